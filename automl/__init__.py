@@ -1,0 +1,1 @@
+"""automl: hyperparameter search for PyTorch."""

@@ -1,0 +1,36 @@
+"""The Strategy protocol: what decides which configs are tried.
+
+A strategy is a frozen dataclass of its options with one pure method. Its laws
+(held by `automl.testing.StrategyContract`):
+
+1. Every suggestion is a member of `history.space`.
+2. It keeps no state: the same options and history give the same suggestions, in any process. Random numbers come
+   from `history.rng(k)`, seeded by (study seed, trial number). A costly fit may be cached, never as truth.
+3. It reads what is running (`history.running`) and failed (`history.failed`), and never meets a NaN.
+4. It returns at most `n` configs; fewer (or none) only when it has nothing left to suggest, for good.
+"""
+
+from typing import Protocol, runtime_checkable
+
+from automl.space import Config
+from automl.trial import History
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Decides what to try."""
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        """Up to `n` configs for the next trials, which will get the numbers `history.next_number + 0 ... n - 1`.
+
+        Called whenever workers are free; may be called again for the same numbers when nothing was recorded between.
+        """
+        ...
+
+
+class Note(Protocol):
+    """A strategy or stopper may say once, before the first trial, what it is going to do (shown on the screen)."""
+
+    def note(self, history: History) -> str:
+        """One sentence, or an empty string."""
+        ...
