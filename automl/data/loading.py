@@ -1,0 +1,164 @@
+"""`load`: from a source's name to `Prepared`."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl import seeds
+from automl.data import prepare as prep
+from automl.data import sources, splits, targets
+from automl.data.prepared import Part, Prepared
+from automl.data.shapes import Outputs
+from automl.errors import DataError
+
+
+def load(
+    source: Any,
+    *,
+    target: str | None = None,
+    split: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    prepare: Mapping[str, Any] | None = None,
+    base: Path = Path("."),
+) -> Prepared:
+    """Read, split and prepare.
+
+    `source`: built-in name, path relative to `base`, `package.module:function`, or the data itself. `split`: the shares
+    `train`, `val`, `test`, and optionally `group: column` or `time: column`. `prepare`: see `prepare.OPTIONS`.
+    Raises DataError with place, value and the nearest valid name.
+    """
+    options, rules = dict(prepare or {}), dict(split or {})
+    prep.check(options)
+    keep_out = tuple(str(v) for v in (options.get("weight"), rules.get("group"), rules.get("time")) if v)
+    raw = sources.read(source, target, Path(base), tuple(dict.fromkeys(keep_out)))
+    found = targets.read(raw.y, raw.target, options.get("task"))
+    raw.notes += found.notes
+    raw, y = _kept(raw, found.y, found.keep, options, found.kind, seed)
+    parts = splits.assign(
+        len(y), rules, seeds.derive(seed, "split"), given=raw.parts,
+        labels=y if found.kind == "classification" else None,
+        groups=raw.extra[str(rules["group"])].astype(str) if rules.get("group") else None,
+        order=_times(raw.extra[str(rules["time"])]) if rules.get("time") else None,
+    )  # fmt: skip
+    _check_classes(y, parts, found, raw)
+    train = parts == 0
+    if isinstance(raw.x, pd.DataFrame):
+        preparation = prep.fit_table(raw.x[train], y[train], options, raw.notes)
+    else:
+        form = str(options.get("form", raw.form))
+        preparation = prep.fit_array(raw.x[train], options, form, raw.notes)
+    inputs, columns = prep.inputs_of(preparation)
+    preparation["target"] = _target(raw.target, found, y[train], options)
+    units = len(found.classes) if found.kind == "classification" else y.shape[1]
+    outputs = Outputs(units, "classes" if found.kind == "classification" else "values")
+    made = [_part(raw, y, parts == code, preparation, options) for code in range(3)]
+    return Prepared(
+        inputs, outputs, found.kind, *made, classes=found.classes, columns=columns, preparation=preparation,  # type: ignore[arg-type]
+        fingerprint=fingerprint(made), notes=raw.notes, class_weight=_class_weight(y[train], units, options),
+    )  # fmt: skip
+
+
+def _kept(
+    raw: sources.Raw, y: NDArray[Any], keep: NDArray[np.bool_], options: dict[str, Any], kind: str, seed: int
+) -> tuple[sources.Raw, NDArray[Any]]:
+    """Rows without a target go; `rows: N` keeps N of the others, drawn in proportion to the classes."""
+    rows = np.flatnonzero(keep)
+    most = int(options.get("rows", 0))
+    if 0 < most < len(rows):
+        strata = y[rows] if kind == "classification" else np.zeros(len(rows), dtype=np.int64)
+        share = most / len(rows)
+        drawn = splits.assign(len(rows), {"train": share, "val": 1 - share}, seeds.derive(seed, "rows"), labels=strata)
+        raw.notes.append(f"{most} of {len(rows)} rows used (prepare.rows)")
+        rows = rows[drawn == 0]
+    if len(rows) < len(keep):
+        raw.x = raw.x.iloc[rows].reset_index(drop=True) if isinstance(raw.x, pd.DataFrame) else raw.x[rows]
+        raw.extra = {name: values[rows] for name, values in raw.extra.items()}
+        raw.parts = None if raw.parts is None else raw.parts[rows]
+        y = y[rows]
+    return raw, y
+
+
+def _times(values: NDArray[Any]) -> NDArray[Any]:
+    column = pd.Series(values)
+    if column.dtype.kind in "iuf":
+        return column.to_numpy()
+    from automl.data.columns import as_days
+
+    days = as_days(column)
+    if not np.isfinite(days).all():
+        raise DataError("split.time: some rows have no date that can be read")
+    return days
+
+
+def _check_classes(y: NDArray[Any], parts: splits.Parts, found: targets.Target, raw: sources.Raw) -> None:
+    if found.kind != "classification":
+        return
+    seen = np.unique(y[parts == 0])
+    if len(seen) < 2:
+        raise DataError(f"target {raw.target!r}: the training part has a single class; split by groups or time differently")
+    for part, name in enumerate(splits.NAMES):
+        absent = sorted(set(range(len(found.classes))) - set(y[parts == part].tolist()))
+        if absent and (parts == part).any():
+            raw.notes.append(f"no row of class {', '.join(str(found.classes[k]) for k in absent[:5])} in the {name} part")
+
+
+def _target(name: str, found: targets.Target, y: NDArray[Any], options: dict[str, Any]) -> dict[str, Any]:
+    if found.kind == "classification":
+        return {"name": name, "kind": found.kind, "classes": found.classes}
+    center, scale = y.mean(axis=0), y.std(axis=0)
+    if not (scale > 0).all():
+        raise DataError(f"target {name!r} has a single value in the training part: there is nothing to learn")
+    return {"name": name, "kind": found.kind, "center": center.tolist(), "scale": scale.tolist()}
+
+
+def _part(
+    raw: sources.Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], options: dict[str, Any]
+) -> Part:
+    x = prep.transform(preparation, raw.x[rows])
+    if preparation["target"]["kind"] == "classification":
+        target = torch.from_numpy(y[rows].astype(np.int64))
+    else:
+        center, scale = np.asarray(preparation["target"]["center"]), np.asarray(preparation["target"]["scale"])
+        target = torch.from_numpy(((y[rows] - center) / scale).astype(np.float32))
+    return Part(x, target, _weight(raw, rows, options.get("weight")))
+
+
+def _weight(raw: sources.Raw, rows: NDArray[np.bool_], name: str | None) -> Tensor | None:
+    if name is None:
+        return None
+    if name not in raw.extra:
+        raise DataError(f"prepare.weight: arrays have no column {name!r}")
+    everything = pd.to_numeric(pd.Series(raw.extra[name]), errors="coerce").to_numpy(dtype=np.float64)
+    if not np.isfinite(everything).all() or (everything < 0).any() or everything.sum() == 0:
+        raise DataError(f"weight {name!r}: every row needs a finite weight of at least 0, and not all may be 0")
+    return torch.from_numpy((everything[rows] / everything.mean()).astype(np.float32))
+
+
+def _class_weight(y: NDArray[Any], units: int, options: dict[str, Any]) -> Tensor | None:
+    how = options.get("class_weight", "none")
+    if how == "none" or how is None:
+        return None
+    if how != "balanced":
+        raise DataError(f"prepare.class_weight: expected balanced or none, got {how!r}")
+    if y.ndim != 1:
+        raise DataError("prepare.class_weight: only classes can be balanced, the target is a value")
+    counts = np.bincount(y, minlength=units)
+    return torch.from_numpy((len(y) / (np.maximum(counts, 1) * (counts > 0).sum())).astype(np.float32))
+
+
+def fingerprint(parts: list[Part]) -> str:
+    """sha256 of what the model sees: shapes, types and bytes of x and y of all parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for tensor in (part.x, part.y, part.weight):
+            if tensor is not None:
+                digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()

@@ -1,0 +1,61 @@
+"""The end of the data's way: three parts as tensors, and everything needed to treat new rows the same way."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from automl.data.shapes import Inputs, Outputs
+
+TaskKind = Literal["classification", "regression", "next_token"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data, on the CPU.
+
+    `x`: [N, *inputs.shape] float32, or int64 for tokens. `y`: classification [N] int64; regression [N, outputs] float32
+    in standard units (see `Prepared.target_scale`); next token [N, T] int64. `weight`: [N] float32 or None.
+    """
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready to train on.
+
+    `classes`: the label behind each output unit (classification). `columns`: the names behind the values of x.
+    `preparation`: JSON-able; `automl.data.prepare.transform(preparation, rows)` treats new rows the same way.
+    `class_weight`: one factor per class for the loss, or None. `fingerprint`: sha256 of the prepared tensors.
+    `notes`: a line for each decision taken on the reader's behalf.
+    """
+
+    inputs: Inputs
+    outputs: Outputs
+    kind: TaskKind
+    train: Part
+    val: Part
+    test: Part
+    classes: list[Any]
+    columns: list[str]
+    preparation: dict[str, Any]
+    fingerprint: str
+    notes: list[str] = field(default_factory=list)
+    class_weight: Tensor | None = None
+
+    @property
+    def target_center(self) -> Tensor:
+        """[outputs] float32: what was subtracted from a regression target; zeros otherwise."""
+        return torch.tensor(self.preparation["target"].get("center", [0.0]), dtype=torch.float32)
+
+    @property
+    def target_scale(self) -> Tensor:
+        """[outputs] float32: the unit of a regression target: value = y * scale + center; ones otherwise."""
+        return torch.tensor(self.preparation["target"].get("scale", [1.0]), dtype=torch.float32)

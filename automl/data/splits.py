@@ -1,0 +1,108 @@
+"""Who trains, who is searched on, who is left alone: 0 = train, 1 = val, 2 = test for every row."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import DataError
+
+Parts = NDArray[np.int8]
+NAMES = ("train", "val", "test")
+DEFAULT = {"train": 0.5, "val": 0.25, "test": 0.25}
+SMALLEST = 12
+"""Fewest rows that can be split: a part of three says nothing at all."""
+
+
+def shares(split: Mapping[str, Any] | None) -> NDArray[np.float64]:
+    """The three shares, [3], adding up to 1. Raises DataError when they do not."""
+    given = {k: float(v) for k, v in (split or DEFAULT).items() if k in NAMES} or DEFAULT
+    values = np.array([given.get(name, 0.0) for name in NAMES])
+    if (values < 0).any() or abs(values.sum() - 1) > 1e-6:
+        raise DataError(f"split: train, val and test must be shares that add up to 1, got {dict(given)}")
+    if values[0] == 0 or values[1] == 0:
+        raise DataError(
+            "split: the search needs rows to train on and rows to compare on; train and val must be above 0"
+        )
+    return values
+
+
+def assign(
+    rows: int,
+    split: Mapping[str, Any] | None,
+    seed: int,
+    *,
+    labels: NDArray[Any] | None = None,
+    groups: NDArray[Any] | None = None,
+    order: NDArray[Any] | None = None,
+    given: Parts | None = None,
+) -> Parts:
+    """A part for every row: by time when `order` is given, by group when `groups` is, else stratified by `labels`.
+
+    `given` holds parts that came with the data (-1 = none); missing parts are taken out of the given training rows.
+    """
+    if rows < SMALLEST:
+        raise DataError(f"{rows} rows are too few: at least {SMALLEST} are needed for three parts")
+    wanted = shares(split)
+    if given is not None:
+        return _complete(given, wanted, seed, labels)
+    if order is not None:
+        ranks = np.argsort(np.argsort(order, kind="stable"), kind="stable")
+        return _cut(ranks, rows, wanted)
+    rng = np.random.default_rng(seed)
+    if groups is not None:
+        return _by_group(groups, wanted, rng)
+    return _stratified(np.zeros(rows, dtype=np.int64) if labels is None else labels, wanted, rng)
+
+
+def _cut(ranks: NDArray[np.int64], rows: int, wanted: NDArray[np.float64]) -> Parts:
+    edges = np.round(np.cumsum(wanted)[:2] * rows)
+    return np.searchsorted(edges, ranks, side="right").astype(np.int8)
+
+
+def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
+    """Each label's rows are dealt out in `wanted` proportion; rounding errors are carried on, so the totals agree too."""
+    parts = np.zeros(len(labels), dtype=np.int8)
+    debt = np.zeros(3)
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        due = wanted * len(rows) + debt
+        counts = np.maximum(np.floor(due), 0).astype(int)
+        for part in np.argsort(-(due - counts), kind="stable"):
+            if counts.sum() < len(rows):
+                counts[part] += 1
+        if counts[0] == 0:  # a label with a row or two is of use in training only
+            counts = np.array([len(rows), 0, 0])
+        counts[0] += len(rows) - counts.sum()
+        debt = np.clip(due - counts, -1, 1) * (wanted > 0)
+        debt[0] -= debt.sum()
+        parts[rows] = np.repeat(np.arange(3, dtype=np.int8), counts)
+    return parts
+
+
+def _by_group(groups: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
+    """Whole groups to parts, the largest first, each to the part that lacks most."""
+    codes, sizes = np.unique(groups, return_inverse=True)[1], np.unique(groups, return_counts=True)[1]
+    if len(sizes) < 3:
+        raise DataError(f"split by group: {len(sizes)} groups cannot make three parts")
+    home = np.zeros(len(sizes), dtype=np.int8)
+    filled = np.zeros(3)
+    shuffled = rng.permutation(len(sizes))
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        part = int(np.argmax(wanted * len(groups) - filled))
+        home[group] = part
+        filled[part] += sizes[group]
+    return home[codes]
+
+
+def _complete(given: Parts, wanted: NDArray[np.float64], seed: int, labels: NDArray[Any] | None) -> Parts:
+    missing = [part for part in (1, 2) if wanted[part] > 0 and not (given == part).any()]
+    parts = given.copy()
+    if not missing:
+        return parts
+    rows = np.flatnonzero(given == 0)
+    left = np.where(np.isin(np.arange(3), [0, *missing]), wanted, 0)
+    inner = np.zeros(len(rows), dtype=np.int64) if labels is None else labels[rows]
+    parts[rows] = _stratified(inner, left / left.sum(), np.random.default_rng(seed))
+    return parts

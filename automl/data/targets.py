@@ -1,0 +1,104 @@
+"""The target column: classes or values, and the way from one to the other and back."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from automl.errors import DataError
+
+MOST_CLASSES = 30
+"""Whole numbers with more distinct values than this are read as amounts, not as classes."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """`kind`: "classification" or "regression". `y`: [rows] int64 codes, or [rows, targets] float64 in the data's unit.
+
+    `keep`: [rows] bool, False where the row has no target. `notes`: what was decided.
+    """
+
+    kind: str
+    y: NDArray[Any]
+    classes: list[Any]
+    keep: NDArray[np.bool_]
+    notes: list[str]
+
+
+def read(values: Any, name: str, task: str | None) -> Target:
+    """Find out what kind of target this is (`task` overrides) and bring it to codes or numbers."""
+    if task not in (None, "classification", "regression"):
+        raise DataError(f"prepare.task: expected classification or regression, got {task!r}")
+    array = np.asarray(values)
+    if array.ndim == 2:
+        return _many(array, name)
+    column = pd.Series(array) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
+    keep = column.notna().to_numpy(copy=True)
+    if column.dtype.kind == "f":
+        keep &= np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if not keep.any():
+        raise DataError(f"target {name!r} has no value in any row")
+    notes = [f"{(~keep).sum()} rows without a finite target {name!r} left out"] if not keep.all() else []
+    present = column[keep]
+    kind, reason = (task, "as told") if task else _kind(present)
+    distinct = int(present.nunique())
+    if distinct < 2:
+        raise DataError(f"target {name!r} has a single value, {_plain(present.iloc[0])!r}: there is nothing to learn")
+    if kind == "regression":
+        try:
+            numbers = pd.to_numeric(present).to_numpy(dtype=np.float64)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"target {name!r} is not numeric, so it cannot be regressed: {error}") from error
+        notes.append(f"target {name!r}: regression ({reason})")
+        y: NDArray[Any] = np.full((len(column), 1), np.nan)
+        y[keep, 0] = numbers
+        return Target("regression", y, [], keep, notes)
+    classes = [_plain(value) for value in sorted(present.unique(), key=_order)]
+    if distinct > 0.5 * len(present) and distinct > MOST_CLASSES:
+        raise DataError(f"target {name!r} has {distinct} classes in {len(present)} rows: is it an identifier?")
+    code = {value: k for k, value in enumerate(classes)}
+    codes = np.array(
+        [code[_plain(value)] if ok else -1 for value, ok in zip(column, keep, strict=True)], dtype=np.int64
+    )
+    notes.append(f"target {name!r}: classification, {distinct} classes ({reason})")
+    return Target("classification", codes, classes, keep, notes)
+
+
+def _kind(present: "pd.Series[Any]") -> tuple[str, str]:
+    if present.dtype.kind not in "iuf":
+        return "classification", "not numeric"
+    numbers = present.to_numpy(dtype=np.float64)
+    distinct = len(np.unique(numbers))
+    if (numbers != np.round(numbers)).any():
+        return "regression", "fractions"
+    most = MOST_CLASSES if present.dtype.kind in "iu" else 10
+    if distinct <= most and len(numbers) >= 5 * distinct:
+        return "classification", f"{distinct} distinct whole numbers; say `prepare: {{task: regression}}` for amounts"
+    return "regression", f"{distinct} distinct whole numbers; say `prepare: {{task: classification}}` for classes"
+
+
+def _many(array: NDArray[Any], name: str) -> Target:
+    if array.dtype.kind not in "iufb":
+        raise DataError(
+            f"target {name!r} has {array.shape[1]} columns of type {array.dtype}: only numbers can be several"
+        )
+    y = array.astype(np.float64)
+    keep = np.isfinite(y).all(axis=1)
+    if not keep.any():
+        raise DataError(f"target {name!r} has no value in any row")
+    return Target("regression", y, [], keep, [f"target {name!r}: regression of {array.shape[1]} values"])
+
+
+def _plain(value: Any) -> Any:
+    """A JSON-able label: numpy scalars become Python's, whole floats become ints, the rest text."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, bool | int | str):
+        return value
+    return (int(value) if value.is_integer() else value) if isinstance(value, float) else str(value)
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    plain = _plain(value)
+    return (1, plain) if isinstance(plain, str) else (0, plain)
