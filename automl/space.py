@@ -156,6 +156,7 @@ class Int:
         count = min(resolution, int(self.size))
         ends = Scale(self.low, self.high, self.log) if self.high > self.low else None
         values = [self.low if ends is None else round(ends.from_unit(u)) for u in np.linspace(0, 1, count)]
+        values = [min(max(v, self.low), self.high) for v in values]  # a large range's ends are rounded
         return list(dict.fromkeys(values))
 
 

@@ -1,0 +1,9 @@
+"""The public contract kit: the laws of every protocol as pytest classes, a simulator, spaces and histories to try on.
+
+For tests of plugins; needs pytest.
+"""
+
+from automl.testing.spaces import SPACES, history_of
+from automl.testing.strategies import StrategyContract
+
+__all__ = ["SPACES", "StrategyContract", "history_of"]
