@@ -1,6 +1,7 @@
 """`load`: from a source's name to `Prepared`."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,11 @@ def load(
     preparation["target"] = _target(raw.target, found, y[train], options)
     units = len(found.classes) if found.kind == "classification" else y.shape[1]
     outputs = Outputs(units, "classes" if found.kind == "classification" else "values")
-    made = [_part(raw, y, parts == code, preparation, options) for code in range(3)]
+    weight = _weights(raw, y, train, units, options)
+    made = [_part(raw, y, parts == code, preparation, weight) for code in range(3)]
     return Prepared(
         inputs, outputs, found.kind, *made, classes=found.classes, columns=columns, preparation=preparation,  # type: ignore[arg-type]
-        fingerprint=fingerprint(made), notes=raw.notes, class_weight=_class_weight(y[train], units, options),
+        fingerprint=fingerprint(made), notes=raw.notes, sample=_sample(raw.x[parts == 1]),
     )  # fmt: skip
 
 
@@ -119,7 +121,7 @@ def _target(name: str, found: targets.Target, y: NDArray[Any], options: dict[str
 
 
 def _part(
-    raw: sources.Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], options: dict[str, Any]
+    raw: sources.Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], weight: Tensor | None
 ) -> Part:
     x = prep.transform(preparation, raw.x[rows])
     if preparation["target"]["kind"] == "classification":
@@ -127,30 +129,39 @@ def _part(
     else:
         center, scale = np.asarray(preparation["target"]["center"]), np.asarray(preparation["target"]["scale"])
         target = torch.from_numpy(((y[rows] - center) / scale).astype(np.float32))
-    return Part(x, target, _weight(raw, rows, options.get("weight")))
+    return Part(x, target, None if weight is None else weight[torch.from_numpy(rows)])
 
 
-def _weight(raw: sources.Raw, rows: NDArray[np.bool_], name: str | None) -> Tensor | None:
-    if name is None:
+def _weights(
+    raw: sources.Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: dict[str, Any]
+) -> Tensor | None:
+    """[rows] float32, mean 1 over the training rows: the weight column times the balance of classes; None for neither."""
+    column, balance = options.get("weight"), options.get("class_weight") or "none"
+    if balance not in ("none", "balanced"):
+        raise DataError(f"prepare.class_weight: expected balanced or none, got {balance!r}")
+    if column is None and balance == "none":
         return None
-    if name not in raw.extra:
-        raise DataError(f"prepare.weight: arrays have no column {name!r}")
-    everything = pd.to_numeric(pd.Series(raw.extra[name]), errors="coerce").to_numpy(dtype=np.float64)
-    if not np.isfinite(everything).all() or (everything < 0).any() or everything.sum() == 0:
-        raise DataError(f"weight {name!r}: every row needs a finite weight of at least 0, and not all may be 0")
-    return torch.from_numpy((everything[rows] / everything.mean()).astype(np.float32))
+    weight = np.ones(len(y))
+    if column is not None:
+        if column not in raw.extra:
+            raise DataError(f"prepare.weight: arrays have no column {column!r}")
+        weight = pd.to_numeric(pd.Series(raw.extra[column]), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        if not np.isfinite(weight).all() or (weight < 0).any() or weight[train].sum() == 0:
+            raise DataError(f"weight {column!r}: every row needs a finite weight of at least 0, and not all may be 0")
+    if balance == "balanced":
+        if y.ndim != 1:
+            raise DataError("prepare.class_weight: only classes can be balanced, the target is a value")
+        totals = np.bincount(y[train], weights=weight[train], minlength=units)
+        weight = weight * np.where(totals > 0, totals.sum() / np.maximum(totals, 1e-12), 1.0)[y]
+    return torch.from_numpy((weight / weight[train].mean()).astype(np.float32))
 
 
-def _class_weight(y: NDArray[Any], units: int, options: dict[str, Any]) -> Tensor | None:
-    how = options.get("class_weight", "none")
-    if how == "none" or how is None:
-        return None
-    if how != "balanced":
-        raise DataError(f"prepare.class_weight: expected balanced or none, got {how!r}")
-    if y.ndim != 1:
-        raise DataError("prepare.class_weight: only classes can be balanced, the target is a value")
-    counts = np.bincount(y, minlength=units)
-    return torch.from_numpy((len(y) / (np.maximum(counts, 1) * (counts > 0).sum())).astype(np.float32))
+def _sample(rows: Any, most: int = 4) -> list[Any]:
+    """The first rows as JSON: dicts for a table, nested lists for arrays."""
+    if isinstance(rows, pd.DataFrame):
+        found: list[Any] = json.loads(rows.head(most).to_json(orient="records", date_format="iso", double_precision=15))
+        return found
+    return np.asarray(rows[:most], dtype=np.float64).tolist()  # type: ignore[no-any-return]
 
 
 def fingerprint(parts: list[Part]) -> str:

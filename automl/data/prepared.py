@@ -16,7 +16,7 @@ class Part:
     """One part of the data, on the CPU.
 
     `x`: [N, *inputs.shape] float32, or int64 for tokens. `y`: classification [N] int64; regression [N, outputs] float32
-    in standard units (see `Prepared.target_scale`); next token [N, T] int64. `weight`: [N] float32 or None.
+    in standard units (see `Prepared.target_scale`); next token [N, T] int64. `weight`: [N] float32 (sample weights times class weights, mean 1) or None.
     """
 
     x: Tensor
@@ -33,7 +33,8 @@ class Prepared:
 
     `classes`: the label behind each output unit (classification). `columns`: the names behind the values of x.
     `preparation`: JSON-able; `automl.data.prepare.transform(preparation, rows)` treats new rows the same way.
-    `class_weight`: one factor per class for the loss, or None. `fingerprint`: sha256 of the prepared tensors.
+    `sample`: a few untreated validation rows, JSON-able, with which a saved model is checked when it is loaded.
+    `fingerprint`: sha256 of the prepared tensors.
     `notes`: a line for each decision taken on the reader's behalf.
     """
 
@@ -48,7 +49,7 @@ class Prepared:
     preparation: dict[str, Any]
     fingerprint: str
     notes: list[str] = field(default_factory=list)
-    class_weight: Tensor | None = None
+    sample: list[Any] = field(default_factory=list)
 
     @property
     def target_center(self) -> Tensor:

@@ -1,0 +1,248 @@
+"""A trained model on disk: safetensors and JSON only, every file's hash in `manifest.json`, checked when it is loaded.
+
+    best/  manifest.json  model.safetensors  preparation.json  sample.json  README.md
+"""
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from automl import models
+from automl.data import prepare
+from automl.data.prepared import Prepared
+from automl.data.shapes import Inputs, Outputs
+from automl.errors import BundleError, DataError
+
+VERSION = 1
+TOLERANCE = 1e-3
+"""How far replayed outputs may lie from the saved ones (absolute, and relative to the larger): other processors round otherwise."""
+
+
+def save(
+    folder: Path | str,
+    *,
+    model: str,
+    config: Mapping[str, Any],
+    prepared: Prepared,
+    state_dict: Mapping[str, Tensor],
+    metrics: Mapping[str, float],
+    spec: Mapping[str, Any] | None = None,
+    build: Callable[..., nn.Module] | None = None,
+) -> Path:
+    """Write the bundle. `model`: a family's name or `package.module:build`; `state_dict`: weights of the plain module.
+
+    `build` overrides how `model` is found. The folder appears complete or not at all. Returns it.
+    """
+    folder = Path(folder)
+    work = folder.with_name(folder.name + ".part")
+    work.mkdir(parents=True, exist_ok=True)
+    module = _restore(build or _builder(model, trust=True), config, prepared.inputs, prepared.outputs, state_dict)
+    expected = _outputs(module, prepare.transform(prepared.preparation, prepared.sample), torch.device("cpu"))
+    weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
+    save_file(_untied(weights), work / "model.safetensors")
+    _write(work / "preparation.json", prepared.preparation)
+    _write(work / "sample.json", {"rows": prepared.sample, "outputs": expected.double().tolist()})
+    manifest = {
+        "format": "automl-bundle", "version": VERSION, "model": model, "config": dict(config), "kind": prepared.kind,
+        "inputs": prepared.inputs.to_json(), "outputs": prepared.outputs.to_json(), "classes": prepared.classes,
+        "columns": prepared.columns, "data": prepared.fingerprint, "metrics": dict(metrics), "spec": dict(spec or {}),
+        "torch": str(torch.__version__), "notes": prepared.notes,
+    }  # fmt: skip
+    (work / "README.md").write_text(_card(manifest, prepared), encoding="utf-8")
+    manifest["files"] = {path.name: _sha256(path) for path in sorted(work.iterdir()) if path.name != "manifest.json"}
+    _write(work / "manifest.json", manifest)
+    _swap(work, folder)
+    return folder
+
+
+def load(
+    folder: Path | str,
+    *,
+    build: Callable[..., nn.Module] | None = None,
+    trust: bool = False,
+    device: torch.device | str = "cpu",
+) -> "Model":
+    """Read a bundle, or the winner of a study's folder, check every hash and replay the saved sample.
+
+    A model that is no built-in family needs its code: pass `build`, or `trust=True` to import what the bundle names.
+    Raises BundleError with the file and the reason.
+    """
+    folder = _find(Path(folder))
+    manifest = _read(folder / "manifest.json")
+    if manifest.get("format") != "automl-bundle" or manifest.get("version") != VERSION:
+        raise BundleError(f"{folder}: not a bundle this version can read (version {manifest.get('version')!r})")
+    for name in ("model.safetensors", "preparation.json", "sample.json"):
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing")
+        if _sha256(path) != manifest.get("files", {}).get(name):
+            raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
+    inputs, outputs = Inputs.from_json(manifest["inputs"]), Outputs.from_json(manifest["outputs"])
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
+    builder = build or _builder(manifest["model"], trust)
+    module = _restore(builder, manifest["config"], inputs, outputs, weights)
+    made = Model(module, manifest, _read(folder / "preparation.json"), torch.device(device))
+    _replay(made, _read(folder / "sample.json"), folder)
+    return made
+
+
+class Model:
+    """A trained model with its preparation: give it rows as they come, get labels or values."""
+
+    def __init__(
+        self, module: nn.Module, manifest: dict[str, Any], preparation: dict[str, Any], device: torch.device
+    ) -> None:
+        self.module, self.manifest, self.preparation, self.device = module.to(device).eval(), manifest, preparation, device
+        self.config: dict[str, Any] = manifest["config"]
+        self.kind: str = manifest["kind"]
+        self.classes: list[Any] = manifest["classes"]
+        self.metrics: dict[str, float] = manifest["metrics"]
+
+    def __repr__(self) -> str:
+        return f"Model({self.manifest['model']}, {self.kind}, config={self.config})"
+
+    def outputs(self, rows: Any) -> Tensor:
+        """Raw outputs [N, units] (logits, or values in standard units) for untreated rows."""
+        return _outputs(self.module, prepare.transform(self.preparation, rows), self.device)
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """[N] labels, or [N] ([N, D] for several) values in the data's own unit, for a DataFrame or an array."""
+        outputs = self.outputs(rows)
+        if self.kind == "regression":
+            target = self.preparation["target"]
+            values = outputs.double().numpy() * np.asarray(target["scale"]) + np.asarray(target["center"])
+            return values[:, 0] if values.shape[1] == 1 else values
+        best = outputs.argmax(-1).numpy()
+        return np.asarray(self.classes)[best] if self.kind == "classification" else best
+
+    def predict_proba(self, rows: Any) -> NDArray[Any]:
+        """[N, classes] probabilities, in the order of `classes`."""
+        if self.kind != "classification":
+            raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
+        return self.outputs(rows).double().softmax(-1).numpy()
+
+
+def _outputs(module: nn.Module, x: Tensor, device: torch.device) -> Tensor:
+    module.eval()
+    with torch.no_grad():
+        return torch.cat([module(chunk.to(device)).cpu() for chunk in x.split(1024)])
+
+
+def _builder(model: str, trust: bool) -> Callable[..., nn.Module]:
+    if model in models.families():
+        return models.build(model)
+    if not trust:
+        raise BundleError(f"the model is {model!r}, code outside this bundle: pass build=..., or trust=True to import it")
+    name, _, attribute = model.partition(":")
+    try:
+        found: Callable[..., nn.Module] = getattr(importlib.import_module(name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BundleError(f"the model {model!r} cannot be imported: {error}") from error
+    return found
+
+
+def _restore(
+    build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Inputs, outputs: Outputs, weights: Mapping[str, Tensor]
+) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        module = build(dict(config), inputs, outputs)
+    try:
+        missing, unexpected = module.load_state_dict(dict(weights), strict=False)
+    except RuntimeError as error:
+        raise BundleError(f"the weights do not fit the model: {error}") from error
+    tied = {name for name, value in module.state_dict(keep_vars=True).items() if id(value) in _shared(module)}
+    if unexpected or set(missing) - tied:
+        raise BundleError(f"the weights do not fit the model: {[*missing, *unexpected][:4]} missing or unexpected")
+    return module.eval()
+
+
+def _shared(module: nn.Module) -> set[int]:
+    """ids of parameters that stand under more than one name (tied weights)."""
+    ids = [id(value) for value in module.state_dict(keep_vars=True).values()]
+    return {one for one in ids if ids.count(one) > 1}
+
+
+def _untied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """safetensors stores no two names of one memory: the first name keeps it."""
+    seen: dict[int, str] = {}
+    return {name: value for name, value in weights.items() if seen.setdefault(value.data_ptr() or id(value), name) == name}
+
+
+def _replay(model: Model, sample: dict[str, Any], folder: Path) -> None:
+    expected = torch.tensor(sample["outputs"], dtype=torch.float64)
+    found = model.outputs(sample["rows"]).double()
+    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        raise BundleError(f"{folder}: the model does not give the outputs that were saved with it (sample.json)")
+
+
+def _find(folder: Path) -> Path:
+    for place in (folder, folder / "best"):
+        if (place / "manifest.json").is_file():
+            return place
+    what = "has no winner yet (no best/manifest.json)" if folder.is_dir() else "does not exist"
+    raise BundleError(f"{folder} {what}")
+
+
+def _swap(work: Path, folder: Path) -> None:
+    old = folder.with_name(folder.name + ".old")
+    _remove(old)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(work, folder)
+    _remove(old)
+
+
+def _remove(folder: Path) -> None:
+    """Our own flat folder, file by file."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=1, default=_plain), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | Tensor):
+        return value.item()
+    return str(value)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def _card(manifest: dict[str, Any], prepared: Prepared) -> str:
+    """A model card a person can read."""
+    lines = [f"# {manifest['model']} for {prepared.preparation['target'].get('name', prepared.kind)}", "", f"Task: {prepared.kind}."]
+    sizes = f"{len(prepared.train)} training, {len(prepared.val)} validation and {len(prepared.test)} test rows"
+    lines += [f"Trained on {sizes}; {int(prepared.inputs)} input values, {int(prepared.outputs)} outputs.", ""]
+    lines += ["| metric | value |", "|---|---|", *(f"| {k} | {v:.6g} |" for k, v in manifest["metrics"].items()), ""]
+    lines += ["| hyperparameter | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in manifest["config"].items()), ""]
+    lines += ["How the data was read:", "", *(f"- {note}" for note in prepared.notes), ""]
+    lines += ["```python", "import automl", 'model = automl.load("path/to/this/folder")', "model.predict(rows)", "```", ""]
+    return "\n".join(lines)

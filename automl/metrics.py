@@ -1,0 +1,101 @@
+"""Metrics by name: which way is better (no torch needed), and their value for outputs and targets (torch).
+
+All are weighted means where weights are given. Definitions are scikit-learn's; `auroc` is one-vs-rest, macro average.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from automl.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Direction = Literal["minimize", "maximize"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`kind`: the task it belongs to; "any" for the loss."""
+
+    direction: Direction
+    kind: Literal["classification", "regression", "next_token", "any"]
+
+
+METRICS: dict[str, Metric] = {
+    "loss": Metric("minimize", "any"),
+    "accuracy": Metric("maximize", "classification"),
+    "balanced_accuracy": Metric("maximize", "classification"),
+    "f1_macro": Metric("maximize", "classification"),
+    "auroc": Metric("maximize", "classification"),
+    "log_loss": Metric("minimize", "classification"),
+    "rmse": Metric("minimize", "regression"),
+    "mae": Metric("minimize", "regression"),
+    "r2": Metric("maximize", "regression"),
+    "perplexity": Metric("minimize", "next_token"),
+    "token_accuracy": Metric("maximize", "next_token"),
+}
+_LOWER = {
+    "loss",
+    "error",
+    "perplexity",
+    "ppl",
+    "rmse",
+    "mse",
+    "mae",
+    "mape",
+    "nll",
+    "cost",
+    "regret",
+    "time",
+    "latency",
+    "wer",
+    "cer",
+}
+_HIGHER = {"accuracy", "acc", "auc", "auroc", "auprc", "f1", "score", "reward", "return", "r2", "precision", "recall", "map", "bleu", "iou", "dice"}  # fmt: skip
+
+
+def names(kind: str) -> list[str]:
+    """The metrics a task of that kind reports (each as `val_NAME`), the loss first."""
+    return [name for name, metric in METRICS.items() if metric.kind in (kind, "any")]
+
+
+def direction(name: str) -> Direction:
+    """Which way `name` is better. `val_`, `train_`, `test_` before the name do not matter.
+
+    Raises SpecError when the name does not tell: then write `metric: {name: ..., direction: minimize}`.
+    """
+    bare = re.sub(r"^(val|valid|validation|train|training|test|eval)[_/.-]", "", name.lower())
+    if bare in METRICS:
+        return METRICS[bare].direction
+    words = re.split(r"[^a-z0-9]+", bare)
+    lower, higher = _LOWER.intersection(words), _HIGHER.intersection(words)
+    if bool(lower) != bool(higher) or words[-1] in _LOWER | _HIGHER:
+        return "minimize" if words[-1] in _LOWER or (lower and words[-1] not in _HIGHER) else "maximize"
+    raise SpecError(
+        f"metric {name!r}: lower or higher is better? write metric: {{name: {name}, direction: minimize}} (or maximize)"
+        f"{did_you_mean(bare, METRICS)}"
+    )
+
+
+def compute(
+    kind: str,
+    outputs: "Tensor",
+    targets: "Tensor",
+    weight: "Tensor | None" = None,
+    *,
+    scale: "Tensor | None" = None,
+    only: Sequence[str] | None = None,
+) -> dict[str, float]:
+    """Every metric of the kind except `loss` (or those in `only`), as floats.
+
+    `outputs`: logits [N, C], values [N, D] or logits [N, T, V]; `targets`: [N] int64, [N, D] or [N, T] int64;
+    `weight`: [N]; `scale`: [D], the unit of a regression target, so that rmse and mae come out in the data's own unit.
+    An undefined metric (auroc with one class present) is nan.
+    """
+    from automl import scores
+
+    wanted = [name for name in names(kind) if name != "loss" and (only is None or name in only)]
+    return scores.compute(wanted, outputs, targets, weight, scale)

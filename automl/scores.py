@@ -1,0 +1,85 @@
+"""The formulas behind `automl.metrics`, on tensors, where they are (no copy to the host until the end)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def compute(
+    wanted: Sequence[str], outputs: Tensor, targets: Tensor, weight: Tensor | None, scale: Tensor | None
+) -> dict[str, float]:
+    """See `metrics.compute`; `wanted` are names of one kind."""
+    if not wanted:
+        return {}
+    with torch.no_grad():
+        outputs = outputs.detach().double() if outputs.device.type == "cpu" else outputs.detach().float()
+        if outputs.ndim == 3:
+            outputs, weight = (
+                outputs.flatten(0, 1),
+                None if weight is None else weight.repeat_interleave(outputs.shape[1]),
+            )
+            targets = targets.flatten()
+        w = (
+            torch.ones(len(outputs), dtype=outputs.dtype, device=outputs.device)
+            if weight is None
+            else weight.to(outputs.dtype)
+        )
+        w = w / w.sum()
+        table = (
+            _classes(wanted, outputs, targets, w)
+            if targets.dtype == torch.int64
+            else _values(outputs, targets, w, scale)
+        )
+        values = torch.stack([table[name] for name in wanted]).tolist()
+    return dict(zip(wanted, values, strict=True))
+
+
+def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) -> dict[str, Tensor]:
+    made: dict[str, Tensor] = {}
+    guess = logits.argmax(1)
+    right = (w * (guess == targets)).sum()
+    made["accuracy"] = made["token_accuracy"] = right
+    made["log_loss"] = (w * F.cross_entropy(logits, targets, reduction="none")).sum()
+    made["perplexity"] = made["log_loss"].exp()
+    if {"balanced_accuracy", "f1_macro"} & set(wanted):
+        count = logits.shape[1]
+        hits = torch.zeros(count, dtype=w.dtype, device=w.device).index_add_(0, targets, w * (guess == targets))
+        actual = torch.zeros_like(hits).index_add_(0, targets, w)
+        guessed = torch.zeros_like(hits).index_add_(0, guess, w)
+        there, either = actual > 0, actual + guessed > 0
+        made["balanced_accuracy"] = (hits[there] / actual[there]).mean()
+        made["f1_macro"] = (2 * hits[either] / (actual + guessed)[either]).mean()
+    if "auroc" in wanted:
+        made["auroc"] = auroc(logits.softmax(1), targets, w)
+    return made
+
+
+def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
+    """Area under the ROC curve. `scores`: [N, C] probabilities; two classes: of the second; more: mean over classes present."""
+    columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+    areas = [_area(scores[:, k], targets == k, w) for k in columns]
+    found = torch.stack(areas)
+    return found[~found.isnan()].mean() if bool((~found.isnan()).any()) else found[0]
+
+
+def _area(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
+    """P(score of a positive > score of a negative) + P(equal) / 2, weighted; nan when one side is empty."""
+    _, group = score.unique(return_inverse=True)
+    size = int(group.max()) + 1 if len(group) else 0
+    up = torch.zeros(size, dtype=w.dtype, device=w.device).index_add_(0, group, w * positive)
+    down = torch.zeros_like(up).index_add_(0, group, w * ~positive)
+    below = down.cumsum(0) - down
+    return (up * (below + down / 2)).sum() / (up.sum() * down.sum())
+
+
+def _values(values: Tensor, targets: Tensor, w: Tensor, scale: Tensor | None) -> dict[str, Tensor]:
+    targets = targets.to(values.dtype)
+    unit = torch.ones(values.shape[1], dtype=values.dtype, device=values.device)
+    unit = unit if scale is None else scale.to(unit)
+    error, w = (values - targets) * unit, w[:, None]
+    square = (w * error**2).sum(0)
+    center = (w * targets).sum(0)
+    spread = (w * ((targets - center) * unit) ** 2).sum(0)
+    return {"rmse": square.mean().sqrt(), "mae": (w * error.abs()).sum(0).mean(), "r2": (1 - square / spread).mean()}

@@ -1,0 +1,153 @@
+"""One trial trained alone: an epoch at a time, resumable exactly, everything random a function of the trial's seed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from automl import metrics, seeds
+from automl.data.prepared import Part, Prepared
+from automl.training import losses, optimizers, schedules
+from automl.training.options import read
+
+EVAL_BATCH = 4096
+"""Largest number of values (samples times tokens) sent through the model at once when evaluating, in samples."""
+
+
+class Solo:
+    """`Solo(build, prepared, config, epochs, seed, device)`, then `epoch()` until `self.done == epochs`.
+
+    The data lies on the device as tensors. Random numbers are derived from `seed` and the epoch's number alone, so a
+    trainer that was loaded from a state goes on exactly as the one that was saved.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., nn.Module],
+        prepared: Prepared,
+        config: Mapping[str, Any],
+        epochs: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
+        self.device, self.options, self.done = torch.device(device), read(config), 0
+        with self._random("init"):
+            self.model = build(self.config, prepared.inputs, prepared.outputs).to(self.device)
+        self.optimizers = optimizers.make(self.model.named_parameters(), self.options)
+        self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if self.options.ema else None
+        self.train, self.val = self._resident(prepared.train), self._resident(prepared.val)
+        self.batch = min(self.options.batch_size, len(self.train))
+        # A single sample left over has no variance for a batch norm: it waits for the next epoch's order.
+        self.batches = max(1, (len(self.train) - 2) // self.batch + 1) if self.batch > 1 else len(self.train)
+
+    def epoch(self) -> dict[str, float]:
+        """Train one epoch; the report after it: `train_loss`, `val_loss` and every `val_` metric of the kind."""
+        order = torch.randperm(len(self.train), generator=self._generator("order")).to(self.device)
+        self.model.train()
+        total = torch.zeros((), device=self.device)
+        with self._random("epoch"):
+            for k in range(self.batches):
+                total += self._step(order[k * self.batch : (k + 1) * self.batch], self.done * self.batches + k)
+        self.done += 1
+        return {"train_loss": float(total) / self.batches, **self.evaluate(self.val, "val_")}
+
+    def _step(self, rows: Tensor, step: int) -> Tensor:
+        options, part = self.options, self.train
+        optimizers.set_rate(
+            self.optimizers, schedules.factor(options.schedule, step, self.epochs * self.batches, options.warmup)
+        )
+        weight = None if part.weight is None else part.weight[rows]
+        outputs = self.model(part.x[rows])
+        loss = losses.loss(self.prepared.kind, outputs, part.y[rows], weight, options.label_smoothing)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if options.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if self.average is not None:
+            self._follow(step)
+        return loss.detach()
+
+    def _follow(self, step: int) -> None:
+        """Move the average towards the weights; early on with a faster decay, so that the start is soon forgotten."""
+        assert self.average is not None
+        decay = min(self.options.ema, (1 + step) / (10 + step))
+        for name, value in self.model.state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def evaluate(self, part: Part, prefix: str = "") -> dict[str, float]:
+        """Loss (without smoothing) and metrics of `part`, with the averaged weights where they are kept."""
+        part = self._resident(part)
+        outputs = self._forward(part.x)
+        scale = self.prepared.target_scale.to(self.device) if self.prepared.kind == "regression" else None
+        found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=scale)
+        weight = None if part.weight is None else part.weight / part.weight.mean()
+        found = {"loss": float(losses.loss(self.prepared.kind, outputs, part.y, weight)), **found}
+        return {prefix + name: value for name, value in found.items()}
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits or standardised values for prepared samples `x` [N, ...]; on the CPU."""
+        return self._forward(x.to(self.device)).cpu()
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights to keep: averaged where an average is kept; on the CPU, in names of the plain module."""
+        kept = self.average if self.average is not None else self.model.state_dict()
+        return {name: value.detach().cpu().clone() for name, value in kept.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `load` needs to go on exactly; tensors on the CPU."""
+        return {
+            "epoch": self.done,
+            "model": _to_cpu(self.model.state_dict()),
+            "optimizers": [_to_cpu(optimizer.state_dict()) for optimizer in self.optimizers],
+            "average": _to_cpu(self.average),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a `state()` of the same config and data."""
+        self.done = int(state["epoch"])
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if self.average is not None:
+            self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
+
+    def _forward(self, x: Tensor) -> Tensor:
+        self.model.eval()
+        with torch.no_grad():
+            chunks = x.split(max(1, EVAL_BATCH // (1 if x.ndim == 2 else 4)))
+            if self.average is None:
+                return torch.cat([self.model(chunk) for chunk in chunks])
+            call = torch.func.functional_call
+            return torch.cat([call(self.model, self.average, (chunk,)) for chunk in chunks])
+
+    def _resident(self, part: Part) -> Part:
+        weight = None if part.weight is None else part.weight.to(self.device)
+        return Part(part.x.to(self.device), part.y.to(self.device), weight)
+
+    def _generator(self, purpose: str) -> torch.Generator:
+        return torch.Generator().manual_seed(seeds.derive(self.seed, purpose, self.done))
+
+    @contextmanager
+    def _random(self, purpose: str) -> Iterator[None]:
+        """torch's own random numbers inside: a function of seed, purpose and epoch; outside: untouched."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seeds.derive(self.seed, purpose, self.done))
+            yield
+
+
+def _to_cpu(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu().clone()
+    if isinstance(value, dict):
+        return {key: _to_cpu(inner) for key, inner in value.items()}
+    return [_to_cpu(inner) for inner in value] if isinstance(value, list) else value
