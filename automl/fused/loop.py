@@ -1,0 +1,217 @@
+"""One epoch of all lanes of a cohort: each lane's own order, masks, schedule and optimizer step; then one evaluation.
+
+The host prepares tables for the whole epoch (orders, mask keys, optimizer coefficients); a step only indexes them. All
+lanes of a cohort have the same batch size and the same data, so they meet the last, partial batch together. A last
+batch of a single sample is left out (batch norm has no variance there).
+
+Shape letters: K lanes, S steps, B batch, N samples, P parameters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import losses, optim, rng
+from .cohort import Cohort, Lane
+from .hypers import Hypers
+from .lanes import Draw, running
+from .schedules import F64, factors, warmup_steps
+from .stepper import SoloStepper, Stepper
+
+IDLE = Hypers(lr=0.0, weight_decay=0.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the data on the device: `x` `[N, ...]`, `y` `[N, ...]`, `weight` `[N]` or None."""
+
+    x: Tensor
+    y: Tensor
+    weight: Tensor | None = None
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def to(self, device: torch.device | str) -> "Part":
+        return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
+
+
+def steps_per_epoch(samples: int, batch: int) -> int:
+    """Updates in one epoch: the last batch may be partial, but not a single sample."""
+    full, rest = divmod(samples, batch)
+    return max(1, full + (1 if rest > 1 or (rest == 1 and batch == 1) else 0))
+
+
+class Epoch:
+    """The tables of one epoch of one cohort; `train()` runs it."""
+
+    def __init__(self, cohort: Cohort, stepper: Stepper, kind: str, data: Part, steps: int | None = None) -> None:
+        self.cohort, self.stepper, self.kind, self.data = cohort, stepper, kind, data
+        k, device = cohort.bucket, cohort.blueprint.device
+        lanes = [lane if lane is not None and lane.fate == "running" else None for lane in cohort.slots]
+        self.hypers = [IDLE if lane is None else lane.hypers for lane in lanes]
+        self.batch = max((lane.hypers.batch_size for lane in cohort.lanes), default=1)
+        self.batch = min(self.batch, len(data))
+        self.full_steps = steps_per_epoch(len(data), self.batch)
+        self.steps = self.full_steps if steps is None else min(steps, self.full_steps)
+        self.live = [j for j, lane in enumerate(lanes) if lane is not None]
+        self.first = [0 if lane is None else lane.step for lane in lanes]
+        self.seeds = [0 if lane is None else lane.seed for lane in lanes]
+        epochs = [0 if lane is None else lane.epoch for lane in lanes]
+        self.order = rng.permutations(self.seeds, epochs, len(data), device)
+        self.rates = self._rates(lanes)
+        self.smoothing = self._optional("label_smoothing")
+        clip = optim.column(self.hypers, "clip")
+        self.clip = None if not clip.any() else self._tensor(np.where(clip > 0, clip, np.inf))
+        self.draw = self._draws(lanes)
+        self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
+        self.native = cohort.rule.native is not None and device.type in ("cpu",)
+        self.coefficients = None if self.native else self._coefficients()
+        self.ema = self._ema_weights() if cohort.ema else None
+
+    def _tensor(self, values: F64) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
+
+    def _optional(self, name: str) -> Tensor | None:
+        values = optim.column(self.hypers, name)
+        return self._tensor(values) if values.any() else None
+
+    def _rates(self, lanes: list[Lane | None]) -> F64:
+        """Learning rates `[S, K]`; idle lanes have 0."""
+        rates = np.zeros((self.steps, len(lanes)))
+        for j in self.live:
+            lane = lanes[j]
+            assert lane is not None
+            h, horizon = lane.hypers, lane.epochs * self.full_steps
+            warm = warmup_steps(h.warmup, horizon, lane.epochs)
+            rates[:, j] = h.lr * factors(h.schedule, lane.step, self.steps, horizon, warm)
+        return rates
+
+    def _draws(self, lanes: list[Lane | None]) -> Draw:
+        layers, device = self.cohort.layers, self.cohort.blueprint.device
+        drops = np.asarray([[0.0 if lane is None else lane.drops[name] for lane in lanes] for name in layers])
+        drops = drops.reshape(len(layers), len(lanes))
+        limits, scales = rng.thresholds(drops)
+        live = [bool(row.any()) for row in drops]
+        self.keys = rng.step_keys(self.seeds, self.first, self.steps, layers).to(device) if any(live) else None
+        empty = torch.empty(0, dtype=torch.int32)
+        index = {name: j for j, name in enumerate(layers)}
+        return Draw(self.stepper.fused, index, empty, limits.to(device), scales.to(device), live)
+
+    def _counts(self) -> F64:
+        """1-based update numbers `[S, K]`."""
+        return np.asarray(self.first, dtype=np.float64)[None, :] + np.arange(1, self.steps + 1)[:, None]
+
+    def _coefficients(self) -> dict[str, Tensor]:
+        tables = self.cohort.rule.tables(self.hypers, self.rates, self._counts())
+        return {name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()}
+
+    def _ema_weights(self) -> Tensor:
+        """How far the average moves, `[S, K, 1]`: all the way at a lane's first update, 1 - decay afterwards."""
+        decay = optim.column(self.hypers, "ema")
+        return self._tensor(np.where(self._counts() == 1, 1.0, 1.0 - decay)).unsqueeze(-1)
+
+    def train(self) -> None:
+        """Run the epoch's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
+        with running(self.draw):
+            for s in range(self.steps):
+                self._step(s)
+        for j in self.live:
+            lane = self.cohort.slots[j]
+            assert lane is not None
+            lane.step += self.steps
+
+    def _step(self, s: int) -> None:
+        chosen = self.order[:, s * self.batch : (s + 1) * self.batch]
+        x, y, weight = gather(self.data, chosen)
+        if self.keys is not None:
+            self.draw.keys = self.keys[s]
+        out = self.stepper.outputs(self.draw, x)
+        loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
+        self.stepper.backward(self.draw, out, gradient)
+        self.log[s].copy_(loss)
+        with torch.no_grad():
+            self._update(s)
+
+    def _update(self, s: int) -> None:
+        rows, k = self.cohort.rows, self.cohort.bucket
+        if isinstance(self.stepper, SoloStepper):
+            self._update_solo(self.stepper, s)
+        else:
+            grad = rows["grad"][:k]
+            if self.clip is not None:
+                optim.clip_rows(grad, self.clip)
+            if self.native:
+                self._update_native(s)
+            else:
+                self._update_rows(s)
+        if self.ema is not None:
+            rows["ema"][:k].lerp_(rows["param"][:k], self.ema[s])
+
+    def _update_rows(self, s: int) -> None:
+        assert self.coefficients is not None
+        rows, k = self.cohort.rows, self.cohort.bucket
+        state = {name: rows[name][:k] for name in self.cohort.rule.states}
+        now = {name: table[s] for name, table in self.coefficients.items()}
+        self.cohort.rule.update(rows["param"][:k], rows["grad"][:k], state, now, rows["scratch"][:k])
+
+    def _update_native(self, s: int) -> None:
+        kernel, rates = self.cohort.rule.native, self.rates[s].tolist()
+        assert kernel is not None
+        if s == 0:
+            self.row_lists = self._rows_as_lists()
+        for j, (p, g, state, t) in zip(self.live, self.row_lists, strict=True):
+            t.add_(1.0)
+            kernel(p, g, state, t, self.hypers[j], rates[j])
+
+    def _rows_as_lists(self) -> list[tuple[list[Tensor], list[Tensor], Mapping[str, list[Tensor]], Tensor]]:
+        rows, rule = self.cohort.rows, self.cohort.rule
+        return [
+            ([rows["param"][j]], [rows["grad"][j]], {n: [rows[n][j]] for n in rule.states},
+             torch.tensor(float(self.first[j])))
+            for j in self.live
+        ]  # fmt: skip
+
+    def _update_solo(self, stepper: SoloStepper, s: int) -> None:
+        leaves = list(stepper.leaves.values())
+        if self.hypers[0].clip > 0:
+            torch.nn.utils.clip_grad_norm_(leaves, self.hypers[0].clip)
+        kernel = self.cohort.rule.native
+        if kernel is None:
+            stepper.collect()
+            if self.coefficients is None:
+                self.coefficients = self._coefficients()
+            self._update_rows(s)
+            return
+        if s == 0:
+            views = {n: self.cohort.plan.row_views(self.cohort.rows[n][0]) for n in self.cohort.rule.states}
+            self.solo_state = {n: [v[name] for name in stepper.leaves] for n, v in views.items()}
+            self.solo_step = torch.tensor(float(self.first[0]), device=leaves[0].device)
+        self.solo_step.add_(1.0)
+        parameters = [leaf.detach() for leaf in leaves]
+        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+        kernel(parameters, gradients, self.solo_state, self.solo_step, self.hypers[0], float(self.rates[s, 0]))
+
+
+def gather(data: Part, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The samples `chosen` `[K, B]`: x `[K, B, ...]`, y `[K, B, ...]`, weight `[K, B]` or None."""
+    k, b = chosen.shape
+    flat = chosen.reshape(-1)
+    x = data.x.index_select(0, flat).view(k, b, *data.x.shape[1:])
+    y = data.y.index_select(0, flat).view(k, b, *data.y.shape[1:])
+    weight = None if data.weight is None else data.weight.index_select(0, flat).view(k, b)
+    return x, y, weight
+
+
+def evaluate(cohort: Cohort, stepper: Stepper, kind: str, data: Part, rows_at_once: int = 16384) -> dict[str, Tensor]:
+    """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples."""
+    meter = losses.Meter(kind, cohort.bucket, cohort.blueprint.device)
+    chunk = max(1, min(len(data), rows_at_once // cohort.bucket))
+    for start in range(0, len(data), chunk):
+        x, y = data.x[start : start + chunk], data.y[start : start + chunk]
+        weight = None if data.weight is None else data.weight[start : start + chunk]
+        meter.add(stepper.predict(x), y, weight)
+    return meter.result()

@@ -1,0 +1,103 @@
+"""Random numbers without state: every number is a function of (lane seed, step, layer, element), never of the cohort.
+
+A lane therefore draws the same masks and the same sample order in any slot, beside any companions, after moving
+through a snapshot, and alone. Nothing is stored, so there is nothing to save or restore, and CUDA graphs may replay
+it. Keys are mixed in 64 bit on the host (splitmix64, Steele et al. 2014); masks expand a 32-bit key over a fixed table
+with two multiplications, in plain int32 tensor operations that give the same bits on every device.
+
+Shape letters: K lanes, S steps, L layers that draw numbers, B batch, N samples.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hashlib import blake2b
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+U64 = npt.NDArray[np.uint64]
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MIX_1, MIX_2 = -1640531527, -2048144789  # odd int32 constants: 0x9E3779B9 (golden ratio), 0x85EBCA6B (murmur3)
+HALF = 1 << 30
+
+
+def mix(x: U64) -> U64:
+    """splitmix64's finalizer on an array of uint64; a bijection, so different inputs never collide."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def salt(name: str) -> int:
+    """A 64-bit number for a purpose or a layer, from its name alone: depth padding does not renumber layers."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big")
+
+
+def _streams(seeds: Sequence[int], purposes: Sequence[str]) -> U64:
+    """uint64 `[L, K]`: one key for each (purpose, lane)."""
+    lanes = np.asarray(seeds, dtype=np.uint64)
+    salts = np.asarray([salt(name) for name in purposes], dtype=np.uint64).reshape(-1, 1)
+    with np.errstate(over="ignore"):
+        return mix(mix(lanes + GOLDEN)[None, :] ^ salts)
+
+
+def step_keys(seeds: Sequence[int], first_steps: Sequence[int], steps: int, layers: Sequence[str]) -> Tensor:
+    """int32 `[S, L, 2, K]`: two key words for each (step, layer, lane); lane k starts at its own `first_steps[k]`."""
+    streams = _streams(seeds, layers)
+    counts = np.asarray(first_steps, dtype=np.uint64)[None, :] + np.arange(steps, dtype=np.uint64)[:, None]
+    with np.errstate(over="ignore"):
+        keys = mix(streams[None, :, :] + (counts * GOLDEN)[:, None, :])
+    words = keys.view(np.int32).reshape(*keys.shape, 2)
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(words, -1, 2)))
+
+
+def permutations(seeds: Sequence[int], epochs: Sequence[int], samples: int, device: torch.device | str) -> Tensor:
+    """int64 `[K, N]`: each lane's own sample order in its own epoch, by sorting hashes that carry their index."""
+    bits = np.uint64(max(1, (samples - 1).bit_length()))
+    with np.errstate(over="ignore"):
+        keys = mix(_streams(seeds, ["order"])[0] + np.asarray(epochs, dtype=np.uint64) * GOLDEN)
+        index = np.arange(samples, dtype=np.uint64)
+        spread = mix((index + np.uint64(1)) * GOLDEN)
+        hashes = mix(keys[:, None] ^ spread[None, :])
+    low = (np.uint64(1) << bits) - np.uint64(1)
+    packed = ((hashes >> np.uint64(1)) & ~low) | index[None, :]
+    packed.sort(axis=1)
+    return torch.from_numpy((packed & low).astype(np.int64)).to(device)
+
+
+@lru_cache(maxsize=64)
+def _table(rows: int, columns: int, device: str) -> Tensor:
+    """int32 `[rows, columns]`: a fixed random word for each element; (row, column) has the same word in any width."""
+    with np.errstate(over="ignore"):
+        index = (np.arange(rows, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(columns, dtype=np.uint64)
+        words = (mix((index + np.uint64(1)) * GOLDEN) >> np.uint64(32)).astype(np.uint32)
+    return torch.from_numpy(words.view(np.int32)).to(device)
+
+
+def table(shape: torch.Size, device: torch.device) -> Tensor:
+    """int32 words for the elements of one lane's tensor of `shape`, flattened: `[elements]`."""
+    columns = shape[-1] if len(shape) else 1
+    return _table(max(1, shape.numel() // max(1, columns)), columns, str(device)).reshape(-1)
+
+
+def thresholds(drop: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    """int32 keep-thresholds and the bits of float32 `1 / (1 - p)`, both shaped like `drop` (probabilities p)."""
+    keep = np.clip(1.0 - drop, 0.0, 1.0)
+    limits = np.round(keep * 2.0 * HALF).astype(np.int64) - HALF
+    scales = np.where(keep > 0, 1.0 / np.maximum(keep, 1e-12), 0.0).astype(np.float32)
+    return torch.from_numpy(limits.astype(np.int32)), torch.from_numpy(scales.view(np.int32))
+
+
+def keep_mask(shape: torch.Size, keys: Tensor, limits: Tensor, scales: Tensor) -> Tensor:
+    """float32 `[K, *shape]`: 0 where dropped, `1 / (1 - p)` where kept.
+
+    `keys`: int32 `[2, K]`; `limits`, `scales`: int32 `[K]` from `thresholds`. Ten in-place integer passes.
+    """
+    x = table(shape, keys.device).unsqueeze(0) ^ keys[0].unsqueeze(1)
+    x.mul_(MIX_1)
+    x.bitwise_xor_(x >> 16)
+    x.add_(keys[1].unsqueeze(1)).mul_(MIX_2)
+    x.bitwise_right_shift_(1).sub_(limits.unsqueeze(1)).bitwise_right_shift_(31).bitwise_and_(scales.unsqueeze(1))
+    return x.view(torch.float32).view(keys.shape[1], *shape)

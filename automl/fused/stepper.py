@@ -1,0 +1,166 @@
+"""One pass of all lanes: forward under `vmap` with autograd outside of it, gradients collected in a flat `[K, P]` matrix.
+
+`FusedStepper` serves buckets of two lanes and more, `SoloStepper` the bucket of one without `vmap`, on the same rows
+and the same random numbers. Both give `outputs(x)` and `backward(out, gradient)`.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from . import layout as lay
+from .cohort import Cohort
+from .lanes import Draw, running
+
+
+class FusedStepper:
+    """Views of one bucket of a cohort, and the batched call. Valid until `cohort.version` changes."""
+
+    fused = True
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort, self.version, k = cohort, cohort.version, cohort.bucket
+        plan, rows = cohort.plan, cohort.rows
+        self.leaves = {n: v.detach().requires_grad_() for n, v in plan.views(rows["param"][:k]).items()}
+        self.gradients = plan.views(rows["grad"][:k])
+        self.targets = {leaf.data_ptr(): self.gradients[n] for n, leaf in self.leaves.items()}
+        self.buffers = {n: value[:k] for n, value in cohort.buffers.items()}
+        self.averaged = plan.views(rows["ema"][:k]) if cohort.ema else None
+        alias = dict(plan.aliases)
+        names = [*self.leaves, *(further for further in alias if alias[further] in self.leaves)]
+        self._parameters = [(lay.place(cohort.template, n), alias.get(n, n)) for n in names]
+        self._constants = [(lay.place(cohort.template, n), n) for n in self.buffers]
+        self._batched = torch.vmap(self._call, in_dims=(0, 0, 0), randomness="error")
+        self._shared = torch.vmap(self._call, in_dims=(0, 0, None), randomness="error")
+
+    def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
+        for (store, key), name in self._parameters:
+            store[key] = parameters[name]
+        for (store, key), name in self._constants:
+            store[key] = buffers[name]
+        return self.cohort.template(x)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def _swapped(self) -> Iterator[None]:
+        """Put the template's own tensors back after a call, whatever happens in it."""
+        saved = [(store, key, store[key]) for (store, key), _ in (*self._parameters, *self._constants)]
+        try:
+            yield
+        finally:
+            for store, key, value in saved:
+                store[key] = value
+
+    def outputs(self, draw: Draw, x: Tensor) -> Tensor:
+        """Training outputs `[K, B, ...]` of `x` `[K, B, ...]`; buffers are updated in place."""
+        draw.targets = self.targets
+        draw.written.clear()
+        draw.calls.clear()
+        self.cohort.template.train()
+        with self._swapped(), _batchable(x):
+            return self._batched(self.leaves, self.buffers, x)  # type: ignore[no-any-return]
+
+    def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
+        """Fill the flat gradient; what autograd collected beside the direct writes is added or copied."""
+        out.backward(gradient)
+        for name, leaf in self.leaves.items():
+            target, direct = self.gradients[name], leaf.data_ptr() in draw.written
+            if leaf.grad is not None:
+                target.add_(leaf.grad) if direct else target.copy_(leaf.grad)
+                leaf.grad = None
+            elif not direct:
+                target.zero_()
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, shared by all lanes; averaged weights where kept."""
+        parameters = self.leaves if self.averaged is None else self.averaged
+        self.cohort.template.eval()
+        with self._swapped(), _batchable(x), running(_silent()):
+            return self._shared(parameters, self.buffers, x)  # type: ignore[no-any-return]
+
+
+class SoloStepper:
+    """One lane without `vmap`: the template's parameters are views of row 0."""
+
+    fused = False
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.cohort, self.version = cohort, cohort.version
+        views = cohort.plan.row_views(cohort.rows["param"][0])
+        for name, view in views.items():
+            owner, key = _owner(cohort.template, name)
+            setattr(owner, key, nn.Parameter(view.detach()))
+        for further, first in cohort.plan.aliases:
+            if first in views:
+                owner, key = _owner(cohort.template, further)
+                setattr(owner, key, cohort.template.get_parameter(first))
+        for name, value in cohort.buffers.items():
+            store, key = lay.place(cohort.template, name)
+            store[key] = nn.Parameter(value[0], requires_grad=False) if key in _owner(cohort.template, name)[0]._parameters else value[0]
+        self.leaves = {name: cohort.template.get_parameter(name) for name in views}
+        self.gradients = cohort.plan.row_views(cohort.rows["grad"][0])
+
+    def outputs(self, draw: Draw, x: Tensor) -> Tensor:
+        """Training outputs `[1, B, ...]` of `x` `[1, B, ...]`."""
+        draw.calls.clear()
+        self.cohort.template.train()
+        return self.cohort.template(x[0]).unsqueeze(0)  # type: ignore[no-any-return]
+
+    def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
+        """Gradients stay in the leaves (`leaf.grad`), where the optimizer reads them without a copy."""
+        for leaf in self.leaves.values():
+            leaf.grad = None
+        out.backward(gradient)
+
+    def collect(self) -> None:
+        """Copy the leaves' gradients into the flat row, for optimizers that work on rows."""
+        for name, leaf in self.leaves.items():
+            if leaf.grad is None:
+                self.gradients[name].zero_()
+            else:
+                self.gradients[name].copy_(leaf.grad)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation outputs `[1, B, ...]` of `x` `[B, ...]`; averaged weights where kept."""
+        self.cohort.template.eval()
+        if not self.cohort.ema:
+            return self.cohort.template(x).unsqueeze(0)  # type: ignore[no-any-return]
+        averaged = self.cohort.plan.row_views(self.cohort.rows["ema"][0])
+        return functional_call(self.cohort.template, averaged, (x,)).unsqueeze(0)  # type: ignore[no-any-return]
+
+
+Stepper = FusedStepper | SoloStepper
+
+
+def stepper(cohort: Cohort) -> Stepper:
+    """The stepper of the cohort's present bucket."""
+    return SoloStepper(cohort) if cohort.bucket == 1 else FusedStepper(cohort)
+
+
+def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, key = name.rpartition(".")
+    return module.get_submodule(path), key
+
+
+def _silent() -> Draw:
+    """A draw for evaluation: lanes are batched, nothing is dropped."""
+    empty = torch.empty(0, dtype=torch.int32)
+    return Draw(True, {}, empty, empty, empty, [])
+
+
+@contextmanager
+def _batchable(x: Tensor) -> Iterator[None]:
+    """Choose implementations that `vmap` can batch: no fused encoder, and the plain attention on the CPU."""
+    with ExitStack() as stack:
+        warnings_caught = stack.enter_context(warnings.catch_warnings())
+        del warnings_caught
+        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+        if x.device.type == "cpu":
+            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield

@@ -1,0 +1,107 @@
+"""Modules that draw random numbers, or that `vmap` cannot batch, are given lane-aware forwards; nothing else changes.
+
+`operate(module)` swaps the class of such submodules in place: parameters, buffers, names and `state_dict` stay. The
+same surgery serves a lane batch and a trial that runs alone, so falling back changes speed, not the experiment. Outside
+of a running draw (see `lanes`) every swapped module behaves as its original does in evaluation mode.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import lanes
+from .rules import DropoutRule, LinearRule
+
+
+def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
+    """`x` times this step's keep mask of `layer`; `shape` is the mask's shape for one lane, broadcast over `x`."""
+    draw = lanes.active()
+    if draw is None:
+        raise RuntimeError(f"dropout layer {layer!r} runs in training mode outside of a fused or solo step")
+    if draw.fused:
+        return DropoutRule.apply(x, layer, shape)  # type: ignore[no-any-return]
+    mask = draw.mask(layer, torch.Size(shape))
+    return x if mask is None else x * mask[0].to(x.dtype)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.linear`, hand-batched when lanes run together."""
+    draw = lanes.active()
+    if draw is not None and draw.fused:
+        return LinearRule.apply(x, weight, bias)  # type: ignore[no-any-return]
+    return F.linear(x, weight, bias)
+
+
+class LaneLinear(nn.Linear):
+    """`nn.Linear` that meets the lane axis with one batched product."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
+
+
+class LaneDropout(nn.Dropout):
+    """Element-wise dropout from the lane's own counter."""
+
+    lane_layer: str
+
+    def forward(self, input: Tensor) -> Tensor:
+        return drop(input, self.lane_layer, tuple(input.shape)) if self.training else input
+
+
+class LaneChannelDropout(nn.Dropout2d):
+    """Whole channels `[B, C, ...]` are dropped (nn.Dropout1d, 2d, 3d on batched inputs)."""
+
+    lane_layer: str
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return input
+        shape = (*input.shape[:2], *(1 for _ in input.shape[2:]))
+        return drop(input, self.lane_layer, shape)
+
+
+class LaneEmbedding(nn.Embedding):
+    """`padding_idx` without the gradient that `vmap` gives it: padded positions look up, but do not train."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        out = F.embedding(input, self.weight)
+        if self.padding_idx is None:
+            return out
+        return torch.where((input == self.padding_idx).unsqueeze(-1), out.detach(), out)
+
+
+SWAPS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.Linear: LaneLinear,
+    nn.Dropout: LaneDropout,
+    nn.Dropout1d: LaneChannelDropout,
+    nn.Dropout2d: LaneChannelDropout,
+    nn.Dropout3d: LaneChannelDropout,
+}
+
+
+def operate(module: nn.Module) -> nn.Module:
+    """Swap the classes of submodules that have a lane-aware form, in place; returns `module`."""
+    for name, child in module.named_modules():
+        new = _replacement(child)
+        if new is not None:
+            child.__class__ = new
+        if isinstance(child, (LaneDropout, LaneChannelDropout)):
+            child.lane_layer = name
+    return module
+
+
+def _replacement(child: nn.Module) -> type[nn.Module] | None:
+    if type(child) is nn.Embedding and child.padding_idx is not None and child.max_norm is None:
+        return LaneEmbedding
+    return SWAPS.get(type(child))
+
+
+def drop_rates(module: nn.Module) -> dict[str, float]:
+    """The dropout probability of each layer that draws masks, by layer name, in the module's order."""
+    rates: dict[str, Any] = {}
+    for name, child in module.named_modules():
+        if isinstance(child, (LaneDropout, LaneChannelDropout)):
+            rates[name] = float(child.p)
+    return rates
