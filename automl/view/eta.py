@@ -1,0 +1,54 @@
+"""When the search will end, as a range."""
+
+import math
+from dataclasses import dataclass
+
+from automl.trial import Plan
+
+Z80 = 1.2816  # four of five outcomes lie within this many standard deviations
+
+
+@dataclass(slots=True)
+class Durations:
+    """Count, mean and spread of the seconds that trials took (Welford)."""
+
+    n: int = 0
+    mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.n += 1
+        delta = seconds - self.mean
+        self.mean += delta / self.n
+        self._squares += delta * (seconds - self.mean)
+
+    @property
+    def variance(self) -> float:
+        return self._squares / (self.n - 1) if self.n > 1 else 0.0
+
+
+def eta(
+    plan: Plan, durations: Durations, *, elapsed_s: float, ended: int, running: int, busy_s: float, steps: int
+) -> tuple[float, float] | None:
+    """(earliest, latest) seconds to the end, an 80 % interval; None when nothing can be said yet.
+
+    `busy_s`: seconds that all trials together, ended and running, have been in work; over `elapsed_s` that is how many
+    run at once. Of several limits the one that is reached first counts.
+    """
+    ranges: list[tuple[float, float]] = []
+    if plan.time_s is not None:
+        left = max(plan.time_s - elapsed_s, 0.0)
+        ranges.append((left, left))
+    if plan.trials is not None and durations.n >= 3 and elapsed_s > 0 and busy_s > 0:
+        left_trials = max(plan.trials - ended - running / 2, 0.0)
+        at_once = max(busy_s / elapsed_s, 0.01)
+        middle = left_trials * durations.mean / at_once
+        spread = math.sqrt(durations.variance * (left_trials + left_trials**2 / durations.n)) / at_once
+        half = max(Z80 * spread, 0.05 * middle)
+        ranges.append((max(middle - half, 0.0), middle + half))
+    if plan.steps is not None and steps > 0 and durations.n >= 3:
+        middle = max(plan.steps - steps, 0) * elapsed_s / steps
+        ranges.append((0.9 * middle, 1.1 * middle))
+    if not ranges or (len(ranges) == 1 and plan.time_s is not None and durations.n < 3):
+        return ranges[0] if ranges else None
+    return min(low for low, _ in ranges), min(high for _, high in ranges)

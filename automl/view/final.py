@@ -1,0 +1,131 @@
+"""What a search ends with: the final block for people, one JSON document for programs."""
+
+import json
+import shlex
+from collections import Counter
+from typing import Any
+
+from automl.leaderboard import SCHEMA
+from automl.trial import State, TrialRecord
+from automl.view import words
+from automl.view.snapshot import Watched
+
+WIDTH = 100
+
+
+def final(study: Watched, outcome: str = "") -> str:
+    """The final block: counts, winner, config and score, what early stopping saved, where things are, what next.
+
+    `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
+    """
+    lines = [_headline(study, outcome), *_winner(study), *_failures(study), *_saved(study)]
+    if study.path is not None:
+        lines += _files(study)
+    return "\n".join(lines)
+
+
+def document(study: Watched) -> dict[str, Any]:
+    """What `automl search --json` prints (schema 1)."""
+    counts, best = study.counts, study.history.best
+    return {
+        "schema": SCHEMA,
+        "study": study.name,
+        "path": None if study.path is None else str(study.path),
+        "metric": study.metric.name,
+        "direction": study.metric.direction,
+        "best": None if best is None else _best_json(study, best),
+        "counts": {"done": counts.done, "stopped": counts.stopped, "failed": counts.failed},
+        "epochs": study.history.steps_spent,
+        "seconds": round(study.elapsed_s, 3),
+    }
+
+
+def document_text(study: Watched) -> str:
+    return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
+
+
+def saved_share(study: Watched) -> float | None:
+    """The share of the epochs of ended trials that early stopping saved; None without a full length."""
+    horizon = study.plan.horizon
+    ended = [t for t in study.history.trials if t.state in (State.DONE, State.STOPPED)]
+    if not horizon or not ended:
+        return None
+    return 1 - sum(t.step for t in ended) / sum(max(horizon, t.step) for t in ended)
+
+
+def _best_json(study: Watched, best: TrialRecord) -> dict[str, Any]:
+    value = None if best.loss is None else study.metric.value(best.loss)
+    return {"trial": best.number, "value": value, "step": best.step, "config": best.config}
+
+
+def _headline(study: Watched, outcome: str) -> str:
+    c = study.counts
+    parts = [f"{c.done} done", f"{c.stopped} stopped early", f"{c.failed} failed"]
+    parts += [f"{n} {name}" for n, name in ((c.paused, "paused"), (c.running, "unfinished")) if n]
+    verb = words.clean(outcome).strip() or "finished"
+    verb = verb[0].upper() + verb[1:]
+    return f"{verb}: {words.plural(c.ended, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
+
+
+def _winner(study: Watched) -> list[str]:
+    best = study.history.best
+    if best is None or best.loss is None:
+        leading = min(
+            (t for t in study.history.trials if t.loss is not None and t.state is not State.FAILED),
+            key=lambda t: (t.loss, t.number),
+            default=None,
+        )
+        if leading is None or leading.loss is None:
+            return ["best  none: no trial reported a value"]
+        at = f"{words.trial(leading.number)} got to {words.number(study.metric.value(leading.loss))} at {leading.step}"
+        return [f"best  none: no trial ran its full length ({at})"]
+    name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
+    step = f" after {words.plural(best.step, 'epoch')}" if study.plan.horizon else ""
+    lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
+    return lines + _wrapped(words.config(best.config, digits=4), "      ")
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """`text` in lines of at most WIDTH, broken between its double blanks only."""
+    lines: list[str] = []
+    for part in text.split("  "):
+        if lines and words.cells(lines[-1]) + 2 + words.cells(part) <= WIDTH:
+            lines[-1] += "  " + part
+        elif part:
+            lines.append(indent + part)
+    return lines
+
+
+def _failures(study: Watched) -> list[str]:
+    failed = [t for t in study.history.failed if t.failure is not None]
+    causes = Counter((t.failure.kind, words.clean(t.failure.message)) for t in failed if t.failure)
+    lines = []
+    for k, ((kind, message), n) in enumerate(causes.most_common(3)):
+        first = next(t for t in failed if t.failure and (t.failure.kind, words.clean(t.failure.message)) == (kind, message))
+        log = f"  ({words.clean(first.failure.traceback)})" if first.failure and first.failure.traceback else ""
+        text = f"{'fail ' if k == 0 else '     '} {n}x {kind}: {words.fit(message, WIDTH)}{log}"
+        lines.append(text)
+    if len(causes) > 3:
+        lines.append(f"      and {words.plural(len(causes) - 3, 'other cause')}")
+    return lines
+
+
+def _saved(study: Watched) -> list[str]:
+    share = saved_share(study)
+    spent = words.plural(study.history.steps_spent, "epoch")
+    if share is None or share < 0.0005:
+        return []
+    return [f"saved {share:.0%} of the epochs by early stopping ({spent} run)"]
+
+
+def _files(study: Watched) -> list[str]:
+    assert study.path is not None
+    where = words.clean(study.path)
+    has = [f"{name}/" for name in ("best", "logs") if (study.path / name).is_dir()]
+    lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "")]
+    quoted = shlex.quote(where)
+    more = study.plan.trials or 20
+    lines.append(f"next  automl top {quoted}  |  automl resume {quoted} --trials +{more}")
+    if (study.path / "best").is_dir():
+        lines.append(f"      python: automl.load({where!r}).predict(rows)")
+    return lines

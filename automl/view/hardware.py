@@ -1,0 +1,73 @@
+"""One short line per GPU and one for the CPU, sampled at most every two seconds; silent where nothing can be read."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+EVERY_S = 2.0
+
+
+class Hardware:
+    """`read()` gives lines such as `gpu0 93% 5.3/141G 61C 512W` and `cpu 71%`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = -EVERY_S
+        self._lines: tuple[str, ...] = ()
+        self._nvml: Any = None
+        self._gpus: list[Any] | None = None
+
+    def read(self) -> tuple[str, ...]:
+        """The last sample, or a new one when that is old."""
+        if self._clock() - self._at >= EVERY_S:
+            self._at = self._clock()
+            self._lines = (*self._gpu_lines(), *_cpu())
+        return self._lines
+
+    def _gpu_lines(self) -> list[str]:
+        if self._gpus is None:
+            self._gpus = self._open()
+        lines = []
+        for k, gpu in enumerate(self._gpus):
+            try:
+                lines.append(f"gpu{k} {self._gpu(gpu)}")
+            except self._nvml.NVMLError as error:
+                lines.append(f"gpu{k} {error}")
+        return lines
+
+    def _open(self) -> list[Any]:
+        try:
+            import pynvml
+        except ImportError:
+            return []
+        self._nvml = pynvml
+        try:
+            pynvml.nvmlInit()
+            return [pynvml.nvmlDeviceGetHandleByIndex(k) for k in range(pynvml.nvmlDeviceGetCount())]
+        except pynvml.NVMLError:  # no driver, no GPU, or not for us
+            return []
+
+    def _gpu(self, gpu: Any) -> str:
+        nvml = self._nvml
+        busy = nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
+        memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
+        parts = [f"{busy}%", f"{memory.used / 2**30:.1f}/{memory.total / 2**30:.0f}G"]
+        for read, unit in (
+            (lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU), "C"),
+            (lambda: round(nvml.nvmlDeviceGetPowerUsage(gpu) / 1000), "W"),
+        ):
+            try:
+                parts.append(f"{read()}{unit}")
+            except nvml.NVMLError:  # not every card measures it
+                continue
+        return " ".join(parts)
+
+
+def _cpu() -> list[str]:
+    try:
+        import psutil
+    except ImportError:
+        return []
+    memory = psutil.virtual_memory()
+    used = (memory.total - memory.available) / 2**30
+    return [f"cpu {psutil.cpu_percent(None):.0f}%", f"memory {used:.1f}/{memory.total / 2**30:.0f}G"]

@@ -1,0 +1,94 @@
+"""The live screen: one region at the end of the terminal, redrawn at most twice a second; scrollback is kept."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from automl.messages import WorkerStatus
+from automl.trial import TrialRecord
+from automl.view import words
+from automl.view.final import final
+from automl.view.hardware import Hardware
+from automl.view.render import render
+from automl.view.snapshot import Snapshot, Tracker, Watched
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.live import Live
+
+FRAME_S = 0.5
+
+
+class LiveScreen:
+    """Draws on `progress` (a terminal, normally stderr); the final block goes to `results` (None: nowhere)."""
+
+    def __init__(
+        self,
+        progress: "Console",
+        results: "Console | None",
+        *,
+        unicode: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = datetime.now,
+        hardware: Hardware | None = None,
+    ) -> None:
+        self._progress, self._results, self._unicode = progress, results, unicode
+        self._clock, self._now = clock, now
+        self._hardware = hardware or Hardware(clock)
+        self._live: Live | None = None
+        self._tracker: Tracker | None = None
+        self._drawn_at = -FRAME_S
+        self._drawn: object = None
+
+    def begin(self, study: Watched) -> None:
+        """The search begins (or goes on)."""
+        from rich.live import Live
+        from rich.text import Text
+
+        self._tracker = Tracker.of(study)
+        self._live = Live(Text(""), console=self._progress, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live.start()
+
+    def ended(self, study: Watched, record: TrialRecord) -> None:
+        """A trial ended."""
+        assert self._tracker is not None, "begin() comes first"
+        self._tracker.add(record)
+
+    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+        """Draw, if something changed and the last frame is old enough. Cheap when called often."""
+        now = self._clock()
+        if now - self._drawn_at < FRAME_S or self._live is None or self._tracker is None:
+            return
+        state = (study.history.version, tuple(workers), int(study.elapsed_s), self._progress.size)
+        if state == self._drawn:
+            return
+        self._drawn_at, self._drawn = now, state
+        self._draw(self._tracker.snapshot(study, workers, now=self._now(), hardware=self._hardware.read()))
+
+    def note(self, text: str) -> None:
+        """A line above the region; it stays in the scrollback."""
+        self._progress.print(words.clean(text), style="yellow", markup=False, highlight=False)
+
+    def finish(self, study: Watched, outcome: str) -> None:
+        """Take the region away and print what stays: the top of the table, and the final block."""
+        if self._live is None:
+            return
+        self._live.stop()
+        self._live = None
+        if self._tracker is not None and self._results is not None:
+            board = self._tracker.snapshot(study).board
+            if board.rows:
+                from automl.view.table import lines, to_text
+
+                width = self._progress.size.width
+                self._progress.print(to_text(lines(board, board.rows[:8], width, unicode=self._unicode, digits=3)))
+        if self._results is not None:
+            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        assert self._live is not None
+        size = self._progress.size
+        # one column and one line less: writing into the last cell makes some terminals scroll
+        made = render(snapshot, max(size.width - 1, 10), max(size.height - 1, 1), unicode=self._unicode)
+        self._live.update(made, refresh=True)

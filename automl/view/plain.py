@@ -1,0 +1,113 @@
+"""Progress without a terminal: one line per ended trial and a beat a minute, for logs, pipes and dumb terminals."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from automl.messages import WorkerStatus
+from automl.trial import State, TrialRecord
+from automl.view import words
+from automl.view.final import final
+from automl.view.snapshot import Tracker, Watched, label
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+BEAT_S = 60.0
+BURST, BURST_S = 10, 10.0  # more trials than that in that time: their lines fold into the beat
+VERBS = {State.DONE: "done", State.STOPPED: "stop", State.FAILED: "fail"}
+
+
+class PlainScreen:
+    """Lines such as `02:14:39 done   t0003 val_acc=0.9412 at=27 31s lr=3.1e-4 BEST` on `progress`."""
+
+    def __init__(
+        self,
+        progress: "Console",
+        results: "Console | None",
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        self._progress, self._results = progress, results
+        self._clock, self._now = clock, now
+        self._tracker: Tracker | None = None
+        self._lines: deque[float] = deque(maxlen=BURST)
+        self._folded = 0
+        self._beat_at = clock()
+        self._told: set[str] = set()
+
+    def begin(self, study: Watched) -> None:
+        self._tracker = Tracker.of(study)
+        self._beat_at = self._clock()
+        plan = study.plan
+        limits = {"trials": plan.trials, "epochs": plan.steps}
+        parts = [f"study={words.clean(study.name)}", *(f"{k}<={v}" for k, v in limits.items() if v)]
+        parts += [f"time<={words.duration(plan.time_s)}"] if plan.time_s else []
+        parts += [f"strategy={label(study.strategy)}", f"stopper={label(study.stopper)}", f"workers={plan.workers}"]
+        parts += [f"dir={words.clean(study.path)}"] if study.path is not None else []
+        parts += [f"known={len(study.history)}"] if len(study.history) else []
+        self._say("start", " ".join(parts))
+
+    def ended(self, study: Watched, record: TrialRecord) -> None:
+        assert self._tracker is not None, "begin() comes first"
+        best = self._tracker.add(record)
+        now = self._clock()
+        if len(self._lines) == BURST and now - self._lines[0] < BURST_S and not self._new_cause(record):
+            self._folded += 1
+            return
+        self._lines.append(now)
+        self._say(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
+
+    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+        now = self._clock()
+        if now - self._beat_at < BEAT_S or self._tracker is None:
+            return
+        self._beat_at = now
+        s = self._tracker.snapshot(study, workers)
+        c = s.counts
+        best = f"{words.number(s.best.value)}({words.trial(s.best.trial)})" if s.best else "-"
+        of = f"/{s.plan.trials}" if s.plan.trials else ""
+        left = words.span(*s.eta).replace(" ", "") if s.eta else "-"
+        text = f"{c.ended}{of} done={c.done} stop={c.stopped} fail={c.failed} run={c.running} best={best} eta={left}"
+        self._say("beat", text + (f" folded={self._folded}" if self._folded else ""))
+        self._folded = 0
+
+    def note(self, text: str) -> None:
+        self._say("note", words.clean(text))
+
+    def finish(self, study: Watched, outcome: str) -> None:
+        c = study.counts
+        folded = f" folded={self._folded}" if self._folded else ""
+        ending = words.clean(outcome) or "finished"
+        self._say("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{folded}")
+        if self._results is not None:
+            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+
+    def _new_cause(self, record: TrialRecord) -> bool:
+        """A failure of a kind that was not told yet is told also in a burst."""
+        return record.failure is not None and record.failure.kind not in self._told
+
+    def _trial(self, study: Watched, record: TrialRecord) -> str:
+        parts = [words.trial(record.number)]
+        if record.loss is not None:
+            parts.append(f"{words.clean(study.metric.name)}={words.number(study.metric.value(record.loss))}")
+        if record.step:
+            parts.append(f"at={record.step}")
+        if record.ended_s is not None:
+            parts.append(words.duration(record.ended_s - record.started_s))
+        if record.state is State.STOPPED:
+            parts.append(words.clean(record.reason))
+        elif record.failure is not None:
+            self._told.add(record.failure.kind)
+            parts.append(f"{record.failure.kind}: {words.clean(record.failure.message)}")
+            parts += [words.clean(record.failure.traceback)] if record.failure.traceback else []
+        else:
+            parts.append(words.config(record.config, equals="=").replace("  ", " "))
+        return " ".join(parts)
+
+    def _say(self, verb: str, text: str) -> None:
+        line = f"{self._now():%H:%M:%S} {verb:<6} {text}"
+        self._progress.print(line, markup=False, highlight=False, soft_wrap=True)

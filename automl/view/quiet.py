@@ -1,0 +1,81 @@
+"""Screens that show less: nothing but the final block (`-q`), and events for programs (`--events FILE`)."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from automl.messages import WorkerStatus
+from automl.trial import TrialRecord
+from automl.view.final import document, final
+from automl.view.snapshot import Watched
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class Screen(Protocol):
+    """What the driver calls; the live and the plain screen, and the ones below, are such."""
+
+    def begin(self, study: Any) -> None: ...
+    def ended(self, study: Any, record: TrialRecord) -> None: ...
+    def tick(self, study: Any, workers: Sequence[WorkerStatus]) -> None: ...
+    def note(self, text: str) -> None: ...
+    def finish(self, study: Any, outcome: str) -> None: ...
+
+
+class QuietScreen:
+    """Says nothing until the end; the final block goes to `results` (None: nowhere)."""
+
+    def __init__(self, results: "Console | None" = None) -> None:
+        self._results = results
+
+    def begin(self, study: Watched) -> None:
+        """Nothing to show."""
+
+    def ended(self, study: Watched, record: TrialRecord) -> None:
+        """Nothing to show."""
+
+    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+        """Nothing to show."""
+
+    def note(self, text: str) -> None:
+        """Nothing to show."""
+
+    def finish(self, study: Watched, outcome: str) -> None:
+        if self._results is not None:
+            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+
+
+class EventScreen:
+    """Writes JSON Lines (`begin`, `ended`, `note`, `finish`) and passes everything on to another screen."""
+
+    def __init__(self, inner: Screen, file: IO[str], *, clock: Callable[[], float] = time.time) -> None:
+        self._inner, self._file, self._clock = inner, file, clock
+
+    def begin(self, study: Watched) -> None:
+        self._write("begin", study=study.name, known=len(study.history), metric=study.metric.name)
+        self._inner.begin(study)
+
+    def ended(self, study: Watched, record: TrialRecord) -> None:
+        from automl.leaderboard import row
+
+        made = row(record, study.metric)
+        self._write("ended", **made.to_json(), curve=made.curve, attempt=record.attempt)
+        self._inner.ended(study, record)
+
+    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+        self._inner.tick(study, workers)
+
+    def note(self, text: str) -> None:
+        self._write("note", text=text)
+        self._inner.note(text)
+
+    def finish(self, study: Watched, outcome: str) -> None:
+        self._write("finish", outcome=outcome, **document(study))
+        self._inner.finish(study, outcome)
+
+    def _write(self, event: str, **fields: Any) -> None:
+        line = {"schema": 1, "event": event, "time": round(self._clock(), 3), **fields}
+        self._file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+        self._file.flush()

@@ -1,0 +1,164 @@
+"""The table of trials, laid out for a width: which columns, how wide, and the lines.
+
+First come rank, trial, state, value and step; then, as far as they fit, a short curve, the two most important
+hyperparameters, the time, the other hyperparameters by importance, and the note. What is left makes the curve longer.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from automl.leaderboard import Leaderboard, Row
+from automl.view import words
+from automl.view.sparkline import Range, curve
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Span = tuple[str, str]  # text, rich style
+Line = list[Span]
+
+STATES = {"done": "done", "stopped": "stop", "running": "run", "paused": "pause", "failed": "fail"}
+STYLES = {"done": "green", "stopped": "yellow", "running": "cyan", "paused": "blue", "failed": "red"}
+CURVE, LONG_CURVE = 8, 16  # cells
+WORD = 12  # cells of a text value or a column's name
+NOTE = 24  # a note shorter than this says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    title: str
+    width: int
+    right: bool
+    text: Callable[[Row], str]
+    kind: str = ""
+
+
+def table(board: Leaderboard, width: int, *, unicode: bool = True, digits: int = 3, notes: bool = True) -> "Text":
+    """The board as rich text, in `width` cells."""
+    hidden: list[str] = []
+    made = to_text(lines(board, board.rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden))
+    if hidden:
+        made.append(f"\n      (not shown: {', '.join(words.clean(n) for n in hidden)})", "dim")
+    return made
+
+
+def lines(
+    board: Leaderboard,
+    rows: Sequence[Row],
+    width: int,
+    *,
+    unicode: bool = True,
+    digits: int = 2,
+    notes: bool = True,
+    hidden: list[str] | None = None,
+) -> list[Line]:
+    """A header and a line for each of `rows`; names of hyperparameters that did not fit are added to `hidden`."""
+    columns = choose(board, rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden)
+    cut = words.CELL_CUT if unicode else "~"
+    header = " ".join(words.pad(c.title, c.width, right=c.right, cut=cut) for c in columns)
+    return [[(header, "bold dim")], *(_line(r, columns, cut) for r in rows)]
+
+
+def choose(
+    board: Leaderboard,
+    rows: Sequence[Row],
+    width: int,
+    *,
+    unicode: bool,
+    digits: int,
+    notes: bool,
+    hidden: list[str] | None = None,
+) -> list[Column]:
+    """The columns that fit, in the order they are shown."""
+    scale = Range.of((r.curve for r in rows), maximize=board.metric.direction == "maximize")
+
+    def glyphs(cells: int) -> Column:
+        def text(r: Row) -> str:
+            return curve(r.curve, cells, board.horizon, scale, unicode=unicode)
+
+        return Column("curve", cells, False, text, "curve")
+
+    chosen = _fixed(board, rows)
+    left = width - sum(c.width + 1 for c in chosen) + 1
+    parameters = [_parameter(name, rows, digits) for name in board.columns if any(name in r.config for r in rows)]
+    time = _column("time", rows, lambda r: words.duration(r.seconds), right=True)
+    spark = any(len(r.curve) > 1 for r in rows)
+    wanted = [*([glyphs(CURVE)] if spark else []), *parameters[:2], time, *parameters[2:]]
+    taken: list[Column] = []
+    for column in wanted:
+        if column.width + 1 > left:
+            break
+        taken.append(column)
+        left -= column.width + 1
+    if hidden is not None:
+        hidden += [c.title for c in parameters if c not in taken]
+    longest = max((words.cells(_note(r)) for r in rows), default=0) if notes else 0
+    note = Column("note", min(longest, left - 1), False, _note, "note")
+    if longest and note.width >= min(NOTE, longest):
+        left -= note.width + 1
+    else:
+        note = Column("", 0, False, _note)
+    if spark and taken and taken[0].kind == "curve":
+        taken[0] = glyphs(min(CURVE + max(left, 0), LONG_CURVE, max(board.horizon or LONG_CURVE, CURVE)))
+    middle = [c for c in taken if c is not time]
+    return [*chosen, *middle, *([time] if time in taken else []), *([note] if note.width else [])]
+
+
+def _fixed(board: Leaderboard, rows: Sequence[Row]) -> list[Column]:
+    places = max((len(str(r.rank)) for r in rows), default=1)
+    name = words.fit(words.clean(board.metric.name), WORD, cut="~")
+    return [
+        Column("rank", max(4, places), True, lambda r: "-" if r.rank is None else str(r.rank)),
+        _column("trial", rows, lambda r: words.trial(r.trial)),
+        Column("state", 5, False, lambda r: "BEST" if r.best else STATES[r.state], "state"),
+        _column(name, rows, lambda r: words.number(r.value), right=True, kind="value"),
+        _column("at", rows, lambda r: str(r.step) if r.step else "-", right=True),
+    ]
+
+
+def _parameter(name: str, rows: Sequence[Row], digits: int) -> Column:
+    right = all(isinstance(r.config.get(name, 0), int | float) for r in rows)
+    title = words.fit(words.clean(name), WORD, cut="~")
+
+    def text(r: Row) -> str:
+        return words.fit(words.short(r.config[name], digits), WORD, cut="~") if name in r.config else "-"
+
+    return _column(title, rows, text, right=right)
+
+
+def _column(title: str, rows: Sequence[Row], text: Callable[[Row], str], *, right: bool = False, kind: str = "") -> Column:
+    return Column(title, max([words.cells(title), *(words.cells(text(r)) for r in rows)]), right, text, kind)
+
+
+def _note(r: Row) -> str:
+    return words.clean(r.note)
+
+
+def _line(r: Row, columns: Sequence[Column], cut: str) -> Line:
+    line: Line = []
+    for k, c in enumerate(columns):
+        style = "bold" if r.best else ""
+        if c.kind == "state":
+            style = STYLES[r.state]
+        elif c.kind == "curve" or c.kind == "note":
+            style = {"curve": "cyan", "note": "dim"}[c.kind]
+        elif c.kind == "value":
+            style = "bold green" if r.best else "bold" if r.state == "done" else ""
+        text = words.pad(c.text(r), c.width, right=c.right, cut=cut)
+        line.append(((" " if k else "") + text, style))
+    line[-1] = (line[-1][0].rstrip(), line[-1][1])
+    return line
+
+
+def to_text(made: Iterable[Line], *, colour: bool = True) -> "Text":
+    """Lines as one rich Text that is neither wrapped nor cut again."""
+    from rich.text import Text
+
+    text = Text(no_wrap=True, overflow="crop", end="")
+    for k, line in enumerate(made):
+        if k:
+            text.append("\n")
+        for part, style in line:
+            text.append(part, style if colour and style else None)
+    return text
