@@ -1,0 +1,116 @@
+"""From what was read to a Spec: presets composed, overrides applied, every rule checked, all complaints at once."""
+
+import copy
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from automl import metrics
+from automl.space import Space
+from automl.spec import checks, overrides, presets, spaces
+from automl.spec.complaint import error
+from automl.spec.explain import explain, shown
+from automl.spec.models import SpecModel
+from automl.spec.places import Places
+from automl.spec.specification import Spec
+from automl.spec.yaml_events import Document
+from automl.trial import Metric, Plan
+
+DEFAULT_STRATEGY = {"name": "random"}
+DEFAULT_STOPPER = {"name": "asha"}
+
+
+def build(document: Document, *, name: str, path: Path | None, folder: Path | None, changes: Mapping[str, Any]) -> Spec:
+    """Raises SpecError with all complaints (`.complaints`)."""
+    places = Places(document)
+    tree = _tree(document, places, changes)
+    model = space = None
+    if tree is not None:
+        model = _model(tree, places)
+        space = spaces.read(tree.get("space"), places)
+        checks.check(tree, spaces.names(tree.get("space")), folder, places)
+        if space is not None:
+            checks.first(tree.get("first"), space, places)
+    if places.complaints:
+        raise error(places.complaints, document.source)
+    assert tree is not None
+    assert model is not None
+    assert space is not None
+    made = _spec(model, space, tree, places)
+    return Spec(**made, name=model.study or name, path=path, folder=folder or Path("."), text=document.source.text)
+
+
+def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The plain tree with presets and overrides in it; None when there is nothing to check further."""
+    if not isinstance(document.value, dict):
+        if not places.complaints:
+            empty = document.value is None
+            places.complain(
+                (), "the file is empty" if empty else f"needs key: value lines, got {shown(document.value)}"
+            )
+        return None
+    tree: dict[str, Any] = copy.deepcopy(document.value)
+    early = {k: v for k, v in changes.items() if k.startswith("space.") and k.endswith(".use")}
+    overrides.apply(tree, early, places)
+    if isinstance(tree.get("space"), dict):
+        tree["space"] = presets.compose(tree["space"], places)
+    overrides.apply(tree, {k: v for k, v in changes.items() if k not in early}, places)
+    return tree
+
+
+def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
+    for key, value in tree.items():
+        if value is None and key in SpecModel.names():
+            places.complain((key,), "has no value; give one or remove the line", key=True)
+    try:
+        return SpecModel.model_validate(tree)
+    except ValidationError as wrong:
+        for path, message, hint, key in explain(wrong, SpecModel):
+            if not (len(path) == 1 and tree.get(str(path[0]), "") is None):
+                places.complain(path, message, hint, key=key)
+        return None
+
+
+def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) -> dict[str, Any]:
+    """The fields of Spec that come from the checked model."""
+    direction = model.metric.direction or metrics.direction(model.metric.name)
+    budget = model.budget
+    given = model.prepare or {}
+    weights = {"weight": model.sample_weight, "class_weight": model.class_weight}
+    same = ("model", "data", "target", "train", "epochs", "seed", "workers", "value", "parametrization", "isolation",
+            "retries", "fuse", "compile", "precision", "oom", "refit", "ensemble")  # fmt: skip
+    return {
+        **{key: getattr(model, key) for key in same},
+        "metric": Metric(model.metric.name, direction, model.value),
+        "space": space,
+        "plan": Plan(
+            trials=budget.trials,
+            steps=budget.epochs or budget.steps,
+            time_s=budget.time,
+            horizon=model.epochs,
+            workers=model.workers or 1,
+        ),
+        "split": model.split.model_dump(exclude_none=True) if model.split else {},
+        "prepare": {**given, **{k: v for k, v in weights.items() if v is not None}},
+        "augment": model.augment or {},
+        "command": None if model.command is None else tuple(model.command),
+        "strategy": model.strategy.model_dump() if model.strategy else dict(DEFAULT_STRATEGY),
+        "stopper": model.stopper.model_dump() if model.stopper else dict(DEFAULT_STOPPER),
+        "executor": model.executor.model_dump() if model.executor else None,
+        "first": tuple(model.first or ()),
+        "constraints": tuple(model.constraints or ()),
+        "fidelity": {k: (v[0], v[1]) for k, v in (model.fidelity or {}).items()},
+        "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},
+        "trial_timeout_s": model.trial_timeout,
+        "finalists": model.finalists.model_dump() if model.finalists else None,
+        "warnings": tuple(str(w) for w in places.warnings),
+        "tree": tree,
+    }
+
+
+def slug(text: str) -> str:
+    """`text` as a study's name: letters, digits, `_`, `-` and `.`; never empty, hidden or a path."""
+    return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "study"

@@ -1,0 +1,186 @@
+"""Rules between keys: what belongs together, what excludes what, and names that must exist elsewhere.
+
+They read the plain tree, so that they speak up even when another part of it is wrong.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import Any
+
+from automl import metrics, models
+from automl.errors import SpecError, did_you_mean
+from automl.space import Space, describe
+from automl.spec import options
+from automl.spec.explain import shown
+from automl.spec.models import SpecModel
+from automl.spec.places import Places
+
+TASKS = ("model", "train", "command")
+PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config", "config_json"})
+"""What a command's arguments may name besides parameters."""
+_DATA_ONLY = ("data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit", "ensemble")  # fmt: skip
+_DATA_FILES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz", ".npy", ".txt")
+
+
+def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places: Places) -> None:
+    """`tree`: the whole specification; `known`: names of all parameters; `folder`: what relative files are relative to."""
+    _task(tree, folder, places)
+    _metric(tree, places)
+    _plugins(tree, places)
+    _command(tree, known, places)
+    _constraints(tree, known, places)
+    _fidelity(tree, places)
+
+
+def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
+    given = [key for key in TASKS if key in tree]
+    if not given:
+        near = next((k for k in tree if k not in SpecModel.names() and did_you_mean(k, TASKS)), None)
+        if near is None:
+            places.complain((), "exactly one of model, train, command is needed, got none", key=True)
+        return
+    if len(given) > 1:
+        places.complain(
+            (given[1],), f"exactly one of model, train, command is needed, got {' and '.join(given)}", key=True
+        )
+        return
+    if given == ["model"]:
+        for key, why in (("data", "model needs data"), ("epochs", "model needs epochs, the length of a full trial")):
+            if key not in tree:
+                places.complain(("model",), f"{why}; {key} is missing", key=True)
+        _family(tree["model"], places)
+        _file(tree.get("data"), folder, places)
+        return
+    for key in _DATA_ONLY:
+        if key in tree:
+            places.complain(
+                (key,), f"{key} goes with model, but this spec has {given[0]}, which brings its own", key=True
+            )
+
+
+def _family(name: Any, places: Places) -> None:
+    if not isinstance(name, str) or ":" in name:
+        return
+    families = models.families()
+    if name not in families:
+        hint = did_you_mean(name, families) or f"; families: {', '.join(families)}; your own: package.module:build"
+        places.complain(("model",), f"unknown model family {name!r}", hint)
+
+
+def _file(source: Any, folder: File | None, places: Places) -> None:
+    if isinstance(source, str) and source.lower().endswith(_DATA_FILES) and folder is not None and ":" not in source:
+        try:
+            missing = not (folder / source).exists()
+        except (OSError, ValueError):
+            missing = True
+        if missing:
+            places.warn(("data",), f"there is no file {source!r} in {folder}")
+
+
+def _metric(tree: Mapping[str, Any], places: Places) -> None:
+    metric = tree.get("metric")
+    named = metric if isinstance(metric, dict) else {"name": metric}
+    name, given = named.get("name"), named.get("direction")
+    if not isinstance(name, str) or not name.strip():
+        return
+    path = ("metric", "name") if isinstance(metric, dict) else ("metric",)
+    try:
+        usual = metrics.direction(name)
+    except SpecError as error:
+        if given is None:
+            places.complain(path, str(error).removeprefix(f"metric {name!r}: "))
+        return
+    if given in ("minimize", "maximize") and given != usual:
+        places.warn(("metric", "direction"), f"{given} {name}? usually one would {usual} it")
+
+
+def _plugins(tree: Mapping[str, Any], places: Places) -> None:
+    for key, group in (("strategy", "strategies"), ("stopper", "stoppers"), ("executor", "executors")):
+        described = tree.get(key)
+        long = {"name": described} if isinstance(described, str) else described
+        if isinstance(long, dict) and isinstance(long.get("name"), str) and long["name"].strip():
+            for below, message, hint in options.check(group, long):  # type: ignore[arg-type]
+                inside = below or (("name",) if isinstance(described, dict) else ())
+                places.complain((key, *inside), message, hint, key=bool(below) and message.endswith("such option"))
+
+
+def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
+    command = tree.get("command")
+    for k, word in enumerate(command if isinstance(command, list) else ()):
+        for name in PLACEHOLDER.findall(word.replace("{{", "").replace("}}", "")) if isinstance(word, str) else ():
+            if name not in known and name not in KNOWN_PLACEHOLDERS:
+                hint = did_you_mean(name, [*known, *KNOWN_PLACEHOLDERS])
+                places.complain(("command", k), f"{{{name}}} is not a parameter of the space", hint)
+
+
+def _fidelity(tree: Mapping[str, Any], places: Places) -> None:
+    fidelity = tree.get("fidelity")
+    for name, ends in fidelity.items() if isinstance(fidelity, dict) else ():
+        if (
+            isinstance(ends, list)
+            and len(ends) == 2
+            and all(type(v) in (int, float) for v in ends)
+            and ends[0] >= ends[1]
+        ):
+            places.complain(("fidelity", name), f"needs low < high, got {shown(ends)}")
+
+
+# -- constraints ---------------------------------------------------------------------------------------------------
+
+_ALLOWED = (
+    ast.Expression, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd, ast.BinOp, ast.Add, ast.Sub,
+    ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE,
+    ast.In, ast.NotIn, ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List,
+)  # fmt: skip
+
+
+def constraint_problems(text: str, known: list[str]) -> Iterator[tuple[str, str]]:
+    """(message, hint) of everything that keeps `text` from being a constraint over the parameters `known`."""
+    if len(text) > 500:
+        yield "a constraint longer than 500 characters", ""
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        yield f"{text!r} is no expression, e.g. width % heads == 0", ""
+        return
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if not isinstance(node, _ALLOWED):
+            yield f"{type(node).__name__.lower()} is not allowed; only comparisons, arithmetic, and, or, not, in", ""
+            return
+    used = list(dict.fromkeys(n.id for n in nodes if isinstance(n, ast.Name)))
+    if not used:
+        yield f"{text!r} names no parameter", ""
+    for name in used:
+        if name not in known:
+            yield f"{name!r} is not a parameter of the space", did_you_mean(name, known)
+
+
+def _constraints(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
+    constraints = tree.get("constraints")
+    for k, text in enumerate(constraints if isinstance(constraints, list) else ()):
+        if isinstance(text, str):
+            for message, hint in constraint_problems(text, known):
+                places.complain(("constraints", k), message, hint)
+
+
+def first(configs: Any, space: Space, places: Places) -> None:
+    """Configs to try first: known names, values inside. Names left out are filled in later."""
+    for k, config in enumerate(configs if isinstance(configs, list) else ()):
+        for name, value in config.items() if isinstance(config, dict) else ():
+            path = ("first", k, name)
+            if name in space.constants:
+                if space.constants[name] != value:
+                    places.complain(path, f"is the constant {shown(space.constants[name])}, got {shown(value)}")
+            elif name not in space.params:
+                near = did_you_mean(name, [*space.params, *space.constants])
+                places.complain(path, "is not a parameter of the space", near, key=True)
+            elif not isinstance(value, list | dict) and not space.params[name].contains(value):
+                places.complain(path, f"{shown(value)} is outside {describe(space.params[name])}")

@@ -1,0 +1,237 @@
+"""The grammar of `space.yaml`, as pydantic models: which keys there are and what each may hold.
+
+Short forms (`strategy: random`, `budget: {time: 10m}`) are brought to their long form by the validators here, so that
+what comes out has one shape. `space` is checked by `spaces.py`, where a complaint can name the parameter.
+"""
+
+import math
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+_PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_REFERENCE = re.compile(r"[^:\s]+:[^\W\d]\w*(\.[^\W\d]\w*)*")
+
+
+def wrong(message: str, hint: str = "") -> PydanticCustomError:
+    """A complaint in our own words; braces in `message` are safe."""
+    return PydanticCustomError("told", "{message}", {"message": message, "hint": hint})
+
+
+def seconds(value: Any) -> float:
+    """`90`, `90s`, `10m`, `1h30m`, `2d` -> seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        found = float(value)
+    elif isinstance(value, str) and len(value) < 40 and (parts := _PARTS.fullmatch(value.replace(" ", ""))) and value:
+        units = zip(parts.groups(), (86400, 3600, 60, 1), strict=True)
+        found = math.fsum(float(n) * unit for n, unit in units if n)
+    else:
+        raise wrong(f"needs a duration such as 90s, 10m or 1h30m, got {value!r}")
+    if not 0 < found < 1e10:
+        raise wrong(f"needs a duration above 0, got {value!r}")
+    return found
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _finalists(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+def _compile(value: Any) -> Any:
+    return {True: "always", False: "never"}[value] if isinstance(value, bool) else value
+
+
+def _reference(value: Any) -> Any:
+    if isinstance(value, str) and not _REFERENCE.fullmatch(value):
+        raise wrong(f"takes package.module:function, got {value!r}")
+    return value
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, str) and not value.strip():
+        raise wrong("needs a text, got an empty one")
+    return value
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, str) else str(value) if type(value) in (int, float) else value
+
+
+def _scalar(value: Any) -> Any:
+    if not isinstance(value, str | int | float | bool | None):
+        kind = "a mapping" if isinstance(value, dict) else "a list"
+        raise wrong(f"needs text, a number, true, false or null, got {kind}")
+    return value
+
+
+_NAMED_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+    ]
+}
+Duration = Annotated[
+    float, BeforeValidator(seconds), WithJsonSchema({"type": ["string", "number"], "examples": ["10m", "1h30m"]})
+]
+Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Word = Annotated[str, BeforeValidator(_word)]
+Reference = Annotated[str, BeforeValidator(_reference)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
+
+
+class FloatParameter(Strict):
+    """A real number between two ends."""
+
+    range: list[float] = Field(alias="float", min_length=2, max_length=2, description="[low, high]")
+    log: bool = Field(False, description="search the logarithm; needs low > 0")
+    step: float | None = Field(None, gt=0, description="only low + k * step")
+    default: float | None = Field(None, description="tried first")
+    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+
+
+class IntParameter(Strict):
+    """A whole number between two ends, both included."""
+
+    range: list[int] = Field(alias="int", min_length=2, max_length=2, description="[low, high]")
+    log: bool = Field(False, description="search the logarithm; needs low > 0")
+    step: int | None = Field(None, ge=1, description="only low + k * step")
+    default: int | None = Field(None, description="tried first")
+    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+
+
+class ChoiceParameter(Strict):
+    """One of several values; `ordered` when neighbours are alike."""
+
+    choice: list[Scalar] = Field(min_length=1)
+    ordered: bool = Field(False, description="neighbours are alike, as in [32, 64, 128]")
+    default: Scalar = Field(None, description="tried first")
+    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+
+
+PARAMETERS: dict[str, type[Strict]] = {"float": FloatParameter, "int": IntParameter, "choice": ChoiceParameter}
+
+
+class MetricModel(Strict):
+    """What trials are ranked on."""
+
+    name: Word
+    direction: Literal["minimize", "maximize"] | None = None
+
+
+class Plugin(BaseModel):
+    """A strategy, stopper or executor by name, with its options."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, allow_inf_nan=False)
+    name: Word
+
+
+class Budget(Strict):
+    """Whichever ends first ends the search."""
+
+    trials: Positive | None = Field(None, description="trials to start")
+    time: Duration | None = Field(None, description="wall time, e.g. 10m")
+    epochs: Positive | None = Field(None, description="epochs (steps) of all trials together")
+    steps: Positive | None = Field(None, description="the same as epochs, for training functions that count otherwise")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise wrong("epochs and steps are two names of one limit; give one of them")
+        if self.trials is None and self.time is None and self.epochs is None and self.steps is None:
+            raise wrong("needs at least one of trials, time, epochs")
+        return self
+
+
+class Split(Strict):
+    """Shares of the three parts; stratified for classes, or by group, or by time."""
+
+    train: float = Field(0.5, gt=0, lt=1)
+    val: float = Field(0.25, gt=0, lt=1)
+    test: float = Field(0.25, ge=0, lt=1)
+    group: Word | None = Field(None, description="column whose values stay together")
+    time: Word | None = Field(None, description="column to order by; the newest rows are the test part")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise wrong(f"train, val and test must add up to 1, got {total:.4g}")
+        if self.group is not None and self.time is not None:
+            raise wrong("group and time cannot be combined")
+        return self
+
+
+class Finalists(Strict):
+    """The best `top` trials are trained again on `seeds` fresh seeds before the winner is named."""
+
+    top: int = Field(5, ge=1, le=100)
+    seeds: int = Field(3, ge=1, le=100)
+
+
+class Resources(Strict):
+    """What one trial needs."""
+
+    gpus: float | None = Field(None, ge=0, le=1024)
+    cpus: float | None = Field(None, gt=0, le=4096)
+
+
+class SpecModel(Strict):
+    """A whole search."""
+
+    study: Word | None = Field(None, description="name; the folder is studies/NAME")
+    model: Word | None = Field(None, description="built-in family, or package.module:build")
+    data: Word | None = Field(None, description="built-in name, a file, or package.module:load")
+    target: Word | None = Field(None, description="the column to predict, for tables")
+    split: Split | None = None
+    prepare: dict[str, Any] | None = Field(None, description="how the data is prepared")
+    augment: dict[str, Any] | None = Field(None, description="how training batches are varied")
+    sample_weight: Word | None = Field(None, description="column of weights")
+    class_weight: Literal["balanced", "none"] | None = None
+    train: Reference | None = Field(None, description="package.module:function, your own training loop")
+    command: list[Annotated[str, BeforeValidator(_text)]] | None = Field(
+        None, min_length=1, description="program and arguments; {name} is replaced by the parameter's value"
+    )
+    metric: Annotated[MetricModel, BeforeValidator(_named), WithJsonSchema({
+        "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "additionalProperties": False,
+                  "properties": {"name": {"type": "string"}, "direction": {"enum": ["minimize", "maximize"]}}}]
+    })] = Field(description="what trials are ranked on")  # fmt: skip
+    value: Literal["last", "best"] = Field("last", description="a trial counts by its last report, or by its best")
+    epochs: Positive | None = Field(None, description="steps of a full trial")
+    space: dict[str, Any] = Field(description="groups of parameters")
+    first: list[dict[str, Scalar]] | None = Field(None, max_length=1000, description="configs to try first")
+    constraints: list[str] | None = Field(None, max_length=100, description='e.g. "width % heads == 0"')
+    fidelity: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None = None
+    parametrization: Literal["standard", "mup"] = "standard"
+    strategy: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
+    stopper: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
+    executor: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
+    budget: Budget = Field(description="whichever ends first; at least one is required")
+    seed: int = Field(0, ge=0, le=2**63 - 1)
+    workers: int | None = Field(None, ge=1, le=100_000)
+    resources: Resources | None = None
+    isolation: Literal["warm", "process"] = Field("warm", description="process: a fresh process for every trial")
+    retries: int = Field(1, ge=0, le=100, description="further attempts after a failure of the machine")
+    trial_timeout: Duration | None = Field(None, description="a trial that takes longer fails")
+    fuse: Literal["auto", "never", "require"] = Field("auto", description="train many trials as one batched model")
+    compile: Annotated[Literal["auto", "never", "always"], BeforeValidator(_compile)] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    oom: Literal["fail", "accumulate", "halve_batch"] = Field("fail", description="what to do when memory runs out")
+    finalists: Annotated[Finalists | None, BeforeValidator(_finalists), WithJsonSchema({
+        "anyOf": [{"const": "none"}, {"type": "object", "additionalProperties": False,
+                  "properties": {"top": {"type": "integer"}, "seeds": {"type": "integer"}}}]
+    })] = Finalists()  # fmt: skip
+    refit: Literal["none", "train+val"] = "none"
+    ensemble: int | None = Field(None, ge=1, le=1000, description="size of a greedy ensemble of trials")
+
+    @classmethod
+    def names(cls) -> list[str]:
+        return list(cls.model_fields)

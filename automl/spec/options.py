@@ -1,0 +1,112 @@
+"""Are a strategy, stopper or executor and its options known? Found out without importing anything heavy.
+
+A plugin's module is imported only when its source imports nothing but the standard library, numpy and our own light
+modules; then the object is really built, and its own complaint is heard. Otherwise its options are read from the
+source's syntax tree.
+"""
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from automl import plugins
+from automl.errors import SpecError, UnknownPlugin, did_you_mean
+
+_LIGHT = {"numpy", "automl.errors", "automl.space", "automl.parameters", "automl.trial", "automl.strategy", "automl.stopping", "automl.seeds", "automl"}  # fmt: skip
+_PROTOCOLS = {"Strategy", "Stopper", "Executor", "Protocol", "Note", "Generic", "object"}
+Found = tuple[tuple[str, ...], str, str]
+
+
+def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
+    """(path below the plugin's key, message, hint) for everything wrong with `{"name": ..., option: value}`."""
+    name, options = described["name"], {k: v for k, v in described.items() if k != "name"}
+    known = plugins.names(group)
+    if name not in known:
+        installed = ", ".join(known) or "none; install the package to register its plugins"
+        return [
+            (
+                (),
+                f"unknown {plugins.SINGULAR[group]} {name!r}",
+                did_you_mean(name, known) or f" (installed: {installed})",
+            )
+        ]
+    module, _, attribute = plugins.target(group, name).partition(":")
+    tree = _source(module)
+    if tree is None or not attribute:
+        return []
+    fields = _fields(tree, attribute)
+    if fields is None:
+        return []
+    has = f" (its options: {', '.join(fields)})" if fields else " (it has no options)"
+    unknown = [o for o in options if o not in fields]
+    if unknown:
+        return [
+            ((o,), f"{plugins.SINGULAR[group]} {name!r} has no such option", did_you_mean(o, fields) or has)
+            for o in unknown
+        ]
+    if group == "executors" or not _light(tree):
+        return []
+    try:
+        plugins.make(group, described)
+    except UnknownPlugin:
+        return []
+    except SpecError as error:
+        message = str(error)
+        return [(next(((o,) for o in options if o in message), ()), message, "")]
+    return []
+
+
+def _source(module: str) -> ast.Module | None:
+    """The syntax tree of a module that is not imported for this (its packages are)."""
+    try:
+        spec = importlib.util.find_spec(module)
+        source = spec.loader.get_source(module) if spec and spec.loader else None  # type: ignore[attr-defined]
+        return ast.parse(source) if source else None
+    except (ImportError, AttributeError, SyntaxError, ValueError):
+        return None
+
+
+def _fields(tree: ast.Module, name: str) -> list[str] | None:
+    """The annotated fields of the class `name`, bases of the same module first; None when they cannot be known."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    node = classes.get(name)
+    if node is None or not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        return None
+    fields: dict[str, None] = {}
+    for base in node.bases:
+        short = ast.unparse(base).split("[")[0].rsplit(".", 1)[-1]
+        if short in classes:
+            inherited = _fields(tree, short)
+            if inherited is None:
+                return None
+            fields |= dict.fromkeys(inherited)
+        elif short not in _PROTOCOLS:
+            return None
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and _is_option(line):
+            fields[line.target.id] = None
+    return list(fields)
+
+
+def _is_option(line: ast.AnnAssign) -> bool:
+    hidden = "ClassVar" in ast.unparse(line.annotation)
+    return not hidden and not (line.value is not None and "init=False" in ast.unparse(line.value))
+
+
+def _light(tree: ast.Module) -> bool:
+    return all(name in _LIGHT or name in sys.stdlib_module_names for name in _imports(tree))
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Names of the modules imported when the module is: standard-library ones by their first part."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "."] if node.module != "automl" else [f"automl.{a.name}" for a in node.names]
+        for name in names:
+            first = name.split(".")[0]
+            yield first if first in sys.stdlib_module_names or first == "numpy" else name

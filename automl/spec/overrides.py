@@ -1,0 +1,143 @@
+"""Overrides with dotted paths: `budget.trials=5`, `strategy=grid`, `space.optimizer.lr.high=0.1`.
+
+They change the plain tree before it is checked, so that they go through the same rules as the file.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from automl.errors import did_you_mean
+from automl.space import is_described
+from automl.spec.complaint import Path
+from automl.spec.models import PARAMETERS, SpecModel
+from automl.spec.places import Places
+from automl.spec.yaml_events import load
+
+_SHORT = ("strategy", "stopper", "executor", "metric")
+_DEEP = (*_SHORT, "budget", "split", "prepare", "augment", "finalists", "resources", "fidelity")
+_OPTIONS = ("low", "high", "log", "step", "ordered", "default", "when", "float", "int", "choice")
+
+
+class _Unknown(Exception):
+    """The path leads nowhere; args: message, hint."""
+
+
+def parse(assignment: str) -> tuple[str, str]:
+    """`"a.b=3"` -> `("a.b", "3")`; the value is read as YAML later. Raises ValueError without a `=`."""
+    name, sign, value = assignment.partition("=")
+    if not sign or not name.strip():
+        raise ValueError(f"expected path=value, e.g. budget.trials=5, got {assignment!r}")
+    return name.strip(), value.strip()
+
+
+def apply(tree: dict[str, Any], overrides: Mapping[str, Any], places: Places) -> None:
+    """Change `tree` (a deep copy of what was read) in place; unknown paths become complaints."""
+    for name, given in overrides.items():
+        label = f"override {name}={given}"
+        path: Path = tuple(name.split("."))
+        value = given
+        if isinstance(given, str):
+            read = load(given or "''", label)
+            if read.complaints:
+                places.overrides[path] = label
+                places.complain(path, read.complaints[0].message, read.complaints[0].hint)
+                continue
+            value = read.value
+        try:
+            changed = _space(tree, path, value) if path[0] == "space" else _setting(tree, path, value)
+        except _Unknown as unknown:
+            places.overrides[path] = label
+            places.complain(path, *unknown.args)
+        else:
+            places.overrides[changed] = label
+
+
+def _setting(tree: dict[str, Any], path: Path, value: Any) -> Path:
+    top, *rest = (str(part) for part in path)
+    if top not in SpecModel.names():
+        raise _Unknown("unknown path", did_you_mean(top, SpecModel.names()))
+    if not rest:
+        _put(tree, top, value)
+        return path
+    if top not in _DEEP:
+        raise _Unknown(f"{top} holds a single value; write {top}=...", "")
+    node = tree.get(top)
+    if isinstance(node, str) and top in _SHORT:
+        node = {"name": node}
+    node = tree[top] = node if isinstance(node, dict) else {}
+    for part in rest[:-1]:
+        node = node.setdefault(part, {})
+        if not isinstance(node, dict):
+            raise _Unknown(f"{part} holds a single value", "")
+    _put(node, rest[-1], value)
+    return path
+
+
+def _put(node: dict[str, Any], name: str, value: Any) -> None:
+    """null takes a setting away."""
+    if value is None:
+        node.pop(name, None)
+    else:
+        node[name] = value
+
+
+def _space(tree: dict[str, Any], path: Path, value: Any) -> Path:
+    space = tree.get("space")
+    if len(path) == 1 or not isinstance(space, dict):
+        raise _Unknown("takes the path of a parameter, e.g. space.lr.high=0.1", "")
+    holder, where, rest = _find(space, tuple(str(part) for part in path[1:]), value)
+    name = where[-1]
+    if rest:
+        holder[name] = _changed(holder[name], name, rest, value)
+    else:
+        holder[name] = value
+    return ("space", *where)
+
+
+def _find(
+    space: dict[str, Any], names: tuple[str, ...], value: Any
+) -> tuple[dict[str, Any], tuple[str, ...], list[str]]:
+    """(the dict that holds it, its path below space, what is left of the path)."""
+    first, *rest = names
+    item = space.get(first)
+    group = isinstance(item, dict) and not is_described(item)
+    if group and not rest and (first not in item or isinstance(value, dict)):
+        return space, (first,), []
+    if group and rest and (rest[0] in item or rest[0] == "use"):
+        return item, (first, rest[0]), rest[1:]
+    if first in space and not group:
+        return space, (first,), rest
+    for name, inner in space.items():
+        if isinstance(inner, dict) and not is_described(inner) and first in inner:
+            return inner, (name, first), rest
+    if group:
+        raise _Unknown(f"group {first!r} has no parameter {rest[0]!r}", did_you_mean(rest[0], item))
+    known = [
+        *space,
+        *(n for inner in space.values() if isinstance(inner, dict) and not is_described(inner) for n in inner),
+    ]
+    raise _Unknown(f"no group or parameter {first!r}", did_you_mean(first, known))
+
+
+def _changed(item: Any, name: str, rest: list[str], value: Any) -> Any:
+    """A parameter with one option changed."""
+    option = rest[0]
+    if option not in _OPTIONS:
+        raise _Unknown(f"a parameter has no {option!r}", did_you_mean(option, _OPTIONS))
+    if isinstance(item, list):
+        item = {"choice": item}
+    if not isinstance(item, dict):
+        raise _Unknown(f"{name} is the constant {item!r}; write {name}=...", "")
+    if option == "when" and len(rest) == 2:
+        return {**item, "when": {**(item.get("when") or {}), rest[1]: value}}
+    if len(rest) > 1:
+        raise _Unknown(f"{option} holds a single value", "")
+    if option not in ("low", "high"):
+        kept = {k: v for k, v in item.items() if option not in PARAMETERS or k not in PARAMETERS}
+        _put(kept, option, value)
+        return kept
+    kind = next((k for k in ("float", "int") if isinstance(item.get(k), list) and len(item[k]) == 2), None)
+    if kind is None:
+        raise _Unknown(f"{name} has no {option}: it is no range", "")
+    low, high = item[kind]
+    return {**item, kind: [value, high] if option == "low" else [low, value]}

@@ -1,0 +1,87 @@
+"""Preset spaces: found through the entry points `automl.search_spaces`, taken with `use:`, entries replaced one by one.
+
+A plugin of that group is a function `presets() -> dict[str, Path]`: `architecture/mlp` for a part (parameters of the
+group `architecture`), a name without a slash (`digits`) for a whole specification.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path as File
+from typing import Any
+
+from automl import plugins
+from automl.errors import SpecError, UnknownPlugin, did_you_mean
+from automl.spec.complaint import Path
+from automl.spec.places import Places
+from automl.spec.yaml_events import load
+
+
+def all_presets() -> dict[str, File]:
+    """Name -> file of every preset of every installed plugin. A plugin that cannot be loaded offers none."""
+    found: dict[str, File] = {}
+    for plugin in plugins.names("search_spaces"):
+        try:
+            offered = plugins.load("search_spaces", plugin)()
+        except UnknownPlugin:
+            continue
+        found |= {str(name): File(file) for name, file in offered.items()}
+    return dict(sorted(found.items()))
+
+
+def part(name: str) -> dict[str, Any]:
+    """The parameters of the preset `name`, as they stand in its file.
+
+    Raises:
+        SpecError: no such preset (with the nearest), or a file that is not one.
+    """
+    parts = {n: file for n, file in all_presets().items() if "/" in n}
+    if name not in parts:
+        group, short = name.split("/", 1)
+        shorts = {n.split("/", 1)[1]: n for n in parts if n.startswith(group + "/")}
+        near = did_you_mean(short, shorts) or did_you_mean(name, parts)
+        known = ", ".join(shorts) or ", ".join(parts) or "none is installed"
+        raise SpecError(f"unknown preset {name!r}{near} (presets: {known})")
+    document = load(parts[name].read_bytes(), str(parts[name]))
+    if document.complaints or not isinstance(document.value, dict):
+        raise SpecError(f"preset {name!r}: {document.complaints[0] if document.complaints else 'no parameters'}")
+    return dict(document.value)
+
+
+def whole(name: str) -> File | None:
+    """The file of the complete preset `name`; None when there is none."""
+    return None if "/" in name else all_presets().get(name)
+
+
+def compose(space: Mapping[str, Any], places: Places) -> dict[str, Any]:
+    """`space` with every group `{use: preset, ...}` replaced by the preset's parameters and the overriding entries."""
+    composed: dict[str, Any] = {}
+    for group, items in space.items():
+        if isinstance(items, dict) and "use" in items:
+            composed[group] = _group(group, items, places)
+        else:
+            composed[group] = items
+    return composed
+
+
+def _group(group: str, items: Mapping[str, Any], places: Places) -> Any:
+    path: Path = ("space", group)
+    name = items["use"]
+    own = {k: v for k, v in items.items() if k != "use"}
+    if not isinstance(name, str) or not name:
+        places.complain((*path, "use"), "use takes the name of one preset, e.g. use: mlp")
+        return own
+    try:
+        taken = part(name if "/" in name else f"{group}/{name}")
+    except SpecError as error:
+        places.complain((*path, "use"), str(error))
+        return own
+    for key in own:
+        if key not in taken:
+            places.complain(
+                (*path, key), f"the preset {name!r} has no parameter of this name to override",
+                did_you_mean(key, taken) or f" (it has {', '.join(taken)})", key=True,
+            )  # fmt: skip
+    values, place = places.document.values, places.document.at((*path, "use"))
+    for key in taken:
+        values.setdefault((*path, key), place)
+        places.document.keys.setdefault((*path, key), place)
+    return {**taken, **own}

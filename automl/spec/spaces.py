@@ -1,0 +1,255 @@
+"""The `space:` part: from the plain tree to a Space, with every complaint at its place."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from automl.errors import SpecError, did_you_mean
+from automl.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
+from automl.spec.complaint import Path
+from automl.spec.explain import explain, shown
+from automl.spec.models import PARAMETERS
+from automl.spec.places import Places
+
+_NAME = re.compile(r"[^\W\d][\w-]*")
+_FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
+_OPTIONS = {"log", "step", "default", "when", "ordered"}
+_MANY_CHOICES = 4
+_DECADES = 2
+
+
+def read(tree: Any, places: Places) -> Space | None:
+    """The space described by `tree` (presets composed), or None when something is wrong with it."""
+    if not isinstance(tree, dict):
+        return None  # SpecModel has said so
+    before = len(places.complaints)
+    params: dict[str, Parameter] = {}
+    constants: dict[str, Value] = {}
+    groups: dict[str, str] = {}
+    paths: dict[str, Path] = {}
+    for path, item in _entries(tree, places):
+        name = str(path[-1])
+        if name in paths:
+            first = f"first in line {places.line(paths[name])}"
+            places.complain(path, f"parameter names must be unique across groups ({first})", key=True)
+            continue
+        paths[name] = path
+        made = _parameter(path, item, places)
+        if isinstance(made, Float | Int | Choice):
+            params[name] = made
+        elif made is not _BAD:
+            constants[name] = made
+        if len(path) == 3:
+            groups[name] = str(path[1])
+    if not paths and len(places.complaints) == before:
+        places.complain(("space",), "has no parameters")
+    _conditions(params, constants, paths, places)
+    if len(places.complaints) > before:
+        return None
+    _warnings(params, paths, places)
+    try:
+        return Space(params, constants, groups)
+    except SpecError as error:
+        places.complain(("space",), str(error))
+        return None
+
+
+def names(tree: Any) -> list[str]:
+    """Names of all parameters and constants, also when some of them are wrong."""
+    found: list[str] = []
+    for name, item in tree.items() if isinstance(tree, dict) else ():
+        found += list(item) if _is_group(item) else [name]
+    return found
+
+
+_BAD: Any = object()
+
+
+def _is_group(item: Any) -> bool:
+    return isinstance(item, dict) and not is_described(item) and not _mistyped(item)
+
+
+def _mistyped(item: Mapping[str, Any]) -> bool:
+    """Whether a mapping looks like a parameter whose kind is written wrongly (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
+    if not item:
+        return False
+    near = [k for k in item if did_you_mean(k, PARAMETERS) and not is_described({"x": None} if item[k] is None else {})]
+    foreign = [k for k in item if k in _FOREIGN]
+    scalar_like = all(not isinstance(v, dict) for k, v in item.items() if k != "when")
+    return scalar_like and bool(near or foreign) and all(k in near or k in foreign or k in _OPTIONS for k in item)
+
+
+def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
+    """(path, description) of every parameter and constant."""
+    found: list[tuple[Path, Any]] = []
+    for name, item in tree.items():
+        path: Path = ("space", name)
+        _check_name(path, places)
+        if not _is_group(item):
+            found.append((path, item))
+            continue
+        if not item:
+            places.complain(path, "an empty group; remove it or give it a parameter")
+        for inner, description in item.items():
+            _check_name((*path, inner), places)
+            if _is_group(description):
+                places.complain(
+                    (*path, inner),
+                    f"needs one of float, int, choice, got {shown(description)}; groups cannot hold groups",
+                )
+            else:
+                found.append(((*path, inner), description))
+    return found
+
+
+def _check_name(path: Path, places: Places) -> None:
+    name = str(path[-1])
+    if not _NAME.fullmatch(name):
+        places.complain(path, f"{name!r} cannot be a name; use letters, digits and _", key=True)
+
+
+def _parameter(path: Path, item: Any, places: Places) -> Any:
+    """A parameter, a constant, or _BAD after complaining."""
+    if item is None:
+        places.complain(
+            path, "has no value", "; write a list, {float: [low, high]}, {int: ...} or a constant", key=True
+        )
+        return _BAD
+    before = len(places.complaints)
+    if isinstance(item, list):
+        _choices(path, item, places)
+    elif isinstance(item, dict):
+        _described(path, item, places)
+    if len(places.complaints) > before:
+        return _BAD
+    try:
+        return parameter(_cleaned(item))
+    except SpecError as error:
+        message = str(error)
+        places.complain(path, message, at=_aim(path, item, message))
+        return _BAD
+
+
+def _cleaned(item: Any) -> Any:
+    return {k: v for k, v in item.items() if v is not None or k == "default"} if isinstance(item, dict) else item
+
+
+def _choices(path: Path, values: list[Any], places: Places) -> None:
+    for k, value in enumerate(values):
+        if isinstance(value, list | dict):
+            places.complain(
+                (*path, k), "a choice holds text, numbers, true, false or null, got " + shown(value),
+                "; give it a name and look the value up in your code",
+            )  # fmt: skip
+    if not values:
+        places.complain(path, "a choice needs at least one value")
+
+
+def _described(path: Path, item: dict[str, Any], places: Places) -> None:
+    kinds = [kind for kind in PARAMETERS if kind in item]
+    if len(kinds) != 1:
+        wrong = next((k for k in item if k not in _OPTIONS), None)
+        if len(kinds) > 1:
+            places.complain(
+                (*path, kinds[1]), f"needs exactly one of float, int, choice, got {' and '.join(kinds)}", key=True
+            )
+        else:
+            hint = did_you_mean(wrong, PARAMETERS) if wrong else ""
+            hint = hint or "; write {float: [low, high]}, {int: [low, high]} or {choice: [a, b]}"
+            places.complain((*path, wrong) if wrong else path, "needs one of float, int, choice", hint, key=True)
+        return
+    kind = kinds[0]
+    try:
+        PARAMETERS[kind].model_validate(item)
+    except ValidationError as error:
+        for below, message, hint, key in explain(error, PARAMETERS[kind]):
+            if key and not hint and below and below[-1] not in item:
+                hint = ""
+            elif key and message == "unknown key":
+                allowed = ", ".join(f.alias or n for n, f in PARAMETERS[kind].model_fields.items())
+                message, hint = f"{kind} knows no {below[-1]!r}", hint or f" (it knows {allowed})"
+            if below and below[0] == kind and len(below) == 1:
+                message = f"{kind} takes [low, high], got {shown(item[kind])}" if kind != "choice" else message
+            places.complain((*path, *below), message, hint, key=key)
+    if kind == "choice" and isinstance(item["choice"], list):
+        _choices((*path, "choice"), item["choice"], places) if item["choice"] else None
+
+
+def _aim(path: Path, item: Any, message: str) -> Path:
+    """Where a broken rule points to: the number, the option, or the whole parameter."""
+    if not isinstance(item, dict):
+        return path
+    kind = next(k for k in PARAMETERS if k in item)
+    if message.startswith("default") and "default" in item:
+        return (*path, "default")
+    if message.startswith(("log needs low", "int needs a whole number within")):
+        return (*path, kind, 1 if "for high" in message else 0)
+    if "needs low < high" in message:
+        return (*path, kind)
+    if message.startswith("step") or "log and step" in message:
+        return (*path, "step")
+    return (*path, kind)
+
+
+def _conditions(
+    params: Mapping[str, Parameter], constants: Mapping[str, Value], paths: Mapping[str, Path], places: Places
+) -> None:
+    for name, p in params.items():
+        for parent, allowed in p.when.items():
+            at = (*paths[name], "when", parent)
+            if parent not in paths:
+                hint = did_you_mean(parent, [n for n in paths if n != name])
+                places.complain(paths[name], f"when names {parent!r}, which is not a parameter", hint, at=at)
+            elif parent == name:
+                places.complain(paths[name], "when cannot depend on itself", at=at)
+            elif not allowed:
+                places.complain(paths[name], f"when {parent} is one of nothing: the list is empty", at=at)
+            elif parent in params:
+                for value in allowed:
+                    _possible(name, parent, value, params[parent], paths[name], at, places)
+    _circles(params, paths, places)
+
+
+def _possible(name: str, parent: str, value: Any, p: Parameter, path: Path, at: Path, places: Places) -> None:
+    if p.contains(value):
+        return
+    if isinstance(p, Choice):
+        near = did_you_mean(value, [c for c in p.choices if isinstance(c, str)]) if isinstance(value, str) else ""
+        rule = near or f"; it is one of {shown(list(p.choices))}"
+    else:
+        rule = f"; it lies in {shown([p.low, p.high])}"
+    places.complain(path, f"when {parent} = {shown(value)}, but {parent} can never be that", rule, at=at)
+
+
+def _circles(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: Places) -> None:
+    waiting = {n: {w for w in p.when if w in params and w != n} for n, p in params.items()}
+    while free := [n for n, parents in waiting.items() if not parents & waiting.keys()]:
+        for name in free:
+            del waiting[name]
+    needed = set().union(*waiting.values()) if waiting else set()
+    circle = [n for n in waiting if n in needed]
+    if circle:
+        places.complain(
+            paths[circle[0]], f"when conditions go in a circle ({', '.join(circle)})", at=(*paths[circle[0]], "when")
+        )
+
+
+def _warnings(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: Places) -> None:
+    for name, p in params.items():
+        if isinstance(p, Float) and not p.log and p.step is None and p.low > 0:
+            decades = math.log10(p.high / p.low)
+            if decades > _DECADES:
+                places.warn(
+                    paths[name],
+                    f"a linear range over {decades:.1f} decades is searched mostly near {p.high:g}; consider log: true",
+                )
+        if isinstance(p, Choice) and not p.ordered and len(p.choices) > _MANY_CHOICES:
+            numbers = [v for v in p.choices if isinstance(v, int | float) and not isinstance(v, bool)]
+            if len(numbers) == len(p.choices) and numbers == sorted(numbers):
+                places.warn(
+                    paths[name],
+                    f"{len(numbers)} sorted numbers: are neighbours alike? consider {{choice: [...], ordered: true}}",
+                )

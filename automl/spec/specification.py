@@ -1,0 +1,70 @@
+"""`Spec`: a specification that has been read, checked and resolved; what the rest of the program works from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from automl.space import Config, Space
+from automl.trial import Metric, Plan
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One search, as described by a file, a preset or plain data.
+
+    Exactly one of `model`, `train`, `command` is set. `folder` is what relative paths (data, train) are relative to.
+    `strategy`, `stopper`, `executor` are `{"name": ..., option: value}`, as `plugins.make` takes them.
+    """
+
+    name: str
+    metric: Metric
+    space: Space
+    plan: Plan
+    path: Path | None = None  # the file it was read from
+    folder: Path = Path(".")
+    text: str = ""  # the file as it stands, comments and all; overrides are not in it
+    model: str | None = None
+    data: str | None = None
+    target: str | None = None
+    split: Mapping[str, Any] = field(default_factory=dict)  # only what was given
+    prepare: Mapping[str, Any] = field(default_factory=dict)  # with sample_weight as weight, and class_weight
+    augment: Mapping[str, Any] = field(default_factory=dict)
+    train: str | None = None
+    command: tuple[str, ...] | None = None
+    epochs: int | None = None
+    strategy: Mapping[str, Any] = field(default_factory=dict)
+    stopper: Mapping[str, Any] = field(default_factory=dict)
+    executor: Mapping[str, Any] | None = None
+    seed: int = 0
+    workers: int | None = None
+    value: Literal["last", "best"] = "last"
+    first: tuple[Config, ...] = ()
+    constraints: tuple[str, ...] = ()
+    fidelity: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    parametrization: Literal["standard", "mup"] = "standard"
+    resources: Mapping[str, float] = field(default_factory=dict)
+    isolation: Literal["warm", "process"] = "warm"
+    retries: int = 1
+    trial_timeout_s: float | None = None
+    fuse: Literal["auto", "never", "require"] = "auto"
+    compile: Literal["auto", "never", "always"] = "auto"
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    oom: Literal["fail", "accumulate", "halve_batch"] = "fail"
+    finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: switched off
+    refit: Literal["none", "train+val"] = "none"
+    ensemble: int | None = None
+    warnings: tuple[str, ...] = ()  # each as `file:line:column: path: what may be a mistake`
+    tree: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the grammar's own form, overrides applied
+
+    def to_json(self) -> dict[str, Any]:
+        """The resolved specification in the grammar of `space.yaml`; `automl.spec.from_json` reads it back."""
+        return {
+            **self.tree,
+            "study": self.name,
+            "metric": {"name": self.metric.name, "direction": self.metric.direction},
+            "space": self.space.to_json(),
+            "strategy": dict(self.strategy),
+            "stopper": dict(self.stopper),
+            "seed": self.seed,
+        }
