@@ -1,6 +1,6 @@
 """A trained model on disk: safetensors and JSON only, every file's hash in `manifest.json`, checked when it is loaded.
 
-    best/  manifest.json  model.safetensors  preparation.json  sample.json  README.md
+best/  manifest.json  model.safetensors  preparation.json  sample.json  README.md
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from automl.errors import BundleError, DataError
 
 VERSION = 1
 TOLERANCE = 1e-3
-"""How far replayed outputs may lie from the saved ones (absolute, and relative to the larger): other processors round otherwise."""
+"""How far replayed outputs may lie from the saved ones, absolute plus relative: other processors round otherwise."""
 
 
 def save(
@@ -73,7 +73,7 @@ def load(
     trust: bool = False,
     device: torch.device | str = "cpu",
 ) -> "Model":
-    """Read a bundle, or the winner of a study's folder, check every hash and replay the saved sample.
+    """Read a bundle, or the winner of a study's folder, check the hash of all that is read and replay the saved sample.
 
     A model that is no built-in family needs its code: pass `build`, or `trust=True` to import what the bundle names.
     Raises BundleError with the file and the reason.
@@ -106,7 +106,12 @@ class Model:
     def __init__(
         self, module: nn.Module, manifest: dict[str, Any], preparation: dict[str, Any], device: torch.device
     ) -> None:
-        self.module, self.manifest, self.preparation, self.device = module.to(device).eval(), manifest, preparation, device
+        self.module, self.manifest, self.preparation, self.device = (
+            module.to(device).eval(),
+            manifest,
+            preparation,
+            device,
+        )
         self.config: dict[str, Any] = manifest["config"]
         self.kind: str = manifest["kind"]
         self.classes: list[Any] = manifest["classes"]
@@ -125,7 +130,7 @@ class Model:
         if self.kind == "regression":
             target = self.preparation["target"]
             values = outputs.double().numpy() * np.asarray(target["scale"]) + np.asarray(target["center"])
-            return values[:, 0] if values.shape[1] == 1 else values
+            return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
         best = outputs.argmax(-1).numpy()
         return np.asarray(self.classes)[best] if self.kind == "classification" else best
 
@@ -133,20 +138,22 @@ class Model:
         """[N, classes] probabilities, in the order of `classes`."""
         if self.kind != "classification":
             raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
-        return self.outputs(rows).double().softmax(-1).numpy()
+        return np.asarray(self.outputs(rows).double().softmax(-1))
 
 
 def _outputs(module: nn.Module, x: Tensor, device: torch.device) -> Tensor:
     module.eval()
     with torch.no_grad():
-        return torch.cat([module(chunk.to(device)).cpu() for chunk in x.split(1024)])
+        return torch.cat([module(chunk.to(device)).cpu() for chunk in torch.split(x, 1024)])
 
 
 def _builder(model: str, trust: bool) -> Callable[..., nn.Module]:
     if model in models.families():
         return models.build(model)
     if not trust:
-        raise BundleError(f"the model is {model!r}, code outside this bundle: pass build=..., or trust=True to import it")
+        raise BundleError(
+            f"the model is {model!r}, code outside this bundle: pass build=..., or trust=True to import it"
+        )
     name, _, attribute = model.partition(":")
     try:
         found: Callable[..., nn.Module] = getattr(importlib.import_module(name), attribute)
@@ -156,7 +163,11 @@ def _builder(model: str, trust: bool) -> Callable[..., nn.Module]:
 
 
 def _restore(
-    build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Inputs, outputs: Outputs, weights: Mapping[str, Tensor]
+    build: Callable[..., nn.Module],
+    config: Mapping[str, Any],
+    inputs: Inputs,
+    outputs: Outputs,
+    weights: Mapping[str, Tensor],
 ) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         module = build(dict(config), inputs, outputs)
@@ -179,7 +190,9 @@ def _shared(module: nn.Module) -> set[int]:
 def _untied(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """safetensors stores no two names of one memory: the first name keeps it."""
     seen: dict[int, str] = {}
-    return {name: value for name, value in weights.items() if seen.setdefault(value.data_ptr() or id(value), name) == name}
+    return {
+        name: value for name, value in weights.items() if seen.setdefault(value.data_ptr() or id(value), name) == name
+    }
 
 
 def _replay(model: Model, sample: dict[str, Any], folder: Path) -> None:
@@ -238,11 +251,22 @@ def _read(path: Path) -> Any:
 
 def _card(manifest: dict[str, Any], prepared: Prepared) -> str:
     """A model card a person can read."""
-    lines = [f"# {manifest['model']} for {prepared.preparation['target'].get('name', prepared.kind)}", "", f"Task: {prepared.kind}."]
+    lines = [
+        f"# {manifest['model']} for {prepared.preparation['target'].get('name', prepared.kind)}",
+        "",
+        f"Task: {prepared.kind}.",
+    ]
     sizes = f"{len(prepared.train)} training, {len(prepared.val)} validation and {len(prepared.test)} test rows"
     lines += [f"Trained on {sizes}; {int(prepared.inputs)} input values, {int(prepared.outputs)} outputs.", ""]
     lines += ["| metric | value |", "|---|---|", *(f"| {k} | {v:.6g} |" for k, v in manifest["metrics"].items()), ""]
     lines += ["| hyperparameter | value |", "|---|---|", *(f"| {k} | {v} |" for k, v in manifest["config"].items()), ""]
     lines += ["How the data was read:", "", *(f"- {note}" for note in prepared.notes), ""]
-    lines += ["```python", "import automl", 'model = automl.load("path/to/this/folder")', "model.predict(rows)", "```", ""]
+    lines += [
+        "```python",
+        "import automl",
+        'model = automl.load("path/to/this/folder")',
+        "model.predict(rows)",
+        "```",
+        "",
+    ]
     return "\n".join(lines)

@@ -35,31 +35,19 @@ METRICS: dict[str, Metric] = {
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),
     "perplexity": Metric("minimize", "next_token"),
-    "token_accuracy": Metric("maximize", "next_token"),
 }
-_LOWER = {
-    "loss",
-    "error",
-    "perplexity",
-    "ppl",
-    "rmse",
-    "mse",
-    "mae",
-    "mape",
-    "nll",
-    "cost",
-    "regret",
-    "time",
-    "latency",
-    "wer",
-    "cer",
-}
-_HIGHER = {"accuracy", "acc", "auc", "auroc", "auprc", "f1", "score", "reward", "return", "r2", "precision", "recall", "map", "bleu", "iou", "dice"}  # fmt: skip
+_LOWER = frozenset(
+    re.findall(r"\w+", "loss error perplexity ppl rmse mse mae mape nll cost regret time latency wer cer")
+)
+_HIGHER = frozenset(
+    re.findall(r"\w+", "accuracy acc auc auroc auprc f1 score reward return r2 precision recall map bleu iou dice")
+)
 
 
 def names(kind: str) -> list[str]:
     """The metrics a task of that kind reports (each as `val_NAME`), the loss first."""
-    return [name for name, metric in METRICS.items() if metric.kind in (kind, "any")]
+    found = [name for name, metric in METRICS.items() if metric.kind in (kind, "any")]
+    return [*found, "accuracy"] if kind == "next_token" else found
 
 
 def direction(name: str) -> Direction:

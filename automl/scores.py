@@ -40,7 +40,7 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
     made: dict[str, Tensor] = {}
     guess = logits.argmax(1)
     right = (w * (guess == targets)).sum()
-    made["accuracy"] = made["token_accuracy"] = right
+    made["accuracy"] = right
     made["log_loss"] = (w * F.cross_entropy(logits, targets, reduction="none")).sum()
     made["perplexity"] = made["log_loss"].exp()
     if {"balanced_accuracy", "f1_macro"} & set(wanted):
@@ -57,7 +57,7 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
 
 
 def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
-    """Area under the ROC curve. `scores`: [N, C] probabilities; two classes: of the second; more: mean over classes present."""
+    """Area under the ROC curve. `scores`: [N, C]; two classes: of the second; more: mean over the classes present."""
     columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
     areas = [_area(scores[:, k], targets == k, w) for k in columns]
     found = torch.stack(areas)
@@ -66,7 +66,7 @@ def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
 
 def _area(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
     """P(score of a positive > score of a negative) + P(equal) / 2, weighted; nan when one side is empty."""
-    _, group = score.unique(return_inverse=True)
+    _, group = torch.unique(score, return_inverse=True)
     size = int(group.max()) + 1 if len(group) else 0
     up = torch.zeros(size, dtype=w.dtype, device=w.device).index_add_(0, group, w * positive)
     down = torch.zeros_like(up).index_add_(0, group, w * ~positive)

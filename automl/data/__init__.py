@@ -9,7 +9,6 @@ from automl.data.shapes import Inputs, Outputs
 
 if TYPE_CHECKING:
     from automl.data.loading import load
-
     from automl.data.prepared import Part, Prepared
 
 __all__ = ["Inputs", "Outputs", "Part", "Prepared", "load"]

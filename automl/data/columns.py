@@ -1,6 +1,6 @@
 """What each column of a table is, decided on the training rows alone; the decision is JSON, one dict per column.
 
-Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time and the position in year, week, day).
+Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time, position in year, week, day).
 """
 
 import warnings
@@ -35,7 +35,9 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
     return columns
 
 
-def _decide(values: "pd.Series[Any]", name: str, forced: bool, options: dict[str, Any], notes: list[str]) -> Column | None:
+def _decide(
+    values: "pd.Series[Any]", name: str, forced: bool, options: dict[str, Any], notes: list[str]
+) -> Column | None:
     present = values.dropna()
     if present.empty:
         return _drop(name, "no value in any training row", notes)
@@ -60,8 +62,9 @@ def _decide(values: "pd.Series[Any]", name: str, forced: bool, options: dict[str
     return _category(values, name, options, notes)
 
 
-def _drop(name: str, why: str, notes: list[str]) -> None:
+def _drop(name: str, why: str, notes: list[str]) -> Column | None:
     notes.append(f"column {name!r} left out: {why}")
+    return None
 
 
 def _number(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
@@ -88,7 +91,7 @@ def _is_identifier(present: NDArray[np.float64], name: str, rows: int) -> bool:
         return False
     steps = np.diff(np.sort(present))
     named = name.lower() in ("id", "index", "row", "rowid", "uuid") or name.lower().endswith(("_id", " id", "-id"))
-    return named or float(np.median(steps)) <= 2 and present.max() - present.min() <= 4 * rows
+    return named or (float(np.median(steps)) <= 2 and present.max() - present.min() <= 4 * rows)
 
 
 def _fill(present: NDArray[np.float64], how: str) -> float:
@@ -144,11 +147,19 @@ def _date(dates: "pd.Series[Any]", name: str, notes: list[str]) -> Column | None
     notes.append(f"column {name!r}: a date, read as elapsed days and position in year, week and day")
     scale = float(days.std()) or 1.0
     clock = bool((days % 1 != 0).any())
-    return {"name": name, "role": "date", "fill": float(np.median(days)), "center": float(days.mean()), "scale": scale, "clock": clock}
+    return {
+        "name": name,
+        "role": "date",
+        "fill": float(np.median(days)),
+        "center": float(days.mean()),
+        "scale": scale,
+        "clock": clock,
+    }
 
 
 def as_texts(values: "pd.Series[Any]") -> NDArray[Any]:
     """[rows] of text: one spelling for equal values (3, 3.0 and "3"; True and "True"), `MISSING` for no value."""
+
     def spell(value: Any) -> str:
         if isinstance(value, float | np.floating) and float(value).is_integer():
             return str(int(value))

@@ -62,7 +62,7 @@ def load(
     weight = _weights(raw, y, train, units, options)
     made = [_part(raw, y, parts == code, preparation, weight) for code in range(3)]
     return Prepared(
-        inputs, outputs, found.kind, *made, classes=found.classes, columns=columns, preparation=preparation,  # type: ignore[arg-type]
+        inputs, outputs, found.kind, made[0], made[1], made[2], found.classes, columns, preparation,
         fingerprint=fingerprint(made), notes=raw.notes, sample=_sample(raw.x[parts == 1]),
     )  # fmt: skip
 
@@ -104,11 +104,15 @@ def _check_classes(y: NDArray[Any], parts: splits.Parts, found: targets.Target, 
         return
     seen = np.unique(y[parts == 0])
     if len(seen) < 2:
-        raise DataError(f"target {raw.target!r}: the training part has a single class; split by groups or time differently")
+        raise DataError(
+            f"target {raw.target!r}: the training part has a single class; split by groups or time differently"
+        )
     for part, name in enumerate(splits.NAMES):
         absent = sorted(set(range(len(found.classes))) - set(y[parts == part].tolist()))
         if absent and (parts == part).any():
-            raw.notes.append(f"no row of class {', '.join(str(found.classes[k]) for k in absent[:5])} in the {name} part")
+            raw.notes.append(
+                f"no row of class {', '.join(str(found.classes[k]) for k in absent[:5])} in the {name} part"
+            )
 
 
 def _target(name: str, found: targets.Target, y: NDArray[Any], options: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _part(
 def _weights(
     raw: sources.Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: dict[str, Any]
 ) -> Tensor | None:
-    """[rows] float32, mean 1 over the training rows: the weight column times the balance of classes; None for neither."""
+    """[rows] float32, mean 1 over the training rows: weight column times balance of classes; None for neither."""
     column, balance = options.get("weight"), options.get("class_weight") or "none"
     if balance not in ("none", "balanced"):
         raise DataError(f"prepare.class_weight: expected balanced or none, got {balance!r}")
@@ -145,7 +149,9 @@ def _weights(
     if column is not None:
         if column not in raw.extra:
             raise DataError(f"prepare.weight: arrays have no column {column!r}")
-        weight = pd.to_numeric(pd.Series(raw.extra[column]), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        weight = pd.to_numeric(pd.Series(raw.extra[column]), errors="coerce").to_numpy(
+            dtype=np.float64, na_value=np.nan
+        )
         if not np.isfinite(weight).all() or (weight < 0).any() or weight[train].sum() == 0:
             raise DataError(f"weight {column!r}: every row needs a finite weight of at least 0, and not all may be 0")
     if balance == "balanced":

@@ -28,7 +28,9 @@ def check(options: dict[str, Any]) -> None:
             raise DataError(f"prepare: unknown option {name!r}{hint}")
     encoding = options.get("categorical", "onehot")
     if encoding not in ENCODINGS:
-        raise DataError(f"prepare.categorical: expected onehot or embed, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}")
+        raise DataError(
+            f"prepare.categorical: expected onehot or embed, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
+        )
 
 
 def fit_table(train: pd.DataFrame, y: NDArray[Any], options: dict[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def fit_array(train: NDArray[Any], options: dict[str, Any], form: str, notes: li
         scale = np.nan_to_num(np.nanstd(clean, axis=axes, dtype=np.float64))
     else:
         raise DataError(f"prepare.scale: arrays know standard and none, got {how!r}")
-    # A feature that hardly varies in training (a corner pixel) is not blown up: its scale is at least 20 % of the mean one.
+    # A feature that hardly varies in training (a corner pixel) is not blown up: its scale is at least 20 % of the mean.
     floor = 0.2 * float(scale.mean())
     scale = np.where(scale > floor, scale, floor if floor > 0 else 1.0)
     return {
@@ -142,7 +144,7 @@ def _dense_names(preparation: dict[str, Any]) -> list[str]:
 
 def _cycles(column: dict[str, Any]) -> list[str]:
     parts = ["year sin", "year cos", "week sin", "week cos"]
-    return parts + ["day sin", "day cos"] if column["clock"] else parts
+    return [*parts, "day sin", "day cos"] if column["clock"] else parts
 
 
 def _table(preparation: dict[str, Any], rows: Any) -> tuple[Floats, Floats | None]:
@@ -159,7 +161,9 @@ def _frame(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
     if isinstance(rows, np.ndarray | Tensor):
         array = np.asarray(rows)
         if array.ndim != 2 or array.shape[1] != len(expects):
-            raise DataError(f"expected rows of {len(expects)} columns ({', '.join(expects[:8])}, ...), got shape {array.shape}")
+            raise DataError(
+                f"expected rows of {len(expects)} columns ({', '.join(expects[:8])}, ...), got shape {array.shape}"
+            )
         return pd.DataFrame(array, columns=expects)
     frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)

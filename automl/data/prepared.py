@@ -16,7 +16,8 @@ class Part:
     """One part of the data, on the CPU.
 
     `x`: [N, *inputs.shape] float32, or int64 for tokens. `y`: classification [N] int64; regression [N, outputs] float32
-    in standard units (see `Prepared.target_scale`); next token [N, T] int64. `weight`: [N] float32 (sample weights times class weights, mean 1) or None.
+    in standard units (see `Prepared.target_scale`); next token [N, T] int64.
+    `weight`: [N] float32 (sample weights times class weights, mean 1) or None.
     """
 
     x: Tensor

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,15 +90,20 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
-        separator = "\t" if ".tsv" in path.suffixes else ","
-        frame = pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, keep_default_na=True, skipinitialspace=True)
-        if frame.shape[1] == 1 and separator == "," and ";" in str(frame.columns[0]):
-            frame = pd.read_csv(path, sep=";", na_values=MISSING_WORDS, skipinitialspace=True)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError, OSError) as error:
+        frame = _separated(path, "\t" if ".tsv" in path.suffixes else ",")
+        if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
+            frame = _separated(path, ";")
+    except pd.errors.ParserWarning as error:
+        raise DataError(f"data: {path.name}: rows have more fields than the header names") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, ValueError, OSError) as error:
         raise DataError(f"data: {path.name} cannot be read: {' '.join(str(error).split())}") from error
-    if isinstance(frame.index, pd.MultiIndex) or not isinstance(frame.index, pd.RangeIndex):
-        raise DataError(f"data: {path.name}: rows have more fields than the header names")
     return frame
+
+
+def _separated(path: Path, separator: str) -> pd.DataFrame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False)
 
 
 def _npz(path: Path, target: str | None) -> Raw:
@@ -145,7 +151,7 @@ def _call(name: str, base: Path) -> Any:
 
 
 def from_object(data: Any, target: str | None, keep_out: tuple[str, ...] = ()) -> Raw:
-    """What a function returned: `(x, y)`, a DataFrame with the target in it, or `{"train": ..., "val": ..., "test": ...}`."""
+    """What a function returned: `(x, y)`, a DataFrame with the target in it, or a dict of `train`, `val`, `test`."""
     if isinstance(data, pd.DataFrame):
         return from_frame(data, target, keep_out)
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], str):

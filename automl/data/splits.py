@@ -62,7 +62,7 @@ def _cut(ranks: NDArray[np.int64], rows: int, wanted: NDArray[np.float64]) -> Pa
 
 
 def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
-    """Each label's rows are dealt out in `wanted` proportion; rounding errors are carried on, so the totals agree too."""
+    """Each label's rows are dealt out in `wanted` proportion; rounding errors are carried on: the totals agree too."""
     parts = np.zeros(len(labels), dtype=np.int8)
     debt = np.zeros(3)
     for label in np.unique(labels):

@@ -1,7 +1,7 @@
 """The target column: classes or values, and the way from one to the other and back."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ class Target:
     `keep`: [rows] bool, False where the row has no target. `notes`: what was decided.
     """
 
-    kind: str
+    kind: Literal["classification", "regression"]
     y: NDArray[Any]
     classes: list[Any]
     keep: NDArray[np.bool_]
@@ -66,7 +66,7 @@ def read(values: Any, name: str, task: str | None) -> Target:
     return Target("classification", codes, classes, keep, notes)
 
 
-def _kind(present: "pd.Series[Any]") -> tuple[str, str]:
+def _kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regression"], str]:
     if present.dtype.kind not in "iuf":
         return "classification", "not numeric"
     numbers = present.to_numpy(dtype=np.float64)
@@ -85,7 +85,7 @@ def _many(array: NDArray[Any], name: str) -> Target:
             f"target {name!r} has {array.shape[1]} columns of type {array.dtype}: only numbers can be several"
         )
     y = array.astype(np.float64)
-    keep = np.isfinite(y).all(axis=1)
+    keep = np.asarray(np.isfinite(y).all(axis=1))
     if not keep.any():
         raise DataError(f"target {name!r} has no value in any row")
     return Target("regression", y, [], keep, [f"target {name!r}: regression of {array.shape[1]} values"])

@@ -1,4 +1,4 @@
-"""Fully connected network. Defaults after Gorishniy et al. 2021 ("Revisiting deep learning models for tabular data")."""
+"""Fully connected network, as in Gorishniy et al. 2021 ("Revisiting deep learning models for tabular data")."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -56,7 +56,7 @@ def norm(name: str, value: Any, width: int) -> nn.Module:
 class TableStem(nn.Module):
     """[B, *shape] -> [B, features]: samples made flat; the last columns, codes of categories, replaced by embeddings.
 
-    A column of n values gets min(limit, ceil(n ** 0.5) + 1) dimensions. Code 0 (unseen or missing) has a row of its own.
+    A column of n codes gets min(limit, floor(sqrt(n)) + 1) dimensions. Code 0 (unseen or missing) has its own row.
     """
 
     def __init__(self, inputs: Inputs, limit: int) -> None:

@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's own where it has them, Lion beside them; one learning rate per tensor where muP asks for it."""
+"""Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,9 @@ class Factors:
 class Lion(torch.optim.Optimizer):
     """Sign of an interpolated momentum, decoupled decay (Chen et al. 2023, "Symbolic discovery", algorithm 2)."""
 
-    def __init__(self, params: Any, lr: float, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Any, lr: float, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -55,8 +57,8 @@ def make(
 ) -> list[torch.optim.Optimizer]:
     """The optimizers of one model; each parameter group carries `base_lr`, which `set_rate` multiplies.
 
-    Biases, norm gains and other vectors are not decayed. `matrices`: names of the hidden matrices, the only ones Muon
-    takes (AdamW has the rest); empty: every matrix that is neither first nor last.
+    Every tensor is decayed, as in torch.optim and the fused rows. `matrices`: names of the hidden matrices, the only
+    ones Muon takes (AdamW has the rest); empty: every matrix that is neither first nor last.
     """
     named = [(name, p) for name, p in parameters if p.requires_grad]
     if options.optimizer != "muon":
@@ -77,7 +79,7 @@ def _groups(
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, p in named:
         factor = (factors or {}).get(name, Factors())
-        decay = options.weight_decay * factor.weight_decay if p.ndim > 1 else 0.0
+        decay = options.weight_decay * factor.weight_decay
         key = (factor.lr, decay, factor.eps)
         if key not in groups:
             rate = options.lr * factor.lr
@@ -87,7 +89,7 @@ def _groups(
 
 
 def _optimizer(name: str, groups: list[dict[str, Any]], options: Options) -> torch.optim.Optimizer:
-    betas, eps = (options.beta1, options.beta2), options.eps or 1e-8
+    betas, eps = (options.beta1, options.beta2), options.eps
     scales = [group.pop("eps_factor") for group in groups]
     if name in ("adam", "adamw", "nadam", "rmsprop"):
         for group, scale in zip(groups, scales, strict=True):
@@ -95,11 +97,11 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Options) -> tor
     optim = torch.optim
     if name == "sgd":
         nesterov = options.nesterov and options.momentum > 0
-        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov)
+        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True)
     if name == "adam":
-        return optim.Adam(groups, lr=options.lr, betas=betas)
+        return optim.Adam(groups, lr=options.lr, betas=betas, fused=True)
     if name == "adamw":
-        return optim.AdamW(groups, lr=options.lr, betas=betas)
+        return optim.AdamW(groups, lr=options.lr, betas=betas, fused=True)
     if name == "nadam":
         return optim.NAdam(groups, lr=options.lr, betas=betas, decoupled_weight_decay=True)
     if name == "rmsprop":
@@ -107,7 +109,9 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Options) -> tor
     if name == "adafactor":
         return optim.Adafactor(groups, lr=options.lr)
     if name == "muon":
-        return optim.Muon(groups, lr=options.lr, momentum=options.momentum, adjust_lr_fn="match_rms_adamw")
+        return optim.Muon(
+            groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, adjust_lr_fn="match_rms_adamw"
+        )
     return Lion(groups, lr=options.lr, betas=betas)
 
 

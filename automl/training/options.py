@@ -12,20 +12,21 @@ SCHEDULES = ("constant", "cosine", "linear", "step", "wsd")
 
 @dataclass(frozen=True)
 class Options:
-    """`warmup`: share of all steps over which the rate rises from 0. `clip`: largest gradient norm, 0 = off.
+    """`warmup`: share of all steps over which the rate rises from 0 (below 1), or a number of epochs (1 and above).
 
-    `ema`: decay of the moving average of the weights that is evaluated and kept, 0 = off. `eps` 0 = the optimizer's own.
+    `clip`: largest gradient norm, 0 = off. `ema`: decay of the moving average of the weights that is evaluated and
+    kept, 0 = off.
     """
 
     optimizer: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 0.0
-    momentum: float = 0.9
+    momentum: float = 0.0
     nesterov: bool = False
     beta1: float = 0.9
     beta2: float = 0.999
-    eps: float = 0.0
-    batch_size: int = 64
+    eps: float = 1e-8
+    batch_size: int = 32
     schedule: str = "constant"
     warmup: float = 0.0
     clip: float = 0.0
@@ -34,21 +35,36 @@ class Options:
 
 
 NAMES = tuple(field.name for field in fields(Options))
+OWN_DEFAULTS: dict[str, dict[str, Any]] = {
+    "adamw": {"weight_decay": 0.01},
+    "lion": {"beta2": 0.99, "lr": 1e-4},
+    "sgd": {"lr": 1e-2, "momentum": 0.9},
+    "rmsprop": {"beta2": 0.99},
+    "muon": {"momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
+    "adafactor": {"lr": 1e-2},
+}
+"""What differs from `Options` for one optimizer: the values its authors (or torch) use."""
+_LIMITS: dict[str, tuple[float, float | None]] = {
+    "lr": (0, None), "weight_decay": (0, None), "clip": (0, None), "eps": (0, None), "batch_size": (1, None),
+    "warmup": (0, None), "momentum": (0, 1), "beta1": (0, 1), "beta2": (0, 1), "label_smoothing": (0, 1), "ema": (0, 1),
+}  # fmt: skip
 
 
 def read(config: Mapping[str, Any]) -> Options:
-    """The options in `config`, defaults for the rest; other names are somebody else's. Raises SpecError."""
-    made = Options(**{name: _typed(name, config[name]) for name in NAMES if config.get(name) is not None})
-    for name, value, known in (("optimizer", made.optimizer, OPTIMIZERS), ("schedule", made.schedule, SCHEDULES)):
+    """The options in `config`, the optimizer's own defaults for the rest; other names are somebody else's.
+
+    Raises SpecError.
+    """
+    name = str(config.get("optimizer") or "adamw")
+    given = {key: _typed(key, config[key]) for key in NAMES if config.get(key) is not None}
+    made = Options(**{**OWN_DEFAULTS.get(name, {}), **given})
+    for what, value, known in (("optimizer", made.optimizer, OPTIMIZERS), ("schedule", made.schedule, SCHEDULES)):
         if value not in known:
-            raise SpecError(f"unknown {name} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
-    for name, low, high in (
-        ("lr", 0, None), ("weight_decay", 0, None), ("clip", 0, None), ("eps", 0, None), ("batch_size", 1, None),
-        ("momentum", 0, 1), ("beta1", 0, 1), ("beta2", 0, 1), ("warmup", 0, 1), ("label_smoothing", 0, 1), ("ema", 0, 1),
-    ):  # fmt: skip
-        value = getattr(made, name)
+            raise SpecError(f"unknown {what} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
+    for key, (low, high) in _LIMITS.items():
+        value = getattr(made, key)
         if not (value >= low and (high is None or value < high)):
-            raise SpecError(f"{name} must be at least {low}" + (f" and below {high}" if high else "") + f", got {value!r}")
+            raise SpecError(f"{key} must be at least {low}{f' and below {high}' if high else ''}, got {value!r}")
     return made
 
 
@@ -59,5 +75,6 @@ def _typed(name: str, value: Any) -> Any:
     else:
         ok = isinstance(value, int | float) and not isinstance(value, bool) and (kind is float or value == int(value))
     if not ok:
-        raise SpecError(f"{name} must be {'a whole number' if kind is int else 'a number' if kind is float else kind.__name__}, got {value!r}")
+        what = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}[kind]
+        raise SpecError(f"{name} must be {what}, got {value!r}")
     return kind(value)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from automl import metrics, seeds
 from automl.data.prepared import Part, Prepared
-from automl.training import losses, optimizers, schedules
+from automl.fused import schedules
+from automl.training import losses, optimizers
 from automl.training.options import read
 
 EVAL_BATCH = 4096
@@ -48,17 +49,18 @@ class Solo:
         order = torch.randperm(len(self.train), generator=self._generator("order")).to(self.device)
         self.model.train()
         total = torch.zeros((), device=self.device)
+        horizon, first = self.epochs * self.batches, self.done * self.batches
+        warmup = schedules.warmup_steps(self.options.warmup, horizon, self.epochs)
+        factors = schedules.factors(self.options.schedule, first, self.batches, horizon, warmup).tolist()
         with self._random("epoch"):
-            for k in range(self.batches):
-                total += self._step(order[k * self.batch : (k + 1) * self.batch], self.done * self.batches + k)
+            for k, factor in enumerate(factors):
+                optimizers.set_rate(self.optimizers, factor)
+                total += self._step(order[k * self.batch : (k + 1) * self.batch], first + k)
         self.done += 1
         return {"train_loss": float(total) / self.batches, **self.evaluate(self.val, "val_")}
 
     def _step(self, rows: Tensor, step: int) -> Tensor:
         options, part = self.options, self.train
-        optimizers.set_rate(
-            self.optimizers, schedules.factor(options.schedule, step, self.epochs * self.batches, options.warmup)
-        )
         weight = None if part.weight is None else part.weight[rows]
         outputs = self.model(part.x[rows])
         loss = losses.loss(self.prepared.kind, outputs, part.y[rows], weight, options.label_smoothing)
@@ -123,7 +125,7 @@ class Solo:
     def _forward(self, x: Tensor) -> Tensor:
         self.model.eval()
         with torch.no_grad():
-            chunks = x.split(max(1, EVAL_BATCH // (1 if x.ndim == 2 else 4)))
+            chunks = torch.split(x, max(1, EVAL_BATCH // (1 if x.ndim == 2 else 4)))
             if self.average is None:
                 return torch.cat([self.model(chunk) for chunk in chunks])
             call = torch.func.functional_call
