@@ -28,6 +28,11 @@ def names(group: Group) -> list[str]:
     return sorted(_entries(group))
 
 
+def target(group: Group, name: str) -> str:
+    """Where the plugin lives, `package.module:attribute`; nothing is imported. KeyError when it is not installed."""
+    return _entries(group)[name].value
+
+
 def load(group: Group, name: str) -> Any:
     """The plugin's class (or function), imported now.
 
@@ -62,8 +67,8 @@ def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
     if not isinstance(name, str):
         raise SpecError(f"{SINGULAR[group]} needs a name, e.g. {{name: {names(group)[0]}}}")
     made = load(group, name)
-    known = [f.name for f in dataclasses.fields(made) if f.init] if dataclasses.is_dataclass(made) else None
-    for option in options if known is not None else ():
+    known = [f.name for f in dataclasses.fields(made) if f.init] if dataclasses.is_dataclass(made) else list(options)
+    for option in options:
         if option not in known:
             has = f"its options are {', '.join(known)}" if known else "it has none"
             raise SpecError(f"{SINGULAR[group]} {name!r} has no option {option!r}{did_you_mean(option, known)} ({has})")

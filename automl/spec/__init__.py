@@ -13,12 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import SpecError, did_you_mean
-from automl.spec import presets
-from automl.spec.build import build, slug
 from automl.spec.complaint import Complaint
-from automl.spec.schema import schema
 from automl.spec.specification import Spec
-from automl.spec.yaml_events import MAX_BYTES, load
 
 __all__ = ["Complaint", "Spec", "from_json", "parse", "read", "schema"]
 
@@ -29,6 +25,9 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
     `overrides`: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
     Raises SpecError: nothing of that name, or all complaints about what it says.
     """
+    from automl.spec import presets
+    from automl.spec.yaml_events import MAX_BYTES
+
     path = Path(path_or_preset)
     preset = None
     if not _is_file(path) and path.suffix not in (".yaml", ".yml"):
@@ -44,12 +43,12 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
     except (OSError, ValueError) as error:
         raise SpecError(f"{path_or_preset}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     folder = Path(".") if preset else file.parent
-    return build(load(content, str(file)), name=slug(file.stem), path=file, folder=folder, changes=overrides or {})
+    return _build(content, str(file), path=file, folder=folder, changes=overrides)
 
 
 def parse(text: str | bytes, file: str = "spec", *, overrides: Mapping[str, Any] | None = None) -> Spec:
-    """The specification in `text`; `file` is what complaints call it, and its stem the study's name if none is given."""
-    return build(load(text, file), name=slug(Path(file).stem), path=None, folder=None, changes=overrides or {})
+    """The specification in `text`; `file` is what complaints call it, its stem the study's name if it has none."""
+    return _build(text, file, changes=overrides)
 
 
 def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | None = None) -> Spec:
@@ -58,7 +57,28 @@ def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | No
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SpecError(f"{name}: holds more than plain data: {error}") from None
-    return build(load(text, name), name=slug(name), path=None, folder=folder, changes={})
+    return _build(text, name, folder=folder)
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (draft 7) of `space.yaml`."""
+    from automl.spec.json_schema import schema as made
+
+    return made()
+
+
+def _build(
+    content: str | bytes,
+    file: str,
+    *,
+    path: Path | None = None,
+    folder: Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> Spec:
+    from automl.spec.build import build, slug  # pydantic and PyYAML: only when there is something to read
+    from automl.spec.yaml_events import load
+
+    return build(load(content, file), name=slug(Path(file).stem), path=path, folder=folder, changes=changes or {})
 
 
 def _is_file(path: Path) -> bool:
@@ -69,6 +89,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _not_found(name: str) -> str:
+    from automl.spec import presets
+
     known = presets.all_presets()
     wholes = [n for n in known if "/" not in n]
     if name in known:

@@ -68,9 +68,9 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
     try:
         return SpecModel.model_validate(tree)
     except ValidationError as wrong:
-        for path, message, hint, key in explain(wrong, SpecModel):
+        for path, message, hint, at_key in explain(wrong, SpecModel):
             if not (len(path) == 1 and tree.get(str(path[0]), "") is None):
-                places.complain(path, message, hint, key=key)
+                places.complain(path, message, hint, key=at_key)
         return None
 
 

@@ -22,12 +22,15 @@ TASKS = ("model", "train", "command")
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config", "config_json"})
 """What a command's arguments may name besides parameters."""
-_DATA_ONLY = ("data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit", "ensemble")  # fmt: skip
+_DATA_ONLY = (
+    "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
+    "ensemble",
+)  # fmt: skip
 _DATA_FILES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz", ".npy", ".txt")
 
 
 def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places: Places) -> None:
-    """`tree`: the whole specification; `known`: names of all parameters; `folder`: what relative files are relative to."""
+    """`tree`: the whole specification; `known`: names of all parameters; `folder`: where relative files start."""
     _task(tree, folder, places)
     _metric(tree, places)
     _plugins(tree, places)

@@ -228,7 +228,7 @@ class SpecModel(Strict):
     finalists: Annotated[Finalists | None, BeforeValidator(_finalists), WithJsonSchema({
         "anyOf": [{"const": "none"}, {"type": "object", "additionalProperties": False,
                   "properties": {"top": {"type": "integer"}, "seeds": {"type": "integer"}}}]
-    })] = Finalists()  # fmt: skip
+    })] = Finalists(top=5, seeds=3)  # fmt: skip
     refit: Literal["none", "train+val"] = "none"
     ensemble: int | None = Field(None, ge=1, le=1000, description="size of a greedy ensemble of trials")
 

@@ -14,7 +14,10 @@ from typing import Any
 from automl import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
-_LIGHT = {"numpy", "automl.errors", "automl.space", "automl.parameters", "automl.trial", "automl.strategy", "automl.stopping", "automl.seeds", "automl"}  # fmt: skip
+_LIGHT = {
+    "numpy", "automl", "automl.errors", "automl.parameters", "automl.seeds", "automl.space", "automl.stopping",
+    "automl.strategy", "automl.trial",
+}  # fmt: skip
 _PROTOCOLS = {"Strategy", "Stopper", "Executor", "Protocol", "Note", "Generic", "object"}
 Found = tuple[tuple[str, ...], str, str]
 

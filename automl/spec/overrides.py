@@ -99,23 +99,20 @@ def _find(
 ) -> tuple[dict[str, Any], tuple[str, ...], list[str]]:
     """(the dict that holds it, its path below space, what is left of the path)."""
     first, *rest = names
-    item = space.get(first)
-    group = isinstance(item, dict) and not is_described(item)
-    if group and not rest and (first not in item or isinstance(value, dict)):
+    groups = {name: inner for name, inner in space.items() if isinstance(inner, dict) and not is_described(inner)}
+    group = groups.get(first)
+    if group is not None and not rest and (first not in group or isinstance(value, dict)):
         return space, (first,), []
-    if group and rest and (rest[0] in item or rest[0] == "use"):
-        return item, (first, rest[0]), rest[1:]
-    if first in space and not group:
+    if group is not None and rest and (rest[0] in group or rest[0] == "use"):
+        return group, (first, rest[0]), rest[1:]
+    if first in space and group is None:
         return space, (first,), rest
-    for name, inner in space.items():
-        if isinstance(inner, dict) and not is_described(inner) and first in inner:
+    for name, inner in groups.items():
+        if first in inner:
             return inner, (name, first), rest
-    if group:
-        raise _Unknown(f"group {first!r} has no parameter {rest[0]!r}", did_you_mean(rest[0], item))
-    known = [
-        *space,
-        *(n for inner in space.values() if isinstance(inner, dict) and not is_described(inner) for n in inner),
-    ]
+    if group is not None:
+        raise _Unknown(f"group {first!r} has no parameter {rest[0]!r}", did_you_mean(rest[0], group))
+    known = [*space, *(name for inner in groups.values() for name in inner)]
     raise _Unknown(f"no group or parameter {first!r}", did_you_mean(first, known))
 
 

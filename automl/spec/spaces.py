@@ -73,7 +73,7 @@ def _is_group(item: Any) -> bool:
 
 
 def _mistyped(item: Mapping[str, Any]) -> bool:
-    """Whether a mapping looks like a parameter whose kind is written wrongly (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
+    """Whether a mapping looks like a parameter of a mistaken kind (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
     if not item:
         return False
     near = [k for k in item if did_you_mean(k, PARAMETERS) and not is_described({"x": None} if item[k] is None else {})]

@@ -111,6 +111,10 @@ def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
     return f"not valid YAML: {problem}{context}", ""
 
 
+def _offset(event: yaml.Event) -> int:
+    return event.start_mark.index if event.start_mark else 0
+
+
 class _Reader:
     """Builds plain data from events, noting places; bounded by the limits above."""
 
@@ -135,7 +139,7 @@ class _Reader:
         return value
 
     def complain(self, event: yaml.Event, path: Path, message: str, hint: str = "") -> None:
-        self.document.complain(event.start_mark.index, path, message, hint)
+        self.document.complain(_offset(event), path, message, hint)
         if len(self.document.complaints) > SHOWN:
             raise _Enough
 
@@ -143,17 +147,17 @@ class _Reader:
         self.complain(event, path, message)
         raise _Enough
 
-    def node(self, event: yaml.NodeEvent, path: Path) -> Any:
+    def node(self, event: yaml.Event, path: Path) -> Any:
         self.nodes += 1
         if self.nodes > MAX_NODES:
             self.fatal(event, (), f"more than {MAX_NODES} values")
         if len(path) > MAX_DEPTH:
             self.fatal(event, (), f"nested deeper than {MAX_DEPTH} levels")
-        self.document.values[path] = event.start_mark.index
+        self.document.values[path] = _offset(event)
         if isinstance(event, yaml.AliasEvent):
             self.complain(event, path, f"aliases (*{event.anchor}) are not used here; write the value out")
             return None
-        if event.anchor is not None:
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self.complain(event, path, f"anchors (&{event.anchor}) are not used here")
         if event.tag is not None:
             self.complain(
@@ -176,7 +180,7 @@ class _Reader:
         items: dict[str, Any] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             name = self.key(event, path)
-            place = event.start_mark.index
+            place = _offset(event)
             if name in items:
                 line = self.document.source.place(self.document.keys[(*path, name)])[0]
                 self.complain(event, (*path, name), f"the key appears twice (first in line {line})")
