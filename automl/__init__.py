@@ -1,1 +1,49 @@
-"""automl: hyperparameter search for PyTorch."""
+"""automl: hyperparameter search for PyTorch.
+
+    study = automl.search("space.yaml")
+    study = automl.search(train, space={"lr": automl.Float(1e-4, 1, log=True)}, metric="val_loss", trials=50)
+    study = automl.Study(space, metric="val_loss", trials=500)       # ask and tell inside your own program
+    model = automl.load("studies/digits")                            # the winner, ready to predict
+
+Names are imported when first used: `import automl` loads neither torch nor anything else that is heavy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from automl.api import resume as resume
+    from automl.api import search as search
+    from automl.bundle import load as load
+    from automl.errors import AutoMLError as AutoMLError
+    from automl.space import Choice as Choice
+    from automl.space import Float as Float
+    from automl.space import Int as Int
+    from automl.space import Space as Space
+    from automl.study import Study as Study
+    from automl.worker import Trial as Trial
+
+_HOMES = {
+    "AutoMLError": "automl.errors",
+    "Choice": "automl.space",
+    "Float": "automl.space",
+    "Int": "automl.space",
+    "Space": "automl.space",
+    "Study": "automl.study",
+    "Trial": "automl.worker",
+    "load": "automl.bundle",
+    "resume": "automl.api",
+    "search": "automl.api",
+}
+__all__ = ["AutoMLError", "Choice", "Float", "Int", "Space", "Study", "Trial", "load", "resume", "search"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'automl' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -5,7 +5,7 @@ Inside a study **lower is better**: the direction of the metric is flipped once,
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -198,6 +198,14 @@ class History:
         if step in self._at:
             self._at[step][trial] = loss
         return True
+
+    def restore(self, trial: int, curve: Iterable[Point], attempt: int) -> TrialRecord:
+        """What the ledger knows of a trial that has just begun: its whole curve at once, and its last attempt."""
+        points = tuple(curve)
+        losses = [loss for _, loss in points]
+        loss = None if not losses else losses[-1] if self.metric.count == "last" else min(losses)
+        self.steps_spent += points[-1][0] if points else 0
+        return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt))
 
     def pause(self, trial: int, reason: str = "") -> TrialRecord:
         return self._put(replace(self.trials[trial], state=State.PAUSED, reason=reason))

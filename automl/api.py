@@ -1,0 +1,193 @@
+"""`automl.search`: the one path of the command line and of Python from "what to train" to a finished study."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl import plugins
+from automl.driver import Driver, Screen
+from automl.errors import SpecError
+from automl.space import Config, Space
+from automl.study import Described, Study
+from automl.tasks import Task
+from automl.tasks.command import CommandTask
+from automl.tasks.described import DescribedTask
+from automl.tasks.function import FunctionTask, ReferencedTask
+from automl.trial import Metric
+
+if TYPE_CHECKING:
+    from automl.spec import Spec
+    from automl.worker import Trial
+
+
+def search(
+    task: "str | Path | Callable[[Trial], object]",
+    *,
+    space: Space | Mapping[str, Any] | None = None,
+    metric: str | Mapping[str, str] | Metric | None = None,
+    trials: int | None = None,
+    time_s: float | None = None,
+    epochs: int | None = None,
+    horizon: int | None = None,
+    strategy: Described | None = None,
+    stopper: Described | None = None,
+    seed: int | None = None,
+    value: str | None = None,
+    first: list[Config] | None = None,
+    workers: int | None = None,
+    executor: Described | None = None,
+    dir: str | Path = "studies",
+    name: str | None = None,
+    path: str | Path | None = None,
+    screen: Screen | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Study:
+    """Search for the best config and return the finished study.
+
+    Args:
+        task: a spec file, a preset's name, or your training function `train(trial)`.
+        space, metric: needed with a function; a spec has its own.
+        trials, time_s, epochs: the budget (epochs: of all trials together); replaces a spec's entry.
+        horizon: epochs of a full trial, where a function's `trial.steps(n)` does not say it first.
+        strategy, stopper, executor: a plugin's name, `{"name": ..., option: value}`, or the object.
+        workers: how many trials at once; the default is one for each GPU, or each core.
+        dir, name: the study's folder is `dir/name`; one that exists gets a number behind its name.
+        path: the study's folder itself; a study that is there already goes on.
+        overrides: entries of the spec by dotted path, `{"space.optimizer.lr.high": 0.1}`.
+
+    Raises:
+        AutoMLError: see `automl.errors`; a single trial's failure is no error.
+    """
+    given = {
+        "budget.trials": trials,
+        "budget.time": time_s,
+        "budget.epochs": epochs,
+        "strategy": strategy,
+        "stopper": stopper,
+        "seed": seed,
+        "value": value,
+        "executor": executor,
+        "workers": workers,
+    }
+    given = {key: entry for key, entry in given.items() if entry is not None}
+    if isinstance(task, str | Path):
+        from automl import spec
+
+        objects = {key: given.pop(key) for key in ("strategy", "stopper", "executor") if not _plain(given.get(key, ""))}
+        read = spec.read(task, overrides={**given, **(overrides or {})})
+        folder = Path(path) if path else _free(Path(dir), name or read.name)
+        return run_spec(read, folder, screen, **objects)
+    if space is None or metric is None:
+        raise SpecError("a training function needs space=... and metric=...")
+    if trials is None and time_s is None and epochs is None and strategy not in ("grid",):
+        raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")
+    study = Study(
+        space,
+        metric=metric,
+        strategy=strategy or "random",
+        stopper=stopper or "none",
+        trials=trials,
+        time_s=time_s,
+        steps=epochs,
+        horizon=horizon,
+        workers=workers or 1,
+        seed=seed or 0,
+        value=value or "last",
+        first=first,
+        path=path or _free(Path(dir), name or getattr(task, "__name__", "study").strip("<>")),
+    )
+    return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen)
+
+
+def resume(
+    path: str | Path, *, trials: int | str | None = None, workers: int = 0, screen: Screen | None = None
+) -> Study:
+    """Continue the study in the folder `path`: interrupted, killed or finished (`trials="+40"`: with so many more).
+
+    Raises:
+        SpecError: it was started from a Python function, which only the program that has it can do again.
+    """
+    from automl import spec
+
+    view = Study.open(path)
+    view.close()
+    kept = view.facts.get("spec")
+    if not kept:
+        again = f"automl.search(..., path={str(path)!r})"
+        raise SpecError(f"{path} was started from a Python function: run that program again, with {again}")
+    tree = kept["tree"]
+    if trials is not None:
+        more = isinstance(trials, str) and trials.startswith("+")
+        tree["budget"]["trials"] = int(trials) + ((view.plan.trials or len(view.history)) if more else 0)
+    if workers:
+        tree["workers"] = workers
+    return run_spec(spec.from_json(tree, name=view.name, folder=Path(kept["folder"])), Path(path), screen)
+
+
+def run_spec(read: "Spec", folder: Path, screen: Screen | None = None, **objects: Any) -> Study:
+    """Run (or go on with) the search a spec describes, in `folder`; `objects` stand in for plugins named in it."""
+    study = Study(
+        read.space,
+        metric=read.metric,
+        strategy=objects.get("strategy", read.strategy),
+        stopper=objects.get("stopper", read.stopper),
+        trials=read.plan.trials,
+        steps=read.plan.steps,
+        time_s=read.plan.time_s,
+        horizon=read.plan.horizon,
+        workers=read.workers or 1,
+        seed=read.seed,
+        value=read.value,
+        first=list(read.first),
+        retries=read.retries,
+        path=folder,
+        name=folder.name,
+        facts={"spec": {"tree": read.to_json(), "text": read.text, "folder": str(read.folder.absolute())}},
+    )
+    study.notes[:0] = read.warnings
+    return _drive(
+        study, lambda: task_of(read), objects.get("executor", read.executor or "local"), read.workers or 0, screen
+    )
+
+
+def task_of(read: "Spec") -> Task:
+    """What a spec trains."""
+    if read.train:
+        return ReferencedTask(read.train, read.folder)
+    if read.command:
+        return CommandTask(tuple(read.command), (*read.space.names, *read.space.constants), read.folder, read.epochs)
+    assert read.model is not None
+    assert read.data is not None
+    assert read.epochs is not None
+    return DescribedTask(
+        read.model,
+        read.data,
+        read.epochs,
+        read.metric,
+        target=read.target,
+        split=read.split,
+        prepare=read.prepare,
+        folder=read.folder,
+        seed=read.seed,
+        spec=read.to_json(),
+    )
+
+
+def _drive(study: Study, task: Callable[[], Task], executor: Described, workers: int, screen: Screen | None) -> Study:
+    try:
+        Driver(study, task(), plugins.make("executors", executor), workers, screen).run()
+    finally:
+        study.close()
+    return study
+
+
+def _plain(described: object) -> bool:
+    return isinstance(described, str | Mapping)
+
+
+def _free(dir: Path, name: str) -> Path:
+    """`dir/name`, or `dir/name-2`, `-3`, ... where that exists."""
+    folder, k = dir / name, 2
+    while folder.exists():
+        folder, k = dir / f"{name}-{k}", k + 1
+    return folder

@@ -1,0 +1,116 @@
+"""What user code prints goes to `logs/` in the study's folder, never to the screen."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+LIMIT_BYTES = 10 * 2**20
+
+
+def log_name(trial: int | None, worker: int = 0) -> str:
+    """`t00017.log` for a trial, `worker-0.log` for what is printed outside of trials."""
+    return f"worker-{worker}.log" if trial is None else f"t{trial:05d}.log"
+
+
+@dataclass
+class _LazyFile:
+    """A text stream that is opened at the first write, so that silent trials leave no file; cut at `LIMIT_BYTES`."""
+
+    path: Path
+    written: int = 0
+    file: TextIO | None = None
+
+    def write(self, text: str) -> int:
+        if self.file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.file = self.path.open("a", errors="replace")
+        if self.written < LIMIT_BYTES:
+            self.file.write(text)
+        self.written += len(text)
+        return len(text)
+
+    def flush(self) -> None:
+        if self.file is not None:
+            self.file.flush()
+
+    def isatty(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        if self.file is not None:
+            if self.written > LIMIT_BYTES:
+                self.file.write(f"\n[{self.written - LIMIT_BYTES} more characters were not kept]\n")
+            self.file.close()
+
+
+@dataclass(frozen=True)
+class StreamCapture:
+    """Redirects `sys.stdout` and `sys.stderr`, for a worker in this process. `breakpoint()` gets the terminal back."""
+
+    folder: Path
+
+    @contextmanager
+    def __call__(self, trial: int | None) -> Iterator[None]:
+        file = _LazyFile(self.folder / log_name(trial))
+        stream = cast(TextIO, file)
+        terminal, hook = (sys.stdout, sys.stderr), sys.breakpointhook
+
+        def debug(*args: Any, **options: Any) -> Any:
+            sys.stdout, sys.stderr = terminal
+            return hook(*args, **options)
+
+        sys.breakpointhook = debug
+        try:
+            with redirect_stdout(stream), redirect_stderr(stream):
+                yield
+        finally:
+            sys.breakpointhook = hook
+            file.close()
+
+
+@dataclass(frozen=True)
+class DescriptorCapture:
+    """Redirects file descriptors 1 and 2 of a worker process: libraries in C and child processes are caught too."""
+
+    folder: Path
+    worker: int
+
+    @contextmanager
+    def __call__(self, trial: int | None) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / log_name(trial, self.worker)
+        self._point_at(path)
+        try:
+            yield
+        finally:
+            self._point_at(self.folder / log_name(None, self.worker))
+            if path.stat().st_size == 0:
+                path.unlink()
+            else:
+                shorten(path)
+
+    def _point_at(self, path: Path) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)
+
+
+def shorten(path: Path) -> None:
+    """Keep the first and the last half of `LIMIT_BYTES` of a log that grew larger."""
+    size = path.stat().st_size
+    if size <= LIMIT_BYTES:
+        return
+    half = LIMIT_BYTES // 2
+    with path.open("rb+") as file:
+        file.seek(size - half)
+        tail = file.read()
+        file.seek(half)
+        file.write(f"\n[... {size - 2 * half} bytes were not kept ...]\n".encode() + tail)
+        file.truncate()

@@ -1,0 +1,59 @@
+"""One worker in this very process and thread: for debugging, notebooks and tests. A debugger works inside trials."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from automl.executors import Executor, Handle
+from automl.executors.capture import StreamCapture
+from automl.messages import Event, Order, Shutdown
+from automl.tasks import Task
+from automl.worker import Place, Worker, no_capture
+
+
+@dataclass
+class Inline(Executor):
+    """`poll` runs the worker until there is no more work; its messages call the driver as they are sent."""
+
+    _task: Task | None = field(default=None, init=False)
+    _folder: Path | None = field(default=None, init=False)
+    _handle: Handle | None = field(default=None, init=False)
+    _orders: deque[Order] = field(default_factory=deque, init=False)
+
+    def start(self, task: Task, workers: int, folder: Path | None) -> int:
+        self._task, self._folder = task, folder
+        return 1
+
+    def poll(self, handle: Handle, timeout_s: float) -> None:
+        if self._task is None:
+            return
+        task, self._task, self._handle = self._task, None, handle
+        capture = StreamCapture(self._folder / "logs") if self._folder else no_capture
+        Worker(Place(folder=self._folder), _Link(self), capture).work(task)
+
+    def send(self, worker: int, order: Order) -> None:
+        self._orders.append(order)
+
+    def restart(self, worker: int) -> None:
+        """Nothing to replace: this process is the worker."""
+
+    def device(self, worker: int) -> str:
+        return "cpu"
+
+    def stop(self, grace_s: float) -> None:
+        self._orders.clear()
+
+
+@dataclass(frozen=True)
+class _Link:
+    """Sending is a call of the driver's handler; its answer is there when that call returns."""
+
+    executor: Inline
+
+    def send(self, event: Event) -> None:
+        assert self.executor._handle is not None
+        self.executor._handle(event)
+
+    def receive(self) -> Order:
+        orders = self.executor._orders
+        return orders.popleft() if orders else Shutdown()

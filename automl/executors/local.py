@@ -1,0 +1,212 @@
+"""Worker processes on this machine: one for each GPU, or one for each core where there is none.
+
+Our own supervisor over `Process`, `Pipe` and `connection.wait`: in a `ProcessPoolExecutor` one killed worker fails
+all other trials. Processes are spawned (a fork would share CUDA's state) and die with the driver.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing import connection, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from automl.errors import EnvironmentProblem
+from automl.executors import Executor, Handle, devices
+from automl.executors.capture import DescriptorCapture
+from automl.messages import Event, Lost, Order, Shutdown
+from automl.tasks import Task
+from automl.tasks.command import exit_in_words
+from automl.worker import Capture, Place, Worker, no_capture
+
+SPAWN = get_context("spawn")
+CRASHES_AT_START = 3
+
+
+@dataclass
+class _Slot:
+    """One worker's process, its end of the pipe, and what it is bound to."""
+
+    process: BaseProcess
+    pipe: Connection
+    device: str
+    spoke: bool = False
+    crashes: int = 0
+    gone: bool = False
+
+
+@dataclass
+class Local(Executor):
+    """`threads`: torch threads of a worker without a GPU (0: cores / workers)."""
+
+    threads: int = 0
+    _slots: list[_Slot] = field(default_factory=list, init=False)
+    _task: Task | None = field(default=None, init=False)
+    _folder: Path | None = field(default=None, init=False)
+    _gpus: list[str] = field(default_factory=list, init=False)
+
+    def start(self, task: Task, workers: int, folder: Path | None) -> int:
+        self._task, self._folder, self._gpus = task, folder, devices.gpus()
+        count = workers or len(self._gpus) or devices.cores()
+        self.threads = self.threads or max(1, devices.cores() // count)
+        self._slots = [self._spawn(k) for k in range(count)]
+        return count
+
+    def _spawn(self, worker: int) -> _Slot:
+        gpu = self._gpus[worker % len(self._gpus)] if self._gpus else ""
+        place = Place(worker, ("cuda:0" if gpu else "cpu",), self._folder)
+        ours, theirs = SPAWN.Pipe()
+        with _environment(CUDA_VISIBLE_DEVICES=gpu, OMP_NUM_THREADS=str(self.threads)), _without_main():
+            process = SPAWN.Process(
+                target=_main,
+                args=(cloudpickle.dumps(self._task), place, theirs, os.getpid()),
+                name=f"automl-worker-{worker}",
+                daemon=False,
+            )
+            process.start()
+        theirs.close()
+        return _Slot(process, ours, f"gpu{gpu}" if gpu else f"cpu{worker}")
+
+    def poll(self, handle: Handle, timeout_s: float) -> None:
+        waiting: dict[Any, int] = {}
+        for worker, slot in enumerate(self._slots):
+            if not slot.gone:
+                waiting[slot.pipe] = worker
+                waiting[slot.process.sentinel] = worker
+        ready = connection.wait(list(waiting), timeout_s)
+        for worker in dict.fromkeys(waiting[item] for item in ready):
+            self._hear(worker, handle)
+
+    def _hear(self, worker: int, handle: Handle) -> None:
+        """All messages that have arrived from a worker; then, if it has died, that."""
+        slot = self._slots[worker]
+        try:
+            while slot.pipe.poll():
+                event: Event = slot.pipe.recv()
+                slot.spoke = True
+                handle(event)
+                if slot is not self._slots[worker]:
+                    return
+        except (EOFError, OSError):
+            slot.process.join(5)
+        if not slot.process.is_alive() and not slot.gone:
+            slot.gone = True
+            handle(Lost(worker, exit_in_words(slot.process.exitcode or 0)))
+
+    def send(self, worker: int, order: Order) -> None:
+        with suppress(OSError):
+            self._slots[worker].pipe.send(order)
+
+    def restart(self, worker: int) -> None:
+        """
+        Raises:
+            EnvironmentProblem: workers die before they say a word, several times in a row.
+        """
+        old = self._slots[worker]
+        _kill(old.process)
+        crashes = 0 if old.spoke else old.crashes + 1
+        if crashes >= CRASHES_AT_START:
+            code = exit_in_words(old.process.exitcode or 0)
+            log = f"; see {self._folder / 'logs'}" if self._folder else ""
+            raise EnvironmentProblem(f"worker {worker} ended with {code} before it could work, {crashes} times{log}")
+        old.pipe.close()
+        self._slots[worker] = self._spawn(worker)
+        self._slots[worker].crashes = crashes
+
+    def device(self, worker: int) -> str:
+        return self._slots[worker].device
+
+    def stop(self, grace_s: float) -> None:
+        for worker, slot in enumerate(self._slots):
+            if not slot.gone:
+                self.send(worker, Shutdown())
+        for slot in self._slots:
+            slot.process.join(grace_s)
+            _kill(slot.process)
+            slot.pipe.close()
+        self._slots = []
+
+
+def _kill(process: BaseProcess) -> None:
+    """SIGKILL the worker and whatever it started in its process group."""
+    if process.is_alive() and process.pid is not None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+    process.join()
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables a spawned process begins with; they must be set before it loads any library."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Spawn without running the caller's script again: tasks travel by value, so scripts need no `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _main(pickled: bytes, place: Place, pipe: Connection, driver: int) -> None:
+    """A worker process from its first line to its last."""
+    os.setpgid(0, 0)  # its own group, to be killed with all its children; and Ctrl-C is the driver's alone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with(driver)
+    capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
+        Worker(place, _PipeLink(pipe), capture).work(cloudpickle.loads(pickled))
+
+
+def _die_with(driver: int) -> None:
+    """Have the kernel kill this process when the driver dies (Linux); elsewhere a thread watches for it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    else:
+        threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    if os.getppid() != driver:
+        os._exit(1)
+
+
+def _watch(driver: int) -> None:
+    while os.getppid() == driver:
+        threading.Event().wait(1.0)
+    os.killpg(0, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class _PipeLink:
+    """A worker's end of the pipe."""
+
+    pipe: Connection
+
+    def send(self, event: Event) -> None:
+        self.pipe.send(event)
+
+    def receive(self) -> Order:
+        order: Order = self.pipe.recv()
+        return order

@@ -1,0 +1,418 @@
+"""The study: one search's state and its only way to change. It starts no process.
+
+    ask     -> trials to run: interrupted ones first, then promoted ones, then new ones from the strategy
+    report  -> a point of a trial's curve; answered with the stopper's verdict
+    finish, stop, fail, tell -> a trial's end
+
+Every change goes to the ledger and to the history; strategies and stoppers see the history alone.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, overload
+
+from automl import metrics as known_metrics
+from automl import plugins, seeds
+from automl.errors import SpecError, did_you_mean
+from automl.ledger import Ledger
+from automl.messages import Assignment
+from automl.space import Config, Space
+from automl.stopping import CONTINUE, Kind, Stopper, Verdict
+from automl.strategy import Strategy
+from automl.trial import Counts, Failure, History, Metric, Plan, State, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl.leaderboard import Leaderboard
+
+Described = str | Mapping[str, Any] | object
+OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")
+
+
+class Study:
+    """One search. Made new, or opened again at an existing `path` (then it continues where it was).
+
+    Args:
+        space: a Space, or what `Space.of` takes.
+        metric: its name (the direction of the usual names is known), `{"name": ..., "direction": ...}` or a Metric.
+        strategy, stopper: a plugin's name, `{"name": ..., option: value}`, or the object.
+        trials, steps, time_s: the budget, whichever is used up first; None: no such limit.
+        horizon: steps of a full trial, where known.
+        path: the study's folder; None keeps the ledger in memory.
+        first: configs tried before the strategy is asked (after the space's defaults).
+
+    Raises:
+        SpecError: an option is wrong, or the study at `path` was made for another space or metric.
+        LedgerError: the ledger is locked, damaged or newer than this program.
+    """
+
+    def __init__(
+        self,
+        space: Space | Mapping[str, Any],
+        *,
+        metric: str | Mapping[str, str] | Metric,
+        strategy: Described = "random",
+        stopper: Described = "none",
+        trials: int | None = None,
+        steps: int | None = None,
+        time_s: float | None = None,
+        horizon: int | None = None,
+        workers: int = 1,
+        seed: int = 0,
+        value: str = "last",
+        path: str | Path | None = None,
+        name: str | None = None,
+        first: list[Config] | None = None,
+        retries: int = 1,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.space = Space.of(space)
+        self.metric = as_metric(metric, value)
+        self.plan = Plan(trials, steps, time_s, horizon, workers)
+        self.strategy: Strategy = plugins.make("strategies", strategy)
+        self.stopper: Stopper = plugins.make("stoppers", stopper)
+        self.path = Path(path) if path is not None else None
+        self.name = name or (self.path.name if self.path else "study")
+        self.retries = retries
+        self.notes: list[str] = []
+        self.on_end: Callable[[TrialRecord], None] = lambda record: None
+        self.history = History(self.space, seed=seed, metric=self.metric, plan=self.plan)
+        self.ledger = Ledger.open(self.path) if self.path else Ledger.in_memory()
+        self.facts: dict[str, Any] = {
+            "name": self.name,
+            "space": self.space.to_json(),
+            "metric": {"name": self.metric.name, "direction": self.metric.direction, "count": self.metric.count},
+            "strategy": _told(strategy),
+            "stopper": _told(stopper),
+            "seed": seed,
+            "plan": {"trials": trials, "steps": steps, "time_s": time_s, "horizon": horizon},
+            **(facts or {}),
+        }
+        try:
+            self._open(first or [])
+        except BaseException:
+            self.ledger.close()
+            raise
+
+    def _open(self, first: list[Config]) -> None:
+        before = self.ledger.facts()
+        for fact in ("space", "metric", "seed"):
+            if fact in before and before[fact] != self.facts[fact]:
+                raise SpecError(f"{self.path}: this study was begun with another {fact}: {before[fact]}")
+        self.ledger.describe(**self.facts)
+        self.ledger.replay(self.history)
+        self._added = sum(t.origin == "added" for t in self.history.trials)
+        self._interrupted = deque(t.number for t in self.history.running)
+        default = self.space.default()
+        self._first = [("default", default)] if default else []
+        self._first += [("user", self.space.canonical(config)) for config in first]
+        self._exhausted = False
+        self._elapsed_s = self.ledger.elapsed_s()
+        self._opened = time.monotonic()
+        for plugin in (self.strategy, self.stopper):
+            if note := getattr(plugin, "note", lambda history: "")(self.history):
+                self.notes.append(note)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "StudyView":
+        """The study at `path` for reading, also while a search runs there."""
+        return StudyView(Path(path))
+
+    # -- ask ---------------------------------------------------------------------------------------------------------
+
+    @overload
+    def ask(self) -> Assignment | None: ...
+    @overload
+    def ask(self, n: int) -> list[Assignment]: ...
+    def ask(self, n: int | None = None) -> Assignment | list[Assignment] | None:
+        """The next trial to run, or None when budget or grid are used up; with `n`, a list of up to `n`."""
+        asked = self._ask(1 if n is None else n)
+        return asked if n is not None else next(iter(asked), None)
+
+    def _ask(self, n: int) -> list[Assignment]:
+        asked: list[Assignment] = []
+        while self._interrupted and len(asked) < n:
+            asked.append(self._again(self._interrupted.popleft()))
+        if self.out_of_budget:
+            return asked
+        for number in self.stopper.promote(self.history)[: n - len(asked)]:
+            asked.append(self._again(number))
+        room = self.stopper.room(self.history)
+        missing = n - len(asked) if room is None else min(room, n - len(asked))
+        if self.plan.trials is not None:
+            missing = min(missing, self.plan.trials - self.started)
+        return asked + self._new(missing)
+
+    def _new(self, n: int) -> list[Assignment]:
+        """Up to `n` new trials: configs given beforehand, then the strategy's."""
+        new: list[Assignment] = []
+        while len(new) < n and self.started < len(self._first):
+            new.append(self._begin(*self._first[self.started]))
+        missing = n - len(new)
+        if missing > 0 and not self._exhausted:
+            suggested = self.strategy.suggest(self.history, missing)
+            self._exhausted = len(suggested) < missing
+            new += [self._begin("", config) for config in suggested]
+        return new
+
+    def _begin(self, origin: str, config: Config) -> Assignment:
+        at_s = self.elapsed_s
+        self.ledger.begin(self.history.next_number, config, origin, at_s)
+        record = self.history.begin(config, origin=origin, at_s=at_s)
+        return self._assignment(record)
+
+    def _again(self, number: int) -> Assignment:
+        return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
+
+    def _assignment(self, record: TrialRecord) -> Assignment:
+        seed = seeds.derive(self.history.seed, record.number, "trial")
+        return Assignment(record.number, record.config, record.attempt, seed, record.step)
+
+    # -- report ------------------------------------------------------------------------------------------------------
+
+    def report(
+        self,
+        trial: int | Assignment,
+        step: int,
+        metrics: Mapping[str, object],
+        *,
+        attempt: int | None = None,
+        horizon: int | None = None,
+    ) -> Verdict:
+        """A trial reached `step` with these metrics; the answer says whether it goes on.
+
+        Steps begin at 1 (0: before any training; kept, but never judged). A step that is known already (a trial that
+        goes on after a crash repeats some) changes nothing. Late reports of an earlier attempt, or of a trial that has
+        ended, are dropped and answered with STOP. A value that is not finite ends the trial as failed.
+
+        Raises:
+            SpecError: the metric is missing although no trial has ever reported it: it must be misnamed.
+        """
+        record = self.history.trials[_number(trial)]
+        if record.state is not State.RUNNING or attempt not in (None, record.attempt):
+            return Verdict(Kind.STOP, "already ended")
+        if record.curve and step <= record.step:
+            return CONTINUE
+        values, failure = self._checked(metrics, step)
+        if failure:
+            self._end(record.number, State.FAILED, failure=failure)
+            return Verdict(Kind.STOP, failure.message)
+        value = values[self.metric.name]
+        self.ledger.report(record.number, step, record.attempt, value, values, self.elapsed_s)
+        self.history.point(record.number, step, self.metric.loss(value))
+        return self._judge(record.number, step, horizon or self.plan.horizon)
+
+    def _judge(self, number: int, step: int, horizon: int | None) -> Verdict:
+        if step < 1 or (horizon is not None and step >= horizon):
+            return CONTINUE
+        verdict = self.stopper.verdict(self.history, number)
+        if verdict.kind is Kind.CONTINUE and self._spent:
+            verdict = OUT_OF_BUDGET
+        if verdict.kind is Kind.STOP:
+            self._end(number, State.STOPPED, reason=verdict.reason)
+        elif verdict.kind is Kind.PAUSE:
+            self.ledger.pause(number, step, verdict.reason, self.elapsed_s)
+            self.history.pause(number, verdict.reason)
+        return verdict
+
+    def _checked(self, metrics: Mapping[str, object], step: int) -> tuple[dict[str, float], Failure | None]:
+        name = self.metric.name
+        if name not in metrics:
+            told = f"the task reported {', '.join(map(repr, metrics)) or 'nothing'}; the study ranks on {name!r}"
+            told += did_you_mean(name, metrics)
+            if not any(t.curve for t in self.history.trials):
+                raise SpecError(told)
+            return {}, Failure("metric", told, step)
+        values: dict[str, float] = {}
+        for key, value in metrics.items():
+            number = as_number(value)
+            if number is not None:
+                values[str(key)] = number
+        if name not in values:
+            return {}, Failure("metric", f"{name} must be a number, got {type(metrics[name]).__name__}", step)
+        if not math.isfinite(values[name]):
+            return {}, Failure("nan", f"{name} is {values[name]} at step {step}", step)
+        return {key: value for key, value in values.items() if math.isfinite(value)}, None
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def tell(self, trial: int | Assignment, step: int | None = None, **metrics: object) -> TrialRecord:
+        """A trial is done, with these last metrics (for programs that run trials themselves, after `ask`)."""
+        record = self.history.trials[_number(trial)]
+        at = (record.step + 1) if step is None else step
+        self.report(record.number, at, metrics, horizon=at)
+        return self.finish(record.number)
+
+    def finish(self, trial: int | Assignment) -> TrialRecord:
+        """A trial ran its full length. Without any report it has failed."""
+        record = self.history.trials[_number(trial)]
+        if record.state.ended:
+            return record
+        if record.loss is None:
+            return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
+        return self._end(record.number, State.DONE)
+
+    def fail(self, trial: int | Assignment, failure: Failure | Exception) -> TrialRecord:
+        """A trial failed, for good."""
+        record = self.history.trials[_number(trial)]
+        if record.state.ended:
+            return record
+        if not isinstance(failure, Failure):
+            failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
+        return self._end(record.number, State.FAILED, failure=failure)
+
+    def lost(self, trial: int, reason: str) -> TrialRecord | None:
+        """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed."""
+        record = self.history.trials[trial]
+        if record.state.ended:
+            return record
+        if record.attempt > self.retries:
+            return self.fail(trial, Failure("killed", f"{reason} (attempt {record.attempt})", record.step))
+        self._interrupted.append(trial)
+        return None
+
+    def add(self, config: Config, **metrics: object) -> TrialRecord:
+        """Record a result known from elsewhere; it informs the strategy and does not count against the budget."""
+        asked = self._begin("added", self.space.canonical(config))
+        self._added += 1
+        return self.tell(asked, None, **metrics)
+
+    def _end(self, number: int, state: State, *, reason: str = "", failure: Failure | None = None) -> TrialRecord:
+        at_s = self.elapsed_s
+        self.ledger.end(number, state, reason, failure, at_s)
+        record = self.history.end(number, state, reason=reason, failure=failure, at_s=at_s)
+        self.on_end(record)
+        return record
+
+    def close(self) -> None:
+        """Paused trials end as stopped when the budget is used up; the ledger is flushed and given back."""
+        if self.out_of_budget or self._exhausted:
+            for record in self.history.paused:
+                self._end(record.number, State.STOPPED, reason=record.reason)
+        self.ledger.close()
+
+    # -- what is known -----------------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> int:
+        """Trials begun by this study (results added from elsewhere do not count)."""
+        return len(self.history) - self._added
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds this study has been driven, over all its sessions."""
+        return self._elapsed_s + time.monotonic() - self._opened
+
+    @property
+    def _spent(self) -> bool:
+        steps, time_s = self.plan.steps, self.plan.time_s
+        return (steps is not None and self.history.steps_spent >= steps) or (
+            time_s is not None and self.elapsed_s >= time_s
+        )
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether no new trial may begin."""
+        return self._spent or (
+            self.plan.trials is not None and self.started >= self.plan.trials and not self.history.paused
+        )
+
+    @property
+    def counts(self) -> Counts:
+        return Counts.of(self.history)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial that ran its full length."""
+        return self.history.best
+
+    def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
+        """All metrics of all reports of a trial, by step."""
+        return self.ledger.reports(trial)
+
+    def leaderboard(self, n: int | None = 10) -> "Leaderboard":
+        """The best `n` trials as a table that rich, notebooks and `print` show."""
+        from automl.leaderboard import table
+
+        return table(self.history, n)
+
+    def frame(self) -> "pd.DataFrame":
+        """All trials as a pandas DataFrame, one row each."""
+        from automl.leaderboard import frame
+
+        return frame(self.history)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class StudyView:
+    """A study opened for reading: the same queries as `Study`, no way to change it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path: Path | None = path
+        self.ledger = Ledger.read_only(path)
+        self.facts = self.ledger.facts()
+        self.space = Space.of(self.facts["space"])
+        self.metric = Metric(**self.facts["metric"])
+        self.plan = Plan(**self.facts["plan"])
+        self.name: str = self.facts["name"]
+        self.strategy, self.stopper = self.facts["strategy"], self.facts["stopper"]
+        self.notes: list[str] = []
+        self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
+        self.ledger.replay(self.history)
+        self.elapsed_s = self.ledger.elapsed_s()
+
+    counts = Study.counts
+    best = Study.best
+    reports = Study.reports
+    leaderboard = Study.leaderboard
+    frame = Study.frame
+
+    def close(self) -> None:
+        self.ledger.close()
+
+
+def as_metric(metric: str | Mapping[str, str] | Metric, count: str = "last") -> Metric:
+    """The Metric of that name; its direction from the name where it is a usual one.
+
+    Raises:
+        SpecError: the direction of that name is not known.
+    """
+    if isinstance(metric, Metric):
+        return metric
+    described = {"name": metric} if isinstance(metric, str) else dict(metric)
+    direction = described.get("direction") or known_metrics.direction(described["name"])
+    if direction not in ("minimize", "maximize") or count not in ("last", "best"):
+        raise SpecError(
+            f"metric: direction is minimize or maximize, value is last or best; got {direction!r}, {count!r}"
+        )
+    return Metric(described["name"], direction, count)  # type: ignore[arg-type]
+
+
+def as_number(value: object) -> float | None:
+    """A metric's value as a float: numbers, numpy scalars and one-element tensors; None for anything else."""
+    if isinstance(value, bool | str | bytes):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
+def _number(trial: int | Assignment) -> int:
+    return trial if isinstance(trial, int) else trial.number
+
+
+def _told(described: Described) -> Any:
+    """How a plugin is written down: its name and options, never the object."""
+    if isinstance(described, str):
+        return {"name": described}
+    return dict(described) if isinstance(described, Mapping) else {"name": type(described).__name__.lower()}

@@ -1,0 +1,135 @@
+"""A task that is a program in any language: `[python, train.py, "--lr={lr}"]`.
+
+It reports by printing JSON lines such as `{"step": 3, "val_loss": 0.41}`; everything else it prints goes to the trial's
+log. Arguments are passed as a list, never through a shell. It is ended with SIGTERM, then SIGKILL.
+"""
+
+import json
+import os
+import signal
+import string
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import TaskError, did_you_mean
+from automl.tasks import OneByOne
+
+if TYPE_CHECKING:
+    from automl.worker import Trial
+
+GRACE_S = 10.0
+
+
+@dataclass(frozen=True)
+class CommandTask(OneByOne):
+    """`argv` with `{name}` for hyperparameters; run in `folder` (where the spec lies)."""
+
+    argv: tuple[str, ...]
+    names: tuple[str, ...] = ()  # all hyperparameters of the space, also those that are not in every config
+    folder: Path | None = None
+    horizon: int | None = None
+
+    def open(self, devices: tuple[str, ...]) -> "CommandTask":
+        return self
+
+    def run(self, trial: "Trial") -> None:
+        """
+        Raises:
+            TaskError: the program cannot be started, or ends with an exit code other than 0.
+        """
+        trial.horizon = self.horizon
+        try:
+            process = subprocess.Popen(
+                filled(self.argv, trial, self.names),
+                cwd=self.folder,
+                env={**os.environ, **environment(trial)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise TaskError(f"cannot start {self.argv[0]!r}: {error.strerror}") from error
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                metrics = parsed(line)
+                if metrics is None:
+                    sys.stdout.write(line)
+                else:
+                    trial.report(**metrics)
+            code = process.wait()
+        finally:
+            end(process)
+        if code:
+            raise TaskError(f"{self.argv[0]} ended with {exit_in_words(code)}; its output is in the trial's log")
+
+
+def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> list[str]:
+    """`argv` with its `{name}` replaced; an argument that names an inactive hyperparameter is left out.
+
+    Raises:
+        TaskError: a name that is neither a hyperparameter nor `trial`, `seed`, `folder`, `device`.
+    """
+    known: dict[str, Any] = {"trial": trial.number, "seed": trial.seed, "folder": trial.folder, "device": trial.device}
+    known |= trial.config
+    out = []
+    for argument in argv:
+        wanted = {name for _, name, _, _ in string.Formatter().parse(argument) if name}
+        for name in wanted - {*known, *names}:
+            raise TaskError(f"{argument}: no hyperparameter {name!r}{did_you_mean(name, {*known, *names})}")
+        if wanted <= known.keys():
+            out.append(argument.format(**known))
+    return [sys.executable, *out[1:]] if out[0] == "python" else out
+
+
+def environment(trial: "Trial") -> dict[str, str]:
+    """What the program finds in its environment besides its arguments."""
+    return {
+        "AUTOML_TRIAL": str(trial.number),
+        "AUTOML_SEED": str(trial.seed),
+        "AUTOML_CONFIG": json.dumps(dict(trial.config)),
+        "AUTOML_DEVICE": trial.device,
+        "AUTOML_FOLDER": str(trial.folder or ""),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def parsed(line: str) -> dict[str, Any] | None:
+    """The metrics of a JSON line, None for any other output."""
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and found else None
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """End the program and everything it started: SIGTERM, after `GRACE_S` SIGKILL, to its process group."""
+    for sign, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+        if process.poll() is not None:
+            break
+        try:
+            os.killpg(process.pid, sign)
+            process.wait(patience_s)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def exit_in_words(code: int) -> str:
+    """`exit code 3`, or `signal SIGKILL` for a negative code."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"signal {-code}"
