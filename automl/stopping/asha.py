@@ -1,45 +1,70 @@
-"""Asynchronous successive halving, by stopping.
+"""Asynchronous successive halving, by stopping or by promotion.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), in the variant that stops trials
-at a rung instead of promoting them later: no checkpoints needed, workers never wait.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020). Workers never wait: each trial is
+judged against those that happen to have got as far.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from automl.errors import SpecError
 from automl.stopping import CONTINUE, Kind, Stopper, Verdict
-from automl.trial import History
+from automl.stopping.rungs import compare
+from automl.trial import History, State
 
 
 @dataclass(frozen=True)
 class Asha(Stopper):
-    """At steps `min_steps * eta^k` a trial goes on only if it is among the best 1/eta of all that got there."""
+    """At steps `min_steps * eta^k` a trial goes on only if it is among the best 1/eta of all that got there.
+
+    `mode: stop` ends the others for good (no checkpoints needed); `mode: promote` pauses all and continues each one
+    as soon as it belongs to the best (better early on, when few have been seen).
+    """
 
     eta: int = 3  # one in eta goes on
     min_steps: int = 1  # the first rung
+    mode: Literal["stop", "promote"] = "stop"
 
     def __post_init__(self) -> None:
         if self.eta < 2:
             raise SpecError(f"asha: eta must be at least 2, got {self.eta}")
         if self.min_steps < 1:
             raise SpecError(f"asha: min_steps must be at least 1, got {self.min_steps}")
+        if self.mode not in ("stop", "promote"):
+            raise SpecError(f"asha: mode is stop or promote, got {self.mode!r}")
 
     def verdict(self, history: History, trial: int) -> Verdict:
         step, loss = history.trials[trial].curve[-1]
         if not self.is_rung(step):
             return CONTINUE
         losses = sorted(history.losses_at(step).values())
-        keep = max(1, len(losses) // self.eta)
-        cut = losses[keep - 1]
-        if loss <= cut:
-            return CONTINUE
+        best = len(losses) // self.eta
+        keep = best if self.mode == "promote" else max(1, best)
         rank = sum(other < loss for other in losses) + 1
-        show = history.metric.value
-        beats = "<" if history.metric.direction == "maximize" else ">"
-        reason = (
-            f"{show(loss):.4g} {beats} {show(cut):.4g}, rank {rank} of {len(losses)} at rung {step} (top {keep} go on)"
-        )
-        return Verdict(Kind.STOP, reason)
+        if rank <= keep:
+            return CONTINUE
+        place = f"rank {rank} of {len(losses)} at rung {step} (top {keep} go on)"
+        if self.mode == "promote":
+            return Verdict(Kind.PAUSE, place)
+        return Verdict(Kind.STOP, f"{compare(history, loss, losses[keep - 1])}, {place}")
+
+    def promote(self, history: History) -> list[int]:
+        at: dict[int, list[int]] = {}
+        for record in history.paused:
+            at.setdefault(record.step, []).append(record.number)
+        found: list[int] = []
+        for step in sorted(at, reverse=True):
+            losses = history.losses_at(step)
+            best = sorted(losses, key=lambda n: (losses[n], n))[: len(losses) // self.eta]
+            found += [n for n in best if history.trials[n].state is State.PAUSED and history.trials[n].step == step]
+        return found or self._last(history)
+
+    def _last(self, history: History) -> list[int]:
+        """When all trials have begun, none runs and none ever ran its full length: the best that waits goes on."""
+        trials = history.plan.trials
+        if trials is None or len(history) < trials or history.running or history.done or not history.paused:
+            return []
+        return [min(history.paused, key=lambda t: (-t.step, t.curve[-1][1], t.number)).number]
 
     def is_rung(self, step: int) -> bool:
         rung = self.min_steps

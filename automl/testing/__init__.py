@@ -4,6 +4,7 @@ For tests of plugins; needs pytest.
 """
 
 from automl.testing.spaces import SPACES, history_of
+from automl.testing.stoppers import StopperContract
 from automl.testing.strategies import StrategyContract
 
-__all__ = ["SPACES", "StrategyContract", "history_of"]
+__all__ = ["SPACES", "StopperContract", "StrategyContract", "history_of"]

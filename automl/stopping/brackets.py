@@ -1,0 +1,177 @@
+"""Brackets of successive halving: the machinery that `halving` and `hyperband` share.
+
+The trials of a bracket train to its first rung and pause; when all are there (or failed), the best go on to the
+second, and so on. A trial is decided as early as its fate is certain: it goes on when even the best of those still to
+come cannot displace it, and stops when enough better ones are there already.
+"""
+
+import itertools
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from automl import seeds
+from automl.stopping import CONTINUE, Kind, Stopper, Verdict
+from automl.stopping.rungs import compare
+from automl.trial import History, State
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """`sizes[k]` trials train up to `rungs[k]`; the last rung is a full trial."""
+
+    rungs: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def of(cls, trials: int, eta: int, rungs: Sequence[int], horizon: int) -> "Bracket":
+        """`trials` at the first rung, one in `eta` at each next one, at least one at the end."""
+        ends = (*rungs, horizon)
+        return cls(ends, tuple(max(1, trials // eta**k) for k in range(len(ends))))
+
+    @property
+    def cost(self) -> int:
+        """Steps in all, when trials go on from their checkpoints."""
+        return sum(n * (end - at) for n, end, at in zip(self.sizes, self.rungs, (0, *self.rungs[:-1]), strict=True))
+
+    def __str__(self) -> str:
+        return ", ".join(f"{n} to step {rung}" for n, rung in zip(self.sizes, self.rungs, strict=True))
+
+
+@dataclass
+class Level:
+    """One rung of one bracket. `members` train up to it; `chosen` surely go on from it, `out` surely do not, the
+    others wait. `lot` are those chosen by lot although others were better."""
+
+    rung: int
+    quota: int  # how many go on
+    expected: int  # how many will get here
+    members: set[int]
+    arrived: dict[int, float]
+    chosen: set[int]
+    out: set[int]
+    lot: set[int]
+
+    def place(self, loss: float) -> str:
+        rank = sum(other < loss for other in self.arrived.values()) + 1
+        return f"rank {rank} of {len(self.arrived)} at rung {self.rung}"
+
+
+@dataclass
+class Board:
+    """Where every trial stands. `starts[w]` is the number of bracket w's first trial; one more ends the last."""
+
+    starts: list[int]
+    brackets: list[list[Level]]
+
+    def level(self, trial: int, step: int) -> Level | None:
+        """The rung at `step` of the bracket `trial` is in."""
+        return next(
+            (lv for levels in self.brackets for lv in levels[:-1] if lv.rung == step and trial in lv.arrived), None
+        )
+
+    def false_kills(self) -> tuple[int, int]:
+        """Trials kept by lot that reached the next rung, and those of them that would have gone on from there."""
+        pairs = [(a, b) for levels in self.brackets for a, b in itertools.pairwise(levels[:-1])]
+        there = [(n, b) for a, b in pairs for n in a.lot if n in b.arrived]
+        return len(there), sum(n in b.chosen - b.lot for n, b in there)
+
+
+class Bracketed(Stopper):
+    """Base of stoppers that run one bracket after another. To be given: `brackets`."""
+
+    survivors: float = 0.0
+
+    @abstractmethod
+    def brackets(self, history: History) -> Sequence[Bracket]:
+        """The brackets in the order they are filled; trials belong to them by their numbers."""
+
+    def pilots(self, history: History) -> tuple[int, int]:
+        """(n, step): the first n trials pass every rung up to `step`, whatever they report."""
+        return 0, 0
+
+    def verdict(self, history: History, trial: int) -> Verdict:
+        step, loss = history.trials[trial].curve[-1]
+        level = self.board(history).level(trial, step)
+        if level is None or trial in level.chosen:
+            return CONTINUE
+        if trial in level.out:
+            cut = sorted(level.arrived.values())[level.quota - 1]
+            why = f"{compare(history, loss, cut)}, {level.place(loss)} (top {level.quota} go on)"
+            return Verdict(Kind.STOP, why)
+        return Verdict(Kind.PAUSE, f"{level.place(loss)}, {level.expected} expected (top {level.quota} go on)")
+
+    def promote(self, history: History) -> list[int]:
+        found: list[int] = []
+        for levels in self.board(history).brackets:
+            for level in reversed(levels):  # what is nearest to its end first
+                waiting = [
+                    n for n in level.members if n not in level.arrived and history.trials[n].state is State.PAUSED
+                ]
+                found += sorted(waiting, key=lambda n: (history.trials[n].curve[-1][1], n))
+        return found
+
+    def drop(self, history: History) -> Mapping[int, str]:
+        return {
+            n: f"{level.place(level.arrived[n])} (top {level.quota} went on)"
+            for levels in self.board(history).brackets
+            for level in levels
+            for n in level.out
+            if history.trials[n].state is State.PAUSED and history.trials[n].step == level.rung
+        }
+
+    def room(self, history: History) -> int | None:
+        return max(0, self.board(history).starts[-1] - len(history))
+
+    def summary(self, history: History) -> str:
+        kept, false = self.board(history).false_kills()
+        return f"{false} of {kept} trials kept by lot would have gone on again (false kills)" if kept else ""
+
+    def board(self, history: History) -> Board:
+        """Where every trial stands; remembered until the history changes."""
+        known = _boards.get(history)
+        if known is None or known[0] != self or known[1] != history.version:
+            known = (self, history.version, _board(self, history))
+            _boards[history] = known
+        return known[2]
+
+
+_boards: "WeakKeyDictionary[History, tuple[Bracketed, int, Board]]" = WeakKeyDictionary()
+
+
+def _board(stopper: Bracketed, history: History) -> Board:
+    starts = [0]
+    brackets = stopper.brackets(history)
+    for bracket in brackets:
+        starts.append(starts[-1] + bracket.sizes[0])
+    ends = [*starts[1:-1], max(starts[-1], len(history))]  # trials beyond the plan count for the last bracket
+    levels = [list(_levels(stopper, history, b, range(s, e))) for b, s, e in zip(brackets, starts, ends, strict=False)]
+    return Board(starts, levels)
+
+
+def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: range) -> Iterator[Level]:
+    """The rungs of one bracket, whose trials are `numbers` (some may not have begun), lowest first."""
+    trials = history.trials
+    pilots, passed = stopper.pilots(history)
+    members = set(range(numbers.start, min(numbers.stop, len(history))))
+    unknown = len(numbers) - len(members)  # will come here, but who they are is not known yet
+    for rung, size, quota in zip(bracket.rungs, bracket.sizes, (*bracket.sizes[1:], 0), strict=True):
+        losses = history.losses_at(rung)
+        arrived = {n: losses[n] for n in members if n in losses}
+        gone = sum(n not in arrived and trials[n].state.ended for n in members)
+        pending = len(members) - len(arrived) - gone + unknown
+        order = sorted(arrived, key=lambda n: (arrived[n], n))
+        sure = max(0, quota - pending)
+        lot = set(_by_lot(stopper.survivors, history.seed, rung, order[quota:], size - quota)) if quota else set()
+        chosen = set(order[:sure]) | lot | {n for n in arrived if trials[n].step > rung}
+        chosen |= {n for n in arrived if n < pilots and rung <= passed}
+        out = set(order[quota:]) - chosen
+        yield Level(rung, quota, len(members) + unknown - gone, members, arrived, chosen, out, lot)
+        members, unknown = chosen, (quota - sure if pending else 0)
+
+
+def _by_lot(share: float, seed: int, rung: int, cut: Sequence[int], in_all: int) -> Iterator[int]:
+    """Trials that go on although they were cut. Each trial's lot is fixed, so it never changes its mind."""
+    if share * in_all >= 1:
+        yield from (n for n in cut if seeds.derive(seed, n, rung, "survivor") < share * 2**63)

@@ -1,0 +1,39 @@
+"""The median rule: a trial that is worse than most at the same step ends.
+
+Golovin et al., "Google Vizier" (KDD 2017), section 3.2.1.
+"""
+
+from dataclasses import dataclass
+from statistics import median
+
+from automl.errors import SpecError
+from automl.stopping import CONTINUE, Kind, Stopper, Verdict
+from automl.stopping.rungs import compare
+from automl.trial import History
+
+
+@dataclass(frozen=True)
+class Median(Stopper):
+    """Stop a trial whose best value so far is worse than the median of the others at the same step.
+
+    Gentle: keeps about half of the trials at each step, needs no checkpoints and no budget.
+    """
+
+    warmup: int = 1  # steps of each trial that are not judged
+    min_trials: int = 5  # others that must have reached the step
+
+    def __post_init__(self) -> None:
+        if self.warmup < 0 or self.min_trials < 1:
+            raise SpecError(f"median: needs warmup >= 0 and min_trials >= 1, got {self.warmup}, {self.min_trials}")
+
+    def verdict(self, history: History, trial: int) -> Verdict:
+        record = history.trials[trial]
+        others = [loss for n, loss in history.losses_at(record.step).items() if n != trial]
+        if record.step <= self.warmup or len(others) < self.min_trials:
+            return CONTINUE
+        best, middle = min(loss for _, loss in record.curve), median(others)
+        if best <= middle:
+            return CONTINUE
+        return Verdict(
+            Kind.STOP, f"{compare(history, best, middle)}, the median of {len(others)} at step {record.step}"
+        )

@@ -1,0 +1,51 @@
+"""What the halving stoppers share: where trials are compared, and how well one comparison foretells the next."""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from automl.trial import History
+
+
+def first_rung(horizon: int, min_steps: int | None) -> int:
+    """The earliest step that can be trusted: a real epoch and at least 2 % of a full trial, unless told otherwise."""
+    first = math.ceil(0.02 * horizon) if min_steps is None else min_steps
+    return max(1, min(first, horizon))
+
+
+def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
+    """Steps `horizon / eta^k`, rounded, increasing, from about `first` up to below `horizon`."""
+    found: list[int] = []
+    at = horizon / eta
+    while round(at) > first:
+        found.append(round(at))
+        at /= eta
+    if first < horizon and (not found or found[-1] >= 2 * first):
+        found.append(first)
+    return tuple(reversed(found))
+
+
+def rank_correlation(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, int]:
+    """Spearman's coefficient over the trials that are in both, and how many those are; (nan, n) when undefined."""
+    both = sorted(a.keys() & b.keys())
+    if len(both) < 3:
+        return math.nan, len(both)
+    x, y = (_ranks(np.array([m[k] for k in both])) for m in (a, b))
+    if x.std() == 0 or y.std() == 0:
+        return math.nan, len(both)
+    return float(np.corrcoef(x, y)[0, 1]), len(both)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks of `values` [n], equal ones share their mean rank."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    ranks: np.ndarray = (last - (counts - 1) / 2)[inverse]
+    return ranks
+
+
+def compare(history: History, loss: float, cut: float) -> str:
+    """`0.31 > 0.28`, in the user's direction, for a reason on the screen."""
+    show = history.metric.value
+    return f"{show(loss):.4g} {'<' if history.metric.direction == 'maximize' else '>'} {show(cut):.4g}"
