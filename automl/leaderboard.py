@@ -9,7 +9,7 @@ import csv
 import heapq
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -152,29 +152,34 @@ class Leaderboard:
         return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
     def frame(self) -> "pandas.DataFrame":
-        """A pandas DataFrame: rank, trial, state, the metric, step, seconds, a column per hyperparameter, reason."""
-        return frame(self.rows, self.metric, self._names())
+        """A pandas DataFrame: rank, trial, state, the metric, step, seconds, the hyperparameters, reason.
+
+        A hyperparameter that shares its name with another column is called `config.NAME`.
+        """
+        import pandas
+
+        fixed = ["rank", "trial", "state", self.metric.name, "step", "seconds"]
+        names = {n: f"config.{n}" if n in (*fixed, "reason") else n for n in self._names()}
+        table = [
+            [r.rank, r.trial, r.state, r.value, r.step, r.seconds, *(r.config.get(n) for n in names), r.note]
+            for r in self.rows
+        ]
+        made = pandas.DataFrame(table, columns=[*fixed, *names.values(), "reason"])
+        return made.astype({"rank": "Int64"})
 
     def _names(self) -> list[str]:
         """Hyperparameters in the order of the columns, then others that rows have (constants)."""
         return list(dict.fromkeys([*self.columns, *(name for r in self.rows for name in r.config)]))
 
 
-def frame(rows: Iterable[Row], metric: Metric, names: Sequence[str]) -> "pandas.DataFrame":
-    """The rows as a pandas DataFrame; a hyperparameter that shares its name with another column gets `config.`."""
-    import pandas
+def table(history: History, n: int | None = 10) -> Leaderboard:
+    """The board of a history's best `n` trials."""
+    return Leaderboard.of(history, n)
 
-    table = []
-    taken = {"rank", "trial", "state", "step", "seconds", "reason", metric.name}
-    for r in rows:
-        line: dict[str, object] = {"rank": r.rank, "trial": r.trial, "state": r.state, metric.name: r.value}
-        line |= {"step": r.step, "seconds": r.seconds}
-        line |= {f"config.{n}" if n in taken else n: r.config.get(n) for n in names}
-        table.append({**line, "reason": r.note})
-    columns = ["rank", "trial", "state", metric.name, "step", "seconds"]
-    columns += [f"config.{n}" if n in taken else n for n in names]
-    made = pandas.DataFrame(table, columns=[*columns, "reason"])
-    return made.astype({"rank": "Int64"})
+
+def frame(history: History) -> "pandas.DataFrame":
+    """All trials as a pandas DataFrame, in the order of the board."""
+    return Leaderboard.of(history).frame()
 
 
 def harmless(cell: Value) -> Value:

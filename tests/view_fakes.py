@@ -24,10 +24,6 @@ SPACE = Space.of(
 )
 
 
-class Strategy:
-    label = "random"
-
-
 @dataclass
 class FakeStudy:
     """What the screens and the final block read of a study."""
@@ -36,9 +32,7 @@ class FakeStudy:
     name: str = "digits"
     path: Path | None = Path("studies/digits")
     elapsed_s: float = 0.0
-    strategy: object = field(default_factory=Strategy)
-    stopper: object = field(default_factory=Asha)
-    spec: object = None
+    facts: dict = field(default_factory=lambda: {"strategy": {"name": "random"}, "stopper": {"name": "asha"}})
     notes: list[str] = field(default_factory=list)
 
     @property

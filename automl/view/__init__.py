@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from automl.view.quiet import QuietScreen, Screen
+from automl.view.screens import GuardedScreen, QuietScreen, Screen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,15 +27,16 @@ def screen(
     environ = os.environ if environ is None else environ
     results = console(stdout or sys.stdout, environ=environ) if block else None
     if quiet:
-        return QuietScreen(results)
+        return GuardedScreen(QuietScreen(results))
     progress = console(stderr or sys.stderr, environ=environ)
     if progress.is_terminal and not progress.is_dumb_terminal and getattr(stderr or sys.stderr, "isatty", bool)():
         from automl.view.live import LiveScreen
 
-        return LiveScreen(progress, results, unicode=not ascii and speaks_unicode(stderr or sys.stderr))
+        unicode = not ascii and speaks_unicode(stderr or sys.stderr)
+        return GuardedScreen(LiveScreen(progress, results, unicode=unicode))
     from automl.view.plain import PlainScreen
 
-    return PlainScreen(progress, results)
+    return GuardedScreen(PlainScreen(progress, results))
 
 
 def console(stream: TextIO, *, environ: Mapping[str, str] | None = None) -> "Console":

@@ -20,7 +20,7 @@ def final(study: Watched, outcome: str = "") -> str:
     """
     lines = [_headline(study, outcome), *_winner(study), *_failures(study), *_saved(study)]
     if study.path is not None:
-        lines += _files(study)
+        lines += _files(study, outcome)
     return "\n".join(lines)
 
 
@@ -118,14 +118,16 @@ def _saved(study: Watched) -> list[str]:
     return [f"saved {share:.0%} of the epochs by early stopping ({spent} run)"]
 
 
-def _files(study: Watched) -> list[str]:
+def _files(study: Watched, outcome: str) -> list[str]:
     assert study.path is not None
     where = words.clean(study.path)
     has = [f"{name}/" for name in ("best", "logs") if (study.path / name).is_dir()]
     lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "")]
     quoted = shlex.quote(where)
-    more = study.plan.trials or 20
-    lines.append(f"next  automl top {quoted}  |  automl resume {quoted} --trials +{more}")
+    resume = f"automl resume {quoted}"
+    if not (study.counts.running or outcome == "interrupted"):
+        resume += f" --trials +{study.plan.trials or 20}"
+    lines.append(f"next  {resume}  |  automl top {quoted}")
     if (study.path / "best").is_dir():
         lines.append(f"      python: automl.load({where!r}).predict(rows)")
     return lines

@@ -1,6 +1,7 @@
 """The live screen: one region at the end of the terminal, redrawn at most twice a second; scrollback is kept."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -8,9 +9,9 @@ from typing import TYPE_CHECKING
 from automl.messages import WorkerStatus
 from automl.trial import TrialRecord
 from automl.view import words
-from automl.view.final import final
 from automl.view.hardware import Hardware
 from automl.view.render import render
+from automl.view.screens import print_final
 from automl.view.snapshot import Snapshot, Tracker, Watched
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class LiveScreen:
         self._tracker: Tracker | None = None
         self._drawn_at = -FRAME_S
         self._drawn: object = None
+        self._notes: deque[str] = deque()
 
     def begin(self, study: Watched) -> None:
         """The search begins (or goes on)."""
@@ -57,6 +59,7 @@ class LiveScreen:
 
     def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
         """Draw, if something changed and the last frame is old enough. Cheap when called often."""
+        self._print_notes()
         now = self._clock()
         if now - self._drawn_at < FRAME_S or self._live is None or self._tracker is None:
             return
@@ -67,11 +70,12 @@ class LiveScreen:
         self._draw(self._tracker.snapshot(study, workers, now=self._now(), hardware=self._hardware.read()))
 
     def note(self, text: str) -> None:
-        """A line above the region; it stays in the scrollback."""
-        self._progress.print(words.clean(text), style="yellow", markup=False, highlight=False)
+        """A line above the region at the next tick (a signal handler may call this in the middle of a frame)."""
+        self._notes.append(text)
 
     def finish(self, study: Watched, outcome: str) -> None:
         """Take the region away and print what stays: the top of the table, and the final block."""
+        self._print_notes()
         if self._live is None:
             return
         self._live.stop()
@@ -83,8 +87,11 @@ class LiveScreen:
 
                 width = self._progress.size.width
                 self._progress.print(to_text(lines(board, board.rows[:8], width, unicode=self._unicode, digits=3)))
-        if self._results is not None:
-            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+        print_final(self._results, study, outcome)
+
+    def _print_notes(self) -> None:
+        while self._notes:
+            self._progress.print(words.clean(self._notes.popleft()), style="yellow", markup=False, highlight=False)
 
     def _draw(self, snapshot: Snapshot) -> None:
         assert self._live is not None

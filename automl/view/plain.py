@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from automl.messages import WorkerStatus
 from automl.trial import State, TrialRecord
 from automl.view import words
-from automl.view.final import final
+from automl.view.screens import print_final
 from automl.view.snapshot import Tracker, Watched, label
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class PlainScreen:
         self._folded = 0
         self._beat_at = clock()
         self._told: set[str] = set()
+        self._notes: deque[str] = deque()
 
     def begin(self, study: Watched) -> None:
         self._tracker = Tracker.of(study)
@@ -46,7 +47,7 @@ class PlainScreen:
         limits = {"trials": plan.trials, "epochs": plan.steps}
         parts = [f"study={words.clean(study.name)}", *(f"{k}<={v}" for k, v in limits.items() if v)]
         parts += [f"time<={words.duration(plan.time_s)}"] if plan.time_s else []
-        parts += [f"strategy={label(study.strategy)}", f"stopper={label(study.stopper)}", f"workers={plan.workers}"]
+        parts += [f"strategy={label(study, 'strategy')}", f"stopper={label(study, 'stopper')}", f"workers={plan.workers}"]
         parts += [f"dir={words.clean(study.path)}"] if study.path is not None else []
         parts += [f"known={len(study.history)}"] if len(study.history) else []
         self._say("start", " ".join(parts))
@@ -62,6 +63,7 @@ class PlainScreen:
         self._say(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
 
     def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+        self._say_notes()
         now = self._clock()
         if now - self._beat_at < BEAT_S or self._tracker is None:
             return
@@ -76,15 +78,16 @@ class PlainScreen:
         self._folded = 0
 
     def note(self, text: str) -> None:
-        self._say("note", words.clean(text))
+        """Kept for the next tick: a signal handler may call this in the middle of another line."""
+        self._notes.append(text)
 
     def finish(self, study: Watched, outcome: str) -> None:
+        self._say_notes()
         c = study.counts
         folded = f" folded={self._folded}" if self._folded else ""
         ending = words.clean(outcome) or "finished"
         self._say("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{folded}")
-        if self._results is not None:
-            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+        print_final(self._results, study, outcome)
 
     def _new_cause(self, record: TrialRecord) -> bool:
         """A failure of a kind that was not told yet is told also in a burst."""
@@ -107,6 +110,10 @@ class PlainScreen:
         else:
             parts.append(words.config(record.config, equals="=").replace("  ", " "))
         return " ".join(parts)
+
+    def _say_notes(self) -> None:
+        while self._notes:
+            self._say("note", words.clean(self._notes.popleft()))
 
     def _say(self, verb: str, text: str) -> None:
         line = f"{self._now():%H:%M:%S} {verb:<6} {text}"

@@ -7,7 +7,7 @@ then costs the same after 100,000 trials as after 100.
 import bisect
 import itertools
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -48,9 +48,7 @@ class Watched(Protocol):
     @property
     def elapsed_s(self) -> float: ...
     @property
-    def strategy(self) -> Any: ...
-    @property
-    def stopper(self) -> Any: ...
+    def facts(self) -> Mapping[str, Any]: ...  # strategy and stopper are described there, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +223,8 @@ class Tracker:
             until = f"{now + timedelta(seconds=sum(left) / 2):%H:%M}"
         return Snapshot(
             name=study.name,
-            strategy=label(study.strategy),
-            stopper=label(study.stopper),
+            strategy=label(study, "strategy"),
+            stopper=label(study, "stopper"),
             metric=self.metric,
             where=str(study.path) if study.path is not None else "",
             elapsed_s=elapsed_s,
@@ -250,9 +248,9 @@ class Tracker:
         )
 
 
-def label(plugin: object) -> str:
-    """What the screen calls a strategy or stopper: its `label` if it has one, else its class's name."""
-    return str(getattr(plugin, "label", "") or type(plugin).__name__.lower()) if plugin is not None else ""
+def label(study: Watched, plugin: str) -> str:
+    """The name of the study's strategy or stopper."""
+    return str(study.facts.get(plugin, {}).get("name", ""))
 
 
 def thin(values: Sequence[float], most: int) -> Sequence[float]:

@@ -1,6 +1,8 @@
-"""Screens that show less: nothing but the final block (`-q`), and events for programs (`--events FILE`)."""
+"""The Screen protocol and its small members: final block only (`-q`), events for programs, and a guard for the others."""
 
+import contextlib
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any, Protocol
@@ -24,6 +26,12 @@ class Screen(Protocol):
     def finish(self, study: Any, outcome: str) -> None: ...
 
 
+def print_final(results: "Console | None", study: Watched, outcome: str) -> None:
+    """The final block, unless there is nothing to say (the search failed before its first trial)."""
+    if results is not None and len(study.history):
+        results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+
+
 class QuietScreen:
     """Says nothing until the end; the final block goes to `results` (None: nowhere)."""
 
@@ -43,8 +51,42 @@ class QuietScreen:
         """Nothing to show."""
 
     def finish(self, study: Watched, outcome: str) -> None:
-        if self._results is not None:
-            self._results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+        print_final(self._results, study, outcome)
+
+
+class GuardedScreen:
+    """Keeps a search alive when its screen breaks (terminal gone, pipe closed, an error of ours): told once, then silent."""
+
+    def __init__(self, inner: Screen) -> None:
+        self.inner = inner
+        self.broken: Exception | None = None
+
+    def begin(self, study: Any) -> None:
+        self._call(self.inner.begin, study)
+
+    def ended(self, study: Any, record: TrialRecord) -> None:
+        self._call(self.inner.ended, study, record)
+
+    def tick(self, study: Any, workers: Sequence[WorkerStatus]) -> None:
+        self._call(self.inner.tick, study, workers)
+
+    def note(self, text: str) -> None:
+        self._call(self.inner.note, text)
+
+    def finish(self, study: Any, outcome: str) -> None:
+        self.broken, told = None, self.broken  # the final block is worth another try
+        self._call(self.inner.finish, study, outcome)
+        self.broken = self.broken or told
+
+    def _call(self, method: Callable[..., None], *arguments: Any) -> None:
+        if self.broken is not None:
+            return
+        try:
+            method(*arguments)
+        except Exception as error:
+            self.broken = error
+            with contextlib.suppress(OSError, ValueError):  # stderr may be what is gone
+                print(f"automl: the screen failed, the search goes on ({type(error).__name__}: {error})", file=sys.stderr)
 
 
 class EventScreen:

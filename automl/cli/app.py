@@ -1,0 +1,47 @@
+"""The application and its commands, in the order `automl --help` lists them."""
+
+from typing import Annotated
+
+import typer
+
+from automl.cli import options, plugins, results, search, spec
+
+app = typer.Typer(
+    help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
+    epilog="Start with: automl search digits. Exit codes: 0 a winner, 1 none, 2 wrong input, 3 ledger or bundle, "
+    "4 only failures, 5 machine, 130 Ctrl-C, 143 SIGTERM. Options can also be set by AUTOML_COMMAND_OPTION.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AUTOML"},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("automl-search"))
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, options.option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, options.option("--debug", help="Show the traceback of an error (also after a command).")] = False,
+) -> None:
+    """Options of all commands; `--debug` is taken out by `main` before it gets here."""
+
+
+app.command()(search.search)
+app.command()(search.resume)
+app.command()(results.top)
+app.command(hidden=True, name="leaderboard")(results.top)
+app.command()(results.show)
+app.command()(spec.validate)
+app.command(hidden=True, name="check")(spec.validate)
+app.command()(spec.schema)
+app.command()(plugins.strategies)
+app.command()(plugins.spaces)

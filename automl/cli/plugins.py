@@ -1,0 +1,76 @@
+"""`automl strategies` and `automl spaces`: what is installed, with options and defaults."""
+
+import dataclasses
+import inspect
+import json as json_module
+from typing import Annotated, Any
+
+import typer
+
+from automl import plugins
+from automl.cli import options
+from automl.errors import SpecError, UnknownPlugin, did_you_mean
+
+
+def strategies(json: options.Json = False) -> None:
+    """List strategies and stoppers, with their options."""
+    groups: tuple[plugins.Group, ...] = ("strategies", "stoppers")
+    found = {group: [describe(group, name) for name in plugins.names(group)] for group in groups}
+    if json:
+        return typer.echo(json_module.dumps({"schema": 1, **found}, ensure_ascii=False, default=str))
+    for group, members in found.items():
+        typer.echo(f"{group}:")
+        longest = max((len(m["name"]) for m in members), default=0)
+        for m in members:
+            typer.echo(f"  {m['name']:<{longest}}  {m['error'] or m['summary']}")
+            for o in m["options"]:
+                typer.echo(f"  {'':<{longest}}    {o['name']} = {_shown(o['default'])}")
+    return None
+
+
+def spaces(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one.")] = None,
+) -> None:
+    """List the ready-made spaces, or print one.
+
+    Names without a slash are complete (`automl search digits`); the others are parts for `use:` in a spec.
+    """
+    from automl.spec import presets
+
+    known = presets.all_presets()
+    if name is not None:
+        if name not in known:
+            raise SpecError(f"no ready-made space {name!r}{did_you_mean(name, known)}")
+        return typer.echo(known[name].read_text(encoding="utf-8"), nl=False)
+    longest = max((len(n) for n in known), default=0)
+    for n in sorted(known, key=lambda n: ("/" in n, n)):
+        typer.echo(f"{n:<{longest}}  {_first_comment(known[n].read_text(encoding='utf-8'))}".rstrip())
+    return None
+
+
+def describe(group: plugins.Group, name: str) -> dict[str, Any]:
+    """A plugin in plain data; one that cannot be loaded is described by its error."""
+    try:
+        made = plugins.load(group, name)
+    except UnknownPlugin as error:
+        return {"name": name, "summary": "", "options": [], "error": str(error)}
+    fields = dataclasses.fields(made) if dataclasses.is_dataclass(made) else ()
+    shown = [{"name": f.name, "type": str(f.type), "default": _default(f)} for f in fields if f.init]
+    summary = (inspect.getdoc(made) or "").partition("\n")[0]
+    return {"name": name, "summary": summary, "options": shown, "error": None}
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
+
+
+def _shown(value: Any) -> str:
+    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def _first_comment(text: str) -> str:
+    """What a preset says of itself: its first line, when that is a comment."""
+    first = text.lstrip().partition("\n")[0]
+    return first.lstrip("# ").strip() if first.startswith("#") else ""

@@ -1,0 +1,111 @@
+"""`automl search` and `automl resume`: run a search on the screen that suits the terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from automl.cli import options
+
+if TYPE_CHECKING:
+    from automl.view.screens import Screen
+
+Name = Annotated[str | None, options.option("--name", help="The study's name (default: the spec's).")]
+Text = Annotated[str | None, options.option()]
+
+
+def search(
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="A space.yaml, or the name of a ready-made space.")],
+    strategy: Annotated[str | None, options.option(help="What suggests configs (`automl strategies` lists them).")] = None,
+    stopper: Annotated[str | None, options.option(help="What stops hopeless trials early, or none.")] = None,
+    trials: Annotated[int | None, options.option(min=1, help="Budget: trials to start.")] = None,
+    time: Annotated[str | None, options.option(metavar="DURATION", help="Budget: wall time, e.g. 10m or 1h30m.")] = None,
+    seed: Annotated[int | None, options.option(help="The study's seed.")] = None,
+    workers: Annotated[int | None, options.option(min=1, help="Trials (or cohorts) at once.")] = None,
+    executor: Annotated[str | None, options.option(help="Where trials run: local, inline, ray.")] = None,
+    dir: options.Dir = options.STUDIES,
+    name: Name = None,
+    set_: options.Sets = None,
+    no_fuse: Annotated[bool, options.option("--no-fuse", help="One trial at a time on a worker, never a batch.")] = False,
+    dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train nothing.")] = False,
+    fail_under: options.FailUnder = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    ascii: options.Ascii = False,
+    events: options.Events = None,
+) -> None:
+    """Search the space of SPEC, and save the winner."""
+    from automl import api
+
+    changes: dict[str, Any] = {**options.overrides(set_), **({"fuse": "never"} if no_fuse else {})}
+    budget: dict[str, Any] = {"trials": trials, "time_s": options.seconds(time)}
+    how: dict[str, Any] = {"strategy": strategy, "stopper": stopper, "seed": seed}
+    if dry_run:
+        from automl.cli.spec import plan
+
+        return plan(spec, {**changes, **_budget(budget, how)}, json=json)
+    with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
+        study = api.search(
+            spec, **budget, **how, workers=workers, executor=executor, dir=dir, name=name, overrides=changes, screen=screen
+        )
+    return _end(study, json=json, fail_under=fail_under)
+
+
+def resume(
+    study: options.StudyName,
+    trials: Annotated[
+        str | None, options.option(metavar="N|+N", help="A new budget of trials, or (+N) so many more.")
+    ] = None,
+    dir: options.Dir = options.STUDIES,
+    fail_under: options.FailUnder = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    ascii: options.Ascii = False,
+    events: options.Events = None,
+) -> None:
+    """Continue a study: interrupted, killed or finished."""
+    if trials is not None and not trials.removeprefix("+").isdecimal():
+        raise typer.BadParameter(f"{trials!r} is not a number of trials such as 100 or +40", param_hint="--trials")
+    path = options.study_path(study, dir)
+    from automl import api
+
+    budget = int(trials) if trials is not None and not trials.startswith("+") else trials
+    with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
+        done = api.resume(path, trials=budget, screen=screen)
+    return _end(done, json=json, fail_under=fail_under)
+
+
+@contextmanager
+def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "Iterator[Screen]":
+    from automl import view
+
+    inner = view.screen(quiet=quiet, block=not json, ascii=ascii)
+    if events is None:
+        yield inner
+        return
+    from automl.view.screens import EventScreen, GuardedScreen
+
+    with events.open("a", encoding="utf-8") as file:
+        yield GuardedScreen(EventScreen(inner, file))
+
+
+def _end(study: Any, *, json: bool, fail_under: float | None) -> None:
+    """The document, and the exit code: 0 with a winner (that is good enough)."""
+    from automl.view.final import document_text
+
+    if json:
+        typer.echo(document_text(study))
+    best = study.best
+    missed = best is not None and fail_under is not None and best.loss > study.metric.loss(fail_under)
+    if missed:
+        typer.echo(f"automl: the winner's {study.metric.name} is worse than --fail-under {fail_under:g}", err=True)
+    if best is None or missed:
+        raise typer.Exit(1)
+
+
+def _budget(budget: dict[str, Any], how: dict[str, Any]) -> dict[str, Any]:
+    """Options as changes of the spec, for the plan of a dry run."""
+    named = {"budget.trials": budget["trials"], "budget.time": budget["time_s"], **how}
+    return {key: value for key, value in named.items() if value is not None}

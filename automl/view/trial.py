@@ -1,0 +1,136 @@
+"""One trial in full: for people (`text`) and for programs (`document`)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from automl.leaderboard import SCHEMA, row
+from automl.trial import History, Metric, State, TrialRecord
+from automl.view import words
+from automl.view.sparkline import BLOCKS, Range
+
+HEIGHT = 6  # lines of the curve
+TAIL = 10  # rows of the metrics table at the end of the curve
+
+
+class Reported(Protocol):
+    """What is read of a study here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def history(self) -> History: ...
+    def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]: ...
+
+
+def document(study: Reported, number: int) -> dict[str, Any]:
+    """The trial for programs (schema 1), with all its reports."""
+    record = study.history.trials[number]
+    made = row(record, study.metric, rank=_rank(study.history, record)).to_json()
+    failure = record.failure and {
+        "kind": record.failure.kind,
+        "message": record.failure.message,
+        "step": record.failure.step,
+        "log": record.failure.traceback,
+    }
+    reports = [{"step": step, **{k: v for k, v in values.items()}} for step, values in study.reports(number)]
+    extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
+    return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **made, **extra}
+
+
+def text(study: Reported, number: int, width: int, *, unicode: bool = True) -> str:
+    """The trial for people."""
+    record, metric = study.history.trials[number], study.metric
+    rank = _rank(study.history, record)
+    value = "-" if record.loss is None else words.number(metric.value(record.loss))
+    head = f"{words.trial(number)} of {words.clean(study.name)}: {record.state.value}"
+    head += f", {words.clean(metric.name)} {value}" + (f" at {record.step}" if record.step else "")
+    head += f", rank {rank} of {len(study.history)}" if rank else ""
+    lines = [head]
+    if record.ended_s is not None:
+        began = words.duration(record.started_s)
+        lines.append(f"  ran for {words.duration(record.ended_s - record.started_s)}, begun {began} into the search")
+    if record.attempt > 1:
+        lines.append(f"  attempt {record.attempt}: it was begun again after a crash or a pause")
+    if record.origin:
+        lines.append(f"  suggested by: {words.clean(record.origin)}")
+    if record.reason:
+        lines.append(f"  {words.clean(record.reason)}")
+    if record.failure is not None:
+        lines.append(f"  {record.failure.kind} at step {record.failure.step}: {words.clean(record.failure.message)}")
+        lines += [f"  log: {words.clean(record.failure.traceback)}"] if record.failure.traceback else []
+    lines += ["", "config", *_config(study.history, record)]
+    if len(record.curve) > 1:
+        points = [(step, metric.value(loss)) for step, loss in record.curve]
+        lines += ["", words.clean(metric.name), *_chart(points, width, metric.direction == "maximize", unicode)]
+    return "\n".join([*lines, *_reports(study.reports(number), width)])
+
+
+def _rank(history: History, record: TrialRecord) -> int | None:
+    """The trial's place on the board; None without a value or when it failed."""
+    from automl.leaderboard import place
+
+    if record.loss is None or record.state is State.FAILED:
+        return None
+    others = (t for t in history.trials if t.loss is not None and t.state is not State.FAILED)
+    return sum(place(t) < place(record) for t in others) + 1
+
+
+def _config(history: History, record: TrialRecord) -> list[str]:
+    """A line per hyperparameter, by group, with all its digits."""
+    groups: dict[str, list[str]] = {}
+    for name in record.config:
+        groups.setdefault(history.space.groups.get(name, ""), []).append(name)
+    longest = max((words.cells(words.clean(name)) for name in record.config), default=0)
+    lines = []
+    for group, names in groups.items():
+        lines += [f"  {words.clean(group)}"] if group else []
+        lines += [f"    {words.pad(words.clean(n), longest)}  {_exact(record.config[n])}" for n in names]
+    return lines
+
+
+def _exact(value: object) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return words.clean(value)
+
+
+def _chart(points: Sequence[tuple[int, float]], width: int, maximize: bool, unicode: bool) -> list[str]:
+    """The curve as columns of block elements, HEIGHT lines high, with the range at its left."""
+    scale = Range.of([points], maximize=maximize)
+    high, low = words.number(scale.high), words.number(scale.low)
+    label = max(len(high), len(low))
+    cells = max(min(width - label - 4, 72), 8)
+    values = [value for _, value in points]
+    if len(values) > cells:
+        values = [values[(k + 1) * len(values) // cells - 1] for k in range(cells)]
+    ramp = BLOCKS if unicode else ".:|"
+    levels = [scale.level(v, HEIGHT * len(ramp)) + 1 for v in values]
+    lines = []
+    for line in reversed(range(HEIGHT)):
+        glyphs = "".join(" " if k <= line * len(ramp) else ramp[min(k - line * len(ramp), len(ramp)) - 1] for k in levels)
+        name = high if line == HEIGHT - 1 else low if line == 0 else ""
+        lines.append(f"  {name:>{label}} {glyphs}".rstrip())
+    return [*lines, f"  {'':>{label}} steps {points[0][0]} to {points[-1][0]}"]
+
+
+def _reports(reports: Sequence[tuple[int, Mapping[str, float]]], width: int) -> list[str]:
+    """The last reports, a column for each metric that fits."""
+    names = list(dict.fromkeys(name for _, values in reports for name in values))
+    if not reports or not names:
+        return []
+    shown, used = [], 8
+    for name in names:
+        cells = max(words.cells(words.clean(name)), 10)
+        if used + cells + 2 > width:
+            break
+        shown.append((name, cells))
+        used += cells + 2
+    lines = ["", "    step  " + "  ".join(words.pad(words.clean(n), c, right=True) for n, c in shown)]
+    if len(reports) > TAIL:
+        lines.append(f"     ...  ({len(reports) - TAIL} earlier reports)")
+    for step, values in reports[-TAIL:]:
+        cells = (words.pad(words.number(values.get(n)), c, right=True) for n, c in shown)
+        lines.append(f"  {step:>6}  " + "  ".join(cells))
+    return lines
