@@ -33,13 +33,41 @@ class Family:
         return built
 
 
+_MUP: dict[str, Any] = {"parametrization": "standard", "base_width": 64}
 _FAMILIES = (
     Family(
         "mlp",
         "automl.models.mlp",
         {"depth": 2, "width": 128, "activation": "relu", "norm": "none", "residual": False, "dropout": 0.0,
-         "embedding": 16, "parametrization": "standard", "base_width": 64},
-        "fully connected layers: depth, width, activation, norm, residual, dropout",
+         "embedding": 16, **_MUP},
+        "fully connected layers, for tables and anything made flat",
+    ),
+    Family(
+        "sparse_mlp",
+        "automl.models.sparse_mlp",
+        {"depth": 2, "width": 512, "density": 0.25, "block": 16, "activation": "relu", "norm": "none",
+         "residual": False, "dropout": 0.0, "embedding": 16, **_MUP},
+        "the mlp with fixed sparse connections, in blocks or unit by unit",
+    ),
+    Family(
+        "convnet",
+        "automl.models.convnet",
+        {"stages": 3, "depth": 1, "width": 32, "kernel": 3, "stem": 3, "norm": "batch", "activation": "relu",
+         "dropout": 0.0, "drop_path": 0.0, **_MUP},
+        "a small residual network for images",
+    ),
+    Family(
+        "transformer",
+        "automl.models.transformer",
+        {"depth": 4, "width": 128, "heads": 4, "ratio": 4.0, "positions": "rotary", "norm": "rms",
+         "activation": "swiglu", "tied": False, "dropout": 0.0, "patch": 4, **_MUP},
+        "decoder-only language model, or an encoder for tokens, series, images and tables",
+    ),
+    Family(
+        "lstm",
+        "automl.models.lstm",
+        {"depth": 1, "width": 128, "embedding": 64, "bidirectional": True, "dropout": 0.0, **_MUP},
+        "recurrent classifier, forecaster and next-token model",
     ),
 )  # fmt: skip
 

@@ -32,6 +32,7 @@ def settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("dropout", "drop_path"):
         if key in made and not 0 <= float(made[key]) < 1:
             raise SpecError(f"{name}: {key} must be in [0, 1), got {made[key]!r}")
+    choose(name, "parametrization", made["parametrization"], ("standard", "mup"))
     return made
 
 
