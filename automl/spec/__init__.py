@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import SpecError, did_you_mean
-from automl.spec.complaint import Complaint
+from automl.spec.complaint import Complaint, InvalidSpec
 from automl.spec.specification import Spec
 
-__all__ = ["Complaint", "Spec", "from_json", "parse", "read", "schema"]
+__all__ = ["Complaint", "InvalidSpec", "Spec", "from_json", "parse", "read", "schema"]
 
 
 def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> Spec:

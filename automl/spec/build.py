@@ -69,7 +69,9 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
         return SpecModel.model_validate(tree)
     except ValidationError as wrong:
         for path, message, hint, at_key in explain(wrong, SpecModel):
-            if not (len(path) == 1 and tree.get(str(path[0]), "") is None):
+            told = len(path) == 1 and tree.get(str(path[0]), "") is None
+            missing = path == () and checks.misspelt(tree, message.removesuffix(" is missing"))
+            if not told and not missing:
                 places.complain(path, message, hint, key=at_key)
         return None
 

@@ -34,16 +34,21 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
     _task(tree, folder, places)
     _metric(tree, places)
     _plugins(tree, places)
-    _command(tree, known, places)
-    _constraints(tree, known, places)
+    if places.names_known:
+        _command(tree, known, places)
+        _constraints(tree, known, places)
     _fidelity(tree, places)
+
+
+def misspelt(tree: Mapping[str, Any], key: str) -> bool:
+    """Whether an unknown key of `tree` was probably meant to be `key`; then its absence is not worth a line."""
+    return any(repr(key) in did_you_mean(k, SpecModel.names()) for k in tree if k not in SpecModel.names())
 
 
 def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
     given = [key for key in TASKS if key in tree]
     if not given:
-        near = next((k for k in tree if k not in SpecModel.names() and did_you_mean(k, TASKS)), None)
-        if near is None:
+        if not any(misspelt(tree, task) for task in TASKS):
             places.complain((), "exactly one of model, train, command is needed, got none", key=True)
         return
     if len(given) > 1:
@@ -53,7 +58,7 @@ def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
         return
     if given == ["model"]:
         for key, why in (("data", "model needs data"), ("epochs", "model needs epochs, the length of a full trial")):
-            if key not in tree:
+            if key not in tree and not misspelt(tree, key):
                 places.complain(("model",), f"{why}; {key} is missing", key=True)
         _family(tree["model"], places)
         _file(tree.get("data"), folder, places)

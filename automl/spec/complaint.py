@@ -71,8 +71,16 @@ class Source:
         return f"  {printable(line[skip : skip + WINDOW])}\n  {' ' * (column - skip)}^"
 
 
-def error(complaints: list[Complaint], source: Source) -> SpecError:
-    """All complaints as one SpecError, in the order of their places; `.complaints` holds them."""
+class InvalidSpec(SpecError):
+    """A specification with mistakes: the text shows up to 20 of them, `complaints` has all."""
+
+    def __init__(self, text: str, complaints: list[Complaint]) -> None:
+        super().__init__(text)
+        self.complaints = complaints
+
+
+def error(complaints: list[Complaint], source: Source) -> InvalidSpec:
+    """All complaints as one error, in the order of their places."""
     unique = sorted(dict.fromkeys(complaints), key=lambda c: (c.line, c.column))
     blocks = []
     for complaint in unique[:SHOWN]:
@@ -80,6 +88,4 @@ def error(complaints: list[Complaint], source: Source) -> SpecError:
         blocks.append(f"{complaint}\n{excerpt}" if excerpt else str(complaint))
     if len(unique) > SHOWN:
         blocks.append(f"... and {len(unique) - SHOWN} more")
-    made = SpecError("\n".join(blocks))
-    made.complaints = unique  # type: ignore[attr-defined]
-    return made
+    return InvalidSpec("\n".join(blocks), unique)

@@ -59,7 +59,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Pa
             yield path, f"needs {_KINDS[kind]}, got {shown(value)}", f"; write {int(value)}" if whole else "", False
         elif kind in _LIMITS:
             limit, words = _LIMITS[kind]
-            yield path, f"must be {words} {context[limit]}, got {shown(value)}", "", False
+            yield path, f"must be {words} {context[limit]:g}, got {shown(value)}", "", False
         elif kind == "literal_error":
             allowed = _literals(model, path)
             yield path, f"{shown(value)} is none of {', '.join(allowed)}", _near(value, allowed), False

@@ -35,11 +35,21 @@ def seconds(value: Any) -> float:
 
 
 def _named(value: Any) -> Any:
+    if value is not None and not isinstance(value, str | dict):
+        raise wrong(f"needs a name, or {{name: ...}}, got {value!r}")
     return {"name": value} if isinstance(value, str) else value
 
 
 def _finalists(value: Any) -> Any:
+    if value != "none" and not isinstance(value, dict):
+        raise wrong(f"needs none or {{top: 5, seeds: 3}}, got {value!r}")
     return None if value == "none" else value
+
+
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        raise wrong(f"needs a list of words, got {value!r}", f"; write [{', '.join(value.split())}]")
+    return value
 
 
 def _compile(value: Any) -> Any:
@@ -197,7 +207,7 @@ class SpecModel(Strict):
     sample_weight: Word | None = Field(None, description="column of weights")
     class_weight: Literal["balanced", "none"] | None = None
     train: Reference | None = Field(None, description="package.module:function, your own training loop")
-    command: list[Annotated[str, BeforeValidator(_text)]] | None = Field(
+    command: Annotated[list[Annotated[str, BeforeValidator(_text)]] | None, BeforeValidator(_words)] = Field(
         None, min_length=1, description="program and arguments; {name} is replaced by the parameter's value"
     )
     metric: Annotated[MetricModel, BeforeValidator(_named), WithJsonSchema({

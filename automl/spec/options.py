@@ -14,10 +14,6 @@ from typing import Any
 from automl import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
-_LIGHT = {
-    "numpy", "automl", "automl.errors", "automl.parameters", "automl.seeds", "automl.space", "automl.stopping",
-    "automl.strategy", "automl.trial",
-}  # fmt: skip
 _PROTOCOLS = {"Strategy", "Stopper", "Executor", "Protocol", "Note", "Generic", "object"}
 Found = tuple[tuple[str, ...], str, str]
 
@@ -49,14 +45,14 @@ def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
             ((o,), f"{plugins.SINGULAR[group]} {name!r} has no such option", did_you_mean(o, fields) or has)
             for o in unknown
         ]
-    if group == "executors" or not _light(tree):
+    if group == "executors" or not _light(module):
         return []
     try:
         plugins.make(group, described)
     except UnknownPlugin:
         return []
     except SpecError as error:
-        message = str(error)
+        message = str(error).removeprefix(f"{plugins.SINGULAR[group]} {name!r}: ").removeprefix(f"{name}: ")
         return [(next(((o,) for o in options if o in message), ()), message, "")]
     return []
 
@@ -98,18 +94,45 @@ def _is_option(line: ast.AnnAssign) -> bool:
     return not hidden and not (line.value is not None and "init=False" in ast.unparse(line.value))
 
 
-def _light(tree: ast.Module) -> bool:
-    return all(name in _LIGHT or name in sys.stdlib_module_names for name in _imports(tree))
+def _light(module: str, seen: set[str] | None = None) -> bool:
+    """Whether importing `module` brings in nothing but the standard library, numpy and light modules of its family."""
+    seen = {module} if seen is None else seen
+    tree = _source(module)
+    if tree is None:
+        return False
+    family = ("automl", module.split(".")[0])
+    for name in _imports(tree.body):
+        if name.split(".")[0] in sys.stdlib_module_names or name.split(".")[0] == "numpy" or name in seen:
+            continue
+        seen.add(name)
+        if name.split(".")[0] not in family or not _light(name, seen):
+            return False
+    return True
 
 
-def _imports(tree: ast.Module) -> Iterator[str]:
-    """Names of the modules imported when the module is: standard-library ones by their first part."""
-    for node in ast.walk(tree):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [node.module or "."] if node.module != "automl" else [f"automl.{a.name}" for a in node.names]
-        for name in names:
-            first = name.split(".")[0]
-            yield first if first in sys.stdlib_module_names or first == "numpy" else name
+def _imports(lines: list[ast.stmt]) -> Iterator[str]:
+    """Modules imported when these lines run; those inside functions and `if TYPE_CHECKING` are not."""
+    for line in lines:
+        if isinstance(line, ast.Import):
+            yield from (alias.name for alias in line.names)
+        elif isinstance(line, ast.ImportFrom):
+            module = "." * line.level + (line.module or "")
+            yield module
+            submodules = (f"{module}.{alias.name}" for alias in line.names)
+            yield from (name for name in submodules if _is_module(name))
+        elif isinstance(line, ast.If) and "TYPE_CHECKING" in ast.unparse(line.test):
+            yield from _imports(line.orelse)
+        elif isinstance(line, ast.If | ast.Try | ast.ClassDef | ast.With):
+            yield from _imports(line.body + getattr(line, "orelse", []) + getattr(line, "finalbody", []))
+
+
+def _is_module(name: str) -> bool:
+    if name.split(".")[0] in sys.stdlib_module_names or name.split(".")[0] == "numpy" or name.startswith("."):
+        return False
+    package, _, _ = name.rpartition(".")
+    if package.split(".")[0] not in ("automl",) and package not in sys.modules:
+        return False
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, AttributeError, ValueError):
+        return False

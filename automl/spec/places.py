@@ -12,6 +12,7 @@ class Places:
         self.overrides: dict[Path, str] = {}
         self.complaints: list[Complaint] = list(document.complaints)
         self.warnings: list[Complaint] = []
+        self.names_known = True  # False: a preset could not be read, so an unknown name may be one of its
         self._told = {complaint.path for complaint in document.complaints if complaint.path}
 
     def complain(self, path: Path, message: str, hint: str = "", *, key: bool = False, at: Path | None = None) -> None:
@@ -23,6 +24,11 @@ class Places:
         if any(words == told or words.startswith((told + ".", told + "[")) for told in self._told):
             return
         self.complaints.append(self._made(path, message, hint, key, at))
+
+    def refused(self, path: Path) -> bool:
+        """Whether the loader has refused something at or below `path`."""
+        words = dotted(path)
+        return any(told == words or told.startswith((words + ".", words + "[")) for told in self._told)
 
     def warn(self, path: Path, message: str, *, at: Path | None = None) -> None:
         self.warnings.append(self._made(path, message, "", False, at))

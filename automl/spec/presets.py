@@ -68,12 +68,14 @@ def _group(group: str, items: Mapping[str, Any], places: Places) -> Any:
     own = {k: v for k, v in items.items() if k != "use"}
     if not isinstance(name, str) or not name:
         places.complain((*path, "use"), "use takes the name of one preset, e.g. use: mlp")
-        return own
+        places.names_known = False
+        return items
     try:
         taken = part(name if "/" in name else f"{group}/{name}")
     except SpecError as error:
         places.complain((*path, "use"), str(error))
-        return own
+        places.names_known = False
+        return items
     for key in own:
         if key not in taken:
             places.complain(

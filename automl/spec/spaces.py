@@ -44,10 +44,10 @@ def read(tree: Any, places: Places) -> Space | None:
             constants[name] = made
         if len(path) == 3:
             groups[name] = str(path[1])
-    if not paths and len(places.complaints) == before:
+    if not paths and places.names_known and len(places.complaints) == before:
         places.complain(("space",), "has no parameters")
     _conditions(params, constants, paths, places)
-    if len(places.complaints) > before:
+    if len(places.complaints) > before or places.refused(("space",)) or not places.names_known:
         return None
     _warnings(params, paths, places)
     try:
@@ -74,12 +74,10 @@ def _is_group(item: Any) -> bool:
 
 def _mistyped(item: Mapping[str, Any]) -> bool:
     """Whether a mapping looks like a parameter of a mistaken kind (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
-    if not item:
+    wrong = [k for k in item if k not in _OPTIONS]
+    if not wrong or any(isinstance(v, dict) for k, v in item.items() if k != "when"):
         return False
-    near = [k for k in item if did_you_mean(k, PARAMETERS) and not is_described({"x": None} if item[k] is None else {})]
-    foreign = [k for k in item if k in _FOREIGN]
-    scalar_like = all(not isinstance(v, dict) for k, v in item.items() if k != "when")
-    return scalar_like and bool(near or foreign) and all(k in near or k in foreign or k in _OPTIONS for k in item)
+    return all(k in _FOREIGN or did_you_mean(k, PARAMETERS) for k in wrong)
 
 
 def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
@@ -91,6 +89,8 @@ def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
         if not _is_group(item):
             found.append((path, item))
             continue
+        if "use" in item:
+            continue  # a preset that could not be taken, told by then
         if not item:
             places.complain(path, "an empty group; remove it or give it a parameter")
         for inner, description in item.items():
@@ -119,6 +119,8 @@ def _parameter(path: Path, item: Any, places: Places) -> Any:
         )
         return _BAD
     before = len(places.complaints)
+    if places.refused(path):
+        return _BAD
     if isinstance(item, list):
         _choices(path, item, places)
     elif isinstance(item, dict):
@@ -157,18 +159,18 @@ def _described(path: Path, item: dict[str, Any], places: Places) -> None:
                 (*path, kinds[1]), f"needs exactly one of float, int, choice, got {' and '.join(kinds)}", key=True
             )
         else:
-            hint = did_you_mean(wrong, PARAMETERS) if wrong else ""
+            hint = did_you_mean(wrong, PARAMETERS) if wrong and wrong not in _FOREIGN else ""
             hint = hint or "; write {float: [low, high]}, {int: [low, high]} or {choice: [a, b]}"
-            places.complain((*path, wrong) if wrong else path, "needs one of float, int, choice", hint, key=True)
+            got = f", got {wrong!r}" if wrong else ""
+            at = (*path, wrong) if wrong else path
+            places.complain(path, f"needs one of float, int, choice{got}", hint, key=True, at=at)
         return
     kind = kinds[0]
     try:
         PARAMETERS[kind].model_validate(item)
     except ValidationError as error:
         for below, message, hint, key in explain(error, PARAMETERS[kind]):
-            if key and not hint and below and below[-1] not in item:
-                hint = ""
-            elif key and message == "unknown key":
+            if key and message == "unknown key":
                 allowed = ", ".join(f.alias or n for n, f in PARAMETERS[kind].model_fields.items())
                 message, hint = f"{kind} knows no {below[-1]!r}", hint or f" (it knows {allowed})"
             if below and below[0] == kind and len(below) == 1:
@@ -200,6 +202,8 @@ def _conditions(
     for name, p in params.items():
         for parent, allowed in p.when.items():
             at = (*paths[name], "when", parent)
+            if parent not in paths and not places.names_known:
+                continue
             if parent not in paths:
                 hint = did_you_mean(parent, [n for n in paths if n != name])
                 places.complain(paths[name], f"when names {parent!r}, which is not a parameter", hint, at=at)

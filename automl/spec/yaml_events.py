@@ -76,6 +76,8 @@ def load(content: str | bytes, file: str) -> Document:
         pass
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if mark and mark.index >= len(text) and error.context_mark:
+            mark = error.context_mark  # where the unclosed thing begins says more than where the file ends
         document.complain(mark.index if mark else 0, (), *_syntax(error))
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # nothing known reaches this; the fuzzer keeps watch
         document.complain(0, (), f"cannot be read as YAML: {error}")
@@ -104,9 +106,14 @@ def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
     if "could not find expected ':'" in problem:
         return "this line is no `key: value`", "; a `:` followed by a space is missing"
     if "expected ',' or ']'" in problem or "expected ',' or '}'" in problem:
-        return f"a list or mapping in brackets is not closed: {problem}", ""
+        found = problem.replace("'<stream end>'", "the end of the file")
+        return f"a list or mapping in brackets is not closed: {found}", ""
+    if "end of stream" in problem and "quoted" in str(error.context):
+        return "a quoted text is not closed", ""
     if "cannot start any token" in problem:
         return f"{problem}", "; put it in quotes"
+    if "expected <block end>" in problem:
+        return "this line does not fit the lines above it", "; check the indentation"
     context = f" {error.context}" if error.context else ""
     return f"not valid YAML: {problem}{context}", ""
 
