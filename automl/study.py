@@ -401,8 +401,9 @@ def as_number(value: object) -> float | None:
     """A metric's value as a float: numbers, numpy scalars and one-element tensors; None for anything else."""
     if isinstance(value, bool | str | bytes):
         return None
+    item = getattr(value, "item", None)
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value if item is None else item())  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl import metrics
 from automl.errors import SpecError, did_you_mean
 from automl.tasks import OneByOne
 from automl.tasks.function import imported
@@ -47,7 +48,17 @@ class DescribedTask:
         prepared = data.load(
             self.data, target=self.target, split=self.split, seed=self.seed, prepare=self.prepare, base=self.folder
         )
+        self._check(prepared)
         return DescribedSession(self, build, prepared)
+
+    def _check(self, prepared: "Prepared") -> None:
+        """Now, not after an epoch: whether the study's metric is measured on data of this kind."""
+        measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
+        if self.metric.name not in measured:
+            near = did_you_mean(self.metric.name, measured)
+            raise SpecError(
+                f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near} (measured: {', '.join(measured)})"
+            )
 
 
 @dataclass
@@ -68,27 +79,20 @@ class DescribedSession(OneByOne):
             solo.load(saved["solo"])
             best.load(saved["best"])
         at = time.monotonic()
-        metrics: dict[str, float] = {}
+        measured: dict[str, float] = {}
         for step in trial.steps(self.task.epochs):
-            metrics = solo.epoch()
-            self._check(metrics)
-            best.see(step, metrics, solo)
+            measured = solo.epoch()
+            best.see(step, measured, solo)
             try:
-                trial.report(step, **metrics)
+                trial.report(step, **measured)
             finally:  # a paused trial leaves from `report`, and goes on from here
                 if time.monotonic() - at > CHECKPOINT_S or trial.paused:
                     trial.save({"solo": solo.state(), "best": best.state()})
                     at = time.monotonic()
         if trial.leads:
-            self._save(trial, best, metrics)
+            self._save(trial, best)
 
-    def _check(self, metrics: Mapping[str, float]) -> None:
-        name = self.task.metric.name
-        if name not in metrics:
-            known = ", ".join(sorted(metrics))
-            raise SpecError(f"metric: {name!r} is not measured here{did_you_mean(name, metrics)} (measured: {known})")
-
-    def _save(self, trial: "Trial", best: "_Best", metrics: Mapping[str, float]) -> None:
+    def _save(self, trial: "Trial", best: "_Best") -> None:
         if trial.folder is None:
             return
         from automl import bundle
