@@ -1,0 +1,74 @@
+"""What a model may learn from a history: which configs are better than which, which are pending, which failed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from automl.trial import History, State, TrialRecord
+from automl_strategies.cube import Cube, Points, encoded
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Points are rows of the unit cube, NaN where inactive.
+
+    Trials are ordered best first: those that ran their full length by their loss; then the stopped and paused ones,
+    whoever got farther first, of those that got equally far the lower loss. Halving lets the better ones go farther,
+    so this order is the one all its rungs agree on.
+    """
+
+    cube: Cube
+    points: Points  # [n, d] best first
+    losses: Floats  # [n] the last loss of each, comparable only among `full` ones
+    steps: NDArray[np.int64]  # [n] how far each got
+    full: NDArray[np.bool_]  # [n] ran its full length
+    pending: Points  # [p, d] running: their outcome is not known
+    failed: Points  # [f, d]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def comparable(self) -> bool:
+        """Whether all losses are of trials of full length."""
+        return bool(self.full.all())
+
+    def scores(self) -> Floats:
+        """Normal scores of the order, lower is better; equals share theirs. [n]
+
+        Ranks carry no outliers and compare trials of any length; blom's formula (k - 3/8) / (n + 1/4).
+        """
+        n = len(self)
+        rank = np.arange(1, n + 1, dtype=np.float64)
+        same = (self.losses[1:] == self.losses[:-1]) & (self.steps[1:] == self.steps[:-1])
+        group = np.concatenate([[0], np.cumsum(~same)]) if n else np.zeros(0, dtype=np.int64)
+        rank = (np.bincount(group, rank) / np.bincount(group))[group] if n else rank
+        scores: Floats = ndtri((rank - 0.375) / (n + 0.25))
+        return scores
+
+
+def evidence(history: History) -> Evidence:
+    """The evidence of `history`; a failed trial says that its config is infeasible, never what its loss is."""
+    cube, rows = encoded(history)
+    known = [t for t in history.of(State.DONE, State.STOPPED, State.PAUSED) if t.loss is not None and t.curve]
+    known.sort(key=_order)
+    numbers = [t.number for t in known]
+    lost = [t.number for t in history.of(State.STOPPED) if t.loss is None]  # given up before it said anything
+    return Evidence(
+        cube,
+        rows[numbers],
+        np.array([t.loss for t in known], dtype=np.float64),
+        np.array([t.step for t in known], dtype=np.int64),
+        np.array([t.state is State.DONE for t in known], dtype=np.bool_),
+        rows[[t.number for t in history.running]],
+        rows[[t.number for t in history.failed] + lost],
+    )
+
+
+def _order(t: TrialRecord) -> tuple[bool, int, float, int]:
+    done = t.state is State.DONE
+    return (not done, 0 if done else -t.step, t.loss if t.loss is not None else 0.0, t.number)

@@ -1,0 +1,88 @@
+"""Any of Optuna's samplers, on our history.
+
+Akiba et al., "Optuna" (KDD 2019). The sampler gets a fresh seed for every trial and reads everything else from the
+history, so it resumes exactly; samplers that keep state of their own (CMA-ES and NSGA-II store it in trials they
+created) are given no such trials and therefore start over each time: prefer `genetic` to them.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl import seeds
+from automl.errors import SpecError, did_you_mean
+from automl.space import Config, Value
+from automl.trial import History
+from automl_strategies.distinct import Taken, fill, retried
+
+RETRIES = 4  # times a repeated config is asked for again
+
+
+@dataclass(frozen=True)
+class Optuna:
+    """Use an Optuna sampler by name, with its options: `{name: optuna, sampler: GPSampler}`.
+
+    Slower than `tpe` and `gp` here, and mostly there so that people keep what they know.
+    """
+
+    sampler: str = "TPESampler"
+    options: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments of the sampler
+
+    def __post_init__(self) -> None:
+        import optuna
+
+        if not isinstance(getattr(optuna.samplers, self.sampler, None), type):
+            known = [n for n in optuna.samplers.__all__ if n.endswith("Sampler") and n != "BaseSampler"]
+            raise SpecError(f"optuna: no sampler {self.sampler!r}{did_you_mean(self.sampler, known)}")
+        try:
+            self._made(0)
+        except TypeError as error:
+            raise SpecError(f"optuna: {self.sampler}: {error}") from None
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        taken = Taken(history)
+        return fill(history, n, self._proposals(history, n, taken), taken)
+
+    def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
+        import optuna
+
+        from automl_strategies.optuna_storage import storage_of
+
+        storage = storage_of(history)
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental features, conditional spaces in samplers that know none
+            study = optuna.load_study(study_name="history", storage=storage)
+            for k in range(n):
+
+                def ask(attempt: int, k: int = k) -> Config:
+                    study.sampler = self._made(seeds.derive(history.seed, history.next_number + k, attempt, "optuna"))
+                    return _ask(study, storage, history)
+
+                config = retried(ask, taken, RETRIES)
+                if config is not None:
+                    yield config
+
+    def _made(self, seed: int) -> Any:
+        import optuna
+
+        options = dict(self.options)
+        made = getattr(optuna.samplers, self.sampler)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self.sampler in ("BruteForceSampler", "GridSampler", "PartialFixedSampler"):
+                return made(**options)
+            return made(**{"seed": seed % 2**32, **options})
+
+
+def _ask(study: Any, storage: Any, history: History) -> Config:
+    from automl_strategies.optuna_storage import from_optuna
+
+    space = history.space
+    trial = study.ask(None if space.conditional else storage.distributions)
+
+    def value(_: int, name: str) -> Value:
+        return from_optuna(space.params[name], trial._suggest(name, storage.distributions[name]))
+
+    return space.build(value)
