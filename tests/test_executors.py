@@ -88,7 +88,7 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
     try:
         with StreamCapture(tmp_path)(3):
             print("into the log")
-            breakpoint()  # noqa: T100
+            breakpoint()
         assert seen == [before]
     finally:
         sys.breakpointhook = hook

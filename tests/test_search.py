@@ -136,15 +136,16 @@ def test_a_metric_that_is_not_measured_ends_the_search_at_once(tmp_path: Path) -
         automl.search(tmp_path / "space.yaml", dir=tmp_path, executor="inline")
 
 
+X = {"x": automl.Float(0, 1)}
+
+
 def broken(trial: automl.Trial) -> None:
     raise RuntimeError("never works")
 
 
 def test_five_failures_before_any_success_end_the_search(tmp_path: Path) -> None:
     with pytest.raises(SearchFailed, match=r"5 trials failed .* RuntimeError: never works") as caught:
-        automl.search(
-            broken, space={"x": automl.Float(0, 1)}, metric="loss", trials=50, dir=tmp_path, executor="inline"
-        )
+        automl.search(broken, space=X, metric="loss", trials=50, dir=tmp_path, executor="inline")
     assert caught.value.exit_code == 4
     view = StudyView(tmp_path / "broken")
     assert view.counts.failed == 5
@@ -154,10 +155,10 @@ def test_five_failures_before_any_success_end_the_search(tmp_path: Path) -> None
 def test_what_cannot_be_sent_to_a_worker_is_told_before_the_start(tmp_path: Path) -> None:
     handle = (tmp_path / "file").open("w")
     with handle, pytest.raises(automl.AutoMLError, match="cannot be sent to a worker"):
-        automl.search(lambda trial: handle.write("x"), space={"x": automl.Float(0, 1)}, metric="loss", trials=2, dir=tmp_path)  # fmt: skip
+        automl.search(lambda trial: handle.write("x"), space=X, metric="loss", trials=2, dir=tmp_path)
 
 
-# -- kills and signals ---------------------------------------------------------------------------------------------------
+# -- kills and signals -----------------------------------------------------------------------------------------------
 
 SLOW = """
 import time

@@ -56,9 +56,8 @@ class DescribedTask:
         measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
         if self.metric.name not in measured:
             near = did_you_mean(self.metric.name, measured)
-            raise SpecError(
-                f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near} (measured: {', '.join(measured)})"
-            )
+            told = f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near}"
+            raise SpecError(f"{told} (measured: {', '.join(measured)})")
 
 
 @dataclass

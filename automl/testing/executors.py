@@ -1,4 +1,4 @@
-"""The contract every executor keeps: `class TestMine(ExecutorContract): executor = ...` is a plugin author's whole test.
+"""The contract every executor keeps: `class TestMine(ExecutorContract): executor = Mine` is an author's whole test.
 
 Each test drives a real search over tasks that report, stop, raise, die or hang, and looks at what the study knows.
 """
@@ -71,7 +71,7 @@ def goes_on(trial: Trial) -> None:
 
 
 class ExecutorContract:
-    """Laws of an executor. Set `executor` to a function that makes one; `isolates`: workers are processes of their own."""
+    """Laws of an executor. `executor` makes one; `isolates`: its workers are processes of their own."""
 
     executor: ClassVar[Callable[[], Executor]]
     isolates: ClassVar[bool] = True
