@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real data sets: `AUTOML_DATA`, else `shared/data` beside the repository; skips where it is missing."""
+    """The folder of real data sets (`AUTOML_DATA`, else `shared/data` beside the repository); skips without it."""
     given = os.environ.get("AUTOML_DATA")
     folder = Path(given) if given else ROOT.parent / "shared" / "data"
     if not folder.is_dir():

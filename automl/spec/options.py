@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from automl import plugins
@@ -57,6 +58,7 @@ def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
     return []
 
 
+@cache
 def _source(module: str) -> ast.Module | None:
     """The syntax tree of a module that is not imported for this (its packages are)."""
     try:
@@ -94,9 +96,13 @@ def _is_option(line: ast.AnnAssign) -> bool:
     return not hidden and not (line.value is not None and "init=False" in ast.unparse(line.value))
 
 
-def _light(module: str, seen: set[str] | None = None) -> bool:
+@cache
+def _light(module: str) -> bool:
     """Whether importing `module` brings in nothing but the standard library, numpy and light modules of its family."""
-    seen = {module} if seen is None else seen
+    return _all_light(module, {module})
+
+
+def _all_light(module: str, seen: set[str]) -> bool:
     tree = _source(module)
     if tree is None:
         return False
@@ -105,7 +111,7 @@ def _light(module: str, seen: set[str] | None = None) -> bool:
         if name.split(".")[0] in sys.stdlib_module_names or name.split(".")[0] == "numpy" or name in seen:
             continue
         seen.add(name)
-        if name.split(".")[0] not in family or not _light(name, seen):
+        if name.split(".")[0] not in family or not _all_light(name, seen):
             return False
     return True
 

@@ -108,7 +108,7 @@ def _find(
     if first in space and group is None:
         return space, (first,), rest
     for name, inner in groups.items():
-        if first in inner:
+        if first in inner and (group is None or not rest or rest[0] in _OPTIONS):
             return inner, (name, first), rest
     if group is not None:
         raise _Unknown(f"group {first!r} has no parameter {rest[0]!r}", did_you_mean(rest[0], group))

@@ -37,7 +37,7 @@ def part(name: str) -> dict[str, Any]:
     if name not in parts:
         group, short = name.split("/", 1)
         shorts = {n.split("/", 1)[1]: n for n in parts if n.startswith(group + "/")}
-        near = did_you_mean(short, shorts) or did_you_mean(name, parts)
+        near = did_you_mean(short, shorts)
         known = ", ".join(shorts) or ", ".join(parts) or "none is installed"
         raise SpecError(f"unknown preset {name!r}{near} (presets: {known})")
     document = load(parts[name].read_bytes(), str(parts[name]))

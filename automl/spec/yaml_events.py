@@ -108,6 +108,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> tuple[str, str]:
     if "expected ',' or ']'" in problem or "expected ',' or '}'" in problem:
         found = problem.replace("'<stream end>'", "the end of the file")
         return f"a list or mapping in brackets is not closed: {found}", ""
+    if "<stream end>" in problem:
+        return "the file ends before a list or mapping in brackets is closed", ""
     if "end of stream" in problem and "quoted" in str(error.context):
         return "a quoted text is not closed", ""
     if "cannot start any token" in problem:
@@ -167,9 +169,7 @@ class _Reader:
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self.complain(event, path, f"anchors (&{event.anchor}) are not used here")
         if event.tag is not None:
-            self.complain(
-                event, path, f"tags ({event.tag}) are not used here", '; quote the text if it begins with "!"'
-            )
+            self.complain(event, path, f"tags ({tag}) are not used here", '; quote the text if it begins with "!"')
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
