@@ -19,7 +19,7 @@ from .cohort import Cohort, Lane
 from .hypers import Hypers
 from .lanes import Draw, running
 from .schedules import F64, factors, warmup_steps
-from .stepper import SoloStepper, Stepper
+from .stepper import SoloStepper, Stepper, mode
 
 IDLE = Hypers(lr=0.0, weight_decay=0.0)
 
@@ -99,7 +99,7 @@ class Epoch:
         self.keys = rng.step_keys(self.seeds, self.first, self.steps, layers).to(device) if any(live) else None
         empty = torch.empty(0, dtype=torch.int32)
         index = {name: j for j, name in enumerate(layers)}
-        return Draw(self.stepper.fused, index, empty, limits.to(device), scales.to(device), live)
+        return Draw(self.stepper.fused, len(lanes), index, empty, limits.to(device), scales.to(device), live)
 
     def _counts(self) -> F64:
         """1-based update numbers `[S, K]`."""
@@ -116,7 +116,7 @@ class Epoch:
 
     def train(self) -> None:
         """Run the epoch's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
-        with running(self.draw):
+        with running(self.draw), mode(self.stepper, True):
             for s in range(self.steps):
                 self._step(s)
         for j in self.live:
@@ -163,15 +163,16 @@ class Epoch:
         assert kernel is not None
         if s == 0:
             self.row_lists = self._rows_as_lists()
+        self.row_steps.add_(1.0)
         for j, (p, g, state, t) in zip(self.live, self.row_lists, strict=True):
-            t.add_(1.0)
             kernel(p, g, state, t, self.hypers[j], rates[j])
 
     def _rows_as_lists(self) -> list[tuple[list[Tensor], list[Tensor], Mapping[str, list[Tensor]], Tensor]]:
         rows, rule = self.cohort.rows, self.cohort.rule
+        self.row_steps = torch.tensor(self.first, dtype=torch.float32)
         return [
             ([rows["param"][j]], [rows["grad"][j]], {n: [rows[n][j]] for n in rule.states},
-             torch.tensor(float(self.first[j])))
+             self.row_steps[j])
             for j in self.live
         ]  # fmt: skip
 
@@ -210,8 +211,9 @@ def evaluate(cohort: Cohort, stepper: Stepper, kind: str, data: Part, rows_at_on
     """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples."""
     meter = losses.Meter(kind, cohort.bucket, cohort.blueprint.device)
     chunk = max(1, min(len(data), rows_at_once // cohort.bucket))
-    for start in range(0, len(data), chunk):
-        x, y = data.x[start : start + chunk], data.y[start : start + chunk]
-        weight = None if data.weight is None else data.weight[start : start + chunk]
-        meter.add(stepper.predict(x), y, weight)
+    with mode(stepper, False):
+        for start in range(0, len(data), chunk):
+            x, y = data.x[start : start + chunk], data.y[start : start + chunk]
+            weight = None if data.weight is None else data.weight[start : start + chunk]
+            meter.add(stepper.predict(x), y, weight)
     return meter.result()

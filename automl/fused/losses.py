@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 KINDS = ("classification", "next_token", "regression")
+FEW = 32
 
 
 def gradient(kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -26,7 +27,7 @@ def gradient(kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing
     share = _shares(y, weight)
     flat, labels = out.flatten(1, -2), y.flatten(1)
     losses, g = _cross_entropy(flat, labels, share.flatten(1), smoothing)
-    return losses, g.view(out.shape)
+    return losses, g.reshape(out.shape)
 
 
 def _shares(y: Tensor, weight: Tensor | None) -> Tensor:
@@ -40,20 +41,24 @@ def _shares(y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _cross_entropy(out: Tensor, y: Tensor, share: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
-    share = share.to(out.dtype)
-    logp = torch.log_softmax(out, -1)
-    losses = logp.gather(-1, y.unsqueeze(-1)).squeeze(-1).neg_()
+    """`out` `[K, M, C]`. Few classes are put in front of the rows: softmax over a short last axis is 10 times slower."""
     classes = out.shape[-1]
+    axis = 1 if classes <= FEW else 2
+    scores = out.transpose(1, 2).contiguous() if axis == 1 else out
+    share, y = share.to(out.dtype), y.unsqueeze(axis)
+    logp = torch.log_softmax(scores, axis)
+    losses = logp.gather(axis, y).squeeze(axis).neg_()
     if smoothing is not None:
         e = smoothing.view(-1, 1)
-        losses.mul_(1.0 - e).sub_(logp.mean(-1) * e)
+        losses.mul_(1.0 - e).sub_(logp.mean(axis) * e)
     total = (losses * share).sum(1)
     g = logp.exp_()
     hit = torch.full_like(losses, -1.0) if smoothing is None else (e - 1.0).expand_as(losses)
-    g.scatter_add_(-1, y.unsqueeze(-1), hit.unsqueeze(-1))
+    g.scatter_add_(axis, y, hit.unsqueeze(axis))
     if smoothing is not None:
         g.sub_((smoothing / classes).view(-1, 1, 1))
-    return total, g.mul_(share.unsqueeze(-1))
+    g.mul_(share.unsqueeze(axis))
+    return total, g.transpose(1, 2) if axis == 1 else g
 
 
 def _squared(out: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -90,14 +90,15 @@ def thresholds(drop: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(limits.astype(np.int32)), torch.from_numpy(scales.view(np.int32))
 
 
-def keep_mask(shape: torch.Size, keys: Tensor, limits: Tensor, scales: Tensor) -> Tensor:
+def keep_mask(shape: torch.Size, keys: Tensor, limits: Tensor, scales: Tensor, out: Tensor, spare: Tensor) -> Tensor:
     """float32 `[K, *shape]`: 0 where dropped, `1 / (1 - p)` where kept.
 
-    `keys`: int32 `[2, K]`; `limits`, `scales`: int32 `[K]` from `thresholds`. Ten in-place integer passes.
+    `keys`: int32 `[2, K]`; `limits`, `scales`: int32 `[K]` from `thresholds`. Ten integer passes in place of `out` and
+    `spare`, both int32 `[K, elements]`; the result is a view of `out`.
     """
-    x = table(shape, keys.device).unsqueeze(0) ^ keys[0].unsqueeze(1)
+    x = torch.bitwise_xor(table(shape, keys.device).unsqueeze(0), keys[0].unsqueeze(1), out=out)
     x.mul_(MIX_1)
-    x.bitwise_xor_(x >> 16)
+    x.bitwise_xor_(torch.bitwise_right_shift(x, 16, out=spare))
     x.add_(keys[1].unsqueeze(1)).mul_(MIX_2)
     x.bitwise_right_shift_(1).sub_(limits.unsqueeze(1)).bitwise_right_shift_(31).bitwise_and_(scales.unsqueeze(1))
     return x.view(torch.float32).view(keys.shape[1], *shape)

@@ -1,8 +1,6 @@
-"""Hand-batched operations: what a layer does for all K lanes at once when it meets the lane axis of `vmap`.
+"""Hand-batched operations: what a layer computes for all K lanes at once (called through `batched.lanewise`).
 
-Each operation has two faces. Inside `vmap` a module calls `LinearRule.apply(...)` or `DropoutRule.apply(...)` for one
-lane; the `vmap` method receives the tensors of all lanes and calls the lane version, an ordinary autograd function.
-The linear rule's backward writes weight and bias gradients straight into the flat gradient `[K, P]` (see
+The linear layer's backward writes weight and bias gradients straight into the flat gradient `[K, P]` (see
 `lanes.Draw.targets`), without a transposed copy and without an accumulation pass.
 
 Shape letters: K lanes, N rows (batch and any further axes), I inputs, O outputs of a layer.
@@ -11,20 +9,29 @@ Shape letters: K lanes, N rows (batch and any further axes), I inputs, O outputs
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
 from . import lanes
 
 
-def accumulate(target: Tensor, a: Tensor, b: Tensor, key: int, written: set[int]) -> None:
-    """`target` `[K, O, I]` gets a @ b; added when this backward pass has written it before (shared weights)."""
-    if key in written:
+SMALL = 1 << 14
+
+
+def accumulate(draw: lanes.Draw, key: int, a: Tensor, b: Tensor) -> None:
+    """The gradient `[K, O, I]` of parameter `key` gets a @ b; added when this backward pass has written it before.
+
+    torch's batched product into rows that are not contiguous runs lane by lane: right for big matrices, three times
+    too slow for small ones, which take the way through a contiguous buffer.
+    """
+    target = draw.targets[key]
+    if key in draw.written:
         torch.baddbmm(target, a, b, out=target)
-    else:
+    elif target[0].numel() > SMALL:
         torch.bmm(a, b, out=target)
-        written.add(key)
+    else:
+        target.copy_(torch.bmm(a, b, out=draw.space(target.shape, target.dtype)))
+    draw.written.add(key)
 
 
 def destination(parameter: Tensor | None) -> int | None:
@@ -57,7 +64,7 @@ class LaneLinear(Function):
         gw = gb = None
         if ctx.needs_input_grad[1]:
             if draw is not None and weight_key is not None:
-                accumulate(draw.targets[weight_key], gy.transpose(1, 2), x, weight_key, draw.written)
+                accumulate(draw, weight_key, gy.transpose(1, 2), x)
             else:
                 gw = torch.bmm(gy.transpose(1, 2), x)
         if ctx.needs_input_grad[2]:
@@ -76,60 +83,10 @@ def _sum_into(target: Tensor, gy: Tensor, key: int, written: set[int]) -> None:
         written.add(key)
 
 
-def _front(value: Tensor, dim: int | None, lanes_count: int) -> Tensor:
-    """The lane axis first; a tensor that all lanes share is expanded without copying."""
-    if dim is None:
-        return value.unsqueeze(0).expand(lanes_count, *value.shape)
-    return value.movedim(dim, 0)
-
-
-class LinearRule(Function):
-    """`F.linear` of one lane inside `vmap`; all lanes at once through `LaneLinear`."""
-
-    @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        return F.linear(x, weight, bias)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing to keep: this face is never differentiated, `LaneLinear` is."""
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise NotImplementedError("LinearRule runs inside vmap only")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, weight: Tensor, bias: Tensor | None) -> Any:
-        k = info.batch_size
-        x, weight = _front(x, in_dims[0], k), _front(weight, in_dims[1], k)
-        bias = None if bias is None else _front(bias, in_dims[2], k)
-        if x.dim() == 3:
-            return LaneLinear.apply(x, weight, bias), 0
-        rows = x.reshape(k, -1, x.shape[-1])
-        y = LaneLinear.apply(rows, weight, bias)
-        return y.view(*x.shape[:-1], weight.shape[1]), 0
-
-
-class DropoutRule(Function):
-    """Dropout of one lane inside `vmap`: multiplies by the lanes' own keep masks. `shape` is the mask's, one lane."""
-
-    @staticmethod
-    def forward(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
-        return x
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Nothing to keep: this face is never differentiated."""
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
-        raise NotImplementedError("DropoutRule runs inside vmap only")
-
-    @staticmethod
-    def vmap(info: Any, in_dims: tuple[int | None, ...], x: Tensor, layer: str, shape: tuple[int, ...]) -> Any:
-        draw = lanes.active()
-        assert draw is not None
-        mask = draw.mask(layer, torch.Size(shape))
-        if mask is None:
-            return x, in_dims[0]
-        return _front(x, in_dims[0], info.batch_size) * mask.to(x.dtype), 0
+def lane_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`F.linear` for all lanes: x `[K, ..., I]`, weight `[K, O, I]`, bias `[K, O]` -> `[K, ..., O]`."""
+    if x.dim() == 3:
+        return LaneLinear.apply(x, weight, bias)  # type: ignore[no-any-return]
+    rows = x.reshape(x.shape[0], -1, x.shape[-1])
+    y = LaneLinear.apply(rows, weight, bias)
+    return y.view(*x.shape[:-1], weight.shape[1])  # type: ignore[no-any-return]

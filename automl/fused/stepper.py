@@ -5,7 +5,7 @@ and the same random numbers. Both give `outputs(x)` and `backward(out, gradient)
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from . import layout as lay
+from .batched import batched
 from .cohort import Cohort
 from .lanes import Draw, running
 
@@ -35,20 +36,20 @@ class FusedStepper:
         names = [*self.leaves, *(further for further in alias if alias[further] in self.leaves)]
         self._parameters = [(lay.place(cohort.template, n), alias.get(n, n)) for n in names]
         self._constants = [(lay.place(cohort.template, n), n) for n in self.buffers]
-        self._batched = torch.vmap(self._call, in_dims=(0, 0, 0), randomness="error")
-        self._shared = torch.vmap(self._call, in_dims=(0, 0, None), randomness="error")
+        self._places = [place for place, _ in (*self._parameters, *self._constants)]
+        self._trained = [self.leaves[n] for _, n in self._parameters]
+        self._carried = [self.buffers[n] for _, n in self._constants]
+        self._axes = [0] * len(self._places)
 
-    def _call(self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], x: Tensor) -> Tensor:
-        for (store, key), name in self._parameters:
-            store[key] = parameters[name]
-        for (store, key), name in self._constants:
-            store[key] = buffers[name]
-        return self.cohort.template(x)  # type: ignore[no-any-return]
+    def _call(self, given: Sequence[Tensor]) -> Tensor:
+        for (store, key), value in zip(self._places, given, strict=False):
+            store[key] = value
+        return self.cohort.template(given[-1])  # type: ignore[no-any-return]
 
     @contextmanager
     def _swapped(self) -> Iterator[None]:
         """Put the template's own tensors back after a call, whatever happens in it."""
-        saved = [(store, key, store[key]) for (store, key), _ in (*self._parameters, *self._constants)]
+        saved = [(store, key, store[key]) for store, key in self._places]
         try:
             yield
         finally:
@@ -60,9 +61,8 @@ class FusedStepper:
         draw.targets = self.targets
         draw.written.clear()
         draw.calls.clear()
-        self.cohort.template.train()
-        with self._swapped(), _batchable(x):
-            return self._batched(self.leaves, self.buffers, x)  # type: ignore[no-any-return]
+        with self._swapped():
+            return batched(self._call, [*self._trained, *self._carried, x], [*self._axes, 0])
 
     def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
         """Fill the flat gradient; what autograd collected beside the direct writes is added or copied."""
@@ -78,10 +78,10 @@ class FusedStepper:
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, shared by all lanes; averaged weights where kept."""
-        parameters = self.leaves if self.averaged is None else self.averaged
-        self.cohort.template.eval()
-        with self._swapped(), _batchable(x), running(_silent()):
-            return self._shared(parameters, self.buffers, x)  # type: ignore[no-any-return]
+        rows = self.leaves if self.averaged is None else self.averaged
+        parameters = [rows[n] for _, n in self._parameters]
+        with self._swapped(), running(_silent(self.cohort.bucket)):
+            return batched(self._call, [*parameters, *self._carried, x], [*self._axes, None])
 
 
 class SoloStepper:
@@ -108,7 +108,6 @@ class SoloStepper:
     def outputs(self, draw: Draw, x: Tensor) -> Tensor:
         """Training outputs `[1, B, ...]` of `x` `[1, B, ...]`."""
         draw.calls.clear()
-        self.cohort.template.train()
         return self.cohort.template(x[0]).unsqueeze(0)  # type: ignore[no-any-return]
 
     def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
@@ -128,7 +127,6 @@ class SoloStepper:
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """Evaluation outputs `[1, B, ...]` of `x` `[B, ...]`; averaged weights where kept."""
-        self.cohort.template.eval()
         if not self.cohort.ema:
             return self.cohort.template(x).unsqueeze(0)  # type: ignore[no-any-return]
         averaged = self.cohort.plan.row_views(self.cohort.rows["ema"][0])
@@ -148,19 +146,28 @@ def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
     return module.get_submodule(path), key
 
 
-def _silent() -> Draw:
+def _silent(size: int) -> Draw:
     """A draw for evaluation: lanes are batched, nothing is dropped."""
     empty = torch.empty(0, dtype=torch.int32)
-    return Draw(True, {}, empty, empty, empty, [])
+    return Draw(True, size, {}, empty, empty, empty, [])
 
 
 @contextmanager
-def _batchable(x: Tensor) -> Iterator[None]:
-    """Choose implementations that `vmap` can batch: no fused encoder, and the plain attention on the CPU."""
+def mode(stepper: Stepper, training: bool) -> Iterator[None]:
+    """Around many passes: the module's mode, and implementations that `vmap` can batch.
+
+    The fused encoder is switched off, and attention takes the plain way on the CPU (its fused kernel has no batching
+    rule there and would run lane by lane).
+    """
+    cohort = stepper.cohort
+    cohort.template.train(training)
     with ExitStack() as stack:
-        warnings_caught = stack.enter_context(warnings.catch_warnings())
-        del warnings_caught
-        warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
-        if x.device.type == "cpu":
-            stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if stepper.fused:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)
+            fast = torch.backends.mha.get_fastpath_enabled()
+            torch.backends.mha.set_fastpath_enabled(False)
+            stack.callback(torch.backends.mha.set_fastpath_enabled, fast)
+            if cohort.blueprint.device.type == "cpu":
+                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield

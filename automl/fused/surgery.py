@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import lanes
-from .rules import DropoutRule, LinearRule
+from .batched import lanewise
+from .rules import lane_linear
 
 
 def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
@@ -20,17 +21,19 @@ def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
     draw = lanes.active()
     if draw is None:
         raise RuntimeError(f"dropout layer {layer!r} runs in training mode outside of a fused or solo step")
-    if draw.fused:
-        return DropoutRule.apply(x, layer, shape)  # type: ignore[no-any-return]
     mask = draw.mask(layer, torch.Size(shape))
-    return x if mask is None else x * mask[0].to(x.dtype)
+    if mask is None:
+        return x
+    if draw.fused:
+        return lanewise(lambda all_lanes: all_lanes * mask.to(x.dtype), draw.size, x)
+    return x * mask[0].to(x.dtype)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.linear`, hand-batched when lanes run together."""
     draw = lanes.active()
     if draw is not None and draw.fused:
-        return LinearRule.apply(x, weight, bias)  # type: ignore[no-any-return]
+        return lanewise(lane_linear, draw.size, x, weight, bias)
     return F.linear(x, weight, bias)
 
 

@@ -1,0 +1,39 @@
+"""Which trials may share a cohort: those whose configs differ in lane values only. No torch here.
+
+Everything that shapes tensors or code is part of the signature; what every lane has for itself is not: learning rate,
+decay, momentum, betas, smoothing, schedule, clipping, dropout probabilities, augmentation strengths.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .hypers import TRAINING_NAMES
+
+SHARED_TRAINING = ("optimizer", "batch_size")
+
+
+def lane_name(name: str) -> bool:
+    """Whether a config entry may differ between the lanes of a cohort."""
+    if name in TRAINING_NAMES:
+        return name not in SHARED_TRAINING
+    last = name.rpartition(".")[2]
+    return "dropout" in last or last.startswith(("augment_", "mixup", "noise"))
+
+
+def shared_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the lanes of a cohort have in common. A dropout of exactly 0 counts: factories leave such layers out."""
+    shared = {k: v for k, v in config.items() if not lane_name(k)}
+    for name, value in config.items():
+        if "dropout" in name and isinstance(value, (int, float)):
+            shared[name] = value > 0
+    shared["ema"] = bool(config.get("ema"))
+    shared.setdefault("optimizer", "adamw")
+    return shared
+
+
+def signature(config: Mapping[str, Any]) -> str:
+    """A short text, equal for configs that may train together: a hash of `shared_part`."""
+    text = json.dumps(shared_part(config), sort_keys=True, default=repr)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
