@@ -168,7 +168,8 @@ class _Reader:
             return None
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self.complain(event, path, f"anchors (&{event.anchor}) are not used here")
-        if event.tag is not None:
+        tag = getattr(event, "tag", None)  # aliases have none
+        if tag is not None:
             self.complain(event, path, f"tags ({tag}) are not used here", '; quote the text if it begins with "!"')
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(path)
