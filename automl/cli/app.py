@@ -30,7 +30,9 @@ def common(
     version: Annotated[
         bool, options.option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, options.option("--debug", help="Show the traceback of an error (also after a command).")] = False,
+    debug: Annotated[
+        bool, options.option("--debug", help="Show the traceback of an error (also after a command).")
+    ] = False,
 ) -> None:
     """Options of all commands; `--debug` is taken out by `main` before it gets here."""
 

@@ -22,9 +22,7 @@ Sets = Annotated[
     list[str] | None,
     option("--set", metavar="KEY=VALUE", help="Change the spec, e.g. space.optimizer.lr.high=0.1 (repeatable)."),
 ]
-FailUnder = Annotated[
-    float | None, option("--fail-under", help="Exit 1 when the winner's value is worse than this.")
-]
+FailUnder = Annotated[float | None, option("--fail-under", help="Exit 1 when the winner's value is worse than this.")]
 
 STUDIES = Path("studies")
 DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")

@@ -67,7 +67,9 @@ def _default(field: "dataclasses.Field[Any]") -> Any:
 
 
 def _shown(value: Any) -> str:
-    return {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    return (
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
+    )
 
 
 def _first_comment(text: str) -> str:

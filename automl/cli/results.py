@@ -40,7 +40,7 @@ def top(
         return _watch(path, n, where or [], sort, ascii)
     board = _board(path, n, where or [], sort)
     if json or csv:
-        return sys.stdout.write(board.json() + "\n" if json else board.csv()) and None
+        return typer.echo(board.json() if json else board.csv(), nl=json)
     return _print(board, ascii)
 
 

@@ -18,17 +18,23 @@ Text = Annotated[str | None, options.option()]
 
 def search(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="A space.yaml, or the name of a ready-made space.")],
-    strategy: Annotated[str | None, options.option(help="What suggests configs (`automl strategies` lists them).")] = None,
+    strategy: Annotated[
+        str | None, options.option(help="What suggests configs (`automl strategies` lists them).")
+    ] = None,
     stopper: Annotated[str | None, options.option(help="What stops hopeless trials early, or none.")] = None,
     trials: Annotated[int | None, options.option(min=1, help="Budget: trials to start.")] = None,
-    time: Annotated[str | None, options.option(metavar="DURATION", help="Budget: wall time, e.g. 10m or 1h30m.")] = None,
+    time: Annotated[
+        str | None, options.option(metavar="DURATION", help="Budget: wall time, e.g. 10m or 1h30m.")
+    ] = None,
     seed: Annotated[int | None, options.option(help="The study's seed.")] = None,
     workers: Annotated[int | None, options.option(min=1, help="Trials (or cohorts) at once.")] = None,
     executor: Annotated[str | None, options.option(help="Where trials run: local, inline, ray.")] = None,
     dir: options.Dir = options.STUDIES,
     name: Name = None,
     set_: options.Sets = None,
-    no_fuse: Annotated[bool, options.option("--no-fuse", help="One trial at a time on a worker, never a batch.")] = False,
+    no_fuse: Annotated[
+        bool, options.option("--no-fuse", help="One trial at a time on a worker, never a batch.")
+    ] = False,
     dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train nothing.")] = False,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -48,7 +54,15 @@ def search(
         return plan(spec, {**changes, **_budget(budget, how)}, json=json)
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
         study = api.search(
-            spec, **budget, **how, workers=workers, executor=executor, dir=dir, name=name, overrides=changes, screen=screen
+            spec,
+            **budget,
+            **how,
+            workers=workers,
+            executor=executor,
+            dir=dir,
+            name=name,
+            overrides=changes,
+            screen=screen,
         )
     return _end(study, json=json, fail_under=fail_under)
 

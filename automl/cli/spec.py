@@ -93,7 +93,8 @@ def _text(read: "Spec") -> str:
     aim = "highest" if read.metric.direction == "maximize" else "lowest"
     lines = [
         f"study     {words.clean(read.name)}, seed {read.seed}",
-        f"task      {words.clean(task)}" + (f", {words.plural(read.epochs, 'epoch')} a full trial" if read.epochs else ""),
+        f"task      {words.clean(task)}"
+        + (f", {words.plural(read.epochs, 'epoch')} a full trial" if read.epochs else ""),
         f"metric    {words.clean(read.metric.name)}, {aim} wins",
         f"budget    {' or '.join(limits)}, whichever ends first" if len(limits) > 1 else f"budget    {limits[0]}",
         f"strategy  {_plugin(read.strategy)}, stopper {_plugin(read.stopper)}",

@@ -10,14 +10,16 @@ Z80 = 1.2816  # four of five outcomes lie within this many standard deviations
 
 @dataclass(slots=True)
 class Durations:
-    """Count, mean and spread of the seconds that trials took (Welford)."""
+    """Count, mean, spread and maximum of the seconds that trials took (Welford)."""
 
     n: int = 0
     mean: float = 0.0
+    longest: float = 0.0
     _squares: float = 0.0
 
     def add(self, seconds: float) -> None:
         self.n += 1
+        self.longest = max(self.longest, seconds)
         delta = seconds - self.mean
         self.mean += delta / self.n
         self._squares += delta * (seconds - self.mean)
@@ -28,7 +30,7 @@ class Durations:
 
 
 def eta(
-    plan: Plan, durations: Durations, *, elapsed_s: float, ended: int, running: int, busy_s: float, steps: int
+    plan: Plan, durations: Durations, *, elapsed_s: float, ended: int, busy_s: float, steps: int
 ) -> tuple[float, float] | None:
     """(earliest, latest) seconds to the end, an 80 % interval; None when nothing can be said yet.
 
@@ -40,11 +42,16 @@ def eta(
         left = max(plan.time_s - elapsed_s, 0.0)
         ranges.append((left, left))
     if plan.trials is not None and durations.n >= 3 and elapsed_s > 0 and busy_s > 0:
-        left_trials = max(plan.trials - ended - running / 2, 0.0)
+        left_trials = max(plan.trials - ended, 0)
         at_once = max(busy_s / elapsed_s, 0.01)
-        middle = left_trials * durations.mean / at_once
-        spread = math.sqrt(durations.variance * (left_trials + left_trials**2 / durations.n)) / at_once
-        half = max(Z80 * spread, 0.05 * middle)
+        # seconds a trial: those that still run count with what they have taken so far, else only the short ones would
+        mean = busy_s / max(ended, 1)
+        # at the end workers wait for the last one, which may be as long as the longest: not at all, or up to that
+        drain = (1 - 1 / max(at_once, 1.0)) * durations.longest / 2
+        middle = left_trials * mean / at_once + drain
+        few = 1 + 2 * at_once / durations.n + 4 / durations.n  # the first to end are the short ones
+        spread = few * math.sqrt(durations.variance * (left_trials + left_trials**2 / durations.n)) / at_once
+        half = max(math.hypot(Z80 * spread, drain), 0.05 * middle)
         ranges.append((max(middle - half, 0.0), middle + half))
     if plan.steps is not None and steps > 0 and durations.n >= 3:
         middle = max(plan.steps - steps, 0) * elapsed_s / steps

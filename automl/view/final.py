@@ -13,12 +13,12 @@ from automl.view.snapshot import Watched
 WIDTH = 100
 
 
-def final(study: Watched, outcome: str = "") -> str:
+def final(study: Watched, outcome: str = "", width: int = WIDTH) -> str:
     """The final block: counts, winner, config and score, what early stopping saved, where things are, what next.
 
     `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
     """
-    lines = [_headline(study, outcome), *_winner(study), *_failures(study), *_saved(study)]
+    lines = [_headline(study, outcome), *_winner(study, width), *_failures(study, width), *_saved(study)]
     if study.path is not None:
         lines += _files(study, outcome)
     return "\n".join(lines)
@@ -67,7 +67,7 @@ def _headline(study: Watched, outcome: str) -> str:
     return f"{verb}: {words.plural(c.ended, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
 
 
-def _winner(study: Watched) -> list[str]:
+def _winner(study: Watched, width: int) -> list[str]:
     best = study.history.best
     if best is None or best.loss is None:
         leading = min(
@@ -82,28 +82,30 @@ def _winner(study: Watched) -> list[str]:
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     step = f" after {words.plural(best.step, 'epoch')}" if study.plan.horizon else ""
     lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
-    return lines + _wrapped(words.config(best.config, digits=4), "      ")
+    return lines + _wrapped(words.config(best.config, digits=4), "      ", width)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    """`text` in lines of at most WIDTH, broken between its double blanks only."""
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    """`text` in lines of at most `width` cells, broken between its double blanks only."""
     lines: list[str] = []
     for part in text.split("  "):
-        if lines and words.cells(lines[-1]) + 2 + words.cells(part) <= WIDTH:
+        if lines and words.cells(lines[-1]) + 2 + words.cells(part) <= width:
             lines[-1] += "  " + part
         elif part:
             lines.append(indent + part)
     return lines
 
 
-def _failures(study: Watched) -> list[str]:
+def _failures(study: Watched, width: int) -> list[str]:
     failed = [t for t in study.history.failed if t.failure is not None]
     causes = Counter((t.failure.kind, words.clean(t.failure.message)) for t in failed if t.failure)
     lines = []
     for k, ((kind, message), n) in enumerate(causes.most_common(3)):
-        first = next(t for t in failed if t.failure and (t.failure.kind, words.clean(t.failure.message)) == (kind, message))
+        first = next(
+            t for t in failed if t.failure and (t.failure.kind, words.clean(t.failure.message)) == (kind, message)
+        )
         log = f"  ({words.clean(first.failure.traceback)})" if first.failure and first.failure.traceback else ""
-        text = f"{'fail ' if k == 0 else '     '} {n}x {kind}: {words.fit(message, WIDTH)}{log}"
+        text = f"{'fail ' if k == 0 else '     '} {n}x {kind}: {words.fit(message, max(width - 20, 40))}{log}"
         lines.append(text)
     if len(causes) > 3:
         lines.append(f"      and {words.plural(len(causes) - 3, 'other cause')}")

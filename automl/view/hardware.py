@@ -52,12 +52,13 @@ class Hardware:
         busy = nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
         memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
         parts = [f"{busy}%", f"{memory.used / 2**30:.1f}/{memory.total / 2**30:.0f}G"]
-        for read, unit in (
+        readings: list[tuple[Callable[[], float], str]] = [
             (lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU), "C"),
-            (lambda: round(nvml.nvmlDeviceGetPowerUsage(gpu) / 1000), "W"),
-        ):
+            (lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000, "W"),
+        ]
+        for read, unit in readings:
             try:
-                parts.append(f"{read()}{unit}")
+                parts.append(f"{read():.0f}{unit}")
             except nvml.NVMLError:  # not every card measures it
                 continue
         return " ".join(parts)

@@ -30,7 +30,7 @@ def importance(space: Space, trials: Sequence[TrialRecord]) -> dict[str, float]:
 
 
 def shares(space: Space, units: NDArray[np.float64], losses: NDArray[np.float64]) -> dict[str, float]:
-    """As `importance`, of configs `units` [trials, dim] in the unit cube (NaN: inactive) and their `losses` [trials]."""
+    """As `importance`, of configs `units` [trials, dim] in the unit cube (NaN: inactive), and `losses` [trials]."""
     n = len(losses)
     top = max(round(BEST * n), 5)
     if n < ENOUGH or len(np.unique(losses)) < 3:

@@ -49,7 +49,9 @@ class LiveScreen:
         from rich.text import Text
 
         self._tracker = Tracker.of(study)
-        self._live = Live(Text(""), console=self._progress, auto_refresh=False, transient=True, vertical_overflow="crop")
+        self._live = Live(
+            Text(""), console=self._progress, auto_refresh=False, transient=True, vertical_overflow="crop"
+        )
         self._live.start()
 
     def ended(self, study: Watched, record: TrialRecord) -> None:
@@ -87,6 +89,7 @@ class LiveScreen:
 
                 width = self._progress.size.width
                 self._progress.print(to_text(lines(board, board.rows[:8], width, unicode=self._unicode, digits=3)))
+                self._progress.print()
         print_final(self._results, study, outcome)
 
     def _print_notes(self) -> None:

@@ -47,7 +47,11 @@ class PlainScreen:
         limits = {"trials": plan.trials, "epochs": plan.steps}
         parts = [f"study={words.clean(study.name)}", *(f"{k}<={v}" for k, v in limits.items() if v)]
         parts += [f"time<={words.duration(plan.time_s)}"] if plan.time_s else []
-        parts += [f"strategy={label(study, 'strategy')}", f"stopper={label(study, 'stopper')}", f"workers={plan.workers}"]
+        parts += [
+            f"strategy={label(study, 'strategy')}",
+            f"stopper={label(study, 'stopper')}",
+            f"workers={plan.workers}",
+        ]
         parts += [f"dir={words.clean(study.path)}"] if study.path is not None else []
         parts += [f"known={len(study.history)}"] if len(study.history) else []
         self._say("start", " ".join(parts))

@@ -29,10 +29,12 @@ def frame(s: Snapshot, width: int, height: int, *, unicode: bool = True) -> list
     foot = [_foot(s, width)]
     room = height - len(head) - len(foot)
     if room < 0:
-        return head[: max(height, 1)]
+        return [_cropped(line, width, unicode) for line in head[: max(height, 1)]]
     running = _running(s, width, unicode)
     lately = _lately(s, width, unicode)
-    extras = [line for line in (_so_far(s, width, unicode), _importance(s, width, unicode), _hardware(s, width)) if line]
+    extras = [
+        line for line in (_so_far(s, width, unicode), _importance(s, width, unicode), _hardware(s, width)) if line
+    ]
     rows = s.board.rows
     # the least first, then more of everything while there is room
     sizes = {"table": 0, "running": 0, "lately": 0, "extras": 0}
@@ -93,9 +95,10 @@ def _title(s: Snapshot, width: int) -> Line:
 def _machine(s: Snapshot) -> str:
     if not s.workers:
         return ""
-    devices = dict.fromkeys(w.device for w in s.workers)
-    kind = f"{len(devices)} devices" if len(devices) > 1 else words.clean(next(iter(devices)))
-    return f"{words.plural(len(s.workers), 'worker')} on {kind}"
+    devices = dict.fromkeys(words.clean(w.device) for w in s.workers)
+    kinds = "/".join(dict.fromkeys(device.rstrip("0123456789:") for device in devices))
+    many = f"{len(devices)} " if len(devices) < len(s.workers) and len(devices) > 1 else ""
+    return f"{words.plural(len(s.workers), 'worker')} on {many}{kinds}"
 
 
 def _progress(s: Snapshot, width: int, unicode: bool) -> Line:
@@ -137,7 +140,9 @@ def _best(s: Snapshot, width: int) -> Line:
     if row is None:
         lead = next(iter(s.board.rows), None)
         if lead is None:
-            return [("best   -  (no trial has reported yet)", "dim")]
+            failed = s.counts.failed
+            why = f"none: {words.plural(failed, 'trial')} failed" if failed else "-  (no trial has reported yet)"
+            return [("best   ", ""), (why, STYLES["failed"] if failed else "dim")]
         at = f"at {lead.step}/{s.board.horizon}" if s.board.horizon else f"at {lead.step}"
         text = f"none has run its full length yet; leading: {words.trial(lead.trial)} {words.number(lead.value)} {at}"
         return [("best   ", ""), (text, "dim")]
@@ -200,9 +205,13 @@ def _trial(s: Snapshot, t: Running, where: str, note: str, width: int, scale: Ra
 
 
 def _cohort(s: Snapshot, w: Worker, where: str, width: int) -> Line:
-    """`t0012 +47  gpu0  cohort 3: 48 lanes, 412 steps/s   lead 0.97 3rd of 24 at 9`."""
-    note = words.clean(w.note) or f"{w.lanes} lanes"
-    parts: list[Span] = [(f"   {words.trial(w.trials[0].trial)} +{w.lanes - 1}", "cyan"), (where, ""), (note, "bold")]
+    """`48 trials  gpu0  cohort 3: 48 lanes, 412 steps/s  leading t0012 0.97 at 9  ...`."""
+    parts: list[Span] = [
+        (f"   {w.lanes} trials", "cyan"),
+        (where, ""),
+        (words.clean(w.note), "bold"),
+        ("leading", "dim"),
+    ]
     for t in w.trials:
         step = f" at {t.step}" if t.step else ""
         parts.append((f"{words.trial(t.trial)} {words.number(t.value)}{step}", "dim"))
@@ -243,7 +252,9 @@ def _importance(s: Snapshot, width: int, unicode: bool) -> Line:
 
 
 def _hardware(s: Snapshot, width: int) -> Line:
-    return _flow([(f" {words.clean(part)}" if k == 0 else words.clean(part), "dim") for k, part in enumerate(s.hardware)], width)
+    return _flow(
+        [(f" {words.clean(part)}" if k == 0 else words.clean(part), "dim") for k, part in enumerate(s.hardware)], width
+    )
 
 
 def _foot(s: Snapshot, width: int) -> Line:

@@ -1,4 +1,4 @@
-"""The Screen protocol and its small members: final block only (`-q`), events for programs, and a guard for the others."""
+"""The Screen protocol and its small members: final block only (`-q`), events for programs, a guard for the others."""
 
 import contextlib
 import json
@@ -29,7 +29,7 @@ class Screen(Protocol):
 def print_final(results: "Console | None", study: Watched, outcome: str) -> None:
     """The final block, unless there is nothing to say (the search failed before its first trial)."""
     if results is not None and len(study.history):
-        results.print(final(study, outcome), markup=False, highlight=False, soft_wrap=True)
+        results.print(final(study, outcome, min(results.width, 100)), markup=False, highlight=False, soft_wrap=True)
 
 
 class QuietScreen:
@@ -55,7 +55,7 @@ class QuietScreen:
 
 
 class GuardedScreen:
-    """Keeps a search alive when its screen breaks (terminal gone, pipe closed, an error of ours): told once, then silent."""
+    """Keeps a search alive when its screen breaks (terminal gone, pipe closed, our error): told once, then silent."""
 
     def __init__(self, inner: Screen) -> None:
         self.inner = inner
@@ -86,7 +86,9 @@ class GuardedScreen:
         except Exception as error:
             self.broken = error
             with contextlib.suppress(OSError, ValueError):  # stderr may be what is gone
-                print(f"automl: the screen failed, the search goes on ({type(error).__name__}: {error})", file=sys.stderr)
+                print(
+                    f"automl: the screen failed, the search goes on ({type(error).__name__}: {error})", file=sys.stderr
+                )
 
 
 class EventScreen:

@@ -5,7 +5,9 @@ then costs the same after 100,000 trials as after 100.
 """
 
 import bisect
+import heapq
 import itertools
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,7 +70,7 @@ class Worker:
     device: str
     note: str
     trials: tuple[Running, ...]
-    lanes: int  # trials it has in all (of a cohort only the first few are in `trials`)
+    lanes: int  # trials it has in all (of a cohort only the best few are in `trials`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,9 @@ class Tracker:
             self._so_far.append(record.loss)
         else:
             self._so_far.append(self._so_far[-1])
-        if record.state is State.DONE and (self.best is None or leaderboard.place(record) < leaderboard.place(self.best)):
+        if record.state is State.DONE and (
+            self.best is None or leaderboard.place(record) < leaderboard.place(self.best)
+        ):
             self.best = record
             return True
         return False
@@ -214,7 +218,6 @@ class Tracker:
             self.durations,
             elapsed_s=elapsed_s,
             ended=counts.ended,
-            running=counts.running,
             busy_s=busy_s,
             steps=history.steps_spent,
         )
@@ -261,7 +264,10 @@ def thin(values: Sequence[float], most: int) -> Sequence[float]:
 
 
 def _worker(status: WorkerStatus, history: History, *, most: int = 4) -> Worker:
-    shown = tuple(_running(history.trials[n], history) for n in status.trials[:most] if n < len(history))
+    records = [history.trials[n] for n in status.trials if n < len(history)]
+    if len(records) > 1:  # of a cohort its best trials are shown
+        records = heapq.nsmallest(most, records, key=lambda t: (math.inf if t.loss is None else t.loss, t.number))
+    shown = tuple(_running(record, history) for record in records)
     return Worker(status.worker, status.device, status.note, shown, len(status.trials))
 
 

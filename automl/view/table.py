@@ -21,7 +21,7 @@ Line = list[Span]
 STATES = {"done": "done", "stopped": "stop", "running": "run", "paused": "pause", "failed": "fail"}
 STYLES = {"done": "green", "stopped": "yellow", "running": "cyan", "paused": "blue", "failed": "red"}
 CURVE, LONG_CURVE = 8, 16  # cells
-WORD = 12  # cells of a text value or a column's name
+WORD, TITLE = 12, 8  # cells of a text value; of a column's name where columns would have to be left out
 NOTE = 24  # a note shorter than this says nothing
 
 
@@ -70,7 +70,27 @@ def choose(
     notes: bool,
     hidden: list[str] | None = None,
 ) -> list[Column]:
-    """The columns that fit, in the order they are shown."""
+    """The columns that fit, in the order they are shown. Long names are cut where that saves a column."""
+    for word in (WORD, TITLE):
+        missing: list[str] = []
+        columns = _choose(board, rows, width, unicode, digits, notes, missing, word)
+        if not missing:
+            break
+    if hidden is not None:
+        hidden += missing
+    return columns
+
+
+def _choose(
+    board: Leaderboard,
+    rows: Sequence[Row],
+    width: int,
+    unicode: bool,
+    digits: int,
+    notes: bool,
+    hidden: list[str],
+    word: int,
+) -> list[Column]:
     scale = Range.of((r.curve for r in rows), maximize=board.metric.direction == "maximize")
 
     def glyphs(cells: int) -> Column:
@@ -79,9 +99,12 @@ def choose(
 
         return Column("curve", cells, False, text, "curve")
 
-    chosen = _fixed(board, rows)
+    chosen = _fixed(board, rows, word)
     left = width - sum(c.width + 1 for c in chosen) + 1
-    parameters = [_parameter(name, rows, digits) for name in board.columns if any(name in r.config for r in rows)]
+    names = [name for name in board.columns if any(name in r.config for r in rows)]
+    if len({name[: word - 1] for name in names}) < len(names):
+        word = WORD  # cut names must still tell columns apart
+    parameters = [_parameter(name, rows, digits, word) for name in names]
     time = _column("time", rows, lambda r: words.duration(r.seconds), right=True)
     spark = any(len(r.curve) > 1 for r in rows)
     wanted = [*([glyphs(CURVE)] if spark else []), *parameters[:2], time, *parameters[2:]]
@@ -91,8 +114,7 @@ def choose(
             break
         taken.append(column)
         left -= column.width + 1
-    if hidden is not None:
-        hidden += [c.title for c in parameters if c not in taken]
+    hidden += [name for name, c in zip(names, parameters, strict=True) if c not in taken]
     longest = max((words.cells(_note(r)) for r in rows), default=0) if notes else 0
     note = Column("note", min(longest, left - 1), False, _note, "note")
     if longest and note.width >= min(NOTE, longest):
@@ -105,9 +127,9 @@ def choose(
     return [*chosen, *middle, *([time] if time in taken else []), *([note] if note.width else [])]
 
 
-def _fixed(board: Leaderboard, rows: Sequence[Row]) -> list[Column]:
+def _fixed(board: Leaderboard, rows: Sequence[Row], word: int) -> list[Column]:
     places = max((len(str(r.rank)) for r in rows), default=1)
-    name = words.fit(words.clean(board.metric.name), WORD, cut="~")
+    name = words.fit(words.clean(board.metric.name), word, cut="~")
     return [
         Column("rank", max(4, places), True, lambda r: "-" if r.rank is None else str(r.rank)),
         _column("trial", rows, lambda r: words.trial(r.trial)),
@@ -117,9 +139,9 @@ def _fixed(board: Leaderboard, rows: Sequence[Row]) -> list[Column]:
     ]
 
 
-def _parameter(name: str, rows: Sequence[Row], digits: int) -> Column:
+def _parameter(name: str, rows: Sequence[Row], digits: int, word: int) -> Column:
     right = all(isinstance(r.config.get(name, 0), int | float) for r in rows)
-    title = words.fit(words.clean(name), WORD, cut="~")
+    title = words.fit(words.clean(name), word, cut="~")
 
     def text(r: Row) -> str:
         return words.fit(words.short(r.config[name], digits), WORD, cut="~") if name in r.config else "-"
@@ -127,7 +149,9 @@ def _parameter(name: str, rows: Sequence[Row], digits: int) -> Column:
     return _column(title, rows, text, right=right)
 
 
-def _column(title: str, rows: Sequence[Row], text: Callable[[Row], str], *, right: bool = False, kind: str = "") -> Column:
+def _column(
+    title: str, rows: Sequence[Row], text: Callable[[Row], str], *, right: bool = False, kind: str = ""
+) -> Column:
     return Column(title, max([words.cells(title), *(words.cells(text(r)) for r in rows)]), right, text, kind)
 
 

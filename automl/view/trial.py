@@ -27,14 +27,15 @@ class Reported(Protocol):
 def document(study: Reported, number: int) -> dict[str, Any]:
     """The trial for programs (schema 1), with all its reports."""
     record = study.history.trials[number]
-    made = row(record, study.metric, rank=_rank(study.history, record)).to_json()
+    best = study.history.best
+    made = row(record, study.metric, rank=_rank(study.history, record), best=record is best).to_json()
     failure = record.failure and {
         "kind": record.failure.kind,
         "message": record.failure.message,
         "step": record.failure.step,
         "log": record.failure.traceback,
     }
-    reports = [{"step": step, **{k: v for k, v in values.items()}} for step, values in study.reports(number)]
+    reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
     return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **made, **extra}
 
@@ -47,6 +48,7 @@ def text(study: Reported, number: int, width: int, *, unicode: bool = True) -> s
     head = f"{words.trial(number)} of {words.clean(study.name)}: {record.state.value}"
     head += f", {words.clean(metric.name)} {value}" + (f" at {record.step}" if record.step else "")
     head += f", rank {rank} of {len(study.history)}" if rank else ""
+    head += " (the winner so far)" if record is study.history.best else ""
     lines = [head]
     if record.ended_s is not None:
         began = words.duration(record.started_s)
@@ -109,7 +111,9 @@ def _chart(points: Sequence[tuple[int, float]], width: int, maximize: bool, unic
     levels = [scale.level(v, HEIGHT * len(ramp)) + 1 for v in values]
     lines = []
     for line in reversed(range(HEIGHT)):
-        glyphs = "".join(" " if k <= line * len(ramp) else ramp[min(k - line * len(ramp), len(ramp)) - 1] for k in levels)
+        glyphs = "".join(
+            " " if k <= line * len(ramp) else ramp[min(k - line * len(ramp), len(ramp)) - 1] for k in levels
+        )
         name = high if line == HEIGHT - 1 else low if line == 0 else ""
         lines.append(f"  {name:>{label}} {glyphs}".rstrip())
     return [*lines, f"  {'':>{label}} steps {points[0][0]} to {points[-1][0]}"]
@@ -131,6 +135,6 @@ def _reports(reports: Sequence[tuple[int, Mapping[str, float]]], width: int) -> 
     if len(reports) > TAIL:
         lines.append(f"     ...  ({len(reports) - TAIL} earlier reports)")
     for step, values in reports[-TAIL:]:
-        cells = (words.pad(words.number(values.get(n)), c, right=True) for n, c in shown)
-        lines.append(f"  {step:>6}  " + "  ".join(cells))
+        numbers = (words.pad(words.number(values.get(n)), c, right=True) for n, c in shown)
+        lines.append(f"  {step:>6}  " + "  ".join(numbers))
     return lines

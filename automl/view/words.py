@@ -110,7 +110,11 @@ def span(low: float, high: float) -> str:
     """A range of durations in one unit: `8-11 min`."""
     for limit, size, unit in ((90, 1, "s"), (5400, 60, "min"), (math.inf, 3600, "h")):
         if high < limit:
-            shown = (f"{low / size:.1f}", f"{high / size:.1f}") if unit == "h" else (f"{low / size:.0f}", f"{high / size:.0f}")
+            shown = (
+                (f"{low / size:.1f}", f"{high / size:.1f}")
+                if unit == "h"
+                else (f"{low / size:.0f}", f"{high / size:.0f}")
+            )
             return f"{shown[0]} {unit}" if shown[0] == shown[1] else f"{shown[0]}-{shown[1]} {unit}"
     return "-"
 
