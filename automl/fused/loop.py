@@ -73,7 +73,7 @@ class Epoch:
         self.ema = self._ema_weights() if cohort.ema else None
 
     def _tensor(self, values: F64) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
+        return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
 
     def _optional(self, name: str) -> Tensor | None:
         values = optim.column(self.hypers, name)

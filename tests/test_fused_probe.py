@@ -1,0 +1,101 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from automl.errors import EnvironmentProblem
+from automl.fused.cohort import Blueprint
+from automl.fused.engine import Engine, Options, Part, Problem
+from automl.fused.probe import probe
+
+TOKENS = Part(torch.randint(0, 11, (40, 6), generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
+VALUES = Part(torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
+CONFIG = {"batch_size": 16, "dropout": 0.3}
+
+
+class Bag(nn.Module):
+    def __init__(self, embedding, drop=0.0):
+        super().__init__()
+        self.embedding, self.drop, self.head = embedding, nn.Dropout(drop), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.drop(self.embedding(x).mean(1)))
+
+
+class OwnEmbedding(nn.Embedding):
+    """A subclass is left alone by surgery, so that vmap's wrong gradient shows."""
+
+
+def fusion(build, data=VALUES):
+    return probe(Blueprint(build, 6, 3, torch.device("cpu")), CONFIG, "classification", data)
+
+
+def test_silently_wrong_padding_gradients_are_caught():
+    found = fusion(lambda c, i, o: Bag(OwnEmbedding(11, 8, padding_idx=0)), TOKENS)
+    assert not found.ok
+    assert "gradient of 'embedding.weight' is wrong" in found.reason
+
+
+def test_surgery_makes_padding_embeddings_right():
+    assert fusion(lambda c, i, o: Bag(nn.Embedding(11, 8, padding_idx=0), 0.3), TOKENS).ok
+
+
+class Scaled(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.how, self.linear = how, nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.how(self.linear(x), self)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        (lambda y, m: y * float(y.mean().item()), "control flow"),
+        (lambda y, m: F.dropout(y, 0.5, m.training), "nn.Dropout"),
+        (lambda y, m: (y, y), "single tensor"),
+    ],
+)
+def test_unfusable_models_are_told_with_a_remedy(how, words):
+    found = fusion(lambda c, i, o: Scaled(how))
+    assert not found.ok
+    assert words in found.sentence()
+
+
+FUSABLE = {
+    "batch norm and dropout": lambda c, i, o: nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(c["dropout"]), nn.Linear(8, o)),
+    "layer norm": lambda c, i, o: nn.Sequential(nn.Linear(i, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, o)),
+    "no bias": lambda c, i, o: nn.Sequential(nn.Linear(i, 8, bias=False), nn.SiLU(inplace=True), nn.Linear(8, o)),
+    "convolution": lambda c, i, o: nn.Sequential(nn.Unflatten(1, (1, i)), nn.Conv1d(1, 4, 3), nn.Dropout1d(c["dropout"]), nn.ReLU(), nn.Flatten(), nn.Linear(16, o)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUSABLE)
+def test_fusable_models(name):
+    found = fusion(FUSABLE[name])
+    assert found.ok, found.reason
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.second.weight = self.first.weight
+
+    def forward(self, x):
+        return self.head(self.second(self.first(x).relu()) + F.linear(x, self.first.weight))
+
+
+def test_a_weight_used_three_times_gets_the_sum_of_its_gradients():
+    found = fusion(lambda c, i, o: Tied())
+    assert found.ok, found.reason
+
+
+def test_require_refuses_and_auto_falls_back():
+    problem = Problem(lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES)
+    with pytest.raises(EnvironmentProblem, match="fuse: require"):
+        Engine(problem, Options(fuse="require")).capacity(CONFIG)
+    alone = Engine(problem, Options(fuse="auto")).capacity(CONFIG)
+    assert alone.lanes == 1
+    assert "one at a time" in alone.reason
