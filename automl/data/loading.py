@@ -14,8 +14,9 @@ from torch import Tensor
 
 from automl import seeds
 from automl.data import prepare as prep
-from automl.data import sources, splits, targets
+from automl.data import sources, splits, targets, text
 from automl.data.prepared import Part, Prepared
+from automl.data.raw import Raw
 from automl.data.shapes import Outputs
 from automl.errors import DataError
 
@@ -38,7 +39,10 @@ def load(
     options, rules = dict(prepare or {}), dict(split or {})
     prep.check(options)
     keep_out = tuple(str(v) for v in (options.get("weight"), rules.get("group"), rules.get("time")) if v)
-    raw = sources.read(source, target, Path(base), tuple(dict.fromkeys(keep_out)))
+    sentences = options.get("form") == "sentences" or options.get("text")
+    if (options.get("window") and not sentences) or sources.is_long_text(source, options, Path(base)):
+        return _sequence(source, target, rules, options, Path(base))
+    raw = sources.read(source, target, Path(base), tuple(dict.fromkeys(keep_out)), options)
     found = targets.read(raw.y, raw.target, options.get("task"))
     raw.notes += found.notes
     raw, y = _kept(raw, found.y, found.keep, options, found.kind, seed)
@@ -50,7 +54,9 @@ def load(
     )  # fmt: skip
     _check_classes(y, parts, found, raw)
     train = parts == 0
-    if isinstance(raw.x, pd.DataFrame):
+    if raw.form == "sentences":
+        preparation = text.fit_sentences(raw.x[train], options, raw.notes)
+    elif isinstance(raw.x, pd.DataFrame):
         preparation = prep.fit_table(raw.x[train], y[train], options, raw.notes)
     else:
         form = str(options.get("form", raw.form))
@@ -63,13 +69,26 @@ def load(
     made = [_part(raw, y, parts == code, preparation, weight) for code in range(3)]
     return Prepared(
         inputs, outputs, found.kind, made[0], made[1], made[2], found.classes, columns, preparation,
-        fingerprint=fingerprint(made), notes=raw.notes, sample=_sample(raw.x[parts == 1]),
+        fingerprint=fingerprint(made), notes=raw.notes, sample=sample_rows(raw.x[parts == 1]),
     )  # fmt: skip
 
 
+def _sequence(source: Any, target: str | None, rules: dict[str, Any], options: dict[str, Any], base: Path) -> Prepared:
+    """A long text, or a table read as a time series (`prepare: {window: ...}`)."""
+    found = sources.raw_of(source, base)
+    name = Path(source).name if isinstance(source, str | Path) else "the data"
+    if isinstance(found, str) or (isinstance(found, np.ndarray) and found.ndim == 1):
+        return text.load_language(found, rules, options, name)
+    if isinstance(found, pd.DataFrame):
+        from automl.data.series import load_series
+
+        return load_series(found, target, rules, options, name)
+    raise DataError(f"prepare.window: {name} is neither a text nor a table of a time series")
+
+
 def _kept(
-    raw: sources.Raw, y: NDArray[Any], keep: NDArray[np.bool_], options: dict[str, Any], kind: str, seed: int
-) -> tuple[sources.Raw, NDArray[Any]]:
+    raw: Raw, y: NDArray[Any], keep: NDArray[np.bool_], options: dict[str, Any], kind: str, seed: int
+) -> tuple[Raw, NDArray[Any]]:
     """Rows without a target go; `rows: N` keeps N of the others, drawn in proportion to the classes."""
     rows = np.flatnonzero(keep)
     most = int(options.get("rows", 0))
@@ -99,7 +118,7 @@ def _times(values: NDArray[Any]) -> NDArray[Any]:
     return days
 
 
-def _check_classes(y: NDArray[Any], parts: splits.Parts, found: targets.Target, raw: sources.Raw) -> None:
+def _check_classes(y: NDArray[Any], parts: splits.Parts, found: targets.Target, raw: Raw) -> None:
     if found.kind != "classification":
         return
     seen = np.unique(y[parts == 0])
@@ -125,7 +144,7 @@ def _target(name: str, found: targets.Target, y: NDArray[Any], options: dict[str
 
 
 def _part(
-    raw: sources.Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], weight: Tensor | None
+    raw: Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], weight: Tensor | None
 ) -> Part:
     x = prep.transform(preparation, raw.x[rows])
     if preparation["target"]["kind"] == "classification":
@@ -136,9 +155,7 @@ def _part(
     return Part(x, target, None if weight is None else weight[torch.from_numpy(rows)])
 
 
-def _weights(
-    raw: sources.Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: dict[str, Any]
-) -> Tensor | None:
+def _weights(raw: Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: dict[str, Any]) -> Tensor | None:
     """[rows] float32, mean 1 over the training rows: weight column times balance of classes; None for neither."""
     column, balance = options.get("weight"), options.get("class_weight") or "none"
     if balance not in ("none", "balanced"):
@@ -162,12 +179,13 @@ def _weights(
     return torch.from_numpy((weight / weight[train].mean()).astype(np.float32))
 
 
-def _sample(rows: Any, most: int = 4) -> list[Any]:
+def sample_rows(rows: Any, most: int = 4) -> list[Any]:
     """The first rows as JSON: dicts for a table, nested lists for arrays."""
     if isinstance(rows, pd.DataFrame):
         found: list[Any] = json.loads(rows.head(most).to_json(orient="records", date_format="iso", double_precision=15))
         return found
-    return np.asarray(rows[:most], dtype=np.float64).tolist()  # type: ignore[no-any-return]
+    few = np.asarray(rows[:most])
+    return (few if few.dtype == object else few.astype(np.float64)).tolist()  # type: ignore[no-any-return]
 
 
 def fingerprint(parts: list[Part]) -> str:

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.data import columns as cols
+from automl.data import text
 from automl.data.shapes import Inputs
 from automl.errors import DataError, did_you_mean
 
 Floats = NDArray[np.float32]
 OPTIONS = (
     "task", "impute", "scale", "categorical", "categories", "indicators", "max_categories", "pca", "crosses",
-    "weight", "class_weight", "rows", "window", "horizon", "stride", "tokens", "form", "max_tokens",
+    "weight", "class_weight", "rows", "window", "horizon", "stride", "tokens", "form", "max_tokens", "text",
 )  # fmt: skip
 ENCODINGS = ("onehot", "embed")
 
@@ -105,14 +106,18 @@ def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
     if preparation["form"] == "array":
         return torch.from_numpy(_array(preparation, rows))
     if preparation["form"] == "text":
-        from automl.data import text
-
         return text.transform(preparation, rows)
+    if preparation["form"] == "series":
+        from automl.data import series
+
+        return series.transform(preparation, rows)
     raise DataError(f"a preparation of form {preparation['form']!r} is not known to this version")
 
 
 def inputs_of(preparation: dict[str, Any]) -> tuple[Inputs, list[str]]:
     """The shape of what `transform` gives, and the names of its values."""
+    if preparation["form"] == "text":
+        return text.inputs_of(preparation), []
     if preparation["form"] == "array":
         shape = tuple(preparation["shape"])
         return Inputs(shape), [f"x{k}" for k in range(shape[0])] if len(shape) == 1 else []

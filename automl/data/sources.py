@@ -1,10 +1,10 @@
 """Reading: a built-in name, a file or a function of the user's, all brought to one form, `Raw`."""
 
 import importlib
+import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +12,78 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.splits import NAMES, Parts
+from automl.data import images, text
+from automl.data.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.errors import DataError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 ARRAYS = (".npz", ".npy")
+_IDX = re.compile(r"(\.idx|ubyte|idx\d)(\.gz)?$")
 MISSING_WORDS = ["?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "None", "nan", "NaN", ""]
 
 
-@dataclass
-class Raw:
-    """Data as read. `x`: a table, or an array [rows, ...]; `y`: [rows] or [rows, targets]; `target`: what y is called.
-
-    `parts`: [rows] int8, a part that came with the data (-1: none), or None. `extra`: columns kept out of x (weights,
-    groups, time) by name. `form`: how x is to be read: "table", "array", "image", "text", "series".
-    """
-
-    x: Any
-    y: Any
-    target: str
-    form: str
-    parts: Parts | None = None
-    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-
-def read(source: Any, target: str | None, base: Path, keep_out: tuple[str, ...] = ()) -> Raw:
+def read(
+    source: Any,
+    target: str | None,
+    base: Path,
+    keep_out: tuple[str, ...] = (),
+    options: Mapping[str, Any] | None = None,
+) -> Raw:
     """`source`: built-in name, path (relative to `base`), `package.module:function`, or the data itself.
 
-    `keep_out`: columns that are no inputs (weights, groups, time). Raises DataError with what is wrong.
+    `keep_out`: columns that are no inputs (weights, groups, time); `options`: those of `prepare:`, of which `form` and
+    `text` matter here. Raises DataError with what is wrong.
     """
+    wanted = dict(options or {})
+    if isinstance(source, str) and source in BUILT_IN:
+        return _built_in(source, target, keep_out)
+    path = (base / source).expanduser() if isinstance(source, str | Path) else None
+    if path is not None and path.exists():
+        found = _path(path, target, keep_out, wanted)
+    else:
+        found = from_object(raw_of(source, base), target, keep_out)
+    if wanted.get("text"):
+        column = str(wanted["text"])
+        if column not in found.x.columns:
+            raise DataError(f"prepare.text: no column {column!r}{did_you_mean(column, found.x.columns)}")
+        found.x, found.form = found.x[column].fillna("").astype(str).to_numpy(dtype=object), "sentences"
+    return found
+
+
+def _path(path: Path, target: str | None, keep_out: tuple[str, ...], wanted: Mapping[str, Any]) -> Raw:
+    if path.is_dir():
+        return Raw(*images.read_folder(path), target or "label", "image")
+    if _IDX.search(path.name):
+        return _idx(path, target)
+    if wanted.get("form") == "sentences" and not wanted.get("text"):
+        return Raw(*text.labelled_lines(path), target or "label", "sentences")
+    found = _file(path)
+    if isinstance(found, pd.DataFrame):
+        return from_frame(found, target, keep_out, where=path.name)
+    if isinstance(found, dict):
+        return from_arrays(found, target, where=path.name)
+    return _npy(path, found, target)
+
+
+def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
+    """True for a text file that is not said to be sentences, and for a vector of token ids."""
+    if not isinstance(source, str | Path) or not (base / source).is_file():
+        return False
+    suffixes, form = Path(source).suffixes, options.get("form")
+    return (".txt" in suffixes and form != "sentences") or (".npy" in suffixes and options.get("tokens") == "ids")
+
+
+def raw_of(source: Any, base: Path) -> Any:
+    """What a source holds, as it is: a DataFrame, a text, an array, a dict of arrays, or what the function returned."""
     if not isinstance(source, str | Path):
-        return from_object(source, target, keep_out)
+        return source
     name = str(source)
-    if name in BUILT_IN:
-        return _built_in(name, target, keep_out)
     path = (base / name).expanduser()
     if path.is_file():
-        return _file(path, target, keep_out)
+        return _file(path)
     if ":" in name and not path.exists():
-        return from_object(_call(name, base), target, keep_out)
+        return _call(name, base)
     if "/" in name or Path(name).suffix:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"data: no file {path}{did_you_mean(path.name, beside)}")
@@ -73,16 +104,40 @@ def _built_in(name: str, target: str | None, keep_out: tuple[str, ...]) -> Raw:
     return from_frame(frame, "target" if target in (None, "label", "target") else target, keep_out)
 
 
-def _file(path: Path, target: str | None, keep_out: tuple[str, ...]) -> Raw:
+def _file(path: Path) -> Any:
     kind = path.suffixes[-2] if path.suffix in (".gz", ".bz2", ".xz", ".zst") and path.suffixes[1:] else path.suffix
     if kind in TABLES:
-        return from_frame(read_table(path), target, keep_out, where=path.name)
-    if kind == ".npz":
-        return _npz(path, target)
-    known = ", ".join((*TABLES, ".npz"))
-    raise DataError(
-        f"data: {path.name}: a file of kind {kind or 'none'!r} cannot be read as a table or arrays ({known})"
-    )
+        return read_table(path)
+    if kind == ".txt":
+        return text.read_lines(path)
+    if kind in ARRAYS:
+        try:
+            loaded = np.load(path, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return loaded
+            with loaded:
+                return {key: loaded[key] for key in loaded.files}
+        except (ValueError, OSError, EOFError) as error:
+            raise DataError(f"data: {path.name} cannot be read: {error} (arrays of objects are not loaded)") from error
+    known = ", ".join((*TABLES, *ARRAYS, ".txt"))
+    raise DataError(f"data: {path.name}: kind {kind or 'none'!r} is not known; readable: {known}, IDX, folders")
+
+
+def _npy(path: Path, found: NDArray[Any], target: str | None) -> Raw:
+    """x in one .npy file and y in another beside it (`target`), or y as the last column."""
+    if target and path.with_name(target).is_file():
+        return from_pair(found, np.asarray(_file(path.with_name(target))), target)
+    if found.ndim != 2:
+        raise DataError(f"data: {path.name} needs `target:`, the name of the .npy file beside it that holds y")
+    return from_pair(found[:, :-1], found[:, -1], target or "the last column")
+
+
+def _idx(path: Path, target: str | None) -> Raw:
+    """Images of an IDX file, labels from `target`, or from the file of the same name with labels for images."""
+    other = path.with_name(target or path.name.replace("images", "labels").replace("idx3", "idx1"))
+    if other == path or not other.is_file():
+        raise DataError(f"data: {path.name} needs `target:`, the name of the IDX file beside it that holds the labels")
+    return from_pair(images.read_idx(path), images.read_idx(other), "label")
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -106,31 +161,6 @@ def _separated(path: Path, separator: str) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False)
 
 
-def _npz(path: Path, target: str | None) -> Raw:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (ValueError, OSError) as error:
-        raise DataError(f"data: {path.name} cannot be read: {error} (arrays of objects are not loaded)") from error
-    return from_arrays(arrays, target, where=path.name)
-
-
-def from_arrays(arrays: Mapping[str, NDArray[Any]], target: str | None, where: str) -> Raw:
-    """Arrays by name: `x`/`y`, or `x_train`/`y_train` (and `_val`, `_test`); `target` may name another y."""
-    lower = {key.lower(): value for key, value in arrays.items()}
-    x_name = next((n for n in ("x", "data", "images", "features") if n in lower), None)
-    y_names = [target.lower()] if target else []
-    y_name = next((n for n in (*y_names, "y", "target", "targets", "label", "labels") if n in lower), None)
-    if x_name and y_name:
-        return _arrays(lower[x_name], lower[y_name], target or y_name)
-    split = {
-        part: (lower[f"x_{part}"], lower[f"y_{part}"]) for part in NAMES if {f"x_{part}", f"y_{part}"} <= lower.keys()
-    }
-    if "train" in split:
-        return _from_parts(split, target or "y", ())
-    raise DataError(f"data: {where} has arrays {sorted(arrays)}; needed: x and y, or x_train and y_train (_val, _test)")
-
-
 def _call(name: str, base: Path) -> Any:
     """What `package.module:function` returns, looked for beside `base` too."""
     module_name, _, attribute = name.partition(":")
@@ -148,90 +178,3 @@ def _call(name: str, base: Path) -> Any:
             f"data: module {module_name!r} has no function {attribute!r}{did_you_mean(attribute, dir(module))}"
         )
     return function()
-
-
-def from_object(data: Any, target: str | None, keep_out: tuple[str, ...] = ()) -> Raw:
-    """What a function returned: `(x, y)`, a DataFrame with the target in it, or a dict of `train`, `val`, `test`."""
-    if isinstance(data, pd.DataFrame):
-        return from_frame(data, target, keep_out)
-    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], str):
-        return from_frame(data[0], data[1], keep_out)
-    if isinstance(data, tuple | list) and len(data) == 2:
-        return _pair(data[0], data[1], target or "y", keep_out)
-    if isinstance(data, Mapping) and "train" in data:
-        unknown = [key for key in data if key not in NAMES]
-        if unknown:
-            raise DataError(
-                f"data: unknown part {unknown[0]!r}{did_you_mean(unknown[0], NAMES)}; parts are {', '.join(NAMES)}"
-            )
-        return _from_parts(data, target, keep_out)
-    if isinstance(data, Mapping):
-        return from_arrays({k: _numpy(v) for k, v in data.items()}, target, "the data function's answer")
-    raise DataError(f"data: expected (x, y), a DataFrame or a dict of parts, got {type(data).__name__}")
-
-
-def _pair(x: Any, y: Any, target: str, keep_out: tuple[str, ...]) -> Raw:
-    if isinstance(x, pd.DataFrame):
-        if len(x) != len(y):
-            raise DataError(f"data: x has {len(x)} rows, y has {len(y)}")
-        return from_frame(x.reset_index(drop=True).assign(**{target: np.asarray(y)}), target, keep_out)
-    return _arrays(_numpy(x), _numpy(y), target)
-
-
-def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str, ...]) -> Raw:
-    raws = [(NAMES.index(part), from_object(value, target, keep_out)) for part, value in data.items()]
-    parts = np.concatenate([np.full(len(raw.y), code, dtype=np.int8) for code, raw in raws])
-    first = raws[0][1]
-    if isinstance(first.x, pd.DataFrame):
-        x: Any = pd.concat([raw.x for _, raw in raws], ignore_index=True)
-    else:
-        shapes = {raw.x.shape[1:] for _, raw in raws}
-        if len(shapes) > 1:
-            raise DataError(f"data: the parts have samples of different shapes: {sorted(shapes)}")
-        x = np.concatenate([raw.x for _, raw in raws])
-    y = np.concatenate([np.asarray(raw.y) for _, raw in raws])
-    extra = {key: np.concatenate([raw.extra[key] for _, raw in raws]) for key in first.extra}
-    return Raw(x, y, first.target, first.form, parts, extra)
-
-
-def from_frame(
-    frame: pd.DataFrame, target: str | None, keep_out: tuple[str, ...] = (), where: str = "the table"
-) -> Raw:
-    """A table with its target column; `keep_out` columns become `extra`."""
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise DataError(f"data: {where} has two columns named {repeated[0]!r}")
-    if target is None:
-        raise DataError(f"data: {where} needs `target:`, one of its columns: {_some(frame.columns)}")
-    for name in (target, *keep_out):
-        if name not in frame.columns:
-            what = "target" if name == target else "column"
-            hint = did_you_mean(name, frame.columns) or f"; columns: {_some(frame.columns)}"
-            raise DataError(f"{what} {name!r} is not a column{hint}")
-    extra = {name: frame[name].to_numpy() for name in keep_out}
-    return Raw(frame.drop(columns=[target, *keep_out]), frame[target], target, "table", extra=extra)
-
-
-def _arrays(x: NDArray[Any], y: NDArray[Any], target: str) -> Raw:
-    if len(x) != len(y):
-        raise DataError(f"data: x has {len(x)} rows, y has {len(y)}")
-    if x.dtype == object or x.dtype.kind in "USM":
-        raise DataError(
-            f"data: x has values of type {x.dtype}; arrays must be numbers (use a DataFrame for categories)"
-        )
-    if x.ndim == 1:
-        x = x[:, None]
-    image = x.ndim == 4 or (x.ndim == 3 and x.dtype == np.uint8)
-    return Raw(x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, target, "image" if image else "array")
-
-
-def _numpy(values: Any) -> NDArray[Any]:
-    if hasattr(values, "detach"):  # a torch tensor, wherever it lives
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
-
-
-def _some(names: Any) -> str:
-    shown = [str(name) for name in names]
-    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")

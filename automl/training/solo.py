@@ -1,5 +1,6 @@
 """One trial trained alone: an epoch at a time, resumable exactly, everything random a function of the trial's seed."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -13,8 +14,8 @@ from automl.fused import schedules
 from automl.training import losses, optimizers
 from automl.training.options import read
 
-EVAL_BATCH = 4096
-"""Largest number of values (samples times tokens) sent through the model at once when evaluating, in samples."""
+EVAL_VALUES = 2**22
+"""Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
 
 
 class Solo:
@@ -88,12 +89,24 @@ class Solo:
     def evaluate(self, part: Part, prefix: str = "") -> dict[str, float]:
         """Loss (without smoothing) and metrics of `part`, with the averaged weights where they are kept."""
         part = self._resident(part)
+        if self.prepared.kind == "next_token":
+            return {prefix + name: value for name, value in self._language(part).items()}
         outputs = self._forward(part.x)
         scale = self.prepared.target_scale.to(self.device) if self.prepared.kind == "regression" else None
         found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=scale)
         weight = None if part.weight is None else part.weight / part.weight.mean()
         found = {"loss": float(losses.loss(self.prepared.kind, outputs, part.y, weight)), **found}
         return {prefix + name: value for name, value in found.items()}
+
+    def _language(self, part: Part) -> dict[str, float]:
+        """Loss, perplexity and accuracy of the next token, a piece at a time: all logits together are too large."""
+        sums = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for x, y in zip(self._pieces(part.x), self._pieces(part.y), strict=True):
+            logits = self._call(x)
+            sums[0] += losses.loss("next_token", logits, y).double() * len(y)
+            sums[1] += (logits.argmax(-1) == y).double().mean() * len(y)
+        loss, accuracy = (sums / len(part)).tolist()
+        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "accuracy": accuracy}
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits or standardised values for prepared samples `x` [N, ...]; on the CPU."""
@@ -123,13 +136,18 @@ class Solo:
             self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
 
     def _forward(self, x: Tensor) -> Tensor:
+        return torch.cat([self._call(piece) for piece in self._pieces(x)])
+
+    def _call(self, x: Tensor) -> Tensor:
         self.model.eval()
         with torch.no_grad():
-            chunks = torch.split(x, max(1, EVAL_BATCH // (1 if x.ndim == 2 else 4)))
             if self.average is None:
-                return torch.cat([self.model(chunk) for chunk in chunks])
-            call = torch.func.functional_call
-            return torch.cat([call(self.model, self.average, (chunk,)) for chunk in chunks])
+                return self.model(x)  # type: ignore[no-any-return]
+            return torch.func.functional_call(self.model, self.average, (x,))  # type: ignore[no-any-return]
+
+    def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
+        each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
+        return torch.split(x, max(1, EVAL_VALUES // each))
 
     def _resident(self, part: Part) -> Part:
         weight = None if part.weight is None else part.weight.to(self.device)

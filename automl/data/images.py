@@ -1,0 +1,57 @@
+"""Images from files: a folder with one folder per class, and IDX files (MNIST's own format)."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.errors import DataError, EnvironmentProblem
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
+_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+
+
+def read_idx(path: Path) -> NDArray[Any]:
+    """An IDX file, also gzipped: two zero bytes, type, number of axes, sizes (big-endian int32), values."""
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise DataError(f"data: {path.name} cannot be read: {error}") from error
+    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _TYPES:
+        raise DataError(f"data: {path.name} is no IDX file")
+    kind: np.dtype[Any] = np.dtype(_TYPES[raw[2]])
+    axes = raw[3]
+    shape = np.frombuffer(raw, ">i4", axes, 4)
+    if len(raw) != 4 + 4 * axes + int(shape.prod()) * kind.itemsize:
+        raise DataError(f"data: {path.name} is cut short: {len(raw)} bytes for shape {shape.tolist()}")
+    return np.frombuffer(raw, kind, offset=4 + 4 * axes).reshape(shape).astype(kind.newbyteorder("="))
+
+
+def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """`folder/class/*.png` -> ([N, H, W] or [N, H, W, 3] uint8, [N] names). All images get the size of the first."""
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise EnvironmentProblem("image folders need Pillow: pip install pillow") from error
+    files = [
+        (path, group.name)
+        for group in sorted(folder.iterdir())
+        if group.is_dir()
+        for path in sorted(group.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+    ]
+    if not files:
+        raise DataError(f"data: {folder} has no images in folders named for their class")
+    images, size, mode = [], None, "L"
+    for path, _ in files:
+        try:
+            with Image.open(path) as image:
+                if size is None:
+                    size, mode = image.size, "L" if image.mode in ("1", "L", "I;16") else "RGB"
+                fitted = image.convert(mode)
+                images.append(np.asarray(fitted if fitted.size == size else fitted.resize(size)))
+        except (UnidentifiedImageError, OSError) as error:
+            raise DataError(f"data: {path} cannot be read as an image: {error}") from error
+    return np.stack(images), np.array([label for _, label in files], dtype=object)

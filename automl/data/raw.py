@@ -1,0 +1,134 @@
+"""`Raw`: the one form everything that was read is brought to, and the ways into it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from automl.data.splits import NAMES, Parts
+from automl.errors import DataError, did_you_mean
+
+
+@dataclass
+class Raw:
+    """Data as read. `x`: a table, or an array [rows, ...]; `y`: [rows] or [rows, targets]; `target`: what y is called.
+
+    `parts`: [rows] int8, a part that came with the data (-1: none), or None. `extra`: columns kept out of x (weights,
+    groups, time) by name. `form`: how x is to be read: "table", "array", "image", "sentences".
+    """
+
+    x: Any
+    y: Any
+    target: str
+    form: str
+    parts: Parts | None = None
+    extra: dict[str, NDArray[Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def from_arrays(arrays: Mapping[str, NDArray[Any]], target: str | None, where: str) -> Raw:
+    """Arrays by name: `x`/`y`, or `x_train`/`y_train` (and `_val`, `_test`); `target` may name another y."""
+    lower = {key.lower(): value for key, value in arrays.items()}
+    x_name = next((n for n in ("x", "data", "images", "features") if n in lower), None)
+    y_names = [target.lower()] if target else []
+    y_name = next((n for n in (*y_names, "y", "target", "targets", "label", "labels") if n in lower), None)
+    if x_name and y_name:
+        return from_pair(lower[x_name], lower[y_name], target or y_name)
+    split = {
+        part: (lower[f"x_{part}"], lower[f"y_{part}"]) for part in NAMES if {f"x_{part}", f"y_{part}"} <= lower.keys()
+    }
+    if "train" in split:
+        return _from_parts(split, target or "y", ())
+    raise DataError(f"data: {where} has arrays {sorted(arrays)}; needed: x and y, or x_train and y_train (_val, _test)")
+
+
+def from_object(data: Any, target: str | None, keep_out: tuple[str, ...] = ()) -> Raw:
+    """What a function returned: `(x, y)`, a DataFrame with the target in it, or a dict of `train`, `val`, `test`."""
+    if isinstance(data, pd.DataFrame):
+        return from_frame(data, target, keep_out)
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], str):
+        return from_frame(data[0], data[1], keep_out)
+    if isinstance(data, tuple | list) and len(data) == 2:
+        return _pair(data[0], data[1], target or "y", keep_out)
+    if isinstance(data, Mapping) and "train" in data:
+        unknown = [key for key in data if key not in NAMES]
+        if unknown:
+            raise DataError(
+                f"data: unknown part {unknown[0]!r}{did_you_mean(unknown[0], NAMES)}; parts are {', '.join(NAMES)}"
+            )
+        return _from_parts(data, target, keep_out)
+    if isinstance(data, Mapping):
+        return from_arrays({k: _numpy(v) for k, v in data.items()}, target, "the data function's answer")
+    raise DataError(f"data: expected (x, y), a DataFrame or a dict of parts, got {type(data).__name__}")
+
+
+def _pair(x: Any, y: Any, target: str, keep_out: tuple[str, ...]) -> Raw:
+    if isinstance(x, pd.DataFrame):
+        if len(x) != len(y):
+            raise DataError(f"data: x has {len(x)} rows, y has {len(y)}")
+        return from_frame(x.reset_index(drop=True).assign(**{target: np.asarray(y)}), target, keep_out)
+    return from_pair(_numpy(x), _numpy(y), target)
+
+
+def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str, ...]) -> Raw:
+    raws = [(NAMES.index(part), from_object(value, target, keep_out)) for part, value in data.items()]
+    parts = np.concatenate([np.full(len(raw.y), code, dtype=np.int8) for code, raw in raws])
+    first = raws[0][1]
+    if isinstance(first.x, pd.DataFrame):
+        x: Any = pd.concat([raw.x for _, raw in raws], ignore_index=True)
+    else:
+        shapes = {raw.x.shape[1:] for _, raw in raws}
+        if len(shapes) > 1:
+            raise DataError(f"data: the parts have samples of different shapes: {sorted(shapes)}")
+        x = np.concatenate([raw.x for _, raw in raws])
+    y = np.concatenate([np.asarray(raw.y) for _, raw in raws])
+    extra = {key: np.concatenate([raw.extra[key] for _, raw in raws]) for key in first.extra}
+    return Raw(x, y, first.target, first.form, parts, extra)
+
+
+def from_frame(
+    frame: pd.DataFrame, target: str | None, keep_out: tuple[str, ...] = (), where: str = "the table"
+) -> Raw:
+    """A table with its target column; `keep_out` columns become `extra`."""
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise DataError(f"data: {where} has two columns named {repeated[0]!r}")
+    if target is None:
+        raise DataError(f"data: {where} needs `target:`, one of its columns: {_some(frame.columns)}")
+    for name in (target, *keep_out):
+        if name not in frame.columns:
+            what = "target" if name == target else "column"
+            hint = did_you_mean(name, frame.columns) or f"; columns: {_some(frame.columns)}"
+            raise DataError(f"{what} {name!r} is not a column{hint}")
+    extra = {name: frame[name].to_numpy() for name in keep_out}
+    return Raw(frame.drop(columns=[target, *keep_out]), frame[target], target, "table", extra=extra)
+
+
+def from_pair(x: NDArray[Any], y: NDArray[Any], target: str) -> Raw:
+    if len(x) != len(y):
+        raise DataError(f"data: x has {len(x)} rows, y has {len(y)}")
+    if x.ndim == 1 and (x.dtype.kind in "UT" or (x.dtype == object and isinstance(x[0], str))):
+        return Raw(x.astype(object), y, target, "sentences")
+    if x.dtype == object or x.dtype.kind in "USM":
+        raise DataError(
+            f"data: x has values of type {x.dtype}; arrays must be numbers (use a DataFrame for categories)"
+        )
+    if x.ndim == 1:
+        x = x[:, None]
+    image = x.ndim == 4 or (x.ndim == 3 and x.dtype == np.uint8)
+    return Raw(x, y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y, target, "image" if image else "array")
+
+
+def _numpy(values: Any) -> NDArray[Any]:
+    if hasattr(values, "detach"):  # a torch tensor, wherever it lives
+        values = values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _some(names: Any) -> str:
+    shown = [str(name) for name in names]
+    return ", ".join(shown[:12]) + (", ..." if len(shown) > 12 else "")
