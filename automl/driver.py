@@ -116,13 +116,9 @@ class Driver:
             AutoMLError: the task cannot be opened, the ledger cannot be written, ...
         """
         outcome = "failed"
-        self.screen.begin(self.study)
-        for note in self.study.notes:
-            self.screen.note(note)
         try:
             with _signals(self._on_signal):
-                count = self.executor.start(self.task, self.workers, self.study.path)
-                self.hands = [_Hand() for _ in range(count)]
+                self._begin()
                 while not self._over():
                     self.executor.poll(self.handle, POLL_S)
                     self._tick()
@@ -140,6 +136,14 @@ class Driver:
         finally:
             self.executor.stop(GRACE_S if outcome == "finished" else 0.5)
             self.screen.finish(self.study, outcome)
+
+    def _begin(self) -> None:
+        count = self.executor.start(self.task, self.workers, self.study.path)
+        self.hands = [_Hand() for _ in range(count)]
+        self.study.work_with(count)
+        self.screen.begin(self.study)
+        for note in self.study.notes:
+            self.screen.note(note)
 
     def _over(self) -> bool:
         """No trial is out, and there is none to hand out."""

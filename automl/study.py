@@ -11,6 +11,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -113,6 +114,10 @@ class Study:
         self._exhausted = False
         self._elapsed_s = self.ledger.elapsed_s()
         self._opened = time.monotonic()
+
+    def work_with(self, workers: int) -> None:
+        """The driver has this many workers; now strategy and stopper may say what they are going to do."""
+        self.plan = self.history.plan = replace(self.plan, workers=workers)
         for plugin in (self.strategy, self.stopper):
             if note := getattr(plugin, "note", lambda history: "")(self.history):
                 self.notes.append(note)
