@@ -91,6 +91,20 @@ def rows(history: History, n: int | None = None) -> list[Row]:
     return out if n is None else out[:n]
 
 
+def full_length(history: History) -> int | None:
+    """Steps of a full trial: as planned, else (a training function need not say) as the longest done trial took."""
+    return history.plan.horizon or max((t.step for t in history.done), default=None)
+
+
+def saved_share(history: History) -> float | None:
+    """The share of the steps of ended trials that early stopping saved; None where a full length is not known."""
+    length = full_length(history)
+    ended = [t for t in history.trials if t.state in (State.DONE, State.STOPPED)]
+    if not length or not ended:
+        return None
+    return 1 - sum(t.step for t in ended) / sum(max(length, t.step) for t in ended)
+
+
 @dataclass(frozen=True)
 class Leaderboard:
     """Rows and what is needed to show them. `print` shows a table, a notebook too; rich prints it with colour."""
@@ -107,7 +121,7 @@ class Leaderboard:
         from automl.view.importance import importance, order
 
         names = order(history.space, importance(history.space, [t for t in history.trials if t.state.ended]))
-        return cls(rows(history, n), history.metric, history.plan.horizon, len(history), names)
+        return cls(rows(history, n), history.metric, full_length(history), len(history), names)
 
     def __rich__(self) -> "Text":
         import shutil

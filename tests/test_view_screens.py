@@ -8,8 +8,9 @@ from rich.console import Console
 from view_fakes import SPACE, FakeStudy, simulate
 
 from automl import view
+from automl.leaderboard import saved_share
 from automl.trial import Failure, History, Metric, Plan, State
-from automl.view.final import document, final, saved_share
+from automl.view.final import document, final
 from automl.view.hardware import Hardware
 from automl.view.live import LiveScreen
 from automl.view.plain import PlainScreen
@@ -232,9 +233,9 @@ def test_final_block():
     lines = text.splitlines()
     assert lines[0] == "Finished: 118 trials in 1m45s: 6 done, 111 stopped early, 1 failed"
     assert lines[1].startswith("best  t0081  val_acc 0.9853 after 27 epochs")
-    assert "lr 1.786e-3" in text
-    assert "1x oom: CUDA out of memory[31m (width 512)  (logs/00036.log)" in text
-    assert f"saved {saved_share(study):.0%} of the epochs" in text
+    assert "lr 1.792e-3" in text
+    assert "1x oom: CUDA out of memory[31m (width 512)  (logs/00110.log)" in text
+    assert f"saved {saved_share(study.history):.0%} of the epochs" in text
     assert "automl resume studies/digits --trials +118" in text
     assert max(map(len, lines)) <= 100
     assert max(map(len, final(study, "", 60).splitlines()[:4])) <= 66

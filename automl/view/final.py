@@ -5,7 +5,7 @@ import shlex
 from collections import Counter
 from typing import Any
 
-from automl.leaderboard import SCHEMA
+from automl.leaderboard import SCHEMA, full_length, saved_share
 from automl.trial import State, TrialRecord
 from automl.view import words
 from automl.view.snapshot import Watched
@@ -44,15 +44,6 @@ def document_text(study: Watched) -> str:
     return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
 
 
-def saved_share(study: Watched) -> float | None:
-    """The share of the epochs of ended trials that early stopping saved; None without a full length."""
-    horizon = study.plan.horizon
-    ended = [t for t in study.history.trials if t.state in (State.DONE, State.STOPPED)]
-    if not horizon or not ended:
-        return None
-    return 1 - sum(t.step for t in ended) / sum(max(horizon, t.step) for t in ended)
-
-
 def _best_json(study: Watched, best: TrialRecord) -> dict[str, Any]:
     value = None if best.loss is None else study.metric.value(best.loss)
     return {"trial": best.number, "value": value, "step": best.step, "config": best.config}
@@ -80,7 +71,7 @@ def _winner(study: Watched, width: int) -> list[str]:
         at = f"{words.trial(leading.number)} got to {words.number(study.metric.value(leading.loss))} at {leading.step}"
         return [f"best  none: no trial ran its full length ({at})"]
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
-    step = f" after {words.plural(best.step, 'epoch')}" if study.plan.horizon else ""
+    step = f" after {words.plural(best.step, 'epoch')}" if full_length(study.history) else ""
     lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
     return lines + _wrapped(words.config(best.config, digits=4), "      ", width)
 
@@ -113,7 +104,7 @@ def _failures(study: Watched, width: int) -> list[str]:
 
 
 def _saved(study: Watched) -> list[str]:
-    share = saved_share(study)
+    share = saved_share(study.history)
     spent = words.plural(study.history.steps_spent, "epoch")
     if share is None or share < 0.0005:
         return []
@@ -130,6 +121,6 @@ def _files(study: Watched, outcome: str) -> list[str]:
     if not (study.counts.running or outcome == "interrupted"):
         resume += f" --trials +{study.plan.trials or 20}"
     lines.append(f"next  {resume}  |  automl top {quoted}")
-    if (study.path / "best").is_dir():
+    if (study.path / "best" / "manifest.json").is_file():
         lines.append(f"      python: automl.load({where!r}).predict(rows)")
     return lines

@@ -126,7 +126,7 @@ class Tracker:
 
     space: Space
     metric: Metric
-    horizon: int | None = None
+    horizon: int | None = None  # None: the longest done trial says it
     best: TrialRecord | None = None
     durations: Durations = field(default_factory=Durations)
     retried: int = 0
@@ -135,8 +135,9 @@ class Tracker:
     _gain: tuple[float, int] | None = None
     _lately: deque[TrialRecord] = field(default_factory=lambda: deque(maxlen=LATELY))
     _busy_s: float = 0.0
+    _longest: int = 0
     _spent: int = 0
-    _full: int = 0
+    _valued: int = 0
     _fresh: list[TrialRecord] = field(default_factory=list)  # valued trials that are not in `_units` yet
     _units: list[Any] = field(default_factory=list)
     _losses: list[float] = field(default_factory=list)
@@ -161,7 +162,9 @@ class Tracker:
         if record.state is State.FAILED or record.loss is None:
             return False
         self._spent += record.step
-        self._full += max(self.horizon or record.step, record.step)
+        self._valued += 1
+        if record.state is State.DONE:
+            self._longest = max(self._longest, record.step)
         self._fresh.append(record)
         bisect.insort(self._top, record, key=leaderboard.place)
         del self._top[KEPT:]
@@ -180,7 +183,12 @@ class Tracker:
     @property
     def saved(self) -> float | None:
         """Share of the steps that ended trials would have taken without early stopping and did not."""
-        return 1 - self._spent / self._full if self._full and self.horizon else None
+        full = self._valued * (self.full_length or 0)
+        return max(1 - self._spent / full, 0.0) if full else None
+
+    @property
+    def full_length(self) -> int | None:
+        return self.horizon or self._longest or None
 
     def shares(self) -> dict[str, float]:
         """Importance; counted again only after a tenth more trials."""
@@ -234,7 +242,7 @@ class Tracker:
             plan=study.plan,
             counts=counts,
             steps=history.steps_spent,
-            board=Leaderboard(rows, self.metric, self.horizon, len(history), names),
+            board=Leaderboard(rows, self.metric, self.full_length, len(history), names),
             best=None if self.best is None else leaderboard.row(self.best, self.metric, best=True),
             best_age_s=None if self.best is None or self.best.ended_s is None else elapsed_s - self.best.ended_s,
             so_far=tuple(self.metric.value(loss) for loss in thin(self._so_far, 256)),
