@@ -177,6 +177,8 @@ class Driver:
     def _dispatch(self, event: Event) -> None:
         match event:
             case Ready():
+                while event.worker >= len(self.hands):  # a machine has joined
+                    self.hands.append(_Hand())
                 self.hands[event.worker].waiting = event
                 self._feed(event.worker)
             case Reported():

@@ -45,6 +45,7 @@ class Study:
         horizon: steps of a full trial, where known.
         path: the study's folder; None keeps the ledger in memory.
         first: configs tried before the strategy is asked (after the space's defaults).
+        clock: seconds, for everything the study and its driver time; a simulation has its own.
 
     Raises:
         SpecError: an option is wrong, or the study at `path` was made for another space or metric.
@@ -70,6 +71,7 @@ class Study:
         first: list[Config] | None = None,
         retries: int = 1,
         facts: Mapping[str, Any] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.space = Space.of(space)
         self.metric = as_metric(metric, value)
@@ -79,6 +81,7 @@ class Study:
         self.path = Path(path) if path is not None else None
         self.name = name or (self.path.name if self.path else "study")
         self.retries = retries
+        self.clock = clock
         self.notes: list[str] = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         self.history = History(self.space, seed=seed, metric=self.metric, plan=self.plan)
@@ -113,7 +116,7 @@ class Study:
         self._first += [("user", self.space.canonical(config)) for config in first]
         self._exhausted = False
         self._elapsed_s = self.ledger.elapsed_s()
-        self._opened = time.monotonic()
+        self._opened = self.clock()
 
     def work_with(self, workers: int) -> None:
         """The driver has this many workers; now strategy and stopper may say what they are going to do."""
@@ -310,7 +313,7 @@ class Study:
     @property
     def elapsed_s(self) -> float:
         """Seconds this study has been driven, over all its sessions."""
-        return self._elapsed_s + time.monotonic() - self._opened
+        return self._elapsed_s + self.clock() - self._opened
 
     @property
     def _spent(self) -> bool:
