@@ -90,6 +90,7 @@ Duration = Annotated[
 ]
 Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 Word = Annotated[str, BeforeValidator(_word)]
 Reference = Annotated[str, BeforeValidator(_reference)]
 
@@ -207,7 +208,7 @@ class SpecModel(Strict):
     sample_weight: Word | None = Field(None, description="column of weights")
     class_weight: Literal["balanced", "none"] | None = None
     train: Reference | None = Field(None, description="package.module:function, your own training loop")
-    command: Annotated[list[Annotated[str, BeforeValidator(_text)]] | None, BeforeValidator(_words)] = Field(
+    command: Annotated[list[Text] | None, BeforeValidator(_words)] = Field(
         None, min_length=1, description="program and arguments; {name} is replaced by the parameter's value"
     )
     metric: Annotated[MetricModel, BeforeValidator(_named), WithJsonSchema({

@@ -13,22 +13,20 @@ class Places:
         self.complaints: list[Complaint] = list(document.complaints)
         self.warnings: list[Complaint] = []
         self.names_known = True  # False: a preset could not be read, so an unknown name may be one of its
-        self._told = {complaint.path for complaint in document.complaints if complaint.path}
+        self.found = 0  # complaints since reading, those that were not worth a line included
 
     def complain(self, path: Path, message: str, hint: str = "", *, key: bool = False, at: Path | None = None) -> None:
         """Note a complaint about `path`, shown at the place of `at` (default: of `path` itself).
 
         What the loader has already complained about is not judged again.
         """
-        words = dotted(path)
-        if any(words == told or words.startswith((told + ".", told + "[")) for told in self._told):
-            return
-        self.complaints.append(self._made(path, message, hint, key, at))
+        self.found += 1
+        if not any(path[: len(refused)] == refused for refused in self.document.refused):
+            self.complaints.append(self._made(path, message, hint, key, at))
 
     def refused(self, path: Path) -> bool:
         """Whether the loader has refused something at or below `path`."""
-        words = dotted(path)
-        return any(told == words or told.startswith((words + ".", words + "[")) for told in self._told)
+        return any(refused[: len(path)] == path for refused in self.document.refused)
 
     def warn(self, path: Path, message: str, *, at: Path | None = None) -> None:
         self.warnings.append(self._made(path, message, "", False, at))

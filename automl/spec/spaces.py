@@ -25,7 +25,7 @@ def read(tree: Any, places: Places) -> Space | None:
     """The space described by `tree` (presets composed), or None when something is wrong with it."""
     if not isinstance(tree, dict):
         return None  # SpecModel has said so
-    before = len(places.complaints)
+    before = places.found
     params: dict[str, Parameter] = {}
     constants: dict[str, Value] = {}
     groups: dict[str, str] = {}
@@ -44,10 +44,10 @@ def read(tree: Any, places: Places) -> Space | None:
             constants[name] = made
         if len(path) == 3:
             groups[name] = str(path[1])
-    if not paths and places.names_known and len(places.complaints) == before:
+    if not paths and places.names_known and places.found == before:
         places.complain(("space",), "has no parameters")
     _conditions(params, constants, paths, places)
-    if len(places.complaints) > before or places.refused(("space",)) or not places.names_known:
+    if places.found > before or places.refused(("space",)) or not places.names_known:
         return None
     _warnings(params, paths, places)
     try:
@@ -118,14 +118,14 @@ def _parameter(path: Path, item: Any, places: Places) -> Any:
             path, "has no value", "; write a list, {float: [low, high]}, {int: ...} or a constant", key=True
         )
         return _BAD
-    before = len(places.complaints)
+    before = places.found
     if places.refused(path):
         return _BAD
     if isinstance(item, list):
         _choices(path, item, places)
     elif isinstance(item, dict):
         _described(path, item, places)
-    if len(places.complaints) > before:
+    if places.found > before:
         return _BAD
     try:
         return parameter(_cleaned(item))

@@ -41,6 +41,7 @@ class Document:
     keys: dict[Path, int] = field(default_factory=dict)
     values: dict[Path, int] = field(default_factory=dict)
     complaints: list[Complaint] = field(default_factory=list)
+    refused: set[Path] = field(default_factory=set)  # paths whose key or value is not what the file says
 
     def complain(self, offset: int, path: Path, message: str, hint: str = "") -> None:
         self.complaints.append(self.source.complain(offset, path, message, hint))
@@ -164,12 +165,14 @@ class _Reader:
             self.fatal(event, (), f"nested deeper than {MAX_DEPTH} levels")
         self.document.values[path] = _offset(event)
         if isinstance(event, yaml.AliasEvent):
+            self.document.refused.add(path)
             self.complain(event, path, f"aliases (*{event.anchor}) are not used here; write the value out")
             return None
         if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
             self.complain(event, path, f"anchors (&{event.anchor}) are not used here")
         tag = getattr(event, "tag", None)  # aliases have none
         if tag is not None:
+            self.document.refused.add(path)
             self.complain(event, path, f"tags ({tag}) are not used here", '; quote the text if it begins with "!"')
         if isinstance(event, yaml.MappingStartEvent):
             return self.mapping(path)
@@ -209,10 +212,12 @@ class _Reader:
             self.complain(event, path, "anchors and tags are not used here")
         name = str(event.value)
         if event.style is None and name == "<<":
+            self.document.refused.add((*path, name))
             self.complain(event, path, "merges (<<) are not used here; write the entries out")
         elif len(name) > 200:
             self.fatal(event, path, "a key longer than 200 characters")
         elif event.style is None and not isinstance(resolved := _plain(name), str):
+            self.document.refused.add((*path, name))
             kind = "null" if resolved is None else type(resolved).__name__.lower()
             self.complain(event, path, f"a key must be text, got {_shown(name)} ({kind})", f'; write "{name[:40]}"')
         return name
@@ -225,6 +230,7 @@ class _Reader:
             return text
         value = _plain(text)
         if isinstance(value, _Refused):
+            self.document.refused.add(path)
             self.complain(event, path, value.why)
             return None
         return value
