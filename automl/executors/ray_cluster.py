@@ -1,0 +1,260 @@
+"""Workers on the machines of a Ray cluster. Ray places them, notices dead nodes and carries messages and data.
+
+The driver, the strategies, the stoppers and the ledger are the same as ever, and each actor runs the same worker loop
+as a local process (`ray_actors`). Ray's own retries are off: the study knows attempts, Ray does not.
+"""
+
+import math
+import time
+import uuid
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import automl
+from automl.errors import EnvironmentProblem, SpecError, TaskError
+from automl.executors import Executor, Handle, ray_connect
+from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
+from automl.messages import Broken, Event, Lost, Order, Shutdown
+from automl.tasks import Task
+from automl.worker import Place
+
+CRASHES_AT_START = 3
+LOOK_S = 0.2  # between two looks at who has died
+GROW_S = 2.0  # between two looks at whether machines have joined
+MANY = 1_000_000  # calls the mailbox may have in flight: one waits for each worker
+NOWHERE = "waits for a node"
+
+
+@dataclass
+class _Slot:
+    """One worker: the actor of its present life."""
+
+    actor: Any
+    run: Any  # what its `work` will return
+    life: int
+    device: str = NOWHERE
+    spoke: bool = False
+    crashes: int = 0
+    gone: bool = False
+
+
+@dataclass
+class RayCluster(Executor):
+    """`address` of the cluster (else `RAY_ADDRESS`; else Ray is started here). Each worker holds `gpus` GPUs (2: both
+    are its trials' `devices`; 0.5: two workers share one; default: one where there are any) and `cpus` CPUs.
+
+    Workers that find no place wait for one, so machines that join are used; with no number of workers given, there
+    will be as many as fit. A cluster on another machine that does not ask for a token is refused unless `insecure`.
+    """
+
+    address: str = ""
+    gpus: float | None = None
+    cpus: float = 1.0
+    insecure: bool = False
+    _slots: list[_Slot] = field(default_factory=list, init=False)
+    _answers: list[Answer] = field(default_factory=list, init=False)
+    _lives: dict[int, int] = field(default_factory=dict, init=False)  # new lives, not yet told to the mailbox
+    _shares: list[Any] = field(default_factory=list, init=False)  # a placement group for each GPU that is shared
+    _cleanup: ExitStack = field(default_factory=ExitStack, init=False)
+    _ray: Any = field(default=None, init=False)
+    _mailbox: Any = field(default=None, init=False)
+    _task: Any = field(default=None, init=False)
+    _folder: Path | None = field(default=None, init=False)
+    _mark: str = field(default="", init=False)
+    _grows: bool = field(default=False, init=False)
+    _looked: float = field(default=0.0, init=False)
+    _counted: float = field(default=0.0, init=False)
+
+    def __post_init__(self) -> None:
+        if self.gpus is not None and (self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus))):
+            raise SpecError(f"ray: gpus is a share of one GPU or a whole number of them, got {self.gpus:g}")
+        if self.cpus < 0:
+            raise SpecError(f"ray: cpus must not be negative, got {self.cpus:g}")
+
+    # -- begin and end -------------------------------------------------------------------------------------------------
+
+    def start(self, task: Task, workers: int, folder: Path | None) -> int:
+        ray = self._ray = ray_connect.load()
+        loaded = task.with_data() if hasattr(task, "with_data") else task
+        if ray_connect.connect(ray, self.address, insecure=self.insecure, cpus=workers * self.cpus):
+            self._cleanup.callback(ray.shutdown)
+        self._cleanup.enter_context(ray_connect.quiet(ray))
+        if self.gpus is None:
+            self.gpus = float(any(node.get("GPU", 0) for node in self._nodes()))
+        capacity = self._capacity()
+        if not capacity:
+            has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in self._nodes())
+            needs = f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
+            raise EnvironmentProblem(f"no node of the Ray cluster can hold a worker with {needs} (nodes: {has})")
+        self._folder, self._mark = folder.absolute() if folder else None, uuid.uuid4().hex
+        if self._folder is not None:
+            (self._folder / MARK).write_text(self._mark)
+        self._mailbox = ray.remote(Mailbox).options(
+            num_cpus=0, max_concurrency=MANY, max_restarts=0, scheduling_strategy=self._here()
+        ).remote()  # fmt: skip
+        self._task = ray.put(loaded)
+        self._grows = not workers
+        self._slots = [self._spawn(worker, 1) for worker in range(workers or capacity)]
+        return len(self._slots)
+
+    def _here(self) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=True)
+
+    def _spawn(self, worker: int, life: int) -> _Slot:
+        options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": 0}
+        if self._per_gpu > 1:
+            options["scheduling_strategy"] = self._share(worker // self._per_gpu)
+        actor = self._ray.remote(Slot).options(**options).remote()
+        place = Place(worker, folder=self._folder)
+        run = actor.work.remote(self._task, self._mailbox, place, life, automl.__version__, self._mark)
+        self._lives[worker] = life
+        return _Slot(actor, run, life)
+
+    @property
+    def _per_gpu(self) -> int:
+        """How many workers share a GPU; 1 where none is shared."""
+        return math.floor(1 / self.gpus + 1e-9) if self.gpus and self.gpus < 1 else 1
+
+    def _share(self, gpu: int) -> Any:
+        """Shares of one GPU, whichever: left alone, Ray fills the first GPU of a node before it uses the second."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        while gpu >= len(self._shares):
+            bundle = {"GPU": 1.0, "CPU": self.cpus * self._per_gpu}
+            self._shares.append(self._ray.util.placement_group([bundle]))
+        return PlacementGroupSchedulingStrategy(self._shares[gpu], 0)
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each living node has."""
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    def _capacity(self) -> int:
+        """Workers that fit on the cluster when nothing else runs there."""
+        total = 0
+        for node in self._nodes():
+            by_cpu = node.get("CPU", 0) / self.cpus if self.cpus else math.inf
+            by_gpu = math.inf
+            if self.gpus:
+                by_gpu = (
+                    int(node.get("GPU", 0)) * self._per_gpu if self._per_gpu > 1 else node.get("GPU", 0) / self.gpus
+                )
+            total += int(min(by_cpu, by_gpu, MANY)) // self._per_gpu * self._per_gpu
+        return total
+
+    def stop(self, grace_s: float) -> None:
+        if self._mailbox is not None:
+            with suppress(self._ray.exceptions.RayError):  # the cluster is gone, and all workers with it
+                self._end(grace_s)
+            self._mailbox = None
+        if self._folder is not None:
+            (self._folder / MARK).unlink(missing_ok=True)
+        self._slots, self._shares = [], []
+        self._cleanup.close()
+
+    def _end(self, grace_s: float) -> None:
+        ray = self._ray
+        live = [slot for slot in self._slots if not slot.gone]
+        for worker, slot in enumerate(self._slots):
+            if not slot.gone:
+                self.send(worker, Shutdown())
+        ray.get(self._mailbox.turn.remote(self._answers, self._lives, 0.0), timeout=10)
+        placed = [slot.run for slot in live if slot.device != NOWHERE]
+        if placed:
+            ray.wait(placed, num_returns=len(placed), timeout=grace_s)
+        for actor in (*(slot.actor for slot in live), self._mailbox):
+            ray.kill(actor)
+        for group in self._shares:
+            ray.util.remove_placement_group(group)
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def poll(self, handle: Handle, timeout_s: float) -> None:
+        """
+        Raises:
+            EnvironmentProblem: the cluster is gone.
+        """
+        try:
+            self._turn(handle, timeout_s)
+            now = time.monotonic()
+            if now - self._looked > LOOK_S:
+                self._looked = now
+                self._bury(handle)
+            if self._grows and now - self._counted > GROW_S:
+                self._counted = now
+                for worker in range(len(self._slots), self._capacity()):
+                    self._slots.append(self._spawn(worker, 1))
+        except self._ray.exceptions.RayError as error:
+            raise EnvironmentProblem(f"the Ray cluster is gone: {error}") from error
+
+    def _turn(self, handle: Handle, timeout_s: float) -> None:
+        """Give all answers, take all letters."""
+        answers, self._answers = self._answers, []
+        lives, self._lives = self._lives, {}
+        for worker, life, said in self._ray.get(self._mailbox.turn.remote(answers, lives, timeout_s)):
+            slot = self._slots[worker]
+            if life != slot.life:
+                continue
+            if isinstance(said, Placed):
+                slot.device = said.device
+            else:
+                slot.spoke = True
+                event: Event = said
+                handle(event)
+
+    def _bury(self, handle: Handle) -> None:
+        """Tell of workers that have died, after what they still said."""
+        runs = {slot.run: worker for worker, slot in enumerate(self._slots) if not slot.gone}
+        if not runs:
+            return
+        ended, _ = self._ray.wait(list(runs), num_returns=len(runs), timeout=0, fetch_local=False)
+        if ended:
+            self._turn(handle, 0.0)
+        for run in ended:
+            worker = runs[run]
+            slot = self._slots[worker]
+            if slot.run == run:  # else it has been replaced meanwhile
+                slot.gone = True
+                handle(self._obituary(worker, run))
+
+    def _obituary(self, worker: int, run: Any) -> Event:
+        exceptions = self._ray.exceptions
+        try:
+            self._ray.get(run)
+        except exceptions.RayTaskError as error:
+            return Broken(worker, TaskError(f"a worker cannot begin: {error.cause or error}"))
+        except exceptions.RayError as error:
+            return Lost(worker, self._why(error))
+        return Lost(worker, "its process ended")
+
+    def _why(self, error: Exception) -> str:
+        text = str(error)
+        if "node has died" in text or isinstance(error, self._ray.exceptions.NodeDiedError):
+            return "its node left the Ray cluster"
+        if isinstance(error, self._ray.exceptions.OutOfMemoryError) or "memory monitor" in text:
+            return "its process was killed: the node was out of memory"
+        if getattr(error, "actor_init_failed", False) or not isinstance(error, self._ray.exceptions.RayActorError):
+            return f"Ray could not start it: {text.strip().splitlines()[-1][:500]}"
+        return "its process died (killed, crashed, or ended by os._exit; Ray does not know which)"
+
+    def send(self, worker: int, order: Order) -> None:
+        self._answers.append((worker, self._slots[worker].life, order))
+
+    def restart(self, worker: int) -> None:
+        """
+        Raises:
+            EnvironmentProblem: workers die before they say a word, several times in a row.
+        """
+        old = self._slots[worker]
+        self._ray.kill(old.actor)
+        placed = old.device != NOWHERE
+        crashes = old.crashes + 1 if placed and not old.spoke else 0
+        if crashes >= CRASHES_AT_START:
+            raise EnvironmentProblem(f"worker {worker} died on {old.device} before it could work, {crashes} times")
+        self._slots[worker] = replace(self._spawn(worker, old.life + 1), crashes=crashes)
+
+    def device(self, worker: int) -> str:
+        return self._slots[worker].device

@@ -1,0 +1,140 @@
+"""Reaching a Ray cluster, or starting one on this machine; and refusing one that is open to everybody.
+
+Whoever reaches an open Ray cluster can run any program on it, as any worker (CVE-2023-48022 and what followed). Ray
+has had token authentication since 2.52. A cluster elsewhere is used only if it turns a caller without a token away.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from automl.errors import EnvironmentProblem
+from automl.executors import devices
+
+INSTALL = "pip install 'automl-search[ray]'"
+PROBE_S = 60.0
+
+
+def load() -> Any:
+    """The module `ray`.
+
+    Raises:
+        EnvironmentProblem: it is not installed.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU hides them itself
+    try:
+        with _signals_kept():
+            import ray
+            import ray.util
+    except ImportError as error:
+        raise EnvironmentProblem(f"the ray executor needs Ray ({error}): {INSTALL}") from error
+    return ray
+
+
+def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
+    """Connect to the cluster at `address`, else at `RAY_ADDRESS`, else start Ray here with at least `cpus` CPUs.
+
+    Returns whether that was necessary: a program that is connected already stays so.
+
+    Raises:
+        EnvironmentProblem: the cluster cannot be reached, or is elsewhere and open to everybody.
+    """
+    if ray.is_initialized():
+        return False
+    address = address or os.environ.get("RAY_ADDRESS", "")
+    if remote(address) and not insecure and open_to_all(address):
+        raise EnvironmentProblem(
+            f"the Ray cluster at {address} lets everybody in: whoever reaches it can run programs on it. Start it with "
+            "RAY_AUTH_MODE=token, or use it as it is with the option `insecure: true` of the ray executor"
+        )
+    options: dict[str, Any] = {"address": address or "local", "log_to_driver": False, "logging_level": logging.ERROR}
+    if not address or address == "local":
+        options |= {"num_cpus": max(devices.cores(), -(-cpus // 1)), "include_dashboard": False}
+    try:
+        with _signals_kept():
+            ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError, ImportError, OSError, ray.exceptions.RayError) as error:
+        where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
+        raise EnvironmentProblem(f"cannot {where}: {error}") from error
+    return True
+
+
+def remote(address: str) -> bool:
+    """Whether an address is another machine's."""
+    if address in ("", "auto", "local"):
+        return False
+    host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
+    return host not in _own_addresses()
+
+
+def _own_addresses() -> set[str]:
+    import psutil
+
+    own = {entry.address.split("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries}
+    return own | {"localhost", "127.0.0.1", "::1"}
+
+
+def open_to_all(address: str) -> bool:
+    """Whether the cluster answers a caller that shows no token. One that cannot be asked counts as open."""
+    if "://" in address:
+        return not _shows_token()  # the client's port has no such question: at least our side must use a token
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
+    without = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
+    try:
+        done = subprocess.run(
+            [*command, "--address", address],
+            env={**without, "RAY_AUTH_MODE": "disabled"},
+            capture_output=True,
+            text=True,
+            timeout=PROBE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: no answer in {PROBE_S:g} s") from error
+    if done.returncode == 0:
+        return True
+    if "InvalidAuthToken" in done.stdout + done.stderr:
+        return False
+    last = (done.stderr.strip() or done.stdout.strip() or "no answer").splitlines()[-1]
+    raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: {last}")
+
+
+def _shows_token() -> bool:
+    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray puts a handler of its own on SIGTERM, which would end the driver without an answer to its workers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def quiet(ray: Any) -> Iterator[None]:
+    """Ray prints news of dying processes on stdout, over the screen and into `--json`; not while inside."""
+    module = ray._private.worker
+    printer = getattr(module, "print_to_stdstream", None)
+    if printer is None:
+        yield
+        return
+    module.print_to_stdstream = lambda *args, **options: None
+    try:
+        yield
+    finally:
+        module.print_to_stdstream = printer
