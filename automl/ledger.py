@@ -4,6 +4,9 @@ Facts are only ever added: a trial began, an attempt began, a step was reported,
 `seq` numbers them in the order they became known, over all tables, so that the whole search can be replayed. One
 process writes (the driver, holding `driver.lock`), everybody else opens the file read-only.
 
+What is committed is always a prefix of what happened: a report and the end that follows from its verdict are one
+transaction, so a killed driver never leaves one without the other.
+
 Durability: a change of state is committed at once, so a killed process loses nothing. It is also flushed to the disk
 (`synchronous=FULL`) unless such a flush happened less than `FLUSH_S` ago, then with the next one: a power cut can cost
 at most that. Metric points are committed together, with the next change of state or after `BATCH_S`.
@@ -18,12 +21,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
-from automl.errors import EnvironmentProblem, LedgerError
+from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
 from automl.lock import DriverLock
 from automl.space import Config
 from automl.trial import Failure, History, State
 
 FILE = "ledger.sqlite"
+REPAIR = "`automl repair` saves what can be read"
 FLUSH_S = 0.1
 BATCH_S = 1.0
 
@@ -43,7 +47,22 @@ def _create(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create]
+def _batches_and_horizons(db: sqlite3.Connection) -> None:
+    """How many configs the strategy was asked for at once, and each report's last step: a replay needs both."""
+    db.execute("ALTER TABLE trials ADD COLUMN asked INT")
+    db.execute("ALTER TABLE reports ADD COLUMN horizon INT")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create, _batches_and_horizons]
+TABLES = ("trials", "attempts", "reports", "pauses", "ends")
+FACTS = {
+    "begun": "SELECT seq, 'begun', number, config, origin, at_s, asked FROM trials",
+    "again": "SELECT seq, 'again', trial, attempt, NULL, at_s, NULL FROM attempts WHERE attempt > 1",
+    "report": "SELECT seq, 'report', trial, step, value, at_s, horizon FROM reports",
+    "pause": "SELECT seq, 'pause', trial, step, reason, at_s, NULL FROM pauses",
+    "end": "SELECT seq, 'end', trial, state, reason, at_s, failure FROM ends",
+}
+Fact = tuple[int, str, int, Any, Any, float, Any]  # seq, kind, trial, then what the kind's query says
 
 
 class Ledger:
@@ -52,13 +71,11 @@ class Ledger:
     def __init__(self, db: sqlite3.Connection, lock: DriverLock | None = None) -> None:
         self._db = db
         self._lock = lock
-        self._flushed = self._committed = 0.0
+        self._flushed = self._pending_since = 0.0
         self._full = True  # what synchronous is set to
         self._owed = False  # whether a commit has not been flushed yet
-        self._seq: int = max(
-            db.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {t}").fetchone()[0]
-            for t in ("trials", "attempts", "reports", "pauses", "ends")
-        )
+        self._broken: AutoMLError | None = None  # why nothing can be written any more
+        self._seq: int = max(db.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {t}").fetchone()[0] for t in TABLES)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -111,70 +128,88 @@ class Ledger:
         raise AssertionError("unreachable")
 
     def close(self) -> None:
-        """Commit what is pending, flush it to the disk and give the lock back."""
-        if self._db.in_transaction:
-            self._db.commit()
-        self._db.close()
-        if self._lock is not None:
-            self._lock.release()
+        """Commit what is pending, flush it to the disk and give the lock back. What a failed write left is undone."""
+        try:
+            if self._db.in_transaction:
+                self._db.rollback() if self._broken else self._db.commit()
+            self._db.close()
+        except sqlite3.Error:
+            self._db.close()
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def describe(self, **facts: Any) -> None:
         """Write facts about the study itself (JSON values); the last one of a name counts."""
-        with self._state_change():
-            for key, value in facts.items():
-                self._db.execute("INSERT OR REPLACE INTO study VALUES (?, ?)", (key, json.dumps(value)))
+        for key, value in facts.items():
+            self._write("INSERT OR REPLACE INTO study VALUES (?, ?)", key, json.dumps(value))
+        self.commit()
 
-    def begin(self, number: int, config: Config, origin: str, at_s: float) -> None:
-        """A trial began. Committed with the next change of state: until then it would be suggested again."""
-        self._batched(
-            "INSERT INTO trials VALUES (?, ?, ?, ?, ?)", number, self._next(), at_s, json.dumps(config), origin
-        )
+    def begin(self, number: int, config: Config, origin: str, at_s: float, asked: int | None = None) -> None:
+        """A trial began. `asked`: for the first of a batch, how many configs the strategy was asked for."""
+        row = (number, self._next(), at_s, json.dumps(config), origin, asked)
+        self._write("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)", *row)
 
     def attempt(self, trial: int, attempt: int, worker: str, at_s: float) -> None:
-        self._batched(
-            "INSERT OR IGNORE INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL)",
-            trial,
-            attempt,
-            self._next(),
-            at_s,
-            worker,
+        """An attempt was handed out; called again when it is known to which worker."""
+        self._write(
+            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL) "
+            "ON CONFLICT DO UPDATE SET worker = excluded.worker",
+            *(trial, attempt, self._next(), at_s, worker),
         )
 
     def attempt_ended(self, trial: int, attempt: int, outcome: str, details: Mapping[str, object]) -> None:
-        self._batched(
+        """How an attempt ended; `lost` counts against the trial's retries."""
+        self._write(
             "UPDATE attempts SET outcome = ?, details = ? WHERE trial = ? AND attempt = ?",
             *(outcome, json.dumps(dict(details)), trial, attempt),
         )
 
     def report(
-        self, trial: int, step: int, attempt: int, value: float, metrics: Mapping[str, float], at_s: float
+        self,
+        trial: int,
+        step: int,
+        attempt: int,
+        value: float,
+        metrics: Mapping[str, float],
+        at_s: float,
+        horizon: int | None = None,
     ) -> None:
         """A step was reported; `value` is the study's metric as the user knows it."""
-        row = (trial, step, self._next(), at_s, attempt, value, json.dumps(dict(metrics)))
-        self._batched("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+        row = (trial, step, self._next(), at_s, attempt, value, json.dumps(dict(metrics)), horizon)
+        self._write("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
 
     def pause(self, trial: int, step: int, reason: str, at_s: float) -> None:
-        with self._state_change():
-            self._db.execute("INSERT INTO pauses VALUES (?, ?, ?, ?, ?)", (self._next(), trial, at_s, step, reason))
+        self._write("INSERT INTO pauses VALUES (?, ?, ?, ?, ?)", self._next(), trial, at_s, step, reason)
+        self.commit()
 
     def end(self, trial: int, state: State, reason: str, failure: Failure | None, at_s: float) -> None:
-        """A trial ended, for good; together with all reports that were still pending, in one transaction."""
+        """A trial ended, for good; together with all that was still pending, in one transaction."""
         told = json.dumps(asdict(failure)) if failure else None
-        with self._state_change():
-            self._db.execute(
-                "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?)", (trial, self._next(), at_s, state.value, reason, told)
-            )
+        self._write(
+            "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?)", *(trial, self._next(), at_s, state.value, reason, told)
+        )
+        self.commit()
+
+    def commit(self) -> None:
+        """Make everything up to here outlive this process."""
+        if self._db.in_transaction:
+            with self._guarded():
+                self._db.execute("COMMIT")
+            self._owed = not self._full
+            if self._full:
+                self._flushed = time.monotonic()
 
     def beat(self) -> None:
         """Commit metric points that have waited for `BATCH_S`, flush commits that wait for it; call now and then."""
         now = time.monotonic()
         if self._db.in_transaction:
-            if now - self._committed > BATCH_S:
-                self._commit()
+            if now - self._pending_since > BATCH_S:
+                self.commit()
         elif self._owed and now - self._flushed > FLUSH_S:
-            with _translated(None):
+            with self._guarded():
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # flushes the log first
             self._flushed, self._owed = now, False
 
@@ -182,65 +217,88 @@ class Ledger:
         self._seq += 1
         return self._seq
 
-    def _batched(self, statement: str, *values: object) -> None:
-        with _translated(None):
+    def _write(self, statement: str, *values: object) -> None:
+        with self._guarded():
             if not self._db.in_transaction:
-                self._begin(full=False)
+                self._begin(full=time.monotonic() - self._flushed > FLUSH_S)
             self._db.execute(statement, values)
-        self.beat()
 
     @contextmanager
-    def _state_change(self) -> Iterator[None]:
-        with _translated(None):
-            if self._db.in_transaction:
-                self._commit()
-            self._begin(full=time.monotonic() - self._flushed > FLUSH_S)
-            yield
-            self._commit()
+    def _guarded(self) -> Iterator[None]:
+        """After a write that failed nothing is written any more: what the study thinks is ahead of the file."""
+        if self._broken:
+            raise self._broken
+        try:
+            with _translated(None):
+                yield
+        except AutoMLError as error:
+            self._broken = error
+            raise
 
     def _begin(self, full: bool) -> None:
         if full is not self._full:
             self._db.execute(f"PRAGMA synchronous={'FULL' if full else 'NORMAL'}")
             self._full = full
         self._db.execute("BEGIN")
-
-    def _commit(self) -> None:
-        self._db.execute("COMMIT")
-        self._committed = time.monotonic()
-        self._owed = not self._full
-        if self._full:
-            self._flushed = self._committed
+        self._pending_since = time.monotonic()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def facts(self) -> dict[str, Any]:
         """What `describe` wrote."""
-        return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM study")}
+        try:
+            with _translated(None):
+                return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM study")}
+        except ValueError as error:
+            raise LedgerError(f"the ledger's content is damaged ({error}); {REPAIR}") from error
+
+    def in_order(self, *kinds: str) -> Iterator[Fact]:
+        """Facts of these kinds (of all when none is given) in the order they became known; see `FACTS`."""
+        wanted = [FACTS[kind] for kind in kinds or FACTS]
+        if self._db.execute("PRAGMA user_version").fetchone()[0] < 2:  # an older file, opened for reading
+            wanted = [query.replace(", asked", ", NULL").replace(", horizon", ", NULL") for query in wanted]
+        with _translated(None):
+            yield from self._db.execute(" UNION ALL ".join(wanted) + " ORDER BY 1")
 
     def replay(self, history: History) -> None:
-        """Fill an empty history with all trials of the ledger.
+        """Fill an empty history with all trials of the ledger, as it was when the last fact was written.
 
         Raises:
             LedgerError: the ledger's content does not fit together.
         """
+        try:
+            self._replay(history)
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+            raise LedgerError(f"the ledger's content is damaged ({error!r}); {REPAIR}") from error
+
+    def _replay(self, history: History) -> None:
         with _translated(None):
             curves = self._curves(history)
             attempts = dict(self._db.execute("SELECT trial, MAX(attempt) FROM attempts GROUP BY trial"))
-            for number, at_s, config, origin in self._db.execute(
-                "SELECT number, at_s, config, origin FROM trials ORDER BY number"
-            ):
-                if number != history.next_number:
-                    raise LedgerError(f"the ledger has no trial {history.next_number}: run `automl repair`")
-                history.begin(json.loads(config), origin=origin, at_s=at_s)
-                history.restore(number, curves.get(number, ()), attempts.get(number, 1))
-            for trial, step in self._db.execute("SELECT trial, MAX(step) FROM pauses GROUP BY trial ORDER BY seq"):
-                if history.trials[trial].step <= step:
-                    history.pause(trial)
-            for trial, at_s, state, reason, told in self._db.execute(
-                "SELECT trial, at_s, state, reason, failure FROM ends ORDER BY seq"
-            ):
-                failure = Failure(**json.loads(told)) if told else None
-                history.end(trial, State(state), reason=reason, failure=failure, at_s=at_s)
+        for _, kind, trial, what, why, at_s, more in self.in_order("begun", "again", "pause", "end"):
+            if kind == "begun":
+                if trial != history.next_number:
+                    raise LedgerError(f"the ledger has no trial {history.next_number}; {REPAIR}")
+                history.begin(json.loads(what), origin=why, at_s=at_s)
+                history.restore(trial, curves.get(trial, ()), attempts.get(trial, 1))
+            elif trial >= history.next_number:
+                raise LedgerError(f"the ledger has no trial {trial}; {REPAIR}")
+            elif kind == "again":
+                history.again(trial, what)
+            elif kind == "pause":
+                history.pause(trial, why)
+            else:
+                failure = Failure(**json.loads(more)) if more else None
+                history.end(trial, State(what), reason=why, failure=failure, at_s=at_s)
+
+    def losses(self) -> dict[int, int]:
+        """{trial: how many of its attempts were lost with their worker}."""
+        return dict(self._db.execute("SELECT trial, COUNT(*) FROM attempts WHERE outcome = 'lost' GROUP BY trial"))
+
+    def check(self) -> str:
+        """`ok`, or what SQLite finds wrong with the file."""
+        with _translated(None):
+            return str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
     def _curves(self, history: History) -> dict[int, list[tuple[int, float]]]:
         curves: dict[int, list[tuple[int, float]]] = {}
@@ -266,7 +324,7 @@ class Ledger:
         """Driven seconds up to the last fact."""
         times = [
             self._db.execute(f"SELECT MAX(at_s) FROM {t}").fetchone()[0]
-            for t in ("trials", "attempts", "reports", "pauses", "ends")
+            for t in TABLES
         ]
         return max((t for t in times if t is not None), default=0.0)
 
@@ -278,11 +336,11 @@ def _translated(file: Path | None) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if "full" in str(error) or "readonly" in str(error) or "unable to open" in str(error):
+        if any(word in str(error) for word in ("full", "readonly", "unable to open", "disk I/O error")):
             raise EnvironmentProblem(f"{where}the ledger cannot be written: {error}") from error
         raise LedgerError(f"{where}{error}") from error
     except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{where}the ledger is damaged ({error}); `automl repair` saves what can be read") from error
+        raise LedgerError(f"{where}the ledger is damaged ({error}); {REPAIR}") from error
 
 
 def _check_version(db: sqlite3.Connection, file: Path | None) -> int:

@@ -33,6 +33,13 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
+class Odd:
+    """Stands in a report for a value that is no number, text or truth value: such objects stay in their process."""
+
+    name: str  # of its type
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """One report of one trial. `horizon` is the trial's last step, where it is known: no verdict is asked there."""
 
@@ -91,10 +98,11 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker process died; `reason` is its signal or exit code in words."""
+    """The worker process died; `reason` is its signal or exit code in words, `kind` that of a `trial.Failure`."""
 
     worker: int
     reason: str
+    kind: str = "killed"
 
 
 @dataclass(frozen=True, slots=True)

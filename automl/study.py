@@ -7,19 +7,21 @@
 Every change goes to the ledger and to the history; strategies and stoppers see the history alone.
 """
 
+import difflib
+import json
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from automl import metrics as known_metrics
 from automl import plugins, seeds
 from automl.errors import SpecError, did_you_mean
 from automl.ledger import Ledger
-from automl.messages import Assignment
+from automl.messages import Assignment, Odd
 from automl.space import Config, Space
 from automl.stopping import CONTINUE, Kind, Stopper, Verdict
 from automl.strategy import Strategy
@@ -45,10 +47,16 @@ class Study:
         horizon: steps of a full trial, where known.
         path: the study's folder; None keeps the ledger in memory.
         first: configs tried before the strategy is asked (after the space's defaults).
+        defaults: whether the space's defaults are tried first of all.
+        keep: whose saved model stays on disk: that of the best trial, or of every trial.
+        seed_of: the seed a trial is trained with; the default depends on the study's seed and the trial's number.
         clock: seconds, for everything the study and its driver time; a simulation has its own.
+        retries: further attempts of a trial whose worker was lost.
+        deterministic: the driver observes results in an order that does not depend on timing (see `lockstep`).
+        accept_changes: go on at `path` although space, metric or seed are others, where all known trials fit.
 
     Raises:
-        SpecError: an option is wrong, or the study at `path` was made for another space or metric.
+        SpecError: an option is wrong, or the study at `path` was made for another space, metric or seed.
         LedgerError: the ledger is locked, damaged or newer than this program.
     """
 
@@ -70,6 +78,11 @@ class Study:
         name: str | None = None,
         first: list[Config] | None = None,
         retries: int = 1,
+        deterministic: bool = False,
+        accept_changes: bool = False,
+        defaults: bool = True,
+        keep: Literal["best", "all"] = "best",
+        seed_of: Callable[[TrialRecord], int] | None = None,
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,6 +95,10 @@ class Study:
         self.name = name or (self.path.name if self.path else "study")
         self.retries = retries
         self.clock = clock
+        self.deterministic = deterministic
+        self.keep = keep
+        self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
+        self.verdict: Mapping[str, Any] | None = None  # what the finalists showed, once they have run
         self.notes: list[str] = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         self.history = History(self.space, seed=seed, metric=self.metric, plan=self.plan)
@@ -94,24 +111,34 @@ class Study:
             "stopper": _told(stopper),
             "seed": seed,
             "plan": {"trials": trials, "steps": steps, "time_s": time_s, "horizon": horizon},
+            "deterministic": deterministic,
             **(facts or {}),
         }
         try:
-            self._open(first or [])
+            self._open(first or [], accept_changes, defaults)
         except BaseException:
             self.ledger.close()
             raise
 
-    def _open(self, first: list[Config]) -> None:
+    def _open(self, first: list[Config], accept_changes: bool, defaults: bool) -> None:
         before = self.ledger.facts()
-        for fact in ("space", "metric", "seed"):
-            if fact in before and before[fact] != self.facts[fact]:
-                raise SpecError(f"{self.path}: this study was begun with another {fact}: {before[fact]}")
-        self.ledger.describe(**self.facts)
+        changes = {fact: _difference(fact, before, self.facts) for fact in ("space", "metric", "seed")}
+        changed = "\n".join(difference for difference in changes.values() if difference)
+        if changed and not accept_changes:
+            names = " and ".join(fact for fact, difference in changes.items() if difference)
+            raise SpecError(f"{self.path}: this study was begun with another {names}:\n{changed}")
         self.ledger.replay(self.history)
+        for record in self.history.trials if changed else ():
+            if not self.space.contains(record.config):
+                raise SpecError(f"{self.path}: trial {record.number} is outside of the new space: {record.config}")
+        self.ledger.describe(**self.facts)
+        if changed:
+            self.notes.append(f"going on with what was changed:\n{changed}")
+        self._losses = self.ledger.losses()
         self._added = sum(t.origin == "added" for t in self.history.trials)
         self._interrupted = deque(t.number for t in self.history.running)
-        default = self.space.default()
+        self.verdict = before.get("finalists")
+        default = self.space.default() if defaults else {}
         self._first = [("default", default)] if default else []
         self._first += [("user", self.space.canonical(config)) for config in first]
         self._exhausted = False
@@ -142,18 +169,25 @@ class Study:
         return asked if n is not None else next(iter(asked), None)
 
     def _ask(self, n: int) -> list[Assignment]:
+        for number, reason in self.stopper.drop(self.history).items():
+            self._end(number, State.STOPPED, reason=reason)
         asked: list[Assignment] = []
         while self._interrupted and len(asked) < n:
-            asked.append(self._again(self._interrupted.popleft()))
-        if self.out_of_budget:
-            return asked
-        for number in self.stopper.promote(self.history)[: n - len(asked)]:
-            asked.append(self._again(number))
-        room = self.stopper.room(self.history)
-        missing = n - len(asked) if room is None else min(room, n - len(asked))
-        if self.plan.trials is not None:
-            missing = min(missing, self.plan.trials - self.started)
-        return asked + self._new(missing)
+            number = self._interrupted.popleft()
+            if self._no_steps_left:
+                self._end(number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+            else:
+                asked.append(self._again(number))
+        if not self.out_of_budget:
+            for number in self.stopper.promote(self.history)[: n - len(asked)]:
+                asked.append(self._again(number))
+            room = self.stopper.room(self.history)
+            missing = n - len(asked) if room is None else min(room, n - len(asked))
+            if self.plan.trials is not None:
+                missing = min(missing, self.plan.trials - self.started)
+            asked += self._new(missing)
+        self.ledger.commit()  # before a worker can leave a checkpoint of what was handed out
+        return asked
 
     def _new(self, n: int) -> list[Assignment]:
         """Up to `n` new trials: configs given beforehand, then the strategy's."""
@@ -164,12 +198,12 @@ class Study:
         if missing > 0 and not self._exhausted:
             suggested = self.strategy.suggest(self.history, missing)
             self._exhausted = len(suggested) < missing
-            new += [self._begin("", config) for config in suggested]
+            new += [self._begin("", config, None if k else missing) for k, config in enumerate(suggested)]
         return new
 
-    def _begin(self, origin: str, config: Config) -> Assignment:
+    def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
         at_s = self.elapsed_s
-        self.ledger.begin(self.history.next_number, config, origin, at_s)
+        self.ledger.begin(self.history.next_number, config, origin, at_s, asked)
         record = self.history.begin(config, origin=origin, at_s=at_s)
         return self._assignment(record)
 
@@ -177,8 +211,8 @@ class Study:
         return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
 
     def _assignment(self, record: TrialRecord) -> Assignment:
-        seed = seeds.derive(self.history.seed, record.number, "trial")
-        return Assignment(record.number, record.config, record.attempt, seed, record.step)
+        self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
+        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step)
 
     # -- report ------------------------------------------------------------------------------------------------------
 
@@ -195,7 +229,8 @@ class Study:
 
         Steps begin at 1 (0: before any training; kept, but never judged). A step that is known already (a trial that
         goes on after a crash repeats some) changes nothing. Late reports of an earlier attempt, or of a trial that has
-        ended, are dropped and answered with STOP. A value that is not finite ends the trial as failed.
+        ended, are dropped and answered with STOP, and so is what comes when the budget of steps is used up. A value
+        that is not finite ends the trial as failed.
 
         Raises:
             SpecError: the metric is missing although no trial has ever reported it: it must be misnamed.
@@ -205,14 +240,20 @@ class Study:
             return Verdict(Kind.STOP, "already ended")
         if record.curve and step <= record.step:
             return CONTINUE
+        if self._no_steps_left and step > 0:
+            self._end(record.number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+            return OUT_OF_BUDGET
         values, failure = self._checked(metrics, step)
         if failure:
             self._end(record.number, State.FAILED, failure=failure)
             return Verdict(Kind.STOP, failure.message)
         value = values[self.metric.name]
-        self.ledger.report(record.number, step, record.attempt, value, values, self.elapsed_s)
+        horizon = horizon or self.plan.horizon
+        self.ledger.report(record.number, step, record.attempt, value, values, self.elapsed_s, horizon)
         self.history.point(record.number, step, self.metric.loss(value))
-        return self._judge(record.number, step, horizon or self.plan.horizon)
+        verdict = self._judge(record.number, step, horizon)
+        self.ledger.beat()
+        return verdict
 
     def _judge(self, number: int, step: int, horizon: int | None) -> Verdict:
         if step < 1 or (horizon is not None and step >= horizon):
@@ -241,7 +282,9 @@ class Study:
             if number is not None:
                 values[str(key)] = number
         if name not in values:
-            return {}, Failure("metric", f"{name} must be a number, got {type(metrics[name]).__name__}", step)
+            value = metrics[name]
+            got = value.name if isinstance(value, Odd) else type(value).__name__
+            return {}, Failure("metric", f"{name} must be a number, got {got}", step)
         if not math.isfinite(values[name]):
             return {}, Failure("nan", f"{name} is {values[name]} at step {step}", step)
         return {key: value for key, value in values.items() if math.isfinite(value)}, None
@@ -273,13 +316,18 @@ class Study:
             failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
         return self._end(record.number, State.FAILED, failure=failure)
 
-    def lost(self, trial: int, reason: str) -> TrialRecord | None:
-        """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed."""
+    def lost(self, trial: int, reason: str, kind: str = "killed", traceback: str = "") -> TrialRecord | None:
+        """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed.
+
+        `kind` and `traceback` are those of its Failure, should this have been its last attempt.
+        """
         record = self.history.trials[trial]
         if record.state.ended:
             return record
-        if record.attempt > self.retries:
-            return self.fail(trial, Failure("killed", f"{reason} (attempt {record.attempt})", record.step))
+        self._losses[trial] = self._losses.get(trial, 0) + 1
+        if self._losses[trial] > self.retries:
+            times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+            return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
         self._interrupted.append(trial)
         return None
 
@@ -316,11 +364,12 @@ class Study:
         return self._elapsed_s + self.clock() - self._opened
 
     @property
+    def _no_steps_left(self) -> bool:
+        return self.plan.steps is not None and self.history.steps_spent >= self.plan.steps
+
+    @property
     def _spent(self) -> bool:
-        steps, time_s = self.plan.steps, self.plan.time_s
-        return (steps is not None and self.history.steps_spent >= steps) or (
-            time_s is not None and self.elapsed_s >= time_s
-        )
+        return self._no_steps_left or (self.plan.time_s is not None and self.elapsed_s >= self.plan.time_s)
 
     @property
     def out_of_budget(self) -> bool:
@@ -337,6 +386,11 @@ class Study:
     def best(self) -> TrialRecord | None:
         """The best trial that ran its full length."""
         return self.history.best
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial whose config won: by the finalists' fresh seeds, or `best` where there were none."""
+        return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
         """All metrics of all reports of a trial, by step."""
@@ -377,9 +431,11 @@ class StudyView:
         self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
         self.ledger.replay(self.history)
         self.elapsed_s = self.ledger.elapsed_s()
+        self.verdict: Mapping[str, Any] | None = self.facts.get("finalists")
 
     counts = Study.counts
     best = Study.best
+    winner = Study.winner
     reports = Study.reports
     leaderboard = Study.leaderboard
     frame = Study.frame
@@ -414,6 +470,15 @@ def as_number(value: object) -> float | None:
         return float(value if item is None else item())  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
+
+
+def _difference(fact: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What is not the same in the fact `fact`, line by line; empty when it is, or was not known before."""
+    if fact not in before or before[fact] == now[fact]:
+        return ""
+    a, b = (json.dumps(facts[fact], indent=1, sort_keys=True).splitlines() for facts in (before, now))
+    lines = [line for line in difflib.unified_diff(a, b, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def _number(trial: int | Assignment) -> int:

@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from automl import checkpoint
 from automl.study import Study
 from automl.trial import TrialRecord
 
 BEST = "best"
+WINNER = "winner.json"
 
 
 def publish(study: Study, record: TrialRecord) -> None:
@@ -17,37 +20,77 @@ def publish(study: Study, record: TrialRecord) -> None:
     if study.path is None:
         return
     folder = study.path / "trials" / f"{record.number:05d}"
+    if study.keep == "all":
+        return clear(folder, models=False)
     if study.best is not None and study.best.number == record.number:
-        _replace(study.path / BEST, folder / "bundle")
-        _describe(study, record)
-    clear(folder)
+        bundle = folder / "bundle"
+        bundle.mkdir(parents=True, exist_ok=True)
+        _describe(study, record, bundle)
+        _replace(study.path / BEST, bundle)
+    return clear(folder)
 
 
-def clear(folder: Path) -> None:
-    """Delete a trial's checkpoints and model; its tracebacks and whatever the user's code wrote there stay."""
+def settle(study: Study) -> None:
+    """Do what a killed driver left undone: name the winner, clear the folders of trials that have ended."""
+    if study.path is None:
+        return
+    best = study.best if study.keep == "best" and not study.verdict else None
+    if best is not None and published(study.path) != best.number:
+        publish(study, best)
+    trials = study.path / "trials"
+    for folder in trials.iterdir() if trials.is_dir() else ():
+        number = int(folder.name) if folder.name.isdecimal() else len(study.history)
+        if number < len(study.history) and study.history.trials[number].state.ended:
+            clear(folder, models=study.keep == "best")
+
+
+def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mapping[str, Any]) -> None:
+    """The finalists' winner becomes `best/`: a copy of its saved `model` (None: it has none) with what is known of it."""
+    if study.path is None:
+        return
+    new = study.path / ".best.new"
+    shutil.rmtree(new, ignore_errors=True)
+    if model is None:
+        new.mkdir(parents=True)
+    else:
+        from automl import bundle
+
+        shutil.copytree(model, new)
+        bundle.annotate(new, verdict)
+    _describe(study, record, new, verdict)
+    _replace(study.path / BEST, new)
+
+
+def published(path: Path) -> int | None:
+    """The number of the trial whose model is in `best/`, None where there is none."""
+    try:
+        return int(json.loads((path / BEST / WINNER).read_bytes())["trial"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def clear(folder: Path, *, models: bool = True) -> None:
+    """Delete a trial's checkpoints and its model; its tracebacks and whatever the user's code wrote there stay."""
     if not folder.exists():
         return
-    shutil.rmtree(folder / "bundle", ignore_errors=True)
-    for file in [*folder.glob("*.ckpt"), folder / checkpoint.MANIFEST]:
-        file.unlink(missing_ok=True)
+    if models:
+        shutil.rmtree(folder / "bundle", ignore_errors=True)
+    checkpoint.clear(folder)
     if not any(folder.iterdir()):
         folder.rmdir()
 
 
 def _replace(best: Path, bundle: Path) -> None:
-    """Put `bundle` in the place of `best`: at any instant there is an old or a new winner."""
+    """Put `bundle` in the place of `best`; killed in between, it is still whole where it was, for `settle`."""
     old = best.with_name(".best.old")
     shutil.rmtree(old, ignore_errors=True)
     if best.exists():
         os.rename(best, old)
-    if bundle.exists():
-        os.rename(bundle, best)
-    best.mkdir(exist_ok=True)
+    os.rename(bundle, best)
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _describe(study: Study, record: TrialRecord) -> None:
-    assert study.path is not None
+def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[str, Any] | None = None) -> None:
     assert record.loss is not None
     told = {
         "schema": 1,
@@ -57,5 +100,6 @@ def _describe(study: Study, record: TrialRecord) -> None:
         "value": study.metric.value(record.loss),
         "step": record.step,
         "config": record.config,
+        **({"finalists": dict(verdict)} if verdict else {}),
     }
-    checkpoint.write(study.path / BEST / "winner.json", json.dumps(told, indent=1).encode())
+    checkpoint.write(folder / WINNER, json.dumps(told, indent=1).encode())

@@ -3,6 +3,8 @@
 The same loop runs inline, in a local process and in a Ray actor; a `Link` carries its messages.
 """
 
+import errno
+import json
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -10,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from automl import checkpoint
+from automl import checkpoint, seeds
 from automl.errors import AutoMLError
 from automl.messages import (
     Assign,
@@ -19,6 +21,7 @@ from automl.messages import (
     Ended,
     Event,
     Measured,
+    Odd,
     Order,
     Outcome,
     Ready,
@@ -119,20 +122,25 @@ class Trial:
                 self.paused = True
                 raise TrialPaused
 
+    @property
+    def _identity(self) -> str:
+        """What a checkpoint must agree in with the trial that loads it."""
+        return f"{seeds.derive(self.seed, json.dumps(dict(self.config), sort_keys=True)):x}"
+
     def save(self, state: Any) -> None:
         """Keep `state` (state dicts, tensors, plain values) as this trial's checkpoint of the last reported step.
 
         A study without a folder keeps nothing.
         """
         if self.folder is not None:
-            checkpoint.save(self.folder, self.step, state, self._curve)
+            checkpoint.save(self.folder, self.step, state, self._curve, identity=self._identity)
 
     def load(self) -> Any | None:
         """The state last saved by an earlier attempt, or None; `steps` and `report` count on from its step.
 
         The reports up to there are sent again, so that the curve has no hole even if the driver lost some.
         """
-        if self.folder is None or (found := checkpoint.load(self.folder)) is None:
+        if self.folder is None or (found := checkpoint.load(self.folder, identity=self._identity)) is None:
             return None
         horizon, self.horizon = self.horizon, None
         for step, metrics in found.curve:
@@ -142,14 +150,21 @@ class Trial:
 
 
 def plain(value: object) -> object:
-    """A metric's value as a Python number where it has one (`.item()` of tensors and numpy scalars)."""
+    """A metric's value as a Python number where it has one (`.item()` of tensors and numpy scalars).
+
+    Anything but numbers and short texts is named only: it might not survive being sent to the driver.
+    """
     item = getattr(value, "item", None)
-    if item is None or isinstance(value, int | float):
+    if item is not None and not isinstance(value, int | float):
+        try:
+            value = item()
+        except Exception:  # user code: whatever it raises, the value is no number
+            return Odd(type(value).__name__)
+    if type(value) in (int, float, bool) or value is None:
         return value
-    try:
-        return item()
-    except (ValueError, RuntimeError, TypeError):
-        return value
+    if isinstance(value, int | float):
+        return float(value)
+    return value[:100] if isinstance(value, str) else Odd(type(value).__name__)
 
 
 class Capture(Protocol):
@@ -215,15 +230,36 @@ def run_trial(session: Session, trial: Trial) -> tuple[Outcome, Failure | None]:
 
 def failure_of(error: BaseException, trial: Trial) -> Failure:
     """What is kept of an error: kind, message, step, and its traceback in a file of the trial."""
-    out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     file = ""
     if trial.folder is not None:
-        trial.folder.mkdir(parents=True, exist_ok=True)
         path = trial.folder / f"traceback-{trial.attempt}.txt"
-        path.write_text("".join(traceback.format_exception(error)))
-        file = str(path.relative_to(trial.folder.parent.parent))
-    message = f"{type(error).__name__}: {error}"[:2000]
-    return Failure("oom" if out_of_memory else "exception", message, trial.step, file)
+        try:
+            trial.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)), errors="backslashreplace")
+            file = str(path.relative_to(trial.folder.parent.parent))
+        except OSError:  # a full disk: the message must do
+            path.unlink(missing_ok=True)
+    return Failure(kind_of(error), in_words(error)[:2000], trial.step, file)
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of failure: `oom`, `disk` and `device` are the machine's, `exception` is the user's code's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "oom"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return "disk"
+    text = in_words(error)
+    if "CUDA error" in text and "device-side assert" not in text:
+        return "device"
+    return "exception"
+
+
+def in_words(error: BaseException) -> str:
+    """`ValueError: no luck`, also for errors that cannot be told."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ raises
+        return f"{type(error).__name__}: (its message cannot be made)"
 
 
 def sendable(error: Exception) -> Exception:

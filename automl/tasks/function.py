@@ -1,9 +1,12 @@
 """A task that is the user's own training function, `train(trial)`."""
 
 import importlib
+import os
 import pickle
+import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +27,34 @@ class FunctionSession(OneByOne):
         self.function = function
 
     def run(self, trial: "Trial") -> None:
-        self.function(trial)
+        with _own_state(trial.seed):
+            self.function(trial)
+
+
+@contextmanager
+def _own_state(seed: int) -> Iterator[None]:
+    """Global random numbers begin at the trial's seed; what the function does to global state ends with it.
+
+    Of numpy and torch only what is loaded already: a function that imports them seeds them itself.
+    """
+    folder, variables, random_state = os.getcwd(), dict(os.environ), random.getstate()
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    dtype = torch.get_default_dtype() if torch else None
+    random.seed(seed)
+    if numpy:
+        numpy.random.seed(seed % 2**32)
+    if torch:
+        torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(random_state)
+        if torch:
+            torch.set_default_dtype(dtype)
+        if os.environ != variables:
+            os.environ.clear()
+            os.environ.update(variables)
+        os.chdir(folder)
 
 
 @dataclass(frozen=True)
