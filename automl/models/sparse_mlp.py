@@ -53,12 +53,12 @@ class BlockLinear(nn.Module):
 
 def _connections(below: int, above: int, count: int) -> Tensor:
     """[above, count] int64: different blocks for each row, every block below used equally often (to one)."""
-    generator = torch.Generator().manual_seed(seeds.derive("connections", below, above, count))
+    generator = torch.Generator("cpu").manual_seed(seeds.derive("connections", below, above, count))
     rows: list[Tensor] = []
-    waiting = torch.empty(0, dtype=torch.int64)
+    waiting = torch.empty(0, dtype=torch.int64, device="cpu")
     for _ in range(above):
         if len(waiting) < count:
-            order = torch.randperm(below, generator=generator)
+            order = torch.randperm(below, generator=generator, device="cpu")
             again = torch.isin(order, waiting)
             waiting = torch.cat([waiting, order[~again], order[again]])
         rows.append(waiting[:count].sort().values)

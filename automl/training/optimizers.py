@@ -68,8 +68,8 @@ def make(
     mine = [(name, p) for name, p in named if name in inner and p.ndim == 2]
     rest = [(name, p) for name, p in named if not (name in inner and p.ndim == 2)]
     made = [_optimizer("adamw", _groups(rest, options, factors), options)] if rest else []
-    if mine:  # the update's size is that of AdamW's (0.2 RMS), so one lr serves both; widths need no factor
-        made.append(_optimizer("muon", _groups(mine, options, None), options))
+    if mine:  # the update's size is that of AdamW's (0.2 RMS), so one lr serves both
+        made.append(_optimizer("muon", _groups(mine, options, factors), options))
     return made
 
 

@@ -11,11 +11,15 @@ from torch import Tensor, nn
 from automl import metrics, seeds
 from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
+from automl.models import mup
 from automl.training import losses, optimizers
 from automl.training.options import read
 
 EVAL_VALUES = 2**22
 """Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
+
+
+Build = Callable[..., nn.Module]
 
 
 class Solo:
@@ -27,7 +31,7 @@ class Solo:
 
     def __init__(
         self,
-        build: Callable[..., nn.Module],
+        build: Build,
         prepared: Prepared,
         config: Mapping[str, Any],
         epochs: int,
@@ -38,12 +42,21 @@ class Solo:
         self.device, self.options, self.done = torch.device(device), read(config), 0
         with self._random("init"):
             self.model = build(self.config, prepared.inputs, prepared.outputs).to(self.device)
-        self.optimizers = optimizers.make(self.model.named_parameters(), self.options)
+        factors, matrices = self._parametrization(build)
+        self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, matrices)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if self.options.ema else None
         self.train, self.val = self._resident(prepared.train), self._resident(prepared.val)
         self.batch = min(self.options.batch_size, len(self.train))
         # A single sample left over has no variance for a batch norm: it waits for the next epoch's order.
         self.batches = max(1, (len(self.train) - 2) // self.batch + 1) if self.batch > 1 else len(self.train)
+
+    def _parametrization(self, build: Build) -> tuple[dict[str, optimizers.Factors] | None, frozenset[str]]:
+        """Under `parametrization: mup`: weights rescaled, and what the optimizers are to multiply."""
+        if self.config.get("parametrization", "standard") != "mup":
+            return None, frozenset()
+        found = mup.roles(build, self.config, self.prepared.inputs, self.prepared.outputs)
+        mup.rescale(self.model, found)
+        return mup.factors(found, self.options.optimizer), mup.hidden(found)
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch; the report after it: `train_loss`, `val_loss` and every `val_` metric of the kind."""

@@ -1,0 +1,132 @@
+"""Two checks of muP, after Yang et al. 2022: sizes of activations, and the best learning rate, over widths."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from automl.data.prepared import Part, Prepared
+from automl.training.solo import Build, Solo
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """`sizes`: layer -> [steps + 1, widths] mean |activation|, averaged over seeds. `widths`: [widths]."""
+
+    widths: tuple[int, ...]
+    sizes: dict[str, NDArray[np.float64]]
+
+    def slopes(self, step: int = -1) -> dict[str, float]:
+        """Layer -> d log2(size) / d log2(width) at `step`: 0 is flat, 0.5 grows with the root of the width."""
+        x = np.log2(self.widths)
+        return {name: float(np.polyfit(x, np.log2(size[step] + 1e-30), 1)[0]) for name, size in self.sizes.items()}
+
+    def worst(self) -> float:
+        """The largest |slope| after the last step, over all layers but the output, which starts at -0.5."""
+        out = self.sizes["output"]
+        hidden = [name for name, size in self.sizes.items() if not np.allclose(size, out)]
+        slopes = self.slopes()
+        return max(abs(slopes[name]) for name in hidden)
+
+
+def coordinate_check(
+    build: Build,
+    prepared: Prepared,
+    config: Mapping[str, Any],
+    widths: Sequence[int],
+    steps: int = 4,
+    seeds: Sequence[int] = (0, 1, 2),
+) -> Coordinates:
+    """Train each width for a few steps on one batch; measure every layer's output on it before each step and at last.
+
+    In muP every slope is near 0 after the first step (the model's output starts at -0.5: it is small by construction).
+    """
+    total: dict[str, NDArray[np.float64]] = {}
+    size = min(int(config.get("batch_size", 32)), len(prepared.train))
+    weight = prepared.train.weight
+    part = Part(prepared.train.x[:size], prepared.train.y[:size], None if weight is None else weight[:size])
+    batch = replace(prepared, train=part, val=part)
+    for column, width in enumerate(widths):
+        for seed in seeds:
+            trainer = Solo(build, batch, {**config, "width": width, "batch_size": size}, max(steps, 1), seed)
+            for step in range(steps + 1):
+                if step:
+                    trainer.epoch()
+                for name, value in _sizes(trainer.model, part.x).items():
+                    table = total.setdefault(name, np.zeros((steps + 1, len(widths))))
+                    table[step, column] += value / len(seeds)
+    return Coordinates(tuple(widths), total)
+
+
+def _sizes(model: nn.Module, x: Tensor) -> dict[str, float]:
+    """Mean |output| of every module that has parameters of its own (or wraps a layer of torch's), by name."""
+    found: dict[str, float] = {}
+
+    def hook(name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            value = output[0] if isinstance(output, tuple) else output
+            if isinstance(value, Tensor) and value.is_floating_point():
+                found[name] = float(value.detach().abs().mean())
+
+        return keep
+
+    own = [(name, m) for name, m in model.named_modules() if any(True for _ in m.parameters(recurse=False))]
+    handles = [module.register_forward_hook(hook(name)) for name, module in own]
+    model.eval()
+    with torch.no_grad():
+        found["output"] = float(model(x).abs().mean())
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """`losses`: [widths, lrs] final losses, averaged over seeds (inf where training diverged)."""
+
+    widths: tuple[int, ...]
+    lrs: tuple[float, ...]
+    losses: NDArray[np.float64]
+
+    def best(self) -> list[float]:
+        """The best log2 learning rate of each width: the vertex of a parabola through the lowest point."""
+        return [_vertex(np.log2(self.lrs), row) for row in self.losses]
+
+    def spread(self) -> float:
+        """Octaves between the smallest and the largest best learning rate; muP promises at most 1 (a factor of 2)."""
+        best = self.best()
+        return max(best) - min(best)
+
+
+def _vertex(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    k = int(np.nanargmin(np.where(np.isfinite(y), y, np.inf)))
+    if k in (0, len(x) - 1) or not np.isfinite(y[k - 1 : k + 2]).all():
+        return float(x[k])
+    left, middle, right = y[k - 1 : k + 2]
+    bend = left - 2 * middle + right
+    return float(x[k] + (x[k + 1] - x[k]) * 0.5 * (left - right) / bend) if bend > 0 else float(x[k])
+
+
+def alignment_check(
+    build: Build,
+    prepared: Prepared,
+    config: Mapping[str, Any],
+    widths: Sequence[int],
+    lrs: Sequence[float],
+    epochs: int = 2,
+    seeds: Sequence[int] = (0, 1),
+    measure: str = "train_loss",
+) -> Alignment:
+    """Train every width with every learning rate; `measure` after the last epoch is compared."""
+    losses = np.zeros((len(widths), len(lrs)))
+    for row, width in enumerate(widths):
+        for column, lr in enumerate(lrs):
+            for seed in seeds:
+                trainer = Solo(build, prepared, {**config, "width": width, "lr": lr}, epochs, seed)
+                value = [trainer.epoch() for _ in range(epochs)][-1][measure]
+                losses[row, column] += value / len(seeds) if np.isfinite(value) else np.inf
+    return Alignment(tuple(widths), tuple(lrs), losses)
