@@ -1,19 +1,23 @@
 """`automl.search`: the one path of the command line and of Python from "what to train" to a finished study."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl import plugins
-from automl.driver import Driver, Screen
+from automl.driver import Blank, Driver, Screen
 from automl.errors import SpecError
+from automl.finalists import Plan as Ending
+from automl.finalists import run as conclude
+from automl.messages import WorkerStatus
 from automl.space import Config, Space
 from automl.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask
 from automl.tasks.described import DescribedTask
 from automl.tasks.function import FunctionTask, ReferencedTask
-from automl.trial import Metric
+from automl.trial import Metric, TrialRecord
 
 if TYPE_CHECKING:
     from automl.spec import Spec
@@ -41,6 +45,7 @@ def search(
     path: str | Path | None = None,
     screen: Screen | None = None,
     overrides: Mapping[str, Any] | None = None,
+    finalists: Mapping[str, int] | bool | None = True,
 ) -> Study:
     """Search for the best config and return the finished study.
 
@@ -54,6 +59,8 @@ def search(
         dir, name: the study's folder is `dir/name`; one that exists gets a number behind its name.
         path: the study's folder itself; a study that is there already goes on.
         overrides: entries of the spec by dotted path, `{"space.optimizer.lr.high": 0.1}`.
+        finalists: after the search the best `{"top": 5, "seeds": 3}` are trained again on fresh seeds and the winner
+            is chosen by their mean; True: these numbers, or the spec's; None: the search's best trial is the winner.
 
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
@@ -74,6 +81,8 @@ def search(
         from automl import spec
 
         objects = {key: given.pop(key) for key in ("strategy", "stopper", "executor") if not _plain(given.get(key, ""))}
+        if finalists is not True:
+            given["finalists"] = dict(finalists) if finalists else "none"
         read = spec.read(task, overrides={**given, **(overrides or {})})
         folder = Path(path) if path else _free(Path(dir), name or read.name)
         return run_spec(read, folder, screen, **objects)
@@ -96,7 +105,8 @@ def search(
         first=first,
         path=path or _free(Path(dir), name or getattr(task, "__name__", "study").strip("<>")),
     )
-    return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen)
+    after = None if not finalists else Ending() if finalists is True else Ending(**finalists)
+    return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen, after)
 
 
 def resume(
@@ -145,9 +155,11 @@ def run_spec(read: "Spec", folder: Path, screen: Screen | None = None, **objects
         facts={"spec": {"tree": read.to_json(), "text": read.text, "folder": str(read.folder.absolute())}},
     )
     study.notes[:0] = read.warnings
-    return _drive(
-        study, lambda: task_of(read), objects.get("executor", read.executor or "local"), read.workers or 0, screen
-    )
+    after = None
+    if read.finalists:
+        after = Ending(**read.finalists, refit=read.refit != "none", ensemble=read.ensemble or 0)
+    executor = objects.get("executor", read.executor or "local")
+    return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after)
 
 
 def task_of(read: "Spec") -> Task:
@@ -173,12 +185,54 @@ def task_of(read: "Spec") -> Task:
     )
 
 
-def _drive(study: Study, task: Callable[[], Task], executor: Described, workers: int, screen: Screen | None) -> Study:
+def _drive(
+    study: Study,
+    task: Callable[[], Task],
+    executor: Described,
+    workers: int,
+    screen: Screen | None,
+    after: Ending | None,
+) -> Study:
+    shown = screen or Blank()
     try:
-        Driver(study, task(), plugins.make("executors", executor), workers, screen).run()
+        made = task()
+        held = _Held(shown)
+        Driver(study, made, plugins.make("executors", executor), workers, held if after else shown).run()
+        if after is not None:
+            try:
+                conclude(study, made, lambda: plugins.make("executors", executor), workers, after, shown)
+            except BaseException:
+                shown.finish(study, "interrupted")
+                raise
+            shown.finish(study, held.outcome)
     finally:
         study.close()
     return study
+
+
+@dataclass
+class _Held:
+    """A screen whose last word is held back when the search has gone well: the finalists come after it."""
+
+    screen: Screen
+    outcome: str = ""
+
+    def begin(self, study: Study) -> None:
+        self.screen.begin(study)
+
+    def ended(self, study: Study, record: TrialRecord) -> None:
+        self.screen.ended(study, record)
+
+    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
+        self.screen.tick(study, workers)
+
+    def note(self, text: str) -> None:
+        self.screen.note(text)
+
+    def finish(self, study: Study, outcome: str) -> None:
+        self.outcome = outcome
+        if outcome != "finished":
+            self.screen.finish(study, outcome)
 
 
 def _plain(described: object) -> bool:

@@ -100,6 +100,22 @@ def load(
     return made
 
 
+def annotate(folder: Path, verdict: Mapping[str, Any]) -> None:
+    """Add what the finalists showed to a bundle in `folder` that nobody reads yet: its metrics, and its card."""
+    manifest, card = _read(folder / "manifest.json"), folder / "README.md"
+    test = verdict.get("test")
+    if verdict.get("refit"):  # this model has seen the validation rows: no score of it is known
+        manifest["metrics"] = {k: v for k, v in manifest["metrics"].items() if k.startswith("train_")}
+        test = None
+    if test:
+        manifest["metrics"] |= {**test["metrics"], test["metric"]: test["value"]}
+        manifest["intervals"] = {test["metric"]: test["interval"]}
+    manifest["finalists"] = verdict["finalists"]
+    card.write_text(card.read_text(encoding="utf-8") + _card_of_scores(verdict, test), encoding="utf-8")
+    manifest["files"][card.name] = _sha256(card)
+    _write(folder / "manifest.json", manifest)
+
+
 class Model:
     """A trained model with its preparation: give it rows as they come, get labels or values."""
 
@@ -270,3 +286,25 @@ def _card(manifest: dict[str, Any], prepared: Prepared) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _card_of_scores(verdict: Mapping[str, Any], test: Mapping[str, Any] | None) -> str:
+    """How good the model is, and how sure that is."""
+    first = verdict["finalists"][0]
+    lines = ["", "## How good it is", ""]
+    if test:
+        low, high = test["interval"]
+        lines += [
+            f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} rows"
+            " that neither training nor search has seen."
+        ]
+    elif verdict.get("refit"):
+        lines += ["- Trained on the validation rows too: the score of this very model is not known. Before that:"]
+    lines += [f"- {verdict['metric']} {first['found']:.6g} in the search, as the best of many: perhaps by luck."]
+    if first["interval"]:
+        low, high = first["interval"]
+        lines += [
+            f"- {verdict['metric']} {first['mean']:.6g} as the mean of {first['seeds']} fresh seeds"
+            f" (95 % interval of the mean {low:.6g} to {high:.6g}), on the same validation rows."
+        ]
+    return "\n".join([*lines, ""])

@@ -27,6 +27,12 @@ class Part:
     def __len__(self) -> int:
         return len(self.y)
 
+    def __add__(self, other: "Part") -> "Part":
+        """The rows of both."""
+        weights = (self.weight, other.weight)
+        weight = None if weights[0] is None or weights[1] is None else torch.cat([weights[0], weights[1]])
+        return Part(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), weight)
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from automl import metrics
 from automl.errors import SpecError, did_you_mean
@@ -36,20 +36,39 @@ class DescribedTask:
     folder: Path = Path()
     seed: int = 0
     spec: Mapping[str, Any] = field(default_factory=dict)  # kept with the saved model
+    keep: Literal["leader", "all"] = "leader"  # whose model is saved when its training ends
+    refit: bool = False  # train on the validation part too
+    sent: "Prepared | None" = None  # the data, where they travel with the task (see `with_data`)
+
+    def with_data(self) -> "DescribedTask":
+        """The same task with its data in it, for workers on machines that do not have the files."""
+        return replace(self, sent=self.load())
 
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         import torch
 
-        from automl import data, models
-
         if devices[0] == "cpu":
             torch.set_num_threads(max(1, torch.get_num_threads()))
-        build = imported(self.model, self.folder) if ":" in self.model else models.build(self.model)
+        build, prepared = self.builder(), self.load()
+        self._check(prepared)
+        return DescribedSession(self, build, prepared)
+
+    def builder(self) -> "Callable[..., nn.Module]":
+        """`build(config, inputs, outputs)` of the model."""
+        from automl import models
+
+        return imported(self.model, self.folder) if ":" in self.model else models.build(self.model)
+
+    def load(self) -> "Prepared":
+        """The data, split and prepared; with `refit` the validation rows are training rows too."""
+        if self.sent is not None:
+            return self.sent
+        from automl import data
+
         prepared = data.load(
             self.data, target=self.target, split=self.split, seed=self.seed, prepare=self.prepare, base=self.folder
         )
-        self._check(prepared)
-        return DescribedSession(self, build, prepared)
+        return replace(prepared, train=prepared.train + prepared.val) if self.refit else prepared
 
     def _check(self, prepared: "Prepared") -> None:
         """Now, not after an epoch: whether the study's metric is measured on data of this kind."""
@@ -88,7 +107,7 @@ class DescribedSession(OneByOne):
                 if time.monotonic() - at > CHECKPOINT_S or trial.paused:
                     trial.save({"solo": solo.state(), "best": best.state()})
                     at = time.monotonic()
-        if trial.leads:
+        if trial.leads or self.task.keep == "all":
             self._save(trial, best)
 
     def _save(self, trial: "Trial", best: "_Best") -> None:

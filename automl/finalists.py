@@ -1,0 +1,316 @@
+"""After the search: the best trials again on fresh seeds, a winner by their mean, and one look at the test rows.
+
+The best value of a search is too good: it is the luckiest of many. So the best `top` configs are trained again with
+`seeds` new seeds, the same ones for all (a study of its own in `studies/NAME/finalists`, so it survives kills like any
+other). The winner is the config with the best mean. Only then is the winner's model scored on the test part, once;
+the ledger says so before it happens, and a resumed study does not look again.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl import honest, seeds, winner
+from automl.driver import Blank, Driver, Screen
+from automl.errors import SearchFailed
+from automl.executors import Executor
+from automl.holdout import Holdout
+from automl.messages import WorkerStatus
+from automl.space import Config
+from automl.study import Study
+from automl.tasks import Task
+from automl.tasks.described import DescribedTask
+from automl.trial import History, Metric, State, TrialRecord
+
+FOLDER = "finalists"
+FACT = "finalists"  # the verdict in the study's ledger
+LOOKS = "test_looks"  # every look at the test rows, written down before it happens
+SURE = 0.95  # the winner is called better than another one when it is in this share of bootstrap draws
+FIRST = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is done after the search. `refit`: the winner's config is trained on the validation rows too, and saved."""
+
+    top: int = 5
+    seeds: int = 3
+    refit: bool = False
+    ensemble: int = 0
+
+
+@dataclass(frozen=True)
+class Again:
+    """The strategy of the finalists' study: each config as often as there are seeds, minus what is there already."""
+
+    configs: tuple[Config, ...]
+    seeds: int
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        begun = [key(t.config) for t in history.trials]
+        missing = [config for k in range(self.seeds) for config in self.configs if begun.count(key(config)) <= k]
+        return missing[:n]
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial of the search and its runs on fresh seeds: records of the finalists' study, by seed."""
+
+    trial: TrialRecord
+    runs: tuple[TrialRecord, ...]
+    wanted: int
+
+    @property
+    def complete(self) -> bool:
+        return len(self.runs) == self.wanted
+
+    @property
+    def loss(self) -> float:
+        """The mean over fresh seeds; a config that failed on one of them ranks behind all that did not."""
+        losses = [run.loss for run in self.runs if run.loss is not None]
+        return float(np.mean(losses)) if losses and self.complete else float("inf")
+
+    def values(self, metric: Metric) -> list[float]:
+        return [metric.value(run.loss) for run in self.runs if run.loss is not None]
+
+
+def run(
+    study: Study, task: Task, executor: Callable[[], Executor], workers: int, plan: Plan, screen: Screen | None = None
+) -> None:
+    """Retrain, choose, look at the test rows once, put the winner in `best/`. Kept as the study's `verdict`.
+
+    Raises:
+        Interrupted: by a signal; the next session goes on here.
+    """
+    first = candidates(study.history, plan.top)
+    if not first:
+        return
+    screen = screen or Blank()
+    with _study_of_runs(study, first, plan) as runs:
+        missing = len(runs.strategy.suggest(runs.history, 10**9)) + len(runs.history.running)
+        if missing:
+            again = replace(task, keep="all") if isinstance(task, DescribedTask) else task
+            echo = Echo(screen, study, {key(t.config): t.number for t in first}, missing, plan)
+            try:
+                Driver(runs, again, executor(), workers, echo).run()
+            except SearchFailed as error:
+                screen.note(f"finalists: {error}; the winner is the search's best trial")
+                return
+        found = _gathered(runs.history, first, plan.seeds)
+        if not any(f.complete for f in found):
+            screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
+            return
+        _conclude(study, runs, task, found, plan, screen)
+    if plan.refit and isinstance(task, DescribedTask):
+        _refit(study, task, executor(), screen)
+
+
+def candidates(history: History, top: int) -> list[TrialRecord]:
+    """The best `top` trials that ran their full length, of equal configs the better one."""
+    ranked = sorted((t for t in history.done if t.loss is not None), key=lambda t: (t.loss, t.number))
+    return list({key(t.config): t for t in reversed(ranked)}.values())[::-1][:top]
+
+
+def key(config: Mapping[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True)
+
+
+def _study_of_runs(study: Study, first: Sequence[TrialRecord], plan: Plan) -> Study:
+    def seed_of(record: TrialRecord) -> int:
+        before = runs.history.trials[: record.number]
+        return seeds.derive(study.history.seed, sum(key(t.config) == key(record.config) for t in before), "finalist")
+
+    runs = Study(
+        study.space,
+        metric=study.metric,
+        strategy=Again(tuple(t.config for t in first), plan.seeds),
+        horizon=study.plan.horizon,
+        seed=study.history.seed,
+        path=study.path / FOLDER if study.path else None,
+        name=f"{study.name} finalists",
+        retries=study.retries,
+        defaults=False,
+        seed_of=seed_of,
+        accept_changes=True,
+        keep="all",
+    )
+    return runs
+
+
+def _gathered(history: History, first: Sequence[TrialRecord], wanted: int) -> list[Finalist]:
+    found = []
+    for trial in first:
+        runs = [t for t in history.trials if key(t.config) == key(trial.config)][:wanted]
+        found.append(Finalist(trial, tuple(t for t in runs if t.state is State.DONE), wanted))
+    return sorted(found, key=lambda f: f.loss)  # stable: of equals the search's better one first
+
+
+# -- the verdict -------------------------------------------------------------------------------------------------------
+
+
+def _conclude(study: Study, runs: Study, task: Task, found: Sequence[Finalist], plan: Plan, screen: Screen) -> None:
+    """Write the verdict down and put the winner in `best/`; nothing is computed again for finalists that were judged."""
+    best = found[0]
+    chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
+    runs_of = {str(f.trial.number): [t.number for t in f.runs] for f in found}
+    before = study.verdict
+    model = _model(runs, chosen)
+    if before is None or before["runs"] != runs_of or bool(plan.ensemble) != bool(before["ensemble"]):
+        holdout = Holdout.of(task) if isinstance(task, DescribedTask) and model is not None else None
+        verdict = _verdict(study, runs, found, holdout)
+        verdict |= {"runs": runs_of, "model": chosen.number, "test": None, "looks": 0, "ensemble": None}
+        if holdout is not None and model is not None:
+            if holdout.test_rows:
+                verdict["looks"] = _look(study, chosen, screen)
+                verdict["test"] = _tested(holdout, model)
+            if plan.ensemble and holdout.prepared.kind != "next_token":
+                from automl import ensemble
+
+                members = {t.number: path for f in found for t in f.runs if (path := _model(runs, t)) is not None}
+                assert study.path is not None
+                verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)
+        study.ledger.describe(**{FACT: verdict})
+        study.verdict = verdict
+    assert study.verdict is not None
+    winner.crown(study, best.trial, model, study.verdict)
+
+
+def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Holdout | None) -> dict[str, Any]:
+    metric, best = study.metric, found[0]
+    assert best.trial.loss is not None
+    told = []
+    for f in found:
+        values = f.values(metric)
+        told.append(
+            {
+                "trial": f.trial.number,
+                "found": metric.value(f.trial.loss or 0.0),
+                "mean": float(np.mean(values)) if values else None,
+                "interval": honest.mean_interval(values),
+                "seeds": len(values),
+                "values": values,
+            }
+        )
+    values = best.values(metric)
+    return {
+        "winner": best.trial.number,
+        "metric": metric.name,
+        "finalists": told,
+        "optimism": best.loss - best.trial.loss,
+        "tied": [
+            f.trial.number for f in found[1:] if f.complete and not _surely_better(best, f, runs, holdout, metric)
+        ],
+        "deaf": len(values) > 1 and len(set(values)) == 1,  # fresh seeds changed nothing
+        "default": _value(study, [t for t in study.history.done if t.origin == "default"]),
+        "first": _value(study, _first_suggested(study.history)),
+    }
+
+
+def _first_suggested(history: History) -> list[TrialRecord]:
+    """Of the first `FIRST` trials that the strategy made those that ran their full length."""
+    suggested = [t for t in history.trials if not t.origin][:FIRST]
+    return [t for t in suggested if t.state is State.DONE]
+
+
+def _value(study: Study, trials: Sequence[TrialRecord]) -> dict[str, Any] | None:
+    best = min((t for t in trials if t.loss is not None), key=lambda t: (t.loss, t.number), default=None)
+    return None if best is None or best.loss is None else {"trial": best.number, "value": study.metric.value(best.loss)}
+
+
+def _surely_better(best: Finalist, other: Finalist, runs: Study, holdout: Holdout | None, metric: Metric) -> bool:
+    sign = -1.0 if metric.direction == "minimize" else 1.0
+    models = [[_model(runs, t) for t in f.runs] for f in (best, other)]
+    if holdout is not None and all(m is not None for pair in models for m in pair):
+        a, b = ([holdout.sample(m, "val") for m in pair if m is not None] for pair in models)
+        return honest.better(a, b, sign=sign) > SURE
+    return honest.better_by_seeds(best.values(metric), other.values(metric), sign=sign) > SURE
+
+
+def _look(study: Study, chosen: TrialRecord, screen: Screen) -> int:
+    """Write down that the test rows are going to be looked at; returns how many looks that makes."""
+    looks = list(study.ledger.facts().get(LOOKS, []))
+    if chosen.number not in [look["model"] for look in looks]:  # the same model again: killed in between
+        looks.append({"model": chosen.number, "at_s": round(study.elapsed_s, 1)})
+        study.ledger.describe(**{LOOKS: looks})
+        screen.note("the test part is looked at now, for the winner")
+    return len(looks)
+
+
+def _tested(holdout: Holdout, model: Path) -> dict[str, Any]:
+    sample = holdout.sample(model, "test")
+    low, high = honest.interval(sample)
+    return {
+        "metric": f"test_{holdout.name}",
+        "value": sample.value,
+        "interval": [low, high],
+        "rows": holdout.test_rows,
+        "metrics": holdout.metrics(model, "test"),
+    }
+
+
+def _model(runs: Study, record: TrialRecord) -> Path | None:
+    if runs.path is None:
+        return None
+    path = runs.path / "trials" / f"{record.number:05d}" / "bundle"
+    return path if (path / "manifest.json").is_file() else None
+
+
+def _refit(study: Study, task: DescribedTask, executor: Executor, screen: Screen) -> None:
+    """Train the winner's config once more on training and validation rows; that model becomes `best/`.
+
+    Its score is not known: the test part has been looked at for the model before it, which saw fewer rows.
+    """
+    assert study.path is not None
+    assert study.verdict is not None
+    record = study.history.trials[study.verdict["winner"]]
+    again = replace(task, keep="all", refit=True)
+    with Study(
+        study.space, metric=study.metric, strategy=Again((record.config,), 1), horizon=study.plan.horizon,
+        seed=seeds.derive(study.history.seed, "refit"), path=study.path / "refit" / f"{record.number:05d}",
+        defaults=False, keep="all",
+    ) as runs:  # fmt: skip
+        screen.note("refit: the winner's config is trained on training and validation rows")
+        Driver(runs, again, executor, 1, Echo(screen, study, {key(record.config): record.number})).run()
+        model = next((m for t in runs.history.done if (m := _model(runs, t)) is not None), None)
+        if model is None:
+            screen.note("refit: it failed; best/ keeps the model that was trained without the validation rows")
+            return
+        winner.crown(study, record, model, {**study.verdict, "refit": True})
+
+
+@dataclass
+class Echo:
+    """The screen of the finalists' study: the search's own screen goes on, its workers run its own trials again."""
+
+    screen: Screen
+    study: Study
+    numbers: Mapping[str, int]
+    missing: int = 0
+    plan: Plan | None = None
+
+    def begin(self, study: Study) -> None:
+        if self.plan is not None:
+            self.screen.note(
+                f"finalists: the best {len(self.numbers)} configs are trained again on {self.plan.seeds} fresh seeds"
+                f" ({self.missing} runs); then the winner is named"
+            )
+
+    def ended(self, study: Study, record: TrialRecord) -> None: ...
+
+    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
+        def own(number: int) -> int:
+            return self.numbers[key(study.history.trials[number].config)]
+
+        self.screen.tick(
+            self.study,
+            [replace(w, trials=tuple(own(n) for n in w.trials), note=w.note or "fresh seed") for w in workers],
+        )
+
+    def note(self, text: str) -> None:
+        self.screen.note(text)
+
+    def finish(self, study: Study, outcome: str) -> None: ...

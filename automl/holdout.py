@@ -1,0 +1,103 @@
+"""Saved models scored on the validation and test rows of a described task. The test rows are read here and only here."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from automl import honest, metrics
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from automl.data.prepared import Part, Prepared
+    from automl.models import Build
+    from automl.tasks.described import DescribedTask
+
+Which = Literal["val", "test"]
+VALUES = 2**22  # most values (samples times inputs, or tokens times outputs) that go through a model at once
+
+
+@dataclass
+class Holdout:
+    """`name`: the metric without `val_`, as `honest.rows` takes it."""
+
+    prepared: "Prepared"
+    build: "Build"
+    name: str
+    _outputs: dict[tuple[Path, Which], "Tensor"] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: "DescribedTask") -> "Holdout":
+        """Loads the data (and torch)."""
+        return cls(task.load(), task.builder(), bare(task.metric.name))
+
+    @property
+    def test_rows(self) -> int:
+        return len(self.prepared.test)
+
+    def sample(self, model: Path, which: Which) -> honest.Sample:
+        """The study's metric of the bundle in `model`, row by row."""
+        import numpy as np
+
+        part, kind = self._part(which), self.prepared.kind
+        made = [
+            honest.rows(self.name, kind, outputs, y, self._scale)
+            for outputs, y in zip(self._pieces(model, which), self._cut(part.y), strict=True)
+        ]
+        weight = np.ones(len(part)) if part.weight is None else part.weight.double().numpy()
+        plain = part.weight is None and kind == "classification"
+        return honest.of_rows(self.name, np.concatenate(made), weight, plain=plain)
+
+    def sample_of(self, outputs: "Tensor", which: Which) -> honest.Sample:
+        """The same for outputs that are there already (an ensemble's)."""
+        part = self._part(which)
+        return honest.sample(self.name, self.prepared.kind, outputs, part.y, part.weight, self._scale)
+
+    def metrics(self, model: Path, which: Which) -> dict[str, float]:
+        """Every metric of the task's kind, as `val_NAME` or `test_NAME`; for a language model the study's alone."""
+        if self.prepared.kind == "next_token":
+            return {f"{which}_{self.name}": self.sample(model, which).value}
+        part = self._part(which)
+        outputs = self.outputs(model, which)
+        found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=self._scale)
+        found["loss"] = honest.sample("loss", self.prepared.kind, outputs, part.y, part.weight).value
+        return {f"{which}_{name}": value for name, value in found.items()}
+
+    def outputs(self, model: Path, which: Which) -> "Tensor":
+        """[N, units] outputs of the bundle in `model` for all rows; on the CPU. Not for language models: too large."""
+        import torch
+
+        if (model, which) not in self._outputs:
+            self._outputs[model, which] = torch.cat(self._pieces(model, which))
+        return self._outputs[model, which]
+
+    def _pieces(self, model: Path, which: Which) -> "list[Tensor]":
+        import torch
+
+        module, device = self._module(model)
+        with torch.no_grad():
+            return [module(x.to(device)).cpu() for x in self._cut(self._part(which).x)]
+
+    def _module(self, model: Path) -> "tuple[nn.Module, Any]":
+        import torch
+
+        from automl import bundle
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return bundle.load(model, build=self.build, device=device).module, device
+
+    def _part(self, which: Which) -> "Part":
+        return self.prepared.val if which == "val" else self.prepared.test
+
+    @property
+    def _scale(self) -> "Tensor | None":
+        return self.prepared.target_scale if self.prepared.kind == "regression" else None
+
+    def _cut(self, rows: "Tensor") -> "tuple[Tensor, ...]":
+        each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
+        return rows.split(max(1, VALUES // each))
+
+
+def bare(metric: str) -> str:
+    """`val_accuracy` -> `accuracy`."""
+    return metric.partition("_")[2] if metric.startswith(("val_", "train_", "test_")) else metric

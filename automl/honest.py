@@ -1,0 +1,301 @@
+"""How sure a score is: intervals for a metric on rows that were not used before, and for a mean over seeds.
+
+Almost every metric is a function of means over rows (accuracy: of hits; rmse: of squared errors; balanced accuracy: of
+hits and sizes of the classes). So a model's score is kept as a table of rows and that function (`Sample`), and a
+thousand bootstrap samples are one matrix product. Rows are taken as independent: rows of a time series or of one
+group are not, and intervals for them are too narrow.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+DRAWS = 2000
+CHUNK = 2**24  # most cells of a table of counts made at once
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One model's score on N rows.
+
+    `rows`: [N, k] contributions (the last column is the row's weight). `of`: means [..., k] -> scores [...].
+    `hits`: accuracy on unweighted rows, for which there is a closed form (Wilson).
+    """
+
+    rows: Floats
+    of: Callable[[Floats], Floats]
+    hits: bool = False
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def value(self) -> float:
+        return float(self.of(self.rows.mean(0)))
+
+    def resampled(self, counts: Floats) -> Floats:
+        """[B] scores of bootstrap samples; `counts`: [B, N], how often each row is drawn."""
+        return self.of(counts @ self.rows / len(self))
+
+    def influence(self) -> Floats:
+        """[N] how the score would change, to first order, if a row were left out (times N - 1)."""
+        n = len(self)
+        without = (self.rows.sum(0) - self.rows) / max(n - 1, 1)
+        return (n - 1) * (self.value - self.of(without))
+
+
+@dataclass(frozen=True)
+class Ranks(Sample):
+    """The area under the ROC curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight."""
+
+    def resampled(self, counts: Floats) -> Floats:
+        return np.array([_auroc(self.rows, count) for count in counts])
+
+    @property
+    def value(self) -> float:
+        return _auroc(self.rows, np.ones(len(self)))
+
+    def influence(self) -> Floats:
+        """From the share of rows of the other side that each row is ranked right against (DeLong et al. 1988)."""
+        labels, n = self.rows[:, -2], len(self)
+        total, classes = np.zeros(n), 0
+        for k in _columns(self.rows):
+            positive = labels == k
+            if positive.all() or not positive.any():
+                continue
+            up, down = self.rows[positive, k], self.rows[~positive, k]
+            placed = np.empty(n)
+            ordered = np.sort(down)
+            right = np.searchsorted(ordered, up, "left") + np.searchsorted(ordered, up, "right")
+            placed[positive] = right / 2 / len(down)
+            ordered = np.sort(up)
+            wrong = np.searchsorted(ordered, down, "left") + np.searchsorted(ordered, down, "right")
+            placed[~positive] = 1 - wrong / 2 / len(up)
+            area = placed[positive].mean()
+            total += (placed - area) * np.where(positive, n / len(up), n / len(down))
+            classes += 1
+        return total / max(classes, 1)
+
+
+def interval(sample: Sample, *, level: float = 0.95, seed: int = 0, draws: int = DRAWS) -> Interval:
+    """An interval that covers the score on endless rows of the same kind in `level` of all cases.
+
+    Wilson's for plain accuracy, else the bootstrap over rows, bias-corrected and accelerated (Efron 1987, "BCa").
+    """
+    if len(sample) < 2:
+        return (-math.inf, math.inf)
+    if sample.hits:
+        return wilson(sample.value, len(sample), level)
+    made = bootstrap(sample, seed, draws)
+    made = made[np.isfinite(made)]
+    value, normal = sample.value, NormalDist()
+    if len(made) < draws // 2 or np.ptp(made) == 0:
+        return (value, value)
+    below = (np.sum(made < value) + np.sum(made == value) / 2) / len(made)
+    bias = normal.inv_cdf(min(max(float(below), 1 / draws), 1 - 1 / draws))
+    pull = sample.influence()
+    spread = float((pull**2).sum()) ** 1.5
+    skew = float((pull**3).sum()) / (6 * spread) if spread > 0 else 0.0
+
+    def end(share: float) -> float:
+        z = bias + normal.inv_cdf(share)
+        return float(np.quantile(made, normal.cdf(bias + z / (1 - skew * z))))
+
+    return (end((1 - level) / 2), end((1 + level) / 2))
+
+
+def bootstrap(sample: Sample, seed: int, draws: int = DRAWS) -> Floats:
+    """[draws] scores of samples of the same size, drawn with replacement."""
+    rng = np.random.default_rng(seed)
+    each = max(CHUNK // len(sample), 1)
+    parts = [sample.resampled(counts(rng, min(each, draws - k), len(sample))) for k in range(0, draws, each)]
+    return np.concatenate(parts)
+
+
+def counts(rng: np.random.Generator, draws: int, rows: int) -> Floats:
+    """[draws, rows] how often each row is drawn when `rows` are drawn with replacement."""
+    drawn = rng.integers(0, rows, (draws, rows)) + np.arange(draws)[:, None] * rows
+    return np.bincount(drawn.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
+
+
+def wilson(share: float, n: int, level: float = 0.95) -> Interval:
+    """Wilson's interval (1927) for a share of `n` independent rows; good for few rows and shares near 0 or 1."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return (max(middle - half, 0.0), min(middle + half, 1.0))
+
+
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval | None:
+    """Student's interval for the mean of what `values` were drawn from; None for fewer than two."""
+    if len(values) < 2:
+        return None
+    mean, error = float(np.mean(values)), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = _student(len(values) - 1, (1 + level) / 2) * error
+    return (mean - half, mean + half)
+
+
+def better(
+    first: Sequence[Sample], second: Sequence[Sample], *, sign: float, seed: int = 0, draws: int = 1000
+) -> float:
+    """How surely the first config is truly better than the second: a share of bootstrap draws.
+
+    `first[k]` and `second[k]` are models of the same seed k on the same rows; `sign`: +1 where higher is better. Rows
+    are drawn again for all models at once; the seeds' part is Student's t of the paired differences.
+    """
+    rng = np.random.default_rng(seed)
+    n, made = len(first[0]), []
+    each = max(CHUNK // n, 1)
+    for k in range(0, draws, each):
+        drawn = counts(rng, min(each, draws - k), n)
+        pairs = [a.resampled(drawn) - b.resampled(drawn) for a, b in zip(first, second, strict=True)]
+        made.append(np.mean(pairs, axis=0))
+    return _share_above(
+        np.concatenate(made), [a.value - b.value for a, b in zip(first, second, strict=True)], sign, rng
+    )
+
+
+def better_by_seeds(first: Sequence[float], second: Sequence[float], *, sign: float, seed: int = 0) -> float:
+    """The same from values alone: the rows' part is not known, only how much seeds matter."""
+    gaps = [a - b for a, b in zip(first, second, strict=True)]
+    return _share_above(np.full(4000, np.mean(gaps)), gaps, sign, np.random.default_rng(seed))
+
+
+def _share_above(made: Floats, gaps: Sequence[float], sign: float, rng: np.random.Generator) -> float:
+    if len(gaps) > 1:
+        error = float(np.std(gaps, ddof=1)) / math.sqrt(len(gaps))
+        made = made + error * rng.standard_t(len(gaps) - 1, len(made))
+    made = sign * made
+    return float(np.mean(made > 0) + np.mean(made == 0) / 2)
+
+
+def _student(freedom: int, share: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(freedom, share))
+
+
+# -- from outputs to samples -------------------------------------------------------------------------------------------
+
+
+def sample(
+    name: str,
+    kind: str,
+    outputs: "Tensor",
+    targets: "Tensor",
+    weight: "Tensor | None" = None,
+    scale: "Tensor | None" = None,
+) -> Sample:
+    """The sample of metric `name` (without `val_`), arguments as for `metrics.compute`; `loss` is known too."""
+    contribution = rows(name, kind, outputs, targets, scale)
+    w = np.ones(len(targets)) if weight is None else weight.double().cpu().numpy()
+    return of_rows(name, contribution, w, plain=weight is None and kind == "classification")
+
+
+def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool) -> Sample:
+    """From what `rows` gave (perhaps in pieces, one after the other)."""
+    if name == "auroc":
+        return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0])
+    table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
+    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy")
+
+
+def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Tensor | None" = None) -> Floats:
+    """[N, k] what each row contributes to the metric."""
+    import torch
+    import torch.nn.functional as F
+
+    outputs, n = outputs.detach().double().cpu(), len(targets)
+    targets = targets.cpu()
+    if kind == "regression":
+        gap = outputs - targets.double()
+        if name == "loss":
+            return _array(gap.square().mean(1, keepdim=True))
+        unit = torch.ones(1) if scale is None else scale.double().cpu()
+        gap = gap * unit
+        if name == "mae":
+            return _array(gap.abs())
+        if name == "rmse":
+            return _array(gap.square())
+        y = targets.double() * unit  # in standard units: near 0, so that the variance below is exact enough
+        return _array(torch.cat([gap.square(), y, y.square()], 1))
+    if outputs.ndim == 3:
+        each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(n, -1)
+        found = (outputs.argmax(-1) == targets).double() if name == "accuracy" else each
+        return _array(found.mean(1, keepdim=True))
+    guess = outputs.argmax(1)
+    if name == "accuracy":
+        return _array((guess == targets).double()[:, None])
+    if name in ("log_loss", "loss", "perplexity"):
+        return _array(F.cross_entropy(outputs, targets, reduction="none")[:, None])
+    if name == "auroc":
+        return _array(torch.cat([outputs.softmax(1), targets.double()[:, None]], 1))
+    classes = outputs.shape[1]
+    actual, guessed = F.one_hot(targets, classes).double(), F.one_hot(guess, classes).double()
+    parts = [actual * guessed, actual] if name == "balanced_accuracy" else [actual * guessed, actual, guessed]
+    return _array(torch.cat(parts, 1))
+
+
+def _array(tensor: "Tensor") -> Floats:
+    return np.asarray(tensor.numpy(), dtype=np.float64)
+
+
+def _mean(means: Floats) -> Floats:
+    return means[..., 0] / means[..., -1]
+
+
+def _balanced(means: Floats) -> Floats:
+    hits, actual = np.split(means[..., :-1], 2, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.nanmean(np.where(actual > 0, hits / actual, np.nan), axis=-1))
+
+
+def _f1(means: Floats) -> Floats:
+    hits, actual, guessed = np.split(means[..., :-1], 3, axis=-1)
+    either = actual + guessed
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.nanmean(np.where(either > 0, 2 * hits / either, np.nan), axis=-1))
+
+
+def _r2(means: Floats) -> Floats:
+    square, y, y_square = np.split(means[..., :-1] / means[..., -1:], 3, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray((1 - square / (y_square - y**2)).mean(-1))
+
+
+_FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
+    "loss": _mean,
+    "accuracy": _mean,
+    "log_loss": _mean,
+    "perplexity": lambda means: np.exp(np.minimum(_mean(means), 700.0)),
+    "balanced_accuracy": _balanced,
+    "f1_macro": _f1,
+    "rmse": lambda means: np.sqrt(means[..., :-1].mean(-1) / means[..., -1]),
+    "mae": lambda means: means[..., :-1].mean(-1) / means[..., -1],
+    "r2": _r2,
+}
+
+
+def _columns(table: Floats) -> Sequence[int]:
+    classes = table.shape[1] - 2
+    return [1] if classes == 2 else range(classes)
+
+
+def _auroc(table: Floats, count: Floats) -> float:
+    import torch
+
+    from automl.scores import auroc
+
+    weight: Any = torch.from_numpy(table[:, -1] * count)
+    labels = torch.from_numpy(table[:, -2]).long()
+    return float(auroc(torch.from_numpy(table[:, :-2]), labels, weight))
