@@ -20,7 +20,7 @@ from automl.spec.places import Places
 
 TASKS = ("model", "train", "command")
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
-KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config", "config_json"})
+KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config"})
 """What a command's arguments may name besides parameters."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",

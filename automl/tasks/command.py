@@ -74,10 +74,17 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
     """`argv` with its `{name}` replaced; an argument that names an inactive hyperparameter is left out.
 
     Raises:
-        TaskError: a name that is neither a hyperparameter nor `trial`, `seed`, `folder`, `device`.
+        TaskError: a name that is neither a hyperparameter nor `trial`, `seed`, `epochs`, `device`, `folder`, `config`.
     """
-    known: dict[str, Any] = {"trial": trial.number, "seed": trial.seed, "folder": trial.folder, "device": trial.device}
-    known |= trial.config
+    known: dict[str, Any] = {
+        "trial": trial.number,
+        "seed": trial.seed,
+        "epochs": trial.horizon or "",
+        "device": trial.device,
+        "folder": trial.folder or "",
+        "config": json.dumps(dict(trial.config)),
+        **trial.config,
+    }
     out = []
     for argument in argv:
         wanted = {name for _, name, _, _ in string.Formatter().parse(argument) if name}
