@@ -9,6 +9,7 @@ import itertools
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from automl import seeds
@@ -93,6 +94,8 @@ class Bracketed(Stopper):
 
     def verdict(self, history: History, trial: int) -> Verdict:
         step, loss = history.trials[trial].curve[-1]
+        if all(step not in bracket.rungs for bracket in self.brackets(history)):
+            return CONTINUE
         level = self.board(history).level(trial, step)
         if level is None or trial in level.chosen:
             return CONTINUE
@@ -174,4 +177,10 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
 def _by_lot(share: float, seed: int, rung: int, cut: Sequence[int], in_all: int) -> Iterator[int]:
     """Trials that go on although they were cut. Each trial's lot is fixed, so it never changes its mind."""
     if share * in_all >= 1:
-        yield from (n for n in cut if seeds.derive(seed, n, rung, "survivor") < share * 2**63)
+        yield from (n for n in cut if _lot(seed, n, rung) < share)
+
+
+@lru_cache(maxsize=2**16)
+def _lot(seed: int, trial: int, rung: int) -> float:
+    """A number in [0, 1) that is this trial's at this rung."""
+    return seeds.derive(seed, trial, rung, "survivor") / 2**63

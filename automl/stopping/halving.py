@@ -58,10 +58,12 @@ class Halving(Bracketed):
         """How many early rungs decide nothing, judged by the first trials, which passed them untested."""
         every = self._every_rung(history.plan)
         for k in range(len(every) - 1 if self.guard else 0):
-            a, b = ({n: x for n, x in history.losses_at(r).items() if n < PILOTS} for r in every[k : k + 2])
-            rho, both = rank_correlation(a, b)
             awaited = any(not t.state.ended and t.step < every[k + 1] for t in history.trials[:PILOTS])
-            if len(history) < PILOTS or awaited or both < PILOTS - 2 or not rho < TRUSTED:
+            if len(history) < PILOTS or awaited:
+                return k
+            a, b = (history.losses_at(r) for r in every[k : k + 2])
+            rho, both = rank_correlation(*({n: at[n] for n in range(PILOTS) if n in at} for at in (a, b)))
+            if both < PILOTS - 2 or not rho < TRUSTED:
                 return k
         return max(0, len(every) - 1) if self.guard else 0
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,12 +30,15 @@ def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
 def rank_correlation(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, int]:
     """Spearman's coefficient over the trials that are in both, and how many those are; (nan, n) when undefined."""
     both = sorted(a.keys() & b.keys())
-    if len(both) < 3:
-        return math.nan, len(both)
-    x, y = (_ranks(np.array([m[k] for k in both])) for m in (a, b))
-    if x.std() == 0 or y.std() == 0:
-        return math.nan, len(both)
-    return float(np.corrcoef(x, y)[0, 1]), len(both)
+    return _spearman(tuple(a[k] for k in both), tuple(b[k] for k in both)), len(both)
+
+
+@lru_cache(maxsize=1024)
+def _spearman(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    if len(a) < 3:
+        return math.nan
+    x, y = _ranks(np.array(a)), _ranks(np.array(b))
+    return math.nan if x.std() == 0 or y.std() == 0 else float(np.corrcoef(x, y)[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

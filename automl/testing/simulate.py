@@ -100,6 +100,8 @@ class _Run:
     def fill(self) -> None:
         """Give every free worker something to do."""
         history = self.out.history
+        if not self.free():
+            return
         self.drop()
         for number in self.stopper.promote(history):
             if not self.free() or self.spent():
