@@ -105,7 +105,7 @@ def search(
         first=first,
         path=path or _free(Path(dir), name or getattr(task, "__name__", "study").strip("<>")),
     )
-    after = None if not finalists else Ending() if finalists is True else Ending(**finalists)
+    after = _ending(finalists)
     return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen, after)
 
 
@@ -157,7 +157,8 @@ def run_spec(read: "Spec", folder: Path, screen: Screen | None = None, **objects
     study.notes[:0] = read.warnings
     after = None
     if read.finalists:
-        after = Ending(**read.finalists, refit=read.refit != "none", ensemble=read.ensemble or 0)
+        top, count = read.finalists["top"], read.finalists["seeds"]
+        after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0)
     executor = objects.get("executor", read.executor or "local")
     return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after)
 
@@ -233,6 +234,16 @@ class _Held:
         self.outcome = outcome
         if outcome != "finished":
             self.screen.finish(study, outcome)
+
+
+def _ending(finalists: Mapping[str, int] | bool | None) -> Ending | None:
+    if not finalists:
+        return None
+    asked = {} if finalists is True else dict(finalists)
+    wrong = [f"{k}: {v}" for k, v in asked.items() if k not in ("top", "seeds") or type(v) is not int or v < 1]
+    if wrong:
+        raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, numbers from 1 up, not {", ".join(wrong)}')
+    return Ending(asked.get("top", Ending.top), asked.get("seeds", Ending.seeds))
 
 
 def _plain(described: object) -> bool:

@@ -111,8 +111,10 @@ def run(
 
 def candidates(history: History, top: int) -> list[TrialRecord]:
     """The best `top` trials that ran their full length, of equal configs the better one."""
-    ranked = sorted((t for t in history.done if t.loss is not None), key=lambda t: (t.loss, t.number))
-    return list({key(t.config): t for t in reversed(ranked)}.values())[::-1][:top]
+    found: dict[str, TrialRecord] = {}
+    for trial in sorted((t for t in history.done if t.loss is not None), key=lambda t: (t.loss, t.number)):
+        found.setdefault(key(trial.config), trial)
+    return list(found.values())[:top]
 
 
 def key(config: Mapping[str, Any]) -> str:
@@ -153,7 +155,7 @@ def _gathered(history: History, first: Sequence[TrialRecord], wanted: int) -> li
 
 
 def _conclude(study: Study, runs: Study, task: Task, found: Sequence[Finalist], plan: Plan, screen: Screen) -> None:
-    """Write the verdict down and put the winner in `best/`; nothing is computed again for finalists that were judged."""
+    """Write the verdict down and put the winner in `best/`; finalists that were judged are not judged again."""
     best = found[0]
     chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
     runs_of = {str(f.trial.number): [t.number for t in f.runs] for f in found}
@@ -201,9 +203,7 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
         "metric": metric.name,
         "finalists": told,
         "optimism": best.loss - best.trial.loss,
-        "tied": [
-            f.trial.number for f in found[1:] if f.complete and not _surely_better(best, f, runs, holdout, metric)
-        ],
+        "tied": [f.trial.number for f in found[1:] if f.complete and not _beats(best, f, runs, holdout, metric)],
         "deaf": len(values) > 1 and len(set(values)) == 1,  # fresh seeds changed nothing
         "default": _value(study, [t for t in study.history.done if t.origin == "default"]),
         "first": _value(study, _first_suggested(study.history)),
@@ -221,7 +221,7 @@ def _value(study: Study, trials: Sequence[TrialRecord]) -> dict[str, Any] | None
     return None if best is None or best.loss is None else {"trial": best.number, "value": study.metric.value(best.loss)}
 
 
-def _surely_better(best: Finalist, other: Finalist, runs: Study, holdout: Holdout | None, metric: Metric) -> bool:
+def _beats(best: Finalist, other: Finalist, runs: Study, holdout: Holdout | None, metric: Metric) -> bool:
     sign = -1.0 if metric.direction == "minimize" else 1.0
     models = [[_model(runs, t) for t in f.runs] for f in (best, other)]
     if holdout is not None and all(m is not None for pair in models for m in pair):

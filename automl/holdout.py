@@ -1,4 +1,4 @@
-"""Saved models scored on the validation and test rows of a described task. The test rows are read here and only here."""
+"""Saved models scored on the validation and test rows of a described task; nothing else looks at the test rows."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,8 +94,10 @@ class Holdout:
         return self.prepared.target_scale if self.prepared.kind == "regression" else None
 
     def _cut(self, rows: "Tensor") -> "tuple[Tensor, ...]":
+        import torch
+
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
-        return rows.split(max(1, VALUES // each))
+        return torch.split(rows, max(1, VALUES // each))
 
 
 def bare(metric: str) -> str:

@@ -1,0 +1,159 @@
+"""Do the reported intervals hold? Fresh searches on small samples of large tables; the rest of the table is the truth.
+
+Each search gets `--rows` rows, split 50/25/25 as always, and ends with a winner in `best/` and an interval for its test
+score. The model in `best/` is then scored on all rows that no search has seen. Printed for each data set: how often the
+interval held, how wide it is, how much better than the truth the search's own value, the fresh seeds' mean and the test
+value were on average, and how often the fresh seeds' interval (which knows nothing of the validation rows' luck) held.
+
+    python benchmarks/coverage.py [--searches 50] [--rows 800] [--trials 16] [--quick]
+"""
+
+import argparse
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import automl
+from automl import metrics
+
+TABLES = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "tables"
+SPACE = {
+    "depth": {"int": [1, 2]},
+    "width": {"int": [8, 64], "log": True},
+    "dropout": {"float": [0.0, 0.5]},
+    "lr": {"float": [1e-3, 1e-1], "log": True},
+    "weight_decay": {"float": [1e-5, 1e-1], "log": True},
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """`table`: a file of the shared tables, or "made": two noisy classes out of four that are made up."""
+
+    table: str
+    metric: str
+    task: str = "classification"
+
+
+CASES = [
+    Case("pendigits", "accuracy"),
+    Case("phoneme", "auroc"),
+    Case("adult", "balanced_accuracy"),
+    Case("227_cpu_small", "rmse", "regression"),
+    Case("made", "log_loss"),
+]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one search; values in the metric's own direction."""
+
+    found: float
+    mean: float
+    seeds: tuple[float, float]
+    test: float
+    interval: tuple[float, float]
+    truth: float
+
+
+def read(case: Case) -> pd.DataFrame:
+    if case.table != "made":
+        return pd.read_csv(TABLES / f"{case.table}.tsv.gz", sep="\t")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30_000, 8))
+    score = np.stack([x[:, 0], x[:, 1] * x[:, 2], np.abs(x[:, 3]), -x[:, 0] + x[:, 4]], 1)
+    frame = pd.DataFrame(x, columns=[f"x{k}" for k in range(8)])
+    frame["target"] = (score + rng.gumbel(size=score.shape)).argmax(1)
+    return frame
+
+
+def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
+    order = np.random.default_rng([number, 7]).permutation(len(frame))
+    mine, rest = frame.iloc[order[:rows]], frame.iloc[order[rows:][:20_000]]
+    mine.to_csv(folder / "mine.csv", index=False)
+    tree = {
+        "model": "mlp", "data": "mine.csv", "target": "target", "metric": f"val_{case.metric}", "epochs": 6,
+        "prepare": {"task": case.task}, "space": SPACE,
+        "strategy": "random", "stopper": "asha", "budget": {"trials": trials}, "seed": number,
+    }  # fmt: skip
+    from automl import api, spec
+
+    read = spec.from_json(tree, name="s", folder=folder)
+    study = api.run_spec(read, folder / "s", executor="inline")
+    model = automl.load(folder / "s")
+    assert study.verdict is not None
+    assert study.winner is not None
+    first = study.verdict["finalists"][0]
+    truth = score(case, model, rest)
+    shutil.rmtree(folder / "s")
+    test = study.verdict["test"]
+    return Result(
+        first["found"], first["mean"], tuple(first["interval"]), test["value"], tuple(test["interval"]), truth
+    )
+
+
+def score(case: Case, model: object, rest: pd.DataFrame) -> float:
+    import torch
+
+    from automl.bundle import Model
+
+    assert isinstance(model, Model)
+    outputs = model.outputs(rest.drop(columns="target"))
+    if case.task == "regression":
+        target = model.preparation["target"]
+        y = (rest["target"].to_numpy()[:, None] - target["center"]) / target["scale"]
+        targets = torch.from_numpy(y).float()
+        return metrics.compute(case.task, outputs, targets, scale=torch.tensor(target["scale"]))[case.metric]
+    code = {str(c): k for k, c in enumerate(model.classes)}
+    known = rest["target"].astype(str).isin(code).to_numpy(copy=True)
+    targets = torch.tensor([code[str(v)] for v in rest["target"][known]])
+    return metrics.compute(case.task, outputs[torch.from_numpy(known)], targets)[case.metric]
+
+
+def told(case: Case, results: list[Result], seconds: float) -> str:
+    sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
+    held = np.array([r.interval[0] <= r.truth <= r.interval[1] for r in results])
+    seeds = np.array([r.seeds[0] <= r.truth <= r.seeds[1] for r in results])
+
+    def gap(values: list[float]) -> str:
+        gaps = sign * (np.array(values) - [r.truth for r in results])
+        return f"{gaps.mean():+.4f} ({gaps.std(ddof=1) / np.sqrt(len(gaps)):.4f})"
+
+    width = np.mean([r.interval[1] - r.interval[0] for r in results])
+    truth = np.mean([r.truth for r in results])
+    return (
+        f"| {case.table} | {case.metric} | {truth:.4f} | {held.sum()}/{len(held)} | {width:.4f} | "
+        f"{gap([r.found for r in results])} | {gap([r.mean for r in results])} | {gap([r.test for r in results])} | "
+        f"{seeds.sum()}/{len(seeds)} | {seconds / len(results):.1f} s |"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--searches", type=int, default=50)
+    parser.add_argument("--rows", type=int, default=800)
+    parser.add_argument("--trials", type=int, default=16)
+    parser.add_argument("--quick", action="store_true", help="four searches on each data set")
+    parser.add_argument("--only", help="one data set")
+    options = parser.parse_args()
+    searches = 4 if options.quick else options.searches
+    print("| data | metric | truth | test interval held | its width | search too good by | fresh mean by | test by "
+          "| seeds' interval held | a search |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    for case in CASES:
+        if options.only not in (None, case.table):
+            continue
+        frame, begun = read(case), time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            results = [search(case, frame, k, options.rows, options.trials, Path(folder)) for k in range(searches)]
+        print(told(case, results, time.process_time() - begun), flush=True)
+
+
+if __name__ == "__main__":
+    main()
