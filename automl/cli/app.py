@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import options, plugins, results, search, spec
+from automl.cli import options, pictures, plugins, results, search, spec
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -42,6 +42,8 @@ app.command()(search.resume)
 app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
+app.command()(pictures.plot)
+app.command()(pictures.report)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)
 app.command()(spec.schema)

@@ -18,7 +18,7 @@ def final(study: Watched, outcome: str = "", width: int = WIDTH) -> str:
 
     `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
     """
-    lines = [_headline(study, outcome), *_winner(study, width), *_failures(study, width), *_saved(study)]
+    lines = [_headline(study, outcome), *winner(study, width), *failures(study, width), *_saved(study)]
     if study.path is not None:
         lines += _files(study, outcome)
     return "\n".join(lines)
@@ -58,7 +58,8 @@ def _headline(study: Watched, outcome: str) -> str:
     return f"{verb}: {words.plural(c.ended, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
 
 
-def _winner(study: Watched, width: int) -> list[str]:
+def winner(study: Watched, width: int) -> list[str]:
+    """The winner, its score and config, in lines of about `width` cells."""
     best = study.history.best
     if best is None or best.loss is None:
         leading = min(
@@ -87,7 +88,8 @@ def _wrapped(text: str, indent: str, width: int) -> list[str]:
     return lines
 
 
-def _failures(study: Watched, width: int) -> list[str]:
+def failures(study: Watched, width: int) -> list[str]:
+    """The commonest causes of failures, a line each; none where none failed."""
     failed = [t for t in study.history.failed if t.failure is not None]
     causes = Counter((t.failure.kind, words.clean(t.failure.message)) for t in failed if t.failure)
     lines = []

@@ -1,0 +1,163 @@
+"""What the space looks like from here: importance, parallel coordinates, slices, and the two that matter most."""
+
+import math
+
+import matplotlib
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from automl.space import Choice
+from automl.trial import State, TrialRecord
+from automl.view import importance as important
+from automl.view import words
+from automl.view.figures import Drawn, Nothing
+from automl.view.figures.style import (
+    BEST,
+    COLOURS,
+    chosen,
+    dots,
+    figure,
+    parameter_axis,
+    position,
+    score_axis,
+    value,
+    valued,
+)
+
+SHADES = "viridis"
+
+
+def importance(study: Drawn) -> Figure:
+    """A bar for each searched hyperparameter."""
+    found = important.importance(study.space, study.history.trials)
+    if not found:
+        raise Nothing(f"fewer than {important.ENOUGH} trials have a value yet")
+    names = important.order(study.space, found)[::-1]
+    made = figure(6.5, 0.7 + 0.26 * len(names))
+    axes = made.subplots()
+    bars = axes.barh(range(len(names)), [found[n] for n in names], color=COLOURS[State.DONE], height=0.7)
+    axes.bar_label(bars, [f"{found[n]:.2f}" for n in names], padding=3, fontsize=8)
+    axes.set_yticks(range(len(names)), [words.fit(words.clean(n), 24) for n in names])
+    axes.set_xlim(0, 1.1 * max(found.values()))
+    axes.set_xlabel(f"share of the importance (PED-ANOVA, {len(valued(study.history))} trials)")
+    axes.grid(axis="y", visible=False)
+    return made
+
+
+def ranked(trials: list[TrialRecord]) -> NDArray[np.float64]:
+    """[trials] 1 for the best, 0 for the worst: colours by rank bear any outlier."""
+    losses = np.array([t.loss for t in trials], dtype=np.float64)
+    return 1 - np.argsort(np.argsort(losses, kind="stable"), kind="stable") / max(len(losses) - 1, 1)
+
+
+def parallel(study: Drawn, most: int = 9) -> Figure:
+    """One line a trial through its hyperparameters (the most important first) to its rank; the winner in black."""
+    trials = chosen(valued(study.history), 300)
+    names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
+    if not names:
+        raise Nothing("the space has no parameters")
+    shade = ranked(trials)
+    units = np.array([study.space.encode(t.config) for t in trials])
+    at = [study.space.names.index(n) for n in names]
+    heights = np.c_[np.nan_to_num(units[:, at], nan=-0.08), shade]
+    made = figure(1.6 + 1.1 * len(names), 4.0)
+    axes = made.subplots()
+    order = np.argsort(shade)
+    lines = [list(enumerate(heights[k])) for k in order]
+    colours = matplotlib.colormaps[SHADES](shade[order])
+    axes.add_collection(LineCollection(lines, colors=colours, linewidths=0.7 + 0.6 * shade[order], alpha=0.6))
+    best = study.history.best
+    for k, t in enumerate(trials):
+        if best is not None and t.number == best.number:
+            axes.plot(range(len(names) + 1), heights[k], color=BEST, linewidth=2)
+    for k, name in enumerate(names):
+        p = study.space.params[name]
+        axes.axvline(k, color="#bbbbbb", linewidth=0.8, zorder=0)
+        marks = (
+            [(p.to_unit(c), words.fit(words.short(c), 10)) for c in p.choices]
+            if isinstance(p, Choice) and len(p.choices) <= 8
+            else [(u, words.short(p.from_unit(u), 2)) for u in (0.0, 0.5, 1.0)]
+        )
+        for height, text in marks:
+            axes.annotate(text, (k, height), (3, 0), textcoords="offset points", fontsize=7, va="center")
+    axes.axvline(len(names), color="#bbbbbb", linewidth=0.8, zorder=0)
+    axes.set_xticks(range(len(names) + 1), [*(words.fit(words.clean(n), 14) for n in names), "rank"], rotation=20)
+    axes.set_yticks([])
+    axes.set_xlim(-0.2, len(names) + 0.3)
+    axes.set_ylim(-0.12, 1.05)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    axes.annotate("best", (len(names), 1.0), (4, -3), textcoords="offset points", fontsize=7)
+    axes.annotate("worst", (len(names), 0.0), (4, -3), textcoords="offset points", fontsize=7)
+    return made
+
+
+def slices(study: Drawn, most: int = 12) -> Figure:
+    """Each hyperparameter against the score, the most important first."""
+    trials = chosen(valued(study.history), 400)
+    names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
+    if not names:
+        raise Nothing("the space has no parameters")
+    columns = min(4, len(names))
+    lines = math.ceil(len(names) / columns)
+    made = figure(2.4 * columns, 2.2 * lines)
+    grid = made.subplots(lines, columns, sharey=True, squeeze=False)
+    jitter = np.random.default_rng(0).uniform(-0.18, 0.18, len(trials))
+    for axes, name in zip(grid.flat, names, strict=False):
+        p = study.space.params[name]
+        for state, colour in COLOURS.items():
+            own = [(t, j) for t, j in zip(trials, jitter, strict=True) if name in t.config and t.state is state]
+            xs = [position(p, t.config[name]) + (j if isinstance(p, Choice) else 0.0) for t, j in own]
+            dots(axes, xs, [value(t, study.metric) for t, _ in own], colour)
+        parameter_axis(axes, p, name)
+    for axes in list(grid.flat)[len(names) :]:
+        axes.set_visible(False)
+    for row in grid:
+        score_axis(row[0], [value(t, study.metric) for t in trials], study.metric)
+        row[0].set_ylabel(words.clean(study.metric.name))
+    return made
+
+
+def contour(study: Drawn) -> Figure:
+    """Scores over the two most important hyperparameters: the trials, and a smooth guess between them."""
+    found = important.importance(study.space, study.history.trials)
+    names = [n for n in important.order(study.space, found) if found.get(n, 0) > 0][:2]
+    if len(names) < 2:
+        raise Nothing("fewer than two hyperparameters are known to matter")
+    trials = [t for t in chosen(valued(study.history)) if all(n in t.config for n in names)]
+    if len(trials) < 10:
+        raise Nothing("too few trials have both")
+    shade = ranked(trials)
+    first, second = (study.space.params[n] for n in names)
+    units = np.array([[first.to_unit(t.config[names[0]]), second.to_unit(t.config[names[1]])] for t in trials])
+    made = figure(6.0, 4.2)
+    axes = made.subplots()
+    side = (np.arange(40) + 0.5) / 40
+    if not isinstance(first, Choice) and not isinstance(second, Choice):
+        guess = smooth(units, shade, side)
+        xs, ys = ([position(p, p.from_unit(u)) for u in side] for p in (first, second))
+        axes.pcolormesh(xs, ys, guess, cmap=SHADES, vmin=0, vmax=1, alpha=0.35, shading="nearest", rasterized=True)
+    xs, ys = ([position(p, t.config[n]) for t in trials] for p, n in ((first, names[0]), (second, names[1])))
+    points = axes.scatter(xs, ys, c=shade, cmap=SHADES, vmin=0, vmax=1, s=16, linewidths=0.3, edgecolors="white")
+    best = study.history.best
+    if best is not None and all(n in best.config for n in names):
+        x, y = position(first, best.config[names[0]]), position(second, best.config[names[1]])
+        axes.scatter([x], [y], s=90, facecolors="none", edgecolors=BEST, linewidths=1.5)
+        axes.annotate(words.trial(best.number), (x, y), (7, 5), textcoords="offset points", fontsize=8)
+    parameter_axis(axes, first, names[0])
+    parameter_axis(axes, second, names[1], which="y")
+    bar = made.colorbar(points, ax=axes, ticks=[0, 1])
+    bar.ax.set_yticklabels(["worst", "best"])
+    return made
+
+
+def smooth(units: NDArray[np.float64], heights: NDArray[np.float64], side: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[side, side] kernel average of `heights` [n] at `units` [n, 2]; NaN far from all. Rows: the second axis."""
+    width = max(len(units) ** (-1 / 6) * 0.22, 0.05)
+    x, y = np.meshgrid(side, side)
+    near = np.exp(-((x[..., None] - units[:, 0]) ** 2 + (y[..., None] - units[:, 1]) ** 2) / (2 * width**2))
+    total = near.sum(-1)
+    guess = (near * heights).sum(-1) / np.maximum(total, 1e-12)
+    return np.where(total > 0.05, guess, np.nan)
