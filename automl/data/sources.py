@@ -1,6 +1,7 @@
 """Reading: a built-in name, a file or a function of the user's, all brought to one form, `Raw`."""
 
 import importlib
+import os
 import re
 import sys
 import warnings
@@ -17,6 +18,14 @@ from automl.data.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.errors import DataError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+ON_DISK = {
+    "adult": "tables/adult.tsv.gz",
+    "etth1": "ett/ETTh1.csv.gz",
+    "mnist": "mnist/mnist.npz",
+    "shakespeare": "shakespeare/input.txt.gz",
+    "trec": "text/TREC.train.all.gz",
+}
+"""Data sets known by name that are not part of any package: files below the folder `AUTOML_DATA`."""
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
 ARRAYS = (".npz", ".npy")
 _IDX = re.compile(r"(\.idx|ubyte|idx\d)(\.gz)?$")
@@ -35,7 +44,7 @@ def read(
     `keep_out`: columns that are no inputs (weights, groups, time); `options`: those of `prepare:`, of which `form` and
     `text` matter here. Raises DataError with what is wrong.
     """
-    wanted = dict(options or {})
+    wanted, source = dict(options or {}), located(source, base)
     if isinstance(source, str) and source in BUILT_IN:
         return _built_in(source, target, keep_out)
     path = (base / source).expanduser() if isinstance(source, str | Path) else None
@@ -66,8 +75,20 @@ def _path(path: Path, target: str | None, keep_out: tuple[str, ...], wanted: Map
     return _npy(path, found, target)
 
 
+def located(source: Any, base: Path) -> Any:
+    """The file behind a name of `ON_DISK`, below `AUTOML_DATA` or else `../shared/data`; anything else as it is."""
+    if not isinstance(source, str) or source not in ON_DISK or (base / source).exists():
+        return source
+    given = os.environ.get("AUTOML_DATA")
+    folder = Path(given) if given else Path("..", "shared", "data")
+    if not (folder / ON_DISK[source]).is_file():
+        raise DataError(f"data: {source} is read from {folder / ON_DISK[source]}, which is missing; set AUTOML_DATA")
+    return (folder / ON_DISK[source]).resolve()
+
+
 def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
     """True for a text file that is not said to be sentences, and for a vector of token ids."""
+    source = located(source, base)
     if not isinstance(source, str | Path) or not (base / source).is_file():
         return False
     suffixes, form = Path(source).suffixes, options.get("form")
@@ -76,6 +97,7 @@ def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
 
 def raw_of(source: Any, base: Path) -> Any:
     """What a source holds, as it is: a DataFrame, a text, an array, a dict of arrays, or what the function returned."""
+    source = located(source, base)
     if not isinstance(source, str | Path):
         return source
     name = str(source)
@@ -87,7 +109,8 @@ def raw_of(source: Any, base: Path) -> Any:
     if "/" in name or Path(name).suffix:
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"data: no file {path}{did_you_mean(path.name, beside)}")
-    hint = did_you_mean(name, BUILT_IN) or f"; built in: {', '.join(BUILT_IN)}"
+    known = (*BUILT_IN, *ON_DISK)
+    hint = did_you_mean(name, known) or f"; built in: {', '.join(known)}"
     raise DataError(f"data: {name!r} is no built-in data set, no file and no package.module:function{hint}")
 
 
