@@ -176,7 +176,7 @@ def _conclude(study: Study, runs: Study, task: Task, found: Sequence[Finalist], 
                 assert study.path is not None
                 verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)
         study.ledger.describe(**{FACT: verdict})
-        study.verdict = verdict
+        study.facts[FACT] = verdict
     assert study.verdict is not None
     winner.crown(study, best.trial, model, study.verdict)
 

@@ -20,14 +20,12 @@ def publish(study: Study, record: TrialRecord) -> None:
     if study.path is None:
         return
     folder = study.path / "trials" / f"{record.number:05d}"
-    if study.keep == "all":
-        return clear(folder, models=False)
-    if study.best is not None and study.best.number == record.number:
+    if study.keep == "best" and study.best is not None and study.best.number == record.number:
         bundle = folder / "bundle"
         bundle.mkdir(parents=True, exist_ok=True)
         _describe(study, record, bundle)
         _replace(study.path / BEST, bundle)
-    return clear(folder)
+    clear(folder, models=study.keep == "best")
 
 
 def settle(study: Study) -> None:
@@ -45,7 +43,7 @@ def settle(study: Study) -> None:
 
 
 def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mapping[str, Any]) -> None:
-    """The finalists' winner becomes `best/`: a copy of its saved `model` (None: it has none) with what is known of it."""
+    """The finalists' winner becomes `best/`: a copy of its saved `model` (None: it has none) and the verdict."""
     if study.path is None:
         return
     new = study.path / ".best.new"

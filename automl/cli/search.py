@@ -35,6 +35,9 @@ def search(
     no_fuse: Annotated[
         bool, options.option("--no-fuse", help="One trial at a time on a worker, never a batch.")
     ] = False,
+    no_finalists: Annotated[
+        bool, options.option("--no-finalists", help="Do not train the best trials again on fresh seeds.")
+    ] = False,
     dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train nothing.")] = False,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -46,6 +49,8 @@ def search(
     from automl import api
 
     changes: dict[str, Any] = {**options.overrides(set_), **({"fuse": "never"} if no_fuse else {})}
+    if no_finalists:
+        changes["finalists"] = "none"
     budget: dict[str, Any] = {"trials": trials, "time_s": options.seconds(time)}
     how: dict[str, Any] = {"strategy": strategy, "stopper": stopper, "seed": seed}
     if dry_run:
@@ -111,7 +116,7 @@ def _end(study: Any, *, json: bool, fail_under: float | None) -> None:
 
     if json:
         typer.echo(document_text(study))
-    best = study.best
+    best = study.winner
     missed = best is not None and fail_under is not None and best.loss > study.metric.loss(fail_under)
     if missed:
         typer.echo(f"automl: the winner's {study.metric.name} is worse than --fail-under {fail_under:g}", err=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from automl.leaderboard import SCHEMA, full_length, saved_share
 from automl.trial import State, TrialRecord
-from automl.view import words
+from automl.view import verdict, words
 from automl.view.snapshot import Watched
 
 WIDTH = 100
@@ -26,7 +26,7 @@ def final(study: Watched, outcome: str = "", width: int = WIDTH) -> str:
 
 def document(study: Watched) -> dict[str, Any]:
     """What `automl search --json` prints (schema 1)."""
-    counts, best = study.counts, study.history.best
+    counts, best = study.counts, _best(study)
     return {
         "schema": SCHEMA,
         "study": study.name,
@@ -37,11 +37,18 @@ def document(study: Watched) -> dict[str, Any]:
         "counts": {"done": counts.done, "stopped": counts.stopped, "failed": counts.failed},
         "epochs": study.history.steps_spent,
         "seconds": round(study.elapsed_s, 3),
+        **verdict.fields(study),
     }
 
 
 def document_text(study: Watched) -> str:
     return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
+
+
+def _best(study: Watched) -> TrialRecord | None:
+    """The winner: of the finalists, or the search's best trial where there were none."""
+    judged = verdict.verdict_of(study)
+    return study.history.trials[judged["winner"]] if judged else study.history.best
 
 
 def _best_json(study: Watched, best: TrialRecord) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def _headline(study: Watched, outcome: str) -> str:
 
 def winner(study: Watched, width: int) -> list[str]:
     """The winner, its score and config, in lines of about `width` cells."""
-    best = study.history.best
+    best = _best(study)
     if best is None or best.loss is None:
         leading = min(
             (t for t in study.history.trials if t.loss is not None and t.state is not State.FAILED),
@@ -74,7 +81,7 @@ def winner(study: Watched, width: int) -> list[str]:
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     step = f" after {words.plural(best.step, 'epoch')}" if full_length(study.history) else ""
     lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
-    return lines + _wrapped(words.config(best.config, digits=4), "      ", width)
+    return [*lines, *_wrapped(words.config(best.config, digits=4), "      ", width), *verdict.lines(study)]
 
 
 def _wrapped(text: str, indent: str, width: int) -> list[str]:

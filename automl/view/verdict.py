@@ -1,0 +1,103 @@
+"""What the finalists showed, in the lines of the final block and in the fields of `--json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automl.view import words
+from automl.view.snapshot import Watched
+
+Verdict = Mapping[str, Any]
+
+
+def verdict_of(study: Watched) -> Verdict | None:
+    """As the ledger has it (see `automl.finalists`); None: there were no finalists (yet)."""
+    found: Verdict | None = study.facts.get("finalists")
+    return found
+
+
+def fields(study: Watched) -> dict[str, Any]:
+    """`finalists`, `test` and `optimism` of the JSON document; all null without finalists."""
+    verdict = verdict_of(study)
+    if verdict is None:
+        return {"finalists": None, "test": None, "optimism": None}
+    test = verdict["test"]
+    names = ("trial", "mean", "interval", "seeds", "found")
+    shown = ("metric", "value", "interval", "rows")
+    return {
+        "finalists": [{name: f[name] for name in names} for f in verdict["finalists"]],
+        "test": None if test is None else {**{name: test[name] for name in shown}, "looks": verdict["looks"]},
+        "optimism": verdict["optimism"],
+        "tied": verdict["tied"],
+        "default": verdict["default"],
+        "first_suggested": verdict["first"],
+        "ensemble": verdict["ensemble"],
+    }
+
+
+def lines(study: Watched) -> list[str]:
+    """The part of the final block below the winner's config."""
+    verdict = verdict_of(study)
+    if verdict is None:
+        return []
+    made = [_fresh(verdict), *_test(verdict), *_tied(verdict), *_compared(verdict)]
+    ensemble = verdict["ensemble"]
+    if ensemble and ensemble["test"] is not None:
+        gain = f"{abs(ensemble['gain']):.4g} {'better' if ensemble['gain'] > 0 else 'worse'} than the winner"
+        made.append(
+            f"team  {words.plural(ensemble['models'], 'model')} together: {ensemble['metric']} "
+            f"{words.number(ensemble['test'])}, {gain} (in ensemble/)"
+        )
+    return made
+
+
+def _fresh(verdict: Verdict) -> str:
+    """`again 0.9874 on 3 fresh seeds (95 % interval of the mean 0.9866 to 0.9882): the search's 0.9881 was ...`."""
+    best = verdict["finalists"][0]
+    text = f"again {words.number(best['mean'])} on {words.plural(best['seeds'], 'fresh seed')}"
+    if best["interval"] and not verdict["deaf"]:
+        text += f" ({_between(best['interval'])})"
+    found = f"the search's {words.number(best['found'])} was"
+    size = words.number(abs(verdict["optimism"]))
+    if verdict["deaf"]:
+        return f"{text}, all exactly equal: does the training use trial.seed?"
+    if float(size) == 0:
+        return f"{text}: {found} no luck"
+    return f"{text}: {found} {size} too {'good' if verdict['optimism'] > 0 else 'modest'}"
+
+
+def _test(verdict: Verdict) -> list[str]:
+    test, looks = verdict["test"], verdict["looks"]
+    if test is None:
+        return ["test  none: this task has no test part, so nothing here is free of the search's choice"]
+    often = "looked at once" if looks == 1 else f"look number {looks}: each one makes the next less trustworthy"
+    name = words.clean(test["metric"])
+    return [f"test  {name} {words.number(test['value'])} ({_between(test['interval'])}), {test['rows']} rows, {often}"]
+
+
+def _tied(verdict: Verdict) -> list[str]:
+    tied = verdict["tied"]
+    if not tied:
+        return []
+    if len(tied) == len(verdict["finalists"]) - 1 > 1:
+        names = f"all {len(tied) + 1} finalists"
+    else:
+        names = _listed([words.trial(n) for n in (verdict["winner"], *tied)])
+    return [f"tied  {names} are statistically tied: any of them may be the best"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _compared(verdict: Verdict) -> list[str]:
+    default, first = verdict["default"], verdict["first"]
+    parts = []
+    if default:
+        parts.append(f"default config {words.number(default['value'])} ({words.trial(default['trial'])})")
+    if first:
+        parts.append(f"best of the first 20 suggested {words.number(first['value'])} ({words.trial(first['trial'])})")
+    return [f"vs    {', '.join(parts)}"] if parts else []
+
+
+def _between(interval: Sequence[float]) -> str:
+    return f"95 % interval {words.number(interval[0])} to {words.number(interval[1])}"
