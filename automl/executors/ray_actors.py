@@ -10,6 +10,7 @@ declared dead, but the process lives on) is dropped, and it is told to end.
 
 import asyncio
 import os
+import sys
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -126,7 +127,13 @@ class MailLink:
 
 
 class Slot:
-    """An actor that holds one device (or several, or a share of one) and runs the worker loop in its main thread."""
+    """An actor that holds one device (or several, or a share of one) and runs the worker loop in its main thread.
+
+    `path`: where the driver finds modules; what this node does not find by itself is looked for there.
+    """
+
+    def __init__(self, path: Sequence[str]) -> None:
+        sys.path += [entry for entry in path if entry not in sys.path]
 
     def work(self, task: Task, mailbox: Any, place: Place, life: int, version: str, mark: str) -> None:
         """Serve trials until there are no more. `mark`: what `MARK` holds in the driver's folder."""

@@ -5,6 +5,8 @@ as a local process (`ray_actors`). Ray's own retries are off: the study knows at
 """
 
 import math
+import os
+import sys
 import time
 import uuid
 from contextlib import ExitStack, suppress
@@ -79,7 +81,7 @@ class RayCluster(Executor):
         ray = self._ray = ray_connect.load()
         loaded = task.with_data() if hasattr(task, "with_data") else task
         if ray_connect.connect(ray, self.address, insecure=self.insecure, cpus=workers * self.cpus):
-            self._cleanup.callback(ray.shutdown)
+            self._cleanup.callback(ray_connect.disconnect, ray)
         self._cleanup.enter_context(ray_connect.quiet(ray))
         if self.gpus is None:
             self.gpus = float(any(node.get("GPU", 0) for node in self._nodes()))
@@ -108,7 +110,7 @@ class RayCluster(Executor):
         options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": 0}
         if self._per_gpu > 1:
             options["scheduling_strategy"] = self._share(worker // self._per_gpu)
-        actor = self._ray.remote(Slot).options(**options).remote()
+        actor = self._ray.remote(Slot).options(**options).remote([entry or os.getcwd() for entry in sys.path])
         place = Place(worker, folder=self._folder)
         run = actor.work.remote(self._task, self._mailbox, place, life, automl.__version__, self._mark)
         self._lives[worker] = life

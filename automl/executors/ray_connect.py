@@ -31,7 +31,7 @@ def load() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU hides them itself
     try:
-        with _signals_kept():
+        with signals_kept():
             import ray
             import ray.util
     except ImportError as error:
@@ -59,12 +59,18 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
     if not address or address == "local":
         options |= {"num_cpus": max(devices.cores(), -(-cpus // 1)), "include_dashboard": False}
     try:
-        with _signals_kept():
+        with signals_kept():
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError, ray.exceptions.RayError) as error:
         where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
         raise EnvironmentProblem(f"cannot {where}: {error}") from error
     return True
+
+
+def disconnect(ray: Any) -> None:
+    """The opposite of `connect`."""
+    with signals_kept():
+        ray.shutdown()
 
 
 def remote(address: str) -> bool:
@@ -111,7 +117,7 @@ def _shows_token() -> bool:
 
 
 @contextlib.contextmanager
-def _signals_kept() -> Iterator[None]:
+def signals_kept() -> Iterator[None]:
     """Ray puts a handler of its own on SIGTERM, which would end the driver without an answer to its workers."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,0 +1,116 @@
+"""The mailbox between driver and workers, and who may be connected to: no Ray is needed for these."""
+
+import asyncio
+import subprocess
+import sys
+from typing import Any
+
+import psutil
+import pytest
+
+from automl.errors import EnvironmentProblem, SpecError
+from automl.executors import ray_connect
+from automl.executors.ray_actors import Mailbox
+from automl.executors.ray_cluster import RayCluster
+from automl.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
+
+
+def said(letters: list[Any]) -> list[Event]:
+    return [event for _, _, event in letters]
+
+
+def test_one_turn_takes_what_all_workers_said_and_gives_all_answers() -> None:
+    async def play() -> None:
+        box = Mailbox()
+        waits = [asyncio.create_task(box.exchange(k, 1, [Ready(k)], True)) for k in range(50)]
+        await asyncio.sleep(0)
+        assert said(await box.turn([], {}, 1.0)) == [Ready(k) for k in range(50)]
+        assert await box.turn([(k, 1, Assign(())) for k in range(50)], {}, 0.0) == []
+        assert await asyncio.gather(*waits) == [Assign(())] * 50
+
+    asyncio.run(play())
+
+
+def test_an_answer_may_come_before_its_question() -> None:
+    async def play() -> None:
+        box = Mailbox()
+        await box.exchange(0, 1, [Ready(0)], False)
+        await box.turn([(0, 1, Shutdown())], {}, 0.0)
+        assert await box.exchange(0, 1, [Ready(0)], True) == Shutdown()
+
+    asyncio.run(play())
+
+
+def test_an_older_life_is_not_heard_and_told_to_end() -> None:
+    ended = Ended(0, 7, 1, Outcome.FINISHED)
+
+    async def play() -> None:
+        box = Mailbox()
+        old = asyncio.create_task(box.exchange(0, 1, [ended, Ready(0)], True))
+        await asyncio.sleep(0)
+        assert await box.turn([], {0: 2}, 0.0) == [], "what it said is dropped"
+        assert await old is None
+        assert await box.exchange(0, 1, [ended], True) is None
+        assert await box.turn([(0, 1, Assign(()))], {}, 0.0) == []
+        new = asyncio.create_task(box.exchange(0, 2, [Ready(0)], True))
+        await asyncio.sleep(0)
+        assert said(await box.turn([(0, 2, Assign(()))], {}, 1.0)) == [Ready(0)]
+        assert await new == Assign(()), "the answer to the old life did not reach the new one"
+
+    asyncio.run(play())
+
+
+def test_a_new_life_may_speak_before_the_driver_tells_of_it() -> None:
+    async def play() -> None:
+        box = Mailbox()
+        await box.exchange(3, 2, [Ready(3)], False)
+        assert await box.exchange(3, 1, [Ready(3)], True) is None
+        assert said(await box.turn([], {3: 2}, 0.0)) == [Ready(3)]
+
+    asyncio.run(play())
+
+
+def test_waiting_for_letters_ends_with_the_first() -> None:
+    async def play() -> None:
+        box = Mailbox()
+        turn = asyncio.create_task(box.turn([], {}, 60.0))
+        await asyncio.sleep(0.01)
+        await box.exchange(0, 1, [Ready(0)], False)
+        assert said(await asyncio.wait_for(turn, 5)) == [Ready(0)]
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("address", ["", "local", "auto", "127.0.0.1:6379", "localhost:6379", "ray://[::1]:10001"])
+def test_this_machine_is_not_elsewhere(address: str) -> None:
+    assert not ray_connect.remote(address)
+
+
+def test_nor_is_any_of_its_own_addresses() -> None:
+    for entries in psutil.net_if_addrs().values():
+        for entry in entries:
+            if entry.family.name == "AF_INET":
+                assert not ray_connect.remote(f"{entry.address}:6379")
+
+
+@pytest.mark.parametrize("address", ["203.0.113.7:6379", "ray://head.example:10001", "head.example:6379", "head"])
+def test_other_machines_are(address: str) -> None:
+    assert ray_connect.remote(address)
+
+
+def test_without_ray_the_way_to_install_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EnvironmentProblem, match=r"pip install 'automl-search\[ray\]'") as caught:
+        RayCluster().start(None, 1, None)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize(("option", "value"), [("gpus", -1), ("gpus", 1.5), ("cpus", -1)])
+def test_impossible_shares_are_refused(option: str, value: float) -> None:
+    with pytest.raises(SpecError, match=option):
+        RayCluster(**{option: value})
+
+
+def test_naming_the_executor_loads_no_ray() -> None:
+    code = "import sys, automl.executors.ray_cluster as r; r.RayCluster(); sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
