@@ -5,7 +5,12 @@ import pytest
 from automl import plugins
 from automl.testing.strategies import StrategyContract
 
-OPTIONS: dict[str, dict[str, object]] = {"grid": {"resolution": 9}}
+OPTIONS: dict[str, dict[str, object]] = {
+    "grid": {"resolution": 9},
+    "gp": {"candidates": 64, "climbs": 2},
+    "gradient": {"starts": 3, "steps": 8},
+    "forest": {"trees": 10, "candidates": 300},
+}
 
 
 def _contract(name: str) -> type[StrategyContract]:

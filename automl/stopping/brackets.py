@@ -36,6 +36,22 @@ class Bracket:
         """Steps in all, when trials go on from their checkpoints."""
         return sum(n * (end - at) for n, end, at in zip(self.sizes, self.rungs, (0, *self.rungs[:-1]), strict=True))
 
+    def survivors(self, rung: int, share: float) -> float:
+        """The share of those cut at `rung` that goes on by lot: `share`, none where that would cost much.
+
+        Much is more than 3 % of the bracket; late rungs are too dear, and say the least about false kills.
+        """
+        if rung == self.rungs[-1] or share == 0:
+            return 0.0
+        k = self.rungs.index(rung)
+        extra = share * (self.sizes[k] - self.sizes[k + 1]) * (self.rungs[k + 1] - rung)
+        return share if extra <= 0.03 * self.cost and share * (self.sizes[k] - self.sizes[k + 1]) >= 1 else 0.0
+
+    def kept_by_lot(self, share: float) -> float:
+        """Steps that the survivors cost, on average."""
+        ends = zip(self.rungs, self.rungs[1:], self.sizes, self.sizes[1:], strict=False)
+        return sum(self.survivors(at, share) * (n - more) * (end - at) for at, end, n, more in ends)
+
     def __str__(self) -> str:
         return ", ".join(f"{n} to step {rung}" for n, rung in zip(self.sizes, self.rungs, strict=True))
 
@@ -166,18 +182,12 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         pending = len(members) - len(arrived) - gone + unknown
         order = sorted(arrived, key=lambda n: (arrived[n], n))
         sure = max(0, quota - pending)
-        lot = set(_by_lot(stopper.survivors, history.seed, rung, order[quota:], size - quota)) if quota else set()
+        lot = {n for n in order[quota:] if _lot(history.seed, n, rung) < bracket.survivors(rung, stopper.survivors)}
         chosen = set(order[:sure]) | lot | {n for n in arrived if trials[n].step > rung}
         chosen |= {n for n in arrived if n < pilots and rung <= passed}
         out = set(order[quota:]) - chosen
         yield Level(rung, quota, len(members) + unknown - gone, members, arrived, chosen, out, lot)
         members, unknown = chosen, (quota - sure if pending else 0)
-
-
-def _by_lot(share: float, seed: int, rung: int, cut: Sequence[int], in_all: int) -> Iterator[int]:
-    """Trials that go on although they were cut. Each trial's lot is fixed, so it never changes its mind."""
-    if share * in_all >= 1:
-        yield from (n for n in cut if _lot(seed, n, rung) < share)
 
 
 @lru_cache(maxsize=2**16)

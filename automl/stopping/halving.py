@@ -119,12 +119,15 @@ def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]
     def bracket(trials: int) -> Bracket:
         return Bracket.of(trials, halving.eta, rungs, horizon)
 
+    def cost(b: Bracket) -> float:
+        return b.cost + 1.3 * b.kept_by_lot(halving.survivors)  # lots vary; the last full trial must not be cut short
+
     def largest(steps: float, trials: float) -> int:
         """The most trials of one bracket, at least one."""
         low, high = 1, 1 + int(min(trials, 2**40 if math.isinf(steps) else max(steps, 1) / (rungs or (horizon,))[0]))
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if middle <= trials and bracket(middle).cost <= steps else (low, middle)
+            low, high = (middle, high) if middle <= trials and cost(bracket(middle)) <= steps else (low, middle)
         return low
 
     steps = math.inf if plan.steps is None else float(plan.steps)
@@ -137,6 +140,6 @@ def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]
     made: list[Bracket] = []
     for left in range(waves, 0, -1):
         made.append(bracket(largest(steps / left, trials / left)))
-        steps -= made[-1].cost
+        steps -= cost(made[-1])
         trials -= made[-1].sizes[0]
     return tuple(made)

@@ -1,5 +1,6 @@
 """What a model may learn from a history: which configs are better than which, which are pending, which failed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,8 +55,7 @@ class Evidence:
 def evidence(history: History) -> Evidence:
     """The evidence of `history`; a failed trial says that its config is infeasible, never what its loss is."""
     cube, rows = encoded(history)
-    known = [t for t in history.of(State.DONE, State.STOPPED, State.PAUSED) if t.loss is not None and t.curve]
-    known.sort(key=_order)
+    known = by_merit(history)
     numbers = [t.number for t in known]
     lost = [t.number for t in history.of(State.STOPPED) if t.loss is None]  # given up before it said anything
     return Evidence(
@@ -67,6 +67,12 @@ def evidence(history: History) -> Evidence:
         rows[[t.number for t in history.running]],
         rows[[t.number for t in history.failed] + lost],
     )
+
+
+def by_merit(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
+    """Trials (all of `history` unless given) whose outcome is known so far, best first; see `Evidence`."""
+    among = history.of(State.DONE, State.STOPPED, State.PAUSED) if trials is None else trials
+    return sorted((t for t in among if t.loss is not None and t.curve), key=_order)
 
 
 def _order(t: TrialRecord) -> tuple[bool, int, float, int]:

@@ -78,7 +78,9 @@ class HistoryStorage(BaseStorage):
                 self.frozen.append(self._frozen(record))
             elif self.records[k] is not record:
                 self.records[k] = record
+                notes = self.frozen[k].system_attrs  # what a pruner wrote down about this trial
                 self.frozen[k] = self._frozen(record)
+                self.frozen[k].system_attrs = notes
 
     def _frozen(self, t: TrialRecord) -> FrozenTrial:
         state = STATES[t.state]

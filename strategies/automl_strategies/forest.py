@@ -1,0 +1,127 @@
+"""Bayesian optimization with a forest of regression trees: for categories, conditions and jumps.
+
+Hutter et al., "Sequential Model-Based Optimization for General Algorithm Configuration" (SMAC, LION 2011): the spread of
+the trees' predictions is the uncertainty, candidates are random points and neighbours of the best configs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_ndtr, ndtr
+from sklearn.ensemble import ExtraTreesRegressor
+
+from automl import seeds
+from automl.errors import SpecError
+from automl.space import Config
+from automl.trial import History
+from automl_strategies.cube import Mask, Points
+from automl_strategies.distinct import Taken, fill
+from automl_strategies.evidence import Evidence, Floats, evidence
+from automl_strategies.sobol import sobol
+from automl_strategies.warp import targets
+
+REACH = 0.08  # distance per parameter within which a pending config discourages another one
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Fit randomized trees to all results and suggest where most improvement is expected; for mixed and conditional
+    spaces.
+
+    Knows categories, conditions and failures; about 0.1 s a suggestion up to thousands of trials.
+    """
+
+    startup: int = 10  # quasi-random trials before the model is asked
+    trees: int = 50
+    candidates: int = 1000  # points the expected improvement is computed at
+    random_share: float = 0.1  # share of suggestions that stay random, against a model that is sure and wrong
+
+    def __post_init__(self) -> None:
+        if self.startup < 2 or self.trees < 2 or self.candidates < 16 or not 0 <= self.random_share <= 1:
+            raise SpecError("forest: needs startup >= 2, trees >= 2, candidates >= 16, random_share within [0, 1]")
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        if n == 0 or history.space.dim == 0:
+            return [history.space.sample(history.rng(k)) for k in range(n)]
+        found, taken = evidence(history), Taken(history)
+        if len(found) < self.startup:
+            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
+        return fill(history, n, self._proposals(history, found, n, taken), taken)
+
+    def _proposals(self, history: History, found: Evidence, n: int, taken: Taken) -> Iterator[Config]:
+        cube = found.cube
+        rng = history.rng(0, "forest")
+        points = cube.snap(candidates(found, rng, self.candidates))
+        active = cube.active(points)
+        inputs = _inputs(points, active)
+        mean, deviation, feasible = self._predict(history, found, inputs)
+        best = float(targets(found).min())
+        z = (best - mean) / deviation
+        gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
+        score = gain + np.log(deviation) + np.log(feasible)
+        vectors = cube.fixed(points, active)
+        for row in found.pending:
+            score = score + _discouraged(vectors, np.nan_to_num(row, nan=0.5))
+        for k in range(n):
+            draw = history.rng(k, "forest mix")
+            if draw.random() < self.random_share:
+                yield history.space.sample(draw)
+                continue
+            for at in np.argsort(-score, kind="stable")[:256]:
+                config = cube.config(points[at])
+                if config not in taken:
+                    score = score + _discouraged(vectors, vectors[at])
+                    yield config
+                    break
+
+    def _predict(self, history: History, found: Evidence, inputs: Floats) -> tuple[Floats, Floats, Floats]:
+        """Mean, deviation and probability of not failing at `inputs` -> three times [M]."""
+        seed = seeds.derive(history.seed, history.next_number, "forest") % 2**32
+        x = _inputs(found.points, ~np.isnan(found.points))
+        forest = ExtraTreesRegressor(
+            self.trees, min_samples_leaf=2, bootstrap=True, max_features=0.8, random_state=seed, n_jobs=1
+        ).fit(x, targets(found))
+        each = np.stack([tree.predict(inputs) for tree in forest.estimators_])
+        deviation = np.sqrt(each.var(axis=0) + 1e-4)
+        if not len(found.failed):
+            return each.mean(axis=0), deviation, np.ones(len(inputs))
+        both = np.concatenate([x, _inputs(found.failed, ~np.isnan(found.failed))])
+        failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
+        guard = ExtraTreesRegressor(30, min_samples_leaf=3, random_state=seed, n_jobs=1).fit(both, failed)
+        return each.mean(axis=0), deviation, np.maximum(1.0 - guard.predict(inputs), 0.02)
+
+
+def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:
+    """Random points, neighbours of the best configs and mixtures of two good ones. [count, d]"""
+    cube = found.cube
+    near, crossed = count * 4 // 10, count // 5
+    parents = np.where(np.isnan(found.points[:10]), 0.5, found.points[:10])
+    rank = np.minimum((rng.random(near) ** 2 * len(parents)).astype(np.int64), len(parents) - 1)
+    copies = parents[rank]
+    width = rng.choice([0.03, 0.1, 0.3], size=(near, 1))
+    moved = copies + width * rng.standard_normal(copies.shape)
+    moved = np.where(moved < 0, -moved, np.where(moved > 1, 2 - moved, moved))
+    moved = np.where(cube.categories > 0, rng.random(copies.shape), moved)
+    change = rng.random(copies.shape) < 1.5 / cube.dim
+    change[np.arange(near), rng.integers(0, cube.dim, near)] = True
+    a, b = (parents[rng.integers(0, len(parents), crossed)] for _ in range(2))
+    mixed = np.where(rng.random(a.shape) < 0.5, a, b)
+    return np.concatenate([rng.random((count - near - crossed, cube.dim)), np.where(change, moved, copies), mixed])
+
+
+def _inputs(points: Points, active: Mask) -> Floats:
+    """What the trees split on: -1 marks an inactive parameter, outside every range. [M, d]"""
+    return np.where(active, points, -1.0)
+
+
+def _h(z: Floats) -> Floats:
+    out: Floats = np.exp(-0.5 * z * z) / np.sqrt(2 * np.pi) + z * ndtr(z)
+    return out
+
+
+def _discouraged(vectors: Points, at: Points) -> Floats:
+    """A log penalty that is about 0 far from `at` [d] and large beside it. [M]"""
+    apart = ((vectors - at) ** 2).mean(axis=1) / REACH**2
+    out: Floats = np.log(-np.expm1(-0.5 * apart) + 1e-6)
+    return out

@@ -1,0 +1,72 @@
+"""Variation of configs: DEAP's operators on the unit cube, made aware of categories, cells and conditions.
+
+Operators: Deb & Agrawal's simulated binary crossover (1995), Deb's polynomial mutation (1996), both from DEAP (Fortin et
+al., JMLR 2012). DEAP draws from Python's global generator, so its state is set for one call and put back.
+"""
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from deap import tools
+
+from automl_strategies.cube import Cube, Points
+
+
+@contextmanager
+def drawing_from(rng: np.random.Generator) -> Iterator[None]:
+    """Python's global random numbers come from `rng` inside."""
+    before = random.getstate()
+    random.seed(int(rng.integers(2**63)))
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+def crossed(cube: Cube, a: Points, b: Points, rng: np.random.Generator, eta: float = 15.0) -> Points:
+    """One child of `a` and `b` [d]: numbers by simulated binary crossover, choices from either.
+
+    A choice takes the parameters that depend on it along, so a branch stays whole.
+    """
+    child, other = a.tolist(), b.tolist()
+    with drawing_from(rng):
+        tools.cxSimulatedBinaryBounded(child, other, eta, 0.0, 1.0)
+    out = np.array(child)
+    names = cube.space.names
+    source = rng.random(cube.dim) < 0.5  # True: from b
+    for k in np.flatnonzero(cube.categories > 0):
+        out[k] = b[k] if source[k] else a[k]
+        children = [j for j, name in enumerate(names) if names[k] in cube.space.params[name].when]
+        for j in children:
+            out[j] = b[j] if source[k] else a[j]
+    return out
+
+
+def mutated(cube: Cube, point: Points, rng: np.random.Generator, eta: float = 20.0) -> Points:
+    """`point` [d] with about one active parameter changed, at least one.
+
+    Numbers by polynomial mutation, at least one cell; choices to another value.
+    """
+    out = point.copy()
+    active = np.flatnonzero(cube.active(cube.snap(point[None, :]))[0])
+    change = active[rng.random(len(active)) < 1.0 / max(1, len(active))]
+    if not len(change):
+        change = active[rng.integers(0, len(active), 1)]
+    for k in change:
+        cells = cube.cells[k]
+        if cube.categories[k] > 0:
+            here = min(int(out[k] * cells), int(cells) - 1)
+            step = int(rng.integers(1, cells)) if cells > 1 else 0
+            out[k] = ((here + step) % cells + 0.5) / cells
+            continue
+        before = [float(out[k])]
+        with drawing_from(rng):
+            (after,) = tools.mutPolynomialBounded(before, eta, 0.0, 1.0, 1.0)
+        moved = float(after[0]) - float(out[k])
+        if abs(moved) * cells < 1.0 and np.isfinite(cells) and cells > 1:
+            moved = (1.0 if moved >= 0 else -1.0) / cells
+            moved = -moved if not 0 < out[k] + moved < 1 else moved
+        out[k] += moved
+    return out
