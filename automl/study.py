@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from automl import metrics as known_metrics
 from automl import plugins, seeds
-from automl.errors import SpecError, did_you_mean
+from automl.errors import LedgerError, SpecError, did_you_mean
 from automl.ledger import Ledger
 from automl.messages import Assignment, Odd
 from automl.space import Config, Space
@@ -98,7 +98,6 @@ class Study:
         self.deterministic = deterministic
         self.keep = keep
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
-        self.verdict: Mapping[str, Any] | None = None  # what the finalists showed, once they have run
         self.notes: list[str] = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         self.history = History(self.space, seed=seed, metric=self.metric, plan=self.plan)
@@ -137,7 +136,8 @@ class Study:
         self._losses = self.ledger.losses()
         self._added = sum(t.origin == "added" for t in self.history.trials)
         self._interrupted = deque(t.number for t in self.history.running)
-        self.verdict = before.get("finalists")
+        if "finalists" in before:
+            self.facts["finalists"] = before["finalists"]
         default = self.space.default() if defaults else {}
         self._first = [("default", default)] if default else []
         self._first += [("user", self.space.canonical(config)) for config in first]
@@ -171,13 +171,7 @@ class Study:
     def _ask(self, n: int) -> list[Assignment]:
         for number, reason in self.stopper.drop(self.history).items():
             self._end(number, State.STOPPED, reason=reason)
-        asked: list[Assignment] = []
-        while self._interrupted and len(asked) < n:
-            number = self._interrupted.popleft()
-            if self._no_steps_left:
-                self._end(number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
-            else:
-                asked.append(self._again(number))
+        asked = self.again(n)
         if not self.out_of_budget:
             for number in self.stopper.promote(self.history)[: n - len(asked)]:
                 asked.append(self._again(number))
@@ -187,6 +181,18 @@ class Study:
                 missing = min(missing, self.plan.trials - self.started)
             asked += self._new(missing)
         self.ledger.commit()  # before a worker can leave a checkpoint of what was handed out
+        return asked
+
+    def again(self, n: int | None = None) -> list[Assignment]:
+        """Up to `n` (None: all) of the trials that wait for another attempt, because their worker or driver died."""
+        asked: list[Assignment] = []
+        while self._interrupted and (n is None or len(asked) < n):
+            number = self._interrupted.popleft()
+            if self._no_steps_left:
+                self._end(number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+            else:
+                asked.append(self._again(number))
+        self.ledger.commit()
         return asked
 
     def _new(self, n: int) -> list[Assignment]:
@@ -316,6 +322,15 @@ class Study:
             failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
         return self._end(record.number, State.FAILED, failure=failure)
 
+    def may_retry(self, trial: int) -> bool:
+        """Whether the trial would get another attempt if it were lost now."""
+        return self._losses.get(trial, 0) < self.retries
+
+    def interrupted(self, trial: int) -> None:
+        """The attempt ended through no fault of the trial or its worker; another one does not count as a retry."""
+        if not self.history.trials[trial].state.ended:
+            self._interrupted.append(trial)
+
     def lost(self, trial: int, reason: str, kind: str = "killed", traceback: str = "") -> TrialRecord | None:
         """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed.
 
@@ -324,8 +339,9 @@ class Study:
         record = self.history.trials[trial]
         if record.state.ended:
             return record
+        may_retry = self.may_retry(trial)
         self._losses[trial] = self._losses.get(trial, 0) + 1
-        if self._losses[trial] > self.retries:
+        if not may_retry:
             times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
             return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
         self._interrupted.append(trial)
@@ -388,6 +404,11 @@ class Study:
         return self.history.best
 
     @property
+    def verdict(self) -> Mapping[str, Any] | None:
+        """What the finalists showed (see `automl.finalists`), None until they have run."""
+        return self.facts.get("finalists")
+
+    @property
     def winner(self) -> TrialRecord | None:
         """The trial whose config won: by the finalists' fresh seeds, or `best` where there were none."""
         return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
@@ -422,6 +443,9 @@ class StudyView:
         self.path: Path | None = path
         self.ledger = Ledger.read_only(path)
         self.facts = self.ledger.facts()
+        if "space" not in self.facts:
+            self.ledger.close()
+            raise LedgerError(f"{path}: the study has not begun yet")
         self.space = Space.of(self.facts["space"])
         self.metric = Metric(**self.facts["metric"])
         self.plan = Plan(**self.facts["plan"])
@@ -431,10 +455,10 @@ class StudyView:
         self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
         self.ledger.replay(self.history)
         self.elapsed_s = self.ledger.elapsed_s()
-        self.verdict: Mapping[str, Any] | None = self.facts.get("finalists")
 
     counts = Study.counts
     best = Study.best
+    verdict = Study.verdict
     winner = Study.winner
     reports = Study.reports
     leaderboard = Study.leaderboard
