@@ -1,7 +1,7 @@
 """The driver: one loop between a study and an executor.
 
 It answers workers (`Ready` with trials, `Reported` with verdicts), tells the study how trials ended, replaces workers
-that died, watches the clock and the signals, and keeps the screen informed. It knows no plugin by name.
+that died or hang, watches the clock and the signals, and keeps the screen informed. It knows no plugin by name.
 """
 
 import signal
@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
-from automl.errors import AutoMLError, SearchFailed
+from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
 from automl.executors import Executor
+from automl.lockstep import AtOnce, Lockstep, Order, TrialEvent
 from automl.messages import (
     Assign,
     Assignment,
@@ -22,7 +23,6 @@ from automl.messages import (
     Ended,
     Event,
     Lost,
-    Order,
     Outcome,
     Ready,
     Reported,
@@ -33,16 +33,19 @@ from automl.messages import (
 from automl.stopping import CONTINUE, Kind
 from automl.study import Study
 from automl.tasks import Task
-from automl.trial import State, TrialRecord
+from automl.trial import Failure, State, TrialRecord
+from automl.watch import Patience
 from automl.winner import publish
 
 POLL_S = 0.25
 GRACE_S = 5.0
 BREAKER = 5  # failures before any success that end a search
+FAULTS = 2  # losses of its device in a row after which a worker is given up
+SAVING_S = {signal.SIGINT: 30.0, signal.SIGTERM: 15.0, signal.SIGUSR1: 15.0}  # for running epochs, after a signal
 
 
 class Interrupted(AutoMLError):
-    """The search was stopped by a signal; its state is saved. 130 for Ctrl-C, 143 for SIGTERM."""
+    """The search was stopped by a signal; its state is saved. 130 for Ctrl-C, 143 for SIGTERM (and SIGUSR1)."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -83,26 +86,54 @@ class Blank:
 
 @dataclass
 class _Hand:
-    """What the driver knows of one worker."""
+    """What the driver knows of one worker. Times are the study's clock."""
 
     trials: dict[int, Assignment] = field(default_factory=dict)
     waiting: Ready | None = None  # its Ready has not been answered yet
     note: str = ""
+    heard: float = 0.0  # when it was last given something to do or answered
+    begun: dict[int, float] = field(default_factory=dict)  # trial -> when it was handed out
+    stale: bool = False  # to be replaced by a fresh process as soon as it has nothing to do
+    gone: bool = False  # given up
+    told_slow: bool = False
 
 
 class Driver:
-    """Drives `study` to the end of its budget, with `workers` workers of `executor` training `task`."""
+    """Drives `study` to the end of its budget, with `workers` workers of `executor` training `task`.
+
+    Args:
+        publish: what is done with the files of a trial that ended.
+        trial_timeout_s: an attempt that takes longer fails.
+        fresh: a fresh process for every trial.
+    """
 
     def __init__(
-        self, study: Study, task: Task, executor: Executor, workers: int = 0, screen: Screen | None = None
+        self,
+        study: Study,
+        task: Task,
+        executor: Executor,
+        workers: int = 0,
+        screen: Screen | None = None,
+        publish: Callable[[Study, TrialRecord], None] = publish,
+        *,
+        trial_timeout_s: float | None = None,
+        fresh: bool = False,
     ) -> None:
         self.study, self.task, self.executor, self.workers = study, task, executor, workers
+        self.publish, self.fresh = publish, fresh
         self.screen: Screen = screen or Blank()
+        self.order: Order = Lockstep(study) if study.deterministic else AtOnce(study)
+        self.patience = Patience(trial_timeout_s)
         self.hands: list[_Hand] = []
+        self.faults: Counter[int] = Counter()  # losses of its device in a row, by worker
         self.signal = 0  # the signal that asked us to stop
         self.error: AutoMLError | None = None
         study.on_end = self._ended
 
+        self._deadline = 0.0  # after a signal: when we stop waiting for running epochs
+        self._handling = False  # whether an event is being answered: a signal must not tear it
+        self._heeded = False  # whether the signal has been acted on
+        self._now = False  # whether to stop at once
         self._nothing_left = False  # whether the study had nothing for the last worker that asked
 
     # -- the loop ------------------------------------------------------------------------------------------------------
@@ -111,8 +142,9 @@ class Driver:
         """Returns when the budget is used up or the strategy has nothing more to suggest.
 
         Raises:
-            Interrupted: SIGINT or SIGTERM; everything is saved.
+            Interrupted: SIGINT, SIGTERM or SIGUSR1; everything is saved.
             SearchFailed: `BREAKER` trials failed before any succeeded.
+            EnvironmentProblem: the disk is full, no worker is left; everything up to there is saved.
             AutoMLError: the task cannot be opened, the ledger cannot be written, ...
         """
         outcome = "failed"
@@ -121,40 +153,53 @@ class Driver:
                 self._begin()
                 while not self._over():
                     self.executor.poll(self.handle, POLL_S)
-                    self._tick()
-                    self._feed_waiting()
+                    with self._untorn():
+                        self._tick()
+                        self._watch()
+                        self._feed_waiting()
                     if self.error:
                         raise self.error
                 if self.signal:
                     outcome = "interrupted"
                     name = signal.Signals(self.signal).name
-                    raise Interrupted(f"stopped by {name}; everything is saved", 128 + self.signal)
+                    code = 128 + (signal.SIGTERM if self.signal == signal.SIGUSR1 else self.signal)
+                    raise Interrupted(f"stopped by {name}; everything is saved", code)
                 outcome = "finished"
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise Interrupted("stopped at once; everything reported is saved", 130) from None
+        except OSError as error:
+            raise EnvironmentProblem(f"{error}; everything up to there is saved") from error
         finally:
             self.executor.stop(GRACE_S if outcome == "finished" else 0.5)
             self.screen.finish(self.study, outcome)
 
     def _begin(self) -> None:
+        if self.study.deterministic:
+            self.workers = self.study.ledger.facts().get("width") or self.workers
         count = self.executor.start(self.task, self.workers, self.study.path)
         self.hands = [_Hand() for _ in range(count)]
         self.study.work_with(count)
+        if (needed := self.order.begin(count)) > count:
+            raise EnvironmentProblem(f"this deterministic search was begun with {needed} workers; there are {count}")
         self.screen.begin(self.study)
         for note in self.study.notes:
             self.screen.note(note)
 
     def _over(self) -> bool:
         """No trial is out, and there is none to hand out."""
+        if self.signal and (self._now or self.study.clock() > self._deadline):
+            return True
         if any(hand.trials for hand in self.hands):
             return False
         if self.signal:
             return True
         idle = [hand.waiting is not None for hand in self.hands]
-        return self._nothing_left and any(idle)
+        return self._nothing_left and any(idle) and not self.order.busy()
 
     def _tick(self) -> None:
+        if self.signal and not self._heeded:
+            self._heed()
         self.study.ledger.beat()
         status = [
             WorkerStatus(k, self.executor.device(k), tuple(hand.trials), hand.note) for k, hand in enumerate(self.hands)
@@ -165,14 +210,27 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Answer one event. An error of ours ends the search once the worker has its answer."""
+        with self._untorn():
+            try:
+                self._dispatch(event)
+            except (AutoMLError, OSError) as error:
+                ours = error if isinstance(error, AutoMLError) else EnvironmentProblem(f"{error}; the rest is saved")
+                self.error = self.error or ours
+                if isinstance(event, Reported):
+                    self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.STOP))
+                elif isinstance(event, Ready):
+                    self.executor.send(event.worker, Shutdown())
+
+    @contextmanager
+    def _untorn(self) -> Iterator[None]:
+        """A signal to stop at once waits until this block is left, so that no change of state is half made."""
+        self._handling = True
         try:
-            self._dispatch(event)
-        except AutoMLError as error:
-            self.error = self.error or error
-            if isinstance(event, Reported):
-                self._send(event.worker, Verdicts({p.trial: Kind.STOP for p in event.points}))
-            elif isinstance(event, Ready):
-                self._send(event.worker, Shutdown())
+            yield
+        finally:
+            self._handling = False
+        if self._now:
+            raise KeyboardInterrupt
 
     def _dispatch(self, event: Event) -> None:
         match event:
@@ -181,10 +239,13 @@ class Driver:
                     self.hands.append(_Hand())
                 self.hands[event.worker].waiting = event
                 self._feed(event.worker)
-            case Reported():
-                self._reported(event)
-            case Ended():
-                self._trial_ended(event)
+            case Ended() if event.failure and event.failure.kind in ("disk", "device"):
+                self._machine_failed(event, event.failure)
+            case Reported() | Ended():
+                if self._heard(event):
+                    for due in self.order.take(event):
+                        self._observe(due)
+                    self._feed_waiting()
             case Lost():
                 self._worker_lost(event)
             case Broken(error=error):
@@ -198,28 +259,51 @@ class Driver:
         if ready is None:
             return
         stopping = bool(self.signal or self.error)
-        asked = [] if stopping else self.study.ask(ready.lanes)
+        if hand.stale and not ready.busy and not stopping and self.executor.recycle(worker):
+            self.hands[worker] = _Hand()
+            return
+        asked = [] if stopping else self.order.ask(ready.lanes)
         self._nothing_left = not asked
         if not asked and not ready.busy and not stopping:
             return
-        hand.waiting = None
+        hand.waiting, hand.heard, hand.stale = None, self.study.clock(), self.fresh
         for assignment in asked:
             hand.trials[assignment.number] = assignment
-            self.study.ledger.attempt(
-                assignment.number, assignment.attempt, self.executor.device(worker), self.study.elapsed_s
-            )
-        self._send(worker, Assign(tuple(asked)) if asked or not stopping else Shutdown())
+            hand.begun[assignment.number] = hand.heard
+            device = self.executor.device(worker)
+            self.study.ledger.attempt(assignment.number, assignment.attempt, device, self.study.elapsed_s)
+        self.executor.send(worker, Assign(tuple(asked)) if asked or not stopping else Shutdown())
 
     def _feed_waiting(self) -> None:
         for worker, hand in enumerate(self.hands):
             if hand.waiting:
                 self._feed(worker)
 
+    def _heard(self, event: TrialEvent) -> bool:
+        """Keep what a message says of its worker; returns whether it is to be observed."""
+        hand = self.hands[event.worker]
+        if isinstance(event, Ended):
+            hand.begun.pop(event.trial, None)
+            known = hand.trials.pop(event.trial, None) is not None
+            return known and not (self.signal and self.study.deterministic)
+        now = self.study.clock()
+        self.patience.step(now - hand.heard)
+        hand.note, hand.heard, hand.told_slow = event.note, now, False
+        self.faults[event.worker] = 0
+        if self.signal and self.study.deterministic:  # what is observed now would depend on timing
+            self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.PAUSE))
+            return False
+        return True
+
+    def _observe(self, event: TrialEvent) -> None:
+        if isinstance(event, Ended):
+            self._trial_ended(event)
+        else:
+            self._reported(event)
+
     def _reported(self, event: Reported) -> None:
         hand = self.hands[event.worker]
-        hand.note = event.note
         kinds: dict[int, Kind] = {}
-        leads = set()
         for point in event.points:
             verdict = CONTINUE
             if point.trial in hand.trials:
@@ -229,9 +313,12 @@ class Driver:
             kinds[point.trial] = Kind.STOP if point.trial not in hand.trials else verdict.kind
             if self.signal and verdict.kind is Kind.CONTINUE:
                 kinds[point.trial] = Kind.PAUSE
-            if self._leads(point.trial):
-                leads.add(point.trial)
-        self._send(event.worker, Verdicts(kinds, frozenset(leads)))
+        self._answer(event, kinds)
+
+    def _answer(self, event: Reported, kinds: dict[int, Kind]) -> None:
+        leads = frozenset(trial for trial in kinds if self._leads(trial))
+        self.hands[event.worker].heard = self.study.clock()
+        self.executor.send(event.worker, Verdicts(kinds, leads))
 
     def _leads(self, trial: int) -> bool:
         """Whether the trial would be first among the full ones if it ended now."""
@@ -241,25 +328,109 @@ class Driver:
         return best is None or (record.loss, record.number) < (best.loss, best.number)
 
     def _trial_ended(self, event: Ended) -> None:
-        if self.hands[event.worker].trials.pop(event.trial, None) is None:
-            return
         self.study.ledger.attempt_ended(event.trial, event.attempt, event.outcome.value, event.details)
         if event.outcome is Outcome.FINISHED:
             self.study.finish(event.trial)
         elif event.outcome is Outcome.FAILED and event.failure:
+            self._stale(event.worker, event.failure)
             self.study.fail(event.trial, event.failure)
+
+    def _stale(self, worker: int, failure: Failure) -> None:
+        """After some failures a process is not to be trusted with another trial."""
+        if worker >= 0 and (failure.kind == "oom" or "CUDA error" in failure.message):
+            self.hands[worker].stale = True
+
+    # -- losses --------------------------------------------------------------------------------------------------------
+
+    def _machine_failed(self, event: Ended, failure: Failure) -> None:
+        """An attempt ended through no fault of its trial: the disk ends the search, a device costs one attempt.
+
+        A device that fails again and again is used no more; it is never reset, others may be using it.
+        """
+        hand = self.hands[event.worker]
+        hand.begun.pop(event.trial, None)
+        if (assignment := hand.trials.pop(event.trial, None)) is None:
+            return
+        outcome = "lost" if failure.kind == "device" else "interrupted"
+        self.study.ledger.attempt_ended(event.trial, event.attempt, outcome, {"reason": failure.message})
+        if failure.kind == "disk":
+            raise EnvironmentProblem(f"the disk is full or cannot be written ({failure.message}); everything is saved")
+        hand.stale = True
+        for due in self.order.lost(assignment, failure.message, failure.kind, failure.traceback):
+            self._observe(due)
+        self.faults[event.worker] += 1
+        if self.faults[event.worker] >= FAULTS:
+            self._give_up(event.worker, f"{self.executor.device(event.worker)} fails: {failure.message}")
 
     def _worker_lost(self, event: Lost) -> None:
         hand = self.hands[event.worker]
         self.hands[event.worker] = _Hand()
         for number, assignment in hand.trials.items():
             self.study.ledger.attempt_ended(number, assignment.attempt, "lost", {"reason": event.reason})
-            self.study.lost(number, event.reason)
-        if not self.signal and not self.error:
+            for due in self.order.lost(assignment, event.reason, event.kind, self.executor.log(number)):
+                self._observe(due)
+        if self.signal or self.error:
+            return
+        others = sum(not hand.gone for hand in self.hands) - 1
+        if event.kind == "oom" and others:
+            self._give_up(event.worker, "the system ran out of memory")
+        else:
             self.executor.restart(event.worker)
 
+    def _give_up(self, worker: int, reason: str) -> None:
+        self.hands[worker].gone = True
+        self.hands[worker].waiting = None
+        if all(hand.gone for hand in self.hands):
+            raise EnvironmentProblem(f"no worker is left: {reason}; everything is saved")
+        self.screen.note(f"going on with one worker less: {reason}")
+
+    def _watch(self) -> None:
+        """Look for workers that hang and trials that take too long."""
+        now = self.study.clock()
+        slept = self.patience.asleep(now)
+        for worker, hand in enumerate(self.hands):
+            hand.heard += slept
+            hand.begun = {trial: begun + slept for trial, begun in hand.begun.items()}
+            if not hand.trials or any(map(self.order.waits, hand.trials)):
+                hand.heard = now
+                continue
+            late = [t for t, begun in hand.begun.items() if self.patience.took_too_long(now - begun)]
+            if late:
+                self._too_late(worker, late)
+            elif self.patience.silent_too_long(now - hand.heard):
+                self._kill(worker, f"no report for {now - hand.heard:.0f} s")
+            elif self.patience.slow(now - hand.heard) and not hand.told_slow:
+                hand.told_slow = True
+                trials = ", ".join(map(str, hand.trials))
+                self.screen.note(f"trial {trials} is slow: a step takes more than four times the median")
+
+    def _too_late(self, worker: int, late: Sequence[int]) -> None:
+        """Trials beyond `trial_timeout` have failed; others of their worker begin again."""
+        limit = self.patience.trial_timeout_s
+        hand = self.hands[worker]
+        self.executor.dump(worker)
+        for number, assignment in list(hand.trials.items()):
+            if number in late:
+                self.study.ledger.attempt_ended(number, assignment.attempt, "timeout", {})
+                step = self.study.history.trials[number].step
+                failure = Failure("timeout", f"took longer than {limit:g} s", step, self.executor.log(number))
+                event = Ended(-1, number, assignment.attempt, Outcome.FAILED, failure)
+                for due in self.order.take(event):
+                    self._observe(due)
+            else:
+                self.study.ledger.attempt_ended(number, assignment.attempt, "killed", {})
+                self.study.interrupted(number)
+        self.hands[worker] = _Hand()
+        self.executor.restart(worker)
+
+    def _kill(self, worker: int, reason: str) -> None:
+        self.executor.dump(worker)
+        self._worker_lost(Lost(worker, reason, "timeout"))
+
+    # -- ends and signals ----------------------------------------------------------------------------------------------
+
     def _ended(self, record: TrialRecord) -> None:
-        publish(self.study, record)
+        self.publish(self.study, record)
         self.screen.ended(self.study, record)
         counts = self.study.counts
         if record.state is State.FAILED and counts.failed >= BREAKER and not counts.done and not counts.stopped:
@@ -270,20 +441,30 @@ class Driver:
                 f"{what}; the commonest cause ({times} of {counts.failed}): {cause}"
             )
 
-    def _send(self, worker: int, order: Order) -> None:
-        self.executor.send(worker, order)
-
     def _on_signal(self, number: int) -> None:
-        """The first signal lets running epochs finish; the second stops at once."""
+        """The first signal lets running epochs finish; the second stops at once. A closed terminal changes nothing."""
+        if number == signal.SIGHUP:
+            return
         if self.signal:
-            raise KeyboardInterrupt
+            self._now = True
+            if not self._handling:
+                raise KeyboardInterrupt
+            return
         self.signal = number
+        self._deadline = self.study.clock() + SAVING_S[signal.Signals(number)]
+
+    def _heed(self) -> None:
+        """Act on the first signal; not in its handler, which may have interrupted anything."""
+        self._heeded = True
+        for event in self.order.release():
+            if isinstance(event, Reported):
+                self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.PAUSE))
         self.screen.note("stopping: running epochs finish, state is saved (again: stop now)")
 
 
 @contextmanager
 def _signals(act: Callable[[int], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM call `act` while inside; only possible in the main thread."""
+    """SIGINT, SIGTERM, SIGUSR1 and SIGHUP call `act` while inside; only possible in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -291,7 +472,8 @@ def _signals(act: Callable[[int], None]) -> Iterator[None]:
     def handler(number: int, frame: FrameType | None) -> None:
         act(number)
 
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in watched}
     try:
         yield
     finally:

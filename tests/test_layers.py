@@ -22,7 +22,7 @@ LAYERS = [
     {"bundle", "ensemble"},
     {"ledger", "tasks"},
     {"study", "worker"},
-    {"executors", "winner"},
+    {"executors", "winner", "lockstep", "watch"},
     {"driver"},
     {"holdout"},
     {"finalists"},

@@ -38,6 +38,17 @@ class Executor(Protocol):
         """Replace a worker, killing it where it still runs."""
         ...
 
+    def recycle(self, worker: int) -> bool:
+        """Put a fresh process in the place of an idle worker; False where there is no process to replace."""
+        return False
+
+    def dump(self, worker: int) -> None:
+        """Have a worker that hangs write where it is to its trial's log, if that is possible."""
+
+    def log(self, trial: int) -> str:
+        """The file of what a trial printed, below the study's folder; empty where there is none."""
+        return ""
+
     def device(self, worker: int) -> str:
         """The device a worker is bound to, as shown on the screen."""
         ...

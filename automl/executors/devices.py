@@ -1,6 +1,7 @@
 """Which devices this machine has, found without loading torch."""
 
 import os
+from pathlib import Path
 
 
 def gpus() -> list[str]:
@@ -22,3 +23,13 @@ def gpus() -> list[str]:
 def cores() -> int:
     """Processor cores this process may run on (a container's share, not the machine's)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def oom_kills() -> int:
+    """How many processes of this process's control group the system has killed because memory ran out."""
+    try:
+        group = Path("/proc/self/cgroup").read_text().splitlines()[-1].rpartition(":")[2].lstrip("/")
+        lines = Path("/sys/fs/cgroup", group, "memory.events").read_text().splitlines()
+    except (OSError, IndexError):
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

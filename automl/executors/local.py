@@ -1,19 +1,22 @@
 """Worker processes on this machine: one for each GPU, or one for each core where there is none.
 
 Our own supervisor over `Process`, `Pipe` and `connection.wait`: in a `ProcessPoolExecutor` one killed worker fails
-all other trials. Processes are spawned (a fork would share CUDA's state) and die with the driver.
+all other trials. Processes are spawned (a fork would share CUDA's state) and die with the driver; whatever they have
+started dies with them.
 """
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
 import threading
+import time
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,16 +24,18 @@ from typing import Any
 
 import cloudpickle
 
-from automl.errors import EnvironmentProblem
-from automl.executors import Executor, Handle, devices
-from automl.executors.capture import DescriptorCapture
-from automl.messages import Event, Lost, Order, Shutdown
+from automl.errors import AutoMLError, EnvironmentProblem
+from automl.executors import Executor, Handle, devices, leftovers
+from automl.executors.capture import DescriptorCapture, log_name, shorten
+from automl.messages import Broken, Event, Lost, Order, Shutdown
 from automl.tasks import Task
 from automl.tasks.command import exit_in_words
 from automl.worker import Capture, Place, Worker, no_capture
 
 SPAWN = get_context("spawn")
 CRASHES_AT_START = 3
+DUMP = signal.SIGUSR2  # has a worker write its stacks to the log
+TIDY_S = 5.0  # between two looks at the size of logs
 
 
 @dataclass
@@ -40,6 +45,7 @@ class _Slot:
     process: BaseProcess
     pipe: Connection
     device: str
+    mark: str
     spoke: bool = False
     crashes: int = 0
     gone: bool = False
@@ -50,13 +56,20 @@ class Local(Executor):
     """`threads`: torch threads of a worker without a GPU (0: cores / workers)."""
 
     threads: int = 0
+    oom_kills: Callable[[], int] = devices.oom_kills  # how many processes the system has killed for want of memory
     _slots: list[_Slot] = field(default_factory=list, init=False)
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
     _gpus: list[str] = field(default_factory=list, init=False)
+    _mark: str = field(default="", init=False)
+    _spawned: int = field(default=0, init=False)
+    _killed_for_memory: int = field(default=0, init=False)
+    _tidied: float = field(default=0.0, init=False)
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         self._task, self._folder, self._gpus = task, folder, devices.gpus()
+        self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
+        leftovers.sweep(self._mark)  # of a driver that was killed
         count = workers or len(self._gpus) or devices.cores()
         self.threads = self.threads or max(1, devices.cores() // count)
         self._slots = [self._spawn(k) for k in range(count)]
@@ -66,7 +79,11 @@ class Local(Executor):
         gpu = self._gpus[worker % len(self._gpus)] if self._gpus else ""
         place = Place(worker, ("cuda:0" if gpu else "cpu",), self._folder)
         ours, theirs = SPAWN.Pipe()
-        with _environment(CUDA_VISIBLE_DEVICES=gpu, OMP_NUM_THREADS=str(self.threads)), _without_main():
+        self._spawned += 1
+        mark = f"{self._mark}{self._spawned}/"
+        resource_tracker.ensure_running()  # it is ours, not the worker's
+        variables = {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
+        with _environment(**variables), _without_main():
             process = SPAWN.Process(
                 target=_main,
                 args=(cloudpickle.dumps(self._task), place, theirs, os.getpid()),
@@ -75,7 +92,7 @@ class Local(Executor):
             )
             process.start()
         theirs.close()
-        return _Slot(process, ours, f"gpu{gpu}" if gpu else f"cpu{worker}")
+        return _Slot(process, ours, f"gpu{gpu}" if gpu else f"cpu{worker}", mark)
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
         waiting: dict[Any, int] = {}
@@ -86,22 +103,42 @@ class Local(Executor):
         ready = connection.wait(list(waiting), timeout_s)
         for worker in dict.fromkeys(waiting[item] for item in ready):
             self._hear(worker, handle)
+        if self._folder and time.monotonic() - self._tidied > TIDY_S:
+            self._tidied = time.monotonic()
+            for file in (self._folder / "logs").glob("*.log"):
+                with suppress(OSError):
+                    shorten(file)
 
     def _hear(self, worker: int, handle: Handle) -> None:
         """All messages that have arrived from a worker; then, if it has died, that."""
         slot = self._slots[worker]
-        try:
-            while slot.pipe.poll():
-                event: Event = slot.pipe.recv()
-                slot.spoke = True
-                handle(event)
-                if slot is not self._slots[worker]:
-                    return
-        except (EOFError, OSError):
-            slot.process.join(5)
+        while (event := self._next(worker, slot)) is not None:
+            slot.spoke = True
+            handle(event)
+            if slot is not self._slots[worker]:
+                return
         if not slot.process.is_alive() and not slot.gone:
             slot.gone = True
-            handle(Lost(worker, exit_in_words(slot.process.exitcode or 0)))
+            leftovers.sweep(slot.mark)
+            handle(self._lost(worker, slot.process.exitcode or 0))
+
+    def _next(self, worker: int, slot: _Slot) -> Event | None:
+        """The next message that has arrived; a worker that cannot speak any more is killed."""
+        try:
+            event: Event | None = slot.pipe.recv() if slot.pipe.poll() else None
+        except (EOFError, OSError):  # it has closed its end: it is about to be gone, or user code closed our pipe
+            slot.process.join(1)
+            _kill(slot.process)
+            return None
+        except Exception as error:  # it was not written for this process
+            return Broken(worker, AutoMLError(f"worker {worker} sent what cannot be read: {error!r}"))
+        return event
+
+    def _lost(self, worker: int, code: int) -> Lost:
+        before, self._killed_for_memory = self._killed_for_memory, self.oom_kills()
+        if code == -signal.SIGKILL and self._killed_for_memory > before:
+            return Lost(worker, "the system ran out of memory and killed the worker", "oom")
+        return Lost(worker, exit_in_words(code))
 
     def send(self, worker: int, order: Order) -> None:
         with suppress(OSError):
@@ -114,6 +151,8 @@ class Local(Executor):
         """
         old = self._slots[worker]
         _kill(old.process)
+        if not old.gone:
+            leftovers.sweep(old.mark)
         crashes = 0 if old.spoke else old.crashes + 1
         if crashes >= CRASHES_AT_START:
             code = exit_in_words(old.process.exitcode or 0)
@@ -122,6 +161,21 @@ class Local(Executor):
         old.pipe.close()
         self._slots[worker] = self._spawn(worker)
         self._slots[worker].crashes = crashes
+
+    def recycle(self, worker: int) -> bool:
+        self.restart(worker)
+        return True
+
+    def dump(self, worker: int) -> None:
+        process = self._slots[worker].process
+        if process.is_alive() and process.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, DUMP)
+                time.sleep(0.1)
+
+    def log(self, trial: int) -> str:
+        file = f"logs/{log_name(trial)}"
+        return file if self._folder and (self._folder / file).exists() else ""
 
     def device(self, worker: int) -> str:
         return self._slots[worker].device
@@ -134,6 +188,8 @@ class Local(Executor):
             slot.process.join(grace_s)
             _kill(slot.process)
             slot.pipe.close()
+        if self._slots:
+            leftovers.sweep(self._mark)
         self._slots = []
 
 
@@ -177,6 +233,8 @@ def _main(pickled: bytes, place: Place, pipe: Connection, driver: int) -> None:
     os.setpgid(0, 0)  # its own group, to be killed with all its children; and Ctrl-C is the driver's alone
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with(driver)
+    faulthandler.enable()
+    faulthandler.register(DUMP, all_threads=True)
     capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
         Worker(place, _PipeLink(pipe), capture).work(cloudpickle.loads(pickled))
