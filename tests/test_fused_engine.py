@@ -67,7 +67,9 @@ def plain_loop(config, seed, horizon, epochs, part, dtype=F64):
         if isinstance(child, nn.Dropout):
             setattr(module, name, Masked(child.p, name))
     betas = (config.get("beta1", 0.9), 0.999)
-    optimizer = torch.optim.AdamW(module.parameters(), lr=config["lr"], betas=betas, weight_decay=config.get("weight_decay", 0.01))
+    optimizer = torch.optim.AdamW(
+        module.parameters(), lr=config["lr"], betas=betas, weight_decay=config.get("weight_decay", 0.01)
+    )
     loss_of = nn.CrossEntropyLoss(label_smoothing=config.get("label_smoothing", 0.0))
     batch, step = config["batch_size"], 0
     total = horizon * -(-len(part) // batch)
@@ -80,7 +82,9 @@ def plain_loop(config, seed, horizon, epochs, part, dtype=F64):
                 if isinstance(child, Masked):
                     child.seed, child.step = seed, step
             share = (step - warm) / (total - warm)
-            factor = {"constant": 1.0, "cosine": 0.5 * (1 + np.cos(np.pi * share)), "linear": 1 - share}[config.get("schedule", "constant")]
+            factor = {"constant": 1.0, "cosine": 0.5 * (1 + np.cos(np.pi * share)), "linear": 1 - share}[
+                config.get("schedule", "constant")
+            ]
             optimizer.param_groups[0]["lr"] = config["lr"] * ((step + 1) / warm if step < warm else factor)
             optimizer.zero_grad()
             loss_of(module(part.x[chosen]), part.y[chosen]).backward()

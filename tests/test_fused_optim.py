@@ -23,12 +23,14 @@ def torch_optimizer(name, p, h):
         return torch.optim.SGD([p], momentum=h.momentum, nesterov=h.nesterov, **plain)
     if name == "rmsprop":
         return torch.optim.RMSprop([p], alpha=h.beta2, eps=h.eps, momentum=h.momentum, **plain)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "nadam": torch.optim.NAdam}[name]
+    if name == "nadam":
+        return torch.optim.NAdam([p], betas=betas, eps=h.eps, decoupled_weight_decay=True, **plain)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind([p], betas=betas, eps=h.eps, **plain)
 
 
 class Lion(torch.optim.Optimizer):
-    """The published update, written independently: c = b1 m + (1 - b1) g; p -= lr (sign(c) + wd p); m = b2 m + (1 - b2) g."""
+    """As published: c = b1 m + (1 - b1) g; p -= lr (sign(c) + wd p); m = b2 m + (1 - b2) g."""
 
     def __init__(self, p, h):
         super().__init__([p], {})
@@ -134,7 +136,8 @@ def test_warmup_is_a_share_or_a_number_of_epochs():
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    [({"optimizer": "adamm"}, "did you mean 'adam'"), ({"schedule": "cosin"}, "did you mean 'cosine'"), ({"lr": -1}, "negative"),
+    [({"optimizer": "adamm"}, "did you mean 'adam'"), ({"schedule": "cosin"}, "did you mean 'cosine'"),
+     ({"lr": -1}, "negative"),
      ({"ema": 1.0}, "ema"), ({"beta2": 1.0}, "beta2")],
 )  # fmt: skip
 def test_bad_training_values_are_told(config, words):

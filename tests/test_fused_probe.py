@@ -63,12 +63,21 @@ def test_unfusable_models_are_told_with_a_remedy(how, words):
     assert words in found.sentence()
 
 
+def normed(c, i, o):
+    return nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(c["dropout"]), nn.Linear(8, o))
+
+
+def convolved(c, i, o):
+    first = [nn.Unflatten(1, (1, i)), nn.Conv1d(1, 4, 3), nn.Dropout1d(c["dropout"])]
+    return nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.Linear(16, o))
+
+
 FUSABLE = {
-    "batch norm and dropout": lambda c, i, o: nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(c["dropout"]), nn.Linear(8, o)),
+    "batch norm and dropout": normed,
     "layer norm": lambda c, i, o: nn.Sequential(nn.Linear(i, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, o)),
     "no bias": lambda c, i, o: nn.Sequential(nn.Linear(i, 8, bias=False), nn.SiLU(inplace=True), nn.Linear(8, o)),
-    "convolution": lambda c, i, o: nn.Sequential(nn.Unflatten(1, (1, i)), nn.Conv1d(1, 4, 3), nn.Dropout1d(c["dropout"]), nn.ReLU(), nn.Flatten(), nn.Linear(16, o)),
-}  # fmt: skip
+    "convolution": convolved,
+}
 
 
 @pytest.mark.parametrize("name", FUSABLE)
@@ -93,7 +102,9 @@ def test_a_weight_used_three_times_gets_the_sum_of_its_gradients():
 
 
 def test_require_refuses_and_auto_falls_back():
-    problem = Problem(lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES)
+    problem = Problem(
+        lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES
+    )
     with pytest.raises(EnvironmentProblem, match="fuse: require"):
         Engine(problem, Options(fuse="require")).capacity(CONFIG)
     alone = Engine(problem, Options(fuse="auto")).capacity(CONFIG)

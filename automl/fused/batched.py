@@ -28,13 +28,15 @@ except ImportError:  # pragma: no cover - depends on the torch release
 Operation = Callable[..., Tensor]
 
 
-def batched(call: Callable[[Sequence[Tensor]], Tensor], tensors: Sequence[Tensor], axes: Sequence[int | None]) -> Tensor:
+def batched(
+    call: Callable[[Sequence[Tensor]], Tensor], tensors: Sequence[Tensor], axes: Sequence[int | None]
+) -> Tensor:
     """`call(lane tensors)` for all lanes: `[K, ...]`. `axes`: 0 where a tensor has the lane axis, None where shared.
 
     Raises what the model raises; a random number drawn by torch itself raises RuntimeError.
     """
     if not QUICK:
-        return torch.vmap(lambda *given: call(given), in_dims=tuple(axes), randomness="error")(*tensors)  # type: ignore[no-any-return]
+        return torch.vmap(lambda *given: call(given), in_dims=tuple(axes), randomness="error")(*tensors)
     size = next(int(t.shape[0]) for t, axis in zip(tensors, axes, strict=True) if axis == 0)
     level = primitives._vmap_increment_nesting(size, "error")
     try:
@@ -43,7 +45,7 @@ def batched(call: Callable[[Sequence[Tensor]], Tensor], tensors: Sequence[Tensor
         out = call(given)
         if not isinstance(out, Tensor):
             raise TypeError(f"a model must return one tensor, not {type(out).__name__}")
-        return primitives._remove_batch_dim(out, level, size, 0)  # type: ignore[no-any-return]
+        return primitives._remove_batch_dim(out, level, size, 0)
     finally:
         primitives._vmap_decrement_nesting()
 
@@ -51,12 +53,14 @@ def batched(call: Callable[[Sequence[Tensor]], Tensor], tensors: Sequence[Tensor
 def lanewise(operation: Operation, size: int, *tensors: Tensor | None) -> Tensor:
     """`operation(all-lane tensors)` from inside `batched`; it gets and gives the lane axis (of `size`) in front."""
     if not QUICK:
-        return _Lanewise.apply(operation, *tensors)  # type: ignore[no-any-return]
+        return _Lanewise.apply(operation, *tensors)  # type: ignore[no-any-return, no-untyped-call]
     level = primitives.maybe_current_level()
+    assert level is not None
+    assert level is not None
     given = [None if t is None else _front(*primitives._unwrap_batched(t, level), size) for t in tensors]
     with temporarily_pop_interpreter_stack():
         out = operation(*given)
-    return primitives._add_batch_dim(out, 0, level)  # type: ignore[no-any-return]
+    return primitives._add_batch_dim(out, 0, level)
 
 
 def _front(value: Tensor, axis: int | None, size: int) -> Tensor:

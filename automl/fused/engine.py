@@ -1,10 +1,10 @@
 """The fused engine: trials in, one report per round out. Nothing above it knows about cohorts.
 
-    engine = Engine(Problem(build, inputs, outputs, "classification", train, val), Options())
-    engine.admit([Entry(trial=0, config=..., seed=..., epochs=20), ...])
-    while engine.trials:
-        report = engine.run_round()            # one epoch of every lane, one device-to-host copy
-        engine.release(report.ended())         # and whatever the stopper ends
+engine = Engine(Problem(build, inputs, outputs, "classification", train, val), Options())
+engine.admit([Entry(trial=0, config=..., seed=..., epochs=20), ...])
+while engine.trials:
+    report = engine.run_round()            # one epoch of every lane, one device-to-host copy
+    engine.release(report.ended())         # and whatever the stopper ends
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -183,7 +183,7 @@ class Engine:
             cohort.admit(e.trial, e.config, e.seed, e.epochs, e.state)
 
     def run_round(self) -> Round:
-        """Train every lane for one epoch and evaluate it. Lanes that ended before and were not released stay as they are."""
+        """Train every lane for one epoch and evaluate it. Lanes that ended before just wait."""
         rounds = [self._run(cohort) for cohort in self._all() if any(lane.fate == "running" for lane in cohort.lanes)]
         return _merged(rounds)
 
@@ -204,7 +204,7 @@ class Engine:
     def _shrink(self, cohort: Cohort) -> None:
         """Halve the bucket when half of its rows would compute for nobody."""
         wanted = max(2, _power(len(cohort.lanes)))
-        if self.options.fixed_bucket is None and 2 < cohort.bucket and wanted <= cohort.bucket // 2:
+        if self.options.fixed_bucket is None and cohort.bucket > 2 and wanted <= cohort.bucket // 2:
             cohort.resize(wanted)
 
     def _report(self, cohort: Cohort, epoch: Epoch, values: Mapping[str, Tensor]) -> Round:
@@ -267,7 +267,10 @@ def _fate(lane: Lane, slot: int, row: npt.NDArray[np.float64], steps: int) -> tu
         at = lane.step - steps + int(row[0]) + 1
         return "diverged", f"trial {lane.trial} (lane {slot}): the training loss is not finite at step {at}"
     if not np.isfinite(row[2]):
-        return "diverged", f"trial {lane.trial} (lane {slot}): the validation loss is not finite after epoch {lane.epoch}"
+        return (
+            "diverged",
+            f"trial {lane.trial} (lane {slot}): the validation loss is not finite after epoch {lane.epoch}",
+        )
     return ("done" if lane.epoch >= lane.epochs else "running"), ""
 
 

@@ -1,4 +1,4 @@
-"""What may differ from lane to lane: a trial's training hyperparameters, read from its config with the defaults here."""
+"""What may differ from lane to lane: a trial's training hyperparameters, read from its config over defaults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -9,9 +9,22 @@ from automl.errors import SpecError, did_you_mean
 from .schedules import SHAPES
 
 OPTIMIZERS = ("adam", "adamw", "lion", "nadam", "rmsprop", "sgd")
-TRAINING_NAMES = (
-    "optimizer lr weight_decay momentum nesterov beta1 beta2 eps batch_size schedule warmup clip label_smoothing ema"
-).split()
+TRAINING_NAMES = [
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "momentum",
+    "nesterov",
+    "beta1",
+    "beta2",
+    "eps",
+    "batch_size",
+    "schedule",
+    "warmup",
+    "clip",
+    "label_smoothing",
+    "ema",
+]
 
 
 @dataclass(frozen=True)
@@ -46,7 +59,9 @@ def hypers(config: Mapping[str, Any]) -> Hypers:
     """The training part of `config` over the optimizer's own defaults; SpecError names what is out of range."""
     name = str(config.get("optimizer", "adamw")).lower()
     if name not in OPTIMIZERS:
-        raise SpecError(f"optimizer {name!r} cannot be fused; one of {', '.join(OPTIMIZERS)}{did_you_mean(name, OPTIMIZERS)}")
+        raise SpecError(
+            f"optimizer {name!r} cannot be fused; one of {', '.join(OPTIMIZERS)}{did_you_mean(name, OPTIMIZERS)}"
+        )
     given = {k: config[k] for k in TRAINING_NAMES if k in config and config[k] is not None}
     values = {**OWN_DEFAULTS.get(name, {}), **given, "optimizer": name}
     kinds = {f.name: f.type for f in fields(Hypers)}
@@ -61,7 +76,10 @@ def _cast(kind: Any, value: Any) -> Any:
 
 def _check(h: Hypers) -> None:
     rules = [
-        (h.schedule in SHAPES, f"schedule {h.schedule!r}: one of {', '.join(SHAPES)}{did_you_mean(h.schedule, SHAPES)}"),
+        (
+            h.schedule in SHAPES,
+            f"schedule {h.schedule!r}: one of {', '.join(SHAPES)}{did_you_mean(h.schedule, SHAPES)}",
+        ),
         (h.lr >= 0, f"lr {h.lr} is negative"),
         (h.batch_size >= 1, f"batch_size {h.batch_size} is below 1"),
         (0 <= h.beta1 < 1 and 0 <= h.beta2 < 1, f"beta1 {h.beta1} and beta2 {h.beta2} must lie in [0, 1)"),

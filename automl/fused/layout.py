@@ -36,8 +36,8 @@ class Layout:
 
     def views(self, rows: Tensor) -> dict[str, Tensor]:
         """Views `[K, *shape]` into `rows` `[K, P]`, one for each parameter."""
-        return {s.name: rows[:, s.start : s.start + s.size].unflatten(1, s.shape or (1,)).view(rows.shape[0], *s.shape)
-                for s in self.slots}  # fmt: skip
+        k = rows.shape[0]
+        return {s.name: rows[:, s.start : s.start + s.size].view(k, *s.shape) for s in self.slots}
 
     def row_views(self, row: Tensor) -> dict[str, Tensor]:
         """Views `[*shape]` into one row `[P]`."""

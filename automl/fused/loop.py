@@ -96,10 +96,9 @@ class Epoch:
         drops = drops.reshape(len(layers), len(lanes))
         limits, scales = rng.thresholds(drops)
         live = [bool(row.any()) for row in drops]
-        self.keys = rng.step_keys(self.seeds, self.first, self.steps, layers).to(device) if any(live) else None
-        empty = torch.empty(0, dtype=torch.int32)
+        keys = rng.step_keys(self.seeds, self.first, self.steps, layers if any(live) else []).to(device)
         index = {name: j for j, name in enumerate(layers)}
-        return Draw(self.stepper.fused, len(lanes), index, empty, limits.to(device), scales.to(device), live)
+        return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live)
 
     def _counts(self) -> F64:
         """1-based update numbers `[S, K]`."""
@@ -110,9 +109,12 @@ class Epoch:
         return {name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()}
 
     def _ema_weights(self) -> Tensor:
-        """How far the average moves, `[S, K, 1]`: all the way at a lane's first update, 1 - decay afterwards."""
-        decay = optim.column(self.hypers, "ema")
-        return self._tensor(np.where(self._counts() == 1, 1.0, 1.0 - decay)).unsqueeze(-1)
+        """How far the average moves, `[S, K, 1]`: further at first, so that the start is soon forgotten.
+
+        Lanes without an average move all the way: their row then equals the weights.
+        """
+        decay, t = optim.column(self.hypers, "ema"), self._counts()
+        return self._tensor(1.0 - np.minimum(decay, t / (9.0 + t))).unsqueeze(-1)
 
     def train(self) -> None:
         """Run the epoch's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
@@ -127,8 +129,7 @@ class Epoch:
     def _step(self, s: int) -> None:
         chosen = self.order[:, s * self.batch : (s + 1) * self.batch]
         x, y, weight = gather(self.data, chosen)
-        if self.keys is not None:
-            self.draw.keys = self.keys[s]
+        self.draw.step = s
         out = self.stepper.outputs(self.draw, x)
         loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
         self.stepper.backward(self.draw, out, gradient)

@@ -16,7 +16,9 @@ KINDS = ("classification", "next_token", "regression")
 FEW = 32
 
 
-def gradient(kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
+def gradient(
+    kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Losses `[K]` and their gradient, shaped like `out`.
 
     `out`: `[K, B, C]`, `[K, B, T, V]` or `[K, B, O]`; `y`: `[K, B]`, `[K, B, T]` (int64) or `[K, B, O]`; `weight`:
@@ -41,7 +43,7 @@ def _shares(y: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def _cross_entropy(out: Tensor, y: Tensor, share: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
-    """`out` `[K, M, C]`. Few classes are put in front of the rows: softmax over a short last axis is 10 times slower."""
+    """`out` `[K, M, C]`. Few classes go in front of the rows: softmax over a short last axis is 10 times slower."""
     classes = out.shape[-1]
     axis = 1 if classes <= FEW else 2
     scores = out.transpose(1, 2).contiguous() if axis == 1 else out

@@ -81,7 +81,7 @@ def _nadam_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
     at, lanes = t.astype(np.int64) - 1, np.arange(len(hypers))
     mu, mu_next, product = momenta[at, lanes], momenta[at + 1, lanes], products[at, lanes]
     return {
-        "decay": np.broadcast_to(column(hypers, "weight_decay"), lr.shape),
+        "keep": 1.0 - lr * column(hypers, "weight_decay"),
         "new1": np.broadcast_to(1.0 - beta1, lr.shape),
         "new2": np.broadcast_to(1.0 - beta2, lr.shape),
         "root": 1.0 / np.sqrt(1.0 - beta2**t),
@@ -92,9 +92,9 @@ def _nadam_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
 
 
 def _nadam(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: Tensor) -> None:
-    """Dozat 2016 with the momentum schedule of `torch.optim.NAdam`."""
+    """Dozat 2016 with the momentum schedule of `torch.optim.NAdam`, and decoupled decay."""
     first, second = state["exp_avg"], state["exp_avg_sq"]
-    g.addcmul_(p, c["decay"])
+    p.mul_(c["keep"])
     first.lerp_(g, c["new1"])
     second.lerp_(torch.mul(g, g, out=s), c["new2"])
     torch.sqrt(second, out=s).mul_(c["root"]).add_(c["eps"])
@@ -160,7 +160,9 @@ def _lion(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s:
 
 
 def _native_adam(kernel: Callable[..., Any]) -> Callable[..., None]:
-    def step(p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float) -> None:
+    def step(
+        p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float
+    ) -> None:
         kernel(
             p, g, state["exp_avg"], state["exp_avg_sq"], [], [t] * len(p), lr=lr, beta1=h.beta1, beta2=h.beta2,
             weight_decay=h.weight_decay, eps=h.eps, amsgrad=False, maximize=False,
@@ -169,7 +171,9 @@ def _native_adam(kernel: Callable[..., Any]) -> Callable[..., None]:
     return step
 
 
-def _native_sgd(p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float) -> None:
+def _native_sgd(
+    p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float
+) -> None:
     torch._fused_sgd_(
         p, g, state["momentum"] if h.momentum else [], weight_decay=h.weight_decay, momentum=h.momentum, lr=lr,
         dampening=0.0, nesterov=h.nesterov and h.momentum > 0, maximize=False, is_first_step=False,

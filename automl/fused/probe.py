@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from . import layout as lay
-from . import losses, surgery
+from . import losses
 from .cohort import Blueprint, Cohort
 from .lanes import running
 from .loop import Epoch, Part, gather
@@ -104,8 +104,6 @@ def _one_step(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Par
     epoch = Epoch(cohort, pass_over, kind, data, 1)
     chosen = epoch.order[:, : len(data)]
     x, y, weight = gather(data, chosen)
-    if epoch.keys is not None:
-        epoch.draw.keys = epoch.keys[0]
     with running(epoch.draw), mode(pass_over, True):
         out = pass_over.outputs(epoch.draw, x)
         _, gradient = losses.gradient(kind, out.detach(), y, weight, None)
@@ -149,7 +147,10 @@ def _difference(fused: _Step, plain: _Step, lane: int, plain_lane: int | None = 
     largest = max((float(pick(g).abs().max()) for g in plain.gradients.values() if g.numel()), default=0.0)
     checks: Sequence[tuple[str, Tensor, Tensor, float]] = [
         ("output", fused.out[lane], pick(plain.out), 0.0),
-        *((f"gradient of {n!r}", fused.gradients[n][lane], pick(g), 1e-2 * largest) for n, g in plain.gradients.items()),
+        *(
+            (f"gradient of {n!r}", fused.gradients[n][lane], pick(g), 1e-2 * largest)
+            for n, g in plain.gradients.items()
+        ),
         *((f"buffer {n!r}", fused.buffers[n][lane], pick(b), 0.0) for n, b in plain.buffers.items()),
     ]
     for name, ours, theirs, floor in checks:

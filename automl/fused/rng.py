@@ -57,7 +57,7 @@ def permutations(seeds: Sequence[int], epochs: Sequence[int], samples: int, devi
     """int64 `[K, N]`: each lane's own sample order in its own epoch, by sorting hashes that carry their index."""
     bits = np.uint64(max(1, (samples - 1).bit_length()))
     with np.errstate(over="ignore"):
-        keys = mix(_streams(seeds, ["order"])[0] + np.asarray(epochs, dtype=np.uint64) * GOLDEN)
+        keys = mix(_streams(seeds, ["order"])[0] + (np.asarray(epochs, dtype=np.uint64) * GOLDEN).astype(np.uint64))
         index = np.arange(samples, dtype=np.uint64)
         spread = mix((index + np.uint64(1)) * GOLDEN)
         hashes = mix(keys[:, None] ^ spread[None, :])
@@ -72,7 +72,7 @@ def _table(rows: int, columns: int, device: str) -> Tensor:
     """int32 `[rows, columns]`: a fixed random word for each element; (row, column) has the same word in any width."""
     with np.errstate(over="ignore"):
         index = (np.arange(rows, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(columns, dtype=np.uint64)
-        words = (mix((index + np.uint64(1)) * GOLDEN) >> np.uint64(32)).astype(np.uint32)
+        words = (mix(((index + np.uint64(1)) * GOLDEN).astype(np.uint64)) >> np.uint64(32)).astype(np.uint32)
     return torch.from_numpy(words.view(np.int32)).to(device)
 
 

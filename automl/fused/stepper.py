@@ -1,4 +1,4 @@
-"""One pass of all lanes: forward under `vmap` with autograd outside of it, gradients collected in a flat `[K, P]` matrix.
+"""One pass of all lanes: forward under `vmap` with autograd outside of it, gradients in a flat `[K, P]` matrix.
 
 `FusedStepper` serves buckets of two lanes and more, `SoloStepper` the bucket of one without `vmap`, on the same rows
 and the same random numbers. Both give `outputs(x)` and `backward(out, gradient)`.
@@ -66,7 +66,7 @@ class FusedStepper:
 
     def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
         """Fill the flat gradient; what autograd collected beside the direct writes is added or copied."""
-        out.backward(gradient)
+        out.backward(gradient)  # type: ignore[no-untyped-call]
         for name, leaf in self.leaves.items():
             target, direct = self.gradients[name], leaf.data_ptr() in draw.written
             if leaf.grad is not None:
@@ -100,8 +100,11 @@ class SoloStepper:
                 owner, key = _owner(cohort.template, further)
                 setattr(owner, key, cohort.template.get_parameter(first))
         for name, value in cohort.buffers.items():
-            store, key = lay.place(cohort.template, name)
-            store[key] = nn.Parameter(value[0], requires_grad=False) if key in _owner(cohort.template, name)[0]._parameters else value[0]
+            owner, key = _owner(cohort.template, name)
+            if key in owner._parameters:
+                owner._parameters[key] = nn.Parameter(value[0], requires_grad=False)
+            else:
+                owner._buffers[key] = value[0]
         self.leaves = {name: cohort.template.get_parameter(name) for name in views}
         self.gradients = cohort.plan.row_views(cohort.rows["grad"][0])
 
@@ -114,7 +117,7 @@ class SoloStepper:
         """Gradients stay in the leaves (`leaf.grad`), where the optimizer reads them without a copy."""
         for leaf in self.leaves.values():
             leaf.grad = None
-        out.backward(gradient)
+        out.backward(gradient)  # type: ignore[no-untyped-call]
 
     def collect(self) -> None:
         """Copy the leaves' gradients into the flat row, for optimizers that work on rows."""

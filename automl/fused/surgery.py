@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from . import lanes
 from .batched import lanewise
-from .rules import lane_linear
+from .rules import lane_dense, lane_linear, lane_relu_drop
 
 
 def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
@@ -75,8 +75,62 @@ class LaneEmbedding(nn.Embedding):
         return torch.where((input == self.padding_idx).unsqueeze(-1), out.detach(), out)
 
 
+class LaneSequential(nn.Sequential):
+    """`nn.Sequential` that runs (linear,) ReLU, dropout as one step where they stand side by side."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        draw = lanes.active()
+        modules = list(self._modules.values())
+        if draw is None or not draw.fused or not self.training:
+            for module in modules:
+                input = module(input)
+            return input
+        at = 0
+        while at < len(modules):
+            length = _run_length(modules, at)
+            input = _gated(draw, modules[at : at + length], input) if length > 1 else modules[at](input)
+            at += length
+        return input
+
+
+def _run_length(modules: list[nn.Module], at: int) -> int:
+    """How many modules from `at` on make one gated step: [Linear] ReLU [Dropout] with at least two of them."""
+    end = at
+    first = modules[end]
+    if isinstance(first, LaneLinear) and first.bias is not None:
+        end += 1
+    if end >= len(modules) or type(modules[end]) is not nn.ReLU:
+        return 1
+    end += 1
+    if end < len(modules) and type(modules[end]) is LaneDropout:
+        end += 1
+    return max(1, end - at)
+
+
+def _gated(draw: lanes.Draw, modules: list[nn.Module], x: Tensor) -> Tensor:
+    """One gated step for all lanes."""
+    first, last = modules[0], modules[-1]
+    linear_first = first if isinstance(first, LaneLinear) else None
+    mask = scale = None
+    if isinstance(last, LaneDropout):
+        features = x.shape[-1] if linear_first is None else linear_first.out_features
+        mask = draw.mask(last.lane_layer, torch.Size((*x.shape[:-1], features)))
+        scale = draw.scale(last.lane_layer)
+        if mask is not None and mask.dtype != x.dtype:
+            mask, scale = mask.to(x.dtype), scale if scale is None else scale.to(x.dtype)
+    if linear_first is None:
+        return lanewise(lambda a: lane_relu_drop(a, mask, scale), draw.size, x)
+    if x.dim() != 2:
+        x = linear(x, linear_first.weight, linear_first.bias)
+        return lanewise(lambda a: lane_relu_drop(a, mask, scale), draw.size, x)
+    return lanewise(
+        lambda a, w, b: lane_dense(a, w, b, mask, scale), draw.size, x, linear_first.weight, linear_first.bias
+    )
+
+
 SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: LaneLinear,
+    nn.Sequential: LaneSequential,
     nn.Dropout: LaneDropout,
     nn.Dropout1d: LaneChannelDropout,
     nn.Dropout2d: LaneChannelDropout,
