@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import options, pictures, plugins, results, search, spec
+from automl.cli import options, pictures, plugins, results, search, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -42,10 +42,15 @@ app.command()(search.resume)
 app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
+app.command()(tools.compare)
 app.command()(pictures.plot)
 app.command()(pictures.report)
+app.command()(tools.export)
+app.command()(tools.predict)
+app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)
 app.command()(spec.schema)
 app.command()(plugins.strategies)
 app.command()(plugins.spaces)
+app.command()(tools.doctor)

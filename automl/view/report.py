@@ -132,9 +132,9 @@ def _table(study: Reported) -> str:
             _cell(r.rank),
             f"<td>{words.trial(r.trial)}</td>",
             f'<td class="{r.state}">{r.state}</td>',
-            _cell(r.value),
+            _cell(r.value, words.number(r.value)),
             _cell(r.step),
-            _cell(None if r.seconds is None else round(r.seconds, 2)),
+            _cell(r.seconds, words.duration(r.seconds)),
             *(_cell(r.config.get(n), present=n in r.config) for n in names),
             f"<td>{_text(r.note)}</td>",
         ]
@@ -148,15 +148,14 @@ def _table(study: Reported) -> str:
     )
 
 
-def _cell(value: Any, *, present: bool = True) -> str:
+def _cell(value: Any, shown: str = "", *, present: bool = True) -> str:
     """A table cell; numbers are right-aligned and sorted by their exact value."""
     if value is None and present:
         return '<td class="n">-</td>'
     if not present:
         return "<td></td>"
     if isinstance(value, float):
-        shown = words.number(value) if abs(value) >= 0.1 else words.short(value)
-        return f'<td class="n" data-v="{value!r}">{_text(shown)}</td>'
+        return f'<td class="n" data-v="{value!r}">{_text(shown or words.short(value))}</td>'
     if isinstance(value, int) and not isinstance(value, bool):
         return f'<td class="n">{value}</td>'
     return f"<td>{_text(words.short(value))}</td>"

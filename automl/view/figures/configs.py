@@ -85,7 +85,7 @@ def parallel(study: Drawn, most: int = 9) -> Figure:
     axes.axvline(len(names), color="#bbbbbb", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(names) + 1), [*(words.fit(words.clean(n), 14) for n in names), "rank"], rotation=20)
     axes.set_yticks([])
-    axes.set_xlim(-0.2, len(names) + 0.3)
+    axes.set_xlim(-0.35, len(names) + 0.3)
     axes.set_ylim(-0.12, 1.05)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -1,0 +1,141 @@
+"""Studies side by side: the best value each had after the same number of epochs, and how much sooner one got there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from automl.errors import SpecError
+from automl.leaderboard import SCHEMA
+from automl.trial import History, Metric, TrialRecord
+from automl.view import words
+
+SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget
+
+
+class Compared(Protocol):
+    """What is read of a study here."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def metric(self) -> Metric: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def elapsed_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a study went: its best loss after so many epochs of all its trials, one entry for each improvement."""
+
+    epochs: tuple[int, ...]
+    losses: tuple[float, ...]
+    total: int
+
+    @classmethod
+    def of(cls, history: History) -> "Course":
+        """Only trials that ran their full length count; epochs are those of all trials that had ended by then."""
+        epochs: list[int] = []
+        losses: list[float] = []
+        spent = 0
+        for t in sorted((t for t in history.trials if t.state.ended), key=lambda t: t.order):
+            spent += t.step
+            better = t in history.done and t.loss is not None and (not losses or t.loss < losses[-1])
+            if better and t.loss is not None:
+                epochs.append(spent)
+                losses.append(t.loss)
+        return cls(tuple(epochs), tuple(losses), spent)
+
+    def at(self, epochs: float) -> float | None:
+        """The best loss after `epochs`; None before the first full trial."""
+        known = [loss for e, loss in zip(self.epochs, self.losses, strict=True) if e <= epochs]
+        return known[-1] if known else None
+
+    def reaches(self, loss: float) -> int | None:
+        """After how many epochs the best was `loss` or better; None: never."""
+        return next((e for e, own in zip(self.epochs, self.losses, strict=True) if own <= loss), None)
+
+
+def compare(studies: Sequence[Compared]) -> dict[str, Any]:
+    """The comparison as plain data (schema 1).
+
+    Raises:
+        SpecError: they are ranked on different metrics.
+    """
+    metric = studies[0].metric
+    for other in studies[1:]:
+        if (other.metric.name, other.metric.direction) != (metric.name, metric.direction):
+            raise SpecError(
+                f"{studies[0].name} is ranked on {metric.name} ({metric.direction}), "
+                f"{other.name} on {other.metric.name} ({other.metric.direction})"
+            )
+    courses = [Course.of(s.history) for s in studies]
+    axis = max(min(c.total for c in courses), 1)
+    points = [max(round(share * axis), 1) for share in SHARES]
+    rows = []
+    for study, course in zip(studies, courses, strict=True):
+        best = study.history.best
+        at = [course.at(p) for p in points]
+        rows.append(
+            {
+                "study": study.name,
+                "trials": len(study.history),
+                "epochs": course.total,
+                "seconds": round(study.elapsed_s, 3),
+                "at": [None if loss is None else metric.value(loss) for loss in at],
+                "best": _best(best, metric),
+            }
+        )
+    return {
+        "schema": SCHEMA,
+        "metric": metric.name,
+        "direction": metric.direction,
+        "epochs": points,
+        "studies": rows,
+        "sooner": _sooner(studies, courses),
+    }
+
+
+def _best(best: TrialRecord | None, metric: Metric) -> dict[str, Any] | None:
+    if best is None or best.loss is None:
+        return None
+    return {"trial": best.number, "value": metric.value(best.loss), "config": best.config}
+
+
+def _sooner(studies: Sequence[Compared], courses: Sequence[Course]) -> list[dict[str, Any]]:
+    """For each pair whose one reached the other's final best sooner: after how many epochs, and of how many."""
+    found = []
+    for a, fast in zip(studies, courses, strict=True):
+        for b, slow in zip(studies, courses, strict=True):
+            if a is b or not slow.losses:
+                continue
+            took, needed = slow.epochs[-1], fast.reaches(slow.losses[-1])
+            if needed is not None and needed < took:
+                found.append({"study": a.name, "than": b.name, "epochs": needed, "of": took})
+    return found
+
+
+def text(compared: dict[str, Any]) -> str:
+    """The comparison for people."""
+    names = [words.clean(row["study"]) for row in compared["studies"]]
+    longest = max(len("study"), *(words.cells(n) for n in names))
+    titles = [f"at {e:,}" for e in compared["epochs"]] + ["in the end", "trials", "epochs", "time"]
+    widths = [max(len(t), 9) for t in titles]
+    header = "  ".join([words.pad("study", longest), *(f"{t:>{w}}" for t, w in zip(titles, widths, strict=True))])
+    aim = "higher" if compared["direction"] == "maximize" else "lower"
+    lines = [f"best {words.clean(compared['metric'])} ({aim} is better) after so many epochs of all trials", header]
+    for name, row in zip(names, compared["studies"], strict=True):
+        end = row["best"]["value"] if row["best"] else None
+        cells = [words.number(v) for v in [*row["at"], end]]
+        cells += [f"{row['trials']:,}", f"{row['epochs']:,}", words.duration(row["seconds"])]
+        lines.append("  ".join([words.pad(name, longest), *(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))]))
+    for s in compared["sooner"]:
+        lines.append(
+            f"{words.clean(s['study'])} was as good as {words.clean(s['than'])} ever got after {s['epochs']:,} epochs, "
+            f"{words.clean(s['than'])} after {s['of']:,}: {s['of'] / max(s['epochs'], 1):.1f} times sooner"
+        )
+    for name, row in zip(names, compared["studies"], strict=True):
+        if row["best"]:
+            lines.append(f"{words.pad(name, longest)}  {words.config(row['best']['config'])}")
+    return "\n".join(lines)

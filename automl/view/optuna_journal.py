@@ -1,0 +1,95 @@
+"""A study as an Optuna study in a journal file, for optuna-dashboard and Optuna's own plots."""
+
+import warnings
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import EnvironmentProblem, SpecError
+from automl.space import Choice, Float, Parameter
+from automl.trial import State, TrialRecord
+from automl.view.snapshot import Watched
+
+if TYPE_CHECKING:
+    import optuna
+
+STATES = {
+    State.DONE: "COMPLETE",
+    State.STOPPED: "PRUNED",
+    State.FAILED: "FAIL",
+    State.RUNNING: "RUNNING",
+    State.PAUSED: "WAITING",
+}
+
+
+def export(study: Watched, file: Path, *, began: datetime | None = None) -> int:
+    """Write all trials with values, curves, times and reasons to `file`, which must not exist; returns how many.
+
+    `began`: when the study began, for the dates (default: as long ago as it has been driven).
+
+    Raises:
+        SpecError: `file` exists.
+        EnvironmentProblem: optuna is not installed.
+    """
+    try:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+    except ImportError:
+        raise EnvironmentProblem("the export needs optuna: pip install optuna") from None
+    if file.exists():
+        raise SpecError(f"{file} exists; choose another name")
+    began = began or datetime.now() - timedelta(seconds=study.elapsed_s)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Optuna calls the journal experimental
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+            made = optuna.create_study(storage=storage, study_name=study.name, direction=study.metric.direction)
+            made.set_metric_names([study.metric.name])
+            for record in study.history.trials:
+                made.add_trial(frozen(study, record, began))
+    finally:
+        optuna.logging.set_verbosity(before)
+    return len(study.history)
+
+
+def frozen(study: Watched, record: TrialRecord, began: datetime) -> "optuna.trial.FrozenTrial":
+    """One trial as Optuna's. Constants and why it ended become user attributes."""
+    import optuna
+
+    params = {n: v for n, v in record.config.items() if n in study.space.params}
+    attributes: dict[str, Any] = {n: v for n, v in record.config.items() if n not in params}
+    attributes["state"] = record.state.value
+    if record.reason:
+        attributes["reason"] = record.reason
+    if record.failure is not None:
+        attributes["failure"] = f"{record.failure.kind}: {record.failure.message}"
+    scored = record.loss is not None and record.state in (State.DONE, State.STOPPED)
+    times: dict[str, Any] = {"datetime_start": began + timedelta(seconds=record.started_s)}
+    if record.state.ended:
+        times["datetime_complete"] = began + timedelta(seconds=record.ended_s or record.started_s)
+    return optuna.trial.FrozenTrial(
+        number=record.number,
+        trial_id=record.number,
+        state=optuna.trial.TrialState[STATES[record.state]],
+        value=study.metric.value(record.loss) if scored and record.loss is not None else None,
+        datetime_start=times["datetime_start"],
+        datetime_complete=times.get("datetime_complete"),
+        params=params,
+        distributions={n: distribution(study.space.params[n]) for n in params},
+        user_attrs=attributes,
+        system_attrs={},
+        intermediate_values={step: study.metric.value(loss) for step, loss in record.curve},
+    )
+
+
+def distribution(p: Parameter) -> "optuna.distributions.BaseDistribution":
+    """The parameter as Optuna describes it."""
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if isinstance(p, Choice):
+        return CategoricalDistribution(p.choices)
+    if isinstance(p, Float):
+        return FloatDistribution(p.low, p.high, log=p.log, step=p.step)
+    return IntDistribution(p.low, p.high, log=p.log, step=p.step)
