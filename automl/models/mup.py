@@ -27,7 +27,6 @@ from torch import nn
 
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
-from automl.training.optimizers import Factors
 
 Build = Callable[..., nn.Module]
 
@@ -38,6 +37,15 @@ class Role:
 
     kind: str
     m: float
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What muP multiplies for one tensor (table above): learning rate, weight decay, Adam's eps."""
+
+    lr: float = 1.0
+    weight_decay: float = 1.0
+    eps: float = 1.0
 
 
 def roles(build: Build, config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> dict[str, Role]:

@@ -1,22 +1,13 @@
 """Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from automl.models.mup import Factors
 from automl.training.options import Options
-
-
-@dataclass(frozen=True)
-class Factors:
-    """What muP multiplies for one tensor (see `automl.models.mup`): learning rate, weight decay, Adam's eps."""
-
-    lr: float = 1.0
-    weight_decay: float = 1.0
-    eps: float = 1.0
 
 
 class Lion(torch.optim.Optimizer):

@@ -1,6 +1,7 @@
 """One trial trained alone: an epoch at a time, resumable exactly, everything random a function of the trial's seed."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,8 @@ from automl import metrics, seeds
 from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
 from automl.models import mup
-from automl.training import losses, optimizers
+from automl.training import augment, losses, optimizers
+from automl.training.hardware import Runner, Settings
 from automl.training.options import read
 
 EVAL_VALUES = 2**22
@@ -37,20 +39,26 @@ class Solo:
         epochs: int,
         seed: int,
         device: torch.device | str = "cpu",
+        settings: Settings | None = None,
     ) -> None:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.device, self.options, self.done = torch.device(device), read(config), 0
         with self._random("init"):
             self.model = build(self.config, prepared.inputs, prepared.outputs).to(self.device)
+        self.parameters = list(self.model.parameters())
+        self.runner = Runner(self.model, self.device, settings or Settings())
+        self.strengths = augment.read(self.config, self.runner.settings.augment)
+        augment.check(self.strengths, prepared.inputs)
         factors, matrices = self._parametrization(build)
         self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, matrices)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if self.options.ema else None
         self.train, self.val = self._resident(prepared.train), self._resident(prepared.val)
         self.batch = min(self.options.batch_size, len(self.train))
+        self.micro = self.batch  # samples at once; less after memory ran out
         # A single sample left over has no variance for a batch norm: it waits for the next epoch's order.
         self.batches = max(1, (len(self.train) - 2) // self.batch + 1) if self.batch > 1 else len(self.train)
 
-    def _parametrization(self, build: Build) -> tuple[dict[str, optimizers.Factors] | None, frozenset[str]]:
+    def _parametrization(self, build: Build) -> tuple[dict[str, mup.Factors] | None, frozenset[str]]:
         """Under `parametrization: mup`: weights rescaled, and what the optimizers are to multiply."""
         if self.config.get("parametrization", "standard") != "mup":
             return None, frozenset()
@@ -62,31 +70,77 @@ class Solo:
         """Train one epoch; the report after it: `train_loss`, `val_loss` and every `val_` metric of the kind."""
         order = torch.randperm(len(self.train), generator=self._generator("order")).to(self.device)
         self.model.train()
+        started = time.perf_counter()
         total = torch.zeros((), device=self.device)
         horizon, first = self.epochs * self.batches, self.done * self.batches
         warmup = schedules.warmup_steps(self.options.warmup, horizon, self.epochs)
         factors = schedules.factors(self.options.schedule, first, self.batches, horizon, warmup).tolist()
-        with self._random("epoch"):
+        with self._random("epoch"), self.runner.matrices():
             for k, factor in enumerate(factors):
                 optimizers.set_rate(self.optimizers, factor)
                 total += self._step(order[k * self.batch : (k + 1) * self.batch], first + k)
         self.done += 1
+        if self.done == 1:
+            self.runner.consider((time.perf_counter() - started) * (self.epochs - 1))
         return {"train_loss": float(total) / self.batches, **self.evaluate(self.val, "val_")}
 
     def _step(self, rows: Tensor, step: int) -> Tensor:
-        options, part = self.options, self.train
-        weight = None if part.weight is None else part.weight[rows]
-        outputs = self.model(part.x[rows])
-        loss = losses.loss(self.prepared.kind, outputs, part.y[rows], weight, options.label_smoothing)
+        x, y, weight = self._batch(rows)
+        self._forget()
+        loss = self._gradients(x, y, weight)
+        scaler = self.runner.scaler
+        if self.options.clip:
+            for optimizer in self.optimizers:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.parameters, self.options.clip)
         for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if options.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), options.clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
+            scaler.step(optimizer)
+        scaler.update()
         if self.average is not None:
             self._follow(step)
+        return loss
+
+    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        part, strengths = self.train, self.strengths
+        x, y, weight = part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows]
+        if strengths:
+            u = torch.rand(len(x), augment.DRAWS, device=x.device)
+            noise = torch.randn_like(x) if "noise" in strengths else None
+            x, own = augment.apply(x, strengths, self.prepared.inputs, u, noise)
+            if "mixup" in strengths or "cutmix" in strengths:
+                y = augment.mixed_targets(self.prepared.kind, y, own, int(self.prepared.outputs))
+        return x, y, weight
+
+    def _gradients(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+        """Loss and gradients of a batch; in smaller pieces when memory runs out and the settings allow it."""
+        try:
+            if self.micro >= len(x):
+                return self._piece(x, y, weight, None)
+            shares = torch.ones(len(x), device=self.device) if weight is None else weight
+            shares = shares / shares.sum().clamp_min(1e-12)
+            total = torch.zeros((), device=self.device)
+            for k in range(0, len(x), self.micro):
+                piece = slice(k, k + self.micro)
+                part = None if weight is None else weight[piece]
+                total += self._piece(x[piece], y[piece], part, shares[piece].sum())
+            return total
+        except torch.OutOfMemoryError:
+            if self.runner.settings.oom != "accumulate" or self.micro == 1:
+                raise
+        self.micro = max(1, self.micro // 2)
+        self._forget()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return self._gradients(x, y, weight)
+
+    def _forget(self) -> None:
+        for p in self.parameters:  # what zero_grad does, less its bookkeeping
+            p.grad = None
+
+    def _piece(self, x: Tensor, y: Tensor, weight: Tensor | None, share: Tensor | None) -> Tensor:
+        loss = losses.loss(self.prepared.kind, self.runner(x), y, weight, self.options.label_smoothing)
+        loss = loss if share is None else loss * share
+        self.runner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _follow(self, step: int) -> None:
@@ -137,11 +191,14 @@ class Solo:
             "model": _to_cpu(self.model.state_dict()),
             "optimizers": [_to_cpu(optimizer.state_dict()) for optimizer in self.optimizers],
             "average": _to_cpu(self.average),
+            "scaler": self.runner.scaler.state_dict(),
+            "micro": self.micro,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a `state()` of the same config and data."""
-        self.done = int(state["epoch"])
+        self.done, self.micro = int(state["epoch"]), int(state["micro"])
+        self.runner.scaler.load_state_dict(state["scaler"])
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
@@ -155,8 +212,9 @@ class Solo:
         self.model.eval()
         with torch.no_grad():
             if self.average is None:
-                return self.model(x)  # type: ignore[no-any-return]
-            return torch.func.functional_call(self.model, self.average, (x,))  # type: ignore[no-any-return]
+                return self.runner(x)
+            with self.runner.cast():
+                return torch.func.functional_call(self.model, self.average, (x,)).float()  # type: ignore[no-any-return]
 
     def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)

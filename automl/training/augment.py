@@ -1,0 +1,129 @@
+"""Augmentation of a batch where it lies: pure functions of the batch, uniform random numbers and strengths.
+
+Strengths may differ from sample to sample ([B] tensors), so lanes with strengths of their own share one call. At 0
+every operation is the identity.
+
+    flip    chance of mirroring left and right                       images
+    shift   largest move, share of the side                          images
+    rotate  largest turn, degrees                                    images
+    crop    largest share of the side that is cut away (zoom)        images
+    noise   standard deviation, in standard units                    anything but tokens
+    mixup   Zhang et al. 2018: share of a partner, up to strength/2  anything but tokens
+    cutmix  Yun et al. 2019: area of a partner, up to strength/2     images
+
+With strength 1 the shares of mixup and cutmix are those of Beta(1, 1), up to exchanging the two samples.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from automl.data.shapes import Inputs
+from automl.errors import SpecError
+
+LIMITS = {"flip": 1.0, "shift": 1.0, "rotate": 180.0, "crop": 0.9, "noise": math.inf, "mixup": 1.0, "cutmix": 1.0}
+PICTURES = ("flip", "shift", "rotate", "crop", "cutmix")
+DRAWS = 9
+"""Uniform numbers a sample needs."""
+
+Strength = Tensor | float
+
+
+def read(config: Mapping[str, Any], augment: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """The strengths above 0 in `augment` (a fixed choice) and `config` (searched ones win). Raises SpecError."""
+    found = {name: value for name, value in {**(augment or {}), **config}.items() if name in LIMITS}
+    unknown = [name for name in augment or {} if name not in LIMITS]
+    if unknown:
+        raise SpecError(f"augment: unknown operation {unknown[0]!r}; operations: {', '.join(LIMITS)}")
+    for name, value in found.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value <= LIMITS[name]:
+            raise SpecError(f"{name} must be a number from 0 to {LIMITS[name]:g}, got {value!r}")
+    return {name: float(value) for name, value in found.items() if value > 0}
+
+
+def picture_shape(inputs: Inputs) -> tuple[int, int, int] | None:
+    """(channels, height, width) of image inputs; a square number of values counts as one channel; None otherwise."""
+    if len(inputs.shape) == 3:
+        return inputs.shape[0], inputs.shape[1], inputs.shape[2]
+    side = math.isqrt(int(inputs))
+    return (1, side, side) if inputs.kind == "float" and len(inputs.shape) == 1 and side**2 == int(inputs) else None
+
+
+def check(strengths: Mapping[str, Strength], inputs: Inputs) -> None:
+    """Raises SpecError when an operation does not go with the data."""
+    for name in strengths:
+        if inputs.kind == "tokens":
+            raise SpecError(f"{name}: tokens cannot be augmented")
+        if name in PICTURES and picture_shape(inputs) is None:
+            raise SpecError(f"{name} needs images, the samples have shape {inputs.shape}")
+        if inputs.cardinalities:
+            raise SpecError(f"{name}: codes of categories cannot be mixed; prepare: {{categorical: onehot}}")
+
+
+def apply(
+    x: Tensor, strengths: Mapping[str, Strength], inputs: Inputs, u: Tensor, noise: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """([B, *shape], [B]): the new batch, and each sample's own share in it; the rest is its partner's, `partner(x)`.
+
+    `x` [B, *inputs.shape]; `u` [B, DRAWS] uniform in [0, 1); `noise` like `x`, standard normal, when `noise` is asked.
+    """
+    picture = picture_shape(inputs)
+    own = torch.ones(len(x), device=x.device, dtype=x.dtype)
+    if picture is not None and any(name in strengths for name in PICTURES):
+        image = x.view(len(x), *picture)
+        if any(name in strengths for name in ("flip", "shift", "rotate", "crop")):
+            image = _moved(image, strengths, u)
+        if "cutmix" in strengths:
+            image, own = _cut(image, strengths["cutmix"], u)
+        x = image.reshape(x.shape)
+    if "mixup" in strengths:
+        kept = 1 - 0.5 * strengths["mixup"] * u[:, 8]
+        around = kept.view(-1, *(1 for _ in x.shape[1:]))
+        x = x * around + partner(x) * (1 - around)
+        own = own * kept + (1 - partner(own)) * (1 - kept)  # the partner of the partner is the sample itself
+    if "noise" in strengths and noise is not None:
+        level = torch.as_tensor(strengths["noise"], device=x.device, dtype=x.dtype)
+        x = x + noise * level.view(-1, *(1 for _ in x.shape[1:]))
+    return x, own
+
+
+def partner(values: Tensor) -> Tensor:
+    """Each sample's partner in mixing: the batch backwards (its order is random already)."""
+    return values.flip(0)
+
+
+def mixed_targets(kind: str, y: Tensor, own: Tensor, classes: int) -> Tensor:
+    """Targets of a mixed batch: [B, classes] probabilities, or [B, D] values."""
+    target = F.one_hot(y, classes).to(own.dtype) if kind == "classification" else y
+    share = own[:, None]
+    return target * share + partner(target) * (1 - share)
+
+
+def _moved(x: Tensor, strengths: Mapping[str, Strength], u: Tensor) -> Tensor:
+    """Flip, turn, zoom and shift in one resampling; what lies outside is the nearest pixel of the edge."""
+    angle = (2 * u[:, 1] - 1) * strengths.get("rotate", 0.0) * (math.pi / 180)
+    mirror = torch.where(u[:, 0] < strengths.get("flip", 0.0), -1.0, 1.0)
+    zoom = 1 - u[:, 2] * strengths.get("crop", 0.0)
+    across, down = ((2 * u[:, k] - 1) * 2 * strengths.get("shift", 0.0) for k in (3, 4))
+    ratio = x.shape[2] / x.shape[3]
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    rows = [torch.stack([cos * mirror, -sin * ratio, across], -1), torch.stack([sin * mirror / ratio, cos, down], -1)]
+    grid = F.affine_grid(torch.stack(rows, 1).to(x.dtype), list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
+def _cut(x: Tensor, strength: Strength, u: Tensor) -> tuple[Tensor, Tensor]:
+    """A rectangle of each sample replaced by its partner's; the share kept is counted in pixels."""
+    side = (0.5 * strength * u[:, 5]).sqrt()
+    down = torch.arange(x.shape[2], device=x.device) / x.shape[2]
+    across = torch.arange(x.shape[3], device=x.device) / x.shape[3]
+    top, left = (1 - side) * u[:, 6], (1 - side) * u[:, 7]
+    inside_down = (down >= top[:, None]) & (down < (top + side)[:, None])
+    inside_across = (across >= left[:, None]) & (across < (left + side)[:, None])
+    box = (inside_down[:, :, None] & inside_across[:, None, :])[:, None]
+    return torch.where(box, partner(x), x), 1 - box.to(x.dtype).mean((1, 2, 3))
