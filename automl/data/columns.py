@@ -15,8 +15,24 @@ from automl.errors import DataError, did_you_mean
 Column = dict[str, Any]
 SCALES = ("standard", "robust", "minmax", "none")
 IMPUTES = ("median", "mean", "most_frequent", "zero")
+LARGEST = 1e100
+"""Numbers beyond it are cut to it, so that their squares are finite."""
 MISSING = "\x00missing"
 """The value that stands for no value in a category's list of values."""
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with names as text, periods as dates, spans as days and anything that cannot be compared as text."""
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    changed: dict[str, Any] = {}
+    for name, values in frame.items():
+        if isinstance(values.dtype, pd.PeriodDtype):
+            changed[str(name)] = values.dt.to_timestamp()
+        elif values.dtype.kind == "m":
+            changed[str(name)] = values.dt.total_seconds() / 86_400
+        elif values.dtype == object and any(isinstance(v, list | dict | set | np.ndarray) for v in values):
+            changed[str(name)] = values.map(str)
+    return frame.assign(**changed) if changed else frame
 
 
 def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> list[Column]:
@@ -73,6 +89,7 @@ def _number(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes:
     if endless.any():
         notes.append(f"column {name!r}: {int(endless.sum())} infinite values read as missing")
         numbers = np.where(endless, np.nan, numbers)
+    numbers = np.clip(numbers, -LARGEST, LARGEST)
     present = numbers[np.isfinite(numbers)]
     if len(present) == 0:
         return _drop(name, "no finite value in any training row", notes)

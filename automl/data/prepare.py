@@ -170,8 +170,7 @@ def _frame(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
                 f"expected rows of {len(expects)} columns ({', '.join(expects[:8])}, ...), got shape {array.shape}"
             )
         return pd.DataFrame(array, columns=expects)
-    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows)
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    frame = cols.plain(rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows))
     for column in preparation["columns"]:
         if column["name"] not in frame.columns:
             raise DataError(f"column {column['name']!r} is missing{did_you_mean(column['name'], frame.columns)}")
@@ -206,7 +205,8 @@ def _number(column: dict[str, Any], values: "pd.Series[Any]") -> list[NDArray[An
         values = pd.to_numeric(values, errors="coerce")
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     missing = ~np.isfinite(numbers)
-    scaled = (np.where(missing, column["fill"], numbers) - column["center"]) / column["scale"]
+    numbers = np.clip(np.where(missing, column["fill"], numbers), -cols.LARGEST, cols.LARGEST)
+    scaled = (numbers - column["center"]) / column["scale"]
     return [scaled, missing.astype(np.float64)] if column["indicator"] else [scaled]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data import columns
 from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, did_you_mean
 
@@ -93,10 +94,10 @@ def from_frame(
     frame: pd.DataFrame, target: str | None, keep_out: tuple[str, ...] = (), where: str = "the table"
 ) -> Raw:
     """A table with its target column; `keep_out` columns become `extra`."""
-    frame = frame.set_axis([str(name) for name in frame.columns], axis=1).reset_index(drop=True)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise DataError(f"data: {where} has two columns named {repeated[0]!r}")
+    names = pd.Index([str(name) for name in frame.columns])
+    if names.has_duplicates:
+        raise DataError(f"data: {where} has two columns named {names[names.duplicated()][0]!r}")
+    frame = columns.plain(frame.reset_index(drop=True))
     if target is None:
         raise DataError(f"data: {where} needs `target:`, one of its columns: {_some(frame.columns)}")
     for name in (target, *keep_out):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data.columns import LARGEST
 from automl.errors import DataError
 
 MOST_CLASSES = 30
@@ -51,6 +52,8 @@ def read(values: Any, name: str, task: str | None) -> Target:
             numbers = pd.to_numeric(present).to_numpy(dtype=np.float64)
         except (ValueError, TypeError) as error:
             raise DataError(f"target {name!r} is not numeric, so it cannot be regressed: {error}") from error
+        if np.abs(numbers).max() > LARGEST:
+            raise DataError(f"target {name!r} has values beyond {LARGEST:g}; rescale it")
         notes.append(f"target {name!r}: regression ({reason})")
         y: NDArray[Any] = np.full((len(column), 1), np.nan)
         y[keep, 0] = numbers
