@@ -1,15 +1,17 @@
 """`automl.search`: the one path of the command line and of Python from "what to train" to a finished study."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl import plugins
+from automl import plugins, provenance, winner
 from automl.driver import Blank, Driver, Screen
 from automl.errors import SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
+from automl.ledger import Ledger
 from automl.messages import WorkerStatus
 from automl.space import Config, Space
 from automl.study import Described, Study
@@ -45,6 +47,10 @@ def search(
     path: str | Path | None = None,
     screen: Screen | None = None,
     overrides: Mapping[str, Any] | None = None,
+    deterministic: bool = False,
+    retries: int = 1,
+    trial_timeout_s: float | None = None,
+    isolation: str = "warm",
     finalists: Mapping[str, int] | bool | None = True,
 ) -> Study:
     """Search for the best config and return the finished study.
@@ -59,6 +65,10 @@ def search(
         dir, name: the study's folder is `dir/name`; one that exists gets a number behind its name.
         path: the study's folder itself; a study that is there already goes on.
         overrides: entries of the spec by dotted path, `{"space.optimizer.lr.high": 0.1}`.
+        deterministic: results are observed in an order that does not depend on timing: several workers, too, give
+            the same leaderboard each time, at the cost of some waiting.
+        retries, trial_timeout_s, isolation: for functions; a spec has its own. Attempts after a loss of the worker;
+            seconds after which a trial fails; "process": a fresh process for every trial.
         finalists: after the search the best `{"top": 5, "seeds": 3}` are trained again on fresh seeds and the winner
             is chosen by their mean; True: these numbers, or the spec's; None: the search's best trial is the winner.
 
@@ -80,12 +90,13 @@ def search(
     if isinstance(task, str | Path):
         from automl import spec
 
-        objects = {key: given.pop(key) for key in ("strategy", "stopper", "executor") if not _plain(given.get(key, ""))}
+        kinds = ("strategy", "stopper", "executor")
+        objects: dict[str, Any] = {key: given.pop(key) for key in kinds if not _plain(given.get(key, ""))}
         if finalists is not True:
             given["finalists"] = dict(finalists) if finalists else "none"
         read = spec.read(task, overrides={**given, **(overrides or {})})
         folder = Path(path) if path else _free(Path(dir), name or read.name)
-        return run_spec(read, folder, screen, **objects)
+        return run_spec(read, folder, screen, deterministic=deterministic, **objects)
     if space is None or metric is None:
         raise SpecError("a training function needs space=... and metric=...")
     if trials is None and time_s is None and epochs is None and strategy not in ("grid",):
@@ -103,39 +114,83 @@ def search(
         seed=seed or 0,
         value=value or "last",
         first=first,
+        retries=retries,
+        deterministic=deterministic,
         path=path or _free(Path(dir), name or getattr(task, "__name__", "study").strip("<>")),
     )
     after = _ending(finalists)
-    return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen, after)
+    how = {"trial_timeout_s": trial_timeout_s, "fresh": isolation == "process"}
+    return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen, after, **how)
 
 
 def resume(
-    path: str | Path, *, trials: int | str | None = None, workers: int = 0, screen: Screen | None = None
+    path: str | Path,
+    *,
+    trials: int | str | None = None,
+    workers: int = 0,
+    screen: Screen | None = None,
+    accept_changes: bool = False,
 ) -> Study:
     """Continue the study in the folder `path`: interrupted, killed or finished (`trials="+40"`: with so many more).
 
+    Where the spec's file was edited since, the new budget and workers count. Another space, objective or data is
+    refused, unless `accept_changes`: then known trials are kept where they fit into the new space.
+
     Raises:
-        SpecError: it was started from a Python function, which only the program that has it can do again.
+        SpecError: it was started from a Python function, which only the program that has it can do again; or spec or
+            data were changed.
     """
     from automl import spec
 
-    view = Study.open(path)
-    view.close()
-    kept = view.facts.get("spec")
+    with closing(Ledger.read_only(Path(path))) as ledger:
+        facts = ledger.facts()
+        began = len(ledger)
+    kept = facts.get("spec")
     if not kept:
         again = f"automl.search(..., path={str(path)!r})"
         raise SpecError(f"{path} was started from a Python function: run that program again, with {again}")
-    tree = kept["tree"]
+    tree, notes = provenance.edited(kept, accept_changes)
     if trials is not None:
         more = isinstance(trials, str) and trials.startswith("+")
-        tree["budget"]["trials"] = int(trials) + ((view.plan.trials or len(view.history)) if more else 0)
+        tree["budget"]["trials"] = int(trials) + ((facts["plan"]["trials"] or began) if more else 0)
     if workers:
         tree["workers"] = workers
-    return run_spec(spec.from_json(tree, name=view.name, folder=Path(kept["folder"])), Path(path), screen)
+    read = spec.from_json(tree, name=facts["name"], folder=Path(kept["folder"]))
+    read = replace(read, text=kept["text"], path=Path(kept["path"]) if kept.get("path") else None)
+    known = {"code": facts.get("code", {}), "data": facts.get("data", {})}
+    return run_spec(
+        read,
+        Path(path),
+        screen,
+        deterministic=facts.get("deterministic", False),
+        accept_changes=accept_changes,
+        known=known,
+        notes=notes,
+    )
 
 
-def run_spec(read: "Spec", folder: Path, screen: Screen | None = None, **objects: Any) -> Study:
-    """Run (or go on with) the search a spec describes, in `folder`; `objects` stand in for plugins named in it."""
+def run_spec(
+    read: "Spec",
+    folder: Path,
+    screen: Screen | None = None,
+    *,
+    deterministic: bool = False,
+    accept_changes: bool = False,
+    known: Mapping[str, Mapping[str, str]] | None = None,
+    notes: Sequence[str] = (),
+    **objects: Any,
+) -> Study:
+    """Run (or go on with) the search a spec describes, in `folder`; `objects` stand in for plugins named in it.
+
+    `known`: digests of code and data from when the study was begun.
+    """
+    digests = {"code": provenance.code(read), "data": provenance.data(read)}
+    new = {kind: provenance.changed((known or {}).get(kind, {}), files) for kind, files in digests.items()}
+    if new["data"] and not accept_changes:
+        raise SpecError(
+            f"{', '.join(new['data'])} changed since the study was begun: scores before and after could not be "
+            "compared; begin another study, or go on all the same with --accept-spec-change"
+        )
     study = Study(
         read.space,
         metric=read.metric,
@@ -150,17 +205,30 @@ def run_spec(read: "Spec", folder: Path, screen: Screen | None = None, **objects
         value=read.value,
         first=list(read.first),
         retries=read.retries,
+        deterministic=deterministic,
+        accept_changes=accept_changes,
         path=folder,
         name=folder.name,
-        facts={"spec": {"tree": read.to_json(), "text": read.text, "folder": str(read.folder.absolute())}},
+        facts={
+            "spec": {
+                "tree": read.to_json(),
+                "text": read.text,
+                "folder": str(read.folder.absolute()),
+                "path": str(read.path.absolute()) if read.path else None,
+            },
+            **digests,
+        },
     )
-    study.notes[:0] = read.warnings
+    study.notes[:0] = [*read.warnings, *notes]
+    if files := new["code"] + new["data"]:
+        study.notes.append(f"changed since the study was begun: {', '.join(files)}")
     after = None
     if read.finalists:
         top, count = read.finalists["top"], read.finalists["seeds"]
         after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0)
     executor = objects.get("executor", read.executor or "local")
-    return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after)
+    how = {"trial_timeout_s": read.trial_timeout_s, "fresh": read.isolation == "process"}
+    return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after, **how)
 
 
 def task_of(read: "Spec") -> Task:
@@ -193,12 +261,14 @@ def _drive(
     workers: int,
     screen: Screen | None,
     after: Ending | None,
+    **how: Any,
 ) -> Study:
     shown = screen or Blank()
     try:
         made = task()
         held = _Held(shown)
-        Driver(study, made, plugins.make("executors", executor), workers, held if after else shown).run()
+        winner.settle(study)
+        Driver(study, made, plugins.make("executors", executor), workers, held if after else shown, **how).run()
         if after is not None:
             try:
                 conclude(study, made, lambda: plugins.make("executors", executor), workers, after, shown)

@@ -244,6 +244,10 @@ class Ledger:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
+    def __len__(self) -> int:
+        """How many trials have begun."""
+        return int(self._db.execute("SELECT COUNT(*) FROM trials").fetchone()[0])
+
     def facts(self) -> dict[str, Any]:
         """What `describe` wrote."""
         try:

@@ -27,6 +27,7 @@ LAYERS = [
     {"holdout"},
     {"finalists"},
     {"loggers"},
+    {"provenance"},
     {"api"},
     {"leaderboard", "view", "report"},
     {"cli"},

@@ -38,6 +38,9 @@ def search(
     no_finalists: Annotated[
         bool, options.option("--no-finalists", help="Do not train the best trials again on fresh seeds.")
     ] = False,
+    deterministic: Annotated[
+        bool, options.option("--deterministic", help="The same leaderboard each time, also with several workers.")
+    ] = False,
     dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train nothing.")] = False,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -67,6 +70,7 @@ def search(
             dir=dir,
             name=name,
             overrides=changes,
+            deterministic=deterministic,
             screen=screen,
         )
     return _end(study, json=json, fail_under=fail_under)
@@ -77,6 +81,9 @@ def resume(
     trials: Annotated[
         str | None, options.option(metavar="N|+N", help="A new budget of trials, or (+N) so many more.")
     ] = None,
+    accept_spec_change: Annotated[
+        bool, options.option("--accept-spec-change", help="Go on although space, objective or data were changed.")
+    ] = False,
     dir: options.Dir = options.STUDIES,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -92,7 +99,7 @@ def resume(
 
     budget = int(trials) if trials is not None and not trials.startswith("+") else trials
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        done = api.resume(path, trials=budget, screen=screen)
+        done = api.resume(path, trials=budget, screen=screen, accept_changes=accept_spec_change)
     return _end(done, json=json, fail_under=fail_under)
 
 

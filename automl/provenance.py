@@ -1,0 +1,97 @@
+"""What a search depends on besides its specification: the user's code and data files, known again by their content."""
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import SpecError
+
+if TYPE_CHECKING:
+    from automl.spec import Spec
+
+WHOLE = 16 * 2**20  # files up to this many bytes are read whole, larger ones in samples
+SAMPLES, SAMPLE = 64, 64 * 2**10
+
+
+# What may change between two sessions of a study without making its trials incomparable.
+ANY_TIME = {"study", "budget", "workers", "executor", "resources", "isolation", "retries", "trial_timeout"}
+ANY_TIME |= {"fuse", "compile", "finalists", "refit", "ensemble"}
+
+
+def code(read: "Spec") -> dict[str, str]:
+    """{file: digest} of the modules and programs a specification names, as far as they lie beside it."""
+    return {str(file): digest(file) for file in _code_files(read)}
+
+
+def data(read: "Spec") -> dict[str, str]:
+    """{file: digest} of the data, where it is a file."""
+    if read.data is None or ":" in read.data:
+        return {}
+    file = read.folder / read.data
+    return {str(file): digest(file)} if file.is_file() else {}
+
+
+def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Files whose content is not what it was; of files that were not known before, none."""
+    return sorted(file for file in before.keys() & now.keys() if before[file] != now[file])
+
+
+def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[str]]:
+    """The study's own specification (as `kept` in its ledger) with what its file says differently now, and notes.
+
+    Raises:
+        SpecError: the file is wrong now, or says something else about more than `ANY_TIME` and that is not accepted.
+    """
+    from automl import spec
+
+    tree = dict(kept["tree"])
+    file = Path(kept["path"]) if kept.get("path") else None
+    if file is None or not file.is_file() or (text := file.read_text(errors="replace")) == kept["text"]:
+        return tree, []
+    before, now = spec.parse(kept["text"], str(file)).to_json(), spec.read(file).to_json()
+    entries = sorted(key for key in before | now if before.get(key) != now.get(key))
+    lines = difflib.unified_diff(kept["text"].splitlines(), text.splitlines(), "begun with", "now", n=0, lineterm="")
+    told = "\n".join(f"  {line}" for line in lines)
+    refused = [key for key in entries if key not in ANY_TIME]
+    if refused and not accept:
+        raise SpecError(
+            f"{file} was edited since the study was begun ({', '.join(refused)}):\n{told}\n"
+            "undo that, begin another study, or go on all the same with --accept-spec-change"
+        )
+    for key in entries:
+        tree.pop(key, None)
+        if key in now:
+            tree[key] = now[key]
+    note = f"{file} was edited since; going on with {', '.join(entries)} as it says now:\n{told}"
+    return tree, [note] if entries else []
+
+
+def digest(file: Path) -> str:
+    """A hash of size and content; of a large file, of samples spread over it."""
+    size = file.stat().st_size
+    found = hashlib.sha256(str(size).encode())
+    with file.open("rb") as stream:
+        if size <= WHOLE:
+            found.update(stream.read())
+        else:
+            for k in range(SAMPLES):
+                stream.seek(k * (size - SAMPLE) // (SAMPLES - 1))
+                found.update(stream.read(SAMPLE))
+    return found.hexdigest()[:32]
+
+
+def _code_files(read: "Spec") -> Iterator[Path]:
+    for reference in (read.train, read.model, read.data):
+        if reference and ":" in reference:
+            module = reference.partition(":")[0].replace(".", "/")
+            for file in (read.folder / f"{module}.py", read.folder / module / "__init__.py"):
+                if file.is_file():
+                    yield file
+    for word in read.command or ():
+        try:
+            if (read.folder / word).is_file() and not Path(word).is_absolute():
+                yield read.folder / word
+        except OSError:  # no name of a file
+            continue
