@@ -1,6 +1,12 @@
 """A trained model on disk: safetensors and JSON only, every file's hash in `manifest.json`, checked when it is loaded.
 
-best/  manifest.json  model.safetensors  preparation.json  sample.json  README.md
+best/  manifest.json       hashes of the other files, versions, metrics with the names of their split, the spec
+       model.json          the architecture: family (or package.module:build), config, what goes in and out
+       model.safetensors   weights
+       preparation.json    how rows are treated, as numbers and names
+       schema.json         the columns (or shape) that rows must have
+       sample.json         a few rows and the outputs this model gave for them
+       README.md           the model card
 """
 
 import hashlib
@@ -9,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,13 +24,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from automl import models
-from automl.data import prepare
+from automl import __version__ as automl_version
+from automl import ensemble, models
+from automl.data import prepare, text
+from automl.data.columns import MISSING
 from automl.data.prepared import Prepared
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError, DataError
 
-VERSION = 1
+if TYPE_CHECKING:
+    from automl.ensemble import Ensemble
+
+VERSION = 2
+FILES = ("model.json", "model.safetensors", "preparation.json", "schema.json", "sample.json")
 TOLERANCE = 1e-3
 """How far replayed outputs may lie from the saved ones, absolute plus relative: other processors round otherwise."""
 
@@ -52,15 +64,21 @@ def save(
     weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
     save_file(_untied(weights), work / "model.safetensors")
     _write(work / "preparation.json", prepared.preparation)
+    _write(work / "schema.json", schema(prepared.preparation, prepared.inputs))
+    architecture = {
+        "model": model, "config": dict(config),
+        "inputs": prepared.inputs.to_json(), "outputs": prepared.outputs.to_json(),
+    }  # fmt: skip
+    _write(work / "model.json", architecture)
     _write(work / "sample.json", {"rows": prepared.sample, "outputs": expected.double().tolist()})
     manifest = {
-        "format": "automl-bundle", "version": VERSION, "model": model, "config": dict(config), "kind": prepared.kind,
-        "inputs": prepared.inputs.to_json(), "outputs": prepared.outputs.to_json(), "classes": prepared.classes,
-        "columns": prepared.columns, "data": prepared.fingerprint, "metrics": dict(metrics), "spec": dict(spec or {}),
-        "torch": str(torch.__version__), "notes": prepared.notes,
+        "format": "automl-bundle", "version": VERSION, **architecture, "kind": prepared.kind,
+        "classes": prepared.classes, "columns": prepared.columns, "data": prepared.fingerprint,
+        "metrics": dict(metrics), "spec": dict(spec or {}), "spec_sha256": _hash_of(spec or {}),
+        "versions": {"automl": automl_version, "torch": str(torch.__version__)}, "notes": prepared.notes,
     }  # fmt: skip
     (work / "README.md").write_text(_card(manifest, prepared), encoding="utf-8")
-    manifest["files"] = {path.name: _sha256(path) for path in sorted(work.iterdir()) if path.name != "manifest.json"}
+    manifest["files"] = {path.name: sha256(path) for path in sorted(work.iterdir()) if path.name != "manifest.json"}
     _write(work / "manifest.json", manifest)
     _swap(work, folder)
     return folder
@@ -72,22 +90,35 @@ def load(
     build: Callable[..., nn.Module] | None = None,
     trust: bool = False,
     device: torch.device | str = "cpu",
-) -> "Model":
+) -> "Model | Ensemble":
     """Read a bundle, or the winner of a study's folder, check the hash of all that is read and replay the saved sample.
+
+    The folder `ensemble/` of a study is read in the same way.
 
     A model that is no built-in family needs its code: pass `build`, or `trust=True` to import what the bundle names.
     Raises BundleError with the file and the reason.
     """
     folder = _find(Path(folder))
     manifest = _read(folder / "manifest.json")
+    if manifest.get("format") == ensemble.FORMAT:
+        return ensemble.read(folder, manifest, build=build, trust=trust, device=device)
+    return load_one(folder, manifest, build=build, trust=trust, device=device)
+
+
+def load_one(
+    folder: Path,
+    manifest: dict[str, Any] | None = None,
+    *,
+    build: Callable[..., nn.Module] | None = None,
+    trust: bool = False,
+    device: torch.device | str = "cpu",
+) -> "Model":
+    """`load` for the folder of a single bundle."""
+    manifest = manifest or _read(folder / "manifest.json")
     if manifest.get("format") != "automl-bundle" or manifest.get("version") != VERSION:
         raise BundleError(f"{folder}: not a bundle this version can read (version {manifest.get('version')!r})")
-    for name in ("model.safetensors", "preparation.json", "sample.json"):
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path} is missing")
-        if _sha256(path) != manifest.get("files", {}).get(name):
-            raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
+    verify(folder, manifest)
+    manifest |= _read(folder / "model.json")
     inputs, outputs = Inputs.from_json(manifest["inputs"]), Outputs.from_json(manifest["outputs"])
     try:
         weights = load_file(folder / "model.safetensors")
@@ -100,19 +131,46 @@ def load(
     return made
 
 
+def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Whether all files are there and are those that were saved.
+
+    Raises BundleError with the file and the reason.
+    """
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing")
+        if sha256(path) != manifest.get("files", {}).get(name):
+            raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
+
+
+def schema(preparation: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """What rows must look like, for programs: the columns of a table with their roles, or the shape of a sample."""
+    if preparation.get("form") != "table":
+        return {"form": preparation.get("form"), **inputs.to_json()}
+    used = {str(column["name"]): column for column in preparation["columns"]}
+    columns = []
+    for name in preparation["expects"]:
+        column = used.get(name, {})
+        told: dict[str, Any] = {"name": name, "role": column.get("role", "unused")}
+        if "values" in column:
+            told["values"] = [v for v in column["values"] if v != MISSING]
+        columns.append(told)
+    return {"form": "table", "columns": columns, "missing": "allowed everywhere; unknown categories too"}
+
+
 def annotate(folder: Path, verdict: Mapping[str, Any]) -> None:
     """Add what the finalists showed to a bundle in `folder` that nobody reads yet: its metrics, and its card."""
     manifest, card = _read(folder / "manifest.json"), folder / "README.md"
     test = verdict.get("test")
-    if verdict.get("refit"):  # this model has seen the validation rows: no score of it is known
+    if verdict["refit"]:  # this model has been trained on the validation rows
         manifest["metrics"] = {k: v for k, v in manifest["metrics"].items() if k.startswith("train_")}
-        test = None
     if test:
         manifest["metrics"] |= {**test["metrics"], test["metric"]: test["value"]}
         manifest["intervals"] = {test["metric"]: test["interval"]}
     manifest["finalists"] = verdict["finalists"]
     card.write_text(card.read_text(encoding="utf-8") + _card_of_scores(verdict, test), encoding="utf-8")
-    manifest["files"][card.name] = _sha256(card)
+    manifest["files"][card.name] = sha256(card)
     _write(folder / "manifest.json", manifest)
 
 
@@ -141,20 +199,50 @@ class Model:
         return _outputs(self.module, prepare.transform(self.preparation, rows), self.device)
 
     def predict(self, rows: Any) -> NDArray[Any]:
-        """[N] labels, or [N] ([N, D] for several) values in the data's own unit, for a DataFrame or an array."""
-        outputs = self.outputs(rows)
+        """[N] labels, or [N] ([N, D] for several) values in the data's own unit, for a DataFrame or an array.
+
+        A language model gives the likeliest token after each token, [N, window].
+        """
+        return self.told(self.outputs(rows))
+
+    def told(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, units] as labels or values."""
         if self.kind == "regression":
             target = self.preparation["target"]
             values = outputs.double().numpy() * np.asarray(target["scale"]) + np.asarray(target["center"])
             return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
-        best = outputs.argmax(-1).numpy()
-        return np.asarray(self.classes)[best] if self.kind == "classification" else best
+        return np.asarray(np.asarray(self.classes)[outputs.argmax(-1).numpy()])
 
     def predict_proba(self, rows: Any) -> NDArray[Any]:
         """[N, classes] probabilities, in the order of `classes`."""
         if self.kind != "classification":
             raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
-        return np.asarray(self.outputs(rows).double().softmax(-1))
+        return self.shares(self.outputs(rows))
+
+    def shares(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, classes] as probabilities."""
+        return np.asarray(outputs.double().softmax(-1))
+
+    def generate(self, prompt: str, tokens: int, temperature: float = 1.0, seed: int = 0) -> str:
+        """`prompt` continued by so many tokens of a language model; temperature 0 takes the likeliest one each time."""
+        if self.kind != "next_token" or not prompt:
+            raise DataError("generate needs a language model and a prompt of at least one token")
+        how, window = self.preparation["tokens"], self.preparation["window"]
+        code = {token: k + 1 for k, token in enumerate(self.preparation["vocabulary"])}
+        codes = [code.get(token, 0) for token in text.split_tokens(prompt, how)]
+        generator = torch.Generator().manual_seed(seed)
+        made = []
+        for _ in range(tokens):
+            x = torch.tensor([codes[-window:]], device=self.device)
+            with torch.no_grad():
+                logits = self.module(x)[0, -1].double().cpu()
+            logits[0] = -torch.inf  # never the unknown token
+            if temperature > 0:
+                codes.append(int(torch.multinomial((logits / temperature).softmax(0), 1, generator=generator)))
+            else:
+                codes.append(int(logits.argmax()))
+            made.append(self.preparation["vocabulary"][codes[-1] - 1])
+        return prompt + "".join(f" {token}" if how in ("word", "ids") else token for token in made)
 
 
 def _outputs(module: nn.Module, x: Tensor, device: torch.device) -> Tensor:
@@ -243,7 +331,12 @@ def _remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def _sha256(path: Path) -> str:
+def _hash_of(tree: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -298,8 +391,8 @@ def _card_of_scores(verdict: Mapping[str, Any], test: Mapping[str, Any] | None) 
             f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} rows"
             " that neither training nor search has seen."
         ]
-    elif verdict.get("refit"):
-        lines += ["- Trained on the validation rows too: the score of this very model is not known. Before that:"]
+    if verdict["refit"]:
+        lines += ["- Trained on the validation rows too; what follows is of models that were not."]
     lines += [f"- {verdict['metric']} {first['found']:.6g} in the search, as the best of many: perhaps by luck."]
     if first["interval"]:
         low, high = first["interval"]

