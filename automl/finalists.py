@@ -35,7 +35,7 @@ FIRST = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done after the search. `refit`: the winner's config is trained on the validation rows too, and saved."""
+    """What is done after the search. `refit`: the model that is saved is trained on the validation rows too."""
 
     top: int = 5
     seeds: int = 3
@@ -104,9 +104,15 @@ def run(
         if not any(f.complete for f in found):
             screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
             return
-        _conclude(study, runs, task, found, plan, screen)
-    if plan.refit and isinstance(task, DescribedTask):
-        _refit(study, task, executor(), screen)
+        best = found[0]
+        chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
+        model = _model(runs, chosen)
+        if plan.refit and isinstance(task, DescribedTask) and model is not None:
+            model = _refit(study, task, best.trial, executor, screen) or model
+        if not _judged(study, found, plan):
+            _judge(study, runs, task, found, plan, model, screen)
+        assert study.verdict is not None
+        winner.crown(study, best.trial, model, study.verdict)
 
 
 def candidates(history: History, top: int) -> list[TrialRecord]:
@@ -154,31 +160,36 @@ def _gathered(history: History, first: Sequence[TrialRecord], wanted: int) -> li
 # -- the verdict -------------------------------------------------------------------------------------------------------
 
 
-def _conclude(study: Study, runs: Study, task: Task, found: Sequence[Finalist], plan: Plan, screen: Screen) -> None:
-    """Write the verdict down and put the winner in `best/`; finalists that were judged are not judged again."""
-    best = found[0]
-    chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
-    runs_of = {str(f.trial.number): [t.number for t in f.runs] for f in found}
+def _judged(study: Study, found: Sequence[Finalist], plan: Plan) -> bool:
+    """Whether these very finalists were judged before, in the same way."""
     before = study.verdict
-    model = _model(runs, chosen)
-    if before is None or before["runs"] != runs_of or bool(plan.ensemble) != bool(before["ensemble"]):
-        holdout = Holdout.of(task) if isinstance(task, DescribedTask) and model is not None else None
-        verdict = _verdict(study, runs, found, holdout)
-        verdict |= {"runs": runs_of, "model": chosen.number, "test": None, "looks": 0, "ensemble": None}
-        if holdout is not None and model is not None:
-            if holdout.test_rows:
-                verdict["looks"] = _look(study, chosen, screen)
-                verdict["test"] = _tested(holdout, model)
-            if plan.ensemble and holdout.prepared.kind != "next_token":
-                from automl import ensemble
+    return before is not None and before["asked"] == _asked(found, plan)
 
-                members = {t.number: path for f in found for t in f.runs if (path := _model(runs, t)) is not None}
-                assert study.path is not None
-                verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)
-        study.ledger.describe(**{FACT: verdict})
-        study.facts[FACT] = verdict
-    assert study.verdict is not None
-    winner.crown(study, best.trial, model, study.verdict)
+
+def _asked(found: Sequence[Finalist], plan: Plan) -> dict[str, Any]:
+    runs = {str(f.trial.number): [t.number for t in f.runs] for f in found}
+    return {"runs": runs, "refit": plan.refit, "ensemble": plan.ensemble}
+
+
+def _judge(
+    study: Study, runs: Study, task: Task, found: Sequence[Finalist], plan: Plan, model: Path | None, screen: Screen
+) -> None:
+    """Write the verdict down. `model`: the one that is going to be `best/`."""
+    holdout = Holdout.of(task) if isinstance(task, DescribedTask) and model is not None else None
+    verdict = _verdict(study, runs, found, holdout)
+    verdict |= {"asked": _asked(found, plan), "refit": plan.refit, "test": None, "looks": 0, "ensemble": None}
+    if holdout is not None and model is not None:
+        assert study.path is not None
+        if holdout.test_rows:
+            verdict["looks"] = _look(study, str(model.relative_to(study.path)), screen)
+            verdict["test"] = _tested(holdout, model)
+        if plan.ensemble and holdout.prepared.kind != "next_token":
+            from automl import ensemble
+
+            members = {t.number: path for f in found for t in f.runs if (path := _model(runs, t)) is not None}
+            verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)
+    study.ledger.describe(**{FACT: verdict})
+    study.facts[FACT] = verdict
 
 
 def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Holdout | None) -> dict[str, Any]:
@@ -230,11 +241,11 @@ def _beats(best: Finalist, other: Finalist, runs: Study, holdout: Holdout | None
     return honest.better_by_seeds(best.values(metric), other.values(metric), sign=sign) > SURE
 
 
-def _look(study: Study, chosen: TrialRecord, screen: Screen) -> int:
+def _look(study: Study, model: str, screen: Screen) -> int:
     """Write down that the test rows are going to be looked at; returns how many looks that makes."""
     looks = list(study.ledger.facts().get(LOOKS, []))
-    if chosen.number not in [look["model"] for look in looks]:  # the same model again: killed in between
-        looks.append({"model": chosen.number, "at_s": round(study.elapsed_s, 1)})
+    if model not in [look["model"] for look in looks]:  # the same model again: killed in between
+        looks.append({"model": model, "at_s": round(study.elapsed_s, 1)})
         study.ledger.describe(**{LOOKS: looks})
         screen.note("the test part is looked at now, for the winner")
     return len(looks)
@@ -259,27 +270,24 @@ def _model(runs: Study, record: TrialRecord) -> Path | None:
     return path if (path / "manifest.json").is_file() else None
 
 
-def _refit(study: Study, task: DescribedTask, executor: Executor, screen: Screen) -> None:
-    """Train the winner's config once more on training and validation rows; that model becomes `best/`.
-
-    Its score is not known: the test part has been looked at for the model before it, which saw fewer rows.
-    """
+def _refit(
+    study: Study, task: DescribedTask, record: TrialRecord, executor: Callable[[], Executor], screen: Screen
+) -> Path | None:
+    """Train the winner's config once more, on training and validation rows; the saved model, None where that failed."""
     assert study.path is not None
-    assert study.verdict is not None
-    record = study.history.trials[study.verdict["winner"]]
-    again = replace(task, keep="all", refit=True)
     with Study(
         study.space, metric=study.metric, strategy=Again((record.config,), 1), horizon=study.plan.horizon,
         seed=seeds.derive(study.history.seed, "refit"), path=study.path / "refit" / f"{record.number:05d}",
         defaults=False, keep="all",
     ) as runs:  # fmt: skip
-        screen.note("refit: the winner's config is trained on training and validation rows")
-        Driver(runs, again, executor, 1, Echo(screen, study, {key(record.config): record.number})).run()
+        if not runs.history.done:
+            screen.note("refit: the winner's config is trained on training and validation rows")
+            echo = Echo(screen, study, {key(record.config): record.number})
+            Driver(runs, replace(task, keep="all", refit=True), executor(), 1, echo).run()
         model = next((m for t in runs.history.done if (m := _model(runs, t)) is not None), None)
-        if model is None:
-            screen.note("refit: it failed; best/ keeps the model that was trained without the validation rows")
-            return
-        winner.crown(study, record, model, {**study.verdict, "refit": True})
+    if model is None:
+        screen.note("refit: it failed; best/ gets the model that was trained without the validation rows")
+    return model
 
 
 @dataclass

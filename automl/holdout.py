@@ -84,7 +84,7 @@ class Holdout:
         from automl import bundle
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return bundle.load(model, build=self.build, device=device).module, device
+        return bundle.load_one(model, build=self.build, device=device).module, device
 
     def _part(self, which: Which) -> "Part":
         return self.prepared.val if which == "val" else self.prepared.test

@@ -90,16 +90,21 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 
     read = spec.from_json(tree, name="s", folder=folder)
     study = api.run_spec(read, folder / "s", executor="inline")
-    model = automl.load(folder / "s")
     assert study.verdict is not None
-    assert study.winner is not None
-    first = study.verdict["finalists"][0]
-    truth = score(case, model, rest)
+    assert study.best is not None
+    assert study.best.loss is not None
+    first, test, runs = study.verdict["finalists"][0], study.verdict["test"], study.verdict["asked"]["runs"]
+
+    def again(trial: int) -> float:
+        models = [automl.load(folder / "s" / "finalists" / "trials" / f"{n:05d}" / "bundle") for n in runs[str(trial)]]
+        return float(np.mean([score(case, model, rest) for model in models]))
+
+    truths = again(study.best.number), again(first["trial"]), score(case, automl.load(folder / "s"), rest)
     shutil.rmtree(folder / "s")
-    test = study.verdict["test"]
     return Result(
-        first["found"], first["mean"], tuple(first["interval"]), test["value"], tuple(test["interval"]), truth
-    )
+        study.metric.value(study.best.loss), truths[0], first["mean"], truths[1], tuple(first["interval"]),
+        test["value"], tuple(test["interval"]), truths[2],
+    )  # fmt: skip
 
 
 def score(case: Case, model: object, rest: pd.DataFrame) -> float:

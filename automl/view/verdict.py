@@ -1,7 +1,7 @@
 """What the finalists showed, in the lines of the final block and in the fields of `--json`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from automl.view import words
 from automl.view.snapshot import Watched
@@ -9,7 +9,14 @@ from automl.view.snapshot import Watched
 Verdict = Mapping[str, Any]
 
 
-def verdict_of(study: Watched) -> Verdict | None:
+class Told(Protocol):
+    """A study whose facts can be read."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
+
+
+def verdict_of(study: Told) -> Verdict | None:
     """As the ledger has it (see `automl.finalists`); None: there were no finalists (yet)."""
     found: Verdict | None = study.facts.get("finalists")
     return found
@@ -57,12 +64,18 @@ def _fresh(verdict: Verdict) -> str:
     if best["interval"] and not verdict["deaf"]:
         text += f" ({_between(best['interval'])})"
     found = f"the search's {words.number(best['found'])} was"
-    size = words.number(abs(verdict["optimism"]))
+    size = _like(verdict, best["found"])
     if verdict["deaf"]:
         return f"{text}, all exactly equal: does the training use trial.seed?"
-    if float(size) == 0:
+    if words.number(best["found"]) == words.number(best["mean"]):
         return f"{text}: {found} no luck"
     return f"{text}: {found} {size} too {'good' if verdict['optimism'] > 0 else 'modest'}"
+
+
+def _like(verdict: Verdict, value: float) -> str:
+    """The optimism with as many decimals as `value` is shown with."""
+    decimals = len(words.number(value).partition(".")[2])
+    return f"{abs(verdict['optimism']):.{decimals}f}"
 
 
 def _test(verdict: Verdict) -> list[str]:
