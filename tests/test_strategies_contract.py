@@ -10,6 +10,11 @@ OPTIONS: dict[str, dict[str, object]] = {
     "gp": {"candidates": 64, "climbs": 2},
     "gradient": {"starts": 3, "steps": 8},
     "forest": {"trees": 10, "candidates": 300},
+    "skopt": {"candidates": 300, "startup": 5},
+    "first": {"strategy": "random"},
+    "no_duplicates": {"strategy": "random"},
+    "prior": {"strategy": "random"},
+    "constrained": {"strategy": "random"},
 }
 
 

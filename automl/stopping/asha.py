@@ -4,6 +4,7 @@ Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020).
 judged against those that happen to have got as far.
 """
 
+import bisect
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,10 +38,10 @@ class Asha(Stopper):
         step, loss = history.trials[trial].curve[-1]
         if not self.is_rung(step):
             return CONTINUE
-        losses = sorted(history.losses_at(step).values())
+        losses = history.sorted_at(step)
         best = len(losses) // self.eta
         keep = best if self.mode == "promote" else max(1, best)
-        rank = sum(other < loss for other in losses) + 1
+        rank = bisect.bisect_left(losses, loss) + 1
         if rank <= keep:
             return CONTINUE
         place = f"rank {rank} of {len(losses)} at rung {step} (top {keep} go on)"

@@ -175,7 +175,7 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
     pilots, passed = stopper.pilots(history)
     members = set(range(numbers.start, min(numbers.stop, len(history))))
     unknown = len(numbers) - len(members)  # will come here, but who they are is not known yet
-    for rung, size, quota in zip(bracket.rungs, bracket.sizes, (*bracket.sizes[1:], 0), strict=True):
+    for rung, quota in zip(bracket.rungs, (*bracket.sizes[1:], 0), strict=True):
         losses = history.losses_at(rung)
         arrived = {n: losses[n] for n in members if n in losses}
         gone = sum(n not in arrived and trials[n].state.ended for n in members)

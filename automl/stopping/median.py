@@ -3,8 +3,8 @@
 Golovin et al., "Google Vizier" (KDD 2017), section 3.2.1.
 """
 
+import bisect
 from dataclasses import dataclass
-from statistics import median
 
 from automl.errors import SpecError
 from automl.stopping import CONTINUE, Kind, Stopper, Verdict
@@ -28,12 +28,15 @@ class Median(Stopper):
 
     def verdict(self, history: History, trial: int) -> Verdict:
         record = history.trials[trial]
-        others = [loss for n, loss in history.losses_at(record.step).items() if n != trial]
-        if record.step <= self.warmup or len(others) < self.min_trials:
+        losses = history.sorted_at(record.step)
+        others = len(losses) - 1
+        if record.step <= self.warmup or others < self.min_trials:
             return CONTINUE
-        best, middle = min(loss for _, loss in record.curve), median(others)
+        mine = bisect.bisect_left(losses, record.curve[-1][1])
+        low, high = (losses[k + (k >= mine)] for k in ((others - 1) // 2, others // 2))
+        best, middle = min(loss for _, loss in record.curve), (low + high) / 2
         if best <= middle:
             return CONTINUE
         return Verdict(
-            Kind.STOP, f"{compare(history, best, middle)}, the median of {len(others)} at step {record.step}"
+            Kind.STOP, f"{compare(history, best, middle)}, the median of {others} at step {record.step}"
         )

@@ -1,7 +1,7 @@
 """Bayesian optimization with a forest of regression trees: for categories, conditions and jumps.
 
-Hutter et al., "Sequential Model-Based Optimization for General Algorithm Configuration" (SMAC, LION 2011): the spread of
-the trees' predictions is the uncertainty, candidates are random points and neighbours of the best configs.
+Hutter et al., "Sequential Model-Based Optimization for General Algorithm Configuration" (SMAC, LION 2011): the spread
+of the trees' predictions is the uncertainty, candidates are random points and neighbours of the best configs.
 """
 
 from collections.abc import Iterator

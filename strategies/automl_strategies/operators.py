@@ -1,7 +1,7 @@
 """Variation of configs: DEAP's operators on the unit cube, made aware of categories, cells and conditions.
 
-Operators: Deb & Agrawal's simulated binary crossover (1995), Deb's polynomial mutation (1996), both from DEAP (Fortin et
-al., JMLR 2012). DEAP draws from Python's global generator, so its state is set for one call and put back.
+Operators: Deb & Agrawal's simulated binary crossover (1995), Deb's polynomial mutation (1996), both from DEAP (Fortin
+et al., JMLR 2012). DEAP draws from Python's global generator, so its state is set for one call and put back.
 """
 
 import random

@@ -1,0 +1,106 @@
+"""The default: choose the method by the space, the budget, the workers and what the trials tell.
+
+No single method wins everywhere (Benjamins et al., "CARP-S", 2025), but which one does follows few rules; those below
+and the measurements behind them are in docs/strategies.md.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from automl.space import Choice, Config, Space
+from automl.strategy import Strategy
+from automl.trial import History, State
+from automl_strategies.cube import Cube
+from automl_strategies.distinct import Taken, fill
+from automl_strategies.forest import Forest
+from automl_strategies.grid_search import Grid
+from automl_strategies.sobol import sobol
+from automl_strategies.tpe import Tpe
+
+GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
+GP_TRIALS = 250  # beyond, it costs more than it gains
+RANDOM_SHARE = 4  # while trials are compared at rungs, one suggestion in so many is random
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
+
+    Small finite space: all of it. Numbers only: `gp`, with every fourth suggestion from `tpe`. Choices or conditions:
+    `forest` and `tpe` in turn. Where an early stopper compares trials at rungs: quasi-random until one trial has run
+    its full length, then models.
+    """
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        if (grid := _small(history)) is not None:
+            return grid.suggest(history, n)
+        taken = Taken(history)
+        models = self._models(history)
+        answers = {id(m): iter(m.suggest(history, n)) for m in models if m is not None}
+        proposals: list[Config] = []
+        for k in range(n):
+            model = models[(history.next_number + k) % len(models)]
+            proposals.append(sobol(history, k) if model is None else next(answers[id(model)]))
+        return fill(history, n, proposals, taken)
+
+    def note(self, history: History) -> str:
+        if (grid := _small(history)) is not None:
+            return f"auto: {grid.note(history)}"
+        space = history.space
+        what = f"{space.dim} parameters" + (", conditional" if space.conditional else "")
+        names = "gp, every fourth from tpe" if _smooth(history) else "forest and tpe in turn"
+        return f"auto: {what}: quasi-random first, then {names}; under early stopping a quarter stays random"
+
+    def _models(self, history: History) -> "tuple[Strategy | None, ...]":
+        """Whom the next suggestions are asked of, in turn; None stands for quasi-random."""
+        if _compared_at_rungs(history):
+            if not history.done:
+                return (None,)
+            return (_tpe(), _forest(), _tpe(), None)
+        if _smooth(history):
+            gp = _gp()
+            return (gp, gp, gp, _tpe())
+        return (_forest(), _tpe())
+
+
+def _small(history: History) -> Grid | None:
+    """The grid of the whole space, when the budget can afford (nearly) all of it."""
+    trials = history.plan.trials
+    cells = Cube(history.space).cells
+    largest = int(cells.max()) if len(cells) and cells.max() < 1000 else 0
+    if trials is None or not largest:
+        return None
+    grid = Grid(max(2, largest))
+    return grid if grid.size(history.space) <= 1.2 * trials else None
+
+
+def _smooth(history: History) -> bool:
+    """Whether a Gaussian process is at home: numbers, no conditions, not too many of either."""
+    return _numeric(history.space) and len(history) <= GP_TRIALS
+
+
+def _numeric(space: Space) -> bool:
+    choices = [p for p in space.params.values() if isinstance(p, Choice) and not p.ordered and p.size > 2]
+    return not choices and not space.conditional and space.dim <= GP_DIMENSIONS
+
+
+def _compared_at_rungs(history: History) -> bool:
+    """Whether a stopper ends or pauses trials on the way."""
+    return history.count(State.PAUSED) + history.count(State.STOPPED) > 0
+
+
+@lru_cache(maxsize=1)
+def _gp() -> Strategy:
+    from automl_strategies.gaussian_process import Gp  # torch takes a second to import
+
+    return Gp()
+
+
+@lru_cache(maxsize=1)
+def _forest() -> Strategy:
+    return Forest()
+
+
+@lru_cache(maxsize=1)
+def _tpe() -> Strategy:
+    return Tpe()

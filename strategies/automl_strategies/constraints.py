@@ -1,0 +1,153 @@
+"""Rules between parameters, such as `width % heads == 0`, held before anything is trained.
+
+A rule is a Python expression over parameter names, numbers and text, with arithmetic, comparisons and `and`, `or`,
+`not`, `in`, `if else`. Nothing else is understood, so a rule from a file can do no harm.
+"""
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from automl.errors import SpecError, did_you_mean
+from automl.space import Config, Space, Value
+from automl.trial import History
+from automl_strategies.distinct import Taken
+from automl_strategies.wrapping import Described, inner
+
+BINARY: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+COMPARED: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}
+MOST_DRAWS = 20_000  # random configs looked at before the rules count as impossible
+
+
+@dataclass(frozen=True)
+class Constrained:
+    """Follow another strategy, but only to configs that keep all given rules: `["width % heads == 0"]`.
+
+    A rule that names an inactive parameter holds. Configs that break one are replaced by random ones that keep all.
+    """
+
+    constraints: Sequence[str] = ()
+    strategy: Described = "auto"
+
+    def __post_init__(self) -> None:
+        for rule in self.constraints:
+            parsed(rule)
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        rules = [Rule.of(text, history.space) for text in self.constraints]
+        taken = Taken(history)
+        found: list[Config] = []
+        repeated: list[Config] = []
+        for config in self._proposals(history, n):
+            if len(found) == n:
+                break
+            if all(rule.holds(config) for rule in rules):
+                if config not in taken:
+                    found.append(taken.add(config))
+                else:
+                    repeated.append(config)
+        if len(found) < n and not found and not repeated:
+            raise SpecError(f"no config in {MOST_DRAWS} random ones keeps all of {list(self.constraints)}")
+        return found + repeated[: n - len(found)]
+
+    def _proposals(self, history: History, n: int) -> Iterator[Config]:
+        if n == 0:
+            return
+        yield from inner(self.strategy).suggest(history, n)
+        rng = history.rng(0, "constrained")
+        for _ in range(MOST_DRAWS):
+            yield history.space.sample(rng)
+
+
+def parsed(rule: str) -> ast.expr:
+    """The tree of `rule`.
+
+    Raises:
+        SpecError: not an expression, or one with parts that rules do not know.
+    """
+    try:
+        tree = ast.parse(rule.strip(), mode="eval").body
+    except SyntaxError as error:
+        raise SpecError(f"constraint {rule!r} is not an expression: {error.msg}") from None
+    for node in ast.walk(tree):
+        known = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
+        if not isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Compare | ast.IfExp | ast.Name | known):
+            if isinstance(node, ast.Constant | ast.Tuple | ast.List):
+                continue
+            raise SpecError(f"constraint {rule!r}: {type(node).__name__.lower()} is not allowed in a rule")
+        if isinstance(node, ast.operator) and type(node) not in BINARY:
+            raise SpecError(f"constraint {rule!r}: the operator {type(node).__name__.lower()} is not allowed in a rule")
+    return tree
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule over the names of one space."""
+
+    text: str
+    tree: ast.expr
+    names: frozenset[str]
+
+    @classmethod
+    def of(cls, text: str, space: Space) -> "Rule":
+        tree = parsed(text)
+        names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+        known = {**space.params, **space.constants}
+        for name in names:
+            if name not in known:
+                raise SpecError(f"constraint {text!r}: {name} is not a parameter{did_you_mean(name, known)}")
+        return cls(text, tree, names)
+
+    def holds(self, config: Mapping[str, Value]) -> bool:
+        """Whether `config` keeps the rule; one over an inactive parameter holds, one that cannot be computed fails."""
+        if not self.names <= config.keys():
+            return True
+        try:
+            return bool(_value(self.tree, config))
+        except (TypeError, ZeroDivisionError, OverflowError):
+            return False
+
+
+def _value(node: ast.expr, names: Mapping[str, Value]) -> Any:
+    match node:
+        case ast.Constant(value):
+            return value
+        case ast.Name(name):
+            return names[name]
+        case ast.Tuple(items) | ast.List(items):
+            return tuple(_value(item, names) for item in items)
+        case ast.BinOp(left, op, right):
+            return BINARY[type(op)](_value(left, names), _value(right, names))
+        case ast.UnaryOp(ast.Not(), operand):
+            return not _value(operand, names)
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_value(operand, names)
+        case ast.UnaryOp(_, operand):
+            return +_value(operand, names)
+        case ast.BoolOp(op, parts):
+            decide = all if isinstance(op, ast.And) else any
+            return decide(_value(part, names) for part in parts)
+        case ast.IfExp(test, body, otherwise):
+            return _value(body if _value(test, names) else otherwise, names)
+        case ast.Compare(left, ops, rights):
+            values = [_value(left, names), *(_value(r, names) for r in rights)]
+            return all(COMPARED[type(op)](a, b) for op, a, b in zip(ops, values, values[1:], strict=False))
+    raise AssertionError(f"parsed() lets no {type(node).__name__} through")

@@ -1,0 +1,124 @@
+"""scikit-optimize's optimizers (Gaussian process, random forest, extra trees), on our history.
+
+Rebuilt from the history for each call and told everything at once: it keeps no state of its own. Conditions are
+flattened away (inactive parameters are shown at the middle of their range), failures shown as the worst loss. Its
+gradient-boosted trees are broken with current scikit-learn and numpy, hence not offered.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from automl import seeds
+from automl.errors import SpecError
+from automl.space import Config
+from automl.trial import History
+from automl_strategies.cube import Points
+from automl_strategies.distinct import Taken, fill
+from automl_strategies.evidence import evidence
+from automl_strategies.sobol import sobol
+from automl_strategies.warp import targets
+
+
+@dataclass(frozen=True)
+class Skopt:
+    """Use a scikit-optimize model by name: `GP`, `RF` or `ET`. Slower than `gp` and `forest` here; for comparison and
+    for those used to it.
+    """
+
+    base_estimator: Literal["GP", "RF", "ET"] = "ET"
+    acq_func: str = "EI"
+    startup: int = 10  # quasi-random trials before the model is asked
+    candidates: int = 1000  # points the acquisition is computed at
+    most: int = 300  # trials the model is fitted to: the best, and an even sample of the others
+
+    def __post_init__(self) -> None:
+        if self.base_estimator not in ("GP", "RF", "ET"):
+            raise SpecError(f"skopt: base_estimator is GP, RF or ET, got {self.base_estimator!r}")
+        if self.acq_func not in ("EI", "PI", "LCB"):
+            raise SpecError(f"skopt: acq_func is EI, PI or LCB, got {self.acq_func!r}")
+        if self.startup < 2 or self.candidates < 16 or self.most < 16:
+            raise SpecError("skopt: needs startup >= 2, candidates >= 16, most >= 16")
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        if n == 0 or history.space.dim == 0:
+            return [history.space.sample(history.rng(k)) for k in range(n)]
+        found, taken = evidence(history), Taken(history)
+        if len(found) < self.startup:
+            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
+        return fill(history, n, self._proposals(history, taken), taken)
+
+    def _proposals(self, history: History, taken: Taken) -> Iterator[Config]:
+        """Candidates in the order of one fitted acquisition, those near a chosen one held back."""
+        found = evidence(history)
+        cube = found.cube
+        x, y = found.points, targets(found)
+        if len(y) > self.most:
+            half = self.most // 2
+            kept = np.unique(np.concatenate([np.arange(half), np.linspace(half, len(y) - 1, half).astype(np.int64)]))
+            x, y = x[kept], y[kept]
+        if len(found.failed):
+            x = np.concatenate([x, found.failed[-self.most :]])
+            y = np.concatenate([y, np.full(len(x) - len(y), y.max())])
+        seed = seeds.derive(history.seed, history.next_number, "skopt") % 2**32
+        model = self._fitted(_row(cube.categories, x), y, cube, seed)
+        rng = history.rng(0, "skopt")
+        points = cube.snap(rng.random((self.candidates, cube.dim)))
+        near = np.nan_to_num(found.points[:5], nan=0.5)[rng.integers(0, min(5, len(found)), self.candidates // 2)]
+        moved = np.clip(near + 0.1 * rng.standard_normal(near.shape) * (rng.random(near.shape) < 0.4), 0, 1)
+        points = np.concatenate([points, cube.snap(moved)])
+        value = self._acquisition(model, points, cube, float(y.min()))
+        active = cube.active(points)
+        chosen = [np.nan_to_num(row, nan=0.5) for row in found.pending]
+        vectors = cube.fixed(points, active)
+        for at in np.argsort(value, kind="stable"):
+            if all(np.abs(vectors[at] - other).mean() > 0.02 for other in chosen):
+                config = cube.config(points[at])
+                if config not in taken:
+                    chosen.append(vectors[at])
+                    yield config
+
+    def _fitted(self, x: list[list[Any]], y: np.ndarray, cube: Any, seed: int) -> Any:
+        from skopt import Optimizer
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            optimizer = Optimizer(
+                _dimensions(cube.categories),
+                base_estimator=self.base_estimator,
+                acq_func=self.acq_func,
+                acq_optimizer="sampling",
+                n_initial_points=1,
+                random_state=seed,
+                model_queue_size=1,
+                acq_optimizer_kwargs={"n_points": 16},
+            )
+            optimizer.tell(x, y.tolist())
+        return optimizer
+
+    def _acquisition(self, optimizer: Any, points: Points, cube: Any, best: float) -> np.ndarray:
+        from skopt.acquisition import _gaussian_acquisition
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            at = optimizer.space.transform(_row(cube.categories, points))
+            value: np.ndarray = _gaussian_acquisition(at, optimizer.models[-1], y_opt=best, acq_func=self.acq_func)
+        return value
+
+
+def _dimensions(categories: np.ndarray) -> list[Any]:
+    from skopt.space import Categorical, Real
+
+    return [Categorical(list(range(int(c)))) if c > 1 else Real(0.0, 1.0) for c in categories]
+
+
+def _row(categories: np.ndarray, points: Points) -> list[list[Any]]:
+    """Points as scikit-optimize wants them: the index of a choice, a number otherwise."""
+    full = np.nan_to_num(points, nan=0.5)
+    return [
+        [min(int(u * c), int(c) - 1) if c > 1 else float(u) for u, c in zip(row, categories, strict=True)]
+        for row in full
+    ]
