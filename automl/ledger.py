@@ -139,6 +139,11 @@ class Ledger:
             if self._lock is not None:
                 self._lock.release()
 
+    @property
+    def broken(self) -> bool:
+        """Whether a write has failed: nothing more can be written."""
+        return self._broken is not None
+
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def describe(self, **facts: Any) -> None:

@@ -361,8 +361,8 @@ class Study:
         return record
 
     def close(self) -> None:
-        """Paused trials end as stopped when the budget is used up; the ledger is flushed and given back."""
-        if self.out_of_budget or self._exhausted:
+        """Paused trials end as stopped when none of them can go on any more; the ledger is flushed and given back."""
+        if self._at_an_end:
             for record in self.history.paused:
                 self._end(record.number, State.STOPPED, reason=record.reason)
         self.ledger.close()
@@ -386,6 +386,14 @@ class Study:
     @property
     def _spent(self) -> bool:
         return self._no_steps_left or (self.plan.time_s is not None and self.elapsed_s >= self.plan.time_s)
+
+    @property
+    def _at_an_end(self) -> bool:
+        """Whether nothing runs, and nothing will."""
+        if not self.history.paused or self.history.running or self.ledger.broken:
+            return False
+        all_begun = self._exhausted or (self.plan.trials is not None and self.started >= self.plan.trials)
+        return self._spent or (all_begun and not self.stopper.promote(self.history))
 
     @property
     def out_of_budget(self) -> bool:

@@ -1,0 +1,335 @@
+"""Random SIGKILLs of driver and workers: whatever is killed, the search ends where the undisturbed one does.
+
+    python -m automl.testing.chaos --kills 300
+
+For each of several searches: run it undisturbed, then again and again with kills until the share of kills is used up.
+After every kill the ledger is read: no trial that had ended may be missing or different. At the end the leaderboard,
+all curves and the spent budget must equal the undisturbed search's, and no driver may have left a traceback.
+
+Searches whose strategy or stopper learns from results run with one worker, or with several and `deterministic`;
+those whose configs depend on (seed, trial number) alone also run with several workers.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from automl import api, plugins
+from automl.errors import AutoMLError
+from automl.ledger import FILE, Ledger
+from automl.study import StudyView
+from automl.testing import replay
+from automl.trial import ranking
+from automl.worker import Trial
+
+DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
+STEPS = 8
+EVERY = 2  # steps between two checkpoints
+LIMIT_S = 120.0  # a search that has not ended by then hangs
+
+
+def train(trial: Trial) -> None:
+    """Eight steps of a made-up loss that depends on all steps before; every step done is noted in `steps`."""
+    state = trial.load() or {"sum": 0.0}
+    assert trial.folder is not None
+    done = os.open(trial.folder.parent.parent / "steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        for step in trial.steps(STEPS):
+            rng = random.Random(trial.seed * 1000 + step)
+            state["sum"] = state["sum"] * 0.7 + (trial["x"] - 0.3) ** 2 + 0.05 * rng.random() + 0.1 * trial["y"] / step
+            time.sleep(0.002)
+            os.write(done, b".")
+            trial.report(val_loss=state["sum"], other=rng.random())
+            if step % EVERY == 0:
+                trial.save(state)
+    except BaseException:
+        if trial.paused:
+            trial.save(state)
+        raise
+    finally:
+        os.close(done)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One search. `deterministic` is needed where several workers meet a strategy or stopper that learns."""
+
+    name: str
+    strategy: str | Mapping[str, Any]
+    stopper: str | Mapping[str, Any] = "none"
+    workers: int = 1
+    deterministic: bool = False
+    executor: str = "local"
+    trials: int = 24
+
+    def search(self, path: Path) -> None:
+        """Begin or go on with the search at `path`, to its end."""
+        from automl.space import Choice, Float
+
+        api.search(
+            train,
+            space={"x": Float(0, 1), "y": Float(1e-3, 1, log=True), "z": Choice(("a", "b", "c"))},
+            metric="val_loss",
+            trials=self.trials,
+            horizon=STEPS,
+            strategy=self.strategy,
+            stopper=self.stopper,
+            workers=self.workers,
+            seed=7,
+            executor=self.executor,
+            deterministic=self.deterministic,
+            retries=1000,
+            path=path,
+        )
+
+
+CASES = (
+    Case("random, 2 workers", "random", workers=2),
+    Case("random, inline", "random", executor="inline"),
+    Case("tpe, inline", {"name": "tpe"}, executor="inline"),
+    Case("tpe, 1 worker", {"name": "tpe"}),
+    Case("genetic, inline", {"name": "genetic"}, executor="inline"),
+    Case("genetic, 2 workers, deterministic", {"name": "genetic"}, workers=2, deterministic=True),
+    Case("random + asha, inline", "random", {"name": "asha", "eta": 2}, executor="inline", trials=40),
+    Case("random + asha, 2 workers, deterministic", "random", {"name": "asha", "eta": 2}, 2, True, trials=40),
+    Case("random + asha by promotion, inline", "random", {"name": "asha", "eta": 2, "mode": "promote"}, 1, False,
+         "inline", 40),
+    Case("tpe + halving, inline", {"name": "tpe"}, "halving", executor="inline", trials=40),
+)  # fmt: skip
+
+
+@dataclass
+class Tally:
+    """What happened to one case."""
+
+    case: Case
+    kills: int = 0
+    driver_kills: int = 0
+    lives: int = 0  # drivers started
+    runs: int = 0  # searches killed through to their end
+    trials: int = 0
+    attempts: int = 0
+    wasted: int = 0  # steps trained more than once
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        per = self.attempts / max(1, self.trials)
+        told = f"{self.kills:5d} kills ({self.driver_kills} driver) in {self.runs:3d} searches, {self.lives} drivers; "
+        told += f"{per:.2f} attempts a trial, {self.wasted / max(1, self.kills):.2f} steps wasted a kill"
+        return f"{self.case.name:42s}{told}" + "".join(f"\n    PROBLEM {p}" for p in self.problems)
+
+
+def board(path: Path) -> list[tuple[Any, ...]]:
+    """Everything that must not depend on what was killed, best trial first; then the trials without a place."""
+    with closing(StudyView(path)) as view:
+        ranked = [r.record for r in ranking(view.history)]
+        rest = [t for t in view.history.trials if t not in ranked]
+        return [(t.number, t.config, t.state.value, t.curve, t.reason, t.origin) for t in [*ranked, *rest]]
+
+
+def ended(path: Path) -> dict[int, tuple[Any, ...]]:
+    """Trials that have ended, as they stand in the ledger now."""
+    return {row[0]: row for row in board(path) if row[2] in ("done", "stopped", "failed")}
+
+
+def check_ledger(path: Path) -> Iterator[str]:
+    """What is wrong with a ledger: damage, doubles, holes in curves."""
+    with closing(sqlite3.connect(path / FILE)) as db:
+        if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
+            yield f"integrity: {found}"
+        seqs = [s for t in ("trials", "attempts", "reports", "pauses", "ends") for (s,) in db.execute(f"SELECT seq FROM {t}")]
+        if len(set(seqs)) != len(seqs):
+            yield "two facts with one number"
+    for number, _, state, curve, *_ in board(path):
+        steps = [step for step, _ in curve]
+        if steps != list(range(1, len(steps) + 1)):
+            yield f"trial {number}: the curve has holes or doubles: {steps}"
+        if state not in ("done", "stopped"):
+            yield f"trial {number} is {state}"
+
+
+class Victim:
+    """A driver in a forked process, and the ways to kill it or one of its workers."""
+
+    def __init__(self, case: Case, path: Path, errors: Path) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            code = 70  # what is no error of ours
+            try:
+                output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+                os.dup2(output, 1)
+                os.dup2(output, 2)
+                case.search(path)
+                code = 0
+            except AutoMLError as error:
+                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+                code = error.exit_code
+            except BaseException:
+                import traceback
+
+                os.write(2, traceback.format_exc().encode())
+            finally:
+                os._exit(code)
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, None when it still runs after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.002)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def kill_a_worker(self, rng: random.Random) -> bool:
+        with suppress(psutil.Error):
+            workers = [p for p in psutil.Process(self.pid).children() if "spawn_main" in " ".join(p.cmdline())]
+            if workers:
+                rng.choice(workers).kill()
+                return True
+        return False
+
+
+def disturbed(case: Case, path: Path, whole: Sequence[Any], tally: Tally, rng: random.Random, kills: int) -> None:
+    """One search with random kills (at most `kills`), driven to its end again and again."""
+    known: dict[int, tuple[Any, ...]] = {}
+    errors = path.with_suffix(".err")
+    begun = time.monotonic()
+    budget = kills
+    while time.monotonic() - begun < LIMIT_S:
+        code, killed = _life(Victim(case, path, errors), case, tally, rng, budget)
+        budget -= killed
+        if code == 0:
+            break
+        if code is not None:
+            tally.problems.append(f"driver ended with {code}: {errors.read_text()[-2000:]}")
+            break
+        with suppress(AutoMLError):  # killed before there was a ledger
+            now = ended(path)
+            for number, row in known.items():
+                if now.get(number) != row:
+                    tally.problems.append(f"trial {number} had ended and is lost or different")
+            known = now
+    else:
+        tally.problems.append("the search does not end")
+    _compare(path, whole, tally)
+    if errors.exists() and "Traceback" in (text := errors.read_text()):
+        tally.problems.append(f"a driver's traceback:\n{text[-2000:]}")
+
+
+def _life(victim: Victim, case: Case, tally: Tally, rng: random.Random, budget: int) -> tuple[int | None, int]:
+    """One driver, until it ends or is killed: its exit code (None: killed), and how many kills that took."""
+    tally.lives += 1
+    for killed in range(budget):
+        if (code := victim.wait(_pause(case, rng))) is not None:
+            return code, killed
+        of_driver = case.executor == "inline" or rng.random() < DRIVER_SHARE
+        if not of_driver and not victim.kill_a_worker(rng):
+            of_driver = True  # it has no worker yet
+        tally.kills += 1
+        tally.driver_kills += of_driver
+        if of_driver:
+            victim.kill()
+            return None, killed + 1
+    if (code := victim.wait(LIMIT_S)) is None:
+        victim.kill()
+        tally.problems.append("the driver hangs")
+    return code, budget
+
+
+def _pause(case: Case, rng: random.Random) -> float:
+    """Seconds until the next kill: anything from before the first trial to several trials later."""
+    return rng.uniform(0.002, 0.25) if case.executor == "inline" else rng.uniform(0.05, 1.2)
+
+
+def _compare(path: Path, whole: Sequence[Any], tally: Tally) -> None:
+    tally.runs += 1
+    tally.problems += check_ledger(path)
+    mine = board(path)
+    if mine != whole:
+        differing = [a[0] for a, b in zip(sorted(mine), sorted(whole), strict=False) if a != b]
+        tally.problems.append(f"{len(mine)} trials, not {len(whole)}; different from undisturbed: {differing[:10]}")
+    tally.problems += replay.problems(path)
+    with closing(Ledger.read_only(path)) as ledger:
+        tally.attempts += sum(len(ledger.attempts(row[0])) for row in mine)
+    tally.trials += len(mine)
+    tally.wasted += (path / "steps").stat().st_size - sum(len(row[3]) for row in mine)
+
+
+def run(kills: int, seed: int, cases: Sequence[Case], folder: Path) -> list[Tally]:
+    """At least `kills` kills, shared by the cases; each search in a folder of its own below `folder`."""
+    tallies = []
+    for case in cases:  # imported here once, so that every driver begins at once
+        plugins.make("strategies", case.strategy)
+        plugins.make("stoppers", case.stopper)
+        plugins.load("executors", case.executor)
+    for k, case in enumerate(cases):
+        tally = Tally(case)
+        wanted = kills // len(cases) + (k < kills % len(cases))
+        rng = random.Random(f"{seed}/{case.name}")
+        first = folder / f"{k}-whole"
+        if Victim(case, first, first.with_suffix(".err")).wait(LIMIT_S) != 0:
+            tally.problems.append(f"undisturbed: {first.with_suffix('.err').read_text()[-2000:]}")
+            tallies.append(tally)
+            continue
+        whole = board(first)
+        while tally.kills < wanted and not tally.problems:
+            path = folder / f"{k}-{tally.runs}"
+            disturbed(case, path, whole, tally, rng, wanted - tally.kills)
+            if not tally.problems:
+                shutil.rmtree(path)
+        print(tally, flush=True)
+        tallies.append(tally)
+    return tallies
+
+
+def installed(cases: Sequence[Case]) -> list[Case]:
+    """Those cases whose strategy is installed."""
+    known = plugins.names("strategies")
+    return [c for c in cases if (c.strategy if isinstance(c.strategy, str) else c.strategy["name"]) in known]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="cases whose name contains this")
+    parser.add_argument("--keep", type=Path, help="folder for the studies (default: one that is deleted)")
+    given = parser.parse_args(arguments)
+    cases = [c for c in installed(CASES) if given.only in c.name]
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        tallies = run(given.kills, given.seed, cases, given.keep or Path(temporary))
+    kills = sum(t.kills for t in tallies)
+    problems = sum(len(t.problems) for t in tallies)
+    trials, attempts = sum(t.trials for t in tallies), sum(t.attempts for t in tallies)
+    print(
+        f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers) over {sum(t.runs for t in tallies)} searches "
+        f"and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, different, "
+        f"torn, tracebacks), {attempts / max(1, trials):.2f} attempts a trial"
+    )
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

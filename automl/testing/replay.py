@@ -1,0 +1,66 @@
+"""Replay of a study: what the ledger holds must follow from the ledger.
+
+    python -m automl.testing.replay STUDY
+
+Facts are fed into an empty history one by one, in the order they became known. Wherever the strategy was asked, it is
+asked again, with what was known then: its suggestions must be the configs that were tried.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from automl import plugins
+from automl.ledger import Ledger
+from automl.space import Space
+from automl.strategy import Strategy
+from automl.trial import Failure, History, Metric, Plan, State
+
+
+def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
+    """What does not follow; nothing where all does. `strategy` stands in for one that was given as an object."""
+    with closing(Ledger.read_only(path)) as ledger:
+        facts = ledger.facts()
+        strategy = strategy or plugins.make("strategies", facts["strategy"])
+        plan = Plan(**facts["plan"])
+        history = History(Space.of(facts["space"]), seed=facts["seed"], metric=Metric(**facts["metric"]), plan=plan)
+        suggested: list[str] = []
+        for _, kind, trial, what, why, at_s, more in ledger.in_order():
+            match kind:
+                case "begun":
+                    if more:
+                        suggested = [json.dumps(config) for config in strategy.suggest(history, more)]
+                    if not why:
+                        expected = suggested.pop(0) if suggested else "nothing"
+                        if expected != what:
+                            yield f"trial {trial}: a replay suggests {expected}, the ledger has {what}"
+                    history.begin(json.loads(what), origin=why, at_s=at_s)
+                case "again":
+                    history.again(trial, what)
+                case "report":
+                    history.point(trial, what, history.metric.loss(why))
+                case "pause":
+                    history.pause(trial, why)
+                case "end":
+                    failure = Failure(**json.loads(more)) if more else None
+                    history.end(trial, State(what), reason=why, failure=failure, at_s=at_s)
+        again = History(history.space, seed=history.seed, metric=history.metric, plan=plan)
+        ledger.replay(again)
+        for a, b in zip(history.trials, again.trials, strict=True):
+            if a != b:
+                yield f"trial {a.number}: opened as {b}, replayed as {a}"
+        for state in State:
+            if [t.number for t in history.of(state)] != [t.number for t in again.of(state)]:
+                yield f"the order of {state} trials differs"
+
+
+def main() -> int:
+    found = list(problems(Path(sys.argv[1])))
+    print("\n".join(found) or "a replay suggests what was tried")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
