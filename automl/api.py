@@ -101,6 +101,7 @@ def search(
         raise SpecError("a training function needs space=... and metric=...")
     if trials is None and time_s is None and epochs is None and strategy not in ("grid",):
         raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")
+    after = _ending(finalists)
     study = Study(
         space,
         metric=metric,

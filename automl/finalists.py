@@ -203,7 +203,7 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
                 "trial": f.trial.number,
                 "found": metric.value(f.trial.loss or 0.0),
                 "mean": float(np.mean(values)) if values else None,
-                "interval": honest.mean_interval(values),
+                "interval": _listed(honest.mean_interval(values)),
                 "seeds": len(values),
                 "values": values,
             }
@@ -219,6 +219,10 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
         "default": _value(study, [t for t in study.history.done if t.origin == "default"]),
         "first": _value(study, _first_suggested(study.history)),
     }
+
+
+def _listed(interval: honest.Interval | None) -> list[float] | None:
+    return None if interval is None else list(interval)
 
 
 def _first_suggested(history: History) -> list[TrialRecord]:

@@ -7,10 +7,11 @@ group are not, and intervals for them are too narrow.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,11 +60,11 @@ class Ranks(Sample):
     """The area under the ROC curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight."""
 
     def resampled(self, counts: Floats) -> Floats:
-        return np.array([_auroc(self.rows, count) for count in counts])
+        return _auroc(self.rows, counts)
 
     @property
     def value(self) -> float:
-        return _auroc(self.rows, np.ones(len(self)))
+        return float(_auroc(self.rows, np.ones((1, len(self))))[0])
 
     def influence(self) -> Floats:
         """From the share of rows of the other side that each row is ranked right against (DeLong et al. 1988)."""
@@ -291,11 +292,19 @@ def _columns(table: Floats) -> Sequence[int]:
     return [1] if classes == 2 else range(classes)
 
 
-def _auroc(table: Floats, count: Floats) -> float:
-    import torch
-
-    from automl.scores import auroc
-
-    weight: Any = torch.from_numpy(table[:, -1] * count)
-    labels = torch.from_numpy(table[:, -2]).long()
-    return float(auroc(torch.from_numpy(table[:, :-2]), labels, weight))
+def _auroc(table: Floats, counts: Floats) -> Floats:
+    """[B] areas with rows counted `counts` [B, N] times: two classes: of the second; more: mean over those present."""
+    weights, labels = counts * table[:, -1], table[:, -2]
+    areas = []
+    for k in _columns(table):
+        order = np.argsort(table[:, k], kind="stable")
+        starts = np.flatnonzero(np.diff(table[order, k], prepend=-np.inf))  # equal scores stand together
+        positive = labels[order] == k
+        up = np.add.reduceat(np.where(positive, weights[:, order], 0.0), starts, axis=1)
+        down = np.add.reduceat(np.where(positive, 0.0, weights[:, order]), starts, axis=1)
+        below = np.cumsum(down, axis=1) - down
+        with np.errstate(invalid="ignore", divide="ignore"):
+            areas.append((up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a sample with one class alone has no area: nan
+        return np.asarray(np.nanmean(areas, axis=0))

@@ -1,0 +1,109 @@
+"""Intervals: the samples give the metrics' own values, and intervals hold as often as they say."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from automl import honest, metrics
+
+
+def outputs(kind: str, n: int = 300, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "regression":
+        y = torch.randn(n, 2, generator=generator)
+        return y + 0.5 * torch.randn(n, 2, generator=generator), y, torch.tensor([2.0, 7.0])
+    y = torch.randint(0, 2 if kind == "binary" else 4, (n,), generator=generator)
+    x = torch.randn(n, 2 if kind == "binary" else 4, generator=generator)
+    x[torch.arange(n), y] += 1.0
+    return x, y, None
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("kind", ["binary", "classification", "regression"])
+def test_a_sample_has_the_value_of_the_metric(kind: str, weighted: bool) -> None:
+    x, y, scale = outputs(kind)
+    weight = torch.rand(len(y), generator=torch.Generator().manual_seed(1)) + 0.1 if weighted else None
+    task = "regression" if kind == "regression" else "classification"
+    expected = metrics.compute(task, x, y, weight, scale=scale)
+    for name, value in expected.items():
+        sample = honest.sample(name, task, x, y, weight, scale)
+        assert sample.value == pytest.approx(value, rel=1e-9), name
+        assert np.allclose(sample.resampled(np.ones((2, len(y)))), value), name
+
+
+def test_drawing_a_row_twice_is_having_it_twice() -> None:
+    x, y, _ = outputs("classification", 40)
+    twice = torch.cat([torch.arange(40), torch.arange(5)])
+    counts = np.bincount(twice.numpy(), minlength=40).astype(float)[None]
+    expected = metrics.compute("classification", x[twice], y[twice])
+    for name in ("f1_macro", "balanced_accuracy", "auroc", "log_loss"):
+        assert honest.sample(name, "classification", x, y).resampled(counts)[0] == pytest.approx(expected[name])
+
+
+def test_language_models_are_measured_by_window() -> None:
+    x, y = torch.randn(6, 5, 9), torch.randint(0, 9, (6, 5))
+    sample = honest.sample("perplexity", "next_token", x, y)
+    assert len(sample) == 6
+    assert sample.value == pytest.approx(metrics.compute("next_token", x, y)["perplexity"], rel=1e-6)
+
+
+def test_the_influence_of_a_row_is_what_leaving_it_out_does() -> None:
+    x, y, _ = outputs("binary", 80)
+    for name in ("auroc", "f1_macro"):
+        sample = honest.sample(name, "classification", x, y)
+        rest = np.delete(np.arange(80), 7)
+        without = metrics.compute("classification", x[rest], y[rest])[name]
+        assert sample.influence()[7] == pytest.approx(79 * (sample.value - without), abs=0.05)
+
+
+TRUE = 20_000
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("accuracy", "classification"), ("rmse", "regression"), ("auroc", "binary")]
+)
+def test_95_percent_intervals_hold_in_about_95_percent(name: str, kind: str) -> None:
+    task = "regression" if kind == "regression" else "classification"
+    x, y, scale = outputs(kind, TRUE, seed=9)
+    truth = honest.sample(name, task, x, y, None, scale).value
+    held = 0
+    for k in range(100):
+        rows = torch.from_numpy(np.random.default_rng(k).choice(TRUE, 120, replace=False))
+        low, high = honest.interval(honest.sample(name, task, x[rows], y[rows], None, scale), draws=400, seed=k)
+        held += low <= truth <= high
+    assert held >= 89  # 95 of 100 expected; fewer than 89 happen once in a hundred times
+
+
+def test_wilson_is_no_point_at_a_perfect_score() -> None:
+    low, high = honest.wilson(1.0, 30)
+    assert high == 1.0
+    assert low == pytest.approx(0.8865, abs=1e-3)  # Wilson's formula by hand: 30 / (30 + 1.96 ** 2)
+
+
+def test_the_interval_of_a_mean_is_students() -> None:
+    from scipy import stats
+
+    low, high = honest.mean_interval([1.0, 2.0, 4.0])  # type: ignore[misc]
+    expected = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem([1.0, 2.0, 4.0]))
+    assert (low, high) == pytest.approx(expected)
+    assert honest.mean_interval([1.0]) is None
+
+
+def test_better_needs_rows_and_seeds_that_agree() -> None:
+    x, y, _ = outputs("classification", 400)
+    good, bad = x.clone(), x.clone()
+    good[torch.arange(400), y] += 3.0
+    samples = {"good": good, "bad": bad, "same": x}
+    made = {name: [honest.sample("accuracy", "classification", o, y)] * 3 for name, o in samples.items()}
+    assert honest.better(made["good"], made["bad"], sign=1.0) > 0.99
+    assert honest.better(made["good"], made["bad"], sign=-1.0) < 0.01
+    assert honest.better(made["same"], made["bad"], sign=1.0) == pytest.approx(0.5)
+    assert honest.better_by_seeds([0.9, 0.91, 0.92], [0.5, 0.51, 0.52], sign=1.0) > 0.99
+    assert 0.3 < honest.better_by_seeds([0.9, 0.5, 0.7], [0.6, 0.8, 0.7], sign=1.0) < 0.7
+
+
+def test_one_row_says_nothing() -> None:
+    x, y, _ = outputs("classification", 1)
+    assert honest.interval(honest.sample("log_loss", "classification", x, y)) == (-math.inf, math.inf)
