@@ -18,6 +18,7 @@ from . import losses, optim, rng
 from .cohort import Cohort, Lane
 from .hypers import Hypers
 from .lanes import Draw, running
+from .meter import Meter
 from .schedules import F64, factors, warmup_steps
 from .stepper import SoloStepper, Stepper, mode
 
@@ -208,9 +209,20 @@ def gather(data: Part, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
     return x, y, weight
 
 
-def evaluate(cohort: Cohort, stepper: Stepper, kind: str, data: Part, rows_at_once: int = 16384) -> dict[str, Tensor]:
-    """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples."""
-    meter = losses.Meter(kind, cohort.bucket, cohort.blueprint.device)
+def evaluate(
+    cohort: Cohort,
+    stepper: Stepper,
+    kind: str,
+    data: Part,
+    scale: Tensor | None = None,
+    ranks: Tensor | None = None,
+    rows_at_once: int = 16384,
+) -> dict[str, Tensor]:
+    """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples.
+
+    `scale`, `ranks`: see `Meter`.
+    """
+    meter = Meter(kind, cohort.bucket, cohort.blueprint.device, scale, ranks)
     chunk = max(1, min(len(data), rows_at_once // cohort.bucket))
     with mode(stepper, False):
         for start in range(0, len(data), chunk):

@@ -1,0 +1,135 @@
+"""What an evaluation says of all lanes at once: every metric of `automl.metrics`, as vectors over the lanes.
+
+Sums are kept in float64, so that a metric does not depend on how the samples were cut into chunks.
+
+Shape letters: K lanes, B samples of a chunk, N samples in all, C classes, D values of a target.
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+F64 = torch.float64
+
+
+@dataclass
+class Meter:
+    """`add` chunks, then `result()` gives name -> `[K]`, as `training.Solo.evaluate` gives numbers.
+
+    `kind`: classification, regression or next_token. `scale` `[D]`: the unit of a regression target. `ranks`: the lanes
+    for which auroc, which has to sort all scores, is wanted; it is nan for the others.
+    """
+
+    kind: str
+    lanes: int
+    device: torch.device
+    scale: Tensor | None = None
+    ranks: Tensor | None = None
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    scores: list[Tensor] = field(default_factory=list)
+    truth: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @torch.no_grad()
+    def add(self, out: Tensor, y: Tensor, weight: Tensor | None) -> None:
+        """`out` `[K, B, ...]` of one chunk, `y` `[B, ...]` and `weight` `[B]` shared by all lanes."""
+        if weight is None or self.kind == "next_token":
+            w = torch.ones(len(y), device=out.device, dtype=F64)
+        else:
+            w = weight.to(F64)
+        self._sum("weight", w.sum())
+        if self.kind == "regression":
+            self._values(out.flatten(2).to(F64), y.to(F64).reshape(len(y), -1), w)
+        elif self.kind == "next_token":
+            self._tokens(out, y)
+        else:
+            self._classes(out, y, w)
+
+    def _sum(self, name: str, value: Tensor) -> None:
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+
+    def _classes(self, out: Tensor, y: Tensor, w: Tensor) -> None:
+        scores = out.transpose(1, 2).contiguous()  # [K, C, B]: softmax over a short last axis is 10 times slower
+        losses = (scores.logsumexp(1) - scores[:, y, torch.arange(len(y), device=y.device)]).to(F64)
+        guess = scores.argmax(1)
+        shares = torch.zeros(len(y), scores.shape[1], dtype=F64, device=y.device).scatter_(1, y[:, None], w[:, None])
+        guessed = torch.zeros(scores.shape[:2], dtype=F64, device=y.device)
+        self._sum("loss", losses @ w)
+        self._sum("hits", (guess == y).to(F64) @ shares)
+        self._sum("actual", shares.sum(0))
+        self._sum("guessed", guessed.scatter_add_(1, guess, w.expand(guess.shape)))
+        if self.ranks is not None:
+            self.scores.append(out[self.ranks].to(F64).softmax(2).transpose(1, 2))
+            self.truth.append((y, w))
+
+    def _tokens(self, out: Tensor, y: Tensor) -> None:
+        """`out` `[K, B, T, V]`, `y` `[B, T]`."""
+        logp = torch.log_softmax(out, -1)
+        losses = -logp.gather(-1, y.expand(out.shape[:-1]).unsqueeze(-1)).squeeze(-1)
+        self._sum("loss", losses.to(F64).mean(2).sum(1))
+        self._sum("right", (out.argmax(-1) == y).to(F64).mean(2).sum(1))
+
+    def _values(self, out: Tensor, y: Tensor, w: Tensor) -> None:
+        residual = out - y
+        self._sum("squares", torch.einsum("kbd,b->kd", residual.square(), w))
+        self._sum("moves", torch.einsum("kbd,b->kd", residual.abs(), w))
+        self._sum("y", w @ y)
+        self._sum("yy", w @ y.square())
+
+    @torch.no_grad()
+    def result(self) -> dict[str, Tensor]:
+        """Metrics by name, each float64 `[K]`, the loss first."""
+        s, total = self.sums, self.sums["weight"]
+        if self.kind == "regression":
+            return self._regression()
+        loss = s["loss"] / total
+        if self.kind == "next_token":
+            return {"loss": loss, "perplexity": loss.clamp_max(700.0).exp(), "accuracy": s["right"] / total}
+        actual, both = s["actual"], s["actual"] + s["guessed"]
+        there, either = (actual > 0).to(F64), (both > 0).to(F64)
+        recall = s["hits"] / actual.clamp_min(1e-300)
+        f1 = 2 * s["hits"] / both.clamp_min(1e-300)
+        return {
+            "loss": loss,
+            "accuracy": s["hits"].sum(1) / total,
+            "balanced_accuracy": (recall * there).sum(1) / there.sum(),
+            "f1_macro": (f1 * either).sum(1) / either.sum(1),
+            "auroc": self._auroc(),
+            "log_loss": loss,
+        }
+
+    def _regression(self) -> dict[str, Tensor]:
+        s, total = self.sums, self.sums["weight"]
+        unit = torch.ones_like(s["y"]) if self.scale is None else self.scale.to(s["y"])
+        squares = s["squares"] / total
+        spread = s["yy"] / total - (s["y"] / total).square()
+        return {
+            "loss": squares.mean(1),
+            "rmse": (squares * unit.square()).mean(1).sqrt(),
+            "mae": (s["moves"] / total * unit).mean(1),
+            "r2": (1 - squares / spread).mean(1),
+        }
+
+    def _auroc(self) -> Tensor:
+        found = torch.full((self.lanes,), torch.nan, dtype=F64, device=self.device)
+        if self.ranks is None:
+            return found
+        y, w = (torch.cat(parts) for parts in zip(*self.truth, strict=True))
+        scores = torch.cat(self.scores, 2)
+        columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
+        areas = torch.stack([_area(scores[:, k].contiguous(), y == k, w) for k in columns])
+        found[self.ranks] = areas.nanmean(0)
+        return found
+
+
+def _area(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
+    """`[K]`: P(score of a positive > score of a negative) + P(equal) / 2, weighted; nan when one side is empty.
+
+    `score` `[K, N]`; `positive` and `w` `[N]`.
+    """
+    ordered, order = score.sort(1)
+    down = torch.nn.functional.pad((w * ~positive)[order].cumsum(1), (1, 0))
+    below = down.gather(1, torch.searchsorted(ordered, score, right=False))
+    upto = down.gather(1, torch.searchsorted(ordered, score, right=True))
+    up = w * positive
+    return ((below + upto) / 2) @ up / (up.sum() * (w * ~positive).sum())
