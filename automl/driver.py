@@ -4,8 +4,10 @@ It answers workers (`Ready` with trials, `Reported` with verdicts), tells the st
 that died or hang, watches the clock and the signals, and keeps the screen informed. It knows no plugin by name.
 """
 
+import math
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +40,7 @@ from automl.watch import Patience
 from automl.winner import publish
 
 POLL_S = 0.25
+SHOW_S = 0.1  # between two looks of the screen at all workers
 GRACE_S = 5.0
 BREAKER = 5  # failures before any success that end a search
 FAULTS = 2  # losses of its device in a row after which a worker is given up
@@ -135,6 +138,8 @@ class Driver:
         self._heeded = False  # whether the signal has been acted on
         self._now = False  # whether to stop at once
         self._nothing_left = False  # whether the study had nothing for the last worker that asked
+        self._waiting: dict[int, None] = {}  # workers that may wait for trials, in the order they asked
+        self._shown = self._watched = -math.inf  # when the screen and the workers were last looked after
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -201,6 +206,10 @@ class Driver:
         if self.signal and not self._heeded:
             self._heed()
         self.study.ledger.beat()
+        now = time.monotonic()  # a screen lives in the real time, whatever the study's clock
+        if now - self._shown < SHOW_S:
+            return
+        self._shown = now
         status = [
             WorkerStatus(k, self.executor.device(k), tuple(hand.trials), hand.note) for k, hand in enumerate(self.hands)
         ]
@@ -238,6 +247,7 @@ class Driver:
                 while event.worker >= len(self.hands):  # a machine has joined
                     self.hands.append(_Hand())
                 self.hands[event.worker].waiting = event
+                self._waiting[event.worker] = None
                 self._feed(event.worker)
             case Ended() if event.failure and event.failure.kind in ("disk", "device"):
                 self._machine_failed(event, event.failure)
@@ -275,9 +285,13 @@ class Driver:
         self.executor.send(worker, Assign(tuple(asked)) if asked or not stopping else Shutdown())
 
     def _feed_waiting(self) -> None:
-        for worker, hand in enumerate(self.hands):
-            if hand.waiting:
-                self._feed(worker)
+        """Answer those who wait, the longest first; where there is nothing for one, there is nothing for the others."""
+        while self._waiting:
+            worker = next(iter(self._waiting))
+            self._feed(worker)
+            if self.hands[worker].waiting is not None:
+                return
+            self._waiting.pop(worker)
 
     def _heard(self, event: TrialEvent) -> bool:
         """Keep what a message says of its worker; returns whether it is to be observed."""
@@ -387,10 +401,14 @@ class Driver:
     def _watch(self) -> None:
         """Look for workers that hang and trials that take too long."""
         now = self.study.clock()
+        if now - self._watched < POLL_S:
+            return
+        self._watched = now
         slept = self.patience.asleep(now)
         for worker, hand in enumerate(self.hands):
-            hand.heard += slept
-            hand.begun = {trial: begun + slept for trial, begun in hand.begun.items()}
+            if slept:
+                hand.heard += slept
+                hand.begun = {trial: begun + slept for trial, begun in hand.begun.items()}
             if not hand.trials or any(map(self.order.waits, hand.trials)):
                 hand.heard = now
                 continue

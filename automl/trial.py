@@ -4,8 +4,9 @@ Inside a study **lower is better**: the direction of the metric is flipped once,
 (`Metric.loss`), and once back where a value is shown (`Metric.value`).
 """
 
+import bisect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -120,6 +121,8 @@ class History:
         self._by_state: dict[State, dict[int, None]] = {state: {} for state in State}
         self._order = 0
         self._at: dict[int, dict[int, float]] = {}
+        self._sorted: dict[int, list[float]] = {}
+        self._best: int | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -163,7 +166,7 @@ class History:
     @property
     def best(self) -> TrialRecord | None:
         """The best trial that ran its full length; the earliest of equals."""
-        return min(self.done, key=lambda t: (math.inf if t.loss is None else t.loss, t.number), default=None)
+        return None if self._best is None else self.trials[self._best]
 
     def rng(self, k: int = 0, purpose: str = "suggest") -> np.random.Generator:
         """Random numbers for the k-th next trial: a function of (study seed, that trial's number, purpose) alone."""
@@ -174,6 +177,12 @@ class History:
         if step not in self._at:
             self._at[step] = {t.number: loss for t in self.trials for s, loss in t.curve if s == step}
         return self._at[step]
+
+    def sorted_at(self, step: int) -> Sequence[float]:
+        """The values of `losses_at(step)` in rising order."""
+        if step not in self._sorted:
+            self._sorted[step] = sorted(self.losses_at(step).values())
+        return self._sorted[step]
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -197,6 +206,8 @@ class History:
         self.steps_spent += step - record.step
         if step in self._at:
             self._at[step][trial] = loss
+        if step in self._sorted:
+            bisect.insort(self._sorted[step], loss)
         return True
 
     def restore(self, trial: int, curve: Iterable[Point], attempt: int) -> TrialRecord:
@@ -219,6 +230,8 @@ class History:
             self.trials[trial], state=state, reason=reason, failure=failure, order=self._order, ended_s=at_s
         )
         self._order += 1
+        if state is State.DONE and (self._best is None or _rank(record) < _rank(self.trials[self._best])):
+            self._best = trial
         return self._put(record)
 
     def _put(self, record: TrialRecord) -> TrialRecord:
@@ -229,6 +242,11 @@ class History:
         self.trials[record.number] = record
         self.version += 1
         return record
+
+
+def _rank(record: TrialRecord) -> tuple[float, int]:
+    """By value, and of equals the earliest."""
+    return (math.inf if record.loss is None else record.loss, record.number)
 
 
 @dataclass(frozen=True, slots=True)

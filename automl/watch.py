@@ -19,13 +19,18 @@ class Patience:
     floor_s: float = FLOOR_S
     steps_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
     _looked: float | None = None
+    _median: float | None = None  # of `steps_s`, unless it is stale
+    _stale: bool = True
 
     def step(self, seconds: float) -> None:
         self.steps_s.append(seconds)
+        self._stale = True
 
     def median_s(self) -> float | None:
         """The median step, None until `KNOWN` are known."""
-        return statistics.median(self.steps_s) if len(self.steps_s) >= KNOWN else None
+        if self._stale and len(self.steps_s) >= KNOWN:
+            self._median, self._stale = statistics.median(self.steps_s), False
+        return self._median
 
     def silent_too_long(self, seconds: float) -> bool:
         """Whether a worker that has been training for `seconds` without a word hangs."""

@@ -37,6 +37,4 @@ class Median(Stopper):
         best, middle = min(loss for _, loss in record.curve), (low + high) / 2
         if best <= middle:
             return CONTINUE
-        return Verdict(
-            Kind.STOP, f"{compare(history, best, middle)}, the median of {others} at step {record.step}"
-        )
+        return Verdict(Kind.STOP, f"{compare(history, best, middle)}, the median of {others} at step {record.step}")

@@ -38,6 +38,7 @@ from automl.tasks import Session, Task
 
 Curves = Callable[[Config, int], Sequence[float]]  # (config, trial) -> the metric after steps 1, 2, ... of a full trial
 BATCH = 256  # events that are handled before the driver looks up
+LEAP_S = 5.0  # virtual seconds after which it looks up although nothing happens, as it does in earnest
 
 
 class _Nothing(Task):
@@ -157,10 +158,11 @@ class Simulated(Executor):
     def poll(self, handle: Handle, timeout_s: float) -> None:
         """The next event, and those that came while the driver answered it; time passes where there is none."""
         self._charge()
-        if not self._events:
-            self._now += timeout_s
+        until = self._now + max(timeout_s, LEAP_S)
+        if not self._events or self._events[0][0] > until:
+            self._now = until
         for handled in range(BATCH):
-            if not self._events or (handled and self._events[0][0] > self._now):
+            if not self._events or self._events[0][0] > (self._now if handled else until):
                 break
             at, _, worker, life, event = heapq.heappop(self._events)
             self._now = max(self._now, at)
