@@ -40,12 +40,14 @@ def alone() -> Iterator[None]:
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A cluster of node processes on this machine; its head has no room for workers."""
+    """A cluster of node processes on this machine; its head has no room for workers, and the driver belongs to it."""
     from ray.cluster_utils import Cluster
 
     assert not ray.is_initialized()
     made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-    yield made
+    with ray_connect.quiet(ray):
+        ray.init(address=made.address, log_to_driver=False)
+        yield made
     ray.shutdown()
     made.shutdown()
 
@@ -257,7 +259,7 @@ def train(trial):
             os._exit(9)
 
 study = automl.search(train, space={"x": automl.Float(0, 1)}, metric="loss", trials=3, path=sys.argv[1],
-                      executor={"name": "ray", "gpus": 0}, workers=2)
+                      executor={"name": "ray", "gpus": 0}, workers=2, finalists=None)
 import ray
 os.kill(os.getpid(), signal.SIGTERM)
 print(study.counts.done, ray.is_initialized(), told)
