@@ -14,7 +14,8 @@ def plot(
     kind: Annotated[
         str,
         typer.Argument(
-            metavar="KIND", help="history, curves, importance, parallel, slices, contour, rungs, timeline or cost."
+            metavar="KIND",
+            help="history, curves, importance, parallel, slices, contour, rungs, timeline, cost, seeds or errors.",
         ),
     ],
     study: options.StudyName,

@@ -18,7 +18,7 @@ from automl.view.figures import Nothing
 from automl.view.final import failures, winner
 from automl.view.snapshot import Watched
 
-ROWS = 200
+ROWS = 100
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1b1b1b;max-width:1080px;margin:2rem auto;padding:0 1rem}
@@ -51,6 +51,9 @@ NOTES = {
     "rungs": "How well ranks at a step agree with the final ones, among trials that ran in full. Those that were "
     "stopped are missing here, so the agreement among all trials is likely to be higher.",
     "timeline": "White gaps are idle time.",
+    "seeds": "Blue dots: scores on fresh seeds; bar: their mean and its 95 % interval; cross: what the search had "
+    "found. Shaded: the winner's test score and its interval.",
+    "errors": "On the validation rows, with the saved model.",
     "cost": "The line joins the trials that no other beats in both.",
 }
 

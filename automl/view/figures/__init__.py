@@ -5,9 +5,9 @@ A kind is a function `study -> Figure`; one that has nothing to show raises `Not
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from automl.errors import EnvironmentProblem, SpecError, did_you_mean
 from automl.ledger import Ledger
@@ -28,6 +28,8 @@ KINDS = {  # name -> (module:function, title)
     "rungs": ("trust:rungs", "Was early stopping safe here?"),
     "timeline": ("progress:timeline", "Who worked when"),
     "cost": ("progress:cost", "Cost against score"),
+    "seeds": ("winner:seeds", "The finalists on fresh seeds"),
+    "errors": ("winner:errors", "Where the winner errs"),
 }
 
 
@@ -46,6 +48,8 @@ class Drawn(Protocol):
     def history(self) -> History: ...
     @property
     def ledger(self) -> Ledger: ...
+    @property
+    def facts(self) -> Mapping[str, Any]: ...
 
 
 class Nothing(Exception):

@@ -54,7 +54,7 @@ def ranked(trials: list[TrialRecord]) -> NDArray[np.float64]:
 
 def parallel(study: Drawn, most: int = 9) -> Figure:
     """One line a trial through its hyperparameters (the most important first) to its rank; the winner in black."""
-    trials = chosen(valued(study.history), 300)
+    trials = chosen(valued(study.history), 200)
     names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
     if not names:
         raise Nothing("the space has no parameters")
@@ -96,7 +96,7 @@ def parallel(study: Drawn, most: int = 9) -> Figure:
 
 def slices(study: Drawn, most: int = 12) -> Figure:
     """Each hyperparameter against the score, the most important first."""
-    trials = chosen(valued(study.history), 400)
+    trials = chosen(valued(study.history), 200)
     names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
     if not names:
         raise Nothing("the space has no parameters")

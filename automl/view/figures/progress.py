@@ -71,7 +71,7 @@ def curves(study: Drawn) -> Figure:
         raise Nothing("no trial has reported more than once")
     made = figure(9.0, 4.0)
     axes = made.subplots()
-    shown = chosen(trials, 200)
+    shown = chosen(trials, 120)
     rank = {State.STOPPED: 0, State.FAILED: 1, State.RUNNING: 2, State.PAUSED: 2, State.DONE: 3}
     for t in sorted(shown, key=lambda t: rank[t.state]):
         _curve(axes, study, t, COLOURS[t.state], 0.45, 0.9)
@@ -160,7 +160,7 @@ def _bars(study: Drawn) -> list[tuple[str, TrialRecord, float, float]]:
     """(device, trial, start, end) of every attempt, in seconds since the study began."""
     now = study.ledger.elapsed_s()
     bars = []
-    for record in chosen(study.history.trials, 800):
+    for record in chosen(study.history.trials, 400):
         attempts = study.ledger.attempts(record.number)
         ends = [*(a["at_s"] for a in attempts[1:]), record.ended_s if record.ended_s is not None else now]
         bars += [

@@ -24,7 +24,7 @@ COLOURS = {
     State.PAUSED: "#56B4E9",
 }
 BEST = "#000000"
-MOST = 500  # points or lines drawn; of more, the best and an even choice of the others
+MOST = 300  # points or lines drawn; of more, the best and an even choice of the others
 
 RC: Any = {
     "font.size": 9,

@@ -1,0 +1,136 @@
+"""The winner itself: how its score held on fresh seeds, and where it errs on the validation rows."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from automl.errors import AutoMLError
+from automl.trial import State
+from automl.view import words
+from automl.view.figures import Drawn, Nothing
+from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
+from automl.view.verdict import verdict_of
+
+if TYPE_CHECKING:
+    import torch
+
+MOST_CLASSES, NUMBERED = 40, 16  # classes drawn; classes up to which the numbers fit
+MOST_ROWS = 1500
+
+
+def seeds(study: Drawn) -> Figure:
+    """Each finalist's scores on fresh seeds, their mean with its interval, and what the search had found."""
+    verdict = verdict_of(study)
+    if verdict is None:
+        raise Nothing("no finalists were trained again")
+    finalists = verdict["finalists"]
+    made = figure(7.0, 1.3 + 0.4 * len(finalists))
+    axes = made.subplots()
+    everything: list[float] = []
+    for row, f in enumerate(finalists):
+        dots(axes, f["values"], [row] * len(f["values"]), COLOURS[State.DONE], 5)
+        if f["interval"]:
+            axes.plot(f["interval"], [row, row], color=BEST, linewidth=1.2)
+            everything += f["interval"]
+        axes.plot([f["mean"]], [row], marker="|", markersize=14, color=BEST)
+        axes.plot([f["found"]], [row], marker="x", markersize=6, color=COLOURS[State.FAILED], linestyle="")
+        everything += [*f["values"], f["found"]]
+    test = verdict["test"]
+    if test is not None and test["metric"].removeprefix("test_") == study.metric.name.removeprefix("val_"):
+        axes.axvspan(*test["interval"], color=COLOURS[State.PAUSED], alpha=0.18, linewidth=0)
+        axes.axvline(test["value"], color=COLOURS[State.PAUSED], linewidth=1.2)
+        everything += test["interval"]
+    axes.set_yticks(range(len(finalists)), [words.trial(f["trial"]) for f in finalists])
+    axes.set_ylim(len(finalists) - 0.5, -0.5)
+    score_axis(axes, everything, study.metric, which="x")
+    room = 0.05 * (max(everything) - min(everything)) or 0.01
+    axes.set_xlim(min(everything) - room, max(everything) + room)
+    return made
+
+
+def errors(study: Drawn) -> Figure:
+    """Confusion matrix of the winner, or its residuals, on the validation rows.
+
+    Loads torch, the model and the data again; code that the spec names (a model or a data function) is not run.
+    """
+    outputs, truth, model = _predicted(study)
+    if model.kind == "classification":
+        return _confusion(outputs.argmax(-1).numpy(), truth.numpy(), [words.short(c) for c in model.classes])
+    target = model.preparation["target"]
+    scale, center = np.asarray(target["scale"]), np.asarray(target["center"])
+    guessed, true = (v.double().numpy() * scale + center for v in (outputs, truth))
+    return _residuals(guessed[:, 0], true[:, 0])
+
+
+def _predicted(study: Drawn) -> "tuple[torch.Tensor, torch.Tensor, Any]":
+    """(outputs, targets, model) on the validation rows."""
+    kept = study.facts.get("spec")
+    best = study.path / "best" if study.path is not None else None
+    if not kept or best is None or not (best / "manifest.json").is_file():
+        raise Nothing("there is no saved model that automl built")
+    from automl import api, bundle, spec
+    from automl.tasks.described import DescribedTask
+
+    try:
+        task = api.task_of(spec.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
+        if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
+            raise Nothing("the model or its data are code of your own, which a report does not run")
+        model, prepared = bundle.load_one(best), task.load()
+    except (AutoMLError, OSError) as error:
+        raise Nothing(f"model or data cannot be read again: {error}") from None
+    if prepared.kind == "next_token":
+        raise Nothing("the task is to foretell tokens")
+    if prepared.fingerprint != model.manifest["data"]:
+        raise Nothing("the data have changed since")
+    import torch
+
+    with torch.no_grad():
+        outputs = torch.cat([model.module(x) for x in torch.split(prepared.val.x, 1024)])
+    return outputs, prepared.val.y, model
+
+
+def _confusion(guessed: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]", classes: list[str]) -> Figure:
+    n = len(classes)
+    if n > MOST_CLASSES:
+        raise Nothing(f"{n} classes are too many to draw")
+    counts = np.zeros((n, n), dtype=np.int64)
+    np.add.at(counts, (true, guessed), 1)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 2.2 + 0.32 * min(n, 20)
+    made = figure(side + 1.0, side)
+    axes = made.subplots()
+    shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(n if n <= NUMBERED else 0):
+        for column in range(n):
+            if counts[row, column]:
+                colour = "white" if shares[row, column] > 0.6 else "black"
+                axes.annotate(
+                    str(counts[row, column]), (column, row), ha="center", va="center", fontsize=7, color=colour
+                )
+    names = [words.fit(name, 12) for name in classes]
+    axes.set_xticks(range(n), names, rotation=90 if max(map(len, names)) > 3 else 0)
+    axes.set_yticks(range(n), names)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.grid(visible=False)
+    axes.set_title(f"{(guessed != true).sum()} of {len(true)} validation rows are wrong", loc="left")
+    made.colorbar(shown, ax=axes, shrink=0.7, label="share of the row")
+    return made
+
+
+def _residuals(guessed: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]") -> Figure:
+    keep = np.arange(len(true)) if len(true) <= MOST_ROWS else np.linspace(0, len(true) - 1, MOST_ROWS).astype(int)
+    made = figure(9.0, 3.6)
+    left, right = made.subplots(1, 2)
+    ends = [float(min(true.min(), guessed.min())), float(max(true.max(), guessed.max()))]
+    dots(left, true[keep].tolist(), guessed[keep].tolist(), COLOURS[State.DONE], 2.5)
+    left.plot(ends, ends, color=BEST, linewidth=0.8)
+    left.set_xlabel("true")
+    left.set_ylabel("predicted")
+    right.hist(guessed - true, bins=40, color=COLOURS[State.DONE])
+    right.axvline(0.0, color=BEST, linewidth=0.8)
+    right.set_xlabel("predicted minus true")
+    right.set_ylabel("validation rows")
+    return made

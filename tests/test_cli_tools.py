@@ -1,0 +1,121 @@
+"""The commands around a search: pictures, reports, comparisons, exports, first steps, predictions."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from automl.cli import main
+from automl.space import Float
+from automl.study import Study
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    """Runs a command in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return call
+
+
+@pytest.fixture
+def studies(tmp_path):
+    """studies/one and studies/two, eight trials each."""
+    for name, seed in (("one", 1), ("two", 2)):
+        with Study(
+            {"x": Float(0, 1)}, metric="val_loss", trials=8, seed=seed, path=tmp_path / "studies" / name
+        ) as made:
+            while (trial := made.ask()) is not None:
+                made.report(trial, 1, {"val_loss": 2.0})
+                made.tell(trial, val_loss=trial["x"])
+    return tmp_path / "studies"
+
+
+def test_plot_and_report(run, studies):
+    pytest.importorskip("matplotlib")
+    code, out, err = run("plot", "history", "one")
+    assert (code, err) == (0, "")
+    assert Path(out.strip()).read_bytes().startswith(b"\x89PNG")
+    assert run("plot", "curves", "one", "--out", "c.svg")[1] == "c.svg\n"
+    code, _, err = run("plot", "importance", "one")
+    assert code == 2
+    assert "no importance to draw: fewer than 20 trials" in err
+    code, out, _ = run("report", "one")
+    assert code == 0
+    assert Path(out.strip()) == Path("studies/one/report.html")
+    assert Path(out.strip()).read_text().startswith("<!doctype html>")
+
+
+def test_compare(run, studies):
+    code, out, _ = run("compare", "one", "two")
+    assert code == 0
+    assert "at 16" in out
+    assert [s["study"] for s in json.loads(run("compare", "one", "two", "--json")[1])["studies"]] == ["one", "two"]
+    assert run("compare", "one")[0] == 2
+
+
+def test_export(run, studies):
+    pytest.importorskip("optuna")
+    code, out, _ = run("export", "one", "--csv", "all.csv", "--optuna", "journal.log")
+    assert code == 0
+    assert out.count("8 trials") == 2
+    assert len(list(csv.DictReader(Path("all.csv").read_text().splitlines()))) == 8
+    assert run("export", "one")[0] == 2
+    assert run("export", "one", "--optuna", "journal.log")[0] == 2
+
+
+def test_init(run, tmp_path):
+    code, out, _ = run("init", "new")
+    assert code == 0
+    assert "automl search new/space.yaml" in out
+    assert json.loads((tmp_path / "new" / "space.schema.json").read_text())["properties"]
+    assert run("validate", "new/space.yaml")[0] == 0
+    code, _, err = run("init", "new")
+    assert code == 2
+    assert "--force" in err
+    assert run("init", "new", "--force")[0] == 0
+
+
+def test_doctor(run):
+    code, out, _ = run("doctor", "--json")
+    assert code in (0, 5)
+    assert {"python", "disk"} <= {f["what"] for f in json.loads(out)["findings"]}
+
+
+def test_predict_refuses_what_is_no_bundle(run, studies):
+    for name in ("nothing", "one"):
+        code, out, err = run("predict", name, "rows.csv")
+        assert code in (2, 3)
+        assert out == ""
+        assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_from_a_table_to_predictions_and_pictures_of_the_winner(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    lines = [["size", "colour", "kind"]]
+    lines += [[k % 10, ("red", "blue")[k % 2], ("big" if k % 10 > 4 else "small")] for k in range(200)]
+    with (tmp_path / "rows.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    assert run("init", ".", "--csv", "rows.csv", "--target", "kind")[0] == 0
+    small = ["--set", "epochs=4", "--trials", "3", "--executor", "inline", "--stopper", "none"]
+    code, out, err = run("search", "space.yaml", "-q", *small)
+    assert code == 0, err
+    code, out, err = run("predict", "rows", "rows.csv", "--proba", "--keep")
+    assert code == 0, err
+    made = list(csv.DictReader(io.StringIO(out)))
+    assert len(made) == 200
+    assert list(made[0]) == ["size", "colour", "kind", "prediction", "p(big)", "p(small)"]
+    assert all(abs(float(r["p(big)"]) + float(r["p(small)"]) - 1) < 1e-6 for r in made)
+    assert sum(r["prediction"] == r["kind"] for r in made) > 120
+    assert run("plot", "errors", "rows", "--out", "errors.svg")[0] == 0
+    assert "validation rows are wrong" in Path("errors.svg").read_text()
+    assert run("plot", "seeds", "rows")[0] == 0

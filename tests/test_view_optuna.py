@@ -1,0 +1,74 @@
+"""The export, read back by Optuna itself."""
+
+import warnings
+
+import pytest
+
+from automl.errors import SpecError
+from automl.space import Choice, Float, Int
+from automl.study import Study
+from automl.trial import Failure
+from automl.view.optuna_journal import export
+
+optuna = pytest.importorskip("optuna")
+
+
+@pytest.fixture
+def study():
+    space = {
+        "lr": Float(1e-4, 1.0, log=True),
+        "drop": Float(0.0, 0.6, step=0.1),
+        "width": Int(16, 256, log=True),
+        "opt": Choice(("sgd", None, True, 3)),
+        "momentum": Float(0.5, 0.99, when={"opt": ("sgd",)}),
+        "epochs": 5,
+    }
+    with Study(space, metric="val_accuracy", trials=30, seed=3, name="farm") as made:
+        for k in range(30):
+            trial = made.ask()
+            if k == 3:
+                made.fail(trial, Failure("nan", "loss is nan", 1))
+            elif k < 29:
+                made.report(trial, 1, {"val_accuracy": 0.5})
+                made.tell(trial, val_accuracy=0.5 + k / 100)
+        yield made
+
+
+def read(file):
+    from optuna.storages.journal import JournalFileBackend
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
+        return optuna.load_study(study_name="farm", storage=storage)
+
+
+def test_optuna_reads_all_trials_values_and_curves(study, tmp_path):
+    assert export(study, tmp_path / "journal.log") == 30
+    theirs = read(tmp_path / "journal.log")
+    assert theirs.direction.name == "MAXIMIZE"
+    assert len(theirs.trials) == 30
+    assert theirs.best_trial.number == study.best.number
+    for record, trial in zip(study.history.trials, theirs.trials, strict=True):
+        assert trial.number == record.number
+        assert trial.params == {n: v for n, v in record.config.items() if n != "epochs"}
+        assert trial.user_attrs["epochs"] == 5
+        assert trial.intermediate_values == {s: study.metric.value(loss) for s, loss in record.curve}
+    states = [t.state.name for t in theirs.trials]
+    assert (states[3], states[29], states.count("COMPLETE")) == ("FAIL", "RUNNING", 28)
+    assert theirs.trials[3].user_attrs["failure"] == "nan: loss is nan"
+    assert 0 <= theirs.trials[0].duration.total_seconds() < 60
+
+
+def test_their_importance_can_be_computed_from_it(study, tmp_path):
+    export(study, tmp_path / "journal.log")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert optuna.importance.get_param_importances(read(tmp_path / "journal.log"), params=["lr"])
+
+
+def test_a_file_that_is_there_is_not_touched(study, tmp_path):
+    (tmp_path / "journal.log").write_text("mine")
+    with pytest.raises(SpecError, match="exists"):
+        export(study, tmp_path / "journal.log")
+    assert (tmp_path / "journal.log").read_text() == "mine"
