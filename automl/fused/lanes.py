@@ -36,7 +36,7 @@ class Draw:
     targets: dict[int, Tensor] = field(default_factory=dict)
     written: set[int] = field(default_factory=set)
     calls: dict[str, int] = field(default_factory=dict)
-    spaces: dict[tuple[str, torch.Size, torch.dtype], Tensor] = field(default_factory=dict)
+    spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = field(default_factory=dict)
     ready: dict[tuple[str, int, torch.Size], tuple[int, Tensor]] = field(default_factory=dict)
 
     def mask(self, layer: str, shape: torch.Size) -> Tensor | None:
@@ -78,7 +78,7 @@ class Draw:
         index = self.layers[layer]
         return self.scales[index].view(torch.float32) if self.live[index] else None
 
-    def space(self, shape: torch.Size, dtype: torch.dtype, use: str = "") -> Tensor:
+    def space(self, shape: torch.Size, dtype: torch.dtype, use: object = "") -> Tensor:
         """Scratch that stays from step to step: fresh pages would cost more than the arithmetic."""
         name = (use, shape, dtype)
         if name not in self.spaces:

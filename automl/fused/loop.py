@@ -20,7 +20,7 @@ from .hypers import Hypers
 from .lanes import Draw, running
 from .meter import Meter
 from .schedules import F64, factors, warmup_steps
-from .stepper import SoloStepper, Stepper, mode
+from .stepper import Piece, SoloStepper, Stepper, mode
 
 IDLE = Hypers(lr=0.0, weight_decay=0.0)
 
@@ -47,12 +47,39 @@ def steps_per_epoch(samples: int, batch: int) -> int:
 
 
 class Epoch:
-    """The tables of one epoch of one cohort; `train()` runs it."""
+    """One epoch of a cohort, piece after piece: lanes do not know each other, so each piece stays in cache.
+
+    `live`: slots that train; `steps`: updates; `log` `[S, K]`: training losses, after `train()`.
+    """
 
     def __init__(self, cohort: Cohort, stepper: Stepper, kind: str, data: Part, steps: int | None = None) -> None:
+        self.cohort, self.stepper = cohort, stepper
+        self.make = lambda piece: PieceEpoch(cohort, piece, kind, data, steps)
+        self.live = [j for j, lane in enumerate(cohort.slots) if lane is not None and lane.fate == "running"]
+        self.steps, self.log = 0, torch.empty(0)
+
+    def train(self) -> None:
+        """Run the epoch's steps; lanes have been counted on afterwards."""
+        logs = []
+        with mode(self.stepper, True):
+            for piece in self.stepper.pieces:
+                part = self.make(piece)
+                if part.live:
+                    part.train()
+                self.steps = part.steps
+                logs.append(part.log)
+        self.log = torch.cat(logs, 1)
+
+
+class PieceEpoch:
+    """The tables of one epoch of one piece; `train()` runs it. Slots are counted from the piece's first."""
+
+    def __init__(self, cohort: Cohort, stepper: Piece, kind: str, data: Part, steps: int | None = None) -> None:
         self.cohort, self.stepper, self.kind, self.data = cohort, stepper, kind, data
-        k, device = cohort.bucket, cohort.blueprint.device
-        lanes = [lane if lane is not None and lane.fate == "running" else None for lane in cohort.slots]
+        k, device = stepper.size, cohort.blueprint.device
+        slots = cohort.slots[stepper.span]
+        lanes = [lane if lane is not None and lane.fate == "running" else None for lane in slots]
+        self.lanes = lanes
         self.hypers = [IDLE if lane is None else lane.hypers for lane in lanes]
         self.batch = max((lane.hypers.batch_size for lane in cohort.lanes), default=1)
         self.batch = min(self.batch, len(data))
@@ -99,7 +126,8 @@ class Epoch:
         live = [bool(row.any()) for row in drops]
         keys = rng.step_keys(self.seeds, self.first, self.steps, layers if any(live) else []).to(device)
         index = {name: j for j, name in enumerate(layers)}
-        return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live)
+        return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live,
+                    spaces=self.stepper.spaces)  # fmt: skip
 
     def _counts(self) -> F64:
         """1-based update numbers `[S, K]`."""
@@ -118,12 +146,12 @@ class Epoch:
         return self._tensor(1.0 - np.minimum(decay, t / (9.0 + t))).unsqueeze(-1)
 
     def train(self) -> None:
-        """Run the epoch's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
-        with running(self.draw), mode(self.stepper, True):
+        """Run the piece's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
+        with running(self.draw):
             for s in range(self.steps):
                 self._step(s)
         for j in self.live:
-            lane = self.cohort.slots[j]
+            lane = self.lanes[j]
             assert lane is not None
             lane.step += self.steps
 
@@ -139,26 +167,26 @@ class Epoch:
             self._update(s)
 
     def _update(self, s: int) -> None:
-        rows, k = self.cohort.rows, self.cohort.bucket
         if isinstance(self.stepper, SoloStepper):
             self._update_solo(self.stepper, s)
         else:
-            grad = rows["grad"][:k]
             if self.clip is not None:
-                optim.clip_rows(grad, self.clip)
+                optim.clip_rows(self._rows("grad"), self.clip)
             if self.native:
                 self._update_native(s)
             else:
                 self._update_rows(s)
         if self.ema is not None:
-            rows["ema"][:k].lerp_(rows["param"][:k], self.ema[s])
+            self._rows("ema").lerp_(self._rows("param"), self.ema[s])
+
+    def _rows(self, name: str) -> Tensor:
+        return self.cohort.rows[name][self.stepper.span]
 
     def _update_rows(self, s: int) -> None:
         assert self.coefficients is not None
-        rows, k = self.cohort.rows, self.cohort.bucket
-        state = {name: rows[name][:k] for name in self.cohort.rule.states}
+        state = {name: self._rows(name) for name in self.cohort.rule.states}
         now = {name: table[s] for name, table in self.coefficients.items()}
-        self.cohort.rule.update(rows["param"][:k], rows["grad"][:k], state, now, rows["scratch"][:k])
+        self.cohort.rule.update(self._rows("param"), self._rows("grad"), state, now, self._rows("scratch"))
 
     def _update_native(self, s: int) -> None:
         kernel, rates = self.cohort.rule.native, self.rates[s].tolist()
@@ -170,13 +198,9 @@ class Epoch:
             kernel(p, g, state, t, self.hypers[j], rates[j])
 
     def _rows_as_lists(self) -> list[tuple[list[Tensor], list[Tensor], Mapping[str, list[Tensor]], Tensor]]:
-        rows, rule = self.cohort.rows, self.cohort.rule
+        p, g, states = self._rows("param"), self._rows("grad"), self.cohort.rule.states
         self.row_steps = torch.tensor(self.first, dtype=torch.float32)
-        return [
-            ([rows["param"][j]], [rows["grad"][j]], {n: [rows[n][j]] for n in rule.states},
-             self.row_steps[j])
-            for j in self.live
-        ]  # fmt: skip
+        return [([p[j]], [g[j]], {n: [self._rows(n)[j]] for n in states}, self.row_steps[j]) for j in self.live]
 
     def _update_solo(self, stepper: SoloStepper, s: int) -> None:
         leaves = list(stepper.leaves.values())

@@ -17,8 +17,8 @@ from . import layout as lay
 from . import losses
 from .cohort import Blueprint, Cohort
 from .lanes import running
-from .loop import Epoch, Part, gather
-from .stepper import FusedStepper, SoloStepper, mode, stepper
+from .loop import Part, PieceEpoch, gather
+from .stepper import SoloStepper, mode, stepper
 
 LANES, TOLERANCE = 3, 2e-3
 REMEDIES = {
@@ -100,8 +100,8 @@ def _one_step(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Par
     if not drop:
         for lane in cohort.lanes:
             lane.drops = dict.fromkeys(lane.drops, 0.0)
-    pass_over = stepper(cohort)
-    epoch = Epoch(cohort, pass_over, kind, data, 1)
+    pass_over = stepper(cohort).pieces[0]
+    epoch = PieceEpoch(cohort, pass_over, kind, data, 1)
     chosen = epoch.order[:, : len(data)]
     x, y, weight = gather(data, chosen)
     with running(epoch.draw), mode(pass_over, True):
@@ -112,7 +112,6 @@ def _one_step(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Par
         pass_over.collect()
         found = {n: g.unsqueeze(0) for n, g in pass_over.gradients.items()}
     else:
-        assert isinstance(pass_over, FusedStepper)
         found = dict(pass_over.gradients)
     copies = {n: g.clone() for n, g in found.items()}
     return _Step(out.detach().clone(), copies, {n: b.clone() for n, b in cohort.buffers.items()}, chosen)

@@ -1,7 +1,8 @@
 """One pass of all lanes: forward under `vmap` with autograd outside of it, gradients in a flat `[K, P]` matrix.
 
-`FusedStepper` serves buckets of two lanes and more, `SoloStepper` the bucket of one without `vmap`, on the same rows
-and the same random numbers. Both give `outputs(x)` and `backward(out, gradient)`.
+`FusedStepper` serves two rows and more, `StackStepper` the same for plain stacks without autograd, `SoloStepper` the
+bucket of one without `vmap`, all on the same rows and the same random numbers. They give `outputs(x)` and
+`backward(out, gradient)`. On the CPU a bucket is cut into `Pieces`: groups of rows that stay in cache for a whole epoch.
 """
 
 import warnings
@@ -17,21 +18,26 @@ from . import layout as lay
 from .batched import batched
 from .cohort import Cohort
 from .lanes import Draw, running
+from .stack import Flat, stack
+
+CACHE = 1 << 23  # bytes of parameters, gradients and moments that one piece may have
 
 
 class FusedStepper:
-    """Views of one bucket of a cohort, and the batched call. Valid until `cohort.version` changes."""
+    """Views of the rows `first : first + size` of a cohort, and the batched call. Stale when `cohort.version` moves on."""
 
     fused = True
 
-    def __init__(self, cohort: Cohort) -> None:
-        self.cohort, self.version, k = cohort, cohort.version, cohort.bucket
+    def __init__(self, cohort: Cohort, first: int, size: int) -> None:
+        self.cohort, self.first, self.size = cohort, first, size
+        self.span = slice(first, first + size)
+        self.spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = {}
         plan, rows = cohort.plan, cohort.rows
-        self.leaves = {n: v.detach().requires_grad_() for n, v in plan.views(rows["param"][:k]).items()}
-        self.gradients = plan.views(rows["grad"][:k])
+        self.leaves = {n: v.detach().requires_grad_() for n, v in plan.views(rows["param"][self.span]).items()}
+        self.gradients = plan.views(rows["grad"][self.span])
         self.targets = {leaf.data_ptr(): self.gradients[n] for n, leaf in self.leaves.items()}
-        self.buffers = {n: value[:k] for n, value in cohort.buffers.items()}
-        self.averaged = plan.views(rows["ema"][:k]) if cohort.ema else None
+        self.buffers = {n: value[self.span] for n, value in cohort.buffers.items()}
+        self.averaged = plan.views(rows["ema"][self.span]) if cohort.ema else None
         alias = dict(plan.aliases)
         names = [*self.leaves, *(further for further in alias if alias[further] in self.leaves)]
         self._parameters = [(lay.place(cohort.template, n), alias.get(n, n)) for n in names]
@@ -80,17 +86,46 @@ class FusedStepper:
         """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, shared by all lanes; averaged weights where kept."""
         rows = self.leaves if self.averaged is None else self.averaged
         parameters = [rows[n] for _, n in self._parameters]
-        with self._swapped(), running(_silent(self.cohort.bucket)):
+        with self._swapped(), running(_silent(self.size)):
             return batched(self._call, [*parameters, *self._carried, x], [*self._axes, None])
+
+
+class StackStepper(FusedStepper):
+    """A plain stack: forward and backward by hand. Evaluation takes the general path."""
+
+    def __init__(self, cohort: Cohort, first: int, size: int) -> None:
+        super().__init__(cohort, first, size)
+        parameters = {n: leaf.detach() for n, leaf in self.leaves.items()}
+        self.program = None if cohort.plan.aliases else stack(cohort.template, parameters, self.gradients, self.buffers)
+
+    def _plain(self, x: Tensor) -> bool:
+        return self.program is not None and (x.dim() == 3 or isinstance(self.program.layers[0], Flat))
+
+    def outputs(self, draw: Draw, x: Tensor) -> Tensor:
+        """Training outputs `[K, B, O]` of `x` `[K, B, ...]`."""
+        if self.program is None or not self._plain(x):
+            return super().outputs(draw, x)
+        draw.calls.clear()
+        with torch.no_grad():
+            return self.program.forward(draw, x)
+
+    def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
+        """Fill the flat gradient."""
+        if self.program is None or out.requires_grad:
+            super().backward(draw, out, gradient)
+            return
+        with torch.no_grad():
+            self.program.backward(draw, gradient, False)
 
 
 class SoloStepper:
     """One lane without `vmap`: the template's parameters are views of row 0."""
 
-    fused = False
+    fused, first, size, span = False, 0, 1, slice(0, 1)
 
     def __init__(self, cohort: Cohort) -> None:
-        self.cohort, self.version = cohort, cohort.version
+        self.cohort = cohort
+        self.spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = {}
         views = cohort.plan.row_views(cohort.rows["param"][0])
         for name, view in views.items():
             owner, key = _owner(cohort.template, name)
@@ -136,12 +171,44 @@ class SoloStepper:
         return functional_call(self.cohort.template, averaged, (x,)).unsqueeze(0)  # type: ignore[no-any-return]
 
 
-Stepper = FusedStepper | SoloStepper
+Piece = FusedStepper | SoloStepper
+
+
+class Stepper:
+    """The pieces of a cohort's present bucket. Valid until `cohort.version` changes."""
+
+    def __init__(self, cohort: Cohort, pieces: Sequence[Piece]) -> None:
+        self.cohort, self.version, self.pieces = cohort, cohort.version, tuple(pieces)
+        self.fused = self.pieces[0].fused
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation outputs `[K, B, ...]` of all rows for `x` `[B, ...]`."""
+        parts = [piece.predict(x) for piece in self.pieces]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def stepper(cohort: Cohort) -> Stepper:
     """The stepper of the cohort's present bucket."""
-    return SoloStepper(cohort) if cohort.bucket == 1 else FusedStepper(cohort)
+    if cohort.bucket == 1:
+        return Stepper(cohort, [SoloStepper(cohort)])
+    first = StackStepper(cohort, 0, cohort.bucket)
+    size = piece_size(cohort, first.program is not None)
+    if size == cohort.bucket:
+        return Stepper(cohort, [first])
+    return Stepper(cohort, [StackStepper(cohort, at, size) for at in range(0, cohort.bucket, size)])
+
+
+def piece_size(cohort: Cohort, plain: bool) -> int:
+    """Rows that train together for an epoch: on the CPU as many as stay in cache, but enough to hide the calls.
+
+    Depends on the model alone, so that a lane's last bit is the same in every bucket of at least this size.
+    """
+    if cohort.blueprint.device.type != "cpu":
+        return cohort.bucket
+    least, most, budget = (8, 64, CACHE) if plain else (32, 128, 8 * CACHE)
+    row = cohort.plan.width * cohort.plan.dtype.itemsize * 4
+    fits = 1 << max(0, (budget // row).bit_length() - 1)
+    return min(cohort.bucket, max(least, min(most, fits)))
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -156,7 +223,7 @@ def _silent(size: int) -> Draw:
 
 
 @contextmanager
-def mode(stepper: Stepper, training: bool) -> Iterator[None]:
+def mode(stepper: Stepper | Piece, training: bool) -> Iterator[None]:
     """Around many passes: the module's mode, and implementations that `vmap` can batch.
 
     The fused encoder is switched off, and attention takes the plain way on the CPU (its fused kernel has no batching

@@ -1,0 +1,284 @@
+"""Plain stacks (linear, activation, dropout, norm, one after another) forward and backward by hand, all lanes at once.
+
+Autograd and `vmap` cost a few microseconds for every operation and lane group; for small networks that is more than the
+arithmetic. A stack needs neither: each layer below keeps what its backward needs in storage that stays, and writes its
+parameters' gradients straight into the flat gradient `[K, P]`. What is not a plain stack takes the general path.
+
+Shape letters: K lanes, B batch, I inputs, O outputs of a layer, F features.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from automl.models.mlp import Residual
+from automl.models.parts import TableStem
+
+from . import surgery
+from .lanes import Draw
+
+SMALL = 1 << 14
+aten = torch.ops.aten
+
+
+class Layer(Protocol):
+    """`forward` `[K, B, I]` -> `[K, B, O]`; `backward` takes d/d(output) and gives d/d(input), or None if not wanted."""
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor: ...
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None: ...
+
+
+class Dense:
+    """y = x @ weight^T + bias, weight `[K, O, I]`, bias `[K, O]` or None."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, gw: Tensor, gb: Tensor | None) -> None:
+        self.weight, self.turned, self.gw, self.gb = weight, weight.transpose(1, 2), gw, gb
+        self.bias = None if bias is None else bias.unsqueeze(1)
+        self.direct = gw[0].numel() > SMALL  # a batched product into rows apart runs lane by lane: slow for small ones
+        self.held = None if self.direct else torch.empty(gw.shape, dtype=gw.dtype, device=gw.device)
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        self.x = x
+        y = draw.space(torch.Size((*x.shape[:2], self.weight.shape[1])), x.dtype, self)
+        if self.bias is None:
+            return torch.bmm(x, self.turned, out=y)
+        return torch.baddbmm(self.bias, x, self.turned, out=y)
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        if self.held is None:
+            torch.bmm(g.transpose(1, 2), self.x, out=self.gw)
+        else:
+            self.gw.copy_(torch.bmm(g.transpose(1, 2), self.x, out=self.held))
+        if self.gb is not None:
+            torch.sum(g, dim=1, out=self.gb)
+        if not wanted:
+            return None
+        return torch.bmm(g, self.weight, out=draw.space(self.x.shape, g.dtype, (self, "g")))
+
+
+class Gate:
+    """y = relu(x) * mask, in place; `relu` False: the mask alone. The backward needs y and the scale of the mask."""
+
+    def __init__(self, relu: bool, layer: str | None) -> None:
+        self.relu, self.layer = relu, layer
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        y = x.relu_() if self.relu else x
+        self.mask = self.scale = None
+        if self.layer is not None:
+            mask, scale = draw.mask(self.layer, x.shape[1:]), draw.scale(self.layer)
+            if mask is not None and scale is not None:
+                self.mask = mask if mask.dtype == x.dtype else mask.to(x.dtype)
+                self.scale = scale.to(x.dtype).view(-1, 1, 1)
+                y.mul_(self.mask)
+        self.y = y
+        return y
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        if not self.relu:
+            return g if self.mask is None else g * self.mask
+        out = draw.space(g.shape, g.dtype, (self, "g"))
+        aten.threshold_backward.grad_input(g, self.y, 0, grad_input=out)
+        return out if self.scale is None else out.mul_(self.scale)
+
+
+class Smooth:
+    """An activation with torch's own derivative: `back(g, x or y, *constants)`."""
+
+    def __init__(self, module: nn.Module, back: Callable[[Tensor, Tensor, Any], Tensor], of_output: bool) -> None:
+        self.module, self.back, self.of_output = module, back, of_output
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        y: Tensor = self.module(x.clone() if getattr(self.module, "inplace", False) else x)
+        self.kept = y.clone() if self.of_output else x
+        return y
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        return self.back(g, self.kept, self.module)
+
+
+SMOOTH: dict[type[nn.Module], tuple[Callable[[Tensor, Tensor, Any], Tensor], bool]] = {
+    nn.GELU: (lambda g, x, m: aten.gelu_backward(g, x, approximate=m.approximate), False),
+    nn.SiLU: (lambda g, x, m: aten.silu_backward(g, x), False),
+    nn.Tanh: (lambda g, y, m: aten.tanh_backward(g, y), True),
+    nn.Sigmoid: (lambda g, y, m: aten.sigmoid_backward(g, y), True),
+    nn.LeakyReLU: (lambda g, x, m: aten.leaky_relu_backward(g, x, m.negative_slope, False), False),
+}
+
+
+class Batch:
+    """nn.BatchNorm1d: lanes and features together are the channels of one call; running statistics in place."""
+
+    def __init__(self, module: nn.BatchNorm1d, p: list[Tensor], g: list[Tensor], buffers: list[Tensor]) -> None:
+        self.p, self.g, self.eps, self.momentum = p, g, module.eps, module.momentum
+        self.mean, self.var, self.count = buffers
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        k, b, f = x.shape
+        self.x = x.transpose(0, 1).reshape(b, k * f)
+        self.scale, shift = (p.reshape(-1) for p in self.p) if self.p else (None, None)
+        y, self.m, self.s = torch.native_batch_norm(
+            self.x, self.scale, shift, self.mean.view(-1), self.var.view(-1), True, self.momentum, self.eps
+        )
+        self.count.add_(1)
+        return y.view(b, k, f).transpose(0, 1).contiguous()
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        k, b, f = g.shape
+        flat = g.transpose(0, 1).reshape(b, k * f)
+        gx, *own = aten.native_batch_norm_backward(
+            flat, self.x, self.scale, self.mean.view(-1), self.var.view(-1), self.m, self.s, True, self.eps,
+            [True, bool(self.p), bool(self.p)],
+        )  # fmt: skip
+        for target, value in zip(self.g, own, strict=False):
+            target.copy_(value.view(k, f))
+        return gx.view(b, k, f).transpose(0, 1).contiguous()  # type: ignore[no-any-return]
+
+
+class Normed:
+    """nn.LayerNorm over the last axis; scale and shift belong to the lane."""
+
+    def __init__(self, module: nn.LayerNorm, p: list[Tensor], g: list[Tensor]) -> None:
+        self.p, self.g, self.eps = [t.unsqueeze(1) for t in p], g, module.eps
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        self.x = x
+        self.hat, self.m, self.s = torch.native_layer_norm(x, [x.shape[-1]], None, None, self.eps)
+        if not self.p:
+            return self.hat.clone()
+        y = self.hat * self.p[0]
+        return y.add_(self.p[1]) if len(self.p) > 1 else y
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        if self.p:
+            torch.sum(g * self.hat, dim=1, out=self.g[0])
+            if len(self.p) > 1:
+                torch.sum(g, dim=1, out=self.g[1])
+            g = g * self.p[0]
+        gx = aten.native_layer_norm_backward(
+            g.contiguous(), self.x, [g.shape[-1]], self.m, self.s, None, None, [True, False, False]
+        )
+        return gx[0]  # type: ignore[no-any-return]
+
+
+class Flat:
+    """`[K, B, ...]` -> `[K, B, F]`; comes first."""
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        return x.flatten(2) if x.dim() > 3 else x
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        return None
+
+
+class Around:
+    """x + inner(x)."""
+
+    def __init__(self, inner: "Stack") -> None:
+        self.inner = inner
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        return x + self.inner.forward(draw, x)
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        through = self.inner.backward(draw, g, True)
+        return g if through is None else g + through
+
+
+class Stack:
+    """Layers one after another."""
+
+    def __init__(self, layers: list[Layer]) -> None:
+        self.layers = layers
+
+    def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer.forward(draw, x)
+        return x
+
+    def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
+        for at in range(len(self.layers) - 1, -1, -1):
+            through = self.layers[at].backward(draw, g, wanted or at > 0)
+            if through is None:
+                return None
+            g = through
+        return g
+
+
+class NotPlain(Exception):
+    """The module is no plain stack."""
+
+
+def stack(
+    module: nn.Module, leaves: Mapping[str, Tensor], gradients: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
+) -> Stack | None:
+    """The hand-written form of an operated `module`, on the lanes' views; None when it is no plain stack."""
+    for name, child in module.named_modules():
+        if child._forward_hooks or child._forward_pre_hooks or hasattr(child, "parametrizations"):
+            return None
+        if any(not p.requires_grad for p in child.parameters(recurse=False)):
+            return None
+    try:
+        layers = _layers(module, "", leaves, gradients, buffers)
+    except (NotPlain, KeyError):
+        return None
+    return Stack(layers) if any(isinstance(layer, Dense) for layer in layers) else None
+
+
+def _layers(module: nn.Module, name: str, leaves: Mapping[str, Tensor], gradients: Mapping[str, Tensor],
+            buffers: Mapping[str, Tensor]) -> list[Layer]:  # fmt: skip
+    kind, at = type(module), f"{name}." if name else ""
+    if kind is surgery.LaneSequential:
+        found: list[Layer] = []
+        for key, child in module.named_children():
+            for layer in _layers(child, at + key, leaves, gradients, buffers):
+                _append(found, layer)
+        return found
+    own = [at + key for key, _ in module.named_parameters(recurse=False)]
+    p, g = [leaves[n] for n in own], [gradients[n] for n in own]
+    if kind is surgery.LaneLinear:
+        return [Dense(p[0], p[1] if len(p) > 1 else None, g[0], g[1] if len(g) > 1 else None)]
+    if kind is nn.ReLU:
+        return [Gate(True, None)]
+    if isinstance(module, surgery.LaneDropout):
+        return [Gate(False, module.lane_layer)]
+    if kind in SMOOTH:
+        return [Smooth(module, *SMOOTH[kind])]
+    if kind is nn.BatchNorm1d and module.track_running_stats and module.momentum is not None:
+        kept = [buffers[at + n] for n in ("running_mean", "running_var", "num_batches_tracked")]
+        return [Batch(module, p, g, kept)]  # type: ignore[arg-type]
+    if kind is nn.LayerNorm and len(module.normalized_shape) == 1:  # type: ignore[arg-type]
+        return [Normed(module, p, g)]  # type: ignore[arg-type]
+    return _frames(module, at, leaves, gradients, buffers)
+
+
+def _frames(module: nn.Module, at: str, leaves: Mapping[str, Tensor], gradients: Mapping[str, Tensor],
+            buffers: Mapping[str, Tensor]) -> list[Layer]:  # fmt: skip
+    kind = type(module)
+    if kind is nn.Identity:
+        return []
+    if (kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)) or (
+        kind is TableStem and not len(module.embeddings)
+    ):
+        return [Flat()]
+    if kind is Residual:
+        inner = _layers(module.inner, f"{at}inner", leaves, gradients, buffers)
+        if any(isinstance(layer, Flat) for layer in inner):
+            raise NotPlain
+        return [Around(Stack(inner))]
+    raise NotPlain
+
+
+def _append(found: list[Layer], layer: Layer) -> None:
+    """A dropout behind a ReLU becomes one gate with it; no layer may write in place into data or kept values."""
+    last = found[-1] if found else None
+    if isinstance(layer, Gate) and not layer.relu and isinstance(last, Gate) and last.relu and last.layer is None:
+        found[-1] = Gate(True, layer.layer)
+    elif isinstance(layer, Flat) and found and not isinstance(last, Flat):
+        raise NotPlain
+    elif isinstance(layer, Gate) and not isinstance(last, (Dense, Batch, Normed, Smooth, Around)):
+        raise NotPlain
+    else:
+        found.append(layer)
