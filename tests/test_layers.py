@@ -19,9 +19,9 @@ LAYERS = [
     {"fused", "models", "data"},
     {"spec"},
     {"training"},
-    {"bundle", "ensemble"},
+    {"bundle", "ensemble", "formats"},
     {"ledger", "tasks"},
-    {"study", "worker"},
+    {"study", "worker", "repair"},
     {"executors", "winner", "lockstep", "watch"},
     {"driver"},
     {"holdout"},
@@ -34,7 +34,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 HEAVY = {"torch", "ray", "optuna", "sklearn", "scipy", "skopt", "deap", "matplotlib", "mlflow", "wandb"}
-TORCH_LAYERS = {"fused", "models", "data", "training", "bundle", "scores"}
+TORCH_LAYERS = {"fused", "models", "data", "training", "bundle", "formats", "scores"}
 DRAWING = ROOT / "automl" / "view" / "figures"  # loaded by `plot` and `report` alone: matplotlib is at home there
 
 

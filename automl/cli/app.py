@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import options, pictures, plugins, results, search, spec, tools
+from automl.cli import options, pictures, plugins, repair, results, search, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -54,3 +54,4 @@ app.command()(spec.schema)
 app.command()(plugins.strategies)
 app.command()(plugins.spaces)
 app.command()(tools.doctor)
+app.command()(repair.repair)

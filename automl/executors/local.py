@@ -34,6 +34,7 @@ from automl.worker import Capture, Place, Worker, no_capture
 
 SPAWN = get_context("spawn")
 CRASHES_AT_START = 3
+KILLS_AT_START = 10
 DUMP = signal.SIGUSR2  # has a worker write its stacks to the log
 TIDY_S = 5.0  # between two looks at the size of logs
 
@@ -154,7 +155,8 @@ class Local(Executor):
         if not old.gone:
             leftovers.sweep(old.mark)
         crashes = 0 if old.spoke else old.crashes + 1
-        if crashes >= CRASHES_AT_START:
+        by_others = old.process.exitcode == -signal.SIGKILL  # this may well go better the next time
+        if crashes >= (KILLS_AT_START if by_others else CRASHES_AT_START):
             code = exit_in_words(old.process.exitcode or 0)
             log = f"; see {self._folder / 'logs'}" if self._folder else ""
             raise EnvironmentProblem(f"worker {worker} ended with {code} before it could work, {crashes} times{log}")

@@ -1,0 +1,189 @@
+"""`automl repair`: what can still be read of a damaged ledger, in a new ledger. The damaged file is never changed.
+
+SQLite reads a table page by page; a damaged page hides its rows, the others stay readable. All rows of all tables are
+read one by one, forwards and backwards, past whatever cannot be read. Kept is the longest beginning of the study that
+fits together: trials 0, 1, 2, ... without a gap, each with its config, and the reports, pauses and ends of those.
+A trial whose end was lost is trained again from what is left of its curve.
+"""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.errors import LedgerError
+from automl.ledger import FILE, MIGRATIONS, Ledger
+from automl.lock import DriverLock
+from automl.trial import State
+
+KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
+COLUMNS = {
+    "study": ("key", "value"),
+    "trials": ("number", "seq", "at_s", "config", "origin", "asked"),
+    "attempts": ("trial", "attempt", "seq", "at_s", "worker", "outcome", "details"),
+    "reports": ("trial", "step", "seq", "at_s", "attempt", "value", "metrics", "horizon"),
+    "pauses": ("seq", "trial", "at_s", "step", "reason"),
+    "ends": ("trial", "seq", "at_s", "state", "reason", "failure"),
+}
+Rows = dict[tuple[Any, ...], tuple[Any, ...]]  # by what makes a row of its table unique
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What was saved: numbers of rows, and what could not be read, in words."""
+
+    file: Path
+    trials: int
+    ended: int
+    reports: int
+    lost: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        told = f"{self.file}: {self.trials} trials ({self.ended} ended), {self.reports} reports saved"
+        return "\n".join([told, *(f"  {line}" for line in self.lost)])
+
+
+def repair(folder: Path, out: Path | None = None) -> Repaired:
+    """Salvage the ledger in `folder` into a new one: in the folder `out`, or in the old one's place, which is kept
+    beside it as `ledger.sqlite.damaged`.
+
+    Raises:
+        LedgerError: there is no ledger, a driver holds it, or not even what the study was about can be read.
+    """
+    source = folder / FILE
+    if not source.exists():
+        raise LedgerError(f"{folder}: no study here (no {FILE})")
+    target = (out or folder) / (FILE if out else f"{FILE}.repaired")
+    if out and target.exists():
+        raise LedgerError(f"{target} exists already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = DriverLock.take(folder / "driver.lock")
+    try:
+        found, lost = salvaged(source)
+        kept, dropped = fitting(found)
+        target.unlink(missing_ok=True)
+        _write(target, kept)
+        if out is None:
+            _swap(source, target)
+    finally:
+        lock.release()
+    file = target if out else source
+    Ledger.read_only(file.parent).close()  # it opens
+    return Repaired(file, len(kept["trials"]), len(kept["ends"]), len(kept["reports"]), (*lost, *dropped))
+
+
+def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
+    """All rows that can be read, by table, and what could not be read."""
+    found: dict[str, list[tuple[Any, ...]]] = {}
+    lost: list[str] = []
+    for table, columns in COLUMNS.items():
+        rows: Rows = {}
+        errors: set[str] = set()
+        for order in ("ASC", "DESC"):
+            try:
+                for row in _rows(source, table, order):
+                    rows.setdefault(_identity(table, row), row)
+            except sqlite3.Error as error:
+                errors.add(str(error))
+        found[table] = [row for row in rows.values() if len(row) == len(columns)]
+        if errors:
+            lost.append(f"{table}: not all can be read ({'; '.join(sorted(errors))})")
+    if not found["study"] and not found["trials"]:
+        raise LedgerError(f"{source}: nothing in it can be read ({'; '.join(lost) or 'it is empty'})")
+    return found, lost
+
+
+def _rows(source: Path, table: str, order: str) -> Iterator[tuple[Any, ...]]:
+    """Rows of a table until the first one that cannot be read, in a connection of its own (an error may spoil it)."""
+    with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        db.text_factory = lambda raw: raw.decode(errors="replace")
+        present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        columns = ", ".join(c if c in present else f"NULL AS {c}" for c in COLUMNS[table])
+        yield from db.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {KEYS[table]} {order}")
+
+
+def _identity(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row[:2] if table in ("attempts", "reports") else row[:1]
+
+
+def fitting(found: dict[str, list[tuple[Any, ...]]]) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
+    """Of the rows found those that fit together, and what had to be left out.
+
+    Raises:
+        LedgerError: what the study was about is lost: its space, metric or seed.
+    """
+    study = {}
+    for key, value in found["study"]:
+        with suppress(ValueError, TypeError):
+            study[key] = json.loads(value)
+    if missing := [fact for fact in ("space", "metric", "seed", "plan") if fact not in study]:
+        raise LedgerError(f"the ledger cannot be repaired: the study's {', '.join(missing)} cannot be read any more")
+    trials = {row[0]: row for row in found["trials"] if _is_config(row[3]) and _numbers(row[0], row[1], row[2])}
+    count = next(n for n in range(len(trials) + 1) if n not in trials)
+    kept = {
+        "study": [(key, json.dumps(value)) for key, value in study.items()],
+        "trials": [trials[n] for n in range(count)],
+        "attempts": [r for r in found["attempts"] if r[0] in range(count) and _numbers(*r[1:4])],
+        "reports": [r for r in found["reports"] if r[0] in range(count) and _numbers(*r[1:6]) and _is_json(r[6])],
+        "pauses": [r for r in found["pauses"] if r[1] in range(count) and _numbers(r[0], *r[2:4])],
+        "ends": [r for r in found["ends"] if r[0] in range(count) and _numbers(*r[1:3]) and _is_end(r)],
+    }
+    curves: dict[int, list[int]] = {}
+    for row in kept["reports"]:
+        curves.setdefault(row[0], []).append(row[1])
+    holed = {n for n, steps in curves.items() if sorted(steps)[0] > 1 and len(steps) > 1}
+    kept["ends"] = [r for r in kept["ends"] if r[0] not in holed and (r[0] in curves or r[3] != State.DONE)]
+    kept["reports"] = [r for r in kept["reports"] if r[0] not in holed]
+    left = len(found["trials"]) - count
+    notes = [f"{left} trials left out: an earlier one is lost"] if left > 0 else []
+    if holed:
+        notes.append(f"curves without a beginning, trained again: trials {', '.join(map(str, sorted(holed)))}")
+    return kept, notes
+
+
+def _write(target: Path, kept: dict[str, list[tuple[Any, ...]]]) -> None:
+    with closing(sqlite3.connect(target, isolation_level=None)) as db:
+        db.execute("BEGIN")
+        for migration in MIGRATIONS:
+            migration(db)
+        for table, columns in COLUMNS.items():
+            marks = ", ".join("?" * len(columns))
+            statement = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+            db.executemany(statement, kept[table])
+        db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+        db.execute("COMMIT")
+
+
+def _swap(source: Path, target: Path) -> None:
+    """The repaired file takes the damaged one's place; the damaged one is kept, with its log."""
+    damaged = source.with_name(f"{FILE}.damaged")
+    for suffix in ("", "-wal", "-shm"):
+        part = source.with_name(FILE + suffix)
+        if part.exists():
+            shutil.move(part, damaged.with_name(damaged.name + suffix))
+    target.rename(source)
+
+
+def _numbers(*values: Any) -> bool:
+    return all(isinstance(v, int | float) for v in values)
+
+
+def _is_json(text: Any) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _is_config(text: Any) -> bool:
+    return _is_json(text) and isinstance(json.loads(text), dict)
+
+
+def _is_end(row: tuple[Any, ...]) -> bool:
+    ended = row[3] in [state.value for state in State if state.ended]
+    return ended and (row[5] is None or _is_config(row[5]))
