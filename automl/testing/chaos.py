@@ -29,7 +29,7 @@ import psutil
 
 from automl import api, plugins
 from automl.errors import AutoMLError
-from automl.ledger import FILE, Ledger
+from automl.ledger import FILE, TABLES, Ledger
 from automl.study import StudyView
 from automl.testing import replay
 from automl.trial import ranking
@@ -150,7 +150,7 @@ def check_ledger(path: Path) -> Iterator[str]:
     with closing(sqlite3.connect(path / FILE)) as db:
         if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             yield f"integrity: {found}"
-        seqs = [s for t in ("trials", "attempts", "reports", "pauses", "ends") for (s,) in db.execute(f"SELECT seq FROM {t}")]
+        seqs = [s for table in TABLES for (s,) in db.execute(f"SELECT seq FROM {table}")]
         if len(set(seqs)) != len(seqs):
             yield "two facts with one number"
     for number, _, state, curve, *_ in board(path):
@@ -233,8 +233,10 @@ def disturbed(case: Case, path: Path, whole: Sequence[Any], tally: Tally, rng: r
     else:
         tally.problems.append("the search does not end")
     _compare(path, whole, tally)
-    if errors.exists() and "Traceback" in (text := errors.read_text()):
-        tally.problems.append(f"a driver's traceback:\n{text[-2000:]}")
+    text = errors.read_text() if errors.exists() else ""
+    for block in text.split("Traceback")[1:]:
+        if "spawn_main" not in block:  # a worker that was being born when its driver was killed
+            tally.problems.append(f"a driver's traceback:{block[-2000:]}")
 
 
 def _life(victim: Victim, case: Case, tally: Tally, rng: random.Random, budget: int) -> tuple[int | None, int]:
@@ -324,8 +326,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = sum(len(t.problems) for t in tallies)
     trials, attempts = sum(t.trials for t in tallies), sum(t.attempts for t in tallies)
     print(
-        f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers) over {sum(t.runs for t in tallies)} searches "
-        f"and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, different, "
+        f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers) over {sum(t.runs for t in tallies)} "
+        f"searches and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, different, "
         f"torn, tracebacks), {attempts / max(1, trials):.2f} attempts a trial"
     )
     return 1 if problems else 0
