@@ -17,6 +17,7 @@ from typing import Protocol
 
 from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
 from automl.executors import Executor
+from automl.grouping import Grouped
 from automl.lockstep import AtOnce, Lockstep, Order, TrialEvent
 from automl.messages import (
     Assign,
@@ -96,6 +97,7 @@ class _Hand:
     note: str = ""
     heard: float = 0.0  # when it was last given something to do or answered
     begun: dict[int, float] = field(default_factory=dict)  # trial -> when it was handed out
+    silent: set[int] = field(default_factory=set)  # trials that have not reported since
     stale: bool = False  # to be replaced by a fresh process as soon as it has nothing to do
     gone: bool = False  # given up
     told_slow: bool = False
@@ -125,7 +127,7 @@ class Driver:
         self.study, self.task, self.executor, self.workers = study, task, executor, workers
         self.publish, self.fresh = publish, fresh
         self.screen: Screen = screen or Blank()
-        self.order: Order = Lockstep(study) if study.deterministic else AtOnce(study)
+        self.order = self._order()
         self.patience = Patience(trial_timeout_s)
         self.hands: list[_Hand] = []
         self.faults: Counter[int] = Counter()  # losses of its device in a row, by worker
@@ -139,7 +141,14 @@ class Driver:
         self._now = False  # whether to stop at once
         self._nothing_left = False  # whether the study had nothing for the last worker that asked
         self._waiting: dict[int, None] = {}  # workers that may wait for trials, in the order they asked
+        self._advised: set[str] = set()
         self._shown = self._watched = -math.inf  # when the screen and the workers were last looked after
+
+    def _order(self) -> Order:
+        if self.study.deterministic:
+            return Lockstep(self.study)
+        group = getattr(self.task, "group", None)
+        return Grouped(self.study, group) if group else AtOnce(self.study)
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -272,7 +281,7 @@ class Driver:
         if hand.stale and not ready.busy and not stopping and self.executor.recycle(worker):
             self.hands[worker] = _Hand()
             return
-        asked = [] if stopping else self.order.ask(ready.lanes)
+        asked = [] if stopping else self.order.ask(ready)
         self._nothing_left = not asked
         if not asked and not ready.busy and not stopping:
             return
@@ -280,6 +289,7 @@ class Driver:
         for assignment in asked:
             hand.trials[assignment.number] = assignment
             hand.begun[assignment.number] = hand.heard
+            hand.silent.add(assignment.number)
             device = self.executor.device(worker)
             self.study.ledger.attempt(assignment.number, assignment.attempt, device, self.study.elapsed_s)
         self.executor.send(worker, Assign(tuple(asked)) if asked or not stopping else Shutdown())
@@ -298,11 +308,18 @@ class Driver:
         hand = self.hands[event.worker]
         if isinstance(event, Ended):
             hand.begun.pop(event.trial, None)
+            hand.silent.discard(event.trial)
             known = hand.trials.pop(event.trial, None) is not None
             return known and not (self.signal and self.study.deterministic)
         now = self.study.clock()
         self.patience.step(now - hand.heard)
         hand.note, hand.heard, hand.told_slow = event.note, now, False
+        hand.silent.difference_update(point.trial for point in event.points)
+        hand.begun.update(dict.fromkeys(hand.silent, now))  # they wait in the worker for their turn
+        for advice in event.advice:
+            if advice not in self._advised:
+                self._advised.add(advice)
+                self.screen.note(advice)
         self.faults[event.worker] = 0
         if self.signal and self.study.deterministic:  # what is observed now would depend on timing
             self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.PAUSE))
@@ -318,12 +335,9 @@ class Driver:
     def _reported(self, event: Reported) -> None:
         hand = self.hands[event.worker]
         kinds: dict[int, Kind] = {}
+        verdicts = self.study.report_all([point for point in event.points if point.trial in hand.trials])
         for point in event.points:
-            verdict = CONTINUE
-            if point.trial in hand.trials:
-                verdict = self.study.report(
-                    point.trial, point.step, point.metrics, attempt=point.attempt, horizon=point.horizon
-                )
+            verdict = verdicts.get(point.trial, CONTINUE)
             kinds[point.trial] = Kind.STOP if point.trial not in hand.trials else verdict.kind
             if self.signal and verdict.kind is Kind.CONTINUE:
                 kinds[point.trial] = Kind.PAUSE
@@ -451,6 +465,8 @@ class Driver:
         self.publish(self.study, record)
         self.screen.ended(self.study, record)
         counts = self.study.counts
+        if record.failure and record.failure.kind == "nan" and any(t.curve for t in self.study.history.running):
+            return  # of many trials that train side by side some diverge before any has ended
         if record.state is State.FAILED and counts.failed >= BREAKER and not counts.done and not counts.stopped:
             causes = Counter(t.failure.message for t in self.study.history.failed if t.failure)
             cause, times = causes.most_common(1)[0]

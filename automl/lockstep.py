@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from automl.messages import Assignment, Ended, Outcome, Reported
+from automl.messages import Assignment, Ended, Outcome, Ready, Reported
 from automl.study import Study
 from automl.trial import Failure, State
 
@@ -33,8 +33,8 @@ class Order(Protocol):
         """`event` has arrived: the events to be observed now, each before the next is asked for."""
         ...
 
-    def ask(self, lanes: int) -> list[Assignment]:
-        """Trials for a worker with `lanes` free places."""
+    def ask(self, ready: Ready) -> list[Assignment]:
+        """Trials for a worker that has free places."""
         ...
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
@@ -66,8 +66,8 @@ class AtOnce:
     def take(self, event: TrialEvent) -> Iterator[TrialEvent]:
         yield event
 
-    def ask(self, lanes: int) -> list[Assignment]:
-        return self.study.ask(lanes)
+    def ask(self, ready: Ready) -> list[Assignment]:
+        return self.study.ask(ready.lanes)
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
         self.study.lost(assignment.number, reason, kind, log)
@@ -141,8 +141,8 @@ class Lockstep:
                 self._gone(first)
             self._fill()
 
-    def ask(self, lanes: int) -> list[Assignment]:
-        return [self.out.popleft()] if self.out else []
+    def ask(self, ready: Ready) -> list[Assignment]:
+        return [self.out.popleft()] if self.out and not ready.busy else []
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
         number = assignment.number

@@ -20,13 +20,17 @@ Metrics = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One attempt of one trial, as handed out by `Study.ask`. `seed` depends on (study seed, trial) alone."""
+    """One attempt of one trial, as handed out by `Study.ask`. `seed` depends on (study seed, trial) alone.
+
+    `alone`: it must not share a cohort: its worker was lost before, and others should not be lost with it again.
+    """
 
     number: int
     config: Config
     attempt: int = 1
     seed: int = 0
     step: int = 0  # what the ledger has of it already; 0 for a new trial
+    alone: bool = False
 
     def __getitem__(self, name: str) -> object:
         return self.config[name]
@@ -62,11 +66,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The newest points of all trials the worker runs. `note` is shown beside the worker on the screen."""
+    """The newest points of all trials the worker runs. `note` is shown beside the worker on the screen.
+
+    `advice`: sentences for the user, such as why trials run one at a time; each is shown once in a search.
+    """
 
     worker: int
     points: tuple[Measured, ...]
     note: str = ""
+    advice: tuple[str, ...] = ()
 
 
 class Outcome(StrEnum):

@@ -12,7 +12,7 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -21,7 +21,7 @@ from automl import metrics as known_metrics
 from automl import plugins, seeds
 from automl.errors import LedgerError, SpecError, did_you_mean
 from automl.ledger import Ledger
-from automl.messages import Assignment, Odd
+from automl.messages import Assignment, Measured, Odd
 from automl.space import Config, Space
 from automl.stopping import CONTINUE, Kind, Stopper, Verdict
 from automl.strategy import Strategy
@@ -218,7 +218,8 @@ class Study:
 
     def _assignment(self, record: TrialRecord) -> Assignment:
         self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
-        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step)
+        alone = self._losses.get(record.number, 0) > 0
+        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step, alone)
 
     # -- report ------------------------------------------------------------------------------------------------------
 
@@ -241,8 +242,32 @@ class Study:
         Raises:
             SpecError: the metric is missing although no trial has ever reported it: it must be misnamed.
         """
-        record = self.history.trials[_number(trial)]
-        if record.state is not State.RUNNING or attempt not in (None, record.attempt):
+        point = Measured(_number(trial), attempt or 0, step, metrics, horizon)
+        return self.report_all([point])[point.trial]
+
+    def report_all(self, points: Sequence[Measured]) -> dict[int, Verdict]:
+        """`report` for trials that train side by side: all points are known before the first trial is judged.
+
+        So lanes that arrive at a rung together are judged against each other, not each against those before it.
+        """
+        verdicts: dict[int, Verdict] = {}
+        arrived: list[tuple[int, int, int | None]] = []
+        for point in points:
+            found = self._enter(point)
+            if isinstance(found, Verdict):
+                verdicts[point.trial] = found
+            else:
+                arrived.append((point.trial, point.step, found or self.plan.horizon))
+        for number, step, horizon in arrived:
+            verdicts[number] = self._judge(number, step, horizon)
+        self.ledger.beat()
+        return verdicts
+
+    def _enter(self, point: Measured) -> Verdict | int | None:
+        """Keep a point. A verdict where none is to be asked for, else the trial's horizon."""
+        step, metrics = point.step, point.metrics
+        record = self.history.trials[point.trial]
+        if record.state is not State.RUNNING or point.attempt not in (0, record.attempt):
             return Verdict(Kind.STOP, "already ended")
         if record.curve and step <= record.step:
             return CONTINUE
@@ -254,18 +279,16 @@ class Study:
             self._end(record.number, State.FAILED, failure=failure)
             return Verdict(Kind.STOP, failure.message)
         value = values[self.metric.name]
-        horizon = horizon or self.plan.horizon
+        horizon = point.horizon or self.plan.horizon
         self.ledger.report(record.number, step, record.attempt, value, values, self.elapsed_s, horizon)
         self.history.point(record.number, step, self.metric.loss(value))
-        verdict = self._judge(record.number, step, horizon)
-        self.ledger.beat()
-        return verdict
+        return horizon
 
     def _judge(self, number: int, step: int, horizon: int | None) -> Verdict:
         if step < 1 or (horizon is not None and step >= horizon):
             return CONTINUE
         verdict = self.stopper.verdict(self.history, number)
-        if verdict.kind is Kind.CONTINUE and self._spent:
+        if verdict.kind is Kind.CONTINUE and self.spent:
             verdict = OUT_OF_BUDGET
         if verdict.kind is Kind.STOP:
             self._end(number, State.STOPPED, reason=verdict.reason)
@@ -326,6 +349,11 @@ class Study:
         """Whether the trial would get another attempt if it were lost now."""
         return self._losses.get(trial, 0) < self.retries
 
+    def withdraw(self, trial: int) -> None:
+        """The trial will not be trained (any further): the budget is used up."""
+        if not self.history.trials[trial].state.ended:
+            self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+
     def interrupted(self, trial: int) -> None:
         """The attempt ended through no fault of the trial or its worker; another one does not count as a retry."""
         if not self.history.trials[trial].state.ended:
@@ -384,7 +412,8 @@ class Study:
         return self.plan.steps is not None and self.history.steps_spent >= self.plan.steps
 
     @property
-    def _spent(self) -> bool:
+    def spent(self) -> bool:
+        """Whether the budget of steps or time is used up."""
         return self._no_steps_left or (self.plan.time_s is not None and self.elapsed_s >= self.plan.time_s)
 
     @property
@@ -393,12 +422,12 @@ class Study:
         if not self.history.paused or self.history.running or self.ledger.broken:
             return False
         all_begun = self._exhausted or (self.plan.trials is not None and self.started >= self.plan.trials)
-        return self._spent or (all_begun and not self.stopper.promote(self.history))
+        return self.spent or (all_begun and not self.stopper.promote(self.history))
 
     @property
     def out_of_budget(self) -> bool:
         """Whether no new trial may begin."""
-        return self._spent or (
+        return self.spent or (
             self.plan.trials is not None and self.started >= self.plan.trials and not self.history.paused
         )
 

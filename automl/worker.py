@@ -106,21 +106,25 @@ class Trial:
         Raises:
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
         """
-        step = self.step + 1 if step is None else step
-        self.step = step
-        told = {name: plain(value) for name, value in metrics.items()}
-        self._curve.append((step, told))
-        point = Measured(self.number, self.attempt, step, told, self.horizon)
-        self._link.send(Reported(self._place.worker, (point,)))
-        verdicts = self._link.receive()
-        assert isinstance(verdicts, Verdicts), f"a report is answered with verdicts, got {verdicts}"
-        self.leads = self.number in verdicts.leads
-        match verdicts.kinds[self.number]:
+        point = self.point(self.step + 1 if step is None else step, metrics)
+        match self.heed(exchange(self._link, Reported(self._place.worker, (point,)))):
             case Kind.STOP:
                 raise TrialStopped
             case Kind.PAUSE:
-                self.paused = True
                 raise TrialPaused
+
+    def point(self, step: int, metrics: Mapping[str, object]) -> Measured:
+        """The message's part about this trial, for workers that report many trials at once."""
+        self.step = step
+        told = {name: plain(value) for name, value in metrics.items()}
+        self._curve.append((step, told))
+        return Measured(self.number, self.attempt, step, told, self.horizon)
+
+    def heed(self, verdicts: Verdicts) -> Kind:
+        """What the driver answered for this trial; `leads` and `paused` are set from it."""
+        kind = verdicts.kinds[self.number]
+        self.leads, self.paused = self.number in verdicts.leads, kind is Kind.PAUSE
+        return kind
 
     @property
     def _identity(self) -> str:
@@ -147,6 +151,14 @@ class Trial:
             self.report(step=step, **metrics)
         self.step, self.horizon = found.step, horizon
         return found.state
+
+
+def exchange(link: Link, reported: Reported) -> Verdicts:
+    """Send a report and wait for its answer."""
+    link.send(reported)
+    verdicts = link.receive()
+    assert isinstance(verdicts, Verdicts), f"a report is answered with verdicts, got {verdicts}"
+    return verdicts
 
 
 def plain(value: object) -> object:

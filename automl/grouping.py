@@ -1,0 +1,78 @@
+"""Which trials a worker gets when it trains many at once: those of one group, so that they fit into one cohort.
+
+The study is asked a little ahead; what does not fit what a worker is running waits here until one asks that runs
+nothing, and gets the largest group there is. Trials that wait count as begun: should the driver die, the next one hands
+them out first.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from automl.lockstep import AtOnce
+from automl.messages import Assignment, Ready
+from automl.space import Config
+
+AHEAD = 32  # trials that may wait here: each is one that was suggested before the results of those that run
+
+
+@dataclass(frozen=True)
+class Grouped(AtOnce):
+    """Everything is observed when it arrives; trials are handed out by `group(config)`.
+
+    Trials of the group "" run alone, so a worker gets one of them at a time. `workers`: how many share the last trials.
+    """
+
+    group: Callable[[Config], str] = lambda config: ""
+    workers: list[int] = field(default_factory=lambda: [1])
+    stock: list[tuple[str, Assignment]] = field(default_factory=list)  # oldest first
+
+    def begin(self, workers: int) -> int:
+        self.workers[0] = max(1, workers)
+        return 1
+
+    def ask(self, ready: Ready) -> list[Assignment]:
+        lanes = min(ready.lanes, self._share())
+        if self.study.spent:
+            self._withdraw()
+        if ready.busy:
+            self._fill(lanes, ready.fits)
+            return self._take(ready.fits, lanes) if ready.fits else []
+        self._fill(lanes, None)
+        if not self.stock:
+            return []
+        names = [name for name, _ in self.stock]
+        wanted = max(dict.fromkeys(names), key=lambda name: names.count(name) if name else 1)
+        return self._take(wanted, lanes if wanted else 1)
+
+    def _share(self) -> int:
+        """How many trials one worker may take, so that the others get some of the last ones too."""
+        total = self.study.plan.trials
+        if total is None:
+            return 10**9
+        left = max(0, total - self.study.started) + len(self.stock)
+        return max(1, -(-left // self.workers[0]))
+
+    def _fill(self, lanes: int, fits: str | None) -> None:
+        """Ask the study until `lanes` trials that fit (None: any) are here, or too many others."""
+        while True:
+            fitting = sum(fits is None or name == fits for name, _ in self.stock)
+            missing = min(lanes - fitting, AHEAD - (len(self.stock) - fitting))
+            asked = self.study.ask(missing) if missing > 0 else []
+            self.stock.extend(("" if one.alone else self.group(one.config), one) for one in asked)
+            if len(asked) < missing or missing <= 0:
+                return
+
+    def _take(self, name: str, most: int) -> list[Assignment]:
+        chosen = [entry for entry in self.stock if entry[0] == name][:most]
+        for entry in chosen:
+            self.stock.remove(entry)
+        return [one for _, one in chosen]
+
+    def _withdraw(self) -> None:
+        """Time or steps are used up: what waits here is not begun any more."""
+        for _, one in self.stock:
+            self.study.withdraw(one.number)
+        self.stock.clear()
+
+    def busy(self) -> bool:
+        return bool(self.stock)
