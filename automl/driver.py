@@ -41,6 +41,7 @@ from automl.watch import Patience
 from automl.winner import publish
 
 POLL_S = 0.25
+WATCH_S = 5.0  # at most, between two looks for workers that hang (often, where there are few of them)
 SHOW_S = 0.1  # between two looks of the screen at all workers
 GRACE_S = 5.0
 BREAKER = 5  # failures before any success that end a search
@@ -415,7 +416,7 @@ class Driver:
     def _watch(self) -> None:
         """Look for workers that hang and trials that take too long."""
         now = self.study.clock()
-        if now - self._watched < POLL_S:
+        if now - self._watched < max(POLL_S, min(WATCH_S, len(self.hands) / 1000)):
             return
         self._watched = now
         slept = self.patience.asleep(now)
