@@ -126,8 +126,9 @@ def load_one(
         raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
     builder = build or _builder(manifest["model"], trust)
     module = _restore(builder, manifest["config"], inputs, outputs, weights)
-    made = Model(module, manifest, _read(folder / "preparation.json"), torch.device(device))
-    _replay(made, _read(folder / "sample.json"), folder)
+    sample = _read(folder / "sample.json")
+    made = Model(module, manifest, _read(folder / "preparation.json"), torch.device(device), sample["rows"])
+    _replay(made, sample, folder)
     return made
 
 
@@ -178,7 +179,12 @@ class Model:
     """A trained model with its preparation: give it rows as they come, get labels or values."""
 
     def __init__(
-        self, module: nn.Module, manifest: dict[str, Any], preparation: dict[str, Any], device: torch.device
+        self,
+        module: nn.Module,
+        manifest: dict[str, Any],
+        preparation: dict[str, Any],
+        device: torch.device,
+        sample: Any = (),
     ) -> None:
         self.module, self.manifest, self.preparation, self.device = (
             module.to(device).eval(),
@@ -188,6 +194,7 @@ class Model:
         )
         self.config: dict[str, Any] = manifest["config"]
         self.kind: str = manifest["kind"]
+        self.sample = sample  # a few untreated rows
         self.classes: list[Any] = manifest["classes"]
         self.metrics: dict[str, float] = manifest["metrics"]
 
@@ -196,7 +203,11 @@ class Model:
 
     def outputs(self, rows: Any) -> Tensor:
         """Raw outputs [N, units] (logits, or values in standard units) for untreated rows."""
-        return _outputs(self.module, prepare.transform(self.preparation, rows), self.device)
+        return _outputs(self.module, self.prepared(rows), self.device)
+
+    def prepared(self, rows: Any) -> Tensor:
+        """Untreated rows as the network takes them, [N, *inputs.shape]."""
+        return prepare.transform(self.preparation, rows)
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """[N] labels, or [N] ([N, D] for several) values in the data's own unit, for a DataFrame or an array.

@@ -60,15 +60,24 @@ def export(
         Path | None, options.option("--optuna", metavar="FILE", help="As an Optuna journal, for optuna-dashboard.")
     ] = None,
     csv: Annotated[Path | None, options.option("--csv", metavar="FILE", help="All trials as CSV.")] = None,
+    onnx: Annotated[Path | None, options.option("--onnx", metavar="FILE", help="The winner's network as ONNX.")] = None,
+    pt2: Annotated[
+        Path | None, options.option("--pt2", metavar="FILE", help="The winner's network as a torch.export archive.")
+    ] = None,
     dir: options.Dir = options.STUDIES,
 ) -> None:
-    """Write a study in the format of other programs."""
+    """Write a study, or its winner, in the format of other programs.
+
+    A network is kept only if it gives the saved model's outputs on the sample rows. It takes prepared rows: see
+    best/preparation.json.
+    """
     from automl.leaderboard import Leaderboard
     from automl.study import Study
 
-    if optuna is None and csv is None:
-        raise typer.BadParameter("say what to write: --optuna FILE or --csv FILE")
-    opened = Study.open(options.study_path(study, dir))
+    if optuna is None and csv is None and onnx is None and pt2 is None:
+        raise typer.BadParameter("say what to write: --optuna, --csv, --onnx or --pt2 FILE")
+    path = options.study_path(study, dir)
+    opened = Study.open(path)
     if csv is not None:
         csv.write_text(Leaderboard.of(opened.history).csv(), encoding="utf-8")
         typer.echo(f"{csv}: {len(opened.history)} trials")
@@ -76,6 +85,13 @@ def export(
         from automl.view.optuna_journal import export as journal
 
         typer.echo(f"{optuna}: {journal(opened, optuna)} trials; look at them with: optuna-dashboard {optuna}")
+    if onnx is not None or pt2 is not None:
+        from automl import bundle, formats
+
+        model = bundle.load_one(path / "best")
+        for file, write in ((onnx, formats.to_onnx), (pt2, formats.to_pt2)):
+            if file is not None:
+                typer.echo(f"{file}: outputs differ by at most {write(model, file):.1g} on the sample rows")
 
 
 def predict(
