@@ -327,11 +327,25 @@ def test_nothing_but_failures_is_exit_code_4(run, tmp_path):
     assert "Traceback" not in err
 
 
-def test_dry_run_trains_nothing(run, spec):
-    code, out, _ = run("search", spec, "--dry-run", "--trials", "9", "--strategy", "grid")
+def test_dry_run_of_a_function_shows_the_plan_and_calls_nothing(run, tmp_path):
+    code, out, _ = run("search", written(tmp_path, ALWAYS_FAILS), "--dry-run", "--trials", "9", "--strategy", "grid")
     assert code == 0
     assert "9 trials" in out
     assert "grid" in out
+    assert "batch     none" in out
+    assert not Path("studies").exists()
+
+
+def test_dry_run_of_a_model_trains_one_batch(run):
+    code, out, err = run("search", "digits", "--dry-run")
+    assert code == 0, err
+    assert "rows      899 to train, 449 to validate, 449 kept for the test" in out
+    assert "batch     64 rows through" in out
+    code, out, _ = run("search", "digits", "--dry-run", "--json", "--set", "data=iris")
+    assert json.loads(out)["batch"]["rows"]["train"] == 75
+    code, _, err = run("search", "digits", "--dry-run", "--set", "data=nothing")
+    assert code == 2
+    assert "nothing" in err
     assert not Path("studies").exists()
 
 

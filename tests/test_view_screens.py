@@ -2,6 +2,7 @@ import io
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -279,6 +280,43 @@ def test_document_is_the_promised_one():
 def test_hardware_reads_this_machine():
     lines = Hardware(Clock()).read()
     assert any(line.startswith("cpu ") for line in lines)
+
+
+class FakeNvml:
+    """Two GPUs; the second is lost, the first does not measure its power."""
+
+    NVML_TEMPERATURE_GPU = 0
+
+    class NVMLError(Exception):
+        pass
+
+    def nvmlInit(self):
+        pass
+
+    def nvmlDeviceGetCount(self):
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, k):
+        return k
+
+    def nvmlDeviceGetUtilizationRates(self, gpu):
+        if gpu == 1:
+            raise self.NVMLError("GPU is lost")
+        return SimpleNamespace(gpu=93)
+
+    def nvmlDeviceGetMemoryInfo(self, gpu):
+        return SimpleNamespace(used=5.3 * 2**30, total=141 * 2**30)
+
+    def nvmlDeviceGetTemperature(self, gpu, sensor):
+        return 61
+
+    def nvmlDeviceGetPowerUsage(self, gpu):
+        raise self.NVMLError("not supported")
+
+
+def test_hardware_has_a_line_for_each_gpu_also_for_one_that_is_lost():
+    lines = Hardware(Clock(), FakeNvml()).read()
+    assert lines[:2] == ("gpu0 93% 5.3/141G 61C", "gpu1 GPU is lost")
 
 
 def test_hardware_samples_at_most_every_two_seconds():

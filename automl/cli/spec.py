@@ -53,15 +53,25 @@ def schema() -> None:
 
 
 def plan(spec: str, changes: Mapping[str, Any], *, json: bool) -> None:
-    """What `search --dry-run` prints: the resolved plan and the size of the space."""
+    """What `search --dry-run` prints: the resolved plan, the size of the space, and how one batch went."""
     from automl import spec as specs
+    from automl.cli.dry_run import one_batch
 
     read = specs.read(spec, overrides=changes)
     for warning in read.warnings:
         typer.echo(f"warning: {warning}", err=True)
+    tried = one_batch(read)
     if json:
-        return typer.echo(json_module.dumps({"schema": 1, **summary(read)}, ensure_ascii=False, allow_nan=False))
-    return typer.echo(_text(read))
+        facts = {"schema": 1, **summary(read), "batch": tried and tried.to_json()}
+        return typer.echo(json_module.dumps(facts, ensure_ascii=False, allow_nan=False))
+    typer.echo(_text(read))
+    if tried is None:
+        return typer.echo("batch     none: your own training code is not called by a dry run")
+    train, val, test = tried.rows
+    typer.echo(f"rows      {train:,} to train, {val:,} to validate, {test:,} kept for the test")
+    return typer.echo(
+        f"batch     {tried.batch} rows through {tried.parameters:,} weights in {tried.seconds * 1000:.0f} ms: it trains"
+    )
 
 
 def summary(read: "Spec") -> dict[str, Any]:

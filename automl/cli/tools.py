@@ -66,7 +66,7 @@ def export(
     ] = None,
     dir: options.Dir = options.STUDIES,
 ) -> None:
-    """Write a study, or its winner, in the format of other programs.
+    """Write a study or its winner for other programs.
 
     A network is kept only if it gives the saved model's outputs on the sample rows. It takes prepared rows: see
     best/preparation.json.

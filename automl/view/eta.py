@@ -32,10 +32,11 @@ class Durations:
 def eta(
     plan: Plan, durations: Durations, *, elapsed_s: float, ended: int, busy_s: float, steps: int
 ) -> tuple[float, float] | None:
-    """(earliest, latest) seconds to the end, an 80 % interval; None when nothing can be said yet.
+    """(earliest, latest) seconds to the end, an 80 % interval.
 
-    `busy_s`: seconds that all trials together, ended and running, have been in work; over `elapsed_s` that is how many
-    run at once. Of several limits the one that is reached first counts.
+    None until three trials have ended, except where only the time is limited. `busy_s`: seconds that all trials
+    together, ended and running, have been in work; over `elapsed_s` that is how many run at once. Of several limits
+    the one that is reached first counts.
     """
     ranges: list[tuple[float, float]] = []
     if plan.time_s is not None:
@@ -56,6 +57,6 @@ def eta(
     if plan.steps is not None and steps > 0 and durations.n >= 3:
         middle = max(plan.steps - steps, 0) * elapsed_s / steps
         ranges.append((0.9 * middle, 1.1 * middle))
-    if not ranges or (len(ranges) == 1 and plan.time_s is not None and durations.n < 3):
-        return ranges[0] if ranges else None
+    if not ranges or (durations.n < 3 and (plan.trials is not None or plan.steps is not None)):
+        return None
     return min(low for low, _ in ranges), min(high for _, high in ranges)

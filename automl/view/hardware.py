@@ -10,11 +10,11 @@ EVERY_S = 2.0
 class Hardware:
     """`read()` gives lines such as `gpu0 93% 5.3/141G 61C 512W` and `cpu 71%`."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, nvml: Any = None) -> None:
         self._clock = clock
         self._at = -EVERY_S
         self._lines: tuple[str, ...] = ()
-        self._nvml: Any = None
+        self._nvml = nvml  # the module pynvml, when it is needed
         self._gpus: list[Any] | None = None
 
     def read(self) -> tuple[str, ...]:
@@ -37,14 +37,15 @@ class Hardware:
 
     def _open(self) -> list[Any]:
         try:
-            import pynvml
+            if self._nvml is None:
+                import pynvml
+
+                self._nvml = pynvml
+            self._nvml.nvmlInit()
+            return [self._nvml.nvmlDeviceGetHandleByIndex(k) for k in range(self._nvml.nvmlDeviceGetCount())]
         except ImportError:
             return []
-        self._nvml = pynvml
-        try:
-            pynvml.nvmlInit()
-            return [pynvml.nvmlDeviceGetHandleByIndex(k) for k in range(pynvml.nvmlDeviceGetCount())]
-        except pynvml.NVMLError:  # no driver, no GPU, or not for us
+        except self._nvml.NVMLError:  # no driver, no GPU, or not for us
             return []
 
     def _gpu(self, gpu: Any) -> str:

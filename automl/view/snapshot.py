@@ -22,9 +22,9 @@ from automl.leaderboard import Leaderboard, Row
 from automl.messages import WorkerStatus
 from automl.space import Space
 from automl.trial import Counts, History, Metric, Plan, State, TrialRecord
+from automl.view import words
 from automl.view.eta import Durations, eta
 from automl.view.importance import ENOUGH, order, shares
-from automl.view.words import ordinal
 
 KEPT = 64  # ended trials kept for the table
 LATELY = 12
@@ -103,21 +103,17 @@ class Snapshot:
 
     @property
     def progress(self) -> tuple[str, float]:
-        """The limit that is nearest to its end, in words, and its share."""
-        limits = [(f"{self.counts.ended:,} trials", 0.0)]
-        if self.plan.trials:
-            ended, of = self.counts.ended, self.plan.trials
-            limits.append((f"trials {ended:,}/{of:,}", ended / of))
+        """How many trials there were (of how many), the limit that is nearest to its end, and how near."""
+        ended, of = self.counts.ended, self.plan.trials
+        trials = f"trials {ended:,}/{of:,}" if of else f"{words.plural(ended, 'trial')}"
+        limits = [(trials, ended / of if of else 0.0)]
         if self.plan.steps:
             limits.append((f"epochs {self.steps:,}/{self.plan.steps:,}", self.steps / self.plan.steps))
         if self.plan.time_s:
-            from automl.view.words import duration
-
-            limits.append(
-                (f"time {duration(self.elapsed_s)}/{duration(self.plan.time_s)}", self.elapsed_s / self.plan.time_s)
-            )
-        label, share = max(limits[1:] or limits, key=lambda limit: limit[1])
-        return label, min(share, 1.0)
+            time = f"{words.duration(self.elapsed_s)}/{words.duration(self.plan.time_s)}"
+            limits.append((f"time {time}", self.elapsed_s / self.plan.time_s))
+        label, share = max(limits, key=lambda limit: limit[1])
+        return trials if label == trials else f"{trials}  {label}", min(share, 1.0)
 
 
 @dataclass
@@ -285,6 +281,6 @@ def _running(record: TrialRecord, history: History) -> Running:
         step, loss = record.curve[-1]
         others = history.losses_at(step).values()
         value = history.metric.value(loss)
-        standing = f"{ordinal(sum(other < loss for other in others) + 1)} of {len(others)} at {step}"
+        standing = f"{words.ordinal(sum(other < loss for other in others) + 1)} of {len(others)} at {step}"
     curve = tuple((step, history.metric.value(loss)) for step, loss in record.curve)
     return Running(record.number, record.step, value, standing, curve)
