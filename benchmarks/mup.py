@@ -1,0 +1,79 @@
+"""Does muP hold? Coordinate check, best learning rate over a 16-fold width, and what transfer costs. Prints Markdown.
+
+OMP_NUM_THREADS=1 python benchmarks/mup.py            about 6 CPU-minutes
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from automl.data import load
+from automl.models import build
+from automl.training import Solo
+from automl.training.transfer import alignment_check, coordinate_check
+
+WIDTHS = (64, 128, 256, 512, 1024)
+BASE = {"depth": 3, "activation": "gelu", "schedule": "linear", "batch_size": 64, "weight_decay": 0.0, "base_width": 64}
+LRS = {"adamw": range(-13, -1), "sgd": range(-9, 2), "muon": range(-13, -1)}
+
+
+def flops(width: int, inputs: int, outputs: int, samples: int) -> float:
+    """Multiply-adds of training a three-layer MLP on so many samples, forward and backward."""
+    return 6.0 * samples * (inputs * width + 2 * width * width + width * outputs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data, seeds, start = load("digits", seed=0), range(options.seeds), time.process_time()
+    print(
+        "| optimizer | parametrization | worst slope, hidden | best log2 lr by width | spread (octaves) | loss at best lr |"
+    )
+    print("|---|---|---|---|---|---|")
+    for optimizer, exponents in LRS.items():
+        for kind in ("mup", "standard"):
+            config = {**BASE, "optimizer": optimizer, "parametrization": kind}
+            lr = {"sgd": 0.05}.get(optimizer, 4e-3)
+            slope = coordinate_check(build("mlp"), data, {**config, "lr": lr}, options.widths).worst()
+            found = alignment_check(build("mlp"), data, config, options.widths, [2.0**k for k in exponents], 2, seeds)
+            best = ", ".join(f"{value:.2f}" for value in found.best())
+            lowest = ", ".join(f"{value:.3f}" for value in found.losses.min(1))
+            print(f"| {optimizer} | {kind} | {slope:.3f} | {best} | {found.spread():.2f} | {lowest} |", flush=True)
+    transfer(data, list(seeds), options.widths[1], options.widths[-1])
+    print(f"\n{time.process_time() - start:.0f} CPU-seconds")
+
+
+def transfer(data, seeds, narrow: int, wide: int) -> None:
+    """Search 24 random (lr, warm-up, beta2) on the narrow and, for comparison, on the wide model."""
+    rng = np.random.default_rng(0)
+    points = [
+        {"lr": 2.0 ** rng.uniform(-10, -3), "warmup": rng.uniform(0, 0.3), "beta2": 1 - 10 ** rng.uniform(-3, -1)}
+        for _ in range(24)
+    ]
+
+    def loss(point, width, which) -> float:
+        config = {**BASE, "parametrization": "mup", "width": width, **point}
+        values = []
+        for seed in which:
+            trainer = Solo(build("mlp"), data, config, 4, seed)
+            values.append([trainer.epoch() for _ in range(4)][-1]["val_loss"])
+        return float(np.mean(values))
+
+    found = min(points, key=lambda point: loss(point, narrow, seeds))
+    target = min(points, key=lambda point: loss(point, wide, seeds))
+    fresh = range(100, 110)
+    a, b = loss(found, wide, fresh), loss(target, wide, fresh)
+    each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
+    print(f"\nTransfer from width {narrow} to {wide}, 24 points each, judged on 10 fresh seeds at width {wide}:")
+    print(
+        f"found narrow {a:.4f}, found wide {b:.4f} ({a / b - 1:+.1%}); the narrow search took {each[0] / each[1]:.1%} of the work"
+    )
+
+
+if __name__ == "__main__":
+    main()
