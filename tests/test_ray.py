@@ -139,7 +139,7 @@ def slow_bowl(trial: Trial) -> None:
     (trial.folder / f"node-{trial.attempt}").write_text(ray.get_runtime_context().get_node_id())
     trial.load()
     for step in trial.steps(5):
-        signal.sigtimedwait([], 0.15)
+        signal.sigtimedwait([], 0.1)
         trial.report(loss=(trial["x"] - 0.3) ** 2 + 1 / step)
         trial.save({})
 
@@ -173,15 +173,16 @@ def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_pat
 
     cluster.add_node(num_cpus=1)
     weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, graceful=graceful)
-    study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=24, screen=weather)
-    assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=24))
+    study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=18, screen=weather)
+    assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=18))
     assert len(nodes()) == 3, "the one that stayed, the one that went, the one that came"
     assert weather.added.node_id in nodes()
     lost = [t.number for t in study.history.trials if t.attempt > 1]
     assert len(lost) == 1, "the trial of the node that went has had a second attempt"
     told = Study.open(tmp_path / "ray").ledger.attempts(lost[0])
     assert [attempt["outcome"] for attempt in told] == ["lost", "finished"]
-    assert told[0]["details"]["reason"] == "its node left the Ray cluster"
+    reasons = ["its node left the Ray cluster"] if graceful else ["its node left", "its process died"]
+    assert told[0]["details"]["reason"].startswith(tuple(reasons))
 
 
 OPEN = """

@@ -17,6 +17,7 @@ from typing import Any
 import automl
 from automl.errors import EnvironmentProblem, SpecError, TaskError
 from automl.executors import Executor, Handle, ray_connect
+from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
 from automl.messages import Broken, Event, Lost, Order, Shutdown
 from automl.tasks import Task
@@ -240,7 +241,7 @@ class RayCluster(Executor):
             return "its process was killed: the node was out of memory"
         if getattr(error, "actor_init_failed", False) or not isinstance(error, self._ray.exceptions.RayActorError):
             return f"Ray could not start it: {text.strip().splitlines()[-1][:500]}"
-        return "its process died (killed, crashed, or ended by os._exit; Ray does not know which)"
+        return "its process died (killed, crashed, ended by os._exit, or with its node; Ray does not know which)"
 
     def send(self, worker: int, order: Order) -> None:
         self._answers.append((worker, self._slots[worker].life, order))
@@ -257,6 +258,14 @@ class RayCluster(Executor):
         if crashes >= CRASHES_AT_START:
             raise EnvironmentProblem(f"worker {worker} died on {old.device} before it could work, {crashes} times")
         self._slots[worker] = replace(self._spawn(worker, old.life + 1), crashes=crashes)
+
+    def recycle(self, worker: int) -> bool:
+        self.restart(worker)
+        return True
+
+    def log(self, trial: int) -> str:
+        file = f"logs/{log_name(trial)}"
+        return file if self._folder and (self._folder / file).exists() else ""
 
     def device(self, worker: int) -> str:
         return self._slots[worker].device

@@ -38,7 +38,7 @@ from automl.tasks import Session, Task
 
 Curves = Callable[[Config, int], Sequence[float]]  # (config, trial) -> the metric after steps 1, 2, ... of a full trial
 BATCH = 256  # events that are handled before the driver looks up
-LEAP_S = 5.0  # virtual seconds after which it looks up although nothing happens, as it does in earnest
+LEAP_S = 9.0  # virtual seconds after which it looks up although nothing happens, as it does in earnest
 
 
 class _Nothing(Task):
