@@ -12,6 +12,7 @@ from automl.errors import SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.ledger import Ledger
+from automl.loggers import Logged
 from automl.messages import WorkerStatus
 from automl.space import Config, Space
 from automl.study import Described, Study
@@ -52,6 +53,7 @@ def search(
     trial_timeout_s: float | None = None,
     isolation: str = "warm",
     finalists: Mapping[str, int] | bool | None = True,
+    loggers: Sequence[Described] = (),
 ) -> Study:
     """Search for the best config and return the finished study.
 
@@ -71,10 +73,12 @@ def search(
             seconds after which a trial fails; "process": a fresh process for every trial.
         finalists: after the search the best `{"top": 5, "seeds": 3}` are trained again on fresh seeds and the winner
             is chosen by their mean; True: these numbers, or the spec's; None: the search's best trial is the winner.
+        loggers: "tensorboard", "mlflow", "wandb" or other plugins, as names, `{"name": ..., option: value}` or objects.
 
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
     """
+    screen = _logged(screen, loggers)
     given = {
         "budget.trials": trials,
         "budget.time": time_s,
@@ -131,6 +135,7 @@ def resume(
     workers: int = 0,
     screen: Screen | None = None,
     accept_changes: bool = False,
+    loggers: Sequence[Described] = (),
 ) -> Study:
     """Continue the study in the folder `path`: interrupted, killed or finished (`trials="+40"`: with so many more).
 
@@ -143,6 +148,7 @@ def resume(
     """
     from automl import spec
 
+    screen = _logged(screen, loggers)
     with closing(Ledger.read_only(Path(path))) as ledger:
         facts = ledger.facts()
         began = len(ledger)
@@ -305,6 +311,18 @@ class _Held:
         self.outcome = outcome
         if outcome != "finished":
             self.screen.finish(study, outcome)
+
+
+def _logged(screen: Screen | None, loggers: Sequence[Described]) -> Screen | None:
+    """The screen, with loggers told beside it. One that is not installed is an error now, before the search."""
+    made = {_told_name(one): plugins.make("loggers", one) for one in loggers}
+    return Logged(screen or Blank(), made) if made else screen
+
+
+def _told_name(described: Described) -> str:
+    if isinstance(described, str):
+        return described
+    return str(described.get("name")) if isinstance(described, Mapping) else type(described).__name__
 
 
 def _ending(finalists: Mapping[str, int] | bool | None) -> Ending | None:

@@ -22,6 +22,11 @@ Sets = Annotated[
     list[str] | None,
     option("--set", metavar="KEY=VALUE", help="Change the spec, e.g. space.optimizer.lr.high=0.1 (repeatable)."),
 ]
+Loggers = Annotated[
+    list[str] | None,
+    option("--logger", metavar="NAME", help="Tell this program too: tensorboard, mlflow, wandb (repeatable)."),
+]
+TensorBoard = Annotated[bool, option("--tensorboard", help="The same as --logger tensorboard.")]
 FailUnder = Annotated[float | None, option("--fail-under", help="Exit 1 when the winner's value is worse than this.")]
 
 STUDIES = Path("studies")

@@ -35,13 +35,15 @@ def search(
     no_fuse: Annotated[
         bool, options.option("--no-fuse", help="One trial at a time on a worker, never a batch.")
     ] = False,
+    logger: options.Loggers = None,
+    tensorboard: options.TensorBoard = False,
     no_finalists: Annotated[
         bool, options.option("--no-finalists", help="Do not train the best trials again on fresh seeds.")
     ] = False,
     deterministic: Annotated[
         bool, options.option("--deterministic", help="The same leaderboard each time, also with several workers.")
     ] = False,
-    dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train nothing.")] = False,
+    dry_run: Annotated[bool, options.option("--dry-run", help="Print the plan, train one batch, and stop.")] = False,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -71,6 +73,7 @@ def search(
             name=name,
             overrides=changes,
             deterministic=deterministic,
+            loggers=_loggers(logger, tensorboard),
             screen=screen,
         )
     return _end(study, json=json, fail_under=fail_under)
@@ -84,6 +87,8 @@ def resume(
     accept_spec_change: Annotated[
         bool, options.option("--accept-spec-change", help="Go on although space, objective or data were changed.")
     ] = False,
+    logger: options.Loggers = None,
+    tensorboard: options.TensorBoard = False,
     dir: options.Dir = options.STUDIES,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -99,8 +104,18 @@ def resume(
 
     budget = int(trials) if trials is not None and not trials.startswith("+") else trials
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        done = api.resume(path, trials=budget, screen=screen, accept_changes=accept_spec_change)
+        done = api.resume(
+            path,
+            trials=budget,
+            screen=screen,
+            accept_changes=accept_spec_change,
+            loggers=_loggers(logger, tensorboard),
+        )
     return _end(done, json=json, fail_under=fail_under)
+
+
+def _loggers(names: list[str] | None, tensorboard: bool) -> list[str]:
+    return list(dict.fromkeys([*(names or []), *(["tensorboard"] if tensorboard else [])]))
 
 
 @contextmanager

@@ -1,0 +1,95 @@
+"""MLflow: a run for the study, and below it one for each trial with its hyperparameters and curves."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl.errors import EnvironmentProblem
+from automl.loggers import finalist_values
+from automl.study import Study
+from automl.trial import State, TrialRecord
+
+ENDS = {State.DONE: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED"}
+BATCH = 1000  # most metrics MLflow takes at once
+STUDY, TRIAL = "automl.study", "automl.trial"
+
+
+@dataclass
+class Mlflow:
+    """`uri`: the tracking server or folder (default: $MLFLOW_TRACKING_URI); `experiment`: default the study's name."""
+
+    uri: str = ""
+    experiment: str = ""
+    _client: Any = field(default=None, init=False, repr=False)
+    _experiment: str = field(default="", init=False, repr=False)
+    _parent: str = field(default="", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        try:
+            from mlflow import MlflowClient
+        except ImportError as error:
+            raise EnvironmentProblem("mlflow is not installed: pip install 'automl-search[loggers]'") from error
+        self._client = MlflowClient(self.uri or None)
+
+    def begin(self, study: Study) -> None:
+        """The study's run, of an earlier session where there is one; trials that it lacks are caught up on."""
+        name = self.experiment or study.name
+        known = self._client.get_experiment_by_name(name)
+        self._experiment = known.experiment_id if known else self._client.create_experiment(name)
+        which = str(study.path.absolute()) if study.path else study.name
+        parents = self._search(f"tags.`{STUDY}` = '{_quoted(which)}'")
+        if parents:
+            self._parent = parents[0].info.run_id
+            self._client.update_run(self._parent, status="RUNNING")
+        else:
+            tags = {STUDY: which, "metric": study.metric.name, "direction": study.metric.direction}
+            self._parent = self._client.create_run(self._experiment, tags=tags, run_name=study.name).info.run_id
+        there = {run.data.tags.get(TRIAL) for run in self._search(f"tags.`mlflow.parentRunId` = '{self._parent}'")}
+        for record in study.history.trials:
+            if record.state.ended and str(record.number) not in there:
+                self.ended(study, record)
+
+    def ended(self, study: Study, record: TrialRecord) -> None:
+        from mlflow.entities import Metric, Param
+
+        tags = {"mlflow.parentRunId": self._parent, TRIAL: str(record.number), "state": record.state.value}
+        if record.reason or record.failure:
+            tags["reason"] = (record.reason or f"{record.failure}")[:500]
+        run = self._client.create_run(self._experiment, tags=tags, run_name=f"t{record.number:04d}").info.run_id
+        now = int(time.time() * 1000)
+        points = [
+            Metric(_named(name), value, now, step)
+            for step, metrics in study.reports(record.number)
+            for name, value in metrics.items()
+        ]
+        params = [Param(_named(name), str(value)[:500]) for name, value in record.config.items()]
+        self._client.log_batch(run, params=params)
+        for k in range(0, len(points), BATCH):
+            self._client.log_batch(run, metrics=points[k : k + BATCH])
+        self._client.set_terminated(run, ENDS[record.state])
+
+    def finish(self, study: Study, outcome: str) -> None:
+        for name, value in finalist_values(study).items():
+            self._client.log_metric(self._parent, _named(name), value)
+        winner = study.winner
+        if winner is not None and winner.loss is not None:
+            self._client.set_tag(self._parent, "winner", f"t{winner.number:04d}")
+            self._client.log_metric(self._parent, _named(study.metric.name), study.metric.value(winner.loss))
+        self._client.set_terminated(self._parent, "FINISHED" if outcome == "finished" else "KILLED")
+
+    def _search(self, condition: str) -> list[Any]:
+        found, token = [], None
+        while True:
+            page = self._client.search_runs([self._experiment], condition, max_results=1000, page_token=token)
+            found += list(page)
+            if not (token := page.token):
+                return found
+
+
+def _named(name: str) -> str:
+    """MLflow takes letters, digits and `_-./ :` in names."""
+    return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "\\'")

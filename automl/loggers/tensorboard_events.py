@@ -1,0 +1,71 @@
+"""TensorBoard: a folder of event files for each trial, with its hyperparameters beside its curves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.errors import EnvironmentProblem, SpecError
+from automl.loggers import finalist_values
+from automl.study import Study
+from automl.trial import State, TrialRecord
+
+FOLDER = "tensorboard"
+
+
+@dataclass
+class TensorBoard:
+    """`folder`: where to write; the default is `tensorboard/` in the study's folder."""
+
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        _writer_class()
+
+    def begin(self, study: Study) -> None:
+        """Trials that ended in an earlier session without us are caught up on."""
+        for record in study.history.trials:
+            if record.state.ended and not self._of(study, record).is_dir():
+                self.ended(study, record)
+
+    def ended(self, study: Study, record: TrialRecord) -> None:
+        with _writer_class()(str(self._of(study, record))) as writer:
+            for step, metrics in study.reports(record.number):
+                for name, value in metrics.items():
+                    writer.add_scalar(name, value, step)
+            if record.loss is not None and record.state is not State.FAILED:
+                config = {name: _plain(value) for name, value in record.config.items()}
+                reached = {f"hparam/{study.metric.name}": study.metric.value(record.loss)}
+                writer.add_hparams(config, reached, run_name=".", global_step=record.step)
+
+    def finish(self, study: Study, outcome: str) -> None:
+        told = finalist_values(study)
+        if told:
+            with _writer_class()(str(self._root(study) / "winner")) as writer:
+                for name, number in told.items():
+                    writer.add_scalar(name, number, 0)
+
+    def _root(self, study: Study) -> Path:
+        if self.folder:
+            return Path(self.folder) / study.name
+        if study.path is None:
+            raise SpecError("a study without a folder needs tensorboard's option `folder`")
+        return study.path / FOLDER
+
+    def _of(self, study: Study, record: TrialRecord) -> Path:
+        return self._root(study) / f"t{record.number:04d}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, bool | int | float | str) else str(value)
+
+
+def _writer_class() -> Any:
+    """
+    Raises:
+        EnvironmentProblem: tensorboard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise EnvironmentProblem("tensorboard is not installed: pip install 'automl-search[loggers]'") from error
+    return SummaryWriter

@@ -1,0 +1,67 @@
+"""Weights & Biases: a run for each trial, in one group for the study."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from automl.errors import EnvironmentProblem
+from automl.loggers import finalist_values
+from automl.study import Study
+from automl.trial import TrialRecord
+
+
+@dataclass
+class Wandb:
+    """`project`: default "automl"; `entity`: your team; `mode`: online, offline, disabled (default: $WANDB_MODE)."""
+
+    project: str = "automl"
+    entity: str = ""
+    mode: str = ""
+
+    def __post_init__(self) -> None:
+        _wandb()
+
+    def begin(self, study: Study) -> None:
+        """Nothing is told before a trial has ended."""
+
+    def ended(self, study: Study, record: TrialRecord) -> None:
+        run = self._run(study, f"t{record.number:04d}", dict(record.config))
+        for step, metrics in study.reports(record.number):
+            run.log(metrics, step=step)
+        run.summary["state"] = record.state.value
+        if record.loss is not None:
+            run.summary["value"] = study.metric.value(record.loss)
+        run.finish(exit_code=1 if record.failure else 0, quiet=True)
+
+    def finish(self, study: Study, outcome: str) -> None:
+        winner = study.winner
+        if winner is None or winner.loss is None:
+            return
+        run = self._run(study, "winner", dict(winner.config))
+        run.log({study.metric.name: study.metric.value(winner.loss), **finalist_values(study)})
+        run.finish(quiet=True)
+
+    def _run(self, study: Study, name: str, config: dict[str, Any]) -> Any:
+        wandb = _wandb()
+        return wandb.init(
+            project=self.project,
+            entity=self.entity or None,
+            mode=self.mode or None,
+            group=study.name,
+            name=f"{study.name} {name}",
+            config=config,
+            dir=str(study.path) if study.path else None,
+            reinit="create_new",
+            settings=wandb.Settings(silent=True, console="off", disable_git=True, disable_code=True),
+        )
+
+
+def _wandb() -> Any:
+    """
+    Raises:
+        EnvironmentProblem: wandb is not installed.
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise EnvironmentProblem("wandb is not installed: pip install 'automl-search[loggers]'") from error
+    return wandb
