@@ -44,6 +44,7 @@ class Executor(Protocol):
 
     def dump(self, worker: int) -> None:
         """Have a worker that hangs write where it is to its trial's log, if that is possible."""
+        return
 
     def log(self, trial: int) -> str:
         """The file of what a trial printed, below the study's folder; empty where there is none."""
