@@ -31,9 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     data, seeds, start = load("digits", seed=0), range(options.seeds), time.process_time()
-    print(
-        "| optimizer | parametrization | worst slope, hidden | best log2 lr by width | spread (octaves) | loss at best lr |"
-    )
+    print("| optimizer | parametrization | worst slope | best log2 lr by width | spread (octaves) | loss at best lr |")
     print("|---|---|---|---|---|---|")
     for optimizer, exponents in LRS.items():
         for kind in ("mup", "standard"):
@@ -70,9 +68,7 @@ def transfer(data, seeds, narrow: int, wide: int) -> None:
     a, b = loss(found, wide, fresh), loss(target, wide, fresh)
     each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
     print(f"\nTransfer from width {narrow} to {wide}, 24 points each, judged on 10 fresh seeds at width {wide}:")
-    print(
-        f"found narrow {a:.4f}, found wide {b:.4f} ({a / b - 1:+.1%}); the narrow search took {each[0] / each[1]:.1%} of the work"
-    )
+    print(f"found narrow {a:.4f}, found wide {b:.4f} ({a / b - 1:+.1%}), for {each[0] / each[1]:.1%} of the work")
 
 
 if __name__ == "__main__":
