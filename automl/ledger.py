@@ -71,6 +71,7 @@ class Ledger:
     def __init__(self, db: sqlite3.Connection, lock: DriverLock | None = None) -> None:
         self._db = db
         self._lock = lock
+        self.closed = False
         self._flushed = self._pending_since = 0.0
         self._full = True  # what synchronous is set to
         self._owed = False  # whether a commit has not been flushed yet
@@ -129,6 +130,7 @@ class Ledger:
 
     def close(self) -> None:
         """Commit what is pending, flush it to the disk and give the lock back. What a failed write left is undone."""
+        self.closed = True
         try:
             if self._db.in_transaction:
                 self._db.rollback() if self._broken else self._db.commit()

@@ -13,6 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, overload
@@ -451,7 +452,10 @@ class Study:
         return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
-        """All metrics of all reports of a trial, by step."""
+        """All metrics of all reports of a trial, by step; also after the study was closed, where it has a folder."""
+        if self.ledger.closed and self.path is not None:
+            with closing(Ledger.read_only(self.path)) as ledger:
+                return ledger.reports(trial)
         return self.ledger.reports(trial)
 
     def leaderboard(self, n: int | None = 10) -> "Leaderboard":

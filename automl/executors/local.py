@@ -104,6 +104,9 @@ class Local(Executor):
         ready = connection.wait(list(waiting), timeout_s)
         for worker in dict.fromkeys(waiting[item] for item in ready):
             self._hear(worker, handle)
+        for worker, slot in enumerate(self._slots):
+            if not slot.gone and not slot.process.is_alive():  # its children may hold sentinel and pipe open
+                self._hear(worker, handle)
         if self._folder and time.monotonic() - self._tidied > TIDY_S:
             self._tidied = time.monotonic()
             for file in (self._folder / "logs").glob("*.log"):
@@ -128,7 +131,7 @@ class Local(Executor):
         try:
             event: Event | None = slot.pipe.recv() if slot.pipe.poll() else None
         except (EOFError, OSError):  # it has closed its end: it is about to be gone, or user code closed our pipe
-            slot.process.join(1)
+            _wait(slot.process, 1)
             _kill(slot.process)
             return None
         except Exception as error:  # it was not written for this process
@@ -187,12 +190,19 @@ class Local(Executor):
             if not slot.gone:
                 self.send(worker, Shutdown())
         for slot in self._slots:
-            slot.process.join(grace_s)
+            _wait(slot.process, grace_s)
             _kill(slot.process)
             slot.pipe.close()
         if self._slots:
             leftovers.sweep(self._mark)
         self._slots = []
+
+
+def _wait(process: BaseProcess, seconds: float) -> None:
+    """Until it has ended, at most `seconds`. (`join` waits for a pipe that its children may hold open.)"""
+    deadline = time.monotonic() + seconds
+    while process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.005)
 
 
 def _kill(process: BaseProcess) -> None:
