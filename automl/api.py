@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,9 +233,21 @@ def run_spec(
     if read.finalists:
         top, count = read.finalists["top"], read.finalists["seeds"]
         after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0)
-    executor = objects.get("executor", read.executor or "local")
+    executor = _placed(objects.get("executor", read.executor or "local"), read.resources, study)
     how = {"trial_timeout_s": read.trial_timeout_s, "fresh": read.isolation == "process"}
     return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after, **how)
+
+
+def _placed(executor: Described, resources: Mapping[str, float], study: Study) -> Described:
+    """The executor with what a trial needs, as far as it has options for that; those given to it itself count more."""
+    if not resources or not isinstance(executor, str | Mapping):
+        return executor
+    described = {"name": executor} if isinstance(executor, str) else dict(executor)
+    made = plugins.load("executors", described["name"])
+    has = {field.name for field in fields(made)} if is_dataclass(made) else set()
+    if unused := [name for name in resources if name not in has]:
+        study.notes.append(f"resources: executor {described['name']!r} does not use {', '.join(unused)}")
+    return {**{name: value for name, value in resources.items() if name in has}, **described}
 
 
 def task_of(read: "Spec") -> Task:
@@ -258,6 +270,13 @@ def task_of(read: "Spec") -> Task:
         folder=read.folder,
         seed=read.seed,
         spec=read.to_json(),
+        fuse=read.fuse,
+        settings={
+            "precision": read.precision,
+            "compile": read.compile,
+            "oom": read.oom,
+            "augment": dict(read.augment),
+        },
     )
 
 

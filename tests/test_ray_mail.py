@@ -8,11 +8,14 @@ from typing import Any
 import psutil
 import pytest
 
+from automl import api
 from automl.errors import EnvironmentProblem, SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
 from automl.executors.ray_cluster import RayCluster
 from automl.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
+from automl.space import Float
+from automl.study import Study
 
 
 def said(letters: list[Any]) -> list[Event]:
@@ -114,3 +117,32 @@ def test_impossible_shares_are_refused(option: str, value: float) -> None:
 def test_naming_the_executor_loads_no_ray() -> None:
     code = "import sys, automl.executors.ray_cluster as r; r.RayCluster(); sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_a_trial_needs_reaches_the_executor_and_what_cannot_is_told() -> None:
+    study = Study({"x": Float(0, 1)}, metric="loss", trials=1)
+    resources = {"gpus": 2.0, "cpus": 4.0}
+    assert api._placed("ray", resources, study) == {"name": "ray", **resources}
+    given = {"name": "ray", "gpus": 0.5}
+    assert api._placed(given, resources, study) == {"name": "ray", "gpus": 0.5, "cpus": 4.0}
+    assert study.notes == []
+    assert api._placed("local", resources, study) == {"name": "local"}
+    assert study.notes == ["resources: executor 'local' does not use gpus, cpus"]
+    study.close()
+
+
+def test_command_line_names_cluster_and_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    from automl import cli
+
+    seen: list[Any] = []
+
+    def search(spec: str, **options: Any) -> None:
+        seen.append(options["overrides"])
+        raise EnvironmentProblem("no cluster")
+
+    monkeypatch.setattr(api, "search", search)
+    monkeypatch.setattr(sys, "argv", ["automl", "search", "digits", "--ray", "head:6379", "--insecure-ray"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 5
+    assert seen == [{"executor.name": "ray", "executor.address": "head:6379", "executor.insecure": True}]

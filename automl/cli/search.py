@@ -29,6 +29,10 @@ def search(
     seed: Annotated[int | None, options.option(help="The study's seed.")] = None,
     workers: Annotated[int | None, options.option(min=1, help="Trials (or cohorts) at once.")] = None,
     executor: Annotated[str | None, options.option(help="Where trials run: local, inline, ray.")] = None,
+    ray: Annotated[str | None, options.option(metavar="ADDRESS", help="Run on the Ray cluster at HOST:PORT.")] = None,
+    insecure_ray: Annotated[
+        bool, options.option("--insecure-ray", help="Use a Ray cluster that lets everybody in.")
+    ] = False,
     dir: options.Dir = options.STUDIES,
     name: Name = None,
     set_: options.Sets = None,
@@ -56,6 +60,10 @@ def search(
     changes: dict[str, Any] = {**options.overrides(set_), **({"fuse": "never"} if no_fuse else {})}
     if no_finalists:
         changes["finalists"] = "none"
+    if ray is not None:
+        changes |= {"executor.name": "ray", "executor.address": ray}
+    if insecure_ray:
+        changes |= {"executor.insecure": True}
     budget: dict[str, Any] = {"trials": trials, "time_s": options.seconds(time)}
     how: dict[str, Any] = {"strategy": strategy, "stopper": stopper, "seed": seed}
     if dry_run:
