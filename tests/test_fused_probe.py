@@ -106,7 +106,7 @@ def test_require_refuses_and_auto_falls_back():
         lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES
     )
     with pytest.raises(EnvironmentProblem, match="fuse: require"):
-        Engine(problem, Options(fuse="require")).capacity(CONFIG)
-    alone = Engine(problem, Options(fuse="auto")).capacity(CONFIG)
-    assert alone.lanes == 1
-    assert "one at a time" in alone.reason
+        Engine(problem, Options(fuse="require")).alone(CONFIG, 8)
+    reason = Engine(problem, Options(fuse="auto")).alone(CONFIG, 8)
+    assert reason is not None
+    assert "one at a time" in reason

@@ -20,6 +20,7 @@ from automl.errors import EnvironmentProblem, SpecError
 
 from . import capacity as cap
 from .cohort import Blueprint, Build, Cohort, Lane, LaneState, state_dict
+from .growth import FEWEST, Growth
 from .loop import Epoch, Part, evaluate
 from .probe import Fusion, probe
 from .signature import signature
@@ -30,7 +31,10 @@ Fuse = Literal["auto", "never", "require"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained: the factory `build(config, inputs, outputs)`, the kind of loss, and the data."""
+    """What is trained: the factory `build(config, inputs, outputs)`, the kind of loss, and the data.
+
+    `scale` `[outputs]`: the unit of a regression target, in which rmse and mae are told.
+    """
 
     build: Build
     inputs: Any
@@ -38,14 +42,16 @@ class Problem:
     kind: str
     train: Part
     val: Part
+    scale: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Options:
     """How: `fuse`, the most lanes (`max_parallel`: stale suggestions weaken model-based search), device, dtype.
 
-    `train_metrics` adds an evaluation on the training part. `fixed_bucket` always computes that many rows, so that
-    results do not depend in the last bit on how many trials happen to run.
+    `ranks`: measure auroc after every epoch; otherwise, as all scores must be sorted for it, after a trial's last one
+    (nan before). `fixed_bucket` always computes that many rows, so that results do not depend in the last bit on how
+    many trials happen to run.
     """
 
     fuse: Fuse = "auto"
@@ -53,6 +59,7 @@ class Options:
     device: str = "cpu"
     dtype: torch.dtype | None = None
     fixed_bucket: int | None = None
+    ranks: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Round:
     """One epoch of every lane: row i is about `trials[i]`.
 
     `epochs`: epochs done; `metrics`: name -> float64 `[K]` (train_loss, val_...); `status`: running, done or diverged;
-    `messages`: a sentence for each diverged trial.
+    `messages`: a sentence for each diverged trial; `lanes`: rows that computed, `lane_steps`: updates of all trials.
     """
 
     trials: tuple[int, ...]
@@ -80,6 +87,7 @@ class Round:
     status: tuple[str, ...]
     messages: dict[int, str]
     lanes: int = 0
+    lane_steps: int = 0
 
     def ended(self) -> list[int]:
         """Trials that are done or diverged."""
@@ -101,7 +109,8 @@ class Engine:
         self.cohorts: dict[str, list[Cohort]] = {}
         self.steppers: dict[int, Stepper] = {}
         self.fusions: dict[str, Fusion] = {}
-        self.capacities: dict[str, cap.Capacity] = {}
+        self.growths: dict[str, Growth] = {}
+        self.scale = None if p.scale is None else p.scale.to(device)
 
     def signature(self, config: Mapping[str, Any]) -> str:
         """Equal for configs whose trials may share a cohort; computed without torch."""
@@ -114,27 +123,45 @@ class Engine:
             self.fusions[key] = probe(self.blueprint, config, self.problem.kind, self.train)
         return self.fusions[key]
 
-    def capacity(self, config: Mapping[str, Any]) -> cap.Capacity:
-        """How many trials like `config` to run at once; 1 means solo, with the reason. Measured once per signature.
+    def alone(self, config: Mapping[str, Any], lanes: int) -> str | None:
+        """Why `lanes` trials like `config` had better run one after the other; None: they are faster together.
+
+        An empty text: there are too few of them. What is measured for this is measured once per signature.
 
         Raises EnvironmentProblem under `fuse: require` for a model that cannot be fused.
         """
-        key = signature(config)
-        if key not in self.capacities:
-            self.capacities[key] = self._capacity(config)
-        return self.capacities[key]
-
-    def _capacity(self, config: Mapping[str, Any]) -> cap.Capacity:
         if self.options.fuse == "never":
-            return cap.Capacity(1, 1.0, "fusing is switched off")
+            return ""
+        required = self.options.fuse == "require"
+        if lanes < FEWEST and not required:
+            return ""
         fusion = self.fusion(config)
         if not fusion.ok:
-            if self.options.fuse == "require":
+            if required:
                 raise EnvironmentProblem(f"fuse: require, but {fusion.sentence()}")
-            return cap.Capacity(1, 1.0, fusion.sentence())
+            return fusion.sentence()
+        growth = self.growth(config)
+        if required or growth.pays(lanes):
+            return None
+        if growth.hopeless:
+            return f"trials run one at a time: together they would be no faster on {self.options.device} (measured)"
+        return ""
+
+    def growth(self, config: Mapping[str, Any]) -> Growth:
+        """What is known of how fast lanes like `config` are together."""
+        key = signature(config)
+        if key not in self.growths:
+            most, p = self.options.max_parallel, self.problem
+            required = self.options.fuse == "require"
+            measured = Growth(most) if required else Growth.measured(self.blueprint, config, p.kind, self.train, most)
+            self.growths[key] = measured
+        return self.growths[key]
+
+    def room(self, config: Mapping[str, Any]) -> int:
+        """How many lanes like `config` to hold just now, those that are running included."""
         if self.options.fuse == "require":
-            return cap.Capacity(self.options.max_parallel, 1.0)
-        return cap.search(self.blueprint, config, self.problem.kind, self.train, self.options.max_parallel)
+            return self.options.max_parallel
+        return self.growth(config).target
 
     @property
     def trials(self) -> list[int]:
@@ -144,8 +171,10 @@ class Engine:
     def _all(self) -> list[Cohort]:
         return [cohort for group in self.cohorts.values() for cohort in group]
 
-    def admit(self, entries: Sequence[Entry]) -> None:
+    def admit(self, entries: Sequence[Entry], together: bool | None = None) -> None:
         """Put trials into slots, freed ones first; takes effect at the next round.
+
+        `together`: in one cohort for each signature, or each alone; None: whatever `alone` says.
 
         Raises SpecError for a training value out of range and ValueError for a trial that is already in.
         """
@@ -154,22 +183,59 @@ class Engine:
             if entry.trial in self.trials:
                 raise ValueError(f"trial {entry.trial} is already running here")
             groups.setdefault(signature(entry.config), []).append(entry)
+        for cohort in [c for c in self._all() if not c.lanes and signature(c.config) not in groups]:
+            self._forget(cohort)
         for key, group in groups.items():
-            limit = self.capacity(group[0].config).lanes
-            if limit == 1:
+            running = self._fused(key)
+            if together is None:
+                lanes = len(group) + (len(running.lanes) if running else 0)
+                fused = running is not None or self.alone(group[0].config, lanes) is None
+            else:
+                fused = together
+            if fused:
+                self._join(running or self._new_cohort(key, group[0]), group)
+            else:
                 for entry in group:
                     self._place(self._new_cohort(key, entry), [entry], 1)
-            else:
-                self._join(key, group, limit)
 
-    def _join(self, key: str, group: list[Entry], limit: int) -> None:
-        cohorts = self.cohorts.get(key) or [self._new_cohort(key, group[0])]
-        room = limit - len(cohorts[0].lanes)
+    def _fused(self, key: str) -> Cohort | None:
+        """The signature's cohort of several lanes, where there is one."""
+        return next((cohort for cohort in self.cohorts.get(key, []) if cohort.bucket > 1), None)
+
+    def fused(self, config: Mapping[str, Any]) -> bool:
+        """Whether lanes like `config` run together just now."""
+        cohort = self._fused(signature(config))
+        return cohort is not None and bool(cohort.lanes)
+
+    def beside(self, trial: int) -> int:
+        """How many trials train in one with `trial`, itself included."""
+        return len(self._home(trial).lanes)
+
+    def slot(self, trial: int) -> int:
+        """The row of its cohort that `trial` has."""
+        return self._home(trial).find(trial)
+
+    def _join(self, cohort: Cohort, group: list[Entry]) -> None:
+        room = self.options.max_parallel - len(cohort.lanes)
         if len(group) > room:
             raise ValueError(f"{len(group)} trials do not fit into the {room} free lanes of their cohort")
-        wanted = _power(len(cohorts[0].lanes) + len(group))
-        bucket = self.options.fixed_bucket or max(2, cohorts[0].bucket, wanted)
-        self._place(cohorts[0], group, bucket)
+        bucket = self.options.fixed_bucket or max(2, cohort.bucket, _power(len(cohort.lanes) + len(group)))
+        self._place(cohort, group, bucket)
+
+    def part(self) -> None:
+        """Let the last lanes of cohorts that became too small to pay go on one by one."""
+        for key, group in list(self.cohorts.items()):
+            cohort, growth = self._fused(key), self.growths.get(key)
+            if self.options.fuse != "auto" or cohort is None or growth is None:
+                continue
+            lanes = [lane for lane in cohort.lanes if lane.fate == "running"]
+            if len(lanes) < len(cohort.lanes) or growth.pays(len(lanes)):
+                continue
+            states = self.snapshot([lane.trial for lane in lanes])
+            group.remove(cohort)
+            self.steppers.pop(id(cohort), None)
+            alone = [Entry(x.trial, x.config, x.seed, x.epochs, states[x.trial]) for x in lanes]
+            self.admit(alone, together=False)
 
     def _new_cohort(self, key: str, entry: Entry) -> Cohort:
         cohort = Cohort(self.blueprint, dict(entry.config), ema=bool(entry.config.get("ema")))
@@ -177,10 +243,15 @@ class Engine:
         return cohort
 
     def _place(self, cohort: Cohort, entries: Sequence[Entry], bucket: int) -> None:
-        if bucket != cohort.bucket:
-            cohort.resize(bucket)
-        for e in entries:
-            cohort.admit(e.trial, e.config, e.seed, e.epochs, e.state)
+        try:
+            if bucket != cohort.bucket:
+                cohort.resize(bucket)
+            for e in entries:
+                cohort.admit(e.trial, e.config, e.seed, e.epochs, e.state)
+        except BaseException:
+            if not cohort.lanes:
+                self._forget(cohort)
+            raise
 
     def run_round(self) -> Round:
         """Train every lane for one epoch and evaluate it. Lanes that ended before just wait."""
@@ -188,12 +259,22 @@ class Engine:
         return _merged(rounds)
 
     def _run(self, cohort: Cohort) -> Round:
+        device = cohort.blueprint.device
+        begun = cap.clock(device)
         self._shrink(cohort)
         step = self._stepper(cohort)
         epoch = Epoch(cohort, step, self.problem.kind, self.train)
         epoch.train()
-        values = evaluate(cohort, step, self.problem.kind, self.val)
-        return self._report(cohort, epoch, values)
+        values = evaluate(cohort, step, self.problem.kind, self.val, self.scale, self._ranked(cohort))
+        found = self._report(cohort, epoch, values)
+        if cohort.bucket > 1 and (growth := self.growths.get(signature(cohort.config))):
+            growth.saw(cohort.bucket, len(found.trials), cap.clock(device) - begun, epoch.steps)
+        return found
+
+    def _ranked(self, cohort: Cohort) -> Tensor | None:
+        """The slots whose auroc is wanted after this epoch; None where there are none."""
+        last = [k for k, x in enumerate(cohort.slots) if x and (self.options.ranks or x.epoch + 1 >= x.epochs)]
+        return torch.tensor(last, device=cohort.blueprint.device) if last else None
 
     def _stepper(self, cohort: Cohort) -> Stepper:
         held = self.steppers.get(id(cohort))
@@ -225,7 +306,7 @@ class Engine:
             status.append(lane.fate)
         found = [lane for j in live if (lane := cohort.slots[j]) is not None]
         return Round(tuple(x.trial for x in found), tuple(x.epoch for x in found), metrics, tuple(status), messages,
-                     cohort.bucket)  # fmt: skip
+                     cohort.bucket, epoch.steps * len(found))  # fmt: skip
 
     def release(self, trials: Iterable[int]) -> None:
         """Free the slots of `trials` (stopped, done, paused after a snapshot, diverged)."""
@@ -285,6 +366,7 @@ def _merged(rounds: Sequence[Round]) -> Round:
         tuple(s for r in rounds for s in r.status),
         {t: m for r in rounds for t, m in r.messages.items()},
         sum(r.lanes for r in rounds),
+        sum(r.lane_steps for r in rounds),
     )
 
 

@@ -1,14 +1,16 @@
 """A task that is described: a model, data, and how long to train. What the trial trains is all in the config."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl import metrics
 from automl.errors import SpecError, did_you_mean
-from automl.tasks import OneByOne
+from automl.fused.hypers import OPTIMIZERS
+from automl.fused.signature import signature
 from automl.tasks.function import imported
 from automl.trial import Metric
 
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from automl.data.prepared import Prepared
-    from automl.training import Solo
-    from automl.worker import Trial
+    from automl.fused.engine import Engine
+    from automl.worker import Trial, Worker
 
+AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
 CHECKPOINT_S = 10.0  # training time between two checkpoints of a trial
 
 
@@ -38,6 +41,8 @@ class DescribedTask:
     spec: Mapping[str, Any] = field(default_factory=dict)  # kept with the saved model
     keep: Literal["leader", "all"] = "leader"  # whose model is saved when its training ends
     refit: bool = False  # train on the validation part too
+    fuse: Literal["auto", "never", "require"] = "auto"
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of `training.hardware.Settings`: precision, ...
     sent: "Prepared | None" = None  # the data, where they travel with the task (see `with_data`)
 
     def with_data(self) -> "DescribedTask":
@@ -45,13 +50,19 @@ class DescribedTask:
         return replace(self, sent=self.load())
 
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
-        import torch
-
-        if devices[0] == "cpu":
-            torch.set_num_threads(max(1, torch.get_num_threads()))
         build, prepared = self.builder(), self.load()
         self._check(prepared)
-        return DescribedSession(self, build, prepared)
+        return DescribedSession(self, build, prepared, devices[0])
+
+    @property
+    def group(self) -> Callable[[Mapping[str, Any]], str] | None:
+        """Which trials may train as one batched model: those of equal text; "" for one that trains alone.
+
+        None where all do. Needs no torch: the driver asks.
+        """
+        if self.fuse == "never":
+            return None
+        return lambda config: "" if unfusable(config, self.settings) else signature(config)
 
     def builder(self) -> "Callable[..., nn.Module]":
         """`build(config, inputs, outputs)` of the model."""
@@ -79,38 +90,91 @@ class DescribedTask:
             raise SpecError(f"{told} (measured: {', '.join(measured)})")
 
 
+def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Why a trial cannot be a lane and trains alone, in another trainer, and what could be done; empty: it can."""
+    name = str(config.get("optimizer") or "adamw")
+    if name not in OPTIMIZERS:
+        return f"trials with optimizer {name} run one at a time; those with {', '.join(OPTIMIZERS)} train together"
+    strengths = {**settings.get("augment", {}), **config}
+    varied = [one for one in AUGMENT if strengths.get(one)]
+    if varied:
+        return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
+    if config.get("parametrization", "standard") != "standard":
+        return "trials with parametrization: mup run one at a time; standard ones train together"
+    if settings.get("precision", "auto") in ("bf16", "fp16"):
+        return f"precision: {settings['precision']} trains one trial at a time; auto trains many together"
+    if settings.get("compile", "auto") == "always":
+        return "compile: always trains one trial at a time; auto trains many together"
+    return ""
+
+
 @dataclass
-class DescribedSession(OneByOne):
+class DescribedSession:
     """The task with its data in memory."""
 
     task: DescribedTask
     build: "Callable[..., nn.Module]"
     prepared: "Prepared"
+    device: str = "cpu"
+    checkpoint_s: float = CHECKPOINT_S
+
+    def serve(self, worker: "Worker") -> None:
+        """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`."""
+        from automl.tasks.cohorts import Cohorts
+
+        with _calm(self.device):
+            Cohorts(self, worker, self._engine()).serve()
+
+    def _engine(self) -> "Engine":
+        from automl.fused.engine import Engine, Options, Problem
+        from automl.fused.loop import Part
+
+        made, kind = self.prepared, self.prepared.kind
+        train, val = (Part(part.x, part.y, part.weight) for part in (made.train, made.val))
+        scale = made.target_scale if kind == "regression" else None
+        problem = Problem(self.build, made.inputs, made.outputs, kind, train, val, scale)
+        ranks = self.task.metric.name == "val_auroc"
+        return Engine(problem, Options(fuse=self.task.fuse, device=self.device, ranks=ranks))
+
+    def signature(self, config: Mapping[str, Any]) -> str:
+        """Equal for trials that may train together."""
+        return signature(config)
+
+    def unfusable(self, config: Mapping[str, Any]) -> str:
+        """See `unfusable`."""
+        return unfusable(config, self.task.settings)
+
+    def best(self) -> "_Best":
+        """What keeps the weights of a trial that begins."""
+        return _Best(self.task.metric)
 
     def run(self, trial: "Trial") -> None:
-        from automl.training import Solo
+        """Train one trial alone, in the trainer that knows every option."""
+        from automl.training import Settings, Solo
 
-        solo = Solo(self.build, self.prepared, trial.config, self.task.epochs, trial.seed, trial.device)
-        best = _Best(self.task.metric)
+        settings = Settings(**self.task.settings)
+        solo = Solo(self.build, self.prepared, trial.config, self.task.epochs, trial.seed, trial.device, settings)
+        best = self.best()
         saved = trial.load()
-        if saved is not None:
+        if saved is not None and "solo" in saved:
             solo.load(saved["solo"])
             best.load(saved["best"])
         at = time.monotonic()
         measured: dict[str, float] = {}
         for step in trial.steps(self.task.epochs):
             measured = solo.epoch()
-            best.see(step, measured, solo)
+            best.see(measured, solo.weights, last=step == self.task.epochs)
             try:
                 trial.report(step, **measured)
             finally:  # a paused trial leaves from `report`, and goes on from here
-                if time.monotonic() - at > CHECKPOINT_S or trial.paused:
+                if time.monotonic() - at > self.checkpoint_s or trial.paused:
                     trial.save({"solo": solo.state(), "best": best.state()})
                     at = time.monotonic()
         if trial.leads or self.task.keep == "all":
-            self._save(trial, best)
+            self.save(trial, best)
 
-    def _save(self, trial: "Trial", best: "_Best") -> None:
+    def save(self, trial: "Trial", best: "_Best") -> None:
+        """Keep the trial's model in its folder."""
         if trial.folder is None:
             return
         from automl import bundle
@@ -127,6 +191,24 @@ class DescribedSession(OneByOne):
         )
 
 
+@contextmanager
+def _calm(device: str) -> Iterator[None]:
+    """One thread on a CPU (more than idle cores make small models many times slower), and no denormal numbers."""
+    import torch
+
+    if device != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
+
+
 @dataclass
 class _Best:
     """The weights that count: those of the last epoch, or of the best one where the metric's `count` says so."""
@@ -135,14 +217,15 @@ class _Best:
     weights: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def see(self, step: int, metrics: Mapping[str, float], solo: "Solo") -> None:
+    def see(self, metrics: Mapping[str, float], weights: Callable[[], dict[str, Any]], *, last: bool) -> None:
+        """After an epoch; `weights` gives those of now."""
         name = self.metric.name
-        worse = self.metrics and self.metric.loss(metrics[name]) >= self.metric.loss(self.metrics[name])
+        worse = self.metrics and not self.metric.loss(metrics[name]) < self.metric.loss(self.metrics[name])
         if self.metric.count == "best" and worse:
             return
         self.metrics = dict(metrics)
-        if self.metric.count == "best" or step == solo.epochs:
-            self.weights = solo.weights()
+        if self.metric.count == "best" or last:
+            self.weights = weights()
 
     def state(self) -> dict[str, Any]:
         return {"weights": self.weights, "metrics": self.metrics}
