@@ -52,7 +52,8 @@ def test_a_function_may_return_anything_sensible(tmp_path: Path):
         "x = np.random.default_rng(0).normal(size=(60, 3))\n"
         "def pair(): return x, (x[:, 0] > 0).astype(int)\n"
         "def table(): return pd.DataFrame(x, columns=list('abc')).assign(t=x[:, 0] > 0), 't'\n"
-        "def parts(): return {'train': (x[:40], x[:40, 0]), 'val': (x[40:50], x[40:50, 0]), 'test': (x[50:], x[50:, 0])}\n"
+        "def part(a, b): return x[a:b], x[a:b, 0]\n"
+        "def parts(): return {'train': part(0, 40), 'val': part(40, 50), 'test': part(50, 60)}\n"
         "def odd(): return 3\n"
     )
     assert load("mydata:pair", base=tmp_path).kind == "classification"
