@@ -6,6 +6,7 @@ come cannot displace it, and stops when enough better ones are there already.
 """
 
 import itertools
+import operator
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,10 @@ class Bracket:
     sizes: tuple[int, ...]
 
     @classmethod
-    def of(cls, trials: int, eta: int, rungs: Sequence[int], horizon: int) -> "Bracket":
-        """`trials` at the first rung, one in `eta` at each next one, at least one at the end."""
-        ends = (*rungs, horizon)
-        return cls(ends, tuple(max(1, trials // eta**k) for k in range(len(ends))))
+    def of(cls, trials: int, cuts: Sequence[int], rungs: Sequence[int], horizon: int, least: int = 1) -> "Bracket":
+        """`trials` to the first of `rungs`, from the k-th on one in `cuts[k]`, at least `least` to the end."""
+        left = itertools.accumulate(cuts, operator.mul, initial=1)
+        return cls((*rungs, horizon), tuple(max(min(least, trials), trials // by) for by in left))
 
     @property
     def cost(self) -> int:
@@ -141,22 +142,23 @@ class Bracketed(Stopper):
         }
 
     def room(self, history: History) -> int | None:
-        return max(0, self.board(history).starts[-1] - len(history))
+        return max(0, sum(bracket.sizes[0] for bracket in self.brackets(history)) - len(history))
 
     def summary(self, history: History) -> str:
         kept, false = self.board(history).false_kills()
         return f"{false} of {kept} trials kept by lot would have gone on again (false kills)" if kept else ""
 
     def board(self, history: History) -> Board:
-        """Where every trial stands; remembered until the history changes."""
+        """Where every trial stands; remembered until a trial begins, reports or ends."""
+        ended = sum(history.count(state) for state in State if state.ended)
+        now = (self, history.plan, len(history), history.steps_spent, ended)
         known = _boards.get(history)
-        if known is None or known[0] != self or known[1] != history.version:
-            known = (self, history.version, _board(self, history))
-            _boards[history] = known
-        return known[2]
+        if known is None or known[0] != now:
+            known = _boards[history] = (now, _board(self, history))
+        return known[1]
 
 
-_boards: "WeakKeyDictionary[History, tuple[Bracketed, int, Board]]" = WeakKeyDictionary()
+_boards: "WeakKeyDictionary[History, tuple[tuple[object, ...], Board]]" = WeakKeyDictionary()
 
 
 def _board(stopper: Bracketed, history: History) -> Board:
@@ -182,7 +184,8 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         pending = len(members) - len(arrived) - gone + unknown
         order = sorted(arrived, key=lambda n: (arrived[n], n))
         sure = max(0, quota - pending)
-        lot = {n for n in order[quota:] if _lot(history.seed, n, rung) < bracket.survivors(rung, stopper.survivors)}
+        share = bracket.survivors(rung, stopper.survivors)
+        lot = {n for n in order[quota:] if _lot(history.seed, n, rung) < share} if share else set()
         chosen = set(order[:sure]) | lot | {n for n in arrived if trials[n].step > rung}
         chosen |= {n for n in arrived if n < pilots and rung <= passed}
         out = set(order[quota:]) - chosen

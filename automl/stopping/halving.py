@@ -17,7 +17,7 @@ from automl.errors import SpecError
 from automl.stopping import Stopper, Verdict
 from automl.stopping.asha import Asha
 from automl.stopping.brackets import Bracket, Bracketed
-from automl.stopping.rungs import first_rung, geometric, rank_correlation
+from automl.stopping.rungs import first_rung, geometric, rank_correlation, tapered
 from automl.trial import History, Plan
 
 PILOTS = 8  # trials that pass an untested rung whatever they report, so that its worth can be measured
@@ -26,19 +26,21 @@ TRUSTED = 0.5  # a rung whose rank correlation with the next is below this decid
 
 @dataclass(frozen=True)
 class Halving(Bracketed):
-    """Compare all trials of a wave at each rung, continue the best 1/eta from their checkpoints; spends the budget.
+    """Compare all trials of a wave at each rung, continue the best from their checkpoints; spends the budget.
 
-    Needs a budget of steps or trials and a full trial's length; without them it is ASHA by promotion.
+    Cuts hard at early, cheap rungs and gently at late ones, unless `eta` asks for the same cut everywhere. Needs a
+    budget of steps or trials and a full trial's length; without them it is ASHA by promotion. Of a budget of trials
+    alone, one in ten runs its full length, up to five of each wave: finalists are chosen among them.
     """
 
-    eta: int = 3  # one in eta goes on
-    waves: int = 2  # brackets, one after the other, that share the budget
+    eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
+    waves: int = 1  # brackets, one after the other, that share the budget
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
     survivors: float = 0.05  # share of those cut that goes on to the next rung by lot, to estimate false kills
     guard: bool = True  # skip early rungs that do not foretell later ones
 
     def __post_init__(self) -> None:
-        if self.eta < 2:
+        if self.eta is not None and self.eta < 2:
             raise SpecError(f"halving: eta must be at least 2, got {self.eta}")
         if self.waves < 1:
             raise SpecError(f"halving: waves must be at least 1, got {self.waves}")
@@ -51,12 +53,12 @@ class Halving(Bracketed):
         return _brackets(self, history.plan, self.skipped(history))
 
     def pilots(self, history: History) -> tuple[int, int]:
-        every = self._every_rung(history.plan)
+        every, _ = self.ladder(history.plan)
         return (PILOTS, every[self.skipped(history)]) if self.guard and every else (0, 0)
 
     def skipped(self, history: History) -> int:
         """How many early rungs decide nothing, judged by the first trials, which passed them untested."""
-        every = self._every_rung(history.plan)
+        every, _ = self.ladder(history.plan)
         for k in range(len(every) - 1 if self.guard else 0):
             awaited = any(not t.state.ended and t.step < every[k + 1] for t in history.trials[:PILOTS])
             if len(history) < PILOTS or awaited:
@@ -89,35 +91,41 @@ class Halving(Bracketed):
     def summary(self, history: History) -> str:
         if self._instead(history.plan) is not None:
             return ""
-        skipped = self._every_rung(history.plan)[: self.skipped(history)]
+        skipped = self.ladder(history.plan)[0][: self.skipped(history)]
         parts = [super().summary(history)] if super().summary(history) else []
         if skipped:
             parts.append(f"not decided at step {', '.join(map(str, skipped))}: ranks there say little about the next")
         return "; ".join(parts)
 
-    def _every_rung(self, plan: Plan) -> tuple[int, ...]:
+    def ladder(self, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The rungs below the horizon, and how many to one are cut at each."""
         if plan.horizon is None:
-            return ()
-        return geometric(plan.horizon, self.eta, first_rung(plan.horizon, self.min_steps))
+            return (), ()
+        first = first_rung(plan.horizon, self.min_steps)
+        if self.eta is None:
+            return tapered(plan.horizon, first)
+        rungs = geometric(plan.horizon, self.eta, first)
+        return rungs, (self.eta,) * len(rungs)
 
     def _instead(self, plan: Plan) -> Stopper | None:
         """What decides where no budget can be divided."""
         if plan.horizon is not None and (plan.steps is not None or plan.trials is not None):
             return None
         first = self.min_steps or (1 if plan.horizon is None else first_rung(plan.horizon, None))
-        return Asha(eta=self.eta, min_steps=first, mode="promote")
+        return Asha(eta=self.eta or 3, min_steps=first, mode="promote")
 
 
 @lru_cache(maxsize=256)
 def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]:
     """Brackets that spend `plan` when the first `skipped` rungs decide nothing."""
     assert plan.horizon is not None
-    every = halving._every_rung(plan)
-    rungs = every[skipped:]
+    every, every_cut = halving.ladder(plan)
+    rungs, cuts = every[skipped:], every_cut[skipped:]
     horizon = plan.horizon
 
     def bracket(trials: int) -> Bracket:
-        return Bracket.of(trials, halving.eta, rungs, horizon)
+        least = 1 if plan.steps is not None else min(5, max(1, trials // 10))
+        return Bracket.of(trials, cuts, rungs, horizon, least)
 
     def cost(b: Bracket) -> float:
         return b.cost + 1.3 * b.kept_by_lot(halving.survivors)  # lots vary; the last full trial must not be cut short
@@ -135,7 +143,7 @@ def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]
         steps -= PILOTS * (rungs[1] - every[0])
     trials = math.inf if plan.trials is None else float(plan.trials)
     waves = halving.waves
-    while waves > 1 and largest(steps / waves, trials / waves) < halving.eta ** len(rungs):
+    while waves > 1 and largest(steps / waves, trials / waves) < math.prod(cuts):
         waves -= 1  # too small to be halved all the way: better fewer and larger ones
     made: list[Bracket] = []
     for left in range(waves, 0, -1):

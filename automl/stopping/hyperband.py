@@ -43,7 +43,7 @@ class Hyperband(Bracketed):
             s = most - len(made) % (most + 1)  # how many rungs this bracket compares at
             size = math.ceil((most + 1) / (s + 1) * self.eta**s)
             size = size if plan.trials is None else min(size, wanted)
-            made.append(Bracket.of(size, self.eta, rungs[most - s :], plan.horizon))
+            made.append(Bracket.of(size, (self.eta,) * s, rungs[most - s :], plan.horizon))
             wanted -= size
         return made
 

@@ -27,6 +27,27 @@ def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
+def tapered(horizon: int, first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Rungs below `horizon` from about `first` on, and how many to one are cut at each: hard early, gently late.
+
+    Early ranks already tell the hopeless from the rest, and early steps are cheap; late ones must tell good from best.
+    From the end: a half of the training, a fifth, then each 3.2 times shorter; cut 2, 2, 3, 3, ... to one, and 8 to
+    one at the first of several rungs (4 where there are only two).
+    """
+    rungs: list[int] = []
+    at = horizon / 2
+    while round(at) > 1.5 * first:
+        rungs.append(round(at))
+        at /= 2.5 if len(rungs) == 1 else 3.2
+    if first < horizon:
+        rungs.append(first)
+    count = len(rungs)
+    cuts = [2 if k < 2 else 3 for k in range(count)]
+    if count:
+        cuts[-1] = 8 if count > 2 else 4
+    return tuple(reversed(rungs)), tuple(reversed(cuts))
+
+
 def rank_correlation(a: Mapping[int, float], b: Mapping[int, float]) -> tuple[float, int]:
     """Spearman's coefficient over the trials that are in both, and how many those are; (nan, n) when undefined."""
     both = sorted(a.keys() & b.keys())

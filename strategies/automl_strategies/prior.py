@@ -1,7 +1,7 @@
 """Search near what an expert would try, without believing him for ever.
 
-After Mallik et al., "PriorBand" (NeurIPS 2023): a share of the suggestions is drawn around the prior, another around the
-best config so far; both shares follow how well the prior did.
+After Mallik et al., "PriorBand" (NeurIPS 2023): a share of the suggestions is drawn around the prior, and that share
+follows how well the prior did.
 """
 
 from collections.abc import Mapping
