@@ -22,7 +22,7 @@ LAYERS = [
     {"bundle", "ensemble", "formats"},
     {"ledger", "tasks"},
     {"study", "worker", "repair"},
-    {"executors", "winner", "lockstep", "watch"},
+    {"executors", "winner", "lockstep", "watch", "callbacks"},
     {"driver"},
     {"holdout"},
     {"finalists"},

@@ -123,7 +123,7 @@ def test_mlflow_has_a_run_for_each_trial(tmp_path: Path, monkeypatch: pytest.Mon
     one = study.history.trials[4]
     assert children[4].data.params == {"x": str(one.config["x"]), "kind": one.config["kind"]}
     points = client.get_metric_history(children[4].info.run_id, "loss")
-    assert sorted((p.step, p.value) for p in points) == pytest.approx(list(one.curve))
+    assert {p.step: p.value for p in points} == pytest.approx(dict(one.curve))
     assert parents[0].data.tags["winner"] == f"t{study.winner.number:04d}"  # type: ignore[union-attr]
     assert "fresh_mean" in parents[0].data.metrics
 
