@@ -15,7 +15,10 @@ def repair(
     ] = None,
     dir: options.Dir = options.STUDIES,
 ) -> None:
-    """Save what can be read of a study's damaged ledger; the damaged file is kept."""
+    """Save what can be read of a study's damaged ledger.
+
+    The damaged file is kept.
+    """
     from automl.repair import repair as salvage
 
     typer.echo(str(salvage(options.study_path(study, dir), out)))

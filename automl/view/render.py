@@ -183,7 +183,8 @@ def _running(s: Snapshot, width: int, unicode: bool) -> list[Line]:
     for w in s.workers:
         where = words.pad(words.clean(w.device), device)
         if not w.trials:
-            made.append([(f"   {'-':5} ", "dim"), (where, ""), (f"  {words.clean(w.note) or 'idle'}", "dim")])
+            idle = "idle" if s.counts.ended + s.counts.running else "starting: it loads libraries and data"
+            made.append([(f"   {'-':5} ", "dim"), (where, ""), (f"  {words.clean(w.note) or idle}", "dim")])
         elif w.lanes > 1:
             made.append(_cohort(s, w, where, width))
         else:

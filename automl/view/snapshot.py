@@ -28,6 +28,7 @@ from automl.view.importance import ENOUGH, order, shares
 
 KEPT = 64  # ended trials kept for the table
 LATELY = 12
+NOISE = 1e-9  # a gain smaller than this, relative, is rounding
 
 
 class Watched(Protocol):
@@ -164,7 +165,7 @@ class Tracker:
         self._fresh.append(record)
         bisect.insort(self._top, record, key=leaderboard.place)
         del self._top[KEPT:]
-        if not self._so_far or record.loss < self._so_far[-1]:
+        if not self._so_far or record.loss < self._so_far[-1] - NOISE * max(abs(record.loss), 1.0):
             self._gain = (self._so_far[-1] - record.loss, len(self._so_far)) if self._so_far else None
             self._so_far.append(record.loss)
         else:

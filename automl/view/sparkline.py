@@ -11,10 +11,11 @@ Points = Sequence[tuple[int, float]]
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The values that the lowest and the highest glyph stand for."""
+    """The values that the lowest and the highest glyph stand for; steps are finer towards the better end."""
 
     low: float
     high: float
+    better: int = 0  # 1: higher is better, -1: lower, 0: steps are all alike
 
     @classmethod
     def of(cls, curves: Iterable[Points], *, maximize: bool) -> "Range":
@@ -24,13 +25,15 @@ class Range:
             return cls(0.0, 1.0)
         drop = len(values) // 10
         low, high = (values[drop], values[-1]) if maximize else (values[0], values[-1 - drop])
-        return cls(low, high)
+        return cls(low, high, 1 if maximize else -1)
 
     def level(self, value: float, levels: int) -> int:
         """0 ... levels - 1."""
         if not self.high > self.low:
             return levels - 1
-        share = (value - self.low) / (self.high - self.low)
+        share = min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
+        if self.better:
+            share = share**2 if self.better > 0 else 1 - (1 - share) ** 2
         return min(max(int(share * levels), 0), levels - 1)
 
 

@@ -1,6 +1,7 @@
 """One trial in full: for people (`text`) and for programs (`document`)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from automl.leaderboard import SCHEMA, row
@@ -100,7 +101,7 @@ def _exact(value: object) -> str:
 
 def _chart(points: Sequence[tuple[int, float]], width: int, maximize: bool, unicode: bool) -> list[str]:
     """The curve as columns of block elements, HEIGHT lines high, with the range at its left."""
-    scale = Range.of([points], maximize=maximize)
+    scale = replace(Range.of([points], maximize=maximize), better=0)
     high, low = words.number(scale.high), words.number(scale.low)
     label = max(len(high), len(low))
     cells = max(min(width - label - 4, 72), 8)

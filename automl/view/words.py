@@ -46,14 +46,14 @@ def pad(text: str, width: int, *, right: bool = False, cut: str = CELL_CUT) -> s
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A score: `digits` decimals from 0.1 to 100, else so many significant digits; `-` for none."""
+    """A score: `digits` decimals from 0.01 to 100, else so many significant digits; `-` for none."""
     if value is None:
         return "-"
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    if value == 0 or 0.1 <= abs(value) < 100:
+    if value == 0 or 0.01 <= abs(value) < 100:
         return f"{value:.{digits}f}"
-    if 0.001 <= abs(value) < 0.1:
+    if 0.001 <= abs(value) < 0.01:
         return f"{value:#.{digits}g}"
     return _exponent(f"{value:.{digits}g}")
 

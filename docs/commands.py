@@ -1,0 +1,68 @@
+"""Writes docs/cli.md, the reference of all commands: `python docs/commands.py`. A test keeps it current."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from automl.cli import app
+
+FILE = Path(__file__).resolve().parent / "cli.md"
+HEAD = """\
+# Commands
+
+Results go to stdout, progress and errors to stderr; `--json` prints exactly one document with `"schema": 1`. STUDY is a
+study's name under `--dir` (default `studies`, or `$AUTOML_DIR`), or the path of its folder. Every option can be set in
+the environment: `AUTOML_SEARCH_TRIALS=5` is `automl search --trials 5`. `--debug`, before or after a command, shows
+the traceback of an error; `automl --install-completion` teaches the shell.
+
+| exit code | meaning |
+|---|---|
+| 0 | finished, with a winner |
+| 1 | finished without a winner, or `--fail-under` was missed |
+| 2 | a wrong option, specification, name or data |
+| 3 | a ledger or bundle is damaged, locked, or of another version |
+| 4 | nothing but failures: the search was ended |
+| 5 | the machine lacks something: disk, permission, a device, an optional package |
+| 130 | stopped by Ctrl-C; `automl resume` goes on |
+| 143 | stopped by SIGTERM; `automl resume` goes on |
+
+<!-- written by docs/commands.py -->
+"""
+
+
+def reference() -> str:
+    """The whole text."""
+    return HEAD + "\n".join(part for part in _commands(typer.main.get_command(app), "automl")).rstrip() + "\n"
+
+
+def _commands(command: Any, name: str) -> Iterator[str]:
+    for inner_name, inner in getattr(command, "commands", {}).items():
+        full = f"{name} {inner_name}"
+        if getattr(inner, "commands", None):
+            yield from _commands(inner, full)
+        elif not inner.hidden:
+            yield _command(inner, full)
+
+
+def _command(command: Any, name: str) -> str:
+    context = command.make_context(name, [], resilient_parsing=True)
+    usage = " ".join(command.collect_usage_pieces(context))
+    paragraphs = [" ".join(p.split()) for p in (command.help or "").split("\n\n")]
+    rows = [_row(p, context) for p in command.params if p.name != "help"]
+    table = ["| | |", "|---|---|", *rows] if rows else []
+    return "\n".join([f"\n## {name}", "", f"`{name} {usage}`", "", "\n\n".join(paragraphs), "", *table])
+
+
+def _row(parameter: Any, context: Any) -> str:
+    record = parameter.get_help_record(context)
+    names = record[0] if record else parameter.name
+    text = " ".join((parameter.help or "").split())
+    return f"| `{names}` | {text} |".replace("N|+N", r"N\|+N")
+
+
+if __name__ == "__main__":
+    FILE.write_text(reference(), encoding="utf-8")
+    sys.stdout.write(f"{FILE.name}: {len(reference().splitlines())} lines\n")
