@@ -282,7 +282,9 @@ def test_nothing_that_a_trial_started_outlives_the_search(tmp_path: Path) -> Non
 )
 def test_what_cannot_be_sent_is_told(tmp_path: Path) -> None:
     lock = threading.Lock()
-    with pytest.raises(TaskError, match="cannot be sent to a worker process .*create such objects inside the function"):
+    with pytest.raises(
+        TaskError, match=r"cannot be sent to a worker process .*create such objects inside the function"
+    ):
         search(lambda trial: lock.acquire(), tmp_path / "s")
 
 
