@@ -1,6 +1,8 @@
 """Loggers: told of everything, unable to hurt; TensorBoard, MLflow and W&B through their own readers."""
 
 import json
+import time
+import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,6 +103,24 @@ def test_tensorboard_shows_curves_and_hyperparameters(tmp_path: Path) -> None:
         assert [v for _, v in points] == pytest.approx([loss for _, loss in record.curve])
         assert read.PluginTagToContent("hparams")
     assert EventAccumulator(str(folder / "winner")).Reload().Scalars("fresh_mean")
+    assert {"t0000", "t0006", "winner"} <= set(served(folder))
+
+
+def served(folder: Path) -> dict[str, object]:
+    """The runs with scalars that a real TensorBoard on `folder` shows."""
+    from tensorboard import program
+
+    board = program.TensorBoard()
+    board.configure(argv=[None, "--logdir", str(folder), "--port", "0", "--host", "127.0.0.1"])
+    url = board.launch()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"{url}data/plugin/scalars/tags", timeout=30) as answer:
+            tags: dict[str, object] = json.load(answer)
+        if tags.keys() >= {"t0000", "t0006", "winner"}:
+            break
+        time.sleep(0.5)
+    return tags
 
 
 @OFF

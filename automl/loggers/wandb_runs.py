@@ -30,7 +30,7 @@ class Wandb:
         run.summary["state"] = record.state.value
         if record.loss is not None:
             run.summary["value"] = study.metric.value(record.loss)
-        run.finish(exit_code=1 if record.failure else 0, quiet=True)
+        run.finish(exit_code=1 if record.failure else 0)
 
     def finish(self, study: Study, outcome: str) -> None:
         winner = study.winner
@@ -38,7 +38,7 @@ class Wandb:
             return
         run = self._run(study, "winner", dict(winner.config))
         run.log({study.metric.name: study.metric.value(winner.loss), **finalist_values(study)})
-        run.finish(quiet=True)
+        run.finish()
 
     def _run(self, study: Study, name: str, config: dict[str, Any]) -> Any:
         wandb = _wandb()
