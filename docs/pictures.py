@@ -92,10 +92,10 @@ def main() -> None:
             picture(render(screen.shot, width, height), f"screen_{width}x{height}", width, "automl search digits")
         opened = Study.open(str(study.path))
         picture(opened.leaderboard(8).text(100), "leaderboard", 100, "automl top digits -n 8")
-        picture(final(opened, "finished"), "final", 100, "the end of a search")
+        picture(final(opened, "finished"), "final", 112, "the end of a search")
         head = "\n".join(screen.log.getvalue().splitlines()[:16])
         picture(head, "log", 140, "automl search digits | tee log")
-        for kind in ("history", "curves", "parallel", "seeds", "errors"):
+        for kind in ("history", "curves", "seeds", "errors"):
             figures.save(figures.draw(kind, opened), DOCS / f"plot_{kind}.png")
             sys.stdout.write(f"docs/plot_{kind}.png\n")
         sys.stdout.write(f"the report has {len(report(opened)):,} characters\n")

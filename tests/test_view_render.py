@@ -122,6 +122,13 @@ def test_hyperparameters_are_ordered_by_importance_and_the_least_important_are_d
     assert wide == []
 
 
+def test_trials_that_no_worker_has_are_waiting():
+    study, workers = simulate()
+    text = render(Tracker.of(study).snapshot(study, workers[:1]), 100, 30).plain
+    assert "1 running" in text
+    assert "3 waiting" in text
+
+
 def test_before_the_first_report():
     history = History(SPACE, metric=Metric("val_loss"), plan=Plan(time_s=60.0))
     study = FakeStudy(history, elapsed_s=0.5)

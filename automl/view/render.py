@@ -118,12 +118,15 @@ def _progress(s: Snapshot, width: int, unicode: bool) -> Line:
 
 def _counts(s: Snapshot, width: int) -> Line:
     c = s.counts
+    waiting = c.running - sum(w.lanes for w in s.workers) if s.workers else 0  # for their next attempt
     parts: list[Span] = [
-        (f"{c.running} running", STYLES["running"]),
+        (f"{c.running - max(waiting, 0)} running", STYLES["running"]),
         (f"{c.done} done", STYLES["done"]),
         (f"{c.stopped} stopped" + (" early" if width >= 90 else ""), STYLES["stopped"]),
         (f"{c.failed} failed", STYLES["failed"] if c.failed else "dim"),
     ]
+    if waiting > 0:
+        parts.append((f"{waiting} waiting", STYLES["paused"]))
     if c.paused:
         parts.append((f"{c.paused} paused", STYLES["paused"]))
     if s.retried:
