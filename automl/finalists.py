@@ -323,6 +323,6 @@ class Echo:
         )
 
     def note(self, text: str) -> None:
-        self.screen.note(text)
+        self.screen.note(f"finalists: {text}")  # numbers in it are those of their own study
 
     def finish(self, study: Study, outcome: str) -> None: ...

@@ -25,6 +25,7 @@ class Holdout:
     build: "Build"
     name: str
     _outputs: dict[tuple[Path, Which], "Tensor"] = field(default_factory=dict)
+    _samples: dict[tuple[Path, Which], honest.Sample] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: "DescribedTask") -> "Holdout":
@@ -37,6 +38,11 @@ class Holdout:
 
     def sample(self, model: Path, which: Which) -> honest.Sample:
         """The study's metric of the bundle in `model`, row by row."""
+        if (model, which) not in self._samples:
+            self._samples[model, which] = self._sampled(model, which)
+        return self._samples[model, which]
+
+    def _sampled(self, model: Path, which: Which) -> honest.Sample:
         import numpy as np
 
         part, kind = self._part(which), self.prepared.kind
