@@ -5,13 +5,16 @@
 
 The plain loop keeps its tensors resident, has no DataLoader and takes the faster of torch's `fused` and `foreach`
 optimizers. One process per core gives the plain loop's figure per core, so the ratio is also that against processes.
-CPU time (`process_time`, one thread), the least of `--repeats` runs.
+CPU time (`process_time`, one thread). A fused run is one epoch of its lanes with all that belongs to it (orders, keys,
+schedules); the plain loop then trains for as long, so that both meet the same neighbours on a busy machine (the
+least of `--repeats` short runs would be lucky more often than that of long ones). Ratios are medians over the repeats.
 """
 
 import argparse
 import json
 import platform
 import resource
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,7 +29,7 @@ from automl.fused.loop import Epoch, Part, steps_per_epoch
 from automl.fused.stepper import stepper
 from automl.models import build
 
-STEPS = 45
+STEPS, WINDOW = 45, 0.25  # most steps of an epoch that are run; least CPU seconds of a run
 
 
 @dataclass(frozen=True)
@@ -128,25 +131,32 @@ def seconds(run: Callable[[int], None], steps: int) -> float:
     return time.process_time() - begin
 
 
+def window(run: Callable[[int], None], steps: int, epochs: int) -> float:
+    """CPU seconds per epoch over `epochs` of them."""
+    return sum(seconds(run, steps) for _ in range(epochs)) / epochs
+
+
 def measure(case: Case, lane_counts: list[int], repeats: int) -> list[Row]:
     """All variants of one case, taking turns."""
     data = case.part()
     whole = steps_per_epoch(case.samples, int(str(case.config["batch_size"])))
     steps = min(whole, STEPS)
-    plain = [plain_epoch(case, data, kind) for kind in (True, False)]
-    least_plain = [float("inf")] * 2
+    both = [plain_epoch(case, data, kind) for kind in (True, False)]
+    plain = min(both, key=lambda run: min(seconds(run, steps) for _ in range(3)))
     rows = []
     for lanes in lane_counts:
-        fused, least = fused_epoch(case, data, lanes), float("inf")
-        fused(2)
+        fused, pairs = fused_epoch(case, data, lanes), []
+        epochs = max(1, round(WINDOW / seconds(fused, steps)))
         for _ in range(repeats):
-            least_plain = [min(t, seconds(run, steps)) for t, run in zip(least_plain, plain, strict=True)]
-            least = min(least, seconds(fused, steps) / lanes)
-        per_epoch = whole / steps
+            spent = window(fused, steps, epochs)
+            one = seconds(plain, steps)
+            pairs.append((window(plain, steps, max(1, round(spent * epochs / one))) * whole / steps,
+                          spent / lanes * whole / steps))  # fmt: skip
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        a, b = 1 / (min(least_plain) * per_epoch), 1 / (least * per_epoch)
-        rows.append(Row(case.name, lanes, a, b, b / a, peak))
-        print(f"| {case.name} | {lanes} | {a:.1f} | {b:.1f} | {b / a:.2f}x | {peak:.0f} |", flush=True)
+        a, b = (1 / statistics.median(times) for times in zip(*pairs, strict=True))
+        rows.append(Row(case.name, lanes, a, b, statistics.median(p / f for p, f in pairs), peak))
+        a, b, ratio = rows[-1].plain, rows[-1].fused, rows[-1].ratio
+        print(f"| {case.name} | {lanes} | {a:.1f} | {b:.1f} | {ratio:.2f}x | {peak:.0f} |", flush=True)
     return rows
 
 

@@ -4,9 +4,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from automl.errors import EnvironmentProblem
-from automl.fused.cohort import Blueprint
-from automl.fused.engine import Engine, Options, Part, Problem
+from automl.fused.cohort import Blueprint, Cohort
+from automl.fused.engine import Engine, Entry, Options, Part, Problem
 from automl.fused.probe import probe
+from automl.fused.stepper import stepper
+from automl.models.mlp import Residual
 
 TOKENS = Part(torch.randint(0, 11, (40, 6), generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
 VALUES = Part(torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
@@ -72,7 +74,15 @@ def convolved(c, i, o):
     return nn.Sequential(*first, nn.ReLU(), nn.Flatten(), nn.Linear(16, o))
 
 
+def residual(c, i, o):
+    inner = nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8), nn.ReLU(), nn.Dropout(c["dropout"]))
+    return nn.Sequential(
+        nn.Linear(i, 8), nn.Tanh(), nn.Dropout(c["dropout"]), Residual(inner), nn.GELU(), nn.Linear(8, o)
+    )
+
+
 FUSABLE = {
+    "residual stack": residual,
     "batch norm and dropout": normed,
     "layer norm": lambda c, i, o: nn.Sequential(nn.Linear(i, 8), nn.LayerNorm(8), nn.GELU(), nn.Linear(8, o)),
     "no bias": lambda c, i, o: nn.Sequential(nn.Linear(i, 8, bias=False), nn.SiLU(inplace=True), nn.Linear(8, o)),
@@ -110,3 +120,38 @@ def test_require_refuses_and_auto_falls_back():
     reason = Engine(problem, Options(fuse="auto")).alone(CONFIG, 8)
     assert reason is not None
     assert "one at a time" in reason
+
+
+def plain(build, lanes=4):
+    cohort = Cohort(Blueprint(build, 6, 3, torch.device("cpu")), CONFIG)
+    cohort.resize(lanes)
+    return stepper(cohort).pieces[0].program is not None
+
+
+def test_plain_stacks_are_known_and_others_are_left_to_the_general_path():
+    assert all(plain(FUSABLE[name]) for name in FUSABLE if name != "convolution")
+    assert not plain(convolved)
+    assert not plain(lambda c, i, o: Tied())
+
+    class Own(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * 2
+
+    assert not plain(lambda c, i, o: Own(nn.Linear(i, o)))
+    frozen = nn.Linear(6, 6).requires_grad_(False)
+    assert not plain(lambda c, i, o: nn.Sequential(frozen, nn.Linear(i, o)))
+    hooked = nn.Sequential(nn.Linear(6, 3))
+    hooked.register_forward_hook(lambda m, given, out: out * 2)
+    assert not plain(lambda c, i, o: hooked)
+
+
+def test_lanes_are_bitwise_the_same_in_every_bucket_of_more_than_one_piece():
+    x = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
+    part = Part(x, torch.arange(120) % 3)
+    weights = []
+    for others in (64, 200):
+        e = Engine(Problem(normed, 6, 3, "classification", part, part), Options(fuse="require", max_parallel=256))
+        e.admit([Entry(t, {**CONFIG, "optimizer": "adamw", "lr": 1e-3 * (1 + t)}, t, 2) for t in range(others)])
+        e.run_round()
+        weights.append(e.weights(5))
+    assert all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])

@@ -4,12 +4,18 @@ import torch
 from automl.fused import rng
 
 
+def made(size, keys, limits, scales):
+    """`[K, *size]` for keys `[2, K]`, as `lanes.Masks` asks for them."""
+    flip, times = keys.unsqueeze(2)
+    words = rng.table(torch.Size(size), torch.device("cpu")).unsqueeze(0)
+    out = torch.empty(keys.shape[1], words.shape[1], dtype=torch.int32)
+    return rng.keep_mask(words, flip, times, limits.view(-1, 1), scales.view(-1, 1), out).view(-1, *size)
+
+
 def mask(seed, step, layer, shape, p=0.3):
     limits, scales = rng.thresholds(np.full(1, p))
     keys = rng.step_keys([seed], [step], 1, [layer])[0, 0]
-    size = torch.Size(shape)
-    out, spare = torch.empty(2, 1, size.numel(), dtype=torch.int32)
-    return rng.keep_mask(size, keys, limits, scales, out, spare)[0].clone()
+    return made(shape, keys, limits, scales)[0]
 
 
 def test_keep_rate_and_scale_are_those_asked_for():
@@ -35,11 +41,25 @@ def test_masks_of_lanes_steps_and_layers_are_unrelated():
     assert abs(neighbours) < 5 / 256
 
 
+def test_elements_agree_over_many_steps_as_often_as_chance():
+    limits, scales = rng.thresholds(np.full(4000, 0.5))
+    keys = rng.step_keys([7], [0], 4000, ["a"])[:, 0, :, 0].T.contiguous()
+    kept = made((8, 16), keys, limits, scales) > 0
+    signs = kept.flatten(1).double() * 2 - 1
+    assert signs.mean(0).abs().max() < 4.5 / 4000**0.5
+    pairs = (signs.T @ signs / 4000 - torch.eye(128)).abs()
+    assert pairs.max() < 5 / 4000**0.5  # 8128 pairs
+    assert pairs.square().mean().sqrt() < 1.05 / 4000**0.5
+    triples = (signs[:, :-2] * signs[:, 1:-1] * signs[:, 2:]).mean(0).abs().max()
+    assert triples < 4.5 / 4000**0.5
+    counts = kept.flatten(1).sum(1).double()
+    assert abs(counts.var().item() / 32 - 1) < 0.12  # binomial: n p (1 - p) = 32
+
+
 def test_a_lane_draws_the_same_mask_in_any_slot_and_beside_any_companions():
     limits, scales = rng.thresholds(np.array([0.1, 0.5, 0.3]))
     keys = rng.step_keys([8, 9, 5], [3, 4, 9], 2, ["x", "drop"])[0, 1]
-    out, spare = torch.empty(2, 3, 200, dtype=torch.int32)
-    together = rng.keep_mask(torch.Size((10, 20)), keys, limits, scales, out, spare)
+    together = made((10, 20), keys, limits, scales)
     assert torch.equal(together[2], mask(5, 9, "drop", (10, 20)))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from .cohort import Blueprint, Cohort
-from .loop import Epoch, Part
-from .stepper import stepper
+from .loop import Part, PieceEpoch
+from .stepper import mode, stepper
 
 KNEE, WORTH, FILL = 1.15, 1.2, 0.85
 START = {"cpu": 8, "cuda": 16}
@@ -42,16 +42,18 @@ def lane_seconds(blueprint: Blueprint, config: Mapping[str, Any], kind: str, dat
     """Seconds per lane and training step in a full bucket: the least of three short runs after one to warm up."""
     cohort = Cohort(blueprint, dict(config), ema=bool(config.get("ema")))
     cohort.resize(bucket)
-    for j in range(bucket):
+    held = stepper(cohort)
+    for j in range(held.pieces[0].size):  # further pieces cost the same
         cohort.admit(j, config, j, 1, None)
-    run = Epoch(cohort, stepper(cohort), kind, data, STEPS)
+    run = PieceEpoch(cohort, held.pieces[0], kind, data, STEPS)
     best = float("inf")
-    for attempt in range(4):
-        begin = clock(blueprint.device)
-        run.train()
-        spent = clock(blueprint.device) - begin
-        best = min(best, spent) if attempt else best
-    return best / (run.steps * bucket)
+    with mode(held, True):
+        for attempt in range(4):
+            begin = clock(blueprint.device)
+            run.train()
+            spent = clock(blueprint.device) - begin
+            best = min(best, spent) if attempt else best
+    return best / (run.steps * held.pieces[0].size)
 
 
 def memory_limit(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part) -> tuple[int, float]:

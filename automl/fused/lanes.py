@@ -13,7 +13,7 @@ from torch import Tensor
 
 from . import rng
 
-AHEAD = 1 << 18  # elements of masks made at once: enough to hide the cost of the calls, few enough to stay in cache
+AHEAD = 1 << 16  # elements of masks made at once: enough to hide the cost of the calls, few enough to stay in cache
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Draw:
     written: set[int] = field(default_factory=set)
     calls: dict[str, int] = field(default_factory=dict)
     spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = field(default_factory=dict)
-    ready: dict[tuple[str, int, torch.Size], tuple[int, Tensor]] = field(default_factory=dict)
+    masks: dict[tuple[int, int, torch.Size], "Masks"] = field(default_factory=dict)
 
     def mask(self, layer: str, shape: torch.Size) -> Tensor | None:
         """float32 keep mask `[K, *shape]` of the next call of `layer`, or None when no lane drops anything."""
@@ -46,32 +46,10 @@ class Draw:
             return None
         call = self.calls.get(layer, 0)
         self.calls[layer] = call + 1
-        name = (layer, call, shape)
-        first, masks = self.ready.get(name, (-1, None))
-        if masks is None or not first <= self.step < first + len(masks):
-            first, masks = self.step, self._ahead(index, name, None if masks is None else masks)
-            self.ready[name] = first, masks
-        return masks[self.step - first]
-
-    def _ahead(self, index: int, name: tuple[str, int, torch.Size], old: Tensor | None) -> Tensor:
-        """Masks `[steps, K, *shape]` of this and the following steps; the buffer of the last ones is used again."""
-        _, call, shape = name
-        wanted = max(1, AHEAD // (self.size * max(1, shape.numel())))
-        keys = self.keys[self.step : self.step + wanted, index]
-        steps = len(keys)
-        flat = keys.transpose(0, 1).reshape(2, steps * self.size) ^ (call * 0x3C6EF372)
-        rows = torch.Size((steps * self.size, shape.numel()))
-        reuse = old is not None and len(old) == steps
-        out = (
-            old.view(torch.int32).view(rows)
-            if reuse and old is not None
-            else torch.empty(rows, dtype=torch.int32, device=flat.device)
-        )
-        spare = self.space(rows, torch.int32, "mask")
-        made = rng.keep_mask(
-            shape, flat, self.limits[index].repeat(steps), self.scales[index].repeat(steps), out, spare
-        )
-        return made.view(steps, self.size, *shape)
+        name = (index, call, shape)
+        if name not in self.masks:
+            self.masks[name] = Masks(self, *name)
+        return self.masks[name].at(self.step)
 
     def scale(self, layer: str) -> Tensor | None:
         """float32 `[K]`: each lane's 1 / (1 - p) in `layer`, or None when no lane drops anything."""
@@ -84,6 +62,40 @@ class Draw:
         if name not in self.spaces:
             self.spaces[name] = torch.empty(shape, dtype=dtype, device=self.limits.device)
         return self.spaces[name]
+
+
+class Masks:
+    """The masks of one layer for a whole epoch, made for a few steps at a time in storage that stays.
+
+    Everything but the six passes over the elements is prepared here: a call of torch costs as much as a pass.
+    """
+
+    def __init__(self, draw: Draw, index: int, call: int, shape: torch.Size) -> None:
+        k, elements = draw.size, max(1, shape.numel())
+        self.steps = min(max(1, AHEAD // (k * elements)), len(draw.keys))
+        rows = self.steps * k
+        words = draw.keys[:, index].transpose(0, 1).reshape(2, -1, 1)
+        if call:
+            words = words ^ (call * 0x3C6EF372)
+        self.words = [torch.split(w, rows) for w in words.unbind(0)]
+        self.limits, self.scales = (v[index].repeat(self.steps).view(-1, 1) for v in (draw.limits, draw.scales))
+        self.table = rng.table(shape, draw.limits.device).unsqueeze(0)
+        self.bits = draw.space(torch.Size((rows, elements)), torch.int32, ("mask", index, call))
+        self.values = self.bits.view(torch.float32).view(self.steps, k, *shape).unbind(0)
+        self.group = -1
+
+    def at(self, step: int) -> Tensor:
+        """float32 `[K, *shape]` of that step; good until masks of later steps are asked for."""
+        group, place = divmod(step, self.steps)
+        if group != self.group:
+            self.group, first = group, self.words[0][group]
+            rows = len(first)
+            short = rows < len(self.bits)
+            bits, limits, scales = self.bits, self.limits, self.scales
+            if short:
+                bits, limits, scales = bits[:rows], limits[:rows], scales[:rows]
+            rng.keep_mask(self.table, first, self.words[1][group], limits, scales, bits)
+        return self.values[place]
 
 
 _active: list[Draw] = []

@@ -54,7 +54,7 @@ class Epoch:
 
     def __init__(self, cohort: Cohort, stepper: Stepper, kind: str, data: Part, steps: int | None = None) -> None:
         self.cohort, self.stepper = cohort, stepper
-        self.make = lambda piece: PieceEpoch(cohort, piece, kind, data, steps)
+        self.kind, self.data, self.most = kind, data, steps
         self.live = [j for j, lane in enumerate(cohort.slots) if lane is not None and lane.fate == "running"]
         self.steps, self.log = 0, torch.empty(0)
 
@@ -63,7 +63,7 @@ class Epoch:
         logs = []
         with mode(self.stepper, True):
             for piece in self.stepper.pieces:
-                part = self.make(piece)
+                part = PieceEpoch(self.cohort, piece, self.kind, self.data, self.most)
                 if part.live:
                     part.train()
                 self.steps = part.steps
@@ -90,15 +90,30 @@ class PieceEpoch:
         self.seeds = [0 if lane is None else lane.seed for lane in lanes]
         epochs = [0 if lane is None else lane.epoch for lane in lanes]
         self.order = rng.permutations(self.seeds, epochs, len(data), device)
+        self.chosen = self._chosen()
         self.rates = self._rates(lanes)
         self.smoothing = self._optional("label_smoothing")
         clip = optim.column(self.hypers, "clip")
         self.clip = None if not clip.any() else self._tensor(np.where(clip > 0, clip, np.inf))
         self.draw = self._draws(lanes)
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
+        self.targets = self._targets()
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
         self.coefficients = None if self.native else self._coefficients()
         self.ema = self._ema_weights() if cohort.ema else None
+
+    def _chosen(self) -> tuple[Tensor, ...]:
+        """The sample indices of each full batch, lane after lane: `[K * B]` for each step."""
+        full = min(self.steps, len(self.data) // self.batch)
+        cut = self.order[:, : full * self.batch].view(len(self.order), full, self.batch)
+        return cut.transpose(0, 1).reshape(full, -1).unbind(0)
+
+    def _targets(self) -> losses.Targets | None:
+        """Prepared labels of the full batches, where the loss is an unweighted cross-entropy."""
+        data = self.data
+        if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
+            return None
+        return losses.Targets(data.y, self.chosen, self.stepper.size, self.smoothing)
 
     def _tensor(self, values: F64) -> Tensor:
         return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
@@ -156,15 +171,30 @@ class PieceEpoch:
             lane.step += self.steps
 
     def _step(self, s: int) -> None:
-        chosen = self.order[:, s * self.batch : (s + 1) * self.batch]
-        x, y, weight = gather(self.data, chosen)
+        full = s < len(self.chosen)
+        if full:
+            x = self.data.x.index_select(0, self.chosen[s])
+            x = x.view(self.stepper.size, self.batch, *self.data.x.shape[1:])
+        else:
+            x, y, weight = gather(self.data, self.order[:, s * self.batch : (s + 1) * self.batch])
         self.draw.step = s
         out = self.stepper.outputs(self.draw, x)
-        loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
+        if full and self.targets is not None and out.dim() == 3 and out.shape[-1] <= losses.FEW:
+            loss, gradient = self.targets.gradient(out.detach(), s)
+        else:
+            if full:
+                y, weight = self._labels(s)
+            loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
         self.stepper.backward(self.draw, out, gradient)
         self.log[s].copy_(loss)
         with torch.no_grad():
             self._update(s)
+
+    def _labels(self, s: int) -> tuple[Tensor, Tensor | None]:
+        k, data = self.stepper.size, self.data
+        y = data.y.index_select(0, self.chosen[s]).view(k, self.batch, *data.y.shape[1:])
+        weight = None if data.weight is None else data.weight.index_select(0, self.chosen[s]).view(k, self.batch)
+        return y, weight
 
     def _update(self, s: int) -> None:
         if isinstance(self.stepper, SoloStepper):

@@ -3,7 +3,7 @@
 A lane therefore draws the same masks and the same sample order in any slot, beside any companions, after moving
 through a snapshot, and alone. Nothing is stored, so there is nothing to save or restore, and CUDA graphs may replay
 it. Keys are mixed in 64 bit on the host (splitmix64, Steele et al. 2014); masks expand a 32-bit key over a fixed table
-with two multiplications, in plain int32 tensor operations that give the same bits on every device.
+with one multiplication, in plain int32 tensor operations that give the same bits on every device.
 
 Shape letters: K lanes, S steps, L layers that draw numbers, B batch, N samples.
 """
@@ -19,7 +19,6 @@ from torch import Tensor
 
 U64 = npt.NDArray[np.uint64]
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-MIX_1, MIX_2 = -1640531527, -2048144789  # odd int32 constants: 0x9E3779B9 (golden ratio), 0x85EBCA6B (murmur3)
 HALF = 1 << 30
 
 
@@ -44,12 +43,13 @@ def _streams(seeds: Sequence[int], purposes: Sequence[str]) -> U64:
 
 
 def step_keys(seeds: Sequence[int], first_steps: Sequence[int], steps: int, layers: Sequence[str]) -> Tensor:
-    """int32 `[S, L, 2, K]`: two key words for each (step, layer, lane); lane k starts at its own `first_steps[k]`."""
+    """int32 `[S, L, 2, K]`: two key words (the second odd) per step, layer, lane; lane k starts at `first_steps[k]`."""
     streams = _streams(seeds, layers)
     counts = np.asarray(first_steps, dtype=np.uint64)[None, :] + np.arange(steps, dtype=np.uint64)[:, None]
     with np.errstate(over="ignore"):
         keys = mix(streams[None, :, :] + (counts * GOLDEN)[:, None, :])
     words = keys.view(np.int32).reshape(*keys.shape, 2)
+    words[..., 1] |= 1
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(words, -1, 2)))
 
 
@@ -90,15 +90,13 @@ def thresholds(drop: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(limits.astype(np.int32)), torch.from_numpy(scales.view(np.int32))
 
 
-def keep_mask(shape: torch.Size, keys: Tensor, limits: Tensor, scales: Tensor, out: Tensor, spare: Tensor) -> Tensor:
-    """float32 `[K, *shape]`: 0 where dropped, `1 / (1 - p)` where kept.
+def keep_mask(words: Tensor, flip: Tensor, times: Tensor, limits: Tensor, scales: Tensor, out: Tensor) -> Tensor:
+    """float32 `[K, E]`: 0 where dropped, `1 / (1 - p)` where kept.
 
-    `keys`: int32 `[2, K]`; `limits`, `scales`: int32 `[K]` from `thresholds`. Ten integer passes in place of `out` and
-    `spare`, both int32 `[K, elements]`; the result is a view of `out`.
+    `words`: int32 `[1, E]`, the elements' fixed random words (`table`); `flip`, `times` (odd): the two key words and
+    `limits`, `scales` (`thresholds`) of each lane, int32 `[K, 1]`. Six integer passes in place of `out`, int32
+    `[K, E]`: an element's word, changed by the first key and multiplied by the second (multiply-shift hashing,
+    Dietzfelbinger et al. 1997), against the lane's limit. The result is a view of `out`.
     """
-    x = torch.bitwise_xor(table(shape, keys.device).unsqueeze(0), keys[0].unsqueeze(1), out=out)
-    x.mul_(MIX_1)
-    x.bitwise_xor_(torch.bitwise_right_shift(x, 16, out=spare))
-    x.add_(keys[1].unsqueeze(1)).mul_(MIX_2)
-    x.bitwise_right_shift_(1).sub_(limits.unsqueeze(1)).bitwise_right_shift_(31).bitwise_and_(scales.unsqueeze(1))
-    return x.view(torch.float32).view(keys.shape[1], *shape)
+    x = torch.bitwise_xor(words, flip, out=out).mul_(times).bitwise_right_shift_(1)
+    return x.sub_(limits).bitwise_right_shift_(31).bitwise_and_(scales).view(torch.float32)

@@ -24,7 +24,7 @@ aten = torch.ops.aten
 
 
 class Layer(Protocol):
-    """`forward` `[K, B, I]` -> `[K, B, O]`; `backward` takes d/d(output) and gives d/d(input), or None if not wanted."""
+    """`forward` `[K, B, I]` -> `[K, B, O]`; `backward`: d/d(output) -> d/d(input), None if not wanted."""
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor: ...
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None: ...
@@ -36,12 +36,16 @@ class Dense:
     def __init__(self, weight: Tensor, bias: Tensor | None, gw: Tensor, gb: Tensor | None) -> None:
         self.weight, self.turned, self.gw, self.gb = weight, weight.transpose(1, 2), gw, gb
         self.bias = None if bias is None else bias.unsqueeze(1)
-        self.direct = gw[0].numel() > SMALL  # a batched product into rows apart runs lane by lane: slow for small ones
+        self.room: dict[int, Tensor] = {}
+        self.room_back: dict[int, Tensor] = {}
+        self.direct = gw[0].numel() >= SMALL  # a batched product into rows apart runs lane by lane: slow for small ones
         self.held = None if self.direct else torch.empty(gw.shape, dtype=gw.dtype, device=gw.device)
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         self.x = x
-        y = draw.space(torch.Size((*x.shape[:2], self.weight.shape[1])), x.dtype, self)
+        y = self.room.get(x.shape[1])
+        if y is None:
+            y = self.room[x.shape[1]] = x.new_empty(*x.shape[:2], self.weight.shape[1])
         if self.bias is None:
             return torch.bmm(x, self.turned, out=y)
         return torch.baddbmm(self.bias, x, self.turned, out=y)
@@ -55,7 +59,9 @@ class Dense:
             torch.sum(g, dim=1, out=self.gb)
         if not wanted:
             return None
-        return torch.bmm(g, self.weight, out=draw.space(self.x.shape, g.dtype, (self, "g")))
+        if self.x.shape[1] not in self.room_back:
+            self.room_back[self.x.shape[1]] = torch.empty_like(self.x)
+        return torch.bmm(g, self.weight, out=self.room_back[self.x.shape[1]])
 
 
 class Gate:
@@ -79,8 +85,8 @@ class Gate:
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         if not self.relu:
             return g if self.mask is None else g * self.mask
-        out = draw.space(g.shape, g.dtype, (self, "g"))
-        aten.threshold_backward.grad_input(g, self.y, 0, grad_input=out)
+        out = g if g.is_contiguous() else g.contiguous()  # g is this pass's own: nobody reads it again
+        aten.threshold_backward.grad_input(out, self.y, 0, grad_input=out)
         return out if self.scale is None else out.mul_(self.scale)
 
 
@@ -112,13 +118,15 @@ class Batch:
     """nn.BatchNorm1d: lanes and features together are the channels of one call; running statistics in place."""
 
     def __init__(self, module: nn.BatchNorm1d, p: list[Tensor], g: list[Tensor], buffers: list[Tensor]) -> None:
-        self.p, self.g, self.eps, self.momentum = p, g, module.eps, module.momentum
+        self.p, self.g, self.eps, self.momentum = p, g, module.eps, float(module.momentum or 0.0)
         self.mean, self.var, self.count = buffers
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         k, b, f = x.shape
         self.x = x.transpose(0, 1).reshape(b, k * f)
-        self.scale, shift = (p.reshape(-1) for p in self.p) if self.p else (None, None)
+        shift: Tensor | None
+        self.scale: Tensor | None
+        self.scale, shift = (self.p[0].reshape(-1), self.p[1].reshape(-1)) if self.p else (None, None)
         y, self.m, self.s = torch.native_batch_norm(
             self.x, self.scale, shift, self.mean.view(-1), self.var.view(-1), True, self.momentum, self.eps
         )
@@ -183,8 +191,11 @@ class Around:
         return x + self.inner.forward(draw, x)
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
-        through = self.inner.backward(draw, g, True)
+        through = self.inner.backward(draw, g.clone(), True)
         return g if through is None else g + through
+
+
+WRITABLE = (Dense, Batch, Normed, Smooth, Around)  # their outputs are new and kept by nobody
 
 
 class Stack:
@@ -215,7 +226,7 @@ def stack(
     module: nn.Module, leaves: Mapping[str, Tensor], gradients: Mapping[str, Tensor], buffers: Mapping[str, Tensor]
 ) -> Stack | None:
     """The hand-written form of an operated `module`, on the lanes' views; None when it is no plain stack."""
-    for name, child in module.named_modules():
+    for child in module.modules():
         if child._forward_hooks or child._forward_pre_hooks or hasattr(child, "parametrizations"):
             return None
         if any(not p.requires_grad for p in child.parameters(recurse=False)):
@@ -256,14 +267,13 @@ def _layers(module: nn.Module, name: str, leaves: Mapping[str, Tensor], gradient
 
 def _frames(module: nn.Module, at: str, leaves: Mapping[str, Tensor], gradients: Mapping[str, Tensor],
             buffers: Mapping[str, Tensor]) -> list[Layer]:  # fmt: skip
-    kind = type(module)
-    if kind is nn.Identity:
+    if type(module) is nn.Identity:
         return []
-    if (kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1)) or (
-        kind is TableStem and not len(module.embeddings)
-    ):
+    if isinstance(module, nn.Flatten) and type(module) is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
         return [Flat()]
-    if kind is Residual:
+    if isinstance(module, TableStem) and type(module) is TableStem and not len(module.embeddings):
+        return [Flat()]
+    if isinstance(module, Residual) and type(module) is Residual:
         inner = _layers(module.inner, f"{at}inner", leaves, gradients, buffers)
         if any(isinstance(layer, Flat) for layer in inner):
             raise NotPlain
@@ -276,9 +286,7 @@ def _append(found: list[Layer], layer: Layer) -> None:
     last = found[-1] if found else None
     if isinstance(layer, Gate) and not layer.relu and isinstance(last, Gate) and last.relu and last.layer is None:
         found[-1] = Gate(True, layer.layer)
-    elif isinstance(layer, Flat) and found and not isinstance(last, Flat):
-        raise NotPlain
-    elif isinstance(layer, Gate) and not isinstance(last, (Dense, Batch, Normed, Smooth, Around)):
+    elif (isinstance(layer, Flat) and found) or (isinstance(layer, Gate) and not isinstance(last, WRITABLE)):
         raise NotPlain
     else:
         found.append(layer)

@@ -2,7 +2,7 @@
 
 `FusedStepper` serves two rows and more, `StackStepper` the same for plain stacks without autograd, `SoloStepper` the
 bucket of one without `vmap`, all on the same rows and the same random numbers. They give `outputs(x)` and
-`backward(out, gradient)`. On the CPU a bucket is cut into `Pieces`: groups of rows that stay in cache for a whole epoch.
+`backward(out, gradient)`. On the CPU a bucket is cut into pieces, rows that stay in cache for an epoch.
 """
 
 import warnings
@@ -24,7 +24,7 @@ CACHE = 1 << 23  # bytes of parameters, gradients and moments that one piece may
 
 
 class FusedStepper:
-    """Views of the rows `first : first + size` of a cohort, and the batched call. Stale when `cohort.version` moves on."""
+    """Rows `first : first + size` of a cohort. Valid until `cohort.version` changes."""
 
     fused = True
 
