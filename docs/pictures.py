@@ -6,6 +6,7 @@ terminal, and the pictures of the report.
 
 import contextlib
 import io
+import re
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -75,7 +76,10 @@ def picture(text: Text | str, name: str, width: int, title: str) -> None:
         record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="truecolor", _environ={}
     )
     console.print(text, soft_wrap=True, highlight=False)
-    (DOCS / f"{name}.svg").write_text(console.export_svg(title=title), encoding="utf-8")
+    svg = re.sub(
+        r"@font-face \{.*?\}", "", console.export_svg(title=title), flags=re.DOTALL
+    )  # nothing from the network
+    (DOCS / f"{name}.svg").write_text(re.sub(r"\n\s*\n", "\n", svg), encoding="utf-8")
     sys.stdout.write(f"docs/{name}.svg\n")
 
 
