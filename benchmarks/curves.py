@@ -50,7 +50,7 @@ def _ours(strategy: str, stopper: str, **options: object) -> Method:
 METHODS = [
     _ours("auto", "halving"),
     _ours("random", "halving"),
-    _ours("auto", "halving", waves=2),
+    _ours("random", "halving", waves=1),
     _ours("auto", "halving", eta=3),
     _ours("tpe", "asha", mode="promote"),
     _ours("random", "asha"),

@@ -34,7 +34,7 @@ class Halving(Bracketed):
     """
 
     eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
-    waves: int = 1  # brackets, one after the other, that share the budget
+    waves: int = 3  # brackets, one after the other, that share the budget
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
     survivors: float = 0.05  # share of those cut that goes on to the next rung by lot, to estimate false kills
     guard: bool = True  # skip early rungs that do not foretell later ones
@@ -143,8 +143,8 @@ def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]
         steps -= PILOTS * (rungs[1] - every[0])
     trials = math.inf if plan.trials is None else float(plan.trials)
     waves = halving.waves
-    while waves > 1 and largest(steps / waves, trials / waves) < math.prod(cuts):
-        waves -= 1  # too small to be halved all the way: better fewer and larger ones
+    while waves > 1 and 2 * largest(steps / waves, trials / waves) < math.prod(cuts):
+        waves -= 1  # too small to be cut all the way: better fewer and larger ones
     made: list[Bracket] = []
     for left in range(waves, 0, -1):
         made.append(bracket(largest(steps / left, trials / left)))

@@ -19,7 +19,6 @@ from automl_strategies.tpe import Tpe
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains
-RANDOM_SHARE = 4  # while trials are compared at rungs, one suggestion in so many is random
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Auto:
 
     Small finite space: all of it. Numbers only: `gp`, with every fourth suggestion from `tpe`. Choices or conditions:
     `forest` and `tpe` in turn. Where an early stopper compares trials at rungs: quasi-random until one trial has run
-    its full length, then models.
+    its full length, then three quarters `forest` and one quarter quasi-random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -36,11 +35,9 @@ class Auto:
             return grid.suggest(history, n)
         taken = Taken(history)
         models = self._models(history)
-        answers = {id(m): iter(m.suggest(history, n)) for m in models if m is not None}
-        proposals: list[Config] = []
-        for k in range(n):
-            model = models[(history.next_number + k) % len(models)]
-            proposals.append(sobol(history, k) if model is None else next(answers[id(model)]))
+        turns = [models[(history.next_number + k) % len(models)] for k in range(n)]
+        answers = {m: iter(m.suggest(history, turns.count(m))) for m in dict.fromkeys(turns) if m is not None}
+        proposals = (sobol(history, k) if m is None else next(answers[m]) for k, m in enumerate(turns))
         return fill(history, n, proposals, taken)
 
     def note(self, history: History) -> str:
@@ -56,7 +53,7 @@ class Auto:
         if _compared_at_rungs(history):
             if not history.done:
                 return (None,)
-            return (_tpe(), _forest(), _tpe(), None)
+            return (_forest(), _forest(), _forest(), None)
         if _smooth(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())

@@ -34,6 +34,12 @@ COMPARED: dict[type, Callable[[Any, Any], Any]] = {
     ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }
+VALUES = (ast.Name, ast.Constant, ast.Tuple, ast.List, ast.expr_context)
+ALLOWED = (
+    *VALUES,
+    *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.IfExp),
+    *(ast.boolop, ast.unaryop, ast.operator, ast.cmpop),
+)
 MOST_DRAWS = 20_000  # random configs looked at before the rules count as impossible
 
 
@@ -88,12 +94,9 @@ def parsed(rule: str) -> ast.expr:
     except SyntaxError as error:
         raise SpecError(f"constraint {rule!r} is not an expression: {error.msg}") from None
     for node in ast.walk(tree):
-        known = (ast.expr_context, ast.operator, ast.unaryop, ast.cmpop, ast.boolop)
-        if not isinstance(node, ast.BoolOp | ast.UnaryOp | ast.BinOp | ast.Compare | ast.IfExp | ast.Name | known):
-            if isinstance(node, ast.Constant | ast.Tuple | ast.List):
-                continue
+        if not isinstance(node, ALLOWED):
             raise SpecError(f"constraint {rule!r}: {type(node).__name__.lower()} is not allowed in a rule")
-        if isinstance(node, ast.operator) and type(node) not in BINARY:
+        if isinstance(node, ast.operator | ast.cmpop) and type(node) not in {**BINARY, **COMPARED}:
             raise SpecError(f"constraint {rule!r}: the operator {type(node).__name__.lower()} is not allowed in a rule")
     return tree
 

@@ -52,10 +52,14 @@ class Evidence:
         return scores
 
 
-def evidence(history: History) -> Evidence:
-    """The evidence of `history`; a failed trial says that its config is infeasible, never what its loss is."""
+def evidence(history: History, before: int | None = None) -> Evidence:
+    """The evidence of `history` (of its trials with a number below `before`, if that is given).
+
+    A failed trial says that its config is infeasible, never what its loss is.
+    """
     cube, rows = encoded(history)
-    known = by_merit(history)
+    end = len(history) if before is None else before
+    known = [t for t in by_merit(history) if t.number < end]
     numbers = [t.number for t in known]
     lost = [t.number for t in history.of(State.STOPPED) if t.loss is None]  # given up before it said anything
     return Evidence(
@@ -65,7 +69,7 @@ def evidence(history: History) -> Evidence:
         np.array([t.step for t in known], dtype=np.int64),
         np.array([t.state is State.DONE for t in known], dtype=np.bool_),
         rows[[t.number for t in history.running]],
-        rows[[t.number for t in history.failed] + lost],
+        rows[[n for n in [t.number for t in history.failed] + lost if n < end]],
     )
 
 

@@ -6,6 +6,7 @@ of the trees' predictions is the uncertainty, candidates are random points and n
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr
@@ -15,7 +16,7 @@ from automl import seeds
 from automl.errors import SpecError
 from automl.space import Config
 from automl.trial import History
-from automl_strategies.cube import Mask, Points
+from automl_strategies.cube import Cube, Mask, Points, encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import Evidence, Floats, evidence
 from automl_strategies.sobol import sobol
@@ -47,37 +48,57 @@ class Forest:
         found, taken = evidence(history), Taken(history)
         if len(found) < self.startup:
             return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, self._proposals(history, found, n, taken), taken)
+        return fill(history, n, self._proposals(history, n, taken), taken)
 
-    def _proposals(self, history: History, found: Evidence, n: int, taken: Taken) -> Iterator[Config]:
-        cube = found.cube
-        rng = history.rng(0, "forest")
-        points = cube.snap(candidates(found, rng, self.candidates))
-        active = cube.active(points)
-        inputs = _inputs(points, active)
-        mean, deviation, feasible = self._predict(history, found, inputs)
-        best = float(targets(found).min())
-        z = (best - mean) / deviation
-        gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
-        score = gain + np.log(deviation) + np.log(feasible)
-        vectors = cube.fixed(points, active)
-        for row in found.pending:
-            score = score + _discouraged(vectors, np.nan_to_num(row, nan=0.5))
+    def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
+        scored = self._scored(history)
+        cube, vectors, score = scored.cube, scored.vectors, scored.score
+        for row in scored.unseen(history):
+            score = score + _discouraged(vectors, row)
         for k in range(n):
             draw = history.rng(k, "forest mix")
             if draw.random() < self.random_share:
                 yield history.space.sample(draw)
                 continue
             for at in np.argsort(-score, kind="stable")[:256]:
-                config = cube.config(points[at])
+                config = cube.config(scored.points[at])
                 if config not in taken:
                     score = score + _discouraged(vectors, vectors[at])
                     yield config
                     break
 
-    def _predict(self, history: History, found: Evidence, inputs: Floats) -> tuple[Floats, Floats, Floats]:
+    def _scored(self, history: History) -> "_Scored":
+        """Candidates and their expected improvement, from the trials up to the last refit.
+
+        The model is fitted anew after each twentieth of new trials, or when one of the old ones gets farther; what
+        was begun since only discourages its neighbourhood. In between the answer is remembered.
+        """
+        block = 1 + history.next_number // 20
+        before = history.next_number - history.next_number % block
+        found = evidence(history, before)
+        if len(found) < self.startup:
+            before, found = history.next_number, evidence(history)
+        key = (self, before, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+        known = _known.get(history)
+        if known is None or known.key != key:
+            known = _known[history] = self._score(history, found, before, key)
+        return known
+
+    def _score(self, history: History, found: Evidence, before: int, key: tuple[object, ...]) -> "_Scored":
+        cube = found.cube
+        rng = np.random.default_rng(seeds.derive(history.seed, before, "forest"))
+        points = cube.snap(candidates(found, rng, self.candidates))
+        active = cube.active(points)
+        mean, deviation, feasible = self._predict(history.seed, before, found, _inputs(points, active))
+        best = float(targets(found).min())
+        z = (best - mean) / deviation
+        gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
+        score = gain + np.log(deviation) + np.log(feasible)
+        return _Scored(key, before, cube, points, cube.fixed(points, active), score)
+
+    def _predict(self, seed: int, before: int, found: Evidence, inputs: Floats) -> tuple[Floats, Floats, Floats]:
         """Mean, deviation and probability of not failing at `inputs` -> three times [M]."""
-        seed = seeds.derive(history.seed, history.next_number, "forest") % 2**32
+        seed = seeds.derive(seed, before, "trees") % 2**32
         x = _inputs(found.points, ~np.isnan(found.points))
         forest = ExtraTreesRegressor(
             self.trees, min_samples_leaf=2, bootstrap=True, max_features=0.8, random_state=seed, n_jobs=1
@@ -90,6 +111,27 @@ class Forest:
         failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
         guard = ExtraTreesRegressor(30, min_samples_leaf=3, random_state=seed, n_jobs=1).fit(both, failed)
         return each.mean(axis=0), deviation, np.maximum(1.0 - guard.predict(inputs), 0.02)
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Candidates [M, d], the same as plain vectors, and the log of what each promises [M]."""
+
+    key: tuple[object, ...]
+    before: int  # trials from this number on were not seen
+    cube: Cube
+    points: Points
+    vectors: Points
+    score: Floats
+
+    def unseen(self, history: History) -> Points:
+        """Configs that were begun since, or run still. [p, d]"""
+        numbers = {t.number for t in history.running} | set(range(self.before, len(history)))
+        rows: Points = np.nan_to_num(encoded(history)[1][sorted(numbers)], nan=0.5)
+        return rows
+
+
+_known: "WeakKeyDictionary[History, _Scored]" = WeakKeyDictionary()
 
 
 def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:
