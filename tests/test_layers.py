@@ -22,7 +22,7 @@ LAYERS = [
     {"bundle", "ensemble", "formats"},
     {"ledger", "tasks"},
     {"study", "worker", "repair"},
-    {"executors", "winner", "lockstep", "watch", "callbacks"},
+    {"executors", "winner", "lockstep", "grouping", "watch", "callbacks"},
     {"driver"},
     {"holdout"},
     {"finalists"},
@@ -56,7 +56,8 @@ def imports(path: Path, *, runtime_only: bool = True) -> Iterator[tuple[str, boo
         elif isinstance(node, ast.ImportFrom) and node.module:
             module = node.module
             if module == "automl":
-                yield from ((f"automl.{alias.name}", id(node) in top) for alias in node.names)
+                names = [alias.name for alias in node.names if not alias.name.startswith("__")]
+                yield from ((f"automl.{name}", id(node) in top) for name in names)
             else:
                 yield module, id(node) in top
 
