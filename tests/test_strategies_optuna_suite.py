@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 STRATEGIES: dict[str, Strategy] = {
     "tpe": Tpe(startup=3),
-    "gp": Gp(startup=3, candidates=64, climbs=2),
+    "gp": Gp(startup=3, candidates=32, climbs=1),
     "forest": Forest(startup=3, trees=5, candidates=100),
     "genetic": Genetic(population=3),
     "gradient": Gradient(startup=3, starts=2, steps=4),
@@ -37,7 +37,9 @@ def _suite(name: str, strategy: Strategy) -> type:
 
 
 for _name, _strategy in STRATEGIES.items():
-    globals()[f"Test_{_name}"] = _suite(_name, _strategy)
+    _made = _suite(_name, _strategy)
+    globals()[f"Test_{_name}"] = pytest.mark.slow(_made) if _name in ("gp", "gradient") else _made
+del _made  # or it would be collected once more
 
 
 def test_it_optimizes_in_optunas_direction() -> None:
