@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY = .venv/bin/python
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup demo test check lint bench chaos fuzz clean
 
 setup: .venv/installed
 
@@ -27,6 +27,16 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# Kills drivers and workers at random; every search must end as if nothing had happened.
+chaos: setup
+	$(PY) -m automl.testing.chaos --kills $(or $(KILLS),300)
+
+# Mutated specs and tables, and a failure of each single write, flush, rename and commit.
+fuzz: setup
+	$(PY) -m automl.testing.fuzz $(or $(MUTANTS),20000)
+	$(PY) -m automl.testing.fuzz_tables $(or $(TABLES),2000)
+	$(PY) -m automl.testing.faults
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

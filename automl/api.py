@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl import plugins, provenance, winner
 from automl.driver import Blank, Driver, Screen
-from automl.errors import SpecError
+from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.ledger import Ledger
@@ -302,6 +302,8 @@ def _drive(
                 shown.finish(study, "interrupted")
                 raise
             shown.finish(study, held.outcome)
+    except OSError as error:
+        raise EnvironmentProblem(f"{error}; what was found up to there is saved") from error
     finally:
         study.close()
     return study

@@ -349,8 +349,9 @@ def _translated(file: Path | None) -> Iterator[None]:
     except sqlite3.OperationalError as error:
         if any(word in str(error) for word in ("full", "readonly", "unable to open", "disk I/O error")):
             raise EnvironmentProblem(f"{where}the ledger cannot be written: {error}") from error
-        raise LedgerError(f"{where}{error}") from error
-    except sqlite3.DatabaseError as error:
+        hint = f"; {REPAIR}" if any(word in str(error) for word in ("no such", "decode", "malformed")) else ""
+        raise LedgerError(f"{where}{error}{hint}") from error
+    except (sqlite3.DatabaseError, MemoryError) as error:  # a damaged length can ask for any amount of memory
         raise LedgerError(f"{where}the ledger is damaged ({error}); {REPAIR}") from error
 
 

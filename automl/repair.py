@@ -87,8 +87,8 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]
             try:
                 for row in _rows(source, table, order):
                     rows.setdefault(_identity(table, row), row)
-            except sqlite3.Error as error:
-                errors.add(str(error))
+            except (sqlite3.Error, MemoryError) as error:  # a damaged length can ask for any amount of memory
+                errors.add(str(error) or 'a row of impossible length')
         found[table] = [row for row in rows.values() if len(row) == len(columns)]
         if errors:
             lost.append(f"{table}: not all can be read ({'; '.join(sorted(errors))})")

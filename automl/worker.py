@@ -258,7 +258,7 @@ def kind_of(error: BaseException) -> str:
     """The kind of failure: `oom`, `disk` and `device` are the machine's, `exception` is the user's code's."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
         return "disk"
     text = in_words(error)
     if "CUDA error" in text and "device-side assert" not in text:

@@ -177,6 +177,9 @@ def _frame(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
     return frame
 
 
+FARTHEST = 1e12  # of scaled numbers: what lies beyond would overflow in float32, or when two are multiplied
+
+
 def _dense(preparation: dict[str, Any], frame: pd.DataFrame) -> tuple[Floats, Floats | None]:
     """([N, D] scaled numbers, one-hot categories and crosses, [N, C] codes of embedded categories or None)."""
     blocks: list[NDArray[Any]] = []
@@ -193,7 +196,8 @@ def _dense(preparation: dict[str, Any], frame: pd.DataFrame) -> tuple[Floats, Fl
                 codes.append(code)
             else:
                 blocks.append(np.eye(len(column["values"]) + 1, dtype=np.float32)[code][:, 1:])
-    dense = np.column_stack(blocks).astype(np.float32) if blocks else np.zeros((len(frame), 0), dtype=np.float32)
+    cut = [np.clip(block, -FARTHEST, FARTHEST) for block in blocks]
+    dense = np.column_stack(cut).astype(np.float32) if cut else np.zeros((len(frame), 0), dtype=np.float32)
     crosses = [dense[:, a] * dense[:, b] for a, b in preparation["crosses"]]
     if crosses:
         dense = np.column_stack([dense, *crosses]).astype(np.float32)

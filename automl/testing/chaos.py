@@ -327,8 +327,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     trials, attempts = sum(t.trials for t in tallies), sum(t.attempts for t in tallies)
     print(
         f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers) over {sum(t.runs for t in tallies)} "
-        f"searches and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, different, "
-        f"torn, tracebacks), {attempts / max(1, trials):.2f} attempts a trial"
+        f"searches and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, "
+        f"different, torn, tracebacks), {attempts / max(1, trials):.2f} attempts a trial"
     )
     return 1 if problems else 0
 
