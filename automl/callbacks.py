@@ -1,7 +1,9 @@
 """Callbacks that report to a trial from inside other people's training loops: Lightning and Hugging Face's Trainer.
 
+    from automl import callbacks
+
     def train(trial):
-        trainer = lightning.Trainer(max_epochs=20, callbacks=[automl.callbacks.lightning(trial)])
+        trainer = lightning.Trainer(max_epochs=20, callbacks=[callbacks.lightning(trial)])
         trainer.fit(Model(**trial.config), data)
 
 Each sends what the loop measured on its validation data, once an epoch, and ends the training when the trial is

@@ -1,4 +1,7 @@
-"""Callbacks inside the real Lightning and Hugging Face trainers (where they are installed)."""
+"""Callbacks inside the real Lightning and Hugging Face trainers (where they are installed).
+
+Classes inside the training functions have no annotations: cloudpickle does not see names used in a class body.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -49,13 +52,13 @@ def test_lightning(tmp_path: Path) -> None:
                 super().__init__()
                 self.layer = torch.nn.Linear(4, 1)
 
-            def training_step(self, batch: Any, index: int) -> Any:
+            def training_step(self, batch, index):
                 return torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1])
 
-            def validation_step(self, batch: Any, index: int) -> None:
+            def validation_step(self, batch, index):
                 self.log("val_loss", torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1]))
 
-            def configure_optimizers(self) -> Any:
+            def configure_optimizers(self):
                 return torch.optim.SGD(self.parameters(), lr=trial["lr"])
 
         loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=16)
@@ -80,7 +83,7 @@ def test_transformers(tmp_path: Path) -> None:
                 super().__init__()
                 self.layer = torch.nn.Linear(4, 1)
 
-            def forward(self, x: Any, labels: Any) -> dict[str, Any]:
+            def forward(self, x, labels):
                 out = self.layer(x)
                 return {"loss": torch.nn.functional.mse_loss(out, labels), "logits": out}
 
