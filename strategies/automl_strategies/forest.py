@@ -78,7 +78,7 @@ class Forest:
         found = evidence(history, before)
         if len(found) < self.startup:
             before, found = history.next_number, evidence(history)
-        key = (self, before, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+        key = (self, before, history.seed, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
         known = _known.get(history)
         if known is None or known.key != key:
             known = _known[history] = self._score(history, found, before, key)
