@@ -7,7 +7,8 @@ batch of a single sample is left out (batch norm has no variance there).
 Shape letters: K lanes, S steps, B batch, N samples, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,13 +163,34 @@ class PieceEpoch:
 
     def train(self) -> None:
         """Run the piece's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
-        with running(self.draw):
+        with running(self.draw), ExitStack() as stack:
+            reseed = None if self.stepper.fused else stack.enter_context(self._own_torch_numbers())
             for s in range(self.steps):
+                if reseed is not None:
+                    reseed(s)
                 self._step(s)
         for j in self.live:
             lane = self.lanes[j]
             assert lane is not None
             lane.step += self.steps
+
+    @contextmanager
+    def _own_torch_numbers(self) -> Iterator[Callable[[int], None]]:
+        """Before each step of a lane alone: torch's own generators follow from (lane seed, step)."""
+        device = self.cohort.blueprint.device
+        cuda = device.type == "cuda"
+        generators = [torch.default_generator]
+        if cuda:
+            generators.append(torch.cuda.default_generators[device.index or 0])
+        words = rng.step_keys(self.seeds, self.first, self.steps, ["torch"])
+        seeds = words[:, 0, :, 0].contiguous().view(torch.int64)[:, 0].tolist()
+
+        def reseed(s: int) -> None:
+            for generator in generators:
+                generator.manual_seed(seeds[s])
+
+        with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
+            yield reseed
 
     def _step(self, s: int) -> None:
         full = s < len(self.chosen)

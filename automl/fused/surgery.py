@@ -12,29 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import lanes
+from .attention import LaneAttention
 from .batched import lanewise
-from .rules import lane_dense, lane_linear, lane_relu_drop
-
-
-def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
-    """`x` times this step's keep mask of `layer`; `shape` is the mask's shape for one lane, broadcast over `x`."""
-    draw = lanes.active()
-    if draw is None:
-        raise RuntimeError(f"dropout layer {layer!r} runs in training mode outside of a fused or solo step")
-    mask = draw.mask(layer, torch.Size(shape))
-    if mask is None:
-        return x
-    if draw.fused:
-        return lanewise(lambda all_lanes: all_lanes * mask.to(x.dtype), draw.size, x)
-    return x * mask[0].to(x.dtype)
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`F.linear`, hand-batched when lanes run together."""
-    draw = lanes.active()
-    if draw is not None and draw.fused:
-        return lanewise(lane_linear, draw.size, x, weight, bias)
-    return F.linear(x, weight, bias)
+from .operations import drop, linear
+from .recurrent import LaneGRU, LaneGRUCell, LaneLSTM, LaneLSTMCell, LaneRNN
+from .rules import lane_dense, lane_relu_drop
 
 
 class LaneLinear(nn.Linear):
@@ -135,7 +117,14 @@ SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.Dropout1d: LaneChannelDropout,
     nn.Dropout2d: LaneChannelDropout,
     nn.Dropout3d: LaneChannelDropout,
+    nn.MultiheadAttention: LaneAttention,
+    nn.LSTM: LaneLSTM,
+    nn.GRU: LaneGRU,
+    nn.RNN: LaneRNN,
+    nn.LSTMCell: LaneLSTMCell,
+    nn.GRUCell: LaneGRUCell,
 }
+DROPPING = (LaneDropout, LaneChannelDropout, LaneAttention, LaneLSTM, LaneGRU, LaneRNN)
 
 
 def operate(module: nn.Module) -> nn.Module:
@@ -144,7 +133,7 @@ def operate(module: nn.Module) -> nn.Module:
         new = _replacement(child)
         if new is not None:
             child.__class__ = new
-        if isinstance(child, (LaneDropout, LaneChannelDropout)):
+        if isinstance(child, DROPPING):
             child.lane_layer = name
     return module
 
@@ -159,6 +148,6 @@ def drop_rates(module: nn.Module) -> dict[str, float]:
     """The dropout probability of each layer that draws masks, by layer name, in the module's order."""
     rates: dict[str, Any] = {}
     for name, child in module.named_modules():
-        if isinstance(child, (LaneDropout, LaneChannelDropout)):
-            rates[name] = float(child.p)
+        if isinstance(child, DROPPING):
+            rates[name] = float(child.p if isinstance(child, nn.modules.dropout._DropoutNd) else child.dropout)
     return rates
