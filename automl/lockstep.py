@@ -123,6 +123,9 @@ class Lockstep:
                     paused.add(trial)
 
     def take(self, event: TrialEvent) -> Iterator[TrialEvent]:
+        if isinstance(event, Reported) and not event.points:  # nothing but advice
+            yield event
+            return
         trial = event.trial if isinstance(event, Ended) else event.points[0].trial
         if self._repeats(event):
             yield event

@@ -27,9 +27,7 @@ class Growth:
     costs: dict[int, float] = field(default_factory=dict)
 
     @classmethod
-    def measured(
-        cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int
-    ) -> "Growth":
+    def measured(cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int) -> "Growth":
         """Time one lane and a small bucket on real data."""
         bucket = min(START.get(blueprint.device.type, 8), 1 << max(1, most).bit_length() - 1)
         found = cls(most, bucket)

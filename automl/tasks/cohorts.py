@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from automl.worker import Worker
 
 SAVING_SHARE = 0.03  # of the time may go into checkpoints
+DIGITS = 6
+"""Significant digits of what is reported: a lane is bitwise the same in any bucket, but alone it rounds otherwise."""
 
 
 @dataclass
@@ -46,9 +48,9 @@ class Cohorts:
     engine: Engine
     lanes: dict[int, Lane] = field(default_factory=dict)
     queue: list[Assignment] = field(default_factory=list)  # of any signature, oldest first
-    advice: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)  # what the user has been told
     number: int = 0  # of the cohort that runs
-    every_s: float = 10.0  # training time between two checkpoints
+    every_s: float = 0.0  # training time between two checkpoints
 
     def serve(self) -> None:
         """Returns when the driver has no more trials."""
@@ -126,8 +128,10 @@ class Cohorts:
             return ""  # the config is at fault: its trial will fail, and say why
 
     def _advise(self, text: str) -> None:
+        """Tell the user, once."""
         if text not in self.advice:
             self.advice.append(text)
+            exchange(self.worker.link, Reported(self.worker.place.worker, (), advice=(text,)))
 
     def _begin(self, assignment: Assignment, name: str, *, together: bool) -> None:
         """Admit one trial, or train it to its end where the engine cannot."""
@@ -198,7 +202,7 @@ class Cohorts:
             if status == "diverged":
                 continue
             lane, trial = self.lanes[number], self.lanes[number].trial
-            values = {name: float(column[i]) for name, column in found.metrics.items()}
+            values = {name: float(f"{column[i]:.{DIGITS}g}") for name, column in found.metrics.items()}
             told[number] = {n: v for n, v in values.items() if v == v or n == self.session.task.metric.name}
             lane.best.see(told[number], partial(self.engine.weights, number), last=epoch == self.session.task.epochs)
             points.append(trial.point(epoch, told[number]))
@@ -206,16 +210,12 @@ class Cohorts:
         if points:
             speed = found.lane_steps / max(seconds, 1e-9)
             note = f"cohort {self.number}: {len(points)} lanes, {speed:,.0f} steps/s" if len(points) > 1 else ""
-            reported = Reported(self.worker.place.worker, tuple(points), note, self._advices())
+            reported = Reported(self.worker.place.worker, tuple(points), note)
             verdicts = exchange(self.worker.link, reported)
             kinds = {point.trial: self.lanes[point.trial].trial.heed(verdicts) for point in points}
         for number, status in zip(found.trials, found.status, strict=True):
             kind = kinds.get(number, Kind.STOP)
             self._after(self.lanes[number], status, kind, found, save=save)
-
-    def _advices(self) -> tuple[str, ...]:
-        advice, self.advice = tuple(self.advice), []
-        return advice
 
     def _after(self, lane: Lane, status: str, kind: Kind, found: Round, *, save: bool) -> None:
         """Close the lane, or keep its state, or both."""

@@ -52,7 +52,7 @@ class DescribedTask:
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         build, prepared = self.builder(), self.load()
         self._check(prepared)
-        return DescribedSession(self, build, prepared, devices[0])
+        return DescribedSession(self, build, prepared, devices[0], CHECKPOINT_S)
 
     @property
     def group(self) -> Callable[[Mapping[str, Any]], str] | None:
@@ -115,8 +115,8 @@ class DescribedSession:
     task: DescribedTask
     build: "Callable[..., nn.Module]"
     prepared: "Prepared"
-    device: str = "cpu"
-    checkpoint_s: float = CHECKPOINT_S
+    device: str
+    checkpoint_s: float  # training time between two checkpoints, at least
 
     def serve(self, worker: "Worker") -> None:
         """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`."""
