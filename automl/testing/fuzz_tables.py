@@ -15,7 +15,9 @@ from automl.errors import AutoMLError
 
 ROWS = 30
 PIECES = (
-    "", "nan", "inf", "-inf", "1e999", "1e-400", "true", "None", "NULL", "?", "-", "é", "\x00", "\ufeff", "\u2028", '"',
+    "", "nan", "inf", "-inf", "1e999", "1e-400",
+    "true", "None", "NULL", "?", "-", "é", "\x00", "\ufeff",
+    "\u2028", '"',
     '""', "'", ",", ";", "\t", "\n", "\r", "\r\n", " ", "=1+1", "9" * 40, "0x1f", "1_000", "2026-11-22", "1,5", "\U0001f600",
     "a" * 5000, "-0", "1e3", "x,y,target",
 )  # fmt: skip

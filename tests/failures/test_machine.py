@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -270,18 +271,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes write access away by becoming another user")
 @pytest.mark.catalogue(14, "`automl top` in a folder without write access", "reads", 0)
-def test_reading_without_write_access(tmp_path: Path) -> None:
-    search(parabola, tmp_path / "s")
-    for path in (*list(tmp_path.parents)[:2], tmp_path):
-        path.chmod(0o755)
-    if (pid := os.fork()) == 0:
-        code = 1
-        try:
-            os.setuid(65534)
-            code = 0 if not os.access(tmp_path / "s", os.W_OK) and StudyView(tmp_path / "s").counts.done == 6 else 2
-        finally:
-            os._exit(code)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+def test_reading_without_write_access() -> None:
+    with tempfile.TemporaryDirectory() as temporary:  # pytest's own folders are closed to others
+        folder = Path(temporary)
+        folder.chmod(0o755)
+        search(parabola, folder / "s")
+        if (pid := os.fork()) == 0:
+            code = 1
+            try:
+                os.setuid(65534)
+                code = 0 if not os.access(folder / "s", os.W_OK) and StudyView(folder / "s").counts.done == 6 else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 @pytest.mark.catalogue(15, "another driver holds the study", "refused: which process, where, since when", 3)
