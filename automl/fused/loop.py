@@ -17,6 +17,7 @@ from torch import Tensor
 
 from . import losses, optim, rng
 from .cohort import Cohort, Lane
+from .graphs import StepGraph
 from .hypers import Hypers
 from .lanes import Draw, running
 from .meter import Meter
@@ -95,12 +96,13 @@ class PieceEpoch:
         self.rates = self._rates(lanes)
         self.smoothing = self._optional("label_smoothing")
         clip = optim.column(self.hypers, "clip")
-        self.clip = None if not clip.any() else self._tensor(np.where(clip > 0, clip, np.inf))
+        self.clip = None if not (clip.any() or self._one_graph()) else self._tensor(np.where(clip > 0, clip, np.inf))
         self.draw = self._draws(lanes)
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
-        self.targets = self._targets()
+        self.targets = self.prepared_labels()
+        self.graphed = stepper.fused and device.type == "cuda"
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
-        self.coefficients = None if self.native else self._coefficients()
+        self.coefficients = None if self.native else self.coefficient_tables()
         self.ema = self._ema_weights() if cohort.ema else None
 
     def _chosen(self) -> tuple[Tensor, ...]:
@@ -109,7 +111,7 @@ class PieceEpoch:
         cut = self.order[:, : full * self.batch].view(len(self.order), full, self.batch)
         return cut.transpose(0, 1).reshape(full, -1).unbind(0)
 
-    def _targets(self) -> losses.Targets | None:
+    def prepared_labels(self) -> losses.Targets | None:
         """Prepared labels of the full batches, where the loss is an unweighted cross-entropy."""
         data = self.data
         if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
@@ -119,9 +121,13 @@ class PieceEpoch:
     def _tensor(self, values: F64) -> Tensor:
         return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
 
+    def _one_graph(self) -> bool:
+        """On a GPU every optional part of a step always runs, so that one recorded graph serves any lanes."""
+        return self.stepper.fused and self.cohort.blueprint.device.type == "cuda"
+
     def _optional(self, name: str) -> Tensor | None:
         values = optim.column(self.hypers, name)
-        return self._tensor(values) if values.any() else None
+        return self._tensor(values) if values.any() or self._one_graph() else None
 
     def _rates(self, lanes: list[Lane | None]) -> F64:
         """Learning rates `[S, K]`; idle lanes have 0."""
@@ -139,7 +145,7 @@ class PieceEpoch:
         drops = np.asarray([[0.0 if lane is None else lane.drops[name] for lane in lanes] for name in layers])
         drops = drops.reshape(len(layers), len(lanes))
         limits, scales = rng.thresholds(drops)
-        live = [bool(row.any()) for row in drops]
+        live = [bool(row.any() or self._one_graph()) for row in drops]
         keys = rng.step_keys(self.seeds, self.first, self.steps, layers if any(live) else []).to(device)
         index = {name: j for j, name in enumerate(layers)}
         return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live,
@@ -149,7 +155,7 @@ class PieceEpoch:
         """1-based update numbers `[S, K]`."""
         return np.asarray(self.first, dtype=np.float64)[None, :] + np.arange(1, self.steps + 1)[:, None]
 
-    def _coefficients(self) -> dict[str, Tensor]:
+    def coefficient_tables(self) -> dict[str, Tensor]:
         tables = self.cohort.rule.tables(self.hypers, self.rates, self._counts())
         return {name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()}
 
@@ -168,7 +174,7 @@ class PieceEpoch:
             for s in range(self.steps):
                 if reseed is not None:
                     reseed(s)
-                self._step(s)
+                self._do(s)
         for j in self.live:
             lane = self.lanes[j]
             assert lane is not None
@@ -192,7 +198,18 @@ class PieceEpoch:
         with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
             yield reseed
 
-    def _step(self, s: int) -> None:
+    def _do(self, s: int) -> None:
+        """Step `s`, from the recorded graph where there is one."""
+        if not self.graphed or s >= len(self.chosen):
+            self.step(s)
+            return
+        key = StepGraph.key(self)
+        if key not in self.stepper.graphs:
+            self.stepper.graphs[key] = StepGraph(self, record=self.cohort.blueprint.device.type == "cuda")
+        self.stepper.graphs[key].run(self, s)
+
+    def step(self, s: int) -> None:
+        """One update of all lanes: batch, forward, loss, backward, clipping, optimizer, average."""
         full = s < len(self.chosen)
         if full:
             x = self.data.x.index_select(0, self.chosen[s])
@@ -262,7 +279,7 @@ class PieceEpoch:
         if kernel is None:
             stepper.collect()
             if self.coefficients is None:
-                self.coefficients = self._coefficients()
+                self.coefficients = self.coefficient_tables()
             self._update_rows(s)
             return
         if s == 0:

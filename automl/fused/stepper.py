@@ -17,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from . import layout as lay
 from .batched import batched
 from .cohort import Cohort
+from .graphs import StepGraph
 from .lanes import Draw, running
 from .stack import Flat, stack
 
@@ -32,6 +33,7 @@ class FusedStepper:
         self.cohort, self.first, self.size = cohort, first, size
         self.span = slice(first, first + size)
         self.spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = {}
+        self.graphs: dict[tuple[object, ...], StepGraph] = {}
         plan, rows = cohort.plan, cohort.rows
         self.leaves = {n: v.detach().requires_grad_() for n, v in plan.views(rows["param"][self.span]).items()}
         self.gradients = plan.views(rows["grad"][self.span])
@@ -126,6 +128,7 @@ class SoloStepper:
     def __init__(self, cohort: Cohort) -> None:
         self.cohort = cohort
         self.spaces: dict[tuple[object, torch.Size, torch.dtype], Tensor] = {}
+        self.graphs: dict[tuple[object, ...], StepGraph] = {}
         views = cohort.plan.row_views(cohort.rows["param"][0])
         for name, view in views.items():
             owner, key = _owner(cohort.template, name)
@@ -189,8 +192,9 @@ class Stepper:
 
 def stepper(cohort: Cohort) -> Stepper:
     """The stepper of the cohort's present bucket."""
-    if cohort.bucket == 1:
-        return Stepper(cohort, [SoloStepper(cohort)])
+    if cohort.bucket == 1:  # a plain stack is faster without autograd alone, too, and has the very bits of its lane
+        alone = StackStepper(cohort, 0, 1)
+        return Stepper(cohort, [alone if alone.program is not None else SoloStepper(cohort)])
     first = StackStepper(cohort, 0, cohort.bucket)
     size = piece_size(cohort, first.program is not None)
     if size == cohort.bucket:

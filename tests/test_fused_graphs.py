@@ -1,0 +1,61 @@
+"""The recorded step, run eagerly on its own tables: what a GPU replays gives the numbers of the ordinary step."""
+
+import pytest
+import torch
+from torch import nn
+
+from automl.fused.cohort import Blueprint, Cohort
+from automl.fused.graphs import StepGraph
+from automl.fused.lanes import running
+from automl.fused.loop import Part, PieceEpoch
+from automl.fused.stepper import mode, stepper
+
+X = torch.randn(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+DATA = Part(X, (X[:, 0] > 0).long() + (X[:, 1] > 0).long())
+
+
+def mlp(c, i, o):
+    return nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(c["dropout"]), nn.Linear(8, o))
+
+
+def attention_free_but_general(c, i, o):
+    return nn.Sequential(nn.Linear(i, 8), nn.Softplus(), nn.Dropout(c["dropout"]), nn.Linear(8, o))
+
+
+def trained(build, graphed, device="cpu"):
+    blueprint = Blueprint(build, 6, 3, torch.device(device), torch.float64)
+    config = {"batch_size": 20, "optimizer": "nadam", "ema": 0.9, "clip": 0.5, "label_smoothing": 0.1}
+    cohort = Cohort(blueprint, {**config, "dropout": 0.3}, ema=True)
+    cohort.resize(4)
+    held = stepper(cohort)
+    for j in range(3):
+        cohort.admit(j, {**config, "dropout": 0.2 * j, "lr": 1e-2 * (j + 1)}, j, 3, None)
+    logs = []
+    for round in range(3):
+        if round == 2:  # a refill: contents change, the graph stays
+            cohort.release(1)
+            cohort.admit(7, {**config, "dropout": 0.4, "lr": 3e-2}, 7, 3, None)
+        epoch = PieceEpoch(cohort, held.pieces[0], "classification", DATA.to(device))
+        epoch.graphed = graphed
+        with mode(held, True), running(epoch.draw):
+            epoch.train()
+        logs.append(epoch.log)
+        for lane in cohort.lanes:
+            lane.epoch += 1
+    if graphed:
+        assert len(held.pieces[0].graphs) == 1
+        assert isinstance(next(iter(held.pieces[0].graphs.values())), StepGraph)
+    return torch.stack(logs).cpu(), cohort.rows["param"].cpu().clone(), cohort.rows["ema"].cpu().clone()
+
+
+@pytest.mark.parametrize("build", [mlp, attention_free_but_general])
+def test_a_graphed_step_equals_the_ordinary_one(build):
+    for ours, theirs in zip(trained(build, True), trained(build, False), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("build", [mlp, attention_free_but_general])
+def test_a_recorded_graph_equals_the_ordinary_step(build):
+    for ours, theirs in zip(trained(build, True, "cuda"), trained(build, False), strict=True):
+        assert (ours - theirs).abs().max() < 1e-6

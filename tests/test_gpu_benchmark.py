@@ -1,0 +1,25 @@
+"""The GPU benchmark runs to its end on a CPU with tiny sizes; nothing in it fails there."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.slow
+def test_every_part_runs_on_a_cpu(tmp_path):
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--tiny", "--json", str(tmp_path / "told.json")]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run(command, check=True, capture_output=True, timeout=300, env=one_thread, cwd=ROOT)
+    told = json.loads((tmp_path / "told.json").read_text())
+    parts = {name: rows for name, rows in told.items() if isinstance(rows, list)}
+    assert set(parts) == {"throughput", "memory", "bits", "matrix", "families", "processes"}
+    assert all(rows and not any("failed" in row for row in rows) for rows in parts.values())
+    assert all(row["bitwise"] for row in parts["bits"])
+    assert {row["family"] for row in parts["families"]} == {"mlp", "sparse_mlp", "convnet", "transformer", "lstm"}
+    assert all(row["TFLOP/s"] > 0 for row in parts["families"])
