@@ -1,5 +1,6 @@
 """`automl.search`: the one path of the command line and of Python from "what to train" to a finished study."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -78,7 +79,7 @@ def search(
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
     """
-    screen = _logged(screen, loggers)
+    screen = _logged(screen or _terminal(), loggers)
     given = {
         "budget.trials": trials,
         "budget.time": time_s,
@@ -148,7 +149,7 @@ def resume(
     """
     from automl import spec
 
-    screen = _logged(screen, loggers)
+    screen = _logged(screen or _terminal(), loggers)
     with closing(Ledger.read_only(Path(path))) as ledger:
         facts = ledger.facts()
         began = len(ledger)
@@ -201,7 +202,7 @@ def run_spec(
     study = Study(
         read.space,
         metric=read.metric,
-        strategy=objects.get("strategy", read.strategy),
+        strategy=_within(read.constraints, objects.get("strategy", read.strategy)),
         stopper=objects.get("stopper", read.stopper),
         trials=read.plan.trials,
         steps=read.plan.steps,
@@ -236,6 +237,13 @@ def run_spec(
     executor = _placed(objects.get("executor", read.executor or "local"), read.resources, study)
     how = {"trial_timeout_s": read.trial_timeout_s, "fresh": read.isolation == "process"}
     return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after, **how)
+
+
+def _within(constraints: Sequence[str], strategy: Described) -> Described:
+    """The strategy, held to the spec's constraints by the plugin that knows how."""
+    if not constraints:
+        return strategy
+    return {"name": "constrained", "constraints": list(constraints), "strategy": strategy}
 
 
 def _placed(executor: Described, resources: Mapping[str, float], study: Study) -> Described:
@@ -332,6 +340,15 @@ class _Held:
         self.outcome = outcome
         if outcome != "finished":
             self.screen.finish(study, outcome)
+
+
+def _terminal() -> Screen | None:
+    """The live screen on a terminal; a program whose output goes elsewhere is left in peace."""
+    if not sys.stderr.isatty():
+        return None
+    from automl import view
+
+    return view.screen(block=False)
 
 
 def _logged(screen: Screen | None, loggers: Sequence[Described]) -> Screen | None:

@@ -265,3 +265,15 @@ def test_a_study_from_a_function_goes_on_at_its_path(tmp_path: Path) -> None:
         automl.resume(tmp_path / "s")
     told = json.loads((tmp_path / "s" / "best" / "winner.json").read_text())
     assert told["trial"] == study.best.number  # type: ignore[union-attr]
+
+
+def test_constraints_hold_for_every_trial(tmp_path: Path) -> None:
+    (tmp_path / "flat_for_test.py").write_text("def train(trial):\n    trial.report(loss=1.0)\n")
+    (tmp_path / "space.yaml").write_text(
+        'train: flat_for_test:train\nmetric: loss\nconstraints: ["width % heads == 0"]\n'
+        "space:\n  width: {int: [8, 64]}\n  heads: {choice: [1, 2, 4, 8], ordered: true}\n"
+        "strategy: random\nstopper: none\nbudget: {trials: 30}\nfinalists: none\n"
+    )
+    study = automl.search(tmp_path / "space.yaml", dir=tmp_path, executor="inline")
+    assert study.counts.done == 30
+    assert all(t.config["width"] % t.config["heads"] == 0 for t in study.history.trials)  # type: ignore[operator]

@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
     return {
         **{key: getattr(model, key) for key in same},
         "metric": Metric(model.metric.name, direction, model.value),
-        "space": space,
+        "space": _parametrized(space, model.parametrization),
         "plan": Plan(
             trials=budget.trials,
             steps=budget.epochs or budget.steps,
@@ -111,6 +112,13 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
         "warnings": tuple(str(w) for w in places.warnings),
         "tree": tree,
     }
+
+
+def _parametrized(space: Space, parametrization: str) -> Space:
+    """The parametrization reaches model and optimizer as a constant of every config."""
+    if parametrization == "standard" or "parametrization" in (*space.params, *space.constants):
+        return space
+    return replace(space, constants={**space.constants, "parametrization": parametrization})
 
 
 def slug(text: str) -> str:
