@@ -15,6 +15,8 @@ def test_500_mutants_are_read_or_told(seed: int) -> None:
 FOUND = (
     # a repeated key once silenced every complaint below it, and the reader went on with a parameter that was none
     "command: [a]\nmetric: val_loss\nspace: {lr: {oat: [0.1, 1]}}\nbudget: {trials: 3}\nspace: {lr: {oat: [0.1, 1]}}\n",
+    # an unknown key without a value was taken for a known one, and told by nobody
+    "command: [a]\nmetric: val_loss\nspace: {lr: {float: [0.1, 1]}}\nbudget: {trials: 3}\nfuchoice:\n",
 )
 
 

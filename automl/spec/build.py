@@ -63,14 +63,14 @@ def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dic
 
 
 def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
-    for key, value in tree.items():
-        if value is None and key in SpecModel.names():
-            places.complain((key,), "has no value; give one or remove the line", key=True)
+    empty = [key for key, value in tree.items() if value is None and key in SpecModel.names()]
+    for key in empty:
+        places.complain((key,), "has no value; give one or remove the line", key=True)
     try:
         return SpecModel.model_validate(tree)
     except ValidationError as wrong:
         for path, message, hint, at_key in explain(wrong, SpecModel):
-            told = len(path) == 1 and tree.get(str(path[0]), "") is None
+            told = len(path) == 1 and path[0] in empty
             missing = path == () and checks.misspelt(tree, message.removesuffix(" is missing"))
             if not told and not missing:
                 places.complain(path, message, hint, key=at_key)
