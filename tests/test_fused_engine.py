@@ -265,3 +265,42 @@ def test_regression_with_sample_weights(fuse):
     mse = ((residual**2).mean(1) * weight).sum() / weight.sum()
     assert report.metrics["val_loss"][1] == pytest.approx(mse.item())
     assert report.metrics["val_rmse"][1] == pytest.approx(mse.sqrt().item())
+
+
+def test_out_of_memory_halves_what_trains_at_once_and_loses_nothing(monkeypatch):
+    from automl.fused import stepper
+
+    calls, sizes = [0], []
+    outputs = stepper.StackStepper.outputs
+
+    def scarce(self, draw, x):
+        calls[0] += 1
+        sizes.append(self.size)
+        if self.size > 2 and calls[0] % 7 == 5:  # in the middle of an epoch
+            raise torch.OutOfMemoryError("no room")
+        return outputs(self, draw, x)
+
+    e = engine()
+    e.admit([Entry(t, CONFIGS[t % 3], t, 3) for t in range(7)])
+    monkeypatch.setattr(stepper.StackStepper, "outputs", scarce)
+    for _ in range(3):
+        report = e.run_round()
+    assert report.status == ("done",) * 7
+    assert sorted(set(sizes)) == [2, 4, 8]
+    assert sizes[-1] == 2
+    for t in (0, 4, 6):
+        assert_same(e.weights(t), plain_loop(CONFIGS[t % 3], t, 3, 3, e.problem.train), 1e-6)
+
+
+def test_a_lane_that_does_not_fit_alone_is_told(monkeypatch):
+    from automl.fused import stepper
+
+    def never(self, draw, x):
+        raise torch.OutOfMemoryError("no room")
+
+    e = engine()
+    e.admit([Entry(t, CONFIGS[t], t, 3) for t in range(2)])
+    monkeypatch.setattr(stepper.FusedStepper, "outputs", never)
+    monkeypatch.setattr(stepper.StackStepper, "outputs", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        e.run_round()

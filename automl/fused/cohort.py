@@ -95,6 +95,8 @@ class Cohort:
         self.optimizer = hypers(self.config).optimizer
         self.rule = RULES[self.optimizer]
         self.layers = list(surgery.drop_rates(self.template))
+        self.most_rows = 1 << 30  # of a piece, learnt when memory ended
+        self.proved = 0  # the bucket that has trained an epoch within memory
         self.version = 0  # changes whenever views of the rows become stale
 
     @property

@@ -22,6 +22,7 @@ from . import capacity as cap
 from .cohort import Blueprint, Build, Cohort, Lane, LaneState, state_dict
 from .growth import FEWEST, Growth
 from .loop import Epoch, Part, evaluate
+from .memory import train_within_memory
 from .probe import Fusion, probe
 from .signature import signature
 from .stepper import Stepper, stepper
@@ -262,10 +263,9 @@ class Engine:
         device = cohort.blueprint.device
         begun = cap.clock(device)
         self._shrink(cohort)
-        step = self._stepper(cohort)
-        epoch = Epoch(cohort, step, self.problem.kind, self.train)
-        epoch.train()
-        values = evaluate(cohort, step, self.problem.kind, self.val, self.scale, self._ranked(cohort))
+        epoch = train_within_memory(cohort, lambda: self._stepper(cohort),
+                                    lambda held: Epoch(cohort, held, self.problem.kind, self.train))  # fmt: skip
+        values = evaluate(cohort, self._stepper(cohort), self.problem.kind, self.val, self.scale, self._ranked(cohort))
         found = self._report(cohort, epoch, values)
         if cohort.bucket > 1 and (growth := self.growths.get(signature(cohort.config))):
             growth.saw(cohort.bucket, len(found.trials), cap.clock(device) - begun, epoch.steps)

@@ -204,15 +204,17 @@ def stepper(cohort: Cohort) -> Stepper:
 
 def piece_size(cohort: Cohort, plain: bool) -> int:
     """Rows that train together for an epoch: on the CPU as many as stay in cache, but enough to hide the calls.
+    Fewer where memory has ended before (`most_rows`).
 
     Depends on the model alone, so that a lane's last bit is the same in every bucket of at least this size.
     """
+    most_rows = min(cohort.bucket, cohort.most_rows)
     if cohort.blueprint.device.type != "cpu":
-        return cohort.bucket
+        return most_rows
     least, most, budget = (8, 64, CACHE) if plain else (32, 128, 8 * CACHE)
     row = cohort.plan.width * cohort.plan.dtype.itemsize * 4
     fits = 1 << max(0, (budget // row).bit_length() - 1)
-    return min(cohort.bucket, max(least, min(most, fits)))
+    return min(most_rows, max(least, min(most, fits)))
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
