@@ -100,7 +100,7 @@ def _one_step(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Par
     if not drop:
         for lane in cohort.lanes:
             lane.drops = dict.fromkeys(lane.drops, 0.0)
-    pass_over = stepper(cohort).pieces[0]
+    pass_over = SoloStepper(cohort) if lanes_wanted == 1 else stepper(cohort).pieces[0]
     epoch = PieceEpoch(cohort, pass_over, kind, data, 1)
     chosen = epoch.order[:, : len(data)]
     x, y, weight = gather(data, chosen)
