@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 DRAWS = 2000
+ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae")
 CHUNK = 2**24  # most cells of a table of counts made at once
 
 
@@ -30,12 +31,14 @@ class Sample:
     """One model's score on N rows.
 
     `rows`: [N, k] contributions (the last column is the row's weight). `of`: means [..., k] -> scores [...].
-    `hits`: accuracy on unweighted rows, for which there is a closed form (Wilson).
+    `hits`: accuracy on unweighted rows, for which there is a closed form (Wilson). `error`: a rising function of one
+    mean of errors, [N, 2], whose rows are often far from normal: a few large ones make most of it.
     """
 
     rows: Floats
     of: Callable[[Floats], Floats]
     hits: bool = False
+    error: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,12 +94,15 @@ class Ranks(Sample):
 def interval(sample: Sample, *, level: float = 0.95, seed: int = 0, draws: int = DRAWS) -> Interval:
     """An interval that covers the score on endless rows of the same kind in `level` of all cases.
 
-    Wilson's for plain accuracy, else the bootstrap over rows, bias-corrected and accelerated (Efron 1987, "BCa").
+    Wilson's for plain accuracy; for errors the studentized bootstrap of the logarithm; else the bootstrap over rows,
+    bias-corrected and accelerated (Efron 1987, "BCa").
     """
     if len(sample) < 2:
         return (-math.inf, math.inf)
     if sample.hits:
         return wilson(sample.value, len(sample), level)
+    if sample.error and (sample.rows[:, 0] > 0).any():
+        return _studentized(sample, level, seed, draws)
     made = bootstrap(sample, seed, draws)
     made = made[np.isfinite(made)]
     value, normal = sample.value, NormalDist()
@@ -113,6 +119,34 @@ def interval(sample: Sample, *, level: float = 0.95, seed: int = 0, draws: int =
         return float(np.quantile(made, normal.cdf(bias + z / (1 - skew * z))))
 
     return (end((1 - level) / 2), end((1 + level) / 2))
+
+
+def _studentized(sample: Sample, level: float, seed: int, draws: int) -> Interval:
+    """The bootstrap-t (Efron and Tibshirani 1993, chapter 12) of the logarithm of a mean error m = sum(w x) / sum(w).
+
+    A sample of skewed errors that lacks the large ones has a small mean and a small spread at once; dividing by each
+    draw's own standard error takes that into account, where quantiles of the draws themselves do not.
+    """
+    wx, w = sample.rows[:, 0], sample.rows[:, 1]
+    table = np.stack([wx, w, wx * wx, wx * w, w * w], 1)
+
+    def mean_and_error(sums: Floats) -> tuple[Floats, Floats]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            m = sums[..., 0] / sums[..., 1]
+            square = sums[..., 2] - 2 * m * sums[..., 3] + m * m * sums[..., 4]
+            return np.log(m), np.sqrt(np.maximum(square, 0.0)) / sums[..., 0]  # the error of log m is that of m over m
+
+    log_m, error = mean_and_error(table.sum(0))
+    rng, ratios = np.random.default_rng(seed), []
+    each = max(CHUNK // len(sample), 1)
+    for k in range(0, draws, each):
+        drawn, spread = mean_and_error(counts(rng, min(each, draws - k), len(sample)) @ table)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratios.append((drawn - log_m) / spread)
+    t = np.concatenate(ratios)
+    low, high = np.quantile(t[np.isfinite(t)], [(1 + level) / 2, (1 - level) / 2])
+    ends = np.exp(log_m - np.array([low, high]) * error)
+    return (float(sample.of(np.array([ends[0], 1.0]))), float(sample.of(np.array([ends[1], 1.0]))))
 
 
 def bootstrap(sample: Sample, seed: int, draws: int = DRAWS) -> Floats:
@@ -208,7 +242,7 @@ def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool) -> 
     if name == "auroc":
         return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0])
     table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
-    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy")
+    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy", error=name in ERRORS)
 
 
 def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Tensor | None" = None) -> Floats:
@@ -225,9 +259,9 @@ def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Ten
         unit = torch.ones(1) if scale is None else scale.double().cpu()
         gap = gap * unit
         if name == "mae":
-            return _array(gap.abs())
+            return _array(gap.abs().mean(1, keepdim=True))
         if name == "rmse":
-            return _array(gap.square())
+            return _array(gap.square().mean(1, keepdim=True))
         y = targets.double() * unit  # in standard units: near 0, so that the variance below is exact enough
         return _array(torch.cat([gap.square(), y, y.square()], 1))
     if outputs.ndim == 3:
@@ -281,8 +315,8 @@ _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "perplexity": lambda means: np.exp(np.minimum(_mean(means), 700.0)),
     "balanced_accuracy": _balanced,
     "f1_macro": _f1,
-    "rmse": lambda means: np.sqrt(means[..., :-1].mean(-1) / means[..., -1]),
-    "mae": lambda means: means[..., :-1].mean(-1) / means[..., -1],
+    "rmse": lambda means: np.sqrt(_mean(means)),
+    "mae": _mean,
     "r2": _r2,
 }
 

@@ -1,5 +1,6 @@
 """Intervals: the samples give the metrics' own values, and intervals hold as often as they say."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -74,6 +75,19 @@ def test_95_percent_intervals_hold_in_about_95_percent(name: str, kind: str) -> 
         low, high = honest.interval(honest.sample(name, task, x[rows], y[rows], None, scale), draws=400, seed=k)
         held += low <= truth <= high
     assert held >= 89  # 95 of 100 expected; fewer than 89 happen once in a hundred times
+
+
+def test_skewed_errors_get_an_interval_that_reaches_up() -> None:
+    """Squared errors with a long tail: quantiles of the draws hold far less often than they say."""
+    held = {True: 0, False: 0}
+    for k in range(150):
+        errors = np.random.default_rng(k).lognormal(0.0, 1.2, 100)
+        sample = honest.of_rows("rmse", errors[:, None], np.ones(100), plain=False)
+        for studentized in held:
+            low, high = honest.interval(dataclasses.replace(sample, error=studentized), draws=300, seed=k)
+            held[studentized] += low <= np.exp(1.2**2 / 2) ** 0.5 <= high
+    assert held[True] >= 0.88 * 150
+    assert held[True] > held[False] + 3
 
 
 def test_wilson_is_no_point_at_a_perfect_score() -> None:
