@@ -67,10 +67,10 @@ class Row:
     peak_mib: float
 
 
-def cases(which: str, widths: list[int], batches: list[int]) -> list[Case]:
+def cases(which: str, widths: list[int], batches: list[int], dropout: float = 0.2) -> list[Case]:
     digits = Inputs((64,)), Outputs(10), 1437
     made = [
-        Case(f"mlp {w}, batch {b}", "mlp", {"width": w, "batch_size": b, "dropout": 0.2}, *digits)
+        Case(f"mlp {w}, batch {b}", "mlp", {"width": w, "batch_size": b, "dropout": dropout}, *digits)
         for w in widths for b in batches
     ]  # fmt: skip
     if which == "all":
@@ -165,6 +165,7 @@ def main() -> None:
     parser.add_argument("--models", choices=["mlp", "all"], default="mlp")
     parser.add_argument("--widths", type=int, nargs="*", default=[32, 128, 512])
     parser.add_argument("--batches", type=int, nargs="*", default=[32, 256])
+    parser.add_argument("--dropout", type=float, default=0.2, help="of the MLPs")
     parser.add_argument("--lanes", type=int, nargs="*", default=[1, 8, 32, 128])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the rows there")
@@ -174,7 +175,7 @@ def main() -> None:
     print("| model | lanes | plain, trial-epochs/s | fused | ratio | peak MiB |\n|---|---|---|---|---|---|")
     rows = [
         row
-        for case in cases(given.models, given.widths, given.batches)
+        for case in cases(given.models, given.widths, given.batches, given.dropout)
         for row in measure(case, given.lanes, given.repeats)
     ]
     if given.json:
