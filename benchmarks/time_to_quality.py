@@ -224,7 +224,9 @@ def noter(how: dict[str, Any]) -> Note:
 
     def note(accuracy: float) -> None:
         if accuracy >= how["target"] and not reached.exists():
-            reached.write_text(f"{time.time()} {accuracy}")
+            part = reached.with_suffix(f".{os.getpid()}")
+            part.write_text(f"{time.time()} {accuracy}")
+            part.rename(reached)
 
     return note
 
