@@ -25,8 +25,14 @@ class StepGraph:
     def __init__(self, epoch: "PieceEpoch", *, record: bool) -> None:
         self.still = _still(epoch)
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.refused = ""  # why the step could not be recorded: it then runs eagerly, on the same tables
         if record:
-            self.graph = self._recorded(epoch)
+            try:
+                self.graph = self._recorded(epoch)
+            except torch.cuda.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self.refused = str(error).splitlines()[0]
 
     @staticmethod
     def key(epoch: "PieceEpoch") -> tuple[object, ...]:
@@ -58,15 +64,17 @@ class StepGraph:
         before = [m.clone() for m in touched]
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM):
-                self._step()
-        torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
-        for matrix, old in zip(touched, before, strict=True):
-            matrix.copy_(old)
+        try:
+            with torch.cuda.stream(side):
+                for _ in range(WARM):
+                    self._step()
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(graph):
+                self._step()
+        finally:
+            for matrix, old in zip(touched, before, strict=True):
+                matrix.copy_(old)
         return graph
 
 
