@@ -110,7 +110,7 @@ def search(
     study = Study(
         space,
         metric=metric,
-        strategy=strategy or "random",
+        strategy=strategy or "auto",
         stopper=stopper or "none",
         trials=trials,
         time_s=time_s,

@@ -180,6 +180,8 @@ class Driver:
                     code = 128 + (signal.SIGTERM if self.signal == signal.SIGUSR1 else self.signal)
                     raise Interrupted(f"stopped by {name}; everything is saved", code)
                 outcome = "finished"
+                if summary := self.study.stopper.summary(self.study.history):
+                    self.screen.note(summary)
         except KeyboardInterrupt:
             outcome = "interrupted"
             raise Interrupted("stopped at once; everything reported is saved", 130) from None

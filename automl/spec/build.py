@@ -20,7 +20,7 @@ from automl.spec.specification import Spec
 from automl.spec.yaml_events import Document
 from automl.trial import Metric, Plan
 
-DEFAULT_STRATEGY = {"name": "random"}
+DEFAULT_STRATEGY = {"name": "auto"}
 DEFAULT_STOPPER = {"name": "asha"}
 
 
