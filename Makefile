@@ -1,6 +1,7 @@
 # Two commands: `make demo` shows a search, `make test` runs every check. Both set up what they need.
 PYTHON ?= python3
 PY = .venv/bin/python
+export OMP_NUM_THREADS = 1  # tests run side by side: one thread each
 
 .PHONY: setup demo test check lint bench chaos fuzz clean
 
@@ -17,11 +18,11 @@ demo: setup
 
 # Every check: lint, types, all tests. Under ten minutes on two cores.
 test: setup lint
-	$(PY) -m pytest -q -n auto --dist worksteal
+	$(PY) -m pytest -q -n auto --dist loadgroup
 
 # The everyday part: no slow tests.
 check: setup lint
-	$(PY) -m pytest -q -n auto --dist worksteal -m "not slow"
+	$(PY) -m pytest -q -n auto --dist loadgroup -m "not slow"
 
 lint: setup
 	.venv/bin/ruff check .

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from automl import honest, seeds, winner
+from automl import honest, metrics, seeds, winner
 from automl.driver import Blank, Driver, Screen
 from automl.errors import SearchFailed
 from automl.executors import Executor
@@ -203,7 +203,7 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
                 "trial": f.trial.number,
                 "found": metric.value(f.trial.loss or 0.0),
                 "mean": float(np.mean(values)) if values else None,
-                "interval": _listed(honest.mean_interval(values)),
+                "interval": _within(metric, honest.mean_interval(values)),
                 "seeds": len(values),
                 "values": values,
             }
@@ -221,8 +221,10 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
     }
 
 
-def _listed(interval: honest.Interval | None) -> list[float] | None:
-    return None if interval is None else list(interval)
+def _within(metric: Metric, interval: honest.Interval | None) -> list[float] | None:
+    """The interval as far as the metric reaches: no accuracy above 1."""
+    low, high = metrics.bounds(metric.name)
+    return None if interval is None else [max(interval[0], low), min(interval[1], high)]
 
 
 def _first_suggested(history: History) -> list[TrialRecord]:

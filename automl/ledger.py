@@ -333,10 +333,7 @@ class Ledger:
 
     def elapsed_s(self) -> float:
         """Driven seconds up to the last fact."""
-        times = [
-            self._db.execute(f"SELECT MAX(at_s) FROM {t}").fetchone()[0]
-            for t in TABLES
-        ]
+        times = [self._db.execute(f"SELECT MAX(at_s) FROM {t}").fetchone()[0] for t in TABLES]
         return max((t for t in times if t is not None), default=0.0)
 
 

@@ -3,6 +3,7 @@
 All are weighted means where weights are given. Definitions are scikit-learn's; `auroc` is one-vs-rest, macro average.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,6 +67,16 @@ def direction(name: str) -> Direction:
         f"metric {name!r}: lower or higher is better? write metric: {{name: {name}, direction: minimize}} (or maximize)"
         f"{did_you_mean(bare, METRICS)}"
     )
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """The least and the largest value that `name` can have; infinite where it has no such end."""
+    known = METRICS.get(re.sub(r"^(val|train|test)_", "", name.lower()))
+    if known is None:
+        return -math.inf, math.inf
+    if known.direction == "minimize":
+        return 0.0, math.inf
+    return (0.0 if known.kind == "classification" else -math.inf), 1.0
 
 
 def compute(

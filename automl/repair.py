@@ -88,7 +88,7 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]
                 for row in _rows(source, table, order):
                     rows.setdefault(_identity(table, row), row)
             except (sqlite3.Error, MemoryError) as error:  # a damaged length can ask for any amount of memory
-                errors.add(str(error) or 'a row of impossible length')
+                errors.add(str(error) or "a row of impossible length")
         found[table] = [row for row in rows.values() if len(row) == len(columns)]
         if errors:
             lost.append(f"{table}: not all can be read ({'; '.join(sorted(errors))})")

@@ -68,8 +68,8 @@ def main() -> None:
             ratios.append(slow / cpu)
             gains.append(other.loss - best.loss)
             spent = (fused.history.steps_spent, alone.history.steps_spent)
-            print(f"{seed:4} {cpu:13.2f} {slow:6.2f} {slow / cpu:5.1f}x {spent[0]:13} {spent[1]:6}"
-                  f"   {-best.loss:.4f} (trial {best.number:3}) {-other.loss:.4f} (trial {other.number:3})")  # fmt: skip
+            winners = f"{-best.loss:.4f} (trial {best.number:3}) {-other.loss:.4f} (trial {other.number:3})"
+            print(f"{seed:4} {cpu:13.2f} {slow:6.2f} {slow / cpu:5.1f}x {spent[0]:13} {spent[1]:6}   {winners}")
     print(f"median ratio {statistics.median(ratios):.1f}x (least {min(ratios):.1f}x); winner better (+) or worse by "
           f"{statistics.mean(gains):+.4f} on average")  # fmt: skip
 

@@ -98,7 +98,6 @@ def parts(how: dict[str, Any]) -> Any:
 def run_automl(how: dict[str, Any], fuse: str) -> None:
     import automl
 
-
     prepare = f"prepare: {json.dumps(how['prepare'])}" if how["prepare"] else ""
     text = SPEC.format(**{**how, "prepare": prepare}, space=SPACE.format(width=how["width"]))
     with tempfile.TemporaryDirectory() as folder:
@@ -156,9 +155,7 @@ def run_optuna_worker(how: dict[str, Any], journal: str) -> None:
 
 def run_optuna(how: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        workers = [
-            start("optuna-worker", {**how, "index": k}, folder + "/journal.log") for k in range(how["workers"])
-        ]
+        workers = [start("optuna-worker", {**how, "index": k}, folder + "/journal.log") for k in range(how["workers"])]
         for worker in workers:
             worker.wait()
 

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -64,3 +66,17 @@ def test_auroc_of_one_class_is_not_a_number():
 def test_perplexity_of_a_uniform_guess_is_the_vocabulary():
     found = metrics.compute("next_token", torch.zeros(3, 4, 17), torch.randint(0, 17, (3, 4)))
     assert found["perplexity"] == pytest.approx(17)
+
+
+@pytest.mark.parametrize(
+    ("name", "reach"),
+    [
+        ("val_accuracy", (0, 1)),
+        ("auroc", (0, 1)),
+        ("val_rmse", (0, math.inf)),
+        ("r2", (-math.inf, 1)),
+        ("mine", (-math.inf, math.inf)),
+    ],
+)
+def test_bounds(name: str, reach: tuple[float, float]) -> None:
+    assert metrics.bounds(name) == reach

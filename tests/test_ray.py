@@ -132,12 +132,21 @@ def _refuse() -> None:
     raise RuntimeError("no such thing here")
 
 
+def nodes_of(study: Path) -> set[str]:
+    """Ids of the nodes that have worked on a study's trials."""
+    return {file.read_text() for file in study.glob("trials/*/node-*")}
+
+
 def slow_bowl(trial: Trial) -> None:
-    """Five steps with checkpoints; leaves the node's name."""
+    """Five steps with checkpoints; leaves the node's name. Late trials wait until a third node has come."""
     assert trial.folder is not None
     trial.folder.mkdir(parents=True, exist_ok=True)
     (trial.folder / f"node-{trial.attempt}").write_text(ray.get_runtime_context().get_node_id())
     trial.load()
+    patience = 300 if trial.number >= 12 else 0
+    while patience and len(nodes_of(trial.folder.parent.parent)) < 3:
+        signal.sigtimedwait([], 0.1)
+        patience -= 1
     for step in trial.steps(5):
         signal.sigtimedwait([], 0.1)
         trial.report(loss=(trial["x"] - 0.3) ** 2 + 1 / step)
@@ -169,7 +178,7 @@ def bowl(trial: Trial) -> None:
 @pytest.mark.parametrize("graceful", [True, False], ids=["told to go", "killed"])
 def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_path: Path, graceful: bool) -> None:
     def nodes() -> set[str]:
-        return {file.read_text() for file in tmp_path.glob("ray/trials/*/node-*")}
+        return nodes_of(tmp_path / "ray")
 
     cluster.add_node(num_cpus=1)
     weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, graceful=graceful)
