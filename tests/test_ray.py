@@ -175,6 +175,12 @@ def bowl(trial: Trial) -> None:
         trial.report(loss=(trial["x"] - 0.3) ** 2 + 1 / step)
 
 
+@pytest.mark.catalogue(
+    27,
+    "a node of a Ray cluster is lost, another joins",
+    "its trials are tried again elsewhere, late reports of the old attempt are dropped, the new node is used",
+    0,
+)
 @pytest.mark.parametrize("graceful", [True, False], ids=["told to go", "killed"])
 def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_path: Path, graceful: bool) -> None:
     def nodes() -> set[str]:

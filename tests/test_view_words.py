@@ -103,3 +103,10 @@ def test_ordinals_and_plurals():
 def test_config_puts_the_named_values_first():
     assert words.config({"a": 1, "b": 0.25}, ("b",)) == "b 0.25  a 1"
     assert words.config({"a": 1}, equals="=") == "a=1"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "0 B"), (812, "812 B"), (3400, "3.4 kB"), (56_700_000, "57 MB"), (12e12, "12000 GB")]
+)
+def test_size(count: float, said: str) -> None:
+    assert words.size(count) == said

@@ -124,7 +124,8 @@ def _files(study: Watched, outcome: str) -> list[str]:
     assert study.path is not None
     where = words.clean(study.path)
     has = [f"{name}/" for name in ("best", "logs") if (study.path / name).is_dir()]
-    lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "")]
+    used = words.size(sum(file.stat().st_size for file in study.path.rglob("*") if file.is_file()))
+    lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "") + f" ({used} on disk)"]
     quoted = shlex.quote(where)
     resume = f"automl resume {quoted}"
     if not (study.counts.running or outcome == "interrupted"):

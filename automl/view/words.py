@@ -132,5 +132,14 @@ def ordinal(n: int) -> str:
     return f"{n}{ending}"
 
 
+def size(count: float) -> str:
+    """Bytes as `812 B`, `3.4 MB`, `12 GB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
+
+
 def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}" + ("" if n == 1 else "s")
