@@ -79,11 +79,11 @@ def place(record: TrialRecord) -> tuple[float, bool, int]:
     return record.loss, record.state is not State.DONE, record.number
 
 
-def rows(history: History, n: int | None = None) -> list[Row]:
-    """The first `n` rows of the board (all of them: None)."""
+def rows(history: History, n: int | None = None, winner: TrialRecord | None = None) -> list[Row]:
+    """The first `n` rows of the board (all of them: None). `winner`: who is marked as best, where the finalists say."""
     valued = [t for t in history.trials if t.loss is not None and t.state is not State.FAILED]
     ranked = sorted(valued, key=place) if n is None else heapq.nsmallest(n, valued, key=place)
-    winner = history.best
+    winner = winner or history.best
     out = [row(t, history.metric, rank=k, best=t is winner) for k, t in enumerate(ranked, 1)]
     if n is None or len(out) < n:
         rest = [t for t in history.trials if t.loss is None and t.state is not State.FAILED]
@@ -116,12 +116,12 @@ class Leaderboard:
     columns: Sequence[str] = field(default_factory=tuple)  # hyperparameters, the most important first
 
     @classmethod
-    def of(cls, history: History, n: int | None = None) -> "Leaderboard":
+    def of(cls, history: History, n: int | None = None, winner: TrialRecord | None = None) -> "Leaderboard":
         """The board of a history; hyperparameter columns are ordered by importance where that can be told."""
         from automl.view.importance import importance, order
 
         names = order(history.space, importance(history.space, [t for t in history.trials if t.state.ended]))
-        return cls(rows(history, n), history.metric, full_length(history), len(history), names)
+        return cls(rows(history, n, winner), history.metric, full_length(history), len(history), names)
 
     def __rich__(self) -> "Text":
         import shutil
@@ -186,9 +186,9 @@ class Leaderboard:
         return list(dict.fromkeys([*self.columns, *(name for r in self.rows for name in r.config)]))
 
 
-def table(history: History, n: int | None = 10) -> Leaderboard:
+def table(history: History, n: int | None = 10, winner: TrialRecord | None = None) -> Leaderboard:
     """The board of a history's best `n` trials."""
-    return Leaderboard.of(history, n)
+    return Leaderboard.of(history, n, winner)
 
 
 def frame(history: History) -> "pandas.DataFrame":

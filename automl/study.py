@@ -462,7 +462,7 @@ class Study:
         """The best `n` trials as a table that rich, notebooks and `print` show."""
         from automl.leaderboard import table
 
-        return table(self.history, n)
+        return table(self.history, n, self.winner)
 
     def frame(self) -> "pd.DataFrame":
         """All trials as a pandas DataFrame, one row each."""

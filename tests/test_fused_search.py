@@ -34,6 +34,7 @@ space:
   lr: {{float: [1e-3, 2e-2], log: true}}
   batch_size: 64
 stopper: none
+strategy: random
 budget: {{trials: {trials}}}
 seed: 5
 finalists: none

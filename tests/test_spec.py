@@ -74,7 +74,7 @@ def test_everything_at_once_and_back_through_json() -> None:
 def test_what_is_left_out_has_defaults() -> None:
     read = spec.parse(LOOP, "my space.yaml")
     assert read.name == "my-space"
-    assert (read.strategy, read.stopper) == ({"name": "random"}, {"name": "asha"})
+    assert (read.strategy, read.stopper) == ({"name": "auto"}, {"name": "asha"})
     assert (read.fuse, read.value, read.retries, read.finalists) == ("auto", "last", 1, {"top": 5, "seeds": 3})
     assert read.plan == Plan(trials=5)
 

@@ -77,7 +77,7 @@ def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leade
     from automl.leaderboard import Leaderboard
 
     opened = _open(path)
-    board = Leaderboard.of(opened.history, None if where or sort or n == 0 else n)
+    board = Leaderboard.of(opened.history, None if where or sort or n == 0 else n, opened.winner)
     opened.close()
     test = filters.where(board, where)
     rows = [row for row in board.rows if test(row)]

@@ -63,6 +63,8 @@ class Reported(figures.Drawn, Watched, Protocol):
 
     @property
     def best(self) -> TrialRecord | None: ...
+    @property
+    def winner(self) -> TrialRecord | None: ...
 
 
 def report(study: Reported, *, now: datetime | None = None) -> str:
@@ -126,7 +128,7 @@ def _sections(study: Reported) -> list[str]:
 
 
 def _table(study: Reported) -> str:
-    board = Leaderboard.of(study.history, ROWS)
+    board = Leaderboard.of(study.history, ROWS, study.winner)
     names = list(dict.fromkeys([*board.columns, *(n for r in board.rows for n in r.config)]))
     titles = ["rank", "trial", "state", study.metric.name, "step", "seconds", *names, "note"]
     lines = []

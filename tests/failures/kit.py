@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 def search(train: Callable[[automl.Trial], object], path: Path, **options: Any) -> Study:
     """Six random trials in this process, unless told otherwise."""
     given = {"space": SPACE, "metric": "loss", "trials": 6, "seed": 1, "executor": "inline", "path": path}
-    given |= {"finalists": None, **options}
+    given |= {"strategy": "random", "finalists": None, **options}
     return automl.search(train, **given)
 
 

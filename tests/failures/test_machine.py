@@ -51,7 +51,7 @@ def train(trial):
 def searching(workers: int = 1, executor: str = "local") -> str:
     """A program that searches in `s`, eight trials of five steps."""
     return SLOW + (
-        "automl.search(train, space={'x': automl.Float(0, 1)}, metric='loss', trials=8, seed=1, "
+        "automl.search(train, space={'x': automl.Float(0, 1)}, metric='loss', trials=8, seed=1, strategy='random', "
         f"workers={workers}, executor='{executor}', path='s')"
     )
 
