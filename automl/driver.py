@@ -454,7 +454,7 @@ class Driver:
                     self._observe(due)
             else:
                 self.study.ledger.attempt_ended(number, assignment.attempt, "killed", {})
-                self.study.interrupted(number)
+                self.study.interrupted(number, assignment.attempt)
         self.hands[worker] = _Hand()
         self.executor.restart(worker)
 

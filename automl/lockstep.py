@@ -70,7 +70,7 @@ class AtOnce:
         return self.study.ask(ready.lanes)
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
-        self.study.lost(assignment.number, reason, kind, log)
+        self.study.lost(assignment.number, reason, kind, log, assignment.attempt)
         yield from ()
 
     def waits(self, trial: int) -> bool:
@@ -149,6 +149,8 @@ class Lockstep:
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
         number = assignment.number
+        if not self.study.runs(number, assignment.attempt):
+            return
         if not self.study.may_retry(number):
             failure = Failure(kind, reason, self.study.history.trials[number].step, log)
             yield from self.take(Ended(-1, number, assignment.attempt, Outcome.FAILED, failure))

@@ -355,18 +355,26 @@ class Study:
         if not self.history.trials[trial].state.ended:
             self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
 
-    def interrupted(self, trial: int) -> None:
+    def runs(self, trial: int, attempt: int | None = None) -> bool:
+        """Whether that attempt (None: any) is the one that counts: not over, not paused, no later one handed out."""
+        record = self.history.trials[trial]
+        return record.state is State.RUNNING and attempt in (None, record.attempt)
+
+    def interrupted(self, trial: int, attempt: int | None = None) -> None:
         """The attempt ended through no fault of the trial or its worker; another one does not count as a retry."""
-        if not self.history.trials[trial].state.ended:
+        if self.runs(trial, attempt):
             self._interrupted.append(trial)
 
-    def lost(self, trial: int, reason: str, kind: str = "killed", traceback: str = "") -> TrialRecord | None:
+    def lost(
+        self, trial: int, reason: str, kind: str = "killed", traceback: str = "", attempt: int | None = None
+    ) -> TrialRecord | None:
         """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed.
 
-        `kind` and `traceback` are those of its Failure, should this have been its last attempt.
+        `kind` and `traceback` are those of its Failure, should this have been its last attempt. A trial that was
+        paused, or is in a later attempt already, has lost nothing.
         """
         record = self.history.trials[trial]
-        if record.state.ended:
+        if not self.runs(trial, attempt):
             return record
         may_retry = self.may_retry(trial)
         self._losses[trial] = self._losses.get(trial, 0) + 1

@@ -1,6 +1,8 @@
 """The study: budget, asks, reports, ends, and what a second session finds."""
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +198,26 @@ def test_a_study_can_be_read_while_it_is_driven(tmp_path: Path) -> None:
         assert view.best is not None
         assert view.best.loss == 0.5
         view.close()
+
+
+def test_a_lost_worker_takes_nothing_from_a_trial_that_was_paused_or_goes_on_elsewhere() -> None:
+    study = make(stopper={"name": "asha", "eta": 2, "mode": "promote"}, retries=3)
+    first, second = study.ask(n=2)
+    for trial, loss in ((first, 0.1), (second, 0.9)):
+        assert study.report(trial, 1, {"val_loss": loss}).kind is Kind.PAUSE
+    study.lost(second.number, "signal SIGKILL", attempt=second.attempt)
+    (again,) = study.ask(n=1)
+    assert (again.number, again.attempt) == (first.number, 2), "the paused one waits, the promoted one goes on"
+    study.lost(first.number, "signal SIGKILL", attempt=1)
+    assert study.ask(n=1)[0].number == 2, "its second attempt runs elsewhere: nothing is handed out twice"
+    study.lost(first.number, "signal SIGKILL", attempt=2)
+    assert study.ask(n=1)[0].attempt == 3
+
+
+def test_a_log_that_another_attempt_tidied_away_is_no_error(tmp_path: Path) -> None:
+    code = (
+        "import pathlib, sys\nfrom automl.executors.capture import DescriptorCapture\n"
+        "folder = pathlib.Path(sys.argv[1])\nwith DescriptorCapture(folder, 0)(3):\n"
+        "    (folder / 't00003.log').unlink()\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)

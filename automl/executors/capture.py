@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -88,10 +88,11 @@ class DescriptorCapture:
             yield
         finally:
             self._point_at(self.folder / log_name(None, self.worker))
-            if path.stat().st_size == 0:
-                path.unlink()
-            else:
-                shorten(path)
+            with suppress(FileNotFoundError):  # an attempt elsewhere that ended meanwhile has tidied it away
+                if path.stat().st_size == 0:
+                    path.unlink()
+                else:
+                    shorten(path)
 
     def _point_at(self, path: Path) -> None:
         sys.stdout.flush()
