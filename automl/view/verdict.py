@@ -58,12 +58,12 @@ def lines(study: Watched) -> list[str]:
 
 
 def _fresh(verdict: Verdict) -> str:
-    """`again 0.9874 on 3 fresh seeds (95 % interval of the mean 0.9866 to 0.9882): the search's 0.9881 was ...`."""
+    """`again 0.9874 on 3 fresh seeds (95 % interval of the mean 0.9866 to 0.9882): 0.9881 was ...`."""
     best = verdict["finalists"][0]
     text = f"again {words.number(best['mean'])} on {words.plural(best['seeds'], 'fresh seed')}"
     if best["interval"] and not verdict["deaf"]:
         text += f" ({_between(best['interval'])})"
-    found = f"the search's {words.number(best['found'])} was"
+    found = f"{words.number(best['found'])} was"
     size = _like(verdict, best["found"])
     if verdict["deaf"]:
         return f"{text}, all exactly equal: does the training use trial.seed?"
