@@ -254,10 +254,10 @@ class Driver:
             raise KeyboardInterrupt
 
     def _dispatch(self, event: Event) -> None:
+        while event.worker >= len(self.hands):  # a machine has joined; its worker may even be lost before it is ready
+            self.hands.append(_Hand())
         match event:
             case Ready():
-                while event.worker >= len(self.hands):  # a machine has joined
-                    self.hands.append(_Hand())
                 self.hands[event.worker].waiting = event
                 self._waiting[event.worker] = None
                 self._feed(event.worker)

@@ -10,6 +10,7 @@ import pytest
 
 from automl.driver import Driver
 from automl.executors.inline import Inline
+from automl.messages import Lost
 from automl.space import Config, Float
 from automl.study import Study
 from automl.tasks.function import FunctionTask
@@ -131,3 +132,10 @@ def test_an_event_costs_about_the_same_with_few_workers_and_with_many() -> None:
 
     few, many = min(cost(20) for _ in range(2)), min(cost(600) for _ in range(2))
     assert many < 5 * few
+
+
+def test_a_worker_that_joins_and_is_lost_before_it_is_ready_costs_nothing() -> None:
+    driver = Driver(Study(SPACE, metric="loss", trials=2), FunctionTask.of(bowl), Inline())
+    driver.handle(Lost(3, "its node left"))
+    assert driver.error is None
+    assert len(driver.hands) == 4
