@@ -124,7 +124,6 @@ def search(
         deterministic=deterministic,
         path=path or _free(Path(dir), name or getattr(task, "__name__", "study").strip("<>")),
     )
-    after = _ending(finalists)
     how = {"trial_timeout_s": trial_timeout_s, "fresh": isolation == "process"}
     return _drive(study, lambda: FunctionTask.of(task), executor or "local", workers or 0, screen, after, **how)
 
