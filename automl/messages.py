@@ -43,6 +43,17 @@ class Odd:
     name: str  # of its type
 
 
+def as_number(value: object) -> float | None:
+    """A metric's value as a float: numbers, numpy scalars and one-element tensors; None for anything else."""
+    if isinstance(value, bool | str | bytes):
+        return None
+    item = getattr(value, "item", None)
+    try:
+        return float(value if item is None else item())  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """One report of one trial. `horizon` is the trial's last step, where it is known: no verdict is asked there."""

@@ -13,31 +13,25 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, overload
+from typing import Any, Literal, Self, overload
 
-from automl import metrics as known_metrics
 from automl import plugins, seeds
-from automl.errors import LedgerError, SpecError, did_you_mean
+from automl.errors import SpecError, did_you_mean
 from automl.ledger import Ledger
-from automl.messages import Assignment, Measured, Odd
+from automl.messages import Assignment, Measured, Odd, as_number
+from automl.reading import Readable, StudyView
 from automl.space import Config, Space
 from automl.stopping import CONTINUE, Kind, Stopper, Verdict
 from automl.strategy import Strategy
-from automl.trial import Counts, Failure, History, Metric, Plan, State, TrialRecord
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from automl.leaderboard import Leaderboard
+from automl.trial import Failure, History, Metric, Plan, State, TrialRecord
 
 Described = str | Mapping[str, Any] | object
 OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")
 
 
-class Study:
+class Study(Readable):
     """One search. Made new, or opened again at an existing `path` (then it continues where it was).
 
     Args:
@@ -88,7 +82,7 @@ class Study:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.space = Space.of(space)
-        self.metric = as_metric(metric, value)
+        self.metric = Metric.of(metric, value)
         self.plan = Plan(trials, steps, time_s, horizon, workers)
         self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
@@ -154,7 +148,7 @@ class Study:
                 self.notes.append(note)
 
     @classmethod
-    def open(cls, path: str | Path) -> "StudyView":
+    def open(cls, path: str | Path) -> StudyView:
         """The study at `path` for reading, also while a search runs there."""
         return StudyView(Path(path))
 
@@ -440,109 +434,11 @@ class Study:
             self.plan.trials is not None and self.started >= self.plan.trials and not self.history.paused
         )
 
-    @property
-    def counts(self) -> Counts:
-        return Counts.of(self.history)
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The best trial that ran its full length."""
-        return self.history.best
-
-    @property
-    def verdict(self) -> Mapping[str, Any] | None:
-        """What the finalists showed (see `automl.finalists`), None until they have run."""
-        return self.facts.get("finalists")
-
-    @property
-    def winner(self) -> TrialRecord | None:
-        """The trial whose config won: by the finalists' fresh seeds, or `best` where there were none."""
-        return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
-
-    def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
-        """All metrics of all reports of a trial, by step; also after the study was closed, where it has a folder."""
-        if self.ledger.closed and self.path is not None:
-            with closing(Ledger.read_only(self.path)) as ledger:
-                return ledger.reports(trial)
-        return self.ledger.reports(trial)
-
-    def leaderboard(self, n: int | None = 10) -> "Leaderboard":
-        """The best `n` trials as a table that rich, notebooks and `print` show."""
-        from automl.leaderboard import table
-
-        return table(self.history, n, self.winner)
-
-    def frame(self) -> "pd.DataFrame":
-        """All trials as a pandas DataFrame, one row each."""
-        from automl.leaderboard import frame
-
-        return frame(self.history)
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class StudyView:
-    """A study opened for reading: the same queries as `Study`, no way to change it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path: Path | None = path
-        self.ledger = Ledger.read_only(path)
-        self.facts = self.ledger.facts()
-        if "space" not in self.facts:
-            self.ledger.close()
-            raise LedgerError(f"{path}: the study has not begun yet")
-        self.space = Space.of(self.facts["space"])
-        self.metric = Metric(**self.facts["metric"])
-        self.plan = Plan(**self.facts["plan"])
-        self.name: str = self.facts["name"]
-        self.strategy, self.stopper = self.facts["strategy"], self.facts["stopper"]
-        self.notes: list[str] = []
-        self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
-        self.ledger.replay(self.history)
-        self.elapsed_s = self.ledger.elapsed_s()
-
-    counts = Study.counts
-    best = Study.best
-    verdict = Study.verdict
-    winner = Study.winner
-    reports = Study.reports
-    leaderboard = Study.leaderboard
-    frame = Study.frame
-
-    def close(self) -> None:
-        self.ledger.close()
-
-
-def as_metric(metric: str | Mapping[str, str] | Metric, count: str = "last") -> Metric:
-    """The Metric of that name; its direction from the name where it is a usual one.
-
-    Raises:
-        SpecError: the direction of that name is not known.
-    """
-    if isinstance(metric, Metric):
-        return metric
-    described = {"name": metric} if isinstance(metric, str) else dict(metric)
-    direction = described.get("direction") or known_metrics.direction(described["name"])
-    if direction not in ("minimize", "maximize") or count not in ("last", "best"):
-        raise SpecError(
-            f"metric: direction is minimize or maximize, value is last or best; got {direction!r}, {count!r}"
-        )
-    return Metric(described["name"], direction, count)  # type: ignore[arg-type]
-
-
-def as_number(value: object) -> float | None:
-    """A metric's value as a float: numbers, numpy scalars and one-element tensors; None for anything else."""
-    if isinstance(value, bool | str | bytes):
-        return None
-    item = getattr(value, "item", None)
-    try:
-        return float(value if item is None else item())  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
 
 
 def _difference(fact: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

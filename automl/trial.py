@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from automl import seeds
+from automl import metrics, seeds
+from automl.errors import SpecError
 from automl.space import Config, Space
 
 
@@ -38,6 +39,23 @@ class Metric:
     name: str
     direction: Literal["minimize", "maximize"] = "minimize"
     count: Literal["last", "best"] = "last"
+
+    @classmethod
+    def of(cls, described: "str | Mapping[str, str] | Metric", count: str = "last") -> "Metric":
+        """The metric of that name; its direction from the name, where it is a usual one.
+
+        Raises:
+            SpecError: the direction of that name is not known, or is none.
+        """
+        if isinstance(described, Metric):
+            return described
+        entries = {"name": described} if isinstance(described, str) else dict(described)
+        direction = entries.get("direction") or metrics.direction(entries["name"])
+        if direction not in ("minimize", "maximize") or count not in ("last", "best"):
+            raise SpecError(
+                f"metric: direction is minimize or maximize, value is last or best; got {direction!r}, {count!r}"
+            )
+        return Metric(entries["name"], direction, count)  # type: ignore[arg-type]
 
     def loss(self, value: float) -> float:
         """`value` as shown to the user -> lower is better."""

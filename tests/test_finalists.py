@@ -11,7 +11,8 @@ import pytest
 import automl
 from automl import finalists, winner
 from automl.errors import SpecError
-from automl.study import Study, StudyView
+from automl.reading import StudyView
+from automl.study import Study
 from automl.view.final import document, final
 
 X = {"x": automl.Float(0, 1)}

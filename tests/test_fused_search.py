@@ -15,8 +15,9 @@ from automl.driver import Blank
 from automl.errors import EnvironmentProblem
 from automl.ledger import Ledger
 from automl.messages import Assignment, Measured, Ready
+from automl.reading import StudyView
 from automl.stopping import Kind
-from automl.study import Study, StudyView
+from automl.study import Study
 from automl.tasks import described
 from automl.tasks.described import DescribedTask
 from automl.trial import Metric, State

@@ -13,7 +13,7 @@ import pytest
 
 import automl
 from automl.errors import DataError, SearchFailed, SpecError
-from automl.study import StudyView
+from automl.reading import StudyView
 from automl.trial import ranking
 
 SMALL = """

@@ -30,7 +30,7 @@ import psutil
 from automl import api, plugins
 from automl.errors import AutoMLError
 from automl.ledger import FILE, TABLES, Ledger
-from automl.study import StudyView
+from automl.reading import StudyView
 from automl.testing import replay
 from automl.trial import ranking
 from automl.worker import Trial

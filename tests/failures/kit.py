@@ -12,7 +12,8 @@ import automl
 from automl.driver import Driver
 from automl.executors import Executor
 from automl.executors.inline import Inline
-from automl.study import Study, StudyView
+from automl.reading import StudyView
+from automl.study import Study
 from automl.tasks.function import FunctionTask
 from automl.trial import TrialRecord
 

@@ -14,8 +14,9 @@ from automl import checkpoint, spec
 from automl.cli import told
 from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.ledger import FILE, MIGRATIONS, Ledger
+from automl.reading import StudyView
 from automl.repair import repair
-from automl.study import Study, StudyView
+from automl.study import Study
 from automl.testing import replay
 from automl.testing.executors import bowl
 from automl.trial import State

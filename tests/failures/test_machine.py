@@ -17,7 +17,8 @@ from automl.driver import Interrupted
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
 from automl.ledger import FILE
-from automl.study import Study, StudyView
+from automl.reading import StudyView
+from automl.study import Study
 from automl.testing.executors import bowl
 from automl.trial import State
 from automl.view.screens import GuardedScreen

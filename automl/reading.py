@@ -1,0 +1,86 @@
+"""Reading a study: the questions that a running one (`Study`) and one opened for reading (`StudyView`) both answer."""
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl import leaderboard
+from automl.errors import LedgerError
+from automl.ledger import Ledger
+from automl.space import Space
+from automl.trial import Counts, History, Metric, Plan, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Readable:
+    """What can be asked of a study, whether it runs, has ended, or is another process's."""
+
+    path: Path | None
+    facts: dict[str, Any]
+    history: History
+    ledger: Ledger
+
+    @property
+    def counts(self) -> Counts:
+        return Counts.of(self.history)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial that ran its full length."""
+        return self.history.best
+
+    @property
+    def verdict(self) -> Mapping[str, Any] | None:
+        """What the finalists showed (see `automl.finalists`), None until they have run."""
+        return self.facts.get("finalists")
+
+    @property
+    def winner(self) -> TrialRecord | None:
+        """The trial whose config won: by the finalists' fresh seeds, or `best` where there were none."""
+        return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
+
+    def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
+        """All metrics of all reports of a trial, by step; also after the study was closed, where it has a folder."""
+        if self.ledger.closed and self.path is not None:
+            with closing(Ledger.read_only(self.path)) as ledger:
+                return ledger.reports(trial)
+        return self.ledger.reports(trial)
+
+    def leaderboard(self, n: int | None = 10) -> leaderboard.Leaderboard:
+        """The best `n` trials as a table that rich, notebooks and `print` show."""
+        return leaderboard.table(self.history, n, self.winner)
+
+    def frame(self) -> "pd.DataFrame":
+        """All trials as a pandas DataFrame, one row each."""
+        return leaderboard.frame(self.history)
+
+
+class StudyView(Readable):
+    """A study opened for reading, also while a search runs there: no way to change it.
+
+    Raises:
+        LedgerError: there is no study at `path`, it has not begun yet, or its ledger is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.ledger = Ledger.read_only(path)
+        self.facts = self.ledger.facts()
+        if "space" not in self.facts:
+            self.ledger.close()
+            raise LedgerError(f"{path}: the study has not begun yet")
+        self.space = Space.of(self.facts["space"])
+        self.metric = Metric(**self.facts["metric"])
+        self.plan = Plan(**self.facts["plan"])
+        self.name: str = self.facts["name"]
+        self.strategy, self.stopper = self.facts["strategy"], self.facts["stopper"]
+        self.notes: list[str] = []
+        self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
+        self.ledger.replay(self.history)
+        self.elapsed_s = self.ledger.elapsed_s()
+
+    def close(self) -> None:
+        self.ledger.close()
