@@ -3,6 +3,7 @@
     python benchmarks/curves.py --half report --repeats 20          # the table of docs/strategies.md
     python benchmarks/curves.py --quick                             # a minute
     python benchmarks/curves.py --workers 16                        # asynchronously, 16 trials in flight
+    python benchmarks/curves.py --cache runs.jsonl                  # go on where it was interrupted
 
 A full-budget equivalent is the cost of one full trial (50 steps). Regret 0 is the best of the task's 1,000 rows, 1
 the median one; what is judged is the trial a search would recommend then. Random streams are those of (task, repeat):
@@ -14,11 +15,14 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import optuna
+from _cache import Cache
 from _peers import OptunaPruner
 from _tables import DEVELOP, HORIZON, REPORT, SPACE, table
+from scipy.stats import wilcoxon
 
 from automl import plugins, seeds
 from automl.space import config_key
@@ -36,6 +40,14 @@ class Method:
     sized: bool = False  # knows its budget
 
 
+@dataclass(frozen=True)
+class Row:
+    """One run of a method: its regret at each budget and its CPU seconds."""
+
+    regrets: list[float]
+    seconds: float
+
+
 def _ours(strategy: str, stopper: str, **options: object) -> Method:
     sized = stopper == "halving"
     told = " ".join(f"{k}={v}" for k, v in options.items())
@@ -47,6 +59,7 @@ def _ours(strategy: str, stopper: str, **options: object) -> Method:
     )
 
 
+DEFAULT = "auto + halving"
 METHODS = [
     _ours("auto", "halving"),
     _ours("random", "halving"),
@@ -76,16 +89,40 @@ def run(method: Method, task: str, repeat: int, budget: int, workers: int) -> Si
     return simulate(SPACE, rows.objective(), method.strategy(), method.stopper(), plan=plan, seed=seed)
 
 
-def regrets(method: Method, task: str, repeat: int, budgets: list[int], workers: int) -> list[float]:
-    """Regret of what is recommended at each of `budgets`."""
-    rows = table(task)
-    found: list[float] = []
-    simulated = None if method.sized else run(method, task, repeat, max(budgets), workers)
-    for budget in budgets:
-        done = run(method, task, repeat, budget, workers) if simulated is None else simulated
-        best = done.recommended(budget * HORIZON)
-        found.append(1.0 if best is None else rows.regret(rows.row_of[config_key(best.config)]))
-    return found
+def regrets(method: Method, task: str, repeat: int, budgets: list[int], workers: int) -> tuple[list[float], float]:
+    """Regret of what is recommended at each of `budgets`, all read off one run; and its CPU seconds."""
+    rows, started = table(task), time.process_time()
+    done = run(method, task, repeat, max(budgets), workers)
+    found = [done.recommended(budget * HORIZON) for budget in budgets]
+    values = [1.0 if best is None else rows.regret(rows.row_of[config_key(best.config)]) for best in found]
+    return values, time.process_time() - started
+
+
+def cell(cache: Cache, method: Method, task: str, repeat: int, budgets: list[int], workers: int) -> Row:
+    """`regrets` at all budgets, each in a run of its own for a method that knows its budget."""
+    key = {"method": method.name, "task": task, "repeat": repeat, "workers": workers}
+    groups = [[b] for b in budgets] if method.sized else [budgets]
+    parts = [
+        cache.get({**key, "budgets": g}, lambda g=g: regrets(method, task, repeat, g, workers))  # type: ignore[misc]
+        for g in groups
+    ]
+    return Row([value for values, _ in parts for value in values], sum(seconds for _, seconds in parts))
+
+
+def compared(name: str, rows: list[Row], default: list[Row], budgets: list[int]) -> str:
+    """A line of the table; where the default ran too, its share of the mean regret and a paired test."""
+    values = np.array([row.regrets for row in rows])
+    ours = np.array([row.regrets for row in default])
+    cells = []
+    for k in range(len(budgets)):
+        mean, error = values[:, k].mean(), values[:, k].std() / len(values) ** 0.5
+        told = f"{mean:.3f} ± {error:.3f}"
+        if default is not rows and len(default) == len(rows):
+            apart = values[:, k] - ours[:, k]
+            p = wilcoxon(apart).pvalue if apart.any() else 1.0
+            told += f" (default: {ours[:, k].mean() / mean:.2f} of it, p {p:.1g})" if mean else ""
+        cells.append(told)
+    return f"| {name} | " + " | ".join(cells) + f" | {np.mean([row.seconds for row in rows]):.1f} |"
 
 
 def main() -> None:
@@ -95,24 +132,27 @@ def main() -> None:
     parser.add_argument("--budgets", type=int, nargs="+", default=[5, 10, 25])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--only", nargs="*", default=[], help="methods whose name contains one of these")
+    parser.add_argument("--exactly", nargs="*", default=[], help="methods of these names")
+    parser.add_argument("--cache", type=Path, help="keep finished runs here, and go on from those that are there")
     parser.add_argument("--quick", action="store_true", help="two repeats, budget 5")
     given = parser.parse_args()
     if given.quick:
         given.repeats, given.budgets = 2, [5]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     tasks = DEVELOP if given.half == "develop" else REPORT
+    cache = Cache(given.cache)
     print(f"{given.half} tasks {', '.join(tasks)}; {given.repeats} repeats; {given.workers} in flight")
     print("| method | " + " | ".join(f"{b} FBE" for b in given.budgets) + " | CPU s a run |")
     print("|---" * (len(given.budgets) + 2) + "|")
+    default: list[Row] = []
     for method in METHODS:
-        if given.only and not any(part in method.name for part in given.only):
+        named = method.name in given.exactly or any(part in method.name for part in given.only)
+        if (given.only or given.exactly) and not named:
             continue
-        started = time.process_time()
-        all_runs = [regrets(method, t, r, given.budgets, given.workers) for t in tasks for r in range(given.repeats)]
-        values = np.array(all_runs)
-        cells = [f"{m:.3f} ± {s:.3f}" for m, s in zip(values.mean(0), values.std(0) / len(values) ** 0.5, strict=True)]
-        seconds = (time.process_time() - started) / len(values)
-        print(f"| {method.name} | " + " | ".join(cells) + f" | {seconds:.1f} |", flush=True)
+        where = [(task, repeat) for task in tasks for repeat in range(given.repeats)]
+        rows = [cell(cache, method, task, repeat, given.budgets, given.workers) for task, repeat in where]
+        default = rows if method.name == DEFAULT else default
+        print(compared(method.name, rows, default, given.budgets), flush=True)
 
 
 if __name__ == "__main__":
