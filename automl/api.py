@@ -277,6 +277,7 @@ def task_of(read: "Spec") -> Task:
         folder=read.folder,
         seed=read.seed,
         spec=read.to_json(),
+        patience=read.patience or 0,
         fuse=read.fuse,
         settings={
             "precision": read.precision,

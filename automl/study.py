@@ -329,7 +329,9 @@ class Study(Readable):
             return record
         if record.loss is None:
             return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
-        return self._end(record.number, State.DONE)
+        full = self.plan.horizon
+        early = f"finished early, at step {record.step} of {full}" if full and record.step < full else ""
+        return self._end(record.number, State.DONE, reason=early)
 
     def fail(self, trial: int | Assignment, failure: Failure | Exception) -> TrialRecord:
         """A trial failed, for good."""

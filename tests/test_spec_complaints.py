@@ -745,6 +745,16 @@ CASES: list[tuple[str | bytes, list[str]]] = [
         ],
     ),
     (
+        MODEL + "patience: 5\nvalue: last\n",
+        ["space.yaml:8:8: value: patience keeps the best epoch: value is best with it, got last"],
+    ),
+    (
+        HEAD + "space: {a: [1, 2]}\npatience: 5\n",
+        [
+            "space.yaml:5:1: patience: patience goes with model, but this spec has train, which brings its own",
+        ],
+    ),
+    (
         MODEL + "oom: {a: 1}\n",
         [
             "space.yaml:7:6: oom: {a: 1} is none of fail, accumulate, halve_batch",

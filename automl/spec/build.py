@@ -80,14 +80,16 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
 def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) -> dict[str, Any]:
     """The fields of Spec that come from the checked model."""
     direction = model.metric.direction or metrics.direction(model.metric.name)
+    value = model.value or ("best" if model.patience else "last")
     budget = model.budget
     given = model.prepare or {}
     weights = {"weight": model.sample_weight, "class_weight": model.class_weight}
-    same = ("model", "data", "target", "train", "epochs", "seed", "workers", "value", "parametrization", "isolation",
+    same = ("model", "data", "target", "train", "epochs", "patience", "seed", "workers", "parametrization", "isolation",
             "retries", "fuse", "compile", "precision", "oom", "refit", "ensemble")  # fmt: skip
     return {
         **{key: getattr(model, key) for key in same},
-        "metric": Metric(model.metric.name, direction, model.value),
+        "metric": Metric(model.metric.name, direction, value),
+        "value": value,
         "space": _parametrized(space, model.parametrization),
         "plan": Plan(
             trials=budget.trials,

@@ -24,7 +24,7 @@ KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "
 """What a command's arguments may name besides parameters."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
-    "ensemble",
+    "ensemble", "patience",
 )  # fmt: skip
 _DATA_FILES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz", ".npy", ".txt")
 
@@ -38,6 +38,8 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
         _command(tree, known, places)
         _constraints(tree, known, places)
     _fidelity(tree, places)
+    if tree.get("patience") and tree.get("value") == "last":
+        places.complain(("value",), "patience keeps the best epoch: value is best with it, got last")
 
 
 def misspelt(tree: Mapping[str, Any], key: str) -> bool:

@@ -215,8 +215,11 @@ class SpecModel(Strict):
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "additionalProperties": False,
                   "properties": {"name": {"type": "string"}, "direction": {"enum": ["minimize", "maximize"]}}}]
     })] = Field(description="what trials are ranked on")  # fmt: skip
-    value: Literal["last", "best"] = Field("last", description="a trial counts by its last report, or by its best")
+    value: Literal["last", "best"] | None = Field(
+        None, description="a trial counts by its last report, or by its best (the default with patience)"
+    )
     epochs: Positive | None = Field(None, description="steps of a full trial")
+    patience: Positive | None = Field(None, description="end a trial after so many epochs without a better one")
     space: dict[str, Any] = Field(description="groups of parameters")
     first: list[dict[str, Scalar]] | None = Field(None, max_length=1000, description="configs to try first")
     constraints: list[str] | None = Field(None, max_length=100, description='e.g. "width % heads == 0"')

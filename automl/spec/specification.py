@@ -33,6 +33,7 @@ class Spec:
     train: str | None = None
     command: tuple[str, ...] | None = None
     epochs: int | None = None
+    patience: int | None = None  # a trial ends after so many epochs without a better one
     strategy: Mapping[str, Any] = field(default_factory=dict)
     stopper: Mapping[str, Any] = field(default_factory=dict)
     executor: Mapping[str, Any] | None = None

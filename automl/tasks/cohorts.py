@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
 from automl.fused.growth import FIRST
 from automl.messages import Assignment, Broken, Ended, Outcome, Reported
 from automl.stopping import Kind
+from automl.tasks.best import Best
 from automl.trial import Failure
 from automl.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
 
@@ -32,7 +33,7 @@ class Lane:
     """A trial that trains here. `seconds`: its share of the rounds so far; `numbers`: the most lanes it had beside."""
 
     trial: Trial
-    best: Any  # the session's `Best`
+    best: Best
     signature: str
     cohort: int
     seconds: float = 0.0
@@ -174,6 +175,10 @@ class Cohorts:
         if saved is not None:
             state = LaneState.from_dict(saved["lane"])
             lane.best.load(saved["best"])
+            if lane.best.over(trial.step):  # a signal came with its last epoch
+                self._keep(lane)
+                self._end(trial, Outcome.FINISHED, None, {})
+                return None
         trial.horizon = self.session.task.epochs
         return Entry(trial.number, trial.config, trial.seed, self.session.task.epochs, state)
 
@@ -204,7 +209,9 @@ class Cohorts:
             lane, trial = self.lanes[number], self.lanes[number].trial
             values = {name: float(f"{column[i]:.{DIGITS}g}") for name, column in found.metrics.items()}
             told[number] = {n: v for n, v in values.items() if v == v or n == self.session.task.metric.name}
-            lane.best.see(told[number], partial(self.engine.weights, number), last=epoch == self.session.task.epochs)
+            lane.best.see(epoch, told[number], partial(self.engine.weights, number))
+            if lane.best.over(epoch):
+                trial.horizon = epoch  # its last one: no verdict is wanted
             points.append(trial.point(epoch, told[number]))
         kinds: dict[int, Kind] = {}
         if points:
@@ -229,9 +236,8 @@ class Cohorts:
             elif kind is Kind.PAUSE:
                 self._save(lane)
                 outcome = Outcome.PAUSED
-            elif status == "done":
-                if trial.leads or self.session.task.keep == "all":
-                    self.session.save(trial, lane.best)
+            elif lane.best.over(trial.step):
+                self._keep(lane)
                 outcome = Outcome.FINISHED
             elif save:
                 self._save(lane)
@@ -239,6 +245,11 @@ class Cohorts:
             outcome, failure = Outcome.FAILED, failure_of(error, trial)
         if outcome is not None:
             self._leave(lane, outcome, failure)
+
+    def _keep(self, lane: Lane) -> None:
+        """The model of a trial that has finished, where it may be wanted."""
+        if lane.trial.leads or self.session.task.keep == "all":
+            self.session.save(lane.trial, lane.best)
 
     def _leave(self, lane: Lane, outcome: Outcome, failure: Failure | None) -> None:
         slot = self.engine.slot(lane.trial.number)

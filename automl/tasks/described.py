@@ -11,6 +11,7 @@ from automl import metrics
 from automl.errors import SpecError, did_you_mean
 from automl.fused.hypers import OPTIMIZERS
 from automl.fused.signature import signature
+from automl.tasks.best import Best
 from automl.tasks.function import imported
 from automl.trial import Metric
 
@@ -41,6 +42,8 @@ class DescribedTask:
     spec: Mapping[str, Any] = field(default_factory=dict)  # kept with the saved model
     keep: Literal["leader", "all"] = "leader"  # whose model is saved when its training ends
     refit: bool = False  # train on the validation part too
+    patience: int = 0  # a trial ends after so many epochs without a better one; 0: it never does
+    until: int | None = None  # train so many epochs of the `epochs` that schedules reckon with; None: all
     fuse: Literal["auto", "never", "require"] = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `training.hardware.Settings`: precision, ...
     sent: "Prepared | None" = None  # the data, where they travel with the task (see `with_data`)
@@ -144,9 +147,9 @@ class DescribedSession:
         """See `unfusable`."""
         return unfusable(config, self.task.settings)
 
-    def best(self) -> "_Best":
-        """What keeps the weights of a trial that begins."""
-        return _Best(self.task.metric)
+    def best(self) -> Best:
+        """What keeps the weights of a trial that begins, and says when it is over."""
+        return Best(self.task.metric, self.task.until or self.task.epochs, self.task.patience)
 
     def run(self, trial: "Trial") -> None:
         """Train one trial alone, in the trainer that knows every option."""
@@ -162,8 +165,11 @@ class DescribedSession:
         at = time.monotonic()
         measured: dict[str, float] = {}
         for step in trial.steps(self.task.epochs):
+            if best.over(step - 1):
+                break
             measured = solo.epoch()
-            best.see(measured, solo.weights, last=step == self.task.epochs)
+            best.see(step, measured, solo.weights)
+            trial.horizon = step if best.over(step) else self.task.epochs
             try:
                 trial.report(step, **measured)
             finally:  # a paused trial leaves from `report`, and goes on from here
@@ -173,7 +179,7 @@ class DescribedSession:
         if trial.leads or self.task.keep == "all":
             self.save(trial, best)
 
-    def save(self, trial: "Trial", best: "_Best") -> None:
+    def save(self, trial: "Trial", best: Best) -> None:
         """Keep the trial's model in its folder."""
         if trial.folder is None:
             return
@@ -207,28 +213,3 @@ def _calm(device: str) -> Iterator[None]:
     finally:
         torch.set_num_threads(threads)
         torch.set_flush_denormal(False)
-
-
-@dataclass
-class _Best:
-    """The weights that count: those of the last epoch, or of the best one where the metric's `count` says so."""
-
-    metric: Metric
-    weights: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def see(self, metrics: Mapping[str, float], weights: Callable[[], dict[str, Any]], *, last: bool) -> None:
-        """After an epoch; `weights` gives those of now."""
-        name = self.metric.name
-        worse = self.metrics and not self.metric.loss(metrics[name]) < self.metric.loss(self.metrics[name])
-        if self.metric.count == "best" and worse:
-            return
-        self.metrics = dict(metrics)
-        if self.metric.count == "best" or last:
-            self.weights = weights()
-
-    def state(self) -> dict[str, Any]:
-        return {"weights": self.weights, "metrics": self.metrics}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.weights, self.metrics = state["weights"], state["metrics"]
