@@ -3,25 +3,25 @@
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl import plugins, provenance, winner
-from automl.driver import Blank, Driver, Screen
+from automl.driver import Driver
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.ledger import Ledger
 from automl.loggers import Logged
-from automl.messages import WorkerStatus
+from automl.screen import Blank, Held, Screen
 from automl.space import Config, Space
 from automl.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask
 from automl.tasks.described import DescribedTask
 from automl.tasks.function import FunctionTask, ReferencedTask
-from automl.trial import Metric, TrialRecord
+from automl.trial import Metric
 
 if TYPE_CHECKING:
     from automl.spec import Spec
@@ -300,7 +300,7 @@ def _drive(
     shown = screen or Blank()
     try:
         made = task()
-        held = _Held(shown)
+        held = Held(shown)
         winner.settle(study)
         Driver(study, made, plugins.make("executors", executor), workers, held if after else shown, **how).run()
         if after is not None:
@@ -315,31 +315,6 @@ def _drive(
     finally:
         study.close()
     return study
-
-
-@dataclass
-class _Held:
-    """A screen whose last word is held back when the search has gone well: the finalists come after it."""
-
-    screen: Screen
-    outcome: str = ""
-
-    def begin(self, study: Study) -> None:
-        self.screen.begin(study)
-
-    def ended(self, study: Study, record: TrialRecord) -> None:
-        self.screen.ended(study, record)
-
-    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
-        self.screen.tick(study, workers)
-
-    def note(self, text: str) -> None:
-        self.screen.note(text)
-
-    def finish(self, study: Study, outcome: str) -> None:
-        self.outcome = outcome
-        if outcome != "finished":
-            self.screen.finish(study, outcome)
 
 
 def _terminal() -> Screen | None:

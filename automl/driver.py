@@ -5,15 +5,10 @@ that died or hang, watches the clock and the signals, and keeps the screen infor
 """
 
 import math
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
-from typing import Protocol
 
 from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
 from automl.executors import Executor
@@ -33,6 +28,8 @@ from automl.messages import (
     Verdicts,
     WorkerStatus,
 )
+from automl.screen import Blank, Screen
+from automl.signals import Interrupted, Stopping
 from automl.stopping import CONTINUE, Kind
 from automl.study import Study
 from automl.tasks import Task
@@ -46,47 +43,6 @@ SHOW_S = 0.1  # between two looks of the screen at all workers
 GRACE_S = 5.0
 BREAKER = 5  # failures before any success that end a search
 FAULTS = 2  # losses of its device in a row after which a worker is given up
-SAVING_S = {signal.SIGINT: 30.0, signal.SIGTERM: 15.0, signal.SIGUSR1: 15.0}  # for running epochs, after a signal
-
-
-class Interrupted(AutoMLError):
-    """The search was stopped by a signal; its state is saved. 130 for Ctrl-C, 143 for SIGTERM (and SIGUSR1)."""
-
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
-
-
-class Screen(Protocol):
-    """Shows a search. Called from the driver's thread; must return quickly and never raise."""
-
-    def begin(self, study: Study) -> None: ...
-
-    def ended(self, study: Study, record: TrialRecord) -> None:
-        """Once for each trial that ended."""
-        ...
-
-    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
-        """Often; the screen decides when it draws."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Something the user should know, once."""
-        ...
-
-    def finish(self, study: Study, outcome: str) -> None:
-        """The search is over (or interrupted); `outcome` says how, in a few words."""
-        ...
-
-
-class Blank:
-    """A screen that shows nothing."""
-
-    def begin(self, study: Study) -> None: ...
-    def ended(self, study: Study, record: TrialRecord) -> None: ...
-    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def finish(self, study: Study, outcome: str) -> None: ...
 
 
 @dataclass
@@ -132,14 +88,11 @@ class Driver:
         self.patience = Patience(trial_timeout_s)
         self.hands: list[_Hand] = []
         self.faults: Counter[int] = Counter()  # losses of its device in a row, by worker
-        self.signal = 0  # the signal that asked us to stop
+        self.stopping = Stopping(study.clock)
         self.error: AutoMLError | None = None
         study.on_end = self._ended
 
-        self._deadline = 0.0  # after a signal: when we stop waiting for running epochs
-        self._handling = False  # whether an event is being answered: a signal must not tear it
-        self._heeded = False  # whether the signal has been acted on
-        self._now = False  # whether to stop at once
+        self._heeded = False  # whether the signal to stop has been acted on
         self._nothing_left = False  # whether the study had nothing for the last worker that asked
         self._waiting: dict[int, None] = {}  # workers that may wait for trials, in the order they asked
         self._advised: set[str] = set()
@@ -164,21 +117,19 @@ class Driver:
         """
         outcome = "failed"
         try:
-            with _signals(self._on_signal):
+            with self.stopping.listening():
                 self._begin()
                 while not self._over():
                     self.executor.poll(self.handle, POLL_S)
-                    with self._untorn():
+                    with self.stopping.untorn():
                         self._tick()
                         self._watch()
                         self._feed_waiting()
                     if self.error:
                         raise self.error
-                if self.signal:
+                if self.stopping:
                     outcome = "interrupted"
-                    name = signal.Signals(self.signal).name
-                    code = 128 + (signal.SIGTERM if self.signal == signal.SIGUSR1 else self.signal)
-                    raise Interrupted(f"stopped by {name}; everything is saved", code)
+                    raise self.stopping.interrupted()
                 outcome = "finished"
                 if summary := self.study.stopper.summary(self.study.history):
                     self.screen.note(summary)
@@ -205,17 +156,17 @@ class Driver:
 
     def _over(self) -> bool:
         """No trial is out, and there is none to hand out."""
-        if self.signal and (self._now or self.study.clock() > self._deadline):
+        if self.stopping.over:
             return True
         if any(hand.trials for hand in self.hands):
             return False
-        if self.signal:
+        if self.stopping:
             return True
         idle = [hand.waiting is not None for hand in self.hands]
         return self._nothing_left and any(idle) and not self.order.busy()
 
     def _tick(self) -> None:
-        if self.signal and not self._heeded:
+        if self.stopping and not self._heeded:
             self._heed()
         self.study.ledger.beat()
         now = time.monotonic()  # a screen lives in the real time, whatever the study's clock
@@ -231,7 +182,7 @@ class Driver:
 
     def handle(self, event: Event) -> None:
         """Answer one event. An error of ours ends the search once the worker has its answer."""
-        with self._untorn():
+        with self.stopping.untorn():
             try:
                 self._dispatch(event)
             except (AutoMLError, OSError) as error:
@@ -241,17 +192,6 @@ class Driver:
                     self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.STOP))
                 elif isinstance(event, Ready):
                     self.executor.send(event.worker, Shutdown())
-
-    @contextmanager
-    def _untorn(self) -> Iterator[None]:
-        """A signal to stop at once waits until this block is left, so that no change of state is half made."""
-        self._handling = True
-        try:
-            yield
-        finally:
-            self._handling = False
-        if self._now:
-            raise KeyboardInterrupt
 
     def _dispatch(self, event: Event) -> None:
         while event.worker >= len(self.hands):  # a machine has joined; its worker may even be lost before it is ready
@@ -280,7 +220,7 @@ class Driver:
         ready = hand.waiting
         if ready is None:
             return
-        stopping = bool(self.signal or self.error)
+        stopping = bool(self.stopping or self.error)
         if hand.stale and not ready.busy and not stopping and self.executor.recycle(worker):
             self.hands[worker] = _Hand()
             return
@@ -313,7 +253,7 @@ class Driver:
             hand.begun.pop(event.trial, None)
             hand.silent.discard(event.trial)
             known = hand.trials.pop(event.trial, None) is not None
-            return known and not (self.signal and self.study.deterministic)
+            return known and not (self.stopping and self.study.deterministic)
         now = self.study.clock()
         self.patience.step(now - hand.heard)
         hand.note, hand.heard, hand.told_slow = event.note, now, False
@@ -324,7 +264,7 @@ class Driver:
                 self._advised.add(advice)
                 self.screen.note(advice)
         self.faults[event.worker] = 0
-        if self.signal and self.study.deterministic:  # what is observed now would depend on timing
+        if self.stopping and self.study.deterministic:  # what is observed now would depend on timing
             self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.PAUSE))
             return False
         return True
@@ -342,7 +282,7 @@ class Driver:
         for point in event.points:
             verdict = verdicts.get(point.trial, CONTINUE)
             kinds[point.trial] = Kind.STOP if point.trial not in hand.trials else verdict.kind
-            if self.signal and verdict.kind is Kind.CONTINUE:
+            if self.stopping and verdict.kind is Kind.CONTINUE:
                 kinds[point.trial] = Kind.PAUSE
         self._answer(event, kinds)
 
@@ -400,7 +340,7 @@ class Driver:
             self.study.ledger.attempt_ended(number, assignment.attempt, "lost", {"reason": event.reason})
             for due in self.order.lost(assignment, event.reason, event.kind, self.executor.log(number)):
                 self._observe(due)
-        if self.signal or self.error:
+        if self.stopping or self.error:
             return
         others = sum(not hand.gone for hand in self.hands) - 1
         if event.kind == "oom" and others:
@@ -462,7 +402,7 @@ class Driver:
         self.executor.dump(worker)
         self._worker_lost(Lost(worker, reason, "timeout"))
 
-    # -- ends and signals ----------------------------------------------------------------------------------------------
+    # -- ends ----------------------------------------------------------------------------------------------------------
 
     def _ended(self, record: TrialRecord) -> None:
         self.publish(self.study, record)
@@ -478,18 +418,6 @@ class Driver:
                 f"{what}; the commonest cause ({times} of {counts.failed}): {cause}"
             )
 
-    def _on_signal(self, number: int) -> None:
-        """The first signal lets running epochs finish; the second stops at once. A closed terminal changes nothing."""
-        if number == signal.SIGHUP:
-            return
-        if self.signal:
-            self._now = True
-            if not self._handling:
-                raise KeyboardInterrupt
-            return
-        self.signal = number
-        self._deadline = self.study.clock() + SAVING_S[signal.Signals(number)]
-
     def _heed(self) -> None:
         """Act on the first signal; not in its handler, which may have interrupted anything."""
         self._heeded = True
@@ -497,22 +425,3 @@ class Driver:
             if isinstance(event, Reported):
                 self._answer(event, dict.fromkeys((p.trial for p in event.points), Kind.PAUSE))
         self.screen.note("stopping: running epochs finish, state is saved (again: stop now)")
-
-
-@contextmanager
-def _signals(act: Callable[[int], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM, SIGUSR1 and SIGHUP call `act` while inside; only possible in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        act(number)
-
-    watched = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in watched}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

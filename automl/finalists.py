@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from automl import honest, metrics, seeds, winner
-from automl.driver import Blank, Driver, Screen
+from automl.driver import Driver
 from automl.errors import SearchFailed
 from automl.executors import Executor
 from automl.holdout import Holdout
 from automl.messages import WorkerStatus
+from automl.reading import Readable
+from automl.screen import Blank, Screen
 from automl.space import Config
 from automl.study import Study
 from automl.tasks import Task
@@ -289,20 +291,11 @@ def _refit(
         if not runs.history.done:
             screen.note("refit: the winner's config is trained on training and validation rows")
             echo = Echo(screen, study, {key(record.config): record.number})
-            Driver(runs, _refitted(task, record), executor(), 1, echo).run()
+            Driver(runs, replace(task, keep="all", refit=True), executor(), 1, echo).run()
         model = next((m for t in runs.history.done if (m := _model(runs, t)) is not None), None)
     if model is None:
         screen.note("refit: it failed; best/ gets the model that was trained without the validation rows")
     return model
-
-
-def _refitted(task: DescribedTask, record: TrialRecord) -> DescribedTask:
-    """Training on all rows. No rows are left to choose an epoch by: it ends with the one that counted in the search."""
-    best = None
-    if task.metric.count == "best":
-        best, _ = min(record.curve, key=lambda point: (point[1], point[0]))
-    metric = replace(task.metric, count="last")
-    return replace(task, keep="all", refit=True, metric=metric, patience=0, until=best)
 
 
 @dataclass
@@ -315,16 +308,16 @@ class Echo:
     missing: int = 0
     plan: Plan | None = None
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         if self.plan is not None:
             self.screen.note(
                 f"finalists: the best {len(self.numbers)} configs are trained again on {self.plan.seeds} fresh seeds"
                 f" ({self.missing} runs); then the winner is named"
             )
 
-    def ended(self, study: Study, record: TrialRecord) -> None: ...
+    def ended(self, study: Readable, record: TrialRecord) -> None: ...
 
-    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         def own(number: int) -> int:
             return self.numbers[key(study.history.trials[number].config)]
 
@@ -336,4 +329,4 @@ class Echo:
     def note(self, text: str) -> None:
         self.screen.note(f"finalists: {text}")  # numbers in it are those of their own study
 
-    def finish(self, study: Study, outcome: str) -> None: ...
+    def finish(self, study: Readable, outcome: str) -> None: ...

@@ -18,10 +18,29 @@ if TYPE_CHECKING:
 class Readable:
     """What can be asked of a study, whether it runs, has ended, or is another process's."""
 
-    path: Path | None
-    facts: dict[str, Any]
+    name: str
+    path: Path | None  # its folder
     history: History
     ledger: Ledger
+    facts: dict[str, Any]  # what the ledger says of it: strategy and stopper by name, seed, spec, finalists
+    notes: list[str]  # what its user should know
+
+    @property
+    def space(self) -> Space:
+        return self.history.space
+
+    @property
+    def metric(self) -> Metric:
+        return self.history.metric
+
+    @property
+    def plan(self) -> Plan:
+        return self.history.plan
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds this study has been driven, over all its sessions."""
+        return self.ledger.elapsed_s()
 
     @property
     def counts(self) -> Counts:
@@ -72,15 +91,20 @@ class StudyView(Readable):
         if "space" not in self.facts:
             self.ledger.close()
             raise LedgerError(f"{path}: the study has not begun yet")
-        self.space = Space.of(self.facts["space"])
-        self.metric = Metric(**self.facts["metric"])
-        self.plan = Plan(**self.facts["plan"])
-        self.name: str = self.facts["name"]
-        self.strategy, self.stopper = self.facts["strategy"], self.facts["stopper"]
-        self.notes: list[str] = []
-        self.history = History(self.space, seed=self.facts["seed"], metric=self.metric, plan=self.plan)
+        self.name = self.facts["name"]
+        self.notes = []
+        self.history = History(
+            Space.of(self.facts["space"]),
+            seed=self.facts["seed"],
+            metric=Metric(**self.facts["metric"]),
+            plan=Plan(**self.facts["plan"]),
+        )
         self.ledger.replay(self.history)
-        self.elapsed_s = self.ledger.elapsed_s()
+        self._elapsed_s = self.ledger.elapsed_s()
+
+    @property
+    def elapsed_s(self) -> float:
+        return self._elapsed_s
 
     def close(self) -> None:
         self.ledger.close()

@@ -81,9 +81,6 @@ class Study(Readable):
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.space = Space.of(space)
-        self.metric = Metric.of(metric, value)
-        self.plan = Plan(trials, steps, time_s, horizon, workers)
         self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None
@@ -93,11 +90,12 @@ class Study(Readable):
         self.deterministic = deterministic
         self.keep = keep
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
-        self.notes: list[str] = []
+        self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
-        self.history = History(self.space, seed=seed, metric=self.metric, plan=self.plan)
+        plan = Plan(trials, steps, time_s, horizon, workers)
+        self.history = History(Space.of(space), seed=seed, metric=Metric.of(metric, value), plan=plan)
         self.ledger = Ledger.open(self.path) if self.path else Ledger.in_memory()
-        self.facts: dict[str, Any] = {
+        self.facts = {
             "name": self.name,
             "space": self.space.to_json(),
             "metric": {"name": self.metric.name, "direction": self.metric.direction, "count": self.metric.count},
@@ -142,7 +140,7 @@ class Study(Readable):
 
     def work_with(self, workers: int) -> None:
         """The driver has this many workers; now strategy and stopper may say what they are going to do."""
-        self.plan = self.history.plan = replace(self.plan, workers=workers)
+        self.history.plan = replace(self.plan, workers=workers)
         for plugin in (self.strategy, self.stopper):
             if note := getattr(plugin, "note", lambda history: "")(self.history):
                 self.notes.append(note)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from automl import api
-from automl.driver import Blank
+from automl.screen import Blank
 from automl.space import Float
 from automl.study import Study
 from automl.trial import TrialRecord

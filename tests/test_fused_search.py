@@ -11,11 +11,11 @@ import pytest
 
 import automl
 from automl import checkpoint
-from automl.driver import Blank
 from automl.errors import EnvironmentProblem
 from automl.ledger import Ledger
 from automl.messages import Assignment, Measured, Ready
 from automl.reading import StudyView
+from automl.screen import Blank
 from automl.stopping import Kind
 from automl.study import Study
 from automl.tasks import described

@@ -22,6 +22,7 @@ LAYERS = [
     {"bundle", "ensemble", "formats"},
     {"ledger", "leaderboard"},
     {"reading"},
+    {"screen", "signals"},
     {"study", "tasks", "worker", "repair"},
     {"executors", "winner", "lockstep", "grouping", "watch", "callbacks"},
     {"driver"},

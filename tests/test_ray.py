@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from automl.driver import Blank, Driver
+from automl.driver import Driver
 from automl.errors import EnvironmentProblem, TaskError
 from automl.executors import Executor, ray_connect
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
+from automl.screen import Blank
 from automl.space import Float
 from automl.study import Study
 from automl.tasks.described import DescribedTask

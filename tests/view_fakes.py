@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from automl.messages import WorkerStatus
+from automl.reading import Readable
 from automl.space import Choice, Float, Int, Space
 from automl.stopping import Kind
 from automl.stopping.asha import Asha
-from automl.trial import Counts, Failure, History, Metric, Plan, State, TrialRecord
+from automl.trial import Failure, History, Metric, Plan, State
 
 SPACE = Space.of(
     {
@@ -25,7 +26,7 @@ SPACE = Space.of(
 
 
 @dataclass
-class FakeStudy:
+class FakeStudy(Readable):
     """What the screens and the final block read of a study."""
 
     history: History
@@ -34,26 +35,6 @@ class FakeStudy:
     elapsed_s: float = 0.0
     facts: dict = field(default_factory=lambda: {"strategy": {"name": "random"}, "stopper": {"name": "asha"}})
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def space(self) -> Space:
-        return self.history.space
-
-    @property
-    def metric(self) -> Metric:
-        return self.history.metric
-
-    @property
-    def plan(self) -> Plan:
-        return self.history.plan
-
-    @property
-    def counts(self) -> Counts:
-        return Counts.of(self.history)
-
-    @property
-    def best(self) -> TrialRecord | None:
-        return self.history.best
 
 
 def simulate(

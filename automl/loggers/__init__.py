@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from automl.driver import Screen
 from automl.messages import WorkerStatus
-from automl.study import Study
+from automl.reading import Readable
+from automl.screen import Screen
 from automl.trial import TrialRecord
 
 
 class Logger(Protocol):
     """`study.reports(number)` has all metrics of a trial by step; `study.metric.value(record.loss)` its value."""
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         """The search begins or goes on: trials of an earlier session may be in `study.history`."""
         ...
 
-    def ended(self, study: Study, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         """Once for each trial that ended."""
         ...
 
-    def finish(self, study: Study, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         """The search is over; `study.verdict` is what the finalists showed."""
         ...
 
@@ -38,21 +38,21 @@ class Logged:
     loggers: dict[str, Logger]
     _failed: set[str] = field(default_factory=set)
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         self.screen.begin(study)
         self._tell("begin", study)
 
-    def ended(self, study: Study, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         self.screen.ended(study, record)
         self._tell("ended", study, record)
 
-    def tick(self, study: Study, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         self.screen.tick(study, workers)
 
     def note(self, text: str) -> None:
         self.screen.note(text)
 
-    def finish(self, study: Study, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         self._tell("finish", study, outcome)
         self.screen.finish(study, outcome)
 
@@ -67,7 +67,7 @@ class Logged:
                 self.screen.note(f"logger {name} failed and is left out from now on ({type(error).__name__}: {error})")
 
 
-def finalist_values(study: Study) -> dict[str, float]:
+def finalist_values(study: Readable) -> dict[str, float]:
     """What is known of the winner at the end, as one number each; empty without finalists."""
     verdict = study.verdict
     if verdict is None:

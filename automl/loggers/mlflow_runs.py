@@ -6,7 +6,7 @@ from typing import Any
 
 from automl.errors import EnvironmentProblem
 from automl.loggers import finalist_values
-from automl.study import Study
+from automl.reading import Readable
 from automl.trial import State, TrialRecord
 
 ENDS = {State.DONE: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED"}
@@ -31,7 +31,7 @@ class Mlflow:
             raise EnvironmentProblem("mlflow is not installed: pip install 'automl-search[loggers]'") from error
         self._client = MlflowClient(self.uri or None)
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         """The study's run, of an earlier session where there is one; trials that it lacks are caught up on."""
         name = self.experiment or study.name
         known = self._client.get_experiment_by_name(name)
@@ -49,7 +49,7 @@ class Mlflow:
             if record.state.ended and str(record.number) not in there:
                 self.ended(study, record)
 
-    def ended(self, study: Study, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         from mlflow.entities import Metric, Param
 
         tags = {"mlflow.parentRunId": self._parent, TRIAL: str(record.number), "state": record.state.value}
@@ -68,7 +68,7 @@ class Mlflow:
             self._client.log_batch(run, metrics=points[k : k + BATCH])
         self._client.set_terminated(run, ENDS[record.state])
 
-    def finish(self, study: Study, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         for name, value in finalist_values(study).items():
             self._client.log_metric(self._parent, _named(name), value)
         winner = study.winner

@@ -6,7 +6,7 @@ from typing import Any
 
 from automl.errors import EnvironmentProblem, SpecError
 from automl.loggers import finalist_values
-from automl.study import Study
+from automl.reading import Readable
 from automl.trial import State, TrialRecord
 
 FOLDER = "tensorboard"
@@ -21,13 +21,13 @@ class TensorBoard:
     def __post_init__(self) -> None:
         _writer_class()
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         """Trials that ended in an earlier session without us are caught up on."""
         for record in study.history.trials:
             if record.state.ended and not self._of(study, record).is_dir():
                 self.ended(study, record)
 
-    def ended(self, study: Study, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         with _writer_class()(str(self._of(study, record))) as writer:
             for step, metrics in study.reports(record.number):
                 for name, value in metrics.items():
@@ -37,21 +37,21 @@ class TensorBoard:
                 reached = {f"hparam/{study.metric.name}": study.metric.value(record.loss)}
                 writer.add_hparams(config, reached, run_name=".", global_step=record.step)
 
-    def finish(self, study: Study, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         told = finalist_values(study)
         if told:
             with _writer_class()(str(self._root(study) / "winner")) as writer:
                 for name, number in told.items():
                     writer.add_scalar(name, number, 0)
 
-    def _root(self, study: Study) -> Path:
+    def _root(self, study: Readable) -> Path:
         if self.folder:
             return Path(self.folder) / study.name
         if study.path is None:
             raise SpecError("a study without a folder needs tensorboard's option `folder`")
         return study.path / FOLDER
 
-    def _of(self, study: Study, record: TrialRecord) -> Path:
+    def _of(self, study: Readable, record: TrialRecord) -> Path:
         return self._root(study) / f"t{record.number:04d}"
 
 

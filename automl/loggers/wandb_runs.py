@@ -5,7 +5,7 @@ from typing import Any
 
 from automl.errors import EnvironmentProblem
 from automl.loggers import finalist_values
-from automl.study import Study
+from automl.reading import Readable
 from automl.trial import TrialRecord
 
 
@@ -20,10 +20,10 @@ class Wandb:
     def __post_init__(self) -> None:
         _wandb()
 
-    def begin(self, study: Study) -> None:
+    def begin(self, study: Readable) -> None:
         """Nothing is told before a trial has ended."""
 
-    def ended(self, study: Study, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         run = self._run(study, f"t{record.number:04d}", dict(record.config))
         for step, metrics in study.reports(record.number):
             run.log(metrics, step=step)
@@ -32,7 +32,7 @@ class Wandb:
             run.summary["value"] = study.metric.value(record.loss)
         run.finish(exit_code=1 if record.failure else 0)
 
-    def finish(self, study: Study, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         winner = study.winner
         if winner is None or winner.loss is None:
             return
@@ -40,7 +40,7 @@ class Wandb:
         run.log({study.metric.name: study.metric.value(winner.loss), **finalist_values(study)})
         run.finish()
 
-    def _run(self, study: Study, name: str, config: dict[str, Any]) -> Any:
+    def _run(self, study: Readable, name: str, config: dict[str, Any]) -> Any:
         wandb = _wandb()
         return wandb.init(
             project=self.project,

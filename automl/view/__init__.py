@@ -5,7 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from automl.view.screens import GuardedScreen, QuietScreen, Screen
+from automl.screen import Screen
+from automl.view.screens import GuardedScreen, QuietScreen
 
 if TYPE_CHECKING:
     from rich.console import Console

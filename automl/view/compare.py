@@ -2,27 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from automl.errors import SpecError
 from automl.leaderboard import SCHEMA
+from automl.reading import Readable
 from automl.trial import History, Metric, TrialRecord
 from automl.view import words
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget
-
-
-class Compared(Protocol):
-    """What is read of a study here."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def metric(self) -> Metric: ...
-    @property
-    def history(self) -> History: ...
-    @property
-    def elapsed_s(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +45,7 @@ class Course:
         return next((e for e, own in zip(self.epochs, self.losses, strict=True) if own <= loss), None)
 
 
-def compare(studies: Sequence[Compared]) -> dict[str, Any]:
+def compare(studies: Sequence[Readable]) -> dict[str, Any]:
     """The comparison as plain data (schema 1).
 
     Raises:
@@ -103,7 +91,7 @@ def _best(best: TrialRecord | None, metric: Metric) -> dict[str, Any] | None:
     return {"trial": best.number, "value": metric.value(best.loss), "config": best.config}
 
 
-def _sooner(studies: Sequence[Compared], courses: Sequence[Course]) -> list[dict[str, Any]]:
+def _sooner(studies: Sequence[Readable], courses: Sequence[Course]) -> list[dict[str, Any]]:
     """For each pair whose one reached the other's final best sooner: after how many epochs, and of how many."""
     found = []
     for a, fast in zip(studies, courses, strict=True):

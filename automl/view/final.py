@@ -6,14 +6,14 @@ from collections import Counter
 from typing import Any
 
 from automl.leaderboard import SCHEMA, full_length, saved_share
+from automl.reading import Readable
 from automl.trial import State, TrialRecord
 from automl.view import verdict, words
-from automl.view.snapshot import Watched
 
 WIDTH = 100
 
 
-def final(study: Watched, outcome: str = "", width: int = WIDTH) -> str:
+def final(study: Readable, outcome: str = "", width: int = WIDTH) -> str:
     """The final block: counts, winner, config and score, what early stopping saved, where things are, what next.
 
     `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
@@ -24,7 +24,7 @@ def final(study: Watched, outcome: str = "", width: int = WIDTH) -> str:
     return "\n".join(lines)
 
 
-def document(study: Watched) -> dict[str, Any]:
+def document(study: Readable) -> dict[str, Any]:
     """What `automl search --json` prints (schema 1)."""
     counts, best = study.counts, _best(study)
     return {
@@ -41,22 +41,22 @@ def document(study: Watched) -> dict[str, Any]:
     }
 
 
-def document_text(study: Watched) -> str:
+def document_text(study: Readable) -> str:
     return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
 
 
-def _best(study: Watched) -> TrialRecord | None:
+def _best(study: Readable) -> TrialRecord | None:
     """The winner: of the finalists, or the search's best trial where there were none."""
-    judged = verdict.verdict_of(study)
+    judged = study.verdict
     return study.history.trials[judged["winner"]] if judged else study.history.best
 
 
-def _best_json(study: Watched, best: TrialRecord) -> dict[str, Any]:
+def _best_json(study: Readable, best: TrialRecord) -> dict[str, Any]:
     value = None if best.loss is None else study.metric.value(best.loss)
     return {"trial": best.number, "value": value, "step": best.step, "config": best.config}
 
 
-def _headline(study: Watched, outcome: str) -> str:
+def _headline(study: Readable, outcome: str) -> str:
     c = study.counts
     parts = [f"{c.done} done", f"{c.stopped} stopped early", f"{c.failed} failed"]
     parts += [f"{n} {name}" for n, name in ((c.paused, "paused"), (c.running, "unfinished")) if n]
@@ -65,7 +65,7 @@ def _headline(study: Watched, outcome: str) -> str:
     return f"{verb}: {words.plural(c.ended, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
 
 
-def winner(study: Watched, width: int) -> list[str]:
+def winner(study: Readable, width: int) -> list[str]:
     """The winner, its score and config, in lines of about `width` cells."""
     best = _best(study)
     if best is None or best.loss is None:
@@ -95,7 +95,7 @@ def _wrapped(text: str, indent: str, width: int) -> list[str]:
     return lines
 
 
-def failures(study: Watched, width: int) -> list[str]:
+def failures(study: Readable, width: int) -> list[str]:
     """The commonest causes of failures, a line each; none where none failed."""
     failed = [t for t in study.history.failed if t.failure is not None]
     causes = Counter((t.failure.kind, words.clean(t.failure.message)) for t in failed if t.failure)
@@ -112,7 +112,7 @@ def failures(study: Watched, width: int) -> list[str]:
     return lines
 
 
-def _saved(study: Watched) -> list[str]:
+def _saved(study: Readable) -> list[str]:
     share = saved_share(study.history)
     spent = words.plural(study.history.steps_spent, "epoch")
     if share is None or share < 0.0005:
@@ -120,7 +120,7 @@ def _saved(study: Watched) -> list[str]:
     return [f"saved {share:.0%} of the epochs by early stopping ({spent} run)"]
 
 
-def _files(study: Watched, outcome: str) -> list[str]:
+def _files(study: Readable, outcome: str) -> list[str]:
     assert study.path is not None
     where = words.clean(study.path)
     has = [f"{name}/" for name in ("best", "logs") if (study.path / name).is_dir()]

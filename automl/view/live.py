@@ -7,12 +7,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from automl.messages import WorkerStatus
+from automl.reading import Readable
 from automl.trial import TrialRecord
 from automl.view import words
 from automl.view.hardware import Hardware
 from automl.view.render import render
 from automl.view.screens import print_final
-from automl.view.snapshot import Snapshot, Tracker, Watched
+from automl.view.snapshot import Snapshot, Tracker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,7 +44,7 @@ class LiveScreen:
         self._drawn: object = None
         self._notes: deque[str] = deque()
 
-    def begin(self, study: Watched) -> None:
+    def begin(self, study: Readable) -> None:
         """The search begins (or goes on)."""
         from rich.live import Live
         from rich.text import Text
@@ -54,12 +55,12 @@ class LiveScreen:
         )
         self._live.start()
 
-    def ended(self, study: Watched, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         """A trial ended."""
         assert self._tracker is not None, "begin() comes first"
         self._tracker.add(record)
 
-    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Draw, if something changed and the last frame is old enough. Cheap when called often."""
         self._print_notes()
         now = self._clock()
@@ -75,7 +76,7 @@ class LiveScreen:
         """A line above the region at the next tick (a signal handler may call this in the middle of a frame)."""
         self._notes.append(text)
 
-    def finish(self, study: Watched, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         """Take the region away and print what stays: the top of the table, and the final block."""
         self._print_notes()
         if self._live is None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import EnvironmentProblem, SpecError
+from automl.reading import Readable
 from automl.space import Choice, Float, Parameter
 from automl.trial import State, TrialRecord
-from automl.view.snapshot import Watched
 
 if TYPE_CHECKING:
     import optuna
@@ -22,7 +22,7 @@ STATES = {
 }
 
 
-def export(study: Watched, file: Path, *, began: datetime | None = None) -> int:
+def export(study: Readable, file: Path, *, began: datetime | None = None) -> int:
     """Write all trials with values, curves, times and reasons to `file`, which must not exist; returns how many.
 
     `began`: when the study began, for the dates (default: as long ago as it has been driven).
@@ -54,7 +54,7 @@ def export(study: Watched, file: Path, *, began: datetime | None = None) -> int:
     return len(study.history)
 
 
-def frozen(study: Watched, record: TrialRecord, began: datetime) -> "optuna.trial.FrozenTrial":
+def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.trial.FrozenTrial":
     """One trial as Optuna's. Constants and why it ended become user attributes."""
     import optuna
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from automl.messages import WorkerStatus
+from automl.reading import Readable
 from automl.trial import State, TrialRecord
 from automl.view import words
 from automl.view.screens import print_final
-from automl.view.snapshot import Tracker, Watched, label
+from automl.view.snapshot import Tracker, label
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,7 @@ class PlainScreen:
         self._told: set[str] = set()
         self._notes: deque[str] = deque()
 
-    def begin(self, study: Watched) -> None:
+    def begin(self, study: Readable) -> None:
         self._tracker = Tracker.of(study)
         self._beat_at = self._clock()
         plan = study.plan
@@ -56,7 +57,7 @@ class PlainScreen:
         parts += [f"known={len(study.history)}"] if len(study.history) else []
         self._say("start", " ".join(parts))
 
-    def ended(self, study: Watched, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         assert self._tracker is not None, "begin() comes first"
         best = self._tracker.add(record)
         now = self._clock()
@@ -66,7 +67,7 @@ class PlainScreen:
         self._lines.append(now)
         self._say(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
 
-    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         self._say_notes()
         now = self._clock()
         if now - self._beat_at < BEAT_S or self._tracker is None:
@@ -85,7 +86,7 @@ class PlainScreen:
         """Kept for the next tick: a signal handler may call this in the middle of another line."""
         self._notes.append(text)
 
-    def finish(self, study: Watched, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         self._say_notes()
         c = study.counts
         folded = f" folded={self._folded}" if self._folded else ""
@@ -97,7 +98,7 @@ class PlainScreen:
         """A failure of a kind that was not told yet is told also in a burst."""
         return record.failure is not None and record.failure.kind not in self._told
 
-    def _trial(self, study: Watched, record: TrialRecord) -> str:
+    def _trial(self, study: Readable, record: TrialRecord) -> str:
         parts = [words.trial(record.number)]
         if record.loss is not None:
             parts.append(f"{words.clean(study.metric.name)}={words.number(study.metric.value(record.loss))}")

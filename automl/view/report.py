@@ -9,14 +9,13 @@ import hashlib
 import html
 import json
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from automl.leaderboard import Leaderboard, saved_share
-from automl.trial import TrialRecord
+from automl.reading import Readable
 from automl.view import figures, words
 from automl.view.figures import Nothing
 from automl.view.final import failures, winner
-from automl.view.snapshot import Watched
 
 ROWS = 100
 
@@ -58,16 +57,7 @@ NOTES = {
 }
 
 
-class Reported(figures.Drawn, Watched, Protocol):
-    """What the report reads of a study."""
-
-    @property
-    def best(self) -> TrialRecord | None: ...
-    @property
-    def winner(self) -> TrialRecord | None: ...
-
-
-def report(study: Reported, *, now: datetime | None = None) -> str:
+def report(study: Readable, *, now: datetime | None = None) -> str:
     """The page as HTML text.
 
     Raises:
@@ -93,7 +83,7 @@ def _text(raw: object) -> str:
     return html.escape(words.clean(raw), quote=True)
 
 
-def _head(study: Reported, now: datetime) -> str:
+def _head(study: Readable, now: datetime) -> str:
     c, best, share = study.counts, study.best, saved_share(study.history)
     facts = [
         (
@@ -114,7 +104,7 @@ def _head(study: Reported, now: datetime) -> str:
     )
 
 
-def _sections(study: Reported) -> list[str]:
+def _sections(study: Readable) -> list[str]:
     sections = []
     for kind, (_, title) in figures.KINDS.items():
         note = f"<p>{_text(NOTES[kind])}</p>" if kind in NOTES else ""
@@ -127,7 +117,7 @@ def _sections(study: Reported) -> list[str]:
     return sections
 
 
-def _table(study: Reported) -> str:
+def _table(study: Readable) -> str:
     board = Leaderboard.of(study.history, ROWS, study.winner)
     names = list(dict.fromkeys([*board.columns, *(n for r in board.rows for n in r.config)]))
     titles = ["rank", "trial", "state", study.metric.name, "step", "seconds", *names, "note"]
@@ -166,7 +156,7 @@ def _cell(value: Any, shown: str = "", *, present: bool = True) -> str:
     return f"<td>{_text(words.short(value))}</td>"
 
 
-def _spec(study: Reported) -> str:
+def _spec(study: Readable) -> str:
     """The specification as it was written, or the space where there was none."""
     given = study.facts.get("spec") or {}
     text = given.get("text") or json.dumps(study.space.to_json(), indent=2, ensure_ascii=False)

@@ -1,32 +1,23 @@
-"""The Screen protocol and its small members: final block only (`-q`), events for programs, a guard for the others."""
+"""The small screens: final block only (`-q`), events for programs, a guard for the others."""
 
 import contextlib
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from automl.messages import WorkerStatus
+from automl.reading import Readable
+from automl.screen import Screen
 from automl.trial import TrialRecord
 from automl.view.final import document, final
-from automl.view.snapshot import Watched
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-class Screen(Protocol):
-    """What the driver calls; the live and the plain screen, and the ones below, are such."""
-
-    def begin(self, study: Any) -> None: ...
-    def ended(self, study: Any, record: TrialRecord) -> None: ...
-    def tick(self, study: Any, workers: Sequence[WorkerStatus]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def finish(self, study: Any, outcome: str) -> None: ...
-
-
-def print_final(results: "Console | None", study: Watched, outcome: str) -> None:
+def print_final(results: "Console | None", study: Readable, outcome: str) -> None:
     """The final block, unless there is nothing to say (the search failed before its first trial)."""
     if results is not None and len(study.history):
         results.print(final(study, outcome, min(results.width, 100)), markup=False, highlight=False, soft_wrap=True)
@@ -38,19 +29,19 @@ class QuietScreen:
     def __init__(self, results: "Console | None" = None) -> None:
         self._results = results
 
-    def begin(self, study: Watched) -> None:
+    def begin(self, study: Readable) -> None:
         """Nothing to show."""
 
-    def ended(self, study: Watched, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         """Nothing to show."""
 
-    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Nothing to show."""
 
     def note(self, text: str) -> None:
         """Nothing to show."""
 
-    def finish(self, study: Watched, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         print_final(self._results, study, outcome)
 
 
@@ -61,19 +52,19 @@ class GuardedScreen:
         self.inner = inner
         self.broken: Exception | None = None
 
-    def begin(self, study: Any) -> None:
+    def begin(self, study: Readable) -> None:
         self._call(self.inner.begin, study)
 
-    def ended(self, study: Any, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         self._call(self.inner.ended, study, record)
 
-    def tick(self, study: Any, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         self._call(self.inner.tick, study, workers)
 
     def note(self, text: str) -> None:
         self._call(self.inner.note, text)
 
-    def finish(self, study: Any, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         self.broken, told = None, self.broken  # the final block is worth another try
         self._call(self.inner.finish, study, outcome)
         self.broken = self.broken or told
@@ -97,25 +88,25 @@ class EventScreen:
     def __init__(self, inner: Screen, file: IO[str], *, clock: Callable[[], float] = time.time) -> None:
         self._inner, self._file, self._clock = inner, file, clock
 
-    def begin(self, study: Watched) -> None:
+    def begin(self, study: Readable) -> None:
         self._write("begin", study=study.name, known=len(study.history), metric=study.metric.name)
         self._inner.begin(study)
 
-    def ended(self, study: Watched, record: TrialRecord) -> None:
+    def ended(self, study: Readable, record: TrialRecord) -> None:
         from automl.leaderboard import row
 
         made = row(record, study.metric)
         self._write("ended", **made.to_json(), curve=made.curve, attempt=record.attempt)
         self._inner.ended(study, record)
 
-    def tick(self, study: Watched, workers: Sequence[WorkerStatus]) -> None:
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         self._inner.tick(study, workers)
 
     def note(self, text: str) -> None:
         self._write("note", text=text)
         self._inner.note(text)
 
-    def finish(self, study: Watched, outcome: str) -> None:
+    def finish(self, study: Readable, outcome: str) -> None:
         self._write("finish", outcome=outcome, **document(study))
         self._inner.finish(study, outcome)
 

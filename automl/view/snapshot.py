@@ -9,17 +9,17 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from automl import leaderboard
 from automl.leaderboard import Leaderboard, Row
 from automl.messages import WorkerStatus
+from automl.reading import Readable
 from automl.space import Space
 from automl.trial import Counts, History, Metric, Plan, State, TrialRecord
 from automl.view import words
@@ -29,29 +29,6 @@ from automl.view.importance import ENOUGH, order, shares
 KEPT = 64  # ended trials kept for the table
 LATELY = 12
 NOISE = 1e-9  # a gain smaller than this, relative, is rounding
-
-
-class Watched(Protocol):
-    """What the screens read of a study."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> Path | None: ...
-    @property
-    def space(self) -> Space: ...
-    @property
-    def metric(self) -> Metric: ...
-    @property
-    def history(self) -> History: ...
-    @property
-    def plan(self) -> Plan: ...
-    @property
-    def counts(self) -> Counts: ...
-    @property
-    def elapsed_s(self) -> float: ...
-    @property
-    def facts(self) -> Mapping[str, Any]: ...  # strategy and stopper are described there, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +119,7 @@ class Tracker:
     _shares_at: int = 0
 
     @classmethod
-    def of(cls, study: Watched) -> "Tracker":
+    def of(cls, study: Readable) -> "Tracker":
         """A tracker that knows everything that ended before."""
         made = cls(study.space, study.metric, study.plan.horizon)
         for record in sorted((t for t in study.history.trials if t.state.ended), key=lambda t: t.order):
@@ -202,7 +179,7 @@ class Tracker:
 
     def snapshot(
         self,
-        study: Watched,
+        study: Readable,
         workers: Sequence[WorkerStatus] = (),
         *,
         now: datetime | None = None,
@@ -256,7 +233,7 @@ class Tracker:
         )
 
 
-def label(study: Watched, plugin: str) -> str:
+def label(study: Readable, plugin: str) -> str:
     """The name of the study's strategy or stopper."""
     return str(study.facts.get(plugin, {}).get("name", ""))
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from automl.leaderboard import SCHEMA, row
-from automl.trial import History, Metric, State, TrialRecord
+from automl.reading import Readable
+from automl.trial import History, State, TrialRecord
 from automl.view import words
 from automl.view.sparkline import BLOCKS, Range
 
@@ -13,19 +14,7 @@ HEIGHT = 6  # lines of the curve
 TAIL = 10  # rows of the metrics table at the end of the curve
 
 
-class Reported(Protocol):
-    """What is read of a study here."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def metric(self) -> Metric: ...
-    @property
-    def history(self) -> History: ...
-    def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]: ...
-
-
-def document(study: Reported, number: int) -> dict[str, Any]:
+def document(study: Readable, number: int) -> dict[str, Any]:
     """The trial for programs (schema 1), with all its reports."""
     record = study.history.trials[number]
     best = study.history.best
@@ -41,7 +30,7 @@ def document(study: Reported, number: int) -> dict[str, Any]:
     return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **made, **extra}
 
 
-def text(study: Reported, number: int, width: int, *, unicode: bool = True) -> str:
+def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> str:
     """The trial for people."""
     record, metric = study.history.trials[number], study.metric
     rank = _rank(study.history, record)

@@ -1,30 +1,17 @@
 """What the finalists showed, in the lines of the final block and in the fields of `--json`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from automl.reading import Readable
 from automl.view import words
-from automl.view.snapshot import Watched
 
 Verdict = Mapping[str, Any]
 
 
-class Told(Protocol):
-    """A study whose facts can be read."""
-
-    @property
-    def facts(self) -> Mapping[str, Any]: ...
-
-
-def verdict_of(study: Told) -> Verdict | None:
-    """As the ledger has it (see `automl.finalists`); None: there were no finalists (yet)."""
-    found: Verdict | None = study.facts.get("finalists")
-    return found
-
-
-def fields(study: Watched) -> dict[str, Any]:
+def fields(study: Readable) -> dict[str, Any]:
     """`finalists`, `test` and `optimism` of the JSON document; all null without finalists."""
-    verdict = verdict_of(study)
+    verdict = study.verdict
     if verdict is None:
         return {"finalists": None, "test": None, "optimism": None}
     test = verdict["test"]
@@ -41,9 +28,9 @@ def fields(study: Watched) -> dict[str, Any]:
     }
 
 
-def lines(study: Watched) -> list[str]:
+def lines(study: Readable) -> list[str]:
     """The part of the final block below the winner's config."""
-    verdict = verdict_of(study)
+    verdict = study.verdict
     if verdict is None:
         return []
     made = [_fresh(verdict), *_test(verdict), *_tied(verdict), *_compared(verdict)]

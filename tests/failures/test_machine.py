@@ -13,11 +13,11 @@ import pytest
 
 import automl
 from automl import checkpoint
-from automl.driver import Interrupted
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
 from automl.ledger import FILE
 from automl.reading import StudyView
+from automl.signals import Interrupted
 from automl.study import Study
 from automl.testing.executors import bowl
 from automl.trial import State

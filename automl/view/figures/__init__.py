@@ -5,14 +5,12 @@ A kind is a function `study -> Figure`; one that has nothing to show raises `Not
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from automl.errors import EnvironmentProblem, SpecError, did_you_mean
-from automl.ledger import Ledger
-from automl.space import Space
-from automl.trial import History, Metric
+from automl.reading import Readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,30 +31,11 @@ KINDS = {  # name -> (module:function, title)
 }
 
 
-class Drawn(Protocol):
-    """What pictures read of a study."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def path(self) -> Path | None: ...
-    @property
-    def space(self) -> Space: ...
-    @property
-    def metric(self) -> Metric: ...
-    @property
-    def history(self) -> History: ...
-    @property
-    def ledger(self) -> Ledger: ...
-    @property
-    def facts(self) -> Mapping[str, Any]: ...
-
-
 class Nothing(Exception):
     """There is nothing to draw; the message says why."""
 
 
-def draw(kind: str, study: Drawn) -> "Figure":
+def draw(kind: str, study: Readable) -> "Figure":
     """The figure of that kind.
 
     Raises:
@@ -70,7 +49,7 @@ def draw(kind: str, study: Drawn) -> "Figure":
     import importlib
 
     try:
-        function: Callable[[Drawn], Figure] = getattr(importlib.import_module(f"automl.view.figures.{module}"), name)
+        function: Callable[[Readable], Figure] = getattr(importlib.import_module(f"automl.view.figures.{module}"), name)
     except ImportError as error:
         if "matplotlib" not in str(error):
             raise

@@ -8,11 +8,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from automl.reading import Readable
 from automl.space import Choice
 from automl.trial import State, TrialRecord
 from automl.view import importance as important
 from automl.view import words
-from automl.view.figures import Drawn, Nothing
+from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,
     COLOURS,
@@ -29,7 +30,7 @@ from automl.view.figures.style import (
 SHADES = "viridis"
 
 
-def importance(study: Drawn) -> Figure:
+def importance(study: Readable) -> Figure:
     """A bar for each searched hyperparameter."""
     found = important.importance(study.space, study.history.trials)
     if not found:
@@ -52,7 +53,7 @@ def ranked(trials: list[TrialRecord]) -> NDArray[np.float64]:
     return 1 - np.argsort(np.argsort(losses, kind="stable"), kind="stable") / max(len(losses) - 1, 1)
 
 
-def parallel(study: Drawn, most: int = 9) -> Figure:
+def parallel(study: Readable, most: int = 9) -> Figure:
     """One line a trial through its hyperparameters (the most important first) to its rank; the winner in black."""
     trials = chosen(valued(study.history), 200)
     names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
@@ -94,7 +95,7 @@ def parallel(study: Drawn, most: int = 9) -> Figure:
     return made
 
 
-def slices(study: Drawn, most: int = 12) -> Figure:
+def slices(study: Readable, most: int = 12) -> Figure:
     """Each hyperparameter against the score, the most important first."""
     trials = chosen(valued(study.history), 200)
     names = list(important.order(study.space, important.importance(study.space, study.history.trials)))[:most]
@@ -120,7 +121,7 @@ def slices(study: Drawn, most: int = 12) -> Figure:
     return made
 
 
-def contour(study: Drawn) -> Figure:
+def contour(study: Readable) -> Figure:
     """Scores over the two most important hyperparameters: the trials, and a smooth guess between them."""
     found = important.importance(study.space, study.history.trials)
     names = [n for n in important.order(study.space, found) if found.get(n, 0) > 0][:2]

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from automl.reading import Readable
 from automl.trial import State, TrialRecord
 from automl.view import words
-from automl.view.figures import Drawn, Nothing
+from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,
     COLOURS,
@@ -25,7 +26,7 @@ from automl.view.figures.style import (
 LANES = 24  # rows of one device in the timeline
 
 
-def history(study: Drawn) -> Figure:
+def history(study: Readable) -> Figure:
     """Every trial's score and the best so far, over trials, epochs and time."""
     trials = valued(study.history)
     ended = sorted((t for t in trials if t.state.ended), key=lambda t: t.order)
@@ -49,7 +50,7 @@ def history(study: Drawn) -> Figure:
     return made
 
 
-def _points(axes: Axes, study: Drawn, ended: Sequence[TrialRecord], where: dict[int, float]) -> None:
+def _points(axes: Axes, study: Readable, ended: Sequence[TrialRecord], where: dict[int, float]) -> None:
     shown = chosen(ended)
     for state in (State.STOPPED, State.DONE):
         of = [t for t in shown if t.state is state]
@@ -64,7 +65,7 @@ def _points(axes: Axes, study: Drawn, ended: Sequence[TrialRecord], where: dict[
         axes.step([*xs, max(where.values())], [*ys, ys[-1]], where="post", color=BEST, linewidth=1.2)
 
 
-def curves(study: Drawn) -> Figure:
+def curves(study: Readable) -> Figure:
     """Learning curves, coloured by how the trial ended; the winner in black."""
     trials = [t for t in study.history.trials if len(t.curve) > 1]
     if not trials:
@@ -88,7 +89,7 @@ def curves(study: Drawn) -> Figure:
     return made
 
 
-def _curve(axes: Axes, study: Drawn, t: TrialRecord, colour: str, alpha: float, width: float) -> None:
+def _curve(axes: Axes, study: Readable, t: TrialRecord, colour: str, alpha: float, width: float) -> None:
     points = t.curve if len(t.curve) <= 100 else [t.curve[(k + 1) * len(t.curve) // 100 - 1] for k in range(100)]
     axes.plot(
         [s for s, _ in points],
@@ -99,7 +100,7 @@ def _curve(axes: Axes, study: Drawn, t: TrialRecord, colour: str, alpha: float, 
     )
 
 
-def cost(study: Drawn) -> Figure:
+def cost(study: Readable) -> Figure:
     """Seconds a trial took against its score, with the front of those that none beats in both."""
     trials = [t for t in valued(study.history) if t.state is State.DONE and t.ended_s is not None]
     if len(trials) < 2:
@@ -125,7 +126,7 @@ def cost(study: Drawn) -> Figure:
     return made
 
 
-def timeline(study: Drawn) -> Figure:
+def timeline(study: Readable) -> Figure:
     """A bar for each attempt, on the device that ran it; gaps are idle time."""
     bars = _bars(study)
     if not bars:
@@ -156,7 +157,7 @@ def timeline(study: Drawn) -> Figure:
     return made
 
 
-def _bars(study: Drawn) -> list[tuple[str, TrialRecord, float, float]]:
+def _bars(study: Readable) -> list[tuple[str, TrialRecord, float, float]]:
     """(device, trial, start, end) of every attempt, in seconds since the study began."""
     now = study.ledger.elapsed_s()
     bars = []

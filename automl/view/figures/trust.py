@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from automl.reading import Readable
 from automl.trial import History, State
-from automl.view.figures import Drawn, Nothing
+from automl.view.figures import Nothing
 from automl.view.figures.style import COLOURS, figure
 
 ENOUGH = 5  # trials to correlate
@@ -54,7 +55,7 @@ def verdict(found: Mapping[int, tuple[float, int]]) -> str:
     return f"{said}; from step {safe} on by 0.8 or more." if safe is not None else f"{said}; they never get to 0.8."
 
 
-def rungs(study: Drawn) -> Figure:
+def rungs(study: Readable) -> Figure:
     """How well the ranks at each step agree with the final ones; low values where trials are stopped cost winners."""
     found = correlations(study.history)
     if not found:

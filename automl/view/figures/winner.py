@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from automl.errors import AutoMLError
+from automl.reading import Readable
 from automl.trial import State
 from automl.view import words
-from automl.view.figures import Drawn, Nothing
+from automl.view.figures import Nothing
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
-from automl.view.verdict import verdict_of
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +20,9 @@ MOST_CLASSES, NUMBERED = 40, 16  # classes drawn; classes up to which the number
 MOST_ROWS = 1500
 
 
-def seeds(study: Drawn) -> Figure:
+def seeds(study: Readable) -> Figure:
     """Each finalist's scores on fresh seeds, their mean with its interval, and what the search had found."""
-    verdict = verdict_of(study)
+    verdict = study.verdict
     if verdict is None:
         raise Nothing("no finalists were trained again")
     finalists = verdict["finalists"]
@@ -50,7 +50,7 @@ def seeds(study: Drawn) -> Figure:
     return made
 
 
-def errors(study: Drawn) -> Figure:
+def errors(study: Readable) -> Figure:
     """Confusion matrix of the winner, or its residuals, on the validation rows.
 
     Loads torch, the model and the data again; code that the spec names (a model or a data function) is not run.
@@ -64,7 +64,7 @@ def errors(study: Drawn) -> Figure:
     return _residuals(guessed[:, 0], true[:, 0])
 
 
-def _predicted(study: Drawn) -> "tuple[torch.Tensor, torch.Tensor, Any]":
+def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     """(outputs, targets, model) on the validation rows."""
     kept = study.facts.get("spec")
     best = study.path / "best" if study.path is not None else None
