@@ -291,11 +291,20 @@ def _refit(
         if not runs.history.done:
             screen.note("refit: the winner's config is trained on training and validation rows")
             echo = Echo(screen, study, {key(record.config): record.number})
-            Driver(runs, replace(task, keep="all", refit=True), executor(), 1, echo).run()
+            Driver(runs, _refitted(task, record), executor(), 1, echo).run()
         model = next((m for t in runs.history.done if (m := _model(runs, t)) is not None), None)
     if model is None:
         screen.note("refit: it failed; best/ gets the model that was trained without the validation rows")
     return model
+
+
+def _refitted(task: DescribedTask, record: TrialRecord) -> DescribedTask:
+    """Training on all rows. No rows are left to choose an epoch by: it ends with the one that counted in the search."""
+    best = None
+    if task.metric.count == "best":
+        best, _ = min(record.curve, key=lambda point: (point[1], point[0]))
+    metric = replace(task.metric, count="last")
+    return replace(task, keep="all", refit=True, metric=metric, patience=0, until=best)
 
 
 @dataclass
