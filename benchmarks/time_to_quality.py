@@ -1,311 +1,170 @@
 """Wall time until the best validation accuracy reaches a target: whole programs on one space, data set and machine.
 
-    python benchmarks/time_to_quality.py --data digits --target 0.975 --seeds 3 --limit 120
+    python benchmarks/time_to_quality.py --calibrate                   # what Optuna reaches with its full budget
+    python benchmarks/time_to_quality.py --target 0.98 --seeds 5       # the race to there
+    python benchmarks/time_to_quality.py --data mnist --target 0.97 --seeds 3
 
-Each program runs by itself in a process of its own, imports included: automl (fused), automl --no-fuse, Optuna (TPE and
-successive halving, one process per core) and, where it is installed, Ray Tune (ASHA, reused actors). Optuna and Ray
-train with the same well-written plain loop: tensors in memory, no DataLoader, fused AdamW, one thread. All have the
-same budget of trials, the same rungs (reduction 3) and workers; the order changes from seed to seed. A run that does
-not get there within `--limit` seconds counts as the limit.
+The rule, fixed before any race: a full search is 1,000 trials of at most 30 epochs (MNIST: 200 of at most 20), what one
+leaves running over a coffee. `--calibrate` runs it with Optuna on seeds 1000, 1001, ...; the target is the median of
+the best validation accuracies that it found, and `--limit` three times the median wall time that it took. In the
+race all programs search, with seeds 0, 1, ..., until one trial's report reaches the target, or the limit, which then
+counts as their time; nobody runs out of trials.
+
+Each program runs by itself, one after the other, in an order that changes from seed to seed; starting up and imports
+count. The programs (`_contestants.py`): automl (fused), automl --no-fuse, Optuna (TPE, successive halving, one process
+per core) and Ray Tune (ASHA, actors reused). Optuna and Ray Tune train with the plain loop of `_plain.py` and are given
+prepared tensors; automl prepares them itself. All have the same space, split, rungs (1, 3, 9, ... epochs) and workers.
 """
 
 import argparse
 import json
 import os
 import random
-import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SPACE = """
+import psutil
+
+PROGRAMS = ["automl", "automl --no-fuse", "optuna", "ray tune"]
+SETUPS: dict[str, dict[str, Any]] = {
+    "digits": {"trials": 1000, "epochs": 30, "width": 32, "batch": 32, "prepare": {}},
+    "mnist": {"trials": 200, "epochs": 20, "width": 64, "batch": 32, "prepare": {"rows": 12000}},
+}
+SPEC = """
+study: race
+model: mlp
+data: {data}
+prepare: {prepare}
+metric: val_accuracy
+epochs: {epochs}
+space:
   depth: 2
   width: {width}
   dropout: {{float: [0.0, 0.6]}}
   weight_decay: {{float: [1e-6, 1e-1], log: true}}
   optimizer: adamw
   lr: {{float: [1e-4, 3e-2], log: true}}
-  batch_size: 32
-"""
-SPEC = """
-study: race
-model: mlp
-data: {data}
-{prepare}
-metric: val_accuracy
-epochs: {epochs}
-space: {space}
+  batch_size: {batch}
 strategy: {strategy}
-stopper: asha
-budget: {{trials: {trials}}}
+stopper: {{name: asha, eta: 3, min_steps: 1}}
+budget: {{time: {limit}s}}
 finalists: none
 """
-Note = Callable[[float], None]
 
 
-def plain(config: dict[str, float], how: dict[str, Any], report: Callable[[int, float], bool]) -> None:
-    """Train one trial; `report(epoch, accuracy)` says whether to go on."""
+def prepare(setup: dict[str, Any], folder: Path) -> dict[str, str]:
+    """The spec for automl and the same split as tensors for the peers; returns their paths."""
     import torch
-    from torch import nn
 
-    train, val, inputs, outputs = parts(how)
-    layers: list[nn.Module] = []
-    for size in (inputs, how["width"]):
-        layers += [nn.Linear(size, how["width"]), nn.ReLU(), nn.Dropout(config["dropout"])]
-    model = nn.Sequential(*layers, nn.Linear(how["width"], outputs))
-    optimizer = torch.optim.AdamW(model.parameters(), config["lr"], weight_decay=config["weight_decay"], fused=True)
-    loss_of = nn.CrossEntropyLoss()
-    for epoch in range(1, how["epochs"] + 1):
-        model.train()
-        order = torch.randperm(len(train[1]))
-        for rows in order.split(32):
-            optimizer.zero_grad()
-            loss_of(model(train[0][rows]), train[1][rows]).backward()
-            optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            accuracy = float((model(val[0]).argmax(1) == val[1]).double().mean())
-        if not report(epoch, accuracy):
-            return
+    from automl import data
+
+    made = data.load(setup["data"], prepare=setup["prepare"])
+    parts = {name: (part.x.flatten(1), part.y) for name, part in (("train", made.train), ("val", made.val))}
+    torch.save({**parts, "classes": int(made.outputs)}, folder / "tensors.pt")
+    (folder / "space.yaml").write_text(SPEC.format(**{**setup, "prepare": json.dumps(setup["prepare"])}))
+    return {"tensors": str(folder / "tensors.pt"), "spec": str(folder / "space.yaml")}
 
 
-_held: dict[str, Any] = {}
-
-
-def parts(how: dict[str, Any]) -> Any:
-    """The same tensors for everybody, loaded once in a process."""
-    if not _held:
-        import torch
-
-        from automl import data
-
-        torch.set_num_threads(1)
-        made = data.load(how["data"], prepare=how["prepare"])
-        _held["parts"] = (
-            (made.train.x.flatten(1), made.train.y),
-            (made.val.x.flatten(1), made.val.y),
-            int(made.inputs),
-            int(made.outputs),
-        )
-    return _held["parts"]
-
-
-def run_automl(how: dict[str, Any], fuse: str) -> None:
-    import automl
-
-    prepare = f"prepare: {json.dumps(how['prepare'])}" if how["prepare"] else ""
-    text = SPEC.format(**{**how, "prepare": prepare}, space=SPACE.format(width=how["width"]))
-    with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder) / "space.yaml"
-        spec.write_text(text)
-        note = noter(how)
-        from automl.study import Study
-
-        entered = Study.report_all
-
-        def report_all(study: Any, points: Any) -> Any:
-            found = entered(study, points)
-            note(max((float(p.metrics["val_accuracy"]) for p in points), default=0.0))
-            return found
-
-        Study.report_all = report_all  # type: ignore[method-assign, assignment]
-        automl.search(spec, path=Path(folder) / "s", workers=how["workers"], seed=how["seed"], overrides={"fuse": fuse})
-
-
-def run_optuna_worker(how: dict[str, Any], journal: str) -> None:
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(journal))
-    study = optuna.create_study(
-        storage=storage, study_name="race", direction="maximize", load_if_exists=True,
-        sampler=optuna.samplers.TPESampler(seed=how["seed"] * 100 + how["index"]),
-        pruner=optuna.pruners.SuccessiveHalvingPruner(1, 3),
-    )  # fmt: skip
-    note = noter(how)
-
-    def objective(trial: Any) -> float:
-        config = {
-            "dropout": trial.suggest_float("dropout", 0.0, 0.6),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-1, log=True),
-            "lr": trial.suggest_float("lr", 1e-4, 3e-2, log=True),
-        }
-        last = 0.0
-
-        def report(epoch: int, accuracy: float) -> bool:
-            nonlocal last
-            last = accuracy
-            note(accuracy)
-            trial.report(accuracy, epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-            return True
-
-        plain(config, how, report)
-        return last
-
-    stop = optuna.study.MaxTrialsCallback(how["trials"], states=None)
-    study.optimize(objective, callbacks=[stop])
-
-
-def run_optuna(how: dict[str, Any]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        workers = [start("optuna-worker", {**how, "index": k}, folder + "/journal.log") for k in range(how["workers"])]
-        for worker in workers:
-            worker.wait()
-
-
-def run_ray(how: dict[str, Any]) -> None:
-    import ray
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
-
-    ray.init(num_cpus=how["workers"], include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    note = noter(how)
-
-    class Trainable(tune.Trainable):  # type: ignore[misc, name-defined]
-        def setup(self, config: dict[str, Any]) -> None:
-            self.begin(config)
-
-        def begin(self, config: dict[str, Any]) -> None:
-            import queue
-            import threading
-
-            self.told: queue.Queue[float] = queue.Queue(1)
-            self.thread = threading.Thread(target=plain, args=(config, how, self.report), daemon=True)
-            self.epochs, self.alive = 0, True
-            self.thread.start()
-
-        def report(self, epoch: int, accuracy: float) -> bool:
-            self.told.put(accuracy)
-            return self.alive
-
-        def step(self) -> dict[str, Any]:
-            accuracy = self.told.get()
-            self.epochs += 1
-            note(accuracy)
-            return {"val_accuracy": accuracy, "done": self.epochs >= how["epochs"]}
-
-        def reset_config(self, config: dict[str, Any]) -> bool:
-            self.alive = False
-            self.begin(config)
-            return True
-
-    random.seed(how["seed"])
-    tuner = tune.Tuner(
-        Trainable,
-        param_space={
-            "dropout": tune.uniform(0.0, 0.6),
-            "weight_decay": tune.loguniform(1e-6, 1e-1),
-            "lr": tune.loguniform(1e-4, 3e-2),
-        },
-        tune_config=tune.TuneConfig(
-            metric="val_accuracy", mode="max", num_samples=how["trials"], reuse_actors=True,
-            max_concurrent_trials=how["workers"],
-            scheduler=ASHAScheduler(max_t=how["epochs"], grace_period=1, reduction_factor=3),
-        ),
-        run_config=tune.RunConfig(verbose=0),
-    )  # fmt: skip
-    tuner.fit()
-    ray.shutdown()
-
-
-def noter(how: dict[str, Any]) -> Note:
-    """Writes the moment at which the target was first reached to the file that the race watches."""
-    reached = Path(how["reached"])
-
-    def note(accuracy: float) -> None:
-        if accuracy >= how["target"] and not reached.exists():
-            part = reached.with_suffix(f".{os.getpid()}")
-            part.write_text(f"{time.time()} {accuracy}")
-            part.rename(reached)
-
-    return note
-
-
-PROGRAMS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "automl": lambda how: run_automl(how, "auto"),
-    "automl --no-fuse": lambda how: run_automl(how, "never"),
-    "optuna": run_optuna,
-    "ray tune": run_ray,
-}
-
-
-def start(program: str, how: dict[str, Any], *more: str) -> "subprocess.Popen[bytes]":
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--program", program, "--how", json.dumps(how), *more]
-    return subprocess.Popen(command, env=environment, start_new_session=program != "optuna-worker",
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
-
-
-def race(program: str, how: dict[str, Any], limit: float) -> tuple[float, float]:
-    """(wall seconds to the target, CPU seconds of the program and its children up to then)."""
-    import signal
-
-    with tempfile.TemporaryDirectory() as folder:
-        reached = Path(folder) / "reached"
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def race(program: str, how: dict[str, Any], limit: float) -> tuple[float, float, float]:
+    """(wall seconds to the target, CPU seconds of the program and all its children up to then, accuracy reached)."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        reached, errors = Path(folder) / "reached", Path(folder) / "errors"
+        how = {**how, "reached": str(reached), "study": folder + "/study"}
+        command = [sys.executable, str(Path(__file__).with_name("_contestants.py")), program, json.dumps(how)]
+        spent = os.times()
         begun = time.time()
-        process = start(program, {**how, "reached": str(reached)})
+        with errors.open("w") as file:
+            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+            process = psutil.Popen(command, env=environment, stdout=file, stderr=file)
         while process.poll() is None and not reached.exists() and time.time() - begun < limit:
             time.sleep(0.01)
-        wall = float(reached.read_text().split()[0]) - begun if reached.exists() else limit
-        if process.poll() not in (None, 0) and not reached.exists():
-            raise RuntimeError(f"{program} failed: {process.stderr.read().decode()[-2000:] if process.stderr else ''}")
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        ended = time.time()
+        if process.poll() and not reached.exists():
+            raise RuntimeError(f"{program} failed: {errors.read_text()[-3000:]}")
+        cpu = _end(process)
+        after = os.times()
+        cpu += after.children_user + after.children_system - spent.children_user - spent.children_system
+        at, accuracy = map(float, reached.read_text().split()) if reached.exists() else (ended, float("nan"))
+        return (at - begun if reached.exists() else limit), cpu, accuracy
+
+
+def _end(process: psutil.Popen) -> float:
+    """End the program and all its descendants; returns the CPU seconds of those that this process cannot wait for."""
+    if process.poll() is not None:
+        return 0.0
+    family = process.children(recursive=True)
+    cpu = 0.0
+    for one in family:
+        try:
+            times = one.cpu_times()
+            cpu += times.user + times.system + times.children_user + times.children_system
+        except psutil.NoSuchProcess:
+            continue
+    for one in (process, *family):
+        try:
+            one.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+    psutil.wait_procs(family, timeout=10)
+    return cpu
+
+
+def calibrate(how: dict[str, Any], seeds: int) -> None:
+    """Optuna's full searches: best accuracy and wall time of each, and their medians."""
+    found: list[tuple[float, float]] = []
+    for seed in range(1000, 1000 + seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            best = Path(folder) / "best"
+            begun = time.time()
+            wall, cpu, _ = race("optuna", {**how, "seed": seed, "target": 2.0, "best": str(best)}, 1e9)
+            wall = time.time() - begun
+            found.append((max(float(file.read_text()) for file in Path(folder).glob("best*")), wall))
+        print(f"seed {seed}  best {found[-1][0]:.5f}  {wall:7.1f} s  ({cpu:.1f} CPU s)", flush=True)
+    best, wall = (statistics.median(column) for column in zip(*found, strict=True))
+    print(f"--target {best:.5f} --limit {3 * wall:.0f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", choices=["digits", "mnist"], default="digits")
-    parser.add_argument("--target", type=float, default=0.975)
-    parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--width", type=int, default=32)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=list(SETUPS), default="digits")
+    parser.add_argument("--calibrate", action="store_true")
+    parser.add_argument("--target", type=float, default=0.98)
     parser.add_argument("--limit", type=float, default=120.0)
+    parser.add_argument("--batch", type=int, help="another batch size than the setup's")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--strategy", default="random", help="automl's")
-    parser.add_argument("--only", nargs="*", default=list(PROGRAMS))
-    parser.add_argument("--program", help=argparse.SUPPRESS)
-    parser.add_argument("--how", help=argparse.SUPPRESS)
-    parser.add_argument("journal", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("--only", nargs="*", default=PROGRAMS)
     asked = parser.parse_args()
-    if asked.program:
-        how = json.loads(asked.how)
-        if asked.program == "optuna-worker":
-            run_optuna_worker(how, asked.journal)
-        else:
-            PROGRAMS[asked.program](how)
-        return
-    prepare = {"rows": 12000} if asked.data == "mnist" else {}
-    names = ("data", "target", "trials", "epochs", "width", "workers", "strategy")
-    how = {**{name: getattr(asked, name) for name in names}, "prepare": prepare}
-    walls: dict[str, list[float]] = {name: [] for name in asked.only}
-    for seed in range(asked.seeds):
-        order = list(asked.only)
-        random.Random(seed).shuffle(order)
-        for program in order:
-            wall, cpu = race(program, {**how, "seed": seed}, asked.limit)
-            walls[program].append(wall)
-            print(f"seed {seed}  {program:18} {wall:7.1f} s  ({cpu:.1f} CPU s)", flush=True)
-    fused = statistics.median(walls[asked.only[0]])
+    setup = {**SETUPS[asked.data], "data": asked.data, "strategy": asked.strategy, "limit": int(asked.limit) + 60}
+    setup["batch"] = asked.batch or setup["batch"]
+    with tempfile.TemporaryDirectory() as folder:
+        how = {**setup, **prepare(setup, Path(folder)), "workers": asked.workers}
+        if asked.calibrate:
+            calibrate(how, asked.seeds)
+            return
+        how |= {"trials": None, "target": asked.target}
+        walls: dict[str, list[float]] = {name: [] for name in asked.only}
+        for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
+            order = list(asked.only)
+            random.Random(seed).shuffle(order)
+            for program in order:
+                wall, cpu, accuracy = race(program, {**how, "seed": seed}, asked.limit)
+                walls[program].append(wall)
+                load = os.getloadavg()[0]
+                print(f"seed {seed}  {program:17} {wall:7.1f} s  {cpu:6.1f} CPU s  {accuracy:.4f}  load {load:.1f}",
+                      flush=True)  # fmt: skip
+    first = statistics.median(walls[asked.only[0]])
     print(f"\nmedian seconds to {asked.target} on {asked.data}, {asked.seeds} seeds; ratio to {asked.only[0]}")
     for program, seconds in walls.items():
-        print(f"{program:18} {statistics.median(seconds):7.1f} s {statistics.median(seconds) / fused:6.1f}x")
+        median = statistics.median(seconds)
+        print(f"{program:17} {median:7.1f} s {median / first:6.1f}x   missed {sum(s >= asked.limit for s in seconds)}")
 
 
 if __name__ == "__main__":

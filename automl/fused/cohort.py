@@ -72,9 +72,16 @@ class Blueprint:
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
         """A module as the user wrote it, initialized from the trial's seed alone, on the CPU."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(seed, "init"))
+            self._seed(derive(seed, "init"))
             made = self.build(dict(config), self.inputs, self.outputs)
         return made if self.dtype is None else made.to(self.dtype)
+
+    def _seed(self, seed: int) -> None:
+        """On a CPU its generator alone: `torch.manual_seed` formats three stack traces for devices that never wake."""
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
 
 @dataclass

@@ -47,6 +47,7 @@ class Hypers:
     ema: float = 0.0
 
 
+KINDS = {f.name: f.type for f in fields(Hypers)}
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "adamw": {"weight_decay": 0.01},
     "lion": {"beta2": 0.99, "lr": 1e-4},
@@ -64,8 +65,7 @@ def hypers(config: Mapping[str, Any]) -> Hypers:
         )
     given = {k: config[k] for k in TRAINING_NAMES if k in config and config[k] is not None}
     values = {**OWN_DEFAULTS.get(name, {}), **given, "optimizer": name}
-    kinds = {f.name: f.type for f in fields(Hypers)}
-    made = Hypers(**{k: _cast(kinds[k], v) for k, v in values.items()})
+    made = Hypers(**{k: _cast(KINDS[k], v) for k, v in values.items()})
     _check(made)
     return made
 
@@ -75,11 +75,10 @@ def _cast(kind: Any, value: Any) -> Any:
 
 
 def _check(h: Hypers) -> None:
+    if h.schedule not in SHAPES:
+        near = did_you_mean(h.schedule, SHAPES)
+        raise SpecError(f"schedule {h.schedule!r}: one of {', '.join(SHAPES)}{near}")
     rules = [
-        (
-            h.schedule in SHAPES,
-            f"schedule {h.schedule!r}: one of {', '.join(SHAPES)}{did_you_mean(h.schedule, SHAPES)}",
-        ),
         (h.lr >= 0, f"lr {h.lr} is negative"),
         (h.batch_size >= 1, f"batch_size {h.batch_size} is below 1"),
         (0 <= h.beta1 < 1 and 0 <= h.beta2 < 1, f"beta1 {h.beta1} and beta2 {h.beta2} must lie in [0, 1)"),

@@ -6,7 +6,6 @@ without copying; the same layout therefore reads parameters, gradients and optim
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -47,16 +46,27 @@ class Layout:
 def layout(module: nn.Module) -> Layout:
     """The layout of `module`; raises ValueError when it has no trainable parameter or mixes their dtypes."""
     slots: list[Slot] = []
+    frozen: list[tuple[str, nn.Parameter]] = []
+    dtypes: set[torch.dtype] = set()
+    first: dict[int, str] = {}
+    aliases: list[tuple[str, str]] = []
     start = 0
-    for name, tensor in trainable(module):
-        slots.append(Slot(name, tuple(tensor.shape), start, prod(tensor.shape)))
-        start += prod(tensor.shape)
-    dtypes = {tensor.dtype for _, tensor in trainable(module)}
+    for name, tensor in module.named_parameters(remove_duplicate=False):
+        if id(tensor) in first:
+            aliases.append((name, first[id(tensor)]))
+            continue
+        first[id(tensor)] = name
+        if not tensor.requires_grad:
+            frozen.append((name, tensor))
+            continue
+        slots.append(Slot(name, tuple(tensor.shape), start, tensor.numel()))
+        start += tensor.numel()
+        dtypes.add(tensor.dtype)
     if len(dtypes) != 1:
         raise ValueError(f"a model needs trainable parameters of one dtype, not {sorted(map(str, dtypes)) or 'none'}")
     width = -(-start // ALIGN) * ALIGN
-    buffers = tuple((name, tuple(b.shape), b.dtype) for name, b in constants(module))
-    return Layout(tuple(slots), width, dtypes.pop(), buffers, tuple(_aliases(module)))
+    buffers = tuple((name, tuple(b.shape), b.dtype) for name, b in (*module.named_buffers(), *frozen))
+    return Layout(tuple(slots), width, dtypes.pop(), buffers, tuple(aliases))
 
 
 def trainable(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
@@ -68,15 +78,6 @@ def constants(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Buffers and frozen parameters: what a lane carries without a gradient."""
     yield from ((name, b) for name, b in module.named_buffers())
     yield from ((name, p.detach()) for name, p in module.named_parameters() if not p.requires_grad)
-
-
-def _aliases(module: nn.Module) -> Iterator[tuple[str, str]]:
-    first: dict[int, str] = {}
-    for name, parameter in module.named_parameters(remove_duplicate=False):
-        if id(parameter) in first:
-            yield name, first[id(parameter)]
-        else:
-            first[id(parameter)] = name
 
 
 def read(module: nn.Module, plan: Layout, row: Tensor) -> dict[str, Tensor]:
