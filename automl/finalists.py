@@ -29,6 +29,7 @@ from automl.tasks.described import DescribedTask
 from automl.trial import History, Metric, State, TrialRecord
 
 FOLDER = "finalists"
+REFIT = "refit"
 FACT = "finalists"  # the verdict in the study's ledger
 LOOKS = "test_looks"  # every look at the test rows, written down before it happens
 SURE = 0.95  # the winner is called better than another one when it is in this share of bootstrap draws
@@ -184,7 +185,7 @@ def _judge(
         assert study.path is not None
         if holdout.test_rows:
             verdict["looks"] = _look(study, str(model.relative_to(study.path)), screen)
-            verdict["test"] = _tested(holdout, model)
+            verdict["test"] = _tested(holdout, model, refit=model.is_relative_to(study.path / REFIT))
         if plan.ensemble and holdout.prepared.kind != "next_token":
             from automl import ensemble
 
@@ -259,9 +260,10 @@ def _look(study: Study, model: str, screen: Screen) -> int:
     return len(looks)
 
 
-def _tested(holdout: Holdout, model: Path) -> dict[str, Any]:
+def _tested(holdout: Holdout, model: Path, *, refit: bool) -> dict[str, Any]:
+    """`refit`: the model has been trained on the validation rows; how it errs there says nothing."""
     sample = holdout.sample(model, "test")
-    low, high = honest.interval(sample)
+    low, high = honest.interval(sample, like=None if refit else holdout.sample(model, "val"))
     return {
         "metric": f"test_{holdout.name}",
         "value": sample.value,
@@ -285,7 +287,7 @@ def _refit(
     assert study.path is not None
     with Study(
         study.space, metric=study.metric, strategy=Again((record.config,), 1), horizon=study.plan.horizon,
-        seed=seeds.derive(study.history.seed, "refit"), path=study.path / "refit" / f"{record.number:05d}",
+        seed=seeds.derive(study.history.seed, "refit"), path=study.path / REFIT / f"{record.number:05d}",
         defaults=False, keep="all",
     ) as runs:  # fmt: skip
         if not runs.history.done:
