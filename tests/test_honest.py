@@ -90,6 +90,30 @@ def test_skewed_errors_get_an_interval_that_reaches_up() -> None:
     assert held[True] > held[False] + 3
 
 
+def test_rare_large_errors_are_known_from_other_rows() -> None:
+    """One row in fifty errs ten times as much: a part of a hundred rows often has none of them."""
+    rng = np.random.default_rng(4)
+
+    def errors(n: int) -> honest.Sample:
+        gaps = rng.normal(size=n) * np.where(rng.random(n) < 0.02, 10, 1)
+        return honest.of_rows("rmse", gaps[:, None] ** 2, np.ones(n), plain=False)
+
+    truth, alone, together = np.sqrt(0.98 + 0.02 * 100), 0, 0
+    for k in range(100):
+        test, other = errors(100), errors(100)
+        low, high = honest.interval(test, draws=400, seed=k)
+        alone += low <= truth <= high
+        low, high = honest.interval(test, draws=400, seed=k, like=other)
+        together += low <= truth <= high
+        assert low < test.value < high  # the middle is that of the test rows
+    assert together > alone + 5
+
+
+def test_equal_errors_have_no_width() -> None:
+    sample = honest.of_rows("mae", np.full((30, 1), 2.0), np.ones(30), plain=False)
+    assert honest.interval(sample) == (2.0, 2.0)
+
+
 def test_wilson_is_no_point_at_a_perfect_score() -> None:
     low, high = honest.wilson(1.0, 30)
     assert high == 1.0
