@@ -15,7 +15,7 @@ from automl.finalists import run as conclude
 from automl.ledger import Ledger
 from automl.loggers import Logged
 from automl.screen import Blank, Held, Screen
-from automl.space import Config, Space
+from automl.space import Config, Space, Value
 from automl.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask
@@ -54,6 +54,7 @@ def search(
     trial_timeout_s: float | None = None,
     isolation: str = "warm",
     finalists: Mapping[str, int] | bool | None = True,
+    fidelity: Mapping[str, tuple[float, float]] | None = None,
     loggers: Sequence[Described] = (),
 ) -> Study:
     """Search for the best config and return the finished study.
@@ -74,6 +75,7 @@ def search(
             seconds after which a trial fails; "process": a fresh process for every trial.
         finalists: after the search the best `{"top": 5, "seeds": 3}` are trained again on fresh seeds and the winner
             is chosen by their mean; True: these numbers, or the spec's; None: the search's best trial is the winner.
+        fidelity: `{"width": (128, 1024)}`, for functions: the search sees the first value, the finalists the second.
         loggers: "tensorboard", "mlflow", "wandb" or other plugins, as names, `{"name": ..., option: value}` or objects.
 
     Raises:
@@ -106,9 +108,10 @@ def search(
         raise SpecError("a training function needs space=... and metric=...")
     if trials is None and time_s is None and epochs is None and strategy not in ("grid",):
         raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")
-    after = _ending(finalists)
+    ends = dict(fidelity or {})
+    after = _ending(finalists, {name: high for name, (_, high) in ends.items()})
     study = Study(
-        space,
+        Space.of(space).fixed({name: low for name, (low, _) in ends.items()}),
         metric=metric,
         strategy=strategy or "auto",
         stopper=stopper or "none",
@@ -232,7 +235,8 @@ def run_spec(
     after = None
     if read.finalists:
         top, count = read.finalists["top"], read.finalists["seeds"]
-        after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0)
+        big = {name: high for name, (_, high) in read.fidelity.items()}
+        after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0, big=big)
     executor = _placed(objects.get("executor", read.executor or "local"), read.resources, study)
     how = {"trial_timeout_s": read.trial_timeout_s, "fresh": read.isolation == "process"}
     return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after, **how)
@@ -338,14 +342,16 @@ def _told_name(described: Described) -> str:
     return str(described.get("name")) if isinstance(described, Mapping) else type(described).__name__
 
 
-def _ending(finalists: Mapping[str, int] | bool | None) -> Ending | None:
+def _ending(finalists: Mapping[str, int] | bool | None, big: Mapping[str, Value]) -> Ending | None:
     if not finalists:
+        if big:
+            raise SpecError("fidelity: the finalists are what is trained at the high end: it needs them")
         return None
     asked = {} if finalists is True else dict(finalists)
     wrong = [f"{k}: {v}" for k, v in asked.items() if k not in ("top", "seeds") or type(v) is not int or v < 1]
     if wrong:
         raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, numbers from 1 up, not {", ".join(wrong)}')
-    return Ending(asked.get("top", Ending.top), asked.get("seeds", Ending.seeds))
+    return Ending(asked.get("top", Ending.top), asked.get("seeds", Ending.seeds), big=big)
 
 
 def _plain(described: object) -> bool:

@@ -4,11 +4,13 @@ The best value of a search is too good: it is the luckiest of many. So the best 
 `seeds` new seeds, the same ones for all (a study of its own in `studies/NAME/finalists`, so it survives kills like any
 other). The winner is the config with the best mean. Only then is the winner's model scored on the test part, once;
 the ledger says so before it happens, and a resumed study does not look again.
+
+With `fidelity` the search has trained small models, and here the same configs are trained big.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from automl.holdout import Holdout
 from automl.messages import WorkerStatus
 from automl.reading import Readable
 from automl.screen import Blank, Screen
-from automl.space import Config
+from automl.space import Config, Space, Value
 from automl.study import Study
 from automl.tasks import Task
 from automl.tasks.described import DescribedTask
@@ -38,12 +40,29 @@ FIRST = 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done after the search. `refit`: the model that is saved is trained on the validation rows too."""
+    """What is done after the search.
+
+    `refit`: the model that is saved is trained on the validation rows too. `big`: what differs from the search's
+    configs, `{"width": 1024}` (see `automl.spec.fidelity`).
+    """
 
     top: int = 5
     seeds: int = 3
     refit: bool = False
     ensemble: int = 0
+    big: Mapping[str, Value] = field(default_factory=dict)
+
+    def enlarged(self, config: Config) -> Config:
+        """The config finalists are trained with."""
+        return {**config, **self.big}
+
+    def key(self, trial: TrialRecord) -> str:
+        """Tells which of the finalists' runs are those of `trial`, a trial of the search."""
+        return key(self.enlarged(trial.config))
+
+    def space(self, study: Study) -> Space:
+        """Where the finalists' configs lie."""
+        return study.space.fixed(self.big)
 
 
 @dataclass(frozen=True)
@@ -97,13 +116,13 @@ def run(
         missing = len(runs.strategy.suggest(runs.history, 10**9)) + len(runs.history.running)
         if missing:
             again = replace(task, keep="all") if isinstance(task, DescribedTask) else task
-            echo = Echo(screen, study, {key(t.config): t.number for t in first}, missing, plan)
+            echo = Echo(screen, study, {plan.key(t): t.number for t in first}, missing, plan)
             try:
                 Driver(runs, again, executor(), workers, echo).run()
             except SearchFailed as error:
                 screen.note(f"finalists: {error}; the winner is the search's best trial")
                 return
-        found = _gathered(runs.history, first, plan.seeds)
+        found = _gathered(runs.history, first, plan)
         if not any(f.complete for f in found):
             screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
             return
@@ -111,7 +130,7 @@ def run(
         chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
         model = _model(runs, chosen)
         if plan.refit and isinstance(task, DescribedTask) and model is not None:
-            model = _refit(study, task, best.trial, executor, screen) or model
+            model = _refit(study, task, best.trial, plan, executor, screen) or model
         if not _judged(study, found, plan):
             _judge(study, runs, task, found, plan, model, screen)
         assert study.verdict is not None
@@ -136,9 +155,9 @@ def _study_of_runs(study: Study, first: Sequence[TrialRecord], plan: Plan) -> St
         return seeds.derive(study.history.seed, sum(key(t.config) == key(record.config) for t in before), "finalist")
 
     runs = Study(
-        study.space,
+        plan.space(study),
         metric=study.metric,
-        strategy=Again(tuple(t.config for t in first), plan.seeds),
+        strategy=Again(tuple(plan.enlarged(t.config) for t in first), plan.seeds),
         horizon=study.plan.horizon,
         seed=study.history.seed,
         path=study.path / FOLDER if study.path else None,
@@ -152,11 +171,11 @@ def _study_of_runs(study: Study, first: Sequence[TrialRecord], plan: Plan) -> St
     return runs
 
 
-def _gathered(history: History, first: Sequence[TrialRecord], wanted: int) -> list[Finalist]:
+def _gathered(history: History, first: Sequence[TrialRecord], plan: Plan) -> list[Finalist]:
     found = []
     for trial in first:
-        runs = [t for t in history.trials if key(t.config) == key(trial.config)][:wanted]
-        found.append(Finalist(trial, tuple(t for t in runs if t.state is State.DONE), wanted))
+        runs = [t for t in history.trials if key(t.config) == plan.key(trial)][: plan.seeds]
+        found.append(Finalist(trial, tuple(t for t in runs if t.state is State.DONE), plan.seeds))
     return sorted(found, key=lambda f: f.loss)  # stable: of equals the search's better one first
 
 
@@ -171,7 +190,8 @@ def _judged(study: Study, found: Sequence[Finalist], plan: Plan) -> bool:
 
 def _asked(found: Sequence[Finalist], plan: Plan) -> dict[str, Any]:
     runs = {str(f.trial.number): [t.number for t in f.runs] for f in found}
-    return {"runs": runs, "refit": plan.refit, "ensemble": plan.ensemble}
+    big = {"big": dict(plan.big)} if plan.big else {}
+    return {"runs": runs, "refit": plan.refit, "ensemble": plan.ensemble, **big}
 
 
 def _judge(
@@ -179,7 +199,7 @@ def _judge(
 ) -> None:
     """Write the verdict down. `model`: the one that is going to be `best/`."""
     holdout = Holdout.of(task) if isinstance(task, DescribedTask) and model is not None else None
-    verdict = _verdict(study, runs, found, holdout)
+    verdict = _verdict(study, runs, found, holdout, plan)
     verdict |= {"asked": _asked(found, plan), "refit": plan.refit, "test": None, "looks": 0, "ensemble": None}
     if holdout is not None and model is not None:
         assert study.path is not None
@@ -195,7 +215,9 @@ def _judge(
     study.facts[FACT] = verdict
 
 
-def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Holdout | None) -> dict[str, Any]:
+def _verdict(
+    study: Study, runs: Study, found: Sequence[Finalist], holdout: Holdout | None, plan: Plan
+) -> dict[str, Any]:
     metric, best = study.metric, found[0]
     assert best.trial.loss is not None
     told = []
@@ -216,7 +238,8 @@ def _verdict(study: Study, runs: Study, found: Sequence[Finalist], holdout: Hold
         "winner": best.trial.number,
         "metric": metric.name,
         "finalists": told,
-        "optimism": best.loss - best.trial.loss,
+        "big": dict(plan.big),
+        "optimism": None if plan.big else best.loss - best.trial.loss,  # another model: nothing to compare
         "tied": [f.trial.number for f in found[1:] if f.complete and not _beats(best, f, runs, holdout, metric)],
         "deaf": len(values) > 1 and len(set(values)) == 1,  # fresh seeds changed nothing
         "default": _value(study, [t for t in study.history.done if t.origin == "default"]),
@@ -281,18 +304,18 @@ def _model(runs: Study, record: TrialRecord) -> Path | None:
 
 
 def _refit(
-    study: Study, task: DescribedTask, record: TrialRecord, executor: Callable[[], Executor], screen: Screen
+    study: Study, task: DescribedTask, record: TrialRecord, plan: Plan, executor: Callable[[], Executor], screen: Screen
 ) -> Path | None:
     """Train the winner's config once more, on training and validation rows; the saved model, None where that failed."""
     assert study.path is not None
     with Study(
-        study.space, metric=study.metric, strategy=Again((record.config,), 1), horizon=study.plan.horizon,
-        seed=seeds.derive(study.history.seed, "refit"), path=study.path / REFIT / f"{record.number:05d}",
-        defaults=False, keep="all",
+        plan.space(study), metric=study.metric, strategy=Again((plan.enlarged(record.config),), 1),
+        horizon=study.plan.horizon, seed=seeds.derive(study.history.seed, "refit"),
+        path=study.path / REFIT / f"{record.number:05d}", defaults=False, keep="all",
     ) as runs:  # fmt: skip
         if not runs.history.done:
             screen.note("refit: the winner's config is trained on training and validation rows")
-            echo = Echo(screen, study, {key(record.config): record.number})
+            echo = Echo(screen, study, {plan.key(record): record.number})
             Driver(runs, _refitted(task, record), executor(), 1, echo).run()
         model = next((m for t in runs.history.done if (m := _model(runs, t)) is not None), None)
     if model is None:
@@ -321,9 +344,10 @@ class Echo:
 
     def begin(self, study: Readable) -> None:
         if self.plan is not None:
+            at = "".join(f" at {name} {value}" for name, value in self.plan.big.items())
             self.screen.note(
-                f"finalists: the best {len(self.numbers)} configs are trained again on {self.plan.seeds} fresh seeds"
-                f" ({self.missing} runs); then the winner is named"
+                f"finalists: the best {len(self.numbers)} configs are trained again{at} on {self.plan.seeds} fresh"
+                f" seeds ({self.missing} runs); then the winner is named"
             )
 
     def ended(self, study: Readable, record: TrialRecord) -> None: ...

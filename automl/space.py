@@ -9,7 +9,7 @@ parameter; what a single parameter is stands in `automl.parameters`, whose names
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -97,6 +97,11 @@ class Space:
             if group:
                 groups[name] = group
         return cls(params, constants, groups)
+
+    def fixed(self, values: Mapping[str, Value]) -> "Space":
+        """The same space with constants: `values` stand in the place of parameters and constants of these names."""
+        params = {name: p for name, p in self.params.items() if name not in values}
+        return replace(self, params=params, constants={**self.constants, **values})
 
     @property
     def dim(self) -> int:

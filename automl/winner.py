@@ -97,7 +97,7 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         "metric": study.metric.name,
         "value": study.metric.value(record.loss),
         "step": record.step,
-        "config": record.config,
+        "config": {**record.config, **(verdict or {}).get("big", {})},
         **({"finalists": dict(verdict)} if verdict else {}),
     }
     checkpoint.write(folder / WINNER, json.dumps(told, indent=1).encode())

@@ -52,7 +52,7 @@ def test_everything_at_once_and_back_through_json() -> None:
         LOOP + "  width: 64\n  heads: [2, 4]\nvalue: best\nseed: 3\nworkers: 2\nstrategy: {name: grid, resolution: 4}\n"
         "stopper: none\nfirst: [{lr: 0.1}, {lr: 1, heads: 2}]\nconstraints: ['width % heads == 0']\n"
         "fidelity: {width: [64, 512]}\nresources: {gpus: 2}\nisolation: process\nretries: 0\n"
-        "trial_timeout: 1h30m\nfuse: never\ncompile: true\nprecision: bf16\noom: accumulate\nfinalists: none\n"
+        "trial_timeout: 1h30m\nfuse: never\ncompile: true\nprecision: bf16\noom: accumulate\nfinalists: {top: 2}\n"
         "executor: {name: inline}\nstudy: everything\nepochs: 9\n",
         "space.yaml",
     )
@@ -61,7 +61,7 @@ def test_everything_at_once_and_back_through_json() -> None:
     assert read.space.constants == {"width": 64}
     assert read.first == ({"lr": 0.1}, {"lr": 1, "heads": 2})
     assert read.fidelity == {"width": (64, 512)}
-    assert (read.trial_timeout_s, read.compile, read.finalists) == (5400.0, "always", None)
+    assert (read.trial_timeout_s, read.compile, read.finalists) == (5400.0, "always", {"top": 2, "seeds": 3})
     assert read.executor == {"name": "inline"}
     again = spec.from_json(json.loads(json.dumps(read.to_json())))
     for name in (

@@ -685,9 +685,23 @@ CASES: list[tuple[str | bytes, list[str]]] = [
         ],
     ),
     (
-        MODEL + "fidelity: {width: [1024, 128]}\n",
+        MODEL + "parametrization: mup\nfidelity: {depth: [1, 2], widht: [1, 2]}\nfinalists: none\n",
         [
-            "space.yaml:7:19: fidelity.width: needs low < high, got [1024, 128]",
+            "space.yaml:8:1: fidelity: finalists are what is trained at the high end: it needs them",
+            "space.yaml:8:27: fidelity.widht: is not a parameter of the space",
+        ],
+    ),
+    (
+        MODEL + "fidelity: {width: [128, 1024]}\n",
+        [
+            "space.yaml:7:12: fidelity.width: hyperparameters found on a narrow model hold for a wide one under "
+            "`parametrization: mup` alone: add that line",
+        ],
+    ),
+    (
+        MODEL + "parametrization: mup\nfidelity: {width: [1024, 128]}\n",
+        [
+            "space.yaml:8:19: fidelity.width: needs low < high, got [1024, 128]",
         ],
     ),
     (

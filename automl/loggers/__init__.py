@@ -73,7 +73,9 @@ def finalist_values(study: Readable) -> dict[str, float]:
     if verdict is None:
         return {}
     first, test = verdict["finalists"][0], verdict["test"]
-    told = {"fresh_mean": first["mean"], "optimism": verdict["optimism"]}
+    told = {"fresh_mean": first["mean"]}
+    if verdict["optimism"] is not None:  # none where the finalists were bigger models
+        told["optimism"] = verdict["optimism"]
     if test is not None:
         told |= {test["metric"]: test["value"], f"{test['metric']}_low": test["interval"][0]}
         told |= {f"{test['metric']}_high": test["interval"][1]}

@@ -3,7 +3,6 @@
 import copy
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from automl import metrics
 from automl.space import Space
-from automl.spec import checks, overrides, presets, spaces
+from automl.spec import checks, fidelity, overrides, presets, spaces
 from automl.spec.complaint import error
 from automl.spec.explain import explain, shown
 from automl.spec.models import SpecModel
@@ -34,6 +33,7 @@ def build(document: Document, *, name: str, path: Path | None, folder: Path | No
         space = spaces.read(tree.get("space"), places)
         checks.check(tree, spaces.names(tree.get("space")), folder, places)
         if space is not None:
+            space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)
     if places.complaints:
         raise error(places.complaints, document.source)
@@ -107,7 +107,7 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
         "executor": model.executor.model_dump() if model.executor else None,
         "first": tuple(model.first or ()),
         "constraints": tuple(model.constraints or ()),
-        "fidelity": {k: (v[0], v[1]) for k, v in (model.fidelity or {}).items()},
+        "fidelity": {name: (low, high) for name, (low, high) in (model.fidelity or {}).items()},
         "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},
         "trial_timeout_s": model.trial_timeout,
         "finalists": model.finalists.model_dump() if model.finalists else None,
@@ -120,7 +120,7 @@ def _parametrized(space: Space, parametrization: str) -> Space:
     """The parametrization reaches model and optimizer as a constant of every config."""
     if parametrization == "standard" or "parametrization" in (*space.params, *space.constants):
         return space
-    return replace(space, constants={**space.constants, "parametrization": parametrization})
+    return space.fixed({"parametrization": parametrization})
 
 
 def slug(text: str) -> str:

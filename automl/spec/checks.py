@@ -37,7 +37,6 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
     if places.names_known:
         _command(tree, known, places)
         _constraints(tree, known, places)
-    _fidelity(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch: value is best with it, got last")
 
@@ -125,18 +124,6 @@ def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
             if name not in known and name not in KNOWN_PLACEHOLDERS:
                 hint = did_you_mean(name, [*known, *KNOWN_PLACEHOLDERS])
                 places.complain(("command", k), f"{{{name}}} is not a parameter of the space", hint)
-
-
-def _fidelity(tree: Mapping[str, Any], places: Places) -> None:
-    fidelity = tree.get("fidelity")
-    for name, ends in fidelity.items() if isinstance(fidelity, dict) else ():
-        if (
-            isinstance(ends, list)
-            and len(ends) == 2
-            and all(type(v) in (int, float) for v in ends)
-            and ends[0] >= ends[1]
-        ):
-            places.complain(("fidelity", name), f"needs low < high, got {shown(ends)}")
 
 
 # -- constraints ---------------------------------------------------------------------------------------------------

@@ -223,7 +223,9 @@ class SpecModel(Strict):
     space: dict[str, Any] = Field(description="groups of parameters")
     first: list[dict[str, Scalar]] | None = Field(None, max_length=1000, description="configs to try first")
     constraints: list[str] | None = Field(None, max_length=100, description='e.g. "width % heads == 0"')
-    fidelity: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None = None
+    fidelity: dict[str, Annotated[list[int | float], Field(min_length=2, max_length=2)]] | None = Field(
+        None, description="{width: [128, 1024]}: search at the low end, train the finalists at the high end"
+    )
     parametrization: Literal["standard", "mup"] = "standard"
     strategy: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
     stopper: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None

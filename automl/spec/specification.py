@@ -42,7 +42,7 @@ class Spec:
     value: Literal["last", "best"] = "last"
     first: tuple[Config, ...] = ()
     constraints: tuple[str, ...] = ()
-    fidelity: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    fidelity: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # (search, finalists)
     parametrization: Literal["standard", "mup"] = "standard"
     resources: Mapping[str, float] = field(default_factory=dict)
     isolation: Literal["warm", "process"] = "warm"

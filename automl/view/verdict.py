@@ -21,6 +21,7 @@ def fields(study: Readable) -> dict[str, Any]:
         "finalists": [{name: f[name] for name in names} for f in verdict["finalists"]],
         "test": None if test is None else {**{name: test[name] for name in shown}, "looks": verdict["looks"]},
         "optimism": verdict["optimism"],
+        "big": verdict.get("big", {}),
         "tied": verdict["tied"],
         "default": verdict["default"],
         "first_suggested": verdict["first"],
@@ -47,16 +48,19 @@ def lines(study: Readable) -> list[str]:
 def _fresh(verdict: Verdict) -> str:
     """`again 0.9874 on 3 fresh seeds (95 % interval of the mean 0.9866 to 0.9882): 0.9881 was ...`."""
     best = verdict["finalists"][0]
-    text = f"again {words.number(best['mean'])} on {words.plural(best['seeds'], 'fresh seed')}"
+    big = verdict.get("big", {})
+    at = "".join(f" at {words.clean(name)} {words.short(value)}" for name, value in big.items())
+    text = f"again {words.number(best['mean'])}{at} on {words.plural(best['seeds'], 'fresh seed')}"
     if best["interval"] and not verdict["deaf"]:
         text += f" ({_between(best['interval'])})"
     found = f"{words.number(best['found'])} was"
-    size = _like(verdict, best["found"])
     if verdict["deaf"]:
         return f"{text}, all exactly equal: does the training use trial.seed?"
+    if big:
+        return f"{text}: the search had {words.number(best['found'])} with its small model"
     if words.number(best["found"]) == words.number(best["mean"]):
         return f"{text}: {found} no luck"
-    return f"{text}: {found} {size} too {'good' if verdict['optimism'] > 0 else 'modest'}"
+    return f"{text}: {found} {_like(verdict, best['found'])} too {'good' if verdict['optimism'] > 0 else 'modest'}"
 
 
 def _like(verdict: Verdict, value: float) -> str:
