@@ -25,8 +25,9 @@ from torch import nn
 
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.cohort import Blueprint, Cohort
-from automl.fused.loop import Epoch, Part, steps_per_epoch
+from automl.fused.loop import Epoch, Part
 from automl.fused.stepper import stepper
+from automl.fused.tables import steps_per_epoch
 from automl.models import build
 
 STEPS, WINDOW = 45, 0.25  # most steps of an epoch that are run; least CPU seconds of a run

@@ -21,8 +21,9 @@ from .graphs import StepGraph
 from .hypers import Hypers
 from .lanes import Draw, running
 from .meter import Meter
-from .schedules import F64, factors, warmup_steps
+from .schedules import F64
 from .stepper import Piece, SoloStepper, Stepper, mode
+from .tables import batches, counts, moves, rates, steps_per_epoch
 
 IDLE = Hypers(lr=0.0, weight_decay=0.0)
 
@@ -40,12 +41,6 @@ class Part:
 
     def to(self, device: torch.device | str) -> "Part":
         return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
-
-
-def steps_per_epoch(samples: int, batch: int) -> int:
-    """Updates in one epoch: the last batch may be partial, but not a single sample."""
-    full, rest = divmod(samples, batch)
-    return max(1, full + (1 if rest > 1 or (rest == 1 and batch == 1) else 0))
 
 
 class Epoch:
@@ -92,8 +87,8 @@ class PieceEpoch:
         self.seeds = [0 if lane is None else lane.seed for lane in lanes]
         epochs = [0 if lane is None else lane.epoch for lane in lanes]
         self.order = rng.permutations(self.seeds, epochs, len(data), device)
-        self.chosen = self._chosen()
-        self.rates = self._rates(lanes)
+        self.chosen = batches(self.order, self.batch, self.steps)
+        self.rates = rates(lanes, self.steps, self.full_steps)
         self.smoothing = self._optional("label_smoothing")
         clip = optim.column(self.hypers, "clip")
         self.clip = None if not (clip.any() or self._one_graph()) else self._tensor(np.where(clip > 0, clip, np.inf))
@@ -103,13 +98,10 @@ class PieceEpoch:
         self.graphed = stepper.fused and device.type == "cuda"
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
         self.coefficients = None if self.native else self.coefficient_tables()
-        self.ema = self._ema_weights() if cohort.ema else None
-
-    def _chosen(self) -> tuple[Tensor, ...]:
-        """The sample indices of each full batch, lane after lane: `[K * B]` for each step."""
-        full = min(self.steps, len(self.data) // self.batch)
-        cut = self.order[:, : full * self.batch].view(len(self.order), full, self.batch)
-        return cut.transpose(0, 1).reshape(full, -1).unbind(0)
+        self.ema = None
+        if cohort.ema:
+            far = moves(optim.column(self.hypers, "ema"), counts(self.first, self.steps))
+            self.ema = self._tensor(far).unsqueeze(-1)
 
     def prepared_labels(self) -> losses.Targets | None:
         """Prepared labels of the full batches, where the loss is an unweighted cross-entropy."""
@@ -129,17 +121,6 @@ class PieceEpoch:
         values = optim.column(self.hypers, name)
         return self._tensor(values) if values.any() or self._one_graph() else None
 
-    def _rates(self, lanes: list[Lane | None]) -> F64:
-        """Learning rates `[S, K]`; idle lanes have 0."""
-        rates = np.zeros((self.steps, len(lanes)))
-        for j in self.live:
-            lane = lanes[j]
-            assert lane is not None
-            h, horizon = lane.hypers, lane.epochs * self.full_steps
-            warm = warmup_steps(h.warmup, horizon, lane.epochs)
-            rates[:, j] = h.lr * factors(h.schedule, lane.step, self.steps, horizon, warm)
-        return rates
-
     def _draws(self, lanes: list[Lane | None]) -> Draw:
         layers, device = self.cohort.layers, self.cohort.blueprint.device
         drops = np.asarray([[0.0 if lane is None else lane.drops[name] for lane in lanes] for name in layers])
@@ -151,21 +132,9 @@ class PieceEpoch:
         return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live,
                     spaces=self.stepper.spaces)  # fmt: skip
 
-    def _counts(self) -> F64:
-        """1-based update numbers `[S, K]`."""
-        return np.asarray(self.first, dtype=np.float64)[None, :] + np.arange(1, self.steps + 1)[:, None]
-
     def coefficient_tables(self) -> dict[str, Tensor]:
-        tables = self.cohort.rule.tables(self.hypers, self.rates, self._counts())
+        tables = self.cohort.rule.tables(self.hypers, self.rates, counts(self.first, self.steps))
         return {name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()}
-
-    def _ema_weights(self) -> Tensor:
-        """How far the average moves, `[S, K, 1]`: further at first, so that the start is soon forgotten.
-
-        Lanes without an average move all the way: their row then equals the weights.
-        """
-        decay, t = optim.column(self.hypers, "ema"), self._counts()
-        return self._tensor(1.0 - np.minimum(decay, t / (9.0 + t))).unsqueeze(-1)
 
     def train(self) -> None:
         """Run the piece's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""

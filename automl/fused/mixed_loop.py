@@ -1,0 +1,177 @@
+"""One epoch of a mixed cohort, and its evaluation: as `loop` for lanes of one shape, with the same random numbers.
+
+Lanes are trained PIECE at a time. Shape letters: K lanes, S steps, B batch.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import losses, optim, rng, tables
+from .cohort import Lane
+from .loop import Part, gather
+from .meter import Meter
+from .mixed import MixedCohort, Tenant
+from .schedules import F64
+
+PIECE, CACHE = 32, 1 << 23  # most lanes side by side; bytes of their rows (a bigger lane stands alone)
+ROWS = 256  # samples at a time in an evaluation: the same for a trial alone, for the sake of the last bit
+
+
+class MixedEpoch:
+    """`live`: slots that train; `steps`: updates; `log` `[S, slots]`: training losses, after `train()`."""
+
+    def __init__(self, cohort: MixedCohort, kind: str, data: Part, steps: int | None = None) -> None:
+        self.cohort, self.kind, self.data, self.most = cohort, kind, data, steps
+        self.live = [j for j, lane in enumerate(cohort.slots) if lane is not None and lane.fate == "running"]
+        self.steps, self.log = 0, torch.empty(0)
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Run the epoch's steps; lanes have been counted on afterwards."""
+        logs = []
+        order = pieces(self.cohort, self.live)
+        for slots in order:
+            piece = MixedPiece(self.cohort, slots, self.kind, self.data, self.most)
+            piece.train()
+            self.steps = piece.steps
+            logs.append(piece.log)
+        self.log = torch.zeros(self.steps, self.cohort.bucket, dtype=logs[0].dtype)
+        self.log[:, [slot for slots in order for slot in slots]] = torch.cat(logs, 1)
+
+
+def pieces(cohort: MixedCohort, live: Sequence[int]) -> list[tuple[int, ...]]:
+    """Slots that train side by side, small lanes first: as many as stay in cache together."""
+    sizes = {k: sum(row.nbytes for row in tenant.rows.values()) for k in live if (tenant := cohort.tenants[k])}
+    found: list[tuple[int, ...]] = []
+    room = 0
+    for slot in sorted(live, key=lambda k: (sizes[k], k)):
+        if not found or len(found[-1]) == PIECE or sizes[slot] > room:
+            found.append(())
+            room = CACHE
+        found[-1] += (slot,)
+        room -= sizes[slot]
+    return found
+
+
+class MixedPiece:
+    """One epoch of some slots of a mixed cohort."""
+
+    def __init__(self, cohort: MixedCohort, slots: tuple[int, ...], kind: str, data: Part, steps: int | None) -> None:
+        self.tenants = [tenant for k in slots if (tenant := cohort.tenants[k]) is not None]
+        self.lanes: list[Lane] = [tenant.lane for tenant in self.tenants]
+        self.kind, self.data, self.program = kind, data, cohort.program(slots)
+        self.hypers = [lane.hypers for lane in self.lanes]
+        self.batch = min(self.hypers[0].batch_size, len(data))
+        full = tables.steps_per_epoch(len(data), self.batch)
+        self.steps = full if steps is None else min(steps, full)
+        self.first, seeds = [lane.step for lane in self.lanes], [lane.seed for lane in self.lanes]
+        self.order = rng.permutations(seeds, [lane.epoch for lane in self.lanes], len(data), "cpu")
+        self.chosen = tables.batches(self.order, self.batch, self.steps)
+        self.rates = tables.rates(self.lanes, self.steps, full)
+        self.dtype = self.tenants[0].plan.dtype
+        smoothing = optim.column(self.hypers, "label_smoothing")
+        self.smoothing = torch.from_numpy(smoothing).to(self.dtype) if smoothing.any() else None
+        self.log = torch.zeros(self.steps, len(self.lanes), dtype=self.dtype)
+        self.targets = self._prepared_labels()
+        self.done = torch.tensor(self.first, dtype=torch.float32)
+        gradients = self.program.gradients
+        self.updates = [Update(tenant, gradients[j], self.done[j], self.rates[:, j : j + 1])
+                        for j, tenant in enumerate(self.tenants)]  # fmt: skip
+        self.x = torch.empty(len(self.lanes) * self.batch, *data.x.shape[1:], dtype=data.x.dtype)
+        self._draw(seeds)
+
+    def _prepared_labels(self) -> losses.Targets | None:
+        data = self.data
+        if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
+            return None
+        return losses.Targets(data.y, self.chosen, len(self.lanes), self.smoothing)
+
+    def _draw(self, seeds: Sequence[int]) -> None:
+        layers = list(dict.fromkeys(name for lane in self.lanes for name in lane.drops))
+        drops = np.asarray([[lane.drops.get(name, 0.0) for lane in self.lanes] for name in layers])
+        drops = drops.reshape(len(layers), len(self.lanes))
+        limits, scales = rng.thresholds(drops)
+        keys = rng.step_keys(seeds, self.first, self.steps, layers if drops.any() else [])
+        self.program.draws(keys, limits, scales, {name: j for j, name in enumerate(layers)}, self.batch)
+
+    def train(self) -> None:
+        """All steps; losses are in `log` `[S, K]` afterwards."""
+        for s in range(self.steps):
+            self._step(s)
+        self.program.store(self.steps)
+        for lane in self.lanes:
+            lane.step += self.steps
+
+    def _step(self, s: int) -> None:
+        k, data = len(self.lanes), self.data
+        full = s < len(self.chosen)
+        if full and self.targets is not None and self.program.classes <= losses.FEW:
+            x = torch.index_select(data.x, 0, self.chosen[s], out=self.x).view(k, self.batch, *data.x.shape[1:])
+            loss, gradient = self.targets.gradient(self.program.outputs(x, s), s)
+        else:
+            x, y, weight = gather(data, self.order[:, s * self.batch : (s + 1) * self.batch])
+            loss, gradient = losses.gradient(self.kind, self.program.outputs(x, s), y, weight, self.smoothing)
+        self.program.backward(gradient)
+        self.log[s].copy_(loss)
+        self.done.add_(1.0)
+        for update in self.updates:
+            update(s)
+
+
+class Update:
+    """One lane's clipping, optimizer step and average, on its own rows."""
+
+    def __init__(self, tenant: Tenant, gradient: Tensor, done: Tensor, rates: F64) -> None:
+        """`gradient` `[P]`; `done`: a number that counts updates, this one included; `rates` `[S, 1]`."""
+        h, rows = tenant.lane.hypers, tenant.rows
+        self.hypers, self.rule, self.gradient = h, optim.RULES[h.optimizer], gradient
+        self.row, self.ema = rows["param"], rows.get("ema")
+        self.clip = torch.tensor([h.clip], dtype=gradient.dtype) if h.clip > 0 else None
+        self.rates = rates[:, 0].tolist()
+        steps = len(rates)
+        t = tables.counts([tenant.lane.step], steps)
+        self.moves = tables.moves(np.asarray([h.ema]), t)[:, 0].tolist()
+        if self.rule.native is not None:
+            self.lists = [self.row], [gradient], {name: [rows[name]] for name in self.rule.states}
+            self.done = done
+        else:
+            made = self.rule.tables([h], rates, t)
+            self.coefficients = {name: torch.from_numpy(np.array(v)).to(gradient.dtype).view(steps, 1, 1)
+                                 for name, v in made.items()}  # fmt: skip
+            self.state = {name: rows[name].unsqueeze(0) for name in self.rule.states}
+            self.scratch = torch.empty(1, len(self.row), dtype=gradient.dtype)
+
+    def __call__(self, s: int) -> None:
+        if self.clip is not None:
+            optim.clip_rows(self.gradient.unsqueeze(0), self.clip)
+        if self.rule.native is not None:
+            self.rule.native(*self.lists, self.done, self.hypers, self.rates[s])
+        else:
+            now = {name: table[s] for name, table in self.coefficients.items()}
+            row, gradient = self.row.unsqueeze(0), self.gradient.unsqueeze(0)
+            self.rule.update(row, gradient, self.state, now, self.scratch)
+        if self.ema is not None:
+            self.ema.lerp_(self.row, self.moves[s])
+
+
+@torch.no_grad()
+def evaluate_mixed(cohort: MixedCohort, live: Sequence[int], kind: str, data: Part, scale: Tensor | None = None,
+                   ranks: Tensor | None = None) -> dict[str, Tensor]:  # fmt: skip
+    """Metrics of the lanes in `live` on `data`, name -> `[slots]`; `scale`, `ranks` (slots): see `Meter`."""
+    found: dict[str, Tensor] = {}
+    wanted = set() if ranks is None else set(ranks.tolist())
+    for slots in pieces(cohort, live):
+        program = cohort.program(slots, "ema")
+        program.load()
+        ranked = [j for j, slot in enumerate(slots) if slot in wanted]
+        meter = Meter(kind, len(slots), data.x.device, scale, torch.tensor(ranked) if ranked else None)
+        for start in range(0, len(data), ROWS):
+            span = slice(start, start + ROWS)
+            weight = None if data.weight is None else data.weight[span]
+            meter.add(program.outputs(data.x[span], None), data.y[span], weight)
+        for name, values in meter.result().items():
+            found.setdefault(name, torch.zeros(cohort.bucket, dtype=values.dtype))[list(slots)] = values
+    return found
