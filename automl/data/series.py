@@ -49,6 +49,8 @@ def load_series(
     center, scale = values[: edges[1]].mean(0), values[: edges[1]].std(0)
     if not (scale > 0).all():
         raise DataError(f"target {', '.join(names)}: a single value in the training part")
+    columns = prep.inputs_of(table)[1]
+    continues = _continues(table, columns, names, center, scale)
     standard = ((values - center) / scale).astype(np.float32)
     parts = [_windows(features, standard, a, b, window, horizon, stride) for a, b in pairwise(edges)]
     preparation = {
@@ -56,15 +58,24 @@ def load_series(
         "target": {"name": ", ".join(names), "kind": "regression", "center": np.tile(center, horizon).tolist(),
                    "scale": np.tile(scale, horizon).tolist()},
     }  # fmt: skip
-    columns = prep.inputs_of(table)[1]
     notes.append(f"{name}: {window} steps of {len(columns)} values predict the next {horizon} of {', '.join(names)}")
     from automl.data.loading import fingerprint, sample_rows
 
     outputs = Outputs(horizon * len(names), "values")
+    inputs = Inputs((window, len(columns)), continues=continues * horizon)
     return Prepared(
-        Inputs((window, len(columns))), outputs, "regression", parts[0], parts[1], parts[2], [], columns, preparation,
+        inputs, outputs, "regression", parts[0], parts[1], parts[2], [], columns, preparation,
         fingerprint(parts), notes, sample_rows(frame.iloc[edges[1] : edges[1] + window], window),
     )  # fmt: skip
+
+
+def _continues(
+    table: dict[str, Any], columns: list[str], names: list[str], center: NDArray[Any], scale: NDArray[Any]
+) -> tuple[int, ...]:
+    """For each target its own past among the inputs, where both are in the same unit; empty where one has none."""
+    units = {column["name"]: (column.get("center"), column.get("scale")) for column in table["columns"]}
+    same = [n in columns and np.allclose(units[n], (c, s)) for n, c, s in zip(names, center, scale, strict=True)]
+    return tuple(columns.index(name) for name in names) if all(same) and not table["pca"] else ()
 
 
 def _windows(x: NDArray[Any], y: NDArray[Any], first: int, end: int, window: int, horizon: int, stride: int) -> Part:

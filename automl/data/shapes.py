@@ -12,13 +12,15 @@ class Inputs(int):
 
     `shape`: one sample without the batch axis: `(features,)`, `(channels, height, width)`, `(time,)` of tokens,
     `(time, features)`. `kind`: "float", "tokens" (integer codes below `vocabulary`) or "table". `cardinalities`: one
-    entry per categorical column that is to be embedded; the codes are the last columns of x.
+    entry per categorical column that is to be embedded; the codes are the last columns of x. `continues`: of a series
+    `(time, features)`, for each output unit the column whose next values it is, in the same unit; empty otherwise.
     """
 
     shape: tuple[int, ...]
     kind: InputKind
     vocabulary: int | None
     cardinalities: tuple[int, ...]
+    continues: tuple[int, ...]
 
     def __new__(
         cls,
@@ -26,18 +28,20 @@ class Inputs(int):
         kind: InputKind = "float",
         vocabulary: int | None = None,
         cardinalities: tuple[int, ...] = (),
+        continues: tuple[int, ...] = (),
     ) -> Self:
         layout = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
         self = super().__new__(cls, prod(layout))
         self.shape, self.kind = layout, kind
         self.vocabulary, self.cardinalities = vocabulary, tuple(int(n) for n in cardinalities)
+        self.continues = tuple(int(n) for n in continues)
         return self
 
     def __repr__(self) -> str:
         return f"Inputs({self.shape}, {self.kind!r}, vocabulary={self.vocabulary}, cardinalities={self.cardinalities})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Inputs, (self.shape, self.kind, self.vocabulary, self.cardinalities)
+        return Inputs, (self.shape, self.kind, self.vocabulary, self.cardinalities, self.continues)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,11 +49,13 @@ class Inputs(int):
             "kind": self.kind,
             "vocabulary": self.vocabulary,
             "cardinalities": list(self.cardinalities),
+            "continues": list(self.continues),
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(tuple(data["shape"]), data["kind"], data["vocabulary"], tuple(data["cardinalities"]))
+        codes, continues = tuple(data["cardinalities"]), tuple(data.get("continues", ()))
+        return cls(tuple(data["shape"]), data["kind"], data["vocabulary"], codes, continues)
 
 
 class Outputs(int):

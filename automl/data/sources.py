@@ -21,10 +21,20 @@ from automl.errors import DataError, did_you_mean
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 ON_DISK = {
     "adult": "tables/adult.tsv.gz",
+    "coil2000": "tables/coil2000.tsv.gz",
+    "cpu_small": "tables/227_cpu_small.tsv.gz",
+    "credit_g": "tables/credit_g.tsv.gz",
     "etth1": "ett/ETTh1.csv.gz",
+    "houses": "tables/537_houses.tsv.gz",
+    "letter": "tables/letter.tsv.gz",
     "mnist": "mnist/mnist.npz",
+    "pendigits": "tables/pendigits.tsv.gz",
+    "phoneme": "tables/phoneme.tsv.gz",
+    "rt_polarity": "text/rt-polarity.all.gz",
     "shakespeare": "shakespeare/input.txt.gz",
     "trec": "text/TREC.train.all.gz",
+    "vehicle": "tables/vehicle.tsv.gz",
+    "wine_quality_red": "tables/wine_quality_red.tsv.gz",
 }
 """Data sets known by name that are not part of any package: files below the folder `AUTOML_DATA`."""
 TABLES = (".csv", ".tsv", ".parquet", ".pq")

@@ -60,13 +60,14 @@ _FAMILIES = (
         "transformer",
         "automl.models.transformer",
         {"depth": 4, "width": 128, "heads": 4, "ratio": 4.0, "positions": "rotary", "norm": "rms",
-         "activation": "swiglu", "tied": False, "dropout": 0.0, "patch": 4, **_MUP},
+         "activation": "swiglu", "tied": False, "dropout": 0.0, "patch": 4, "from_last": True, **_MUP},
         "decoder-only language model, or an encoder for tokens, series, images and tables",
     ),
     Family(
         "lstm",
         "automl.models.lstm",
-        {"depth": 1, "width": 128, "embedding": 64, "bidirectional": True, "dropout": 0.0, **_MUP},
+        {"depth": 1, "width": 128, "embedding": 64, "bidirectional": True, "dropout": 0.0, "from_last": True,
+         **_MUP},
         "recurrent classifier, forecaster and next-token model",
     ),
 )  # fmt: skip

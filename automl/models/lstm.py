@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
 from automl.models import parts
+from automl.models.series import from_last
 from automl.models.transformer import PADDING, masked_mean
 
 
@@ -50,11 +51,13 @@ class Recurrent(nn.Module):
 def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Module:
     """[B, T] tokens or [B, T, features] -> [B, outputs]; next token: [B, T] -> [B, T, vocabulary].
 
-    Token sequences are averaged over what is no padding (token 0); series give their last state and their mean.
+    Token sequences are averaged over what is no padding (token 0); series give their last state and their mean, and
+    forecasts go on from the last value (`from_last`).
     """
     made = parts.settings("lstm", config)
     if len(inputs.shape) > 2 or inputs.kind == "table":
         raise SpecError(
             f"lstm: needs sequences (time,) or (time, features), got a {inputs.kind} of shape {inputs.shape}"
         )
-    return Recurrent(made, inputs, outputs)
+    model = Recurrent(made, inputs, outputs)
+    return from_last(model, model.head, inputs, wanted=bool(made["from_last"]))

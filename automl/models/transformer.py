@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
 from automl.models import parts
+from automl.models.series import from_last
 
 PADDING = 0
 """The token that stands for nothing, in classification of token sequences."""
@@ -202,7 +203,8 @@ def _initialise(model: Transformer, depth: int) -> None:
 def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Module:
     """[B, T] tokens, [B, T, features], [B, C, H, W] or [B, columns] -> [B, outputs]; next token: -> [B, T, vocabulary].
 
-    Token 0 is padding in classification. `depth` layers, `width`, `heads`, `ratio` of the feed-forward part.
+    Token 0 is padding in classification. `depth` layers, `width`, `heads`, `ratio` of the feed-forward part. Forecasts
+    of a series go on from its last value (`from_last`).
     """
     made = parts.settings("transformer", config)
     parts.choose("transformer", "positions", made["positions"], ("rotary", "learned"))
@@ -210,4 +212,5 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
         parts.choose("transformer", "activation", made["activation"], {**parts.ACTIVATIONS, "swiglu": None})
     if outputs.kind == "tokens" and inputs.kind != "tokens":
         raise SpecError("transformer: the next token needs tokens as inputs")
-    return Transformer(made, inputs, outputs)
+    model = Transformer(made, inputs, outputs)
+    return from_last(model, model.head, inputs, wanted=bool(made["from_last"]))
