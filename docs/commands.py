@@ -21,7 +21,7 @@ the traceback of an error; `automl --install-completion` teaches the shell.
 | exit code | meaning |
 |---|---|
 | 0 | finished, with a winner |
-| 1 | finished without a winner, or `--fail-under` was missed |
+| 1 | finished without a winner, or `--fail-under` was missed, or `mup-check` found what it looks for |
 | 2 | a wrong option, specification, name or data |
 | 3 | a ledger or bundle is damaged, locked, or of another version |
 | 4 | nothing but failures: the search was ended |

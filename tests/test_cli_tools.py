@@ -90,6 +90,39 @@ def test_doctor(run):
     assert {"python", "disk"} <= {f["what"] for f in json.loads(out)["findings"]}
 
 
+MUP = """model: mlp
+data: iris
+metric: val_loss
+epochs: 1
+parametrization: mup
+space: {depth: 3, lr: {float: [1e-3, 1e-1], log: true, default: 0.01}, batch_size: 64, norm: none}
+budget: {trials: 1}
+"""
+
+
+def test_mup_check_tells_a_flat_model_from_one_that_grows(run, tmp_path):
+    (tmp_path / "space.yaml").write_text(MUP)
+    code, out, err = run("mup-check", "space.yaml", "--widths", "32,256", "--json")
+    told = json.loads(out)
+    assert (code, err, told["ok"], told["rates"]) == (0, "", True, None)
+    assert told["widths"] == [32, 256]
+    code, out, _ = run("mup-check", "space.yaml", "--widths", "64,1024", "--set", "parametrization=standard")
+    assert code == 1
+    assert "grows" in out
+    assert run("mup-check", "space.yaml", "--widths", "64")[0] == 2
+
+
+@pytest.mark.slow
+def test_mup_check_finds_the_best_rates_and_draws(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "space.yaml").write_text(MUP)
+    code, out, _ = run("mup-check", "space.yaml", "--widths", "32,128", "--rates", "--out", "m.svg")
+    assert "octaves apart" in out
+    assert out.endswith("m.svg\n")
+    assert "mean |activation|" in Path("m.svg").read_text()
+    assert code in (0, 1)
+
+
 def test_predict_refuses_what_is_no_bundle(run, studies):
     for name in ("nothing", "one"):
         code, out, err = run("predict", name, "rows.csv")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import options, pictures, plugins, repair, results, search, spec, tools
+from automl.cli import mup, options, pictures, plugins, repair, results, search, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -51,6 +51,7 @@ app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)
 app.command()(spec.schema)
+app.command()(mup.mup_check)
 app.command()(plugins.strategies)
 app.command()(plugins.spaces)
 app.command()(tools.doctor)

@@ -25,12 +25,14 @@ class Coordinates:
         x = np.log2(self.widths)
         return {name: float(np.polyfit(x, np.log2(size[step] + 1e-30), 1)[0]) for name, size in self.sizes.items()}
 
-    def worst(self) -> float:
-        """The largest |slope| after the last step, over all layers but the output, which starts at -0.5."""
+    def judged(self) -> dict[str, float]:
+        """The slopes after the last step of all layers but the output, which is small by construction at first."""
         out = self.sizes["output"]
-        hidden = [name for name, size in self.sizes.items() if not np.allclose(size, out)]
-        slopes = self.slopes()
-        return max(abs(slopes[name]) for name in hidden)
+        return {name: slope for name, slope in self.slopes().items() if not np.allclose(self.sizes[name], out)}
+
+    def worst(self) -> float:
+        """The largest |slope| of `judged`."""
+        return max(abs(slope) for slope in self.judged().values())
 
 
 def coordinate_check(
