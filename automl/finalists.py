@@ -31,7 +31,6 @@ from automl.tasks.described import DescribedTask
 from automl.trial import History, Metric, State, TrialRecord
 
 FOLDER = "finalists"
-REFIT = "refit"
 FACT = "finalists"  # the verdict in the study's ledger
 LOOKS = "test_looks"  # every look at the test rows, written down before it happens
 SURE = 0.95  # the winner is called better than another one when it is in this share of bootstrap draws
@@ -127,8 +126,7 @@ def run(
             screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
             return
         best = found[0]
-        chosen = min(best.runs, key=lambda t: (t.loss, t.number))  # of the winner's models the best on validation rows
-        model = _model(runs, chosen)
+        model = _best_model(runs, best)
         if plan.refit and isinstance(task, DescribedTask) and model is not None:
             model = _refit(study, task, best.trial, plan, executor, screen) or model
         if not _judged(study, found, plan):
@@ -205,7 +203,7 @@ def _judge(
         assert study.path is not None
         if holdout.test_rows:
             verdict["looks"] = _look(study, str(model.relative_to(study.path)), screen)
-            verdict["test"] = _tested(holdout, model, refit=model.is_relative_to(study.path / REFIT))
+            verdict["test"] = _tested(holdout, model, _best_model(runs, found[0]) or model)
         if plan.ensemble and holdout.prepared.kind != "next_token":
             from automl import ensemble
 
@@ -283,10 +281,10 @@ def _look(study: Study, model: str, screen: Screen) -> int:
     return len(looks)
 
 
-def _tested(holdout: Holdout, model: Path, *, refit: bool) -> dict[str, Any]:
-    """`refit`: the model has been trained on the validation rows; how it errs there says nothing."""
+def _tested(holdout: Holdout, model: Path, like: Path) -> dict[str, Any]:
+    """`like`: the model before it was trained on the validation rows too: how it errs there has the shape of errors."""
     sample = holdout.sample(model, "test")
-    low, high = honest.interval(sample, like=None if refit else holdout.sample(model, "val"))
+    low, high = honest.interval(sample, like=holdout.sample(like, "val"))
     return {
         "metric": f"test_{holdout.name}",
         "value": sample.value,
@@ -303,6 +301,11 @@ def _model(runs: Study, record: TrialRecord) -> Path | None:
     return path if (path / "manifest.json").is_file() else None
 
 
+def _best_model(runs: Study, finalist: Finalist) -> Path | None:
+    """Of its models the best on the validation rows."""
+    return _model(runs, min(finalist.runs, key=lambda t: (t.loss, t.number)))
+
+
 def _refit(
     study: Study, task: DescribedTask, record: TrialRecord, plan: Plan, executor: Callable[[], Executor], screen: Screen
 ) -> Path | None:
@@ -311,7 +314,7 @@ def _refit(
     with Study(
         plan.space(study), metric=study.metric, strategy=Again((plan.enlarged(record.config),), 1),
         horizon=study.plan.horizon, seed=seeds.derive(study.history.seed, "refit"),
-        path=study.path / REFIT / f"{record.number:05d}", defaults=False, keep="all",
+        path=study.path / "refit" / f"{record.number:05d}", defaults=False, keep="all",
     ) as runs:  # fmt: skip
         if not runs.history.done:
             screen.note("refit: the winner's config is trained on training and validation rows")

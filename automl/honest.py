@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from automl import tilting
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,7 +26,6 @@ Interval = tuple[float, float]
 DRAWS = 2000
 ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae")
 CHUNK = 2**24  # most cells of a table of counts made at once
-MORE = 10  # most rows of other parts, for each row of the sample, that the shape of errors is taken from
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,16 @@ def interval(
 ) -> Interval:
     """An interval that covers the score on endless rows of the same kind in `level` of all cases.
 
-    Wilson's for plain accuracy; for errors the studentized bootstrap of the logarithm; else the bootstrap over rows,
-    bias-corrected and accelerated (Efron 1987, "BCa"). `like`: the same model on other rows of the same kind, from
-    which only the shape of its errors is taken: how often large ones come. They need not be unseen.
+    Wilson's for plain accuracy; tilting for errors (see `automl.tilting`); else the bootstrap over rows, bias-corrected
+    and accelerated (Efron 1987, "BCa"). `like`: this model, or its like, on other rows of the same kind, from which
+    only the shape of its errors is taken: how often large ones come. They need not be unseen.
     """
     if len(sample) < 2:
         return (-math.inf, math.inf)
     if sample.hits:
         return wilson(sample.value, len(sample), level)
     if sample.error and (sample.rows[:, 0] > 0).any():
-        return _studentized(sample, level, seed, draws, like)
+        return _tilted(sample, level, like)
     made = bootstrap(sample, seed, draws)
     made = made[np.isfinite(made)]
     value, normal = sample.value, NormalDist()
@@ -125,45 +126,15 @@ def interval(
     return (end((1 - level) / 2), end((1 + level) / 2))
 
 
-def _studentized(sample: Sample, level: float, seed: int, draws: int, like: Sample | None) -> Interval:
-    """The bootstrap-t (Efron and Tibshirani 1993, chapter 12) of the logarithm of a mean error m = sum(w x) / sum(w).
-
-    A sample of skewed errors that lacks the large ones has a small mean and a small spread at once; dividing by each
-    draw's own standard error takes that into account, where quantiles of the draws themselves do not. It can only do
-    so where some of the large ones are known: so samples are drawn from the rows of `sample` and `like` together.
-    Middle and standard error are those of `sample` alone.
-    """
-    n = len(sample)
-    table = _sums(sample.rows if like is None else np.concatenate([sample.rows, like.rows[: MORE * n]]))
-    log_m, error = _log_mean(_sums(sample.rows).sum(0))
-    middle, _ = _log_mean(table.sum(0))
-    rng, ratios = np.random.default_rng(seed), []
-    each = max(CHUNK // len(table), 1)
-    for k in range(0, draws, each):
-        drawn, spread = _log_mean(counts(rng, min(each, draws - k), len(table), n) @ table)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratios.append((drawn - middle) / spread)
-    t = np.concatenate(ratios)
-    t = t[np.isfinite(t)]
-    if not len(t):  # all errors are equal
-        return (sample.value, sample.value)
-    low, high = np.quantile(t, [(1 + level) / 2, (1 - level) / 2])
-    ends = np.exp(log_m - np.array([low, high]) * error)
-    return (float(sample.of(np.array([ends[0], 1.0]))), float(sample.of(np.array([ends[1], 1.0]))))
-
-
-def _sums(rows: Floats) -> Floats:
-    """[N, 5] whose sums over rows give a weighted mean and its error; `rows` [N, 2]: weight times error, weight."""
+def _tilted(sample: Sample, level: float, like: Sample | None) -> Interval:
+    """For a rising function of a mean error. A few large errors make most of it, and a small sample may have none."""
+    rows = sample.rows if like is None else np.concatenate([sample.rows, like.rows])
     wx, w = rows[:, 0], rows[:, 1]
-    return np.stack([wx, w, wx * wx, wx * w, w * w], 1)
-
-
-def _log_mean(sums: Floats) -> tuple[Floats, Floats]:
-    """The logarithm of the mean, and its standard error (that of the mean over the mean); `sums`: [..., 5]."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        m = sums[..., 0] / sums[..., 1]
-        square = sums[..., 2] - 2 * m * sums[..., 3] + m * m * sums[..., 4]
-        return np.log(m), np.sqrt(np.maximum(square, 0.0)) / sums[..., 0]
+    mean = wx.sum() / w.sum()
+    values = mean + (wx - mean * w) / w.mean()  # of unweighted rows their errors
+    seen = float(sample.rows[:, 0].sum() / sample.rows[:, 1].sum())
+    low, high = tilting.interval(values, seen, len(sample), level)
+    return (float(sample.of(np.array([max(low, 0.0), 1.0]))), float(sample.of(np.array([high, 1.0]))))
 
 
 def bootstrap(sample: Sample, seed: int, draws: int = DRAWS) -> Floats:
@@ -174,10 +145,10 @@ def bootstrap(sample: Sample, seed: int, draws: int = DRAWS) -> Floats:
     return np.concatenate(parts)
 
 
-def counts(rng: np.random.Generator, draws: int, rows: int, drawn: int | None = None) -> Floats:
-    """[draws, rows] how often each row is drawn when so many (None: `rows`) are drawn with replacement."""
-    chosen = rng.integers(0, rows, (draws, drawn or rows)) + np.arange(draws)[:, None] * rows
-    return np.bincount(chosen.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
+def counts(rng: np.random.Generator, draws: int, rows: int) -> Floats:
+    """[draws, rows] how often each row is drawn when `rows` are drawn with replacement."""
+    drawn = rng.integers(0, rows, (draws, rows)) + np.arange(draws)[:, None] * rows
+    return np.bincount(drawn.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
 
 
 def wilson(share: float, n: int, level: float = 0.95) -> Interval:

@@ -15,16 +15,20 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _cache import Cache
 
 import automl
-from automl import metrics
+from automl import api, honest, metrics, spec
+from automl.holdout import Holdout
+from automl.tasks.described import DescribedTask
 
 TABLES = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "tables"
+FRESH = 1000  # the first search's number: 0 to 49 were looked at while the method was chosen
 SPACE = {
     "depth": {"int": [1, 2]},
     "width": {"int": [8, 64], "log": True},
@@ -63,7 +67,9 @@ class Result:
     seeds: tuple[float, float]
     test: float
     interval: tuple[float, float]
+    alone: tuple[float, float]
     truth: float
+    seconds: float
 
 
 def read(case: Case) -> pd.DataFrame:
@@ -78,7 +84,7 @@ def read(case: Case) -> pd.DataFrame:
 
 
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
-    order = np.random.default_rng([number, 7]).permutation(len(frame))
+    order, begun = np.random.default_rng([number, 7]).permutation(len(frame)), time.process_time()
     mine, rest = frame.iloc[order[:rows]], frame.iloc[order[rows:][:20_000]]
     mine.to_csv(folder / "mine.csv", index=False)
     tree = {
@@ -86,8 +92,6 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
         "prepare": {"task": case.task}, "space": SPACE,
         "strategy": "random", "stopper": "none", "budget": {"trials": trials}, "seed": number,
     }  # fmt: skip
-    from automl import api, spec
-
     read = spec.from_json(tree, name="s", folder=folder)
     study = api.run_spec(read, folder / "s", executor="inline")
     assert study.verdict is not None
@@ -99,11 +103,15 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
         models = [automl.load(folder / "s" / "finalists" / "trials" / f"{n:05d}" / "bundle") for n in runs[str(trial)]]
         return float(np.mean([score(case, model, rest) for model in models]))
 
+    task = api.task_of(read)
+    assert isinstance(task, DescribedTask)
+    alone = honest.interval(Holdout.of(task).sample(folder / "s" / "best", "test"))
+    seconds = time.process_time() - begun
     truths = again(study.best.number), again(first["trial"]), score(case, automl.load(folder / "s"), rest)
     shutil.rmtree(folder / "s")
     return Result(
         study.metric.value(study.best.loss), truths[0], first["mean"], truths[1], tuple(first["interval"]),
-        test["value"], tuple(test["interval"]), truths[2],
+        test["value"], tuple(test["interval"]), alone, truths[2], seconds,
     )  # fmt: skip
 
 
@@ -125,22 +133,27 @@ def score(case: Case, model: object, rest: pd.DataFrame) -> float:
     return metrics.compute(case.task, outputs[torch.from_numpy(known)], targets)[case.metric]
 
 
-def told(case: Case, results: list[Result], seconds: float) -> str:
+def told(case: Case, results: list[Result]) -> str:
     sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
-    held = np.array([r.interval[0] <= r.truth <= r.interval[1] for r in results])
-    seeds = np.array([r.seeds[0] <= r.mean_truth <= r.seeds[1] for r in results])
+    seeds = sum(r.seeds[0] <= r.mean_truth <= r.seeds[1] for r in results)
+    n = len(results)
+
+    def held(intervals: list[tuple[float, float]]) -> str:
+        return f"{sum(low <= r.truth <= high for r, (low, high) in zip(results, intervals, strict=True))}/{n}"
 
     def gap(pairs: list[tuple[float, float]]) -> str:
         gaps = sign * np.array([told - truth for told, truth in pairs])
-        return f"{gaps.mean():+.4f} ({gaps.std(ddof=1) / np.sqrt(len(gaps)):.4f})"
+        return f"{gaps.mean():+.4f} ({gaps.std(ddof=1) / np.sqrt(n):.4f})"
 
-    width = np.mean([r.interval[1] - r.interval[0] for r in results])
-    truth = np.mean([r.truth for r in results])
+    def width(intervals: list[tuple[float, float]]) -> str:
+        return f"{np.median([high - low for low, high in intervals]):.4f}"
+
+    inside, alone = [r.interval for r in results], [r.alone for r in results]
     return (
-        f"| {case.table} | {case.metric} | {truth:.4f} | {held.sum()}/{len(held)} | {width:.4f} | "
+        f"| {case.table} | {case.metric} | {np.mean([r.truth for r in results]):.4f} | {held(inside)} | "
+        f"{width(inside)} | {held(alone)} | {width(alone)} | "
         f"{gap([(r.found, r.found_truth) for r in results])} | {gap([(r.mean, r.mean_truth) for r in results])} | "
-        f"{gap([(r.test, r.truth) for r in results])} | "
-        f"{seeds.sum()}/{len(seeds)} | {seconds / len(results):.1f} s |"
+        f"{gap([(r.test, r.truth) for r in results])} | {seeds}/{n} | {np.mean([r.seconds for r in results]):.1f} s |"
     )
 
 
@@ -151,18 +164,29 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--quick", action="store_true", help="four searches on each data set")
     parser.add_argument("--only", help="one data set")
+    parser.add_argument("--first", type=int, default=FRESH, help="the number of the first search")
+    parser.add_argument("--cache", type=Path, help="keep finished searches in this file")
     options = parser.parse_args()
-    searches = 4 if options.quick else options.searches
-    print("| data | metric | truth | test interval held | its width | search too good by | fresh mean by | test by "
-          "| seeds' interval held | a search |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    numbers, cache = (
+        range(options.first, options.first + (4 if options.quick else options.searches)),
+        Cache(options.cache),
+    )
+    print("| data | metric | truth | test interval held | median width | without | width | search too good by "
+          "| fresh mean by | test by | seeds' interval held | a search |")  # fmt: skip
+    print("|" + "---|" * 12, flush=True)
     for case in CASES:
         if options.only not in (None, case.table):
             continue
-        frame, begun = read(case), time.process_time()
-        with tempfile.TemporaryDirectory() as folder:
-            results = [search(case, frame, k, options.rows, options.trials, Path(folder)) for k in range(searches)]
-        print(told(case, results, time.process_time() - begun), flush=True)
+        frame, results = read(case), []
+        for number in numbers:
+
+            def run(case: Case = case, frame: pd.DataFrame = frame, number: int = number) -> dict[str, object]:
+                with tempfile.TemporaryDirectory() as folder:
+                    return asdict(search(case, frame, number, options.rows, options.trials, Path(folder)))
+
+            key = {"table": case.table, "number": number, "rows": options.rows, "trials": options.trials}
+            results.append(Result(**cache.get(key, run)))
+        print(told(case, results), flush=True)
 
 
 if __name__ == "__main__":

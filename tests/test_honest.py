@@ -81,12 +81,13 @@ def test_skewed_errors_get_an_interval_that_reaches_up() -> None:
     """Squared errors with a long tail: quantiles of the draws hold far less often than they say."""
     held = {True: 0, False: 0}
     for k in range(150):
-        errors = np.random.default_rng(k).lognormal(0.0, 1.2, 100)
-        sample = honest.of_rows("rmse", errors[:, None], np.ones(100), plain=False)
-        for studentized in held:
-            low, high = honest.interval(dataclasses.replace(sample, error=studentized), draws=300, seed=k)
-            held[studentized] += low <= np.exp(1.2**2 / 2) ** 0.5 <= high
-    assert held[True] >= 0.88 * 150
+        errors = np.random.default_rng(k).lognormal(0.0, 1.2, (2, 100))
+        sample, other = (honest.of_rows("rmse", one[:, None], np.ones(100), plain=False) for one in errors)
+        for tilted in held:
+            one = dataclasses.replace(sample, error=tilted)
+            low, high = honest.interval(one, draws=300, seed=k, like=other)
+            held[tilted] += low <= np.exp(1.2**2 / 2) ** 0.5 <= high
+    assert held[True] >= 0.90 * 150
     assert held[True] > held[False] + 3
 
 
@@ -99,14 +100,27 @@ def test_rare_large_errors_are_known_from_other_rows() -> None:
         return honest.of_rows("rmse", gaps[:, None] ** 2, np.ones(n), plain=False)
 
     truth, alone, together = np.sqrt(0.98 + 0.02 * 100), 0, 0
-    for k in range(100):
+    for _ in range(200):
         test, other = errors(100), errors(100)
-        low, high = honest.interval(test, draws=400, seed=k)
+        low, high = honest.interval(test)
         alone += low <= truth <= high
-        low, high = honest.interval(test, draws=400, seed=k, like=other)
+        low, high = honest.interval(test, like=other)
         together += low <= truth <= high
         assert low < test.value < high  # the middle is that of the test rows
-    assert together > alone + 5
+        assert high <= np.sqrt(max(test.rows[:, 0].max(), other.rows[:, 0].max()))
+    assert together > alone + 15
+
+
+def test_weighted_errors_have_the_interval_of_repeated_rows() -> None:
+    errors = np.random.default_rng(0).exponential(size=60)
+    weight = np.random.default_rng(1).integers(1, 3, 60).astype(float)
+    weighted = honest.interval(honest.of_rows("mae", errors[:, None], weight, plain=False))
+    equal = honest.interval(honest.of_rows("mae", errors[:, None], np.full(60, 3.0), plain=False))
+    assert equal == pytest.approx(honest.interval(honest.of_rows("mae", errors[:, None], np.ones(60), plain=False)))
+    mean = float(errors @ weight / weight.sum())
+    error = float(np.sqrt((weight**2 * (errors - mean) ** 2).sum()) / weight.sum())
+    assert weighted[1] - weighted[0] == pytest.approx(2 * 1.96 * error, rel=0.15)
+    assert weighted[1] - mean > mean - weighted[0]  # skewed: farther up than down
 
 
 def test_equal_errors_have_no_width() -> None:

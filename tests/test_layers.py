@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # Each layer may import from the layers before it, and from its own.
 LAYERS = [
     {"errors"},
-    {"seeds", "metrics", "scores", "lock", "honest"},
+    {"seeds", "metrics", "scores", "lock", "tilting", "honest"},
     {"parameters", "space"},
     {"trial"},
     {"strategy", "stopping"},
