@@ -1,6 +1,7 @@
 """Does muP hold? Coordinate check, best learning rate over a 16-fold width, and what transfer costs. Prints Markdown.
 
-OMP_NUM_THREADS=1 python benchmarks/mup.py            about 6 CPU-minutes
+OMP_NUM_THREADS=1 python benchmarks/mup.py                            about 6 CPU-minutes
+OMP_NUM_THREADS=1 python benchmarks/mup.py --transfer mnist           about 20 CPU-minutes: transfer alone, one pass
 """
 
 import argparse
@@ -28,8 +29,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
+    parser.add_argument("--transfer", metavar="DATA", help="only the transfer, on this data, in one pass over it")
+    parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--fresh", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.transfer:
+        ends, data = (options.widths[1], options.widths[-1]), load(options.transfer, seed=0)
+        return transfer(data, range(options.seeds), *ends, 1, options.points, options.fresh)
     data, seeds, start = load("digits", seed=0), range(options.seeds), time.process_time()
     print("| optimizer | parametrization | worst slope | best log2 lr by width | spread (octaves) | loss at best lr |")
     print("|---|---|---|---|---|---|")
@@ -42,33 +49,33 @@ def main() -> None:
             best = ", ".join(f"{value:.2f}" for value in found.best())
             lowest = ", ".join(f"{value:.3f}" for value in found.losses.min(1))
             print(f"| {optimizer} | {kind} | {slope:.3f} | {best} | {found.spread():.2f} | {lowest} |", flush=True)
-    transfer(data, list(seeds), options.widths[1], options.widths[-1])
+    transfer(data, seeds, options.widths[1], options.widths[-1], 4, options.points, options.fresh)
     print(f"\n{time.process_time() - start:.0f} CPU-seconds")
 
 
-def transfer(data, seeds, narrow: int, wide: int) -> None:
-    """Search 24 random (lr, warm-up, beta2) on the narrow and, for comparison, on the wide model."""
+def transfer(data, seeds, narrow: int, wide: int, epochs: int, count: int, fresh: int) -> None:
+    """Search random (lr, warm-up, beta2) on the narrow and, for comparison, on the wide model."""
     rng = np.random.default_rng(0)
     points = [
         {"lr": 2.0 ** rng.uniform(-10, -3), "warmup": rng.uniform(0, 0.3), "beta2": 1 - 10 ** rng.uniform(-3, -1)}
-        for _ in range(24)
+        for _ in range(count)
     ]
 
-    def loss(point, width, which) -> float:
+    def losses(point, width, which) -> np.ndarray:
         config = {**BASE, "parametrization": "mup", "width": width, **point}
-        values = []
-        for seed in which:
-            trainer = Solo(build("mlp"), data, config, 4, seed)
-            values.append([trainer.epoch() for _ in range(4)][-1]["val_loss"])
-        return float(np.mean(values))
+        trainers = (Solo(build("mlp"), data, config, epochs, seed) for seed in which)
+        return np.array([[trainer.epoch() for _ in range(epochs)][-1]["val_loss"] for trainer in trainers])
 
-    found = min(points, key=lambda point: loss(point, narrow, seeds))
-    target = min(points, key=lambda point: loss(point, wide, seeds))
-    fresh = range(100, 110)
-    a, b = loss(found, wide, fresh), loss(target, wide, fresh)
+    found = min(points, key=lambda point: losses(point, narrow, seeds).mean())
+    target = min(points, key=lambda point: losses(point, wide, seeds).mean())
+    a, b = (losses(point, wide, range(100, 100 + fresh)) for point in (found, target))
     each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
-    print(f"\nTransfer from width {narrow} to {wide}, 24 points each, judged on 10 fresh seeds at width {wide}:")
-    print(f"found narrow {a:.4f}, found wide {b:.4f} ({a / b - 1:+.1%}), for {each[0] / each[1]:.1%} of the work")
+    error = (a - b).std(ddof=1) / fresh**0.5 / b.mean()
+    print(
+        f"\nTransfer from width {narrow} to {wide}, {count} points each, {len(seeds)} seeds, judged on {fresh} fresh ones:"
+    )
+    print(f"found narrow {a.mean():.4f} {found}\nfound wide {b.mean():.4f} {target}")
+    print(f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {each[0] / each[1]:.1%} of the work")
 
 
 if __name__ == "__main__":
