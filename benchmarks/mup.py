@@ -36,7 +36,8 @@ def main() -> None:
     torch.set_num_threads(1)
     if options.transfer:
         ends, data = (options.widths[1], options.widths[-1]), load(options.transfer, seed=0)
-        return transfer(data, range(options.seeds), *ends, 1, options.points, options.fresh)
+        transfer(data, range(options.seeds), *ends, 1, options.points, options.fresh)
+        return
     data, seeds, start = load("digits", seed=0), range(options.seeds), time.process_time()
     print("| optimizer | parametrization | worst slope | best log2 lr by width | spread (octaves) | loss at best lr |")
     print("|---|---|---|---|---|---|")
@@ -71,9 +72,8 @@ def transfer(data, seeds, narrow: int, wide: int, epochs: int, count: int, fresh
     a, b = (losses(point, wide, range(100, 100 + fresh)) for point in (found, target))
     each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
     error = (a - b).std(ddof=1) / fresh**0.5 / b.mean()
-    print(
-        f"\nTransfer from width {narrow} to {wide}, {count} points each, {len(seeds)} seeds, judged on {fresh} fresh ones:"
-    )
+    how = f"{count} points each, {len(seeds)} seeds, judged on {fresh} fresh ones"
+    print(f"\nTransfer from width {narrow} to {wide}, {how}:")
     print(f"found narrow {a.mean():.4f} {found}\nfound wide {b.mean():.4f} {target}")
     print(f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {each[0] / each[1]:.1%} of the work")
 
