@@ -122,7 +122,7 @@ class IntParameter(Strict):
 class ChoiceParameter(Strict):
     """One of several values; `ordered` when neighbours are alike."""
 
-    choice: list[Scalar] = Field(min_length=1)
+    choice: list[Scalar] = Field(min_length=1, description="the values")
     ordered: bool = Field(False, description="neighbours are alike, as in [32, 64, 128]")
     default: Scalar = Field(None, description="tried first")
     when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
@@ -134,8 +134,8 @@ PARAMETERS: dict[str, type[Strict]] = {"float": FloatParameter, "int": IntParame
 class MetricModel(Strict):
     """What trials are ranked on."""
 
-    name: Word
-    direction: Literal["minimize", "maximize"] | None = None
+    name: Word = Field(description="as reported, or val_accuracy, val_loss, ...")
+    direction: Literal["minimize", "maximize"] | None = Field(None, description="needed for names of your own")
 
 
 class Plugin(BaseModel):
@@ -165,9 +165,9 @@ class Budget(Strict):
 class Split(Strict):
     """Shares of the three parts; stratified for classes, or by group, or by time."""
 
-    train: float = Field(0.5, gt=0, lt=1)
-    val: float = Field(0.25, gt=0, lt=1)
-    test: float = Field(0.25, ge=0, lt=1)
+    train: float = Field(0.5, gt=0, lt=1, description="share of the rows that models learn from")
+    val: float = Field(0.25, gt=0, lt=1, description="share that the search ranks on")
+    test: float = Field(0.25, ge=0, lt=1, description="share that only the winner sees")
     group: Word | None = Field(None, description="column whose values stay together")
     time: Word | None = Field(None, description="column to order by; the newest rows are the test part")
 
@@ -184,15 +184,15 @@ class Split(Strict):
 class Finalists(Strict):
     """The best `top` trials are trained again on `seeds` fresh seeds before the winner is named."""
 
-    top: int = Field(5, ge=1, le=100)
-    seeds: int = Field(3, ge=1, le=100)
+    top: int = Field(5, ge=1, le=100, description="how many of the best trials")
+    seeds: int = Field(3, ge=1, le=100, description="how often each")
 
 
 class Resources(Strict):
     """What one trial needs."""
 
-    gpus: float | None = Field(None, ge=0, le=1024)
-    cpus: float | None = Field(None, gt=0, le=4096)
+    gpus: float | None = Field(None, ge=0, le=1024, description="GPUs; 0.5: two trials share one")
+    cpus: float | None = Field(None, gt=0, le=4096, description="CPU cores")
 
 
 class SpecModel(Strict):
@@ -202,11 +202,13 @@ class SpecModel(Strict):
     model: Word | None = Field(None, description="built-in family, or package.module:build")
     data: Word | None = Field(None, description="built-in name, a file, or package.module:load")
     target: Word | None = Field(None, description="the column to predict, for tables")
-    split: Split | None = None
-    prepare: dict[str, Any] | None = Field(None, description="how the data is prepared")
-    augment: dict[str, Any] | None = Field(None, description="how training batches are varied")
-    sample_weight: Word | None = Field(None, description="column of weights")
-    class_weight: Literal["balanced", "none"] | None = None
+    split: Split | None = Field(None, description="shares of training, validation and test rows")
+    prepare: dict[str, Any] | None = Field(None, description="how the data is prepared, see below")
+    augment: dict[str, Any] | None = Field(None, description="how training batches are varied, see below")
+    sample_weight: Word | None = Field(None, description="column of weights, for loss and metrics")
+    class_weight: Literal["balanced", "none"] | None = Field(
+        None, description="balanced: rare classes count as much as common ones"
+    )
     train: Reference | None = Field(None, description="package.module:function, your own training loop")
     command: Annotated[list[Text] | None, BeforeValidator(_words)] = Field(
         None, min_length=1, description="program and arguments; {name} is replaced by the parameter's value"
@@ -226,26 +228,42 @@ class SpecModel(Strict):
     fidelity: dict[str, Annotated[list[int | float], Field(min_length=2, max_length=2)]] | None = Field(
         None, description="{width: [128, 1024]}: search at the low end, train the finalists at the high end"
     )
-    parametrization: Literal["standard", "mup"] = "standard"
-    strategy: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
-    stopper: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
-    executor: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = None
+    parametrization: Literal["standard", "mup"] = Field(
+        "standard", description="mup: what is best for a narrow model is best for a wide one"
+    )
+    strategy: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
+        None, description="what is tried next (default auto); `automl strategies` lists them"
+    )
+    stopper: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
+        None, description="which trials end early"
+    )
+    executor: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
+        None, description="where trials run: local (the default), inline, ray"
+    )
     budget: Budget = Field(description="whichever ends first; at least one is required")
-    seed: int = Field(0, ge=0, le=2**63 - 1)
-    workers: int | None = Field(None, ge=1, le=100_000)
-    resources: Resources | None = None
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="of everything random")
+    workers: int | None = Field(
+        None, ge=1, le=100_000, description="processes that train (default: one for each GPU, or each core)"
+    )
+    resources: Resources | None = Field(None, description="what one trial needs, for executors that place trials")
     isolation: Literal["warm", "process"] = Field("warm", description="process: a fresh process for every trial")
-    retries: int = Field(1, ge=0, le=100, description="further attempts after a failure of the machine")
+    retries: int = Field(1, ge=0, le=100, description="further attempts after a loss of the worker")
     trial_timeout: Duration | None = Field(None, description="a trial that takes longer fails")
     fuse: Literal["auto", "never", "require"] = Field("auto", description="train many trials as one batched model")
-    compile: Annotated[Literal["auto", "never", "always"], BeforeValidator(_compile)] = "auto"
-    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
+    compile: Annotated[Literal["auto", "never", "always"], BeforeValidator(_compile)] = Field(
+        "auto", description="torch.compile: where it pays for itself"
+    )
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
+        "auto", description="auto: bf16 on a GPU that has it, else fp16; fp32 on a CPU"
+    )
     oom: Literal["fail", "accumulate", "halve_batch"] = Field("fail", description="what to do when memory runs out")
     finalists: Annotated[Finalists | None, BeforeValidator(_finalists), WithJsonSchema({
         "anyOf": [{"const": "none"}, {"type": "object", "additionalProperties": False,
                   "properties": {"top": {"type": "integer"}, "seeds": {"type": "integer"}}}]
-    })] = Finalists(top=5, seeds=3)  # fmt: skip
-    refit: Literal["none", "train+val"] = "none"
+    })] = Field(
+        Finalists(top=5, seeds=3), description="the best trials are trained again on fresh seeds; none: they are not"
+    )  # fmt: skip
+    refit: Literal["none", "train+val"] = Field("none", description="train the winner on the validation rows too")
     ensemble: int | None = Field(None, ge=1, le=1000, description="size of a greedy ensemble of trials")
 
     @classmethod

@@ -44,7 +44,7 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "adafactor": {"lr": 1e-2},
 }
 """What differs from `Options` for one optimizer: the values its authors (or torch) use."""
-_LIMITS: dict[str, tuple[float, float | None]] = {
+LIMITS: dict[str, tuple[float, float | None]] = {
     "lr": (0, None), "weight_decay": (0, None), "clip": (0, None), "eps": (0, None), "batch_size": (1, None),
     "warmup": (0, None), "momentum": (0, 1), "beta1": (0, 1), "beta2": (0, 1), "label_smoothing": (0, 1), "ema": (0, 1),
 }  # fmt: skip
@@ -61,7 +61,7 @@ def read(config: Mapping[str, Any]) -> Options:
     for what, value, known in (("optimizer", made.optimizer, OPTIMIZERS), ("schedule", made.schedule, SCHEDULES)):
         if value not in known:
             raise SpecError(f"unknown {what} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
-    for key, (low, high) in _LIMITS.items():
+    for key, (low, high) in LIMITS.items():
         value = getattr(made, key)
         if not (value >= low and (high is None or value < high)):
             raise SpecError(f"{key} must be at least {low}{f' and below {high}' if high else ''}, got {value!r}")
