@@ -59,8 +59,8 @@ def save(
     folder = Path(folder)
     work = folder.with_name(folder.name + ".part")
     work.mkdir(parents=True, exist_ok=True)
-    module = _restore(build or _builder(model, trust=True), config, prepared.inputs, prepared.outputs, state_dict)
-    expected = _outputs(module, prepare.transform(prepared.preparation, prepared.sample), torch.device("cpu"))
+    module = restore(build or _builder(model, trust=True), config, prepared, state_dict)
+    expected = outputs(module, prepare.transform(prepared.preparation, prepared.sample), torch.device("cpu"))
     weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
     save_file(_untied(weights), work / "model.safetensors")
     _write(work / "preparation.json", prepared.preparation)
@@ -203,7 +203,7 @@ class Model:
 
     def outputs(self, rows: Any) -> Tensor:
         """Raw outputs [N, units] (logits, or values in standard units) for untreated rows."""
-        return _outputs(self.module, self.prepared(rows), self.device)
+        return outputs(self.module, self.prepared(rows), self.device)
 
     def prepared(self, rows: Any) -> Tensor:
         """Untreated rows as the network takes them, [N, *inputs.shape]."""
@@ -256,8 +256,9 @@ class Model:
         return prompt + "".join(f" {token}" if how in ("word", "ids") else token for token in made)
 
 
-def _outputs(module: nn.Module, x: Tensor, device: torch.device) -> Tensor:
-    module.eval()
+def outputs(module: nn.Module, x: Tensor, device: torch.device | str) -> Tensor:
+    """[N, units] of prepared samples `x` [N, ...], a piece at a time; on the CPU."""
+    module.to(device).eval()
     with torch.no_grad():
         return torch.cat([module(chunk.to(device)).cpu() for chunk in torch.split(x, 1024)])
 
@@ -275,6 +276,13 @@ def _builder(model: str, trust: bool) -> Callable[..., nn.Module]:
     except (ImportError, AttributeError) as error:
         raise BundleError(f"the model {model!r} cannot be imported: {error}") from error
     return found
+
+
+def restore(
+    build: Callable[..., nn.Module], config: Mapping[str, Any], prepared: Prepared, weights: Mapping[str, Tensor]
+) -> nn.Module:
+    """The model of `config` with these weights. Raises BundleError where they do not fit."""
+    return _restore(build, config, prepared.inputs, prepared.outputs, weights)
 
 
 def _restore(

@@ -287,16 +287,17 @@ class Driver:
         self._answer(event, kinds)
 
     def _answer(self, event: Reported, kinds: dict[int, Kind]) -> None:
-        leads = frozenset(trial for trial in kinds if self._leads(trial))
+        last = self.study.last_kept
+        leads = frozenset(trial for trial in kinds if self._leads(trial, last))
         self.hands[event.worker].heard = self.study.clock()
         self.executor.send(event.worker, Verdicts(kinds, leads))
 
-    def _leads(self, trial: int) -> bool:
-        """Whether the trial would be first among the full ones if it ended now."""
-        record, best = self.study.history.trials[trial], self.study.best
+    def _leads(self, trial: int, last: TrialRecord | None) -> bool:
+        """Whether the trial would be among those whose model is kept if it ended now; `last`: the worst of these."""
+        record = self.study.history.trials[trial]
         if record.loss is None or record.state in (State.FAILED, State.STOPPED):
             return False
-        return best is None or (record.loss, record.number) < (best.loss, best.number)
+        return last is None or (record.loss, record.number) < (last.loss, last.number)
 
     def _trial_ended(self, event: Ended) -> None:
         self.study.ledger.attempt_ended(event.trial, event.attempt, event.outcome.value, event.details)

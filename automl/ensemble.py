@@ -1,10 +1,14 @@
 """Several saved models that answer together: chosen greedily on the validation rows, averaged with whole weights.
 
+They come from the search itself: where an ensemble is asked for, the best trials keep their models, and their outputs
+on the validation rows, which is all that choosing needs (see `automl.winner`); the finalists' models come on top.
+
 `studies/NAME/ensemble/` holds `manifest.json` (members, weights, hashes) and a bundle for each member. The choice is
 that of Caruana et al. 2004 ("Ensemble selection from libraries of models"): again and again the model is added, with
 replacement, that makes the average of all so far best on the validation rows.
 """
 
+import io
 import json
 import os
 import shutil
@@ -15,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl import checkpoint
 from automl.errors import BundleError
 
 if TYPE_CHECKING:
@@ -22,10 +27,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from automl.bundle import Model
-    from automl.holdout import Holdout
+    from automl.holdout import Holdout, Which
+    from automl.honest import Sample
     from automl.models import Build
 
 FORMAT = "automl-ensemble"
+POOL = 50
+"""So many of the best trials keep their models, to be chosen from."""
+OUTPUTS = "outputs.npy"  # of a trial's model on the validation rows, beside its bundle
+MOST = 2**24  # values of one model's outputs that are kept
+
+
+def store(folder: Path, outputs: "Tensor") -> None:
+    """Keep a model's outputs [N, units] on the validation rows in a trial's folder; very large ones are not kept."""
+    if outputs.numel() > MOST:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.save(buffer, outputs.float().numpy())
+    checkpoint.write(folder / OUTPUTS, buffer.getvalue())
+
+
+def stored(model: Path, rows: int) -> "Tensor | None":
+    """What was stored beside the bundle `model`; None where there is nothing for so many rows."""
+    import torch
+
+    try:
+        found = np.load(model.parent / OUTPUTS)
+    except (OSError, ValueError):
+        return None
+    return torch.from_numpy(found) if len(found) == rows else None
 
 
 def choose(losses: Callable[["Tensor"], float], outputs: "Sequence[Tensor]", size: int, classes: bool) -> list[int]:
@@ -57,43 +88,56 @@ def logits(average: "Tensor", classes: bool) -> "Tensor":
     return average.clamp_min(1e-12).log() if classes else average
 
 
-def make(folder: Path, models: Mapping[int, Path], holdout: "Holdout", size: int, single: Path) -> dict[str, Any]:
+def make(folder: Path, models: Mapping[str, Path], holdout: "Holdout", size: int, single: Path) -> dict[str, Any]:
     """Choose among the bundles `models`, write the ensemble to `folder`; returns what is reported of it.
 
     The gain on the test rows is that over the bundle `single`, in the direction of the metric: above 0 is better.
+    `sure`: in so many of the bootstrap draws of the test rows it is better. Only models that are chosen are loaded
+    where outputs were stored.
     """
-    from automl import metrics
+    from automl import honest, metrics
 
     classes = holdout.prepared.kind == "classification"
-    sign = -1.0 if metrics.direction(holdout.name) == "maximize" else 1.0
-    numbers = list(models)
-    outputs = [holdout.outputs(models[n], "val") for n in numbers]
-    weights = choose(lambda made: sign * holdout.sample_of(made, "val").value, outputs, size, classes)
-    chosen = {n: w for n, w in zip(numbers, weights, strict=True) if w}
-    _write(folder, {n: models[n] for n in chosen}, chosen)
-    told: dict[str, Any] = {"models": len(chosen), "weights": {str(n): w for n, w in chosen.items()}}
-    told |= {
+    sign = -1.0 if metrics.direction(holdout.name) == "minimize" else 1.0
+    rows = len(holdout.prepared.val)
+    outputs = {name: _stored(path, rows, holdout) for name, path in models.items()}
+    outputs = {name: one for name, one in outputs.items() if bool(one.isfinite().all())}
+    weights = choose(lambda made: -sign * holdout.sample_of(made, "val").value, list(outputs.values()), size, classes)
+    chosen = {name: w for name, w in zip(outputs, weights, strict=True) if w}
+    _write(folder, {name: models[name] for name in chosen}, chosen)
+    told: dict[str, Any] = {
+        "models": len(chosen),
+        "among": len(outputs),
+        "weights": chosen,
         "metric": f"test_{holdout.name}",
-        "val": _score(holdout, models, chosen, "val"),
+        "val": _together(holdout, models, chosen, "val").value,
         "test": None,
         "gain": None,
+        "sure": None,
     }
     if holdout.test_rows:
-        told["test"] = _score(holdout, models, chosen, "test")
-        told["gain"] = -sign * (told["test"] - holdout.sample(single, "test").value)
+        together, alone = _together(holdout, models, chosen, "test"), holdout.sample(single, "test")
+        told["test"] = together.value
+        told["gain"] = sign * (together.value - alone.value)
+        told["sure"] = honest.better([together], [alone], sign=sign)
     return told
 
 
-def _score(holdout: "Holdout", models: Mapping[int, Path], chosen: Mapping[int, int], which: Any) -> float:
+def _stored(model: Path, rows: int, holdout: "Holdout") -> "Tensor":
+    found = stored(model, rows)
+    return holdout.outputs(model, "val") if found is None else found
+
+
+def _together(holdout: "Holdout", models: Mapping[str, Path], chosen: Mapping[str, int], which: "Which") -> "Sample":
     classes = holdout.prepared.kind == "classification"
-    parts = [probabilities(holdout.outputs(models[n], which), classes) * w for n, w in chosen.items()]
+    parts = [probabilities(holdout.outputs(models[name], which), classes) * w for name, w in chosen.items()]
     total = parts[0]
     for part in parts[1:]:
         total = total + part
-    return holdout.sample_of(logits(total / sum(chosen.values()), classes), which).value
+    return holdout.sample_of(logits(total / sum(chosen.values()), classes), which)
 
 
-def _write(folder: Path, models: Mapping[int, Path], weights: Mapping[int, int]) -> None:
+def _write(folder: Path, models: Mapping[str, Path], weights: Mapping[str, int]) -> None:
     """The whole folder or none of it."""
     from automl import bundle
 
@@ -102,11 +146,10 @@ def _write(folder: Path, models: Mapping[int, Path], weights: Mapping[int, int])
         shutil.rmtree(one, ignore_errors=True)
     work.mkdir(parents=True)
     members = []
-    for number, path in models.items():
-        name = f"{number:05d}"
+    for name, path in models.items():
         shutil.copytree(path, work / name)
         manifest = bundle.sha256(work / name / "manifest.json")
-        members.append({"folder": name, "weight": weights[number], "manifest": manifest})
+        members.append({"folder": name, "weight": weights[name], "manifest": manifest})
     (work / "manifest.json").write_text(json.dumps({"format": FORMAT, "version": 1, "members": members}, indent=1))
     if folder.exists():
         os.replace(folder, old)

@@ -207,7 +207,7 @@ def _judge(
         if plan.ensemble and holdout.prepared.kind != "next_token":
             from automl import ensemble
 
-            members = {t.number: path for f in found for t in f.runs if (path := _model(runs, t)) is not None}
+            members = _members(study, runs, found)
             verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)
     study.ledger.describe(**{FACT: verdict})
     study.facts[FACT] = verdict
@@ -299,6 +299,16 @@ def _model(runs: Study, record: TrialRecord) -> Path | None:
         return None
     path = runs.path / "trials" / f"{record.number:05d}" / "bundle"
     return path if (path / "manifest.json").is_file() else None
+
+
+def _members(study: Study, runs: Study, found: Sequence[Finalist]) -> dict[str, Path]:
+    """What an ensemble is chosen from: models of the best trials, and of the finalists on fresh seeds."""
+    members = {f"t{number:04d}": path for number, path in winner.members(study).items()}
+    for finalist in found:
+        for k, record in enumerate(finalist.runs, 1):
+            if (path := _model(runs, record)) is not None:
+                members[f"t{finalist.trial.number:04d}-seed{k}"] = path
+    return members
 
 
 def _best_model(runs: Study, finalist: Finalist) -> Path | None:

@@ -133,7 +133,7 @@ class Assign:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """The answer to Reported: what each trial is to do. `leads`: trials that would now be first if they ended here."""
+    """The answer to Reported: what each trial is to do. `leads`: trials whose model is kept if they end here."""
 
     kinds: Mapping[int, Kind]
     leads: frozenset[int] = frozenset()

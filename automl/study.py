@@ -8,6 +8,7 @@ Every change goes to the ledger and to the history; strategies and stoppers see 
 """
 
 import difflib
+import heapq
 import json
 import math
 import time
@@ -44,6 +45,7 @@ class Study(Readable):
         first: configs tried before the strategy is asked (after the space's defaults).
         defaults: whether the space's defaults are tried first of all.
         keep: whose saved model stays on disk: that of the best trial, or of every trial.
+        pool: so many of the best trials keep their models beside the best one's, for an ensemble.
         seed_of: the seed a trial is trained with; the default depends on the study's seed and the trial's number.
         clock: seconds, for everything the study and its driver time; a simulation has its own.
         retries: further attempts of a trial whose worker was lost.
@@ -77,6 +79,7 @@ class Study(Readable):
         accept_changes: bool = False,
         defaults: bool = True,
         keep: Literal["best", "all"] = "best",
+        pool: int = 0,
         seed_of: Callable[[TrialRecord], int] | None = None,
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -89,6 +92,7 @@ class Study(Readable):
         self.clock = clock
         self.deterministic = deterministic
         self.keep = keep
+        self.pool = pool
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
@@ -144,6 +148,19 @@ class Study(Readable):
         for plugin in (self.strategy, self.stopper):
             if note := getattr(plugin, "note", lambda history: "")(self.history):
                 self.notes.append(note)
+
+    def ranked(self, n: int) -> list[TrialRecord]:
+        """The best `n` of the trials that ran their full length, the best first."""
+        done = (t for t in self.history.done if t.loss is not None)
+        return heapq.nsmallest(n, done, key=lambda t: (t.loss, t.number))
+
+    @property
+    def last_kept(self) -> TrialRecord | None:
+        """The worst of the trials whose models are kept; None where there is room for more."""
+        if not self.pool:
+            return self.best
+        kept = self.ranked(self.pool)
+        return kept[-1] if len(kept) == self.pool else None
 
     @classmethod
     def open(cls, path: str | Path) -> StudyView:

@@ -1,4 +1,8 @@
-"""What is kept on disk of trials that ended: the winner's model in `best/`, failures' tracebacks, nothing else."""
+"""What is kept on disk of trials that ended: the winner's model in `best/`, failures' tracebacks, nothing else.
+
+Where an ensemble is wanted, the models of the `pool` best trials stay in their folders too, with their outputs on the
+validation rows, as far as they fit into `POOL_BYTES`.
+"""
 
 import json
 import os
@@ -8,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from automl import checkpoint
+from automl.ensemble import OUTPUTS
 from automl.study import Study
 from automl.trial import TrialRecord
 
 BEST = "best"
 WINNER = "winner.json"
+POOL_BYTES = 2**31
 
 
 def publish(study: Study, record: TrialRecord) -> None:
@@ -22,10 +28,12 @@ def publish(study: Study, record: TrialRecord) -> None:
     folder = study.path / "trials" / f"{record.number:05d}"
     if study.keep == "best" and study.best is not None and study.best.number == record.number:
         bundle = folder / "bundle"
+        if study.pool and bundle.is_dir():
+            bundle = _copied(bundle, study.path)
         bundle.mkdir(parents=True, exist_ok=True)
         _describe(study, record, bundle)
         _replace(study.path / BEST, bundle)
-    clear(folder, models=study.keep == "best")
+    _thin(study, record.number)
 
 
 def settle(study: Study) -> None:
@@ -39,21 +47,44 @@ def settle(study: Study) -> None:
     for folder in trials.iterdir() if trials.is_dir() else ():
         number = int(folder.name) if folder.name.isdecimal() else len(study.history)
         if number < len(study.history) and study.history.trials[number].state.ended:
-            clear(folder, models=study.keep == "best")
+            _thin(study, number)
+
+
+def members(study: Study) -> dict[int, Path]:
+    """The models of the pool: trial -> bundle, the best trial first."""
+    assert study.path is not None
+    found, room = {}, POOL_BYTES
+    for record in study.ranked(study.pool):
+        bundle = study.path / "trials" / f"{record.number:05d}" / "bundle"
+        if (bundle / "manifest.json").is_file():
+            room -= sum(file.stat().st_size for file in (*bundle.iterdir(), *bundle.parent.glob(OUTPUTS)))
+            if room >= 0:
+                found[record.number] = bundle
+    return found
+
+
+def _thin(study: Study, ended: int) -> None:
+    """Delete what is not needed any more of the trial `ended`, and of the one that it has driven out of the pool."""
+    assert study.path is not None
+    kept = members(study) if study.pool else {}
+    for number in {ended, *(t.number for t in study.ranked(study.pool + 1) if study.pool)} - kept.keys():
+        clear(study.path / "trials" / f"{number:05d}", models=study.keep == "best")
+    for number in {ended} & kept.keys():
+        clear(study.path / "trials" / f"{number:05d}", models=False)
 
 
 def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mapping[str, Any]) -> None:
     """The finalists' winner becomes `best/`: a copy of its saved `model` (None: it has none) and the verdict."""
     if study.path is None:
         return
-    new = study.path / ".best.new"
-    shutil.rmtree(new, ignore_errors=True)
     if model is None:
+        new = study.path / ".best.new"
+        shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
     else:
         from automl import bundle
 
-        shutil.copytree(model, new)
+        new = _copied(model, study.path)
         bundle.annotate(new, verdict)
     _describe(study, record, new, verdict)
     _replace(study.path / BEST, new)
@@ -73,9 +104,18 @@ def clear(folder: Path, *, models: bool = True) -> None:
         return
     if models:
         shutil.rmtree(folder / "bundle", ignore_errors=True)
+        (folder / OUTPUTS).unlink(missing_ok=True)
     checkpoint.clear(folder)
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _copied(model: Path, study: Path) -> Path:
+    """A copy of `model` that is going to be `best/`."""
+    new = study / ".best.new"
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(model, new)
+    return new
 
 
 def _replace(best: Path, bundle: Path) -> None:

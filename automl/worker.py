@@ -67,7 +67,7 @@ class Trial:
         number, attempt, seed: `seed` depends on the study's seed and the trial's number alone.
         device, devices: where to train, as torch names it ("cpu", "cuda:0").
         folder: a folder of this trial's own for files, or None when the study keeps nothing on disk.
-        leads: whether the last report would put this trial first if it ended there.
+        leads: whether this trial's model is wanted if it ends with the last report: mostly, as it would be first.
         paused: whether the last report was answered with "leave, you may go on later".
     """
 

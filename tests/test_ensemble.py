@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         trainer = Solo(build("mlp"), prepared, config, 3, seed=seed)
         for _ in range(3):
             report = trainer.epoch()
-        models[seed] = bundle.save(
+        models[f"m{seed}"] = bundle.save(
             folder / f"m{seed}",
             model="mlp",
             config=config,
@@ -62,8 +62,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             metrics=report,
         )
     holdout = Holdout(prepared, build("mlp"), "rmse")
-    told = ensemble.make(folder / "ensemble", models, holdout, 5, models[0])
-    assert told["gain"] == pytest.approx(holdout.sample(models[0], "test").value - told["test"])
+    told = ensemble.make(folder / "ensemble", models, holdout, 5, models["m0"])
+    assert told["gain"] == pytest.approx(holdout.sample(models["m0"], "test").value - told["test"])
     return folder / "ensemble"
 
 
