@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl import plugins, provenance, winner
 from automl.driver import Driver
+from automl.ensemble import POOL
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
@@ -217,6 +218,7 @@ def run_spec(
         retries=read.retries,
         deterministic=deterministic,
         accept_changes=accept_changes,
+        pool=POOL if read.ensemble and read.finalists else 0,
         path=folder,
         name=folder.name,
         facts={
@@ -230,6 +232,8 @@ def run_spec(
         },
     )
     study.notes[:0] = [*read.warnings, *notes]
+    if read.ensemble and not read.finalists:
+        study.notes.append("ensemble: left out, it is made after the finalists, and finalists are off")
     if files := new["code"] + new["data"]:
         study.notes.append(f"changed since the study was begun: {', '.join(files)}")
     after = None
@@ -281,6 +285,7 @@ def task_of(read: "Spec") -> Task:
         folder=read.folder,
         seed=read.seed,
         spec=read.to_json(),
+        outputs=bool(read.ensemble and read.finalists),
         patience=read.patience or 0,
         fuse=read.fuse,
         settings={

@@ -42,6 +42,7 @@ class DescribedTask:
     spec: Mapping[str, Any] = field(default_factory=dict)  # kept with the saved model
     keep: Literal["leader", "all"] = "leader"  # whose model is saved when its training ends
     refit: bool = False  # train on the validation part too
+    outputs: bool = False  # keep a saved model's outputs on the validation rows, for an ensemble
     patience: int = 0  # a trial ends after so many epochs without a better one; 0: it never does
     until: int | None = None  # train so many epochs of the `epochs` that schedules reckon with; None: all
     fuse: Literal["auto", "never", "require"] = "auto"
@@ -183,8 +184,11 @@ class DescribedSession:
         """Keep the trial's model in its folder."""
         if trial.folder is None:
             return
-        from automl import bundle
+        from automl import bundle, ensemble
 
+        if self.task.outputs and self.prepared.kind != "next_token":
+            module = bundle.restore(self.build, trial.config, self.prepared, best.weights)
+            ensemble.store(trial.folder, bundle.outputs(module, self.prepared.val.x, self.device))
         bundle.save(
             trial.folder / "bundle",
             model=self.task.model,
