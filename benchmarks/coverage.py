@@ -83,16 +83,25 @@ def read(case: Case) -> pd.DataFrame:
     return frame
 
 
-def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
-    order, begun = np.random.default_rng([number, 7]).permutation(len(frame)), time.process_time()
-    mine, rest = frame.iloc[order[:rows]], frame.iloc[order[rows:][:20_000]]
-    mine.to_csv(folder / "mine.csv", index=False)
-    tree = {
+def draw(frame: pd.DataFrame, number: int, rows: int, folder: Path) -> pd.DataFrame:
+    """Write the rows of search `number` to `folder`; returns up to 20,000 others."""
+    order = np.random.default_rng([number, 7]).permutation(len(frame))
+    frame.iloc[order[:rows]].to_csv(folder / "mine.csv", index=False)
+    return frame.iloc[order[rows:][:20_000]]
+
+
+def tree(case: Case, number: int, trials: int) -> dict[str, object]:
+    """The spec of search `number`."""
+    return {
         "model": "mlp", "data": "mine.csv", "target": "target", "metric": f"val_{case.metric}", "epochs": 6,
         "prepare": {"task": case.task}, "space": SPACE,
         "strategy": "random", "stopper": "none", "budget": {"trials": trials}, "seed": number,
     }  # fmt: skip
-    read = spec.from_json(tree, name="s", folder=folder)
+
+
+def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
+    begun, rest = time.process_time(), draw(frame, number, rows, folder)
+    read = spec.from_json(tree(case, number, trials), name="s", folder=folder)
     study = api.run_spec(read, folder / "s", executor="inline")
     assert study.verdict is not None
     assert study.best is not None
@@ -119,11 +128,12 @@ def score(case: Case, model: object, rest: pd.DataFrame) -> float:
     import torch
 
     from automl.bundle import Model
+    from automl.ensemble import Ensemble
 
-    assert isinstance(model, Model)
+    assert isinstance(model, Model | Ensemble)
     outputs = model.outputs(rest.drop(columns="target"))
     if case.task == "regression":
-        target = model.preparation["target"]
+        target = (model if isinstance(model, Model) else model.models[0]).preparation["target"]
         y = (rest["target"].to_numpy()[:, None] - target["center"]) / target["scale"]
         targets = torch.from_numpy(y).float()
         return metrics.compute(case.task, outputs, targets, scale=torch.tensor(target["scale"]))[case.metric]
