@@ -209,4 +209,5 @@ def test_refit_and_ensemble(tmp_path: Path) -> None:
     ensemble = automl.load(tmp_path / "s" / "ensemble")
     assert sum(ensemble.weights) <= 4
     assert verdict["ensemble"]["gain"] == pytest.approx(verdict["test"]["value"] - verdict["ensemble"]["test"])
-    assert "models together" in final(study) or "1 model together" in final(study)
+    assert verdict["ensemble"]["among"] == 6 + 15  # models of the search, and of five finalists on three seeds
+    assert f"{verdict['ensemble']['models']} of 21 models together: test_log_loss" in final(study)

@@ -7,6 +7,7 @@ from automl.reading import Readable
 from automl.view import words
 
 Verdict = Mapping[str, Any]
+SURE = 0.95  # of an ensemble's gain: in so many bootstrap draws of the test rows
 
 
 def fields(study: Readable) -> dict[str, Any]:
@@ -34,15 +35,7 @@ def lines(study: Readable) -> list[str]:
     verdict = study.verdict
     if verdict is None:
         return []
-    made = [_fresh(verdict), *_test(verdict), *_tied(verdict), *_compared(verdict)]
-    ensemble = verdict["ensemble"]
-    if ensemble and ensemble["test"] is not None:
-        gain = f"{abs(ensemble['gain']):.4g} {'better' if ensemble['gain'] > 0 else 'worse'} than the winner"
-        made.append(
-            f"team  {words.plural(ensemble['models'], 'model')} together: {ensemble['metric']} "
-            f"{words.number(ensemble['test'])}, {gain} (in ensemble/)"
-        )
-    return made
+    return [_fresh(verdict), *_test(verdict), *_tied(verdict), *_compared(verdict), *_ensemble(verdict)]
 
 
 def _fresh(verdict: Verdict) -> str:
@@ -101,6 +94,19 @@ def _compared(verdict: Verdict) -> list[str]:
     if first:
         parts.append(f"best of the first 20 suggested {words.number(first['value'])} ({words.trial(first['trial'])})")
     return [f"vs    {', '.join(parts)}"] if parts else []
+
+
+def _ensemble(verdict: Verdict) -> list[str]:
+    made = verdict["ensemble"]
+    if not made or made["test"] is None:
+        return []
+    among = (
+        f"{made['models']} of {words.plural(made['among'], 'model')}" if "among" in made else f"{made['models']} models"
+    )
+    gain = f"{abs(made['gain']):.4g} {'better' if made['gain'] > 0 else 'worse'} than the winner"
+    chance = ", perhaps by chance" if SURE > made.get("sure", 1.0) > 1 - SURE else ""
+    name = words.clean(made["metric"])
+    return [f"team  {among} together: {name} {words.number(made['test'])}, {gain}{chance} (in ensemble/)"]
 
 
 def _between(interval: Sequence[float]) -> str:
