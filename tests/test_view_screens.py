@@ -13,7 +13,7 @@ from automl.leaderboard import saved_share
 from automl.trial import Failure, History, Metric, Plan, State
 from automl.view.final import document, final
 from automl.view.hardware import Hardware
-from automl.view.live import LiveScreen
+from automl.view.live import LiveScreen, wrapped, wraps
 from automl.view.plain import PlainScreen
 from automl.view.screens import EventScreen, GuardedScreen, QuietScreen
 
@@ -204,6 +204,44 @@ class Terminal(io.StringIO):
 
     def isatty(self):
         return True
+
+
+@pytest.mark.parametrize(("rewraps", "width"), [(True, 60), (False, 60), (True, 140)])
+def test_a_narrower_terminal_keeps_no_piece_of_the_last_frame(rewraps, width):
+    """Lines that the terminal has wrapped are more lines to go up; nothing above the frame is touched."""
+    clock, log, _, screen = live()
+    screen._wraps = rewraps
+    study, workers = simulate()
+    screen.begin(study)
+    screen.tick(study, workers)
+    before = list(screen._widths)
+    rows = sum(-(-max(one, 1) // width) if rewraps else 1 for one in before)
+    screen._progress.width = width
+    clock.at += 1
+    log.seek(0)
+    log.truncate()
+    screen.tick(study, workers)
+    assert log.getvalue().count("\x1b[1A") == rows - 1
+    assert (rows > len(before)) == (rewraps and width < 100)
+
+
+def test_how_much_longer_a_frame_gets():
+    assert wrapped([0, 1, 50, 51, 100, 101], 50) == 0 + 0 + 0 + 1 + 1 + 2
+    assert wrapped([], 50) == 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(390)"}, False),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/x", "XTERM_VERSION": "XTerm(390)"}, True),
+        ({"TERM": "screen", "STY": "1.pts-0"}, False),
+        ({"TERM": "linux"}, False),
+    ],
+)
+def test_which_terminals_wrap_what_is_there(environ, expected):
+    assert wraps(environ) is expected
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """The live screen: one region at the end of the terminal, redrawn at most twice a second; scrollback is kept."""
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,9 @@ class LiveScreen:
         self._tracker: Tracker | None = None
         self._drawn_at = -FRAME_S
         self._drawn: object = None
+        self._widths: list[int] = []  # of the lines of the last frame
         self._notes: deque[str] = deque()
+        self._wraps = wraps(os.environ)
 
     def begin(self, study: Readable) -> None:
         """The search begins (or goes on)."""
@@ -102,4 +105,27 @@ class LiveScreen:
         size = self._progress.size
         # one column and one line less: writing into the last cell makes some terminals scroll
         made = render(snapshot, max(size.width - 1, 10), max(size.height - 1, 1), unicode=self._unicode)
+        if self._wraps:
+            self._erase(wrapped(self._widths, size.width), size.height)
+        self._widths = [words.cells(line) for line in made.plain.split("\n")]
         self._live.update(made, refresh=True)
+
+    def _erase(self, lines: int, height: int) -> None:
+        """Go up by what the terminal has made of the last frame in excess of its own lines."""
+        from rich.control import Control, ControlType
+
+        up = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
+        if lines:
+            self._progress.control(Control(*up * min(lines, height), (ControlType.ERASE_IN_LINE, 2)))
+
+
+def wrapped(widths: Sequence[int], width: int) -> int:
+    """How many lines more than before a frame has in a terminal that is `width` wide now and wraps what is there."""
+    return sum(max(0, (one - 1) // width) for one in widths)
+
+
+def wraps(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal wraps lines that are there when it gets narrower: most do, these cut them off."""
+    if environ.get("TMUX"):
+        return True
+    return not (environ.get("XTERM_VERSION") or environ.get("STY") or environ.get("TERM") in ("linux", "dumb"))
