@@ -111,8 +111,12 @@ class Acquisition:
             np.concatenate([rng.random((count - len(copies), self.cube.dim)), np.where(change, moved, copies)])
         )
 
-    def climbed(self, points: Points, steps: int = 12) -> Points:
-        """The best of `points` after projected gradient ascent on their numeric coordinates. [climbs, d]"""
+    def climbed(self, points: Points, steps: int = 30) -> Points:
+        """The best of `points` after projected gradient ascent on their numeric coordinates. [climbs, d]
+
+        By resilient propagation (Riedmiller & Braun 1993): each coordinate of each start has its own step, which
+        shrinks when the gradient changes sign; so all starts climb in one batch, and end exactly.
+        """
         active = self.cube.active(points)
         with torch.no_grad():
             value = self.value(self.features.of(points, active))
@@ -124,7 +128,7 @@ class Acquisition:
         base = self.features.of(points, active)
         free = torch.from_numpy(active[:, numeric])
         u = base[:, : len(numeric)].clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([u], lr=0.03)
+        optimizer = torch.optim.Rprop([u], lr=0.02, step_sizes=(1e-6, 0.2))
         for _ in range(steps):
             loss = -self.value(torch.cat([u, base[:, len(numeric) :]], dim=1)).sum()
             (u.grad,) = torch.autograd.grad(loss, u)

@@ -15,10 +15,9 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from automl_strategies.cube import Cube, Mask, Points
+from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
 
 SQRT5 = math.sqrt(5.0)
-JITTER = 1e-8
-LOG_NOISE = (-4.0, 1.0)  # mean and deviation of the prior of log noise variance (of standardized losses)
 
 
 class Features:
@@ -71,44 +70,15 @@ class GaussianProcess:
     @classmethod
     def fit(cls, x: Tensor, y: Tensor, owner: np.ndarray, dim: int, steps: int = 60) -> "GaussianProcess":
         """The most probable hyperparameters for observations `x` [n, F], `y` [n]."""
-        index = torch.from_numpy(owner)
-        center = math.sqrt(2.0) + 0.5 * math.log(max(dim, 1))  # of the prior of the log length scales, deviation sqrt 3
-        start = np.concatenate([np.full(dim, center - 1.5), [0.0], [LOG_NOISE[0]], [0.0]])
-
-        def objective(raw: np.ndarray) -> tuple[float, np.ndarray]:
-            theta = torch.tensor(raw, dtype=torch.float64, requires_grad=True)
-            loss = cls._negative_log_posterior(x, y, theta, index, dim, center)
-            (grad,) = torch.autograd.grad(loss, theta)
-            return float(loss.detach()), grad.numpy()
-
+        likelihood = Likelihood.of(x, y, owner, dim)
+        start = np.concatenate([np.full(dim, likelihood.center - 1.5), [0.0], [LOG_NOISE[0]], [0.0]])
         bounds = [(-4.0, 5.0)] * dim + [(-4.0, 4.0), (-14.0, 1.0), (-3.0, 3.0)]
-        found = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
-        theta = torch.tensor(found.x if np.isfinite(found.fun) else start, dtype=torch.float64)
-        scales, signal, noise, mean = cls._parts(theta, index, dim)
-        return cls(x, y, scales, signal, noise, mean, cls._factor(x, scales, signal, noise))
-
-    @staticmethod
-    def _parts(theta: Tensor, index: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return torch.exp(-theta[:dim])[index], torch.exp(theta[dim]), torch.exp(theta[dim + 1]), theta[dim + 2]
-
-    @staticmethod
-    def _factor(x: Tensor, scales: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
+        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
+        theta = torch.from_numpy(np.asarray(found.x if np.isfinite(found.fun) else start, dtype=np.float64))
+        scales = torch.exp(-theta[:dim])[torch.from_numpy(owner)]
+        signal, noise, mean = torch.exp(theta[dim]), torch.exp(theta[dim + 1]), theta[dim + 2]
         covariance = signal * matern(x, x, scales) + (noise + JITTER) * torch.eye(len(x), dtype=x.dtype)
-        factor: Tensor = torch.linalg.cholesky(covariance)
-        return factor
-
-    @classmethod
-    def _negative_log_posterior(
-        cls, x: Tensor, y: Tensor, theta: Tensor, index: Tensor, dim: int, center: float
-    ) -> Tensor:
-        scales, signal, noise, mean = cls._parts(theta, index, dim)
-        factor = cls._factor(x, scales, signal, noise)
-        white = torch.linalg.solve_triangular(factor, (y - mean)[:, None], upper=False)[:, 0]
-        likelihood = -0.5 * white @ white - torch.log(torch.diagonal(factor)).sum()
-        prior = -0.5 * (((theta[:dim] - center) / math.sqrt(3.0)) ** 2).sum() - 0.5 * theta[dim] ** 2
-        prior = prior - 0.5 * ((theta[dim + 1] - LOG_NOISE[0]) / LOG_NOISE[1]) ** 2 - 0.5 * mean**2
-        loss: Tensor = -(likelihood + prior)
-        return loss
+        return cls(x, y, scales, signal, noise, mean, torch.linalg.cholesky(covariance))
 
     def whiten(self, candidates: Tensor) -> Tensor:
         """L^-1 k(x, candidates): what prediction needs of `candidates` [M, F] -> [n, M]."""
