@@ -7,7 +7,7 @@ and the measurements behind them are in docs/strategies.md.
 from dataclasses import dataclass
 from functools import lru_cache
 
-from automl.space import Choice, Config, Space
+from automl.space import Config
 from automl.strategy import Strategy
 from automl.trial import History, State
 from automl_strategies.cube import Cube
@@ -19,15 +19,16 @@ from automl_strategies.tpe import Tpe
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains
+GP_WORKERS = 32  # from here on, a suggestion must cost milliseconds to keep all of them busy
 
 
 @dataclass(frozen=True)
 class Auto:
     """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
 
-    Small finite space: all of it. Numbers only: `gp`, with every fourth suggestion from `tpe`. Choices or conditions:
-    `forest` and `tpe` in turn. Where an early stopper compares trials at rungs: quasi-random until one trial has run
-    its full length, then three quarters `forest` and one quarter quasi-random.
+    Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
+    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until one
+    trial has run its full length, then three quarters `forest` and one quarter quasi-random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -45,7 +46,7 @@ class Auto:
             return f"auto: {grid.note(history)}"
         space = history.space
         what = f"{space.dim} parameters" + (", conditional" if space.conditional else "")
-        names = "gp, every fourth from tpe" if _smooth(history) else "forest and tpe in turn"
+        names = "gp, every fourth from tpe" if _affordable(history) else "tpe"
         return f"auto: {what}: quasi-random first, then {names}; under early stopping a quarter stays random"
 
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
@@ -54,10 +55,10 @@ class Auto:
             if not history.done:
                 return (None,)
             return (_forest(), _forest(), _forest(), None)
-        if _smooth(history):
+        if _affordable(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())
-        return (_forest(), _tpe())
+        return (_tpe(),)
 
 
 def _small(history: History) -> Grid | None:
@@ -71,14 +72,10 @@ def _small(history: History) -> Grid | None:
     return grid if grid.size(history.space) <= 1.2 * trials else None
 
 
-def _smooth(history: History) -> bool:
-    """Whether a Gaussian process is at home: numbers, no conditions, not too many of either."""
-    return _numeric(history.space) and len(history) <= GP_TRIALS
-
-
-def _numeric(space: Space) -> bool:
-    choices = [p for p in space.params.values() if isinstance(p, Choice) and not p.ordered and p.size > 2]
-    return not choices and not space.conditional and space.dim <= GP_DIMENSIONS
+def _affordable(history: History) -> bool:
+    """Whether a Gaussian process is worth its time: not too many parameters, trials or workers that wait for it."""
+    few = history.space.dim <= GP_DIMENSIONS and len(history) <= GP_TRIALS
+    return few and history.plan.workers < GP_WORKERS
 
 
 def _compared_at_rungs(history: History) -> bool:
