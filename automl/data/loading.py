@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,78 @@ def load(
     """Read, split and prepare.
 
     `source`: built-in name, path relative to `base`, `package.module:function`, or the data itself. `split`: the shares
-    `train`, `val`, `test`, and optionally `group: column` or `time: column`. `prepare`: see `prepare.OPTIONS`.
+    `train`, `val`, `test`, and optionally `group: column` or `time: column`. `prepare`: see `prepare.OPTIONS`. A table
+    that would take more memory than `prepare.memory` stays on disk and is streamed, see `automl.data.streaming`.
     Raises DataError with place, value and the nearest valid name.
     """
     options, rules = dict(prepare or {}), dict(split or {})
     prep.check(options)
-    keep_out = tuple(str(v) for v in (options.get("weight"), rules.get("group"), rules.get("time")) if v)
+    located = sources.located(source, Path(base))
+    if isinstance(located, str | Path) and (path := (Path(base) / located).expanduser()).is_file():
+        from automl.data import streaming
+
+        if why := streaming.wanted(path, options):
+            made = streaming.load(path, target, rules, options, seed)
+            return replace(made, notes=[*made.notes, why])
     sentences = options.get("form") == "sentences" or options.get("text")
     if (options.get("window") and not sentences) or sources.is_long_text(source, options, Path(base)):
         return _sequence(source, target, rules, options, Path(base))
-    raw = sources.read(source, target, Path(base), tuple(dict.fromkeys(keep_out)), options)
+    raw = sources.read(source, target, Path(base), keep_out(options, rules), options)
+    decided = decide(raw, rules, options, seed)
+    raw, train = decided.raw, decided.parts == 0
+    if raw.form == "sentences":
+        preparation = text.fit_sentences(raw.x[train], options, raw.notes)
+    elif isinstance(raw.x, pd.DataFrame):
+        preparation = prep.fit_table(raw.x[train], decided.y[train], options, raw.notes)
+    else:
+        form = str(options.get("form", raw.form))
+        preparation = prep.fit_array(raw.x[train], options, form, raw.notes)
+    inputs, columns = prep.inputs_of(preparation)
+    preparation["target"] = decided.target
+    parts = [decided.part(code, preparation) for code in range(3)]
+    return Prepared(
+        inputs, decided.outputs, decided.found.kind, parts[0], parts[1], parts[2], decided.found.classes, columns,
+        preparation, fingerprint(parts), raw.notes, sample_rows(raw.x[decided.parts == 1]),
+    )  # fmt: skip
+
+
+def keep_out(options: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that are no inputs: weights, groups, times."""
+    return tuple(dict.fromkeys(str(v) for v in (options.get("weight"), rules.get("group"), rules.get("time")) if v))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is known before anything is prepared: the rows that are used, their targets, parts and weights.
+
+    `y`: [rows] codes or [rows, targets] in the data's unit; `target`: the target's part of the preparation.
+    """
+
+    raw: Raw
+    found: targets.Target
+    y: NDArray[Any]
+    parts: splits.Parts
+    outputs: Outputs
+    target: dict[str, Any]
+    weight: Tensor | None
+
+    @property
+    def learned(self) -> NDArray[Any]:
+        """y as models see it: int64 codes, or float32 in standard units."""
+        if self.found.kind == "classification":
+            return self.y.astype(np.int64)
+        center, scale = np.asarray(self.target["center"]), np.asarray(self.target["scale"])
+        return np.asarray((self.y - center) / scale, dtype=np.float32)
+
+    def part(self, code: int, preparation: dict[str, Any]) -> Part:
+        """One of the three, prepared."""
+        rows = self.parts == code
+        weight = None if self.weight is None else self.weight[torch.from_numpy(rows)]
+        return Part(prep.transform(preparation, self.raw.x[rows]), torch.from_numpy(self.learned[rows]), weight)
+
+
+def decide(raw: Raw, rules: dict[str, Any], options: dict[str, Any], seed: int) -> Decided:
+    """Read the target, drop rows without one, split the rest."""
     found = targets.read(raw.y, raw.target, options.get("task"))
     raw.notes += found.notes
     raw, y = _kept(raw, found.y, found.keep, options, found.kind, seed)
@@ -54,23 +117,10 @@ def load(
     )  # fmt: skip
     _check_classes(y, parts, found, raw)
     train = parts == 0
-    if raw.form == "sentences":
-        preparation = text.fit_sentences(raw.x[train], options, raw.notes)
-    elif isinstance(raw.x, pd.DataFrame):
-        preparation = prep.fit_table(raw.x[train], y[train], options, raw.notes)
-    else:
-        form = str(options.get("form", raw.form))
-        preparation = prep.fit_array(raw.x[train], options, form, raw.notes)
-    inputs, columns = prep.inputs_of(preparation)
-    preparation["target"] = _target(raw.target, found, y[train], options)
     units = len(found.classes) if found.kind == "classification" else y.shape[1]
     outputs = Outputs(units, "classes" if found.kind == "classification" else "values")
-    weight = _weights(raw, y, train, units, options)
-    made = [_part(raw, y, parts == code, preparation, weight) for code in range(3)]
-    return Prepared(
-        inputs, outputs, found.kind, made[0], made[1], made[2], found.classes, columns, preparation,
-        fingerprint=fingerprint(made), notes=raw.notes, sample=sample_rows(raw.x[parts == 1]),
-    )  # fmt: skip
+    target = _target(raw.target, found, y[train])
+    return Decided(raw, found, y, parts, outputs, target, _weights(raw, y, train, units, options))
 
 
 def _sequence(source: Any, target: str | None, rules: dict[str, Any], options: dict[str, Any], base: Path) -> Prepared:
@@ -134,25 +184,13 @@ def _check_classes(y: NDArray[Any], parts: splits.Parts, found: targets.Target, 
             )
 
 
-def _target(name: str, found: targets.Target, y: NDArray[Any], options: dict[str, Any]) -> dict[str, Any]:
+def _target(name: str, found: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
     if found.kind == "classification":
         return {"name": name, "kind": found.kind, "classes": found.classes}
     center, scale = y.mean(axis=0), y.std(axis=0)
     if not (scale > 0).all():
         raise DataError(f"target {name!r} has a single value in the training part: there is nothing to learn")
     return {"name": name, "kind": found.kind, "center": center.tolist(), "scale": scale.tolist()}
-
-
-def _part(
-    raw: Raw, y: NDArray[Any], rows: NDArray[np.bool_], preparation: dict[str, Any], weight: Tensor | None
-) -> Part:
-    x = prep.transform(preparation, raw.x[rows])
-    if preparation["target"]["kind"] == "classification":
-        target = torch.from_numpy(y[rows].astype(np.int64))
-    else:
-        center, scale = np.asarray(preparation["target"]["center"]), np.asarray(preparation["target"]["scale"])
-        target = torch.from_numpy(((y[rows] - center) / scale).astype(np.float32))
-    return Part(x, target, None if weight is None else weight[torch.from_numpy(rows)])
 
 
 def _weights(raw: Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: dict[str, Any]) -> Tensor | None:

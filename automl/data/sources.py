@@ -207,6 +207,17 @@ def _separated(path: Path, separator: str) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False)
 
 
+def separated(path: Path, **how: Any) -> Any:
+    """A reader of a CSV or TSV file in chunks (`chunksize`), by the rules of `read_table`."""
+    separator = "\t" if ".tsv" in path.suffixes else ","
+    first = pd.read_csv(path, sep=separator, nrows=0, index_col=False)
+    if first.shape[1] == 1 and ";" in str(first.columns[0]):
+        separator = ";"
+    return pd.read_csv(
+        path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False, low_memory=False, **how
+    )
+
+
 def _call(name: str, base: Path) -> Any:
     """What `package.module:function` returns, looked for beside `base` too."""
     module_name, _, attribute = name.partition(":")

@@ -50,8 +50,14 @@ class DescribedTask:
     sent: "Prepared | None" = None  # the data, where they travel with the task (see `with_data`)
 
     def with_data(self) -> "DescribedTask":
-        """The same task with its data in it, for workers on machines that do not have the files."""
-        return replace(self, sent=self.load())
+        """The same task with its data in it, for workers on machines that do not have the files.
+
+        A table that is streamed from disk stays where it is: each machine must have it.
+        """
+        from automl.data.shards import Streamed
+
+        loaded = self.load()
+        return self if isinstance(loaded.train, Streamed) else replace(self, sent=loaded)
 
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         build, prepared = self.builder(), self.load()
@@ -145,7 +151,11 @@ class DescribedSession:
         return signature(config)
 
     def unfusable(self, config: Mapping[str, Any]) -> str:
-        """See `unfusable`."""
+        """See `unfusable`; what is streamed from disk is not gathered for many lanes either."""
+        from automl.data.shards import Streamed
+
+        if isinstance(self.prepared.train, Streamed):
+            return "trials run one at a time, as the table is streamed from disk; in memory they train together"
         return unfusable(config, self.task.settings)
 
     def best(self) -> Best:

@@ -13,7 +13,7 @@ from automl import metrics, seeds
 from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
 from automl.models import mup
-from automl.training import augment, losses, optimizers
+from automl.training import augment, batches, losses, optimizers
 from automl.training.hardware import Runner, Settings
 from automl.training.options import read
 
@@ -27,8 +27,9 @@ Build = Callable[..., nn.Module]
 class Solo:
     """`Solo(build, prepared, config, epochs, seed, device)`, then `epoch()` until `self.done == epochs`.
 
-    The data lies on the device as tensors. Random numbers are derived from `seed` and the epoch's number alone, so a
-    trainer that was loaded from a state goes on exactly as the one that was saved.
+    The data lies on the device as tensors, or is streamed to it where it does not fit into memory. Random numbers are
+    derived from `seed` and the epoch's number alone, so a trainer that was loaded from a state goes on exactly as the
+    one that was saved.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Solo:
         factors, matrices = self._parametrization(build)
         self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, matrices)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if self.options.ema else None
-        self.train, self.val = self._resident(prepared.train), self._resident(prepared.val)
+        self.train, self.val = batches.of(prepared.train, self.device), batches.resident(prepared.val, self.device)
         self.batch = min(self.options.batch_size, len(self.train))
         self.micro = self.batch  # samples at once; less after memory ran out
         # A single sample left over has no variance for a batch norm: it waits for the next epoch's order.
@@ -68,7 +69,7 @@ class Solo:
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch; the report after it: `train_loss`, `val_loss` and every `val_` metric of the kind."""
-        order = torch.randperm(len(self.train), generator=self._generator("order")).to(self.device)
+        order = self.train.epoch(self.batch, self._generator("order"))
         self.model.train()
         started = time.perf_counter()
         total = torch.zeros((), device=self.device)
@@ -76,16 +77,16 @@ class Solo:
         warmup = schedules.warmup_steps(self.options.warmup, horizon, self.epochs)
         factors = schedules.factors(self.options.schedule, first, self.batches, horizon, warmup).tolist()
         with self._random("epoch"), self.runner.matrices():
-            for k, factor in enumerate(factors):
+            for k, (factor, batch) in enumerate(zip(factors, order, strict=False)):  # a single last row is left out
                 optimizers.set_rate(self.optimizers, factor)
-                total += self._step(order[k * self.batch : (k + 1) * self.batch], first + k)
+                total += self._step(batch, first + k)
         self.done += 1
         if self.done == 1:
             self.runner.consider((time.perf_counter() - started) * (self.epochs - 1))
         return {"train_loss": float(total) / self.batches, **self.evaluate(self.val, "val_")}
 
-    def _step(self, rows: Tensor, step: int) -> Tensor:
-        x, y, weight = self._batch(rows)
+    def _step(self, batch: Part, step: int) -> Tensor:
+        x, y, weight = self._varied(batch)
         self._forget()
         loss = self._gradients(x, y, weight)
         scaler = self.runner.scaler
@@ -100,9 +101,9 @@ class Solo:
             self._follow(step)
         return loss
 
-    def _batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        part, strengths = self.train, self.strengths
-        x, y, weight = part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows]
+    def _varied(self, batch: Part) -> tuple[Tensor, Tensor, Tensor | None]:
+        """x, y and weight, augmented."""
+        x, y, weight, strengths = batch.x, batch.y, batch.weight, self.strengths
         if strengths:
             u = torch.rand(len(x), augment.DRAWS, device=x.device)
             noise = torch.randn_like(x) if "noise" in strengths else None
@@ -155,7 +156,7 @@ class Solo:
 
     def evaluate(self, part: Part, prefix: str = "") -> dict[str, float]:
         """Loss (without smoothing) and metrics of `part`, with the averaged weights where they are kept."""
-        part = self._resident(part)
+        part = batches.resident(part, self.device)
         if self.prepared.kind == "next_token":
             return {prefix + name: value for name, value in self._language(part).items()}
         outputs = self._forward(part.x)
@@ -177,7 +178,7 @@ class Solo:
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits or standardised values for prepared samples `x` [N, ...]; on the CPU."""
-        return self._forward(x.to(self.device)).cpu()
+        return self._forward(x).cpu()
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to keep: averaged where an average is kept; on the CPU, in names of the plain module."""
@@ -206,7 +207,7 @@ class Solo:
             self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
 
     def _forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._call(piece) for piece in self._pieces(x)])
+        return torch.cat([self._call(piece.to(self.device)) for piece in self._pieces(x)])
 
     def _call(self, x: Tensor) -> Tensor:
         self.model.eval()
@@ -219,10 +220,6 @@ class Solo:
     def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
         return torch.split(x, max(1, EVAL_VALUES // each))
-
-    def _resident(self, part: Part) -> Part:
-        weight = None if part.weight is None else part.weight.to(self.device)
-        return Part(part.x.to(self.device), part.y.to(self.device), weight)
 
     def _generator(self, purpose: str) -> torch.Generator:
         return torch.Generator().manual_seed(seeds.derive(self.seed, purpose, self.done))

@@ -1,0 +1,232 @@
+"""Tables that stay on disk: the same rows in the same parts, every row once an epoch, within a limit of memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import automl
+from automl.data import load, streaming
+from automl.data.shards import Streamed
+from automl.errors import DataError
+from automl.models import build
+from automl.tasks.described import DescribedTask
+from automl.training import Solo
+from automl.trial import Metric, State
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(streaming, "SHARD_BYTES", 2**12)
+    monkeypatch.setattr(streaming, "CHUNK_BYTES", 2**15)
+    return tmp_path / "cache"
+
+
+def table(rows: int = 3000) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    made = pd.DataFrame(
+        {"a": rng.normal(size=rows), "b": rng.choice(["x", "y", "z"], rows), "c": rng.normal(size=rows)}
+    )
+    made.loc[rng.random(rows) < 0.1, "a"] = np.nan
+    made["w"] = rng.integers(1, 4, rows)
+    made["when"] = np.arange(rows)[::-1]
+    made["y"] = np.where(made.c + (made.b == "x") + rng.normal(size=rows) > 0.3, "yes", "no")
+    return made.sort_values("y", ignore_index=True)  # a file in the worst of orders
+
+
+def both(file: Path, split: dict[str, object] | None = None, **prepare: object):
+    made = {"target": "y", "split": split, "seed": 3}
+    whole = load(file.name, base=file.parent, prepare={**prepare, "memory": "1GB"}, **made)
+    return whole, load(file.name, base=file.parent, prepare={**prepare, "memory": "1KB"}, **made)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_the_same_rows_in_the_same_parts(tmp_path, suffix):
+    file = tmp_path / f"t{suffix}"
+    frame = table()
+    if suffix == ".parquet":
+        frame.to_parquet(file)
+    else:
+        frame.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
+    whole, streamed = both(file, weight="w")
+    assert isinstance(streamed.train, Streamed)
+    assert not isinstance(whole.train, Streamed)
+    assert len(streamed.train.edges) > 4
+    assert torch.equal(whole.val.x, streamed.val.x)
+    assert torch.equal(whole.test.y, streamed.test.y)
+    assert whole.val.weight is not None
+    assert torch.equal(whole.val.weight, streamed.val.weight)
+    assert {**whole.preparation} == {**streamed.preparation}
+    assert whole.sample == streamed.sample
+    ours, theirs = (torch.cat([p.x, p.y[:, None]], 1).numpy() for p in (whole.train, streamed.train))
+    assert not np.array_equal(ours, theirs)  # in an order of its own
+    assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
+    assert any("streamed from disk: 3,000 rows" in note for note in streamed.notes)
+
+
+def test_split_by_time_and_a_limit_on_rows(tmp_path):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    whole, streamed = both(file, {"time": "when", "train": 0.6, "val": 0.2, "test": 0.2}, rows=1000)
+    assert (len(streamed.train), len(streamed.val)) == (600, 200)
+    assert torch.equal(whole.val.x, streamed.val.x)
+
+
+def test_regression_has_its_unit_from_all_training_rows(tmp_path):
+    file = tmp_path / "t.csv"
+    table().assign(y=lambda t: t.c * 100 + 7).to_csv(file, index=False)
+    whole, streamed = both(file)
+    assert whole.preparation["target"] == streamed.preparation["target"]
+    assert torch.equal(whole.test.y, streamed.test.y)
+
+
+def test_each_epoch_has_every_row_once_in_a_new_order(tmp_path):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    part = both(file)[1].train
+
+    def epoch(seed: int) -> list[torch.Tensor]:
+        return [batch.x for batch in part.batches(64, torch.Generator().manual_seed(seed), CPU)]
+
+    first, again, other = epoch(0), epoch(0), epoch(1)
+    assert [len(x) for x in first] == [64] * (len(part) // 64) + [len(part) % 64]
+    assert torch.equal(torch.cat(first), torch.cat(again))
+    assert not torch.equal(torch.cat(first), torch.cat(other))
+    ours, all_rows = torch.cat(first).numpy(), part.x.numpy()
+    assert np.array_equal(ours[np.lexsort(ours.T)], all_rows[np.lexsort(all_rows.T)])
+    shares = [float((batch.y == 1).float().mean()) for batch in part.batches(64, torch.Generator().manual_seed(0), CPU)]
+    assert np.std(shares[:-1]) < 0.1  # though the file is sorted by class
+
+
+def test_training_rows_can_be_joined_with_validation_rows(tmp_path):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    made = both(file)[1]
+    joined = made.train + made.val
+    assert torch.equal(joined.x[len(made.train) :], made.val.x)
+    assert sum(len(b) for b in joined.batches(64, torch.Generator(), CPU)) == len(joined)
+    with pytest.raises(ValueError, match="in one file"):
+        made.val + made.train
+
+
+def test_it_is_prepared_once_and_again_when_the_file_changes(tmp_path, cache):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    first = both(file)[1]
+    before = {path: path.stat().st_mtime_ns for path in cache.rglob("x.bin")}
+    assert both(file)[1].fingerprint == first.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("x.bin")} == before
+    table(3500).to_csv(file, index=False)
+    assert both(file)[1].fingerprint != first.fingerprint
+    assert len(list(cache.rglob("x.bin"))) == 2
+    assert not list(cache.glob(".*"))  # nothing half made is left
+
+
+def test_training_learns_the_same_and_resumes_exactly(tmp_path):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    whole, streamed = both(file)
+    config = {"width": 16, "lr": 1e-2, "batch_size": 64, "norm": "batch"}
+    one, other = (Solo(build("mlp"), made, config, 4, seed=0) for made in (whole, streamed))
+    reports = [[trainer.epoch() for _ in range(4)] for trainer in (one, other)]
+    assert reports[1][-1]["val_auroc"] == pytest.approx(reports[0][-1]["val_auroc"], abs=0.03)
+    half = Solo(build("mlp"), streamed, config, 4, seed=0)
+    half.epoch()
+    rest = Solo(build("mlp"), streamed, config, 4, seed=0)
+    rest.load(half.state())
+    assert [rest.epoch() for _ in range(3)] == reports[1][1:]
+
+
+SPEC = """
+model: mlp
+data: t.csv
+target: y
+prepare: {memory: 1KB}
+metric: val_auroc
+epochs: 3
+space: {depth: 1, width: 16, lr: {float: [1e-3, 1e-2], log: true}, optimizer: adamw, batch_size: 64}
+stopper: none
+budget: {trials: 3}
+finalists: {top: 1, seeds: 1}
+refit: train+val
+"""
+
+
+def test_a_whole_search(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "space.yaml").write_text(SPEC)
+    study = automl.search(tmp_path / "space.yaml", path=tmp_path / "s", executor="inline", workers=1)
+    assert all(t.state is State.DONE for t in study.history.trials)
+    assert study.verdict is not None
+    assert study.verdict["test"]["value"] > 0.75
+    assert len(automl.load(study.path).predict(table(50).drop(columns="y"))) == 50
+
+
+def test_the_file_is_not_sent_with_the_task(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    task = DescribedTask("mlp", "t.csv", 1, Metric("val_auroc", "maximize"), "y", prepare={"memory": "1KB"},
+                         folder=tmp_path)  # fmt: skip
+    assert task.with_data().sent is None
+
+
+@pytest.mark.parametrize("wrong", ["much", "0GB", "12", "-1MB"])
+def test_a_wrong_size_is_told(tmp_path, wrong):
+    table(100).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"prepare\.memory"):
+        load("t.csv", base=tmp_path, target="y", prepare={"memory": wrong})
+
+
+def test_a_missing_target_is_told(tmp_path):
+    table().to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match="target 'yy' is not a column"):
+        load("t.csv", base=tmp_path, target="yy", prepare={"memory": "1KB"})
+
+
+LIMITED = """
+import resource, sys
+import torch
+from automl.data import load
+from automl.models import build
+from automl.training import Solo
+
+torch.set_num_threads(1)
+Solo(build("mlp"), load("diabetes"), {"width": 8}, 1, seed=0).epoch()  # everything is imported, buffers are made
+used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
+made = load("big.csv", target="y", prepare={"memory": sys.argv[2]} if sys.argv[2] else None)
+trainer = Solo(build("mlp"), made, {"width": 16, "batch_size": 512, "lr": 3e-3}, 1, seed=0)
+values = sum(part.x.numel() for part in (made.train, made.val, made.test))
+print(values * 4 / 2**20, trainer.epoch()["val_auroc"])
+"""
+
+
+def limited(folder: Path, spare_mib: int, memory: str) -> subprocess.CompletedProcess[str]:
+    """Load and train with so much more memory than an empty process with everything imported has."""
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", LIMITED, str(spare_mib), memory]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_table_larger_than_the_limit_of_memory_trains_within_it(tmp_path):
+    columns, rng = 80, np.random.default_rng(0)
+    levels = rng.integers(0, 1000, size=(50_000, columns), dtype=np.int16)
+    block = pd.DataFrame(levels, columns=[f"x{k}" for k in range(columns)])
+    lines = block.assign(y=(levels[:, 0] + levels[:, 1] > 1000).astype(int)).to_csv(index=False).partition("\n")
+    (tmp_path / "big.csv").write_text(lines[0] + "\n" + 10 * lines[2])
+    within = limited(tmp_path, 128, "")  # found out without being told
+    assert within.returncode == 0, within.stderr[-2000:]
+    size, quality = map(float, within.stdout.split())
+    assert size > 150  # MiB of prepared inputs, more than there was
+    assert quality > 0.9
+    whole = limited(tmp_path, 128, "100GB")  # the same, if it insists on memory
+    assert whole.returncode != 0
+    assert "memory" in whole.stderr.lower()
