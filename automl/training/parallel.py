@@ -1,0 +1,41 @@
+"""Several devices for one trial: each rank trains on its share of every batch, gradients are averaged (torch's DDP).
+
+A batch is shared out row by row, and its loss is the mean over all of its rows, as on one device; batch norm sees a
+rank's own rows only. Weights and order are the same on all ranks, masks are not.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from automl.data.prepared import Part
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One of `world` processes that train a model together."""
+
+    rank: int
+    world: int
+
+    def wrap(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The model with gradients that are averaged over all ranks as they are made."""
+        ids = [device] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
+
+    def share(self, batch: Part) -> tuple[Part, Tensor]:
+        """This rank's rows of a batch, and by what their mean loss is multiplied so that the average over ranks is the
+        batch's mean. A rank without a row takes the first, multiplied by 0."""
+        rows = torch.arange(self.rank, len(batch), self.world, device=batch.y.device)
+        weight = batch.weight
+        each = torch.ones(len(batch), device=batch.y.device) if weight is None else weight
+        part = each[rows].sum() / each.sum().clamp_min(1e-12) * self.world
+        rows = rows if len(rows) else torch.zeros(1, dtype=torch.long, device=batch.y.device)
+        return Part(batch.x[rows], batch.y[rows], None if weight is None else weight[rows]), part
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all ranks."""
+        dist.all_reduce(value)
+        return value / self.world
