@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.special import log_ndtr, ndtr
-from sklearn.ensemble import ExtraTreesRegressor
 
 from automl import seeds
 from automl.errors import SpecError
@@ -20,6 +19,7 @@ from automl_strategies.cube import Cube, Mask, Points, encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import Evidence, Floats, evidence
 from automl_strategies.sobol import sobol
+from automl_strategies.trees import Trees
 from automl_strategies.warp import targets
 
 REACH = 0.08  # distance per parameter within which a pending config discourages another one
@@ -98,19 +98,16 @@ class Forest:
 
     def _predict(self, seed: int, before: int, found: Evidence, inputs: Floats) -> tuple[Floats, Floats, Floats]:
         """Mean, deviation and probability of not failing at `inputs` -> three times [M]."""
-        seed = seeds.derive(seed, before, "trees") % 2**32
+        rng = np.random.default_rng(seeds.derive(seed, before, "trees"))
         x = _inputs(found.points, ~np.isnan(found.points))
-        forest = ExtraTreesRegressor(
-            self.trees, min_samples_leaf=2, bootstrap=True, max_features=0.8, random_state=seed, n_jobs=1
-        ).fit(x, targets(found))
-        each = np.stack([tree.predict(inputs) for tree in forest.estimators_])
+        each = Trees.grow(x, targets(found), rng, self.trees, leaf=2, share=0.8, bootstrap=True).each(inputs)
         deviation = np.sqrt(each.var(axis=0) + 1e-4)
         if not len(found.failed):
             return each.mean(axis=0), deviation, np.ones(len(inputs))
         both = np.concatenate([x, _inputs(found.failed, ~np.isnan(found.failed))])
         failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
-        guard = ExtraTreesRegressor(30, min_samples_leaf=3, random_state=seed, n_jobs=1).fit(both, failed)
-        return each.mean(axis=0), deviation, np.maximum(1.0 - guard.predict(inputs), 0.02)
+        guard = Trees.grow(both, failed, rng, 30, leaf=3, share=1.0, bootstrap=False).each(inputs).mean(axis=0)
+        return each.mean(axis=0), deviation, np.maximum(1.0 - guard, 0.02)
 
 
 @dataclass(frozen=True)
