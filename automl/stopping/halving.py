@@ -20,7 +20,7 @@ from automl.stopping.brackets import Bracket, Bracketed
 from automl.stopping.rungs import first_rung, geometric, rank_correlation, tapered
 from automl.trial import History, Plan
 
-PILOTS = 8  # trials that pass an untested rung whatever they report, so that its worth can be measured
+PILOTS = 8  # trials that pass an untested rung whatever they report, so that its worth can be measured; 16 in doubt
 TRUSTED = 0.5  # a rung whose rank correlation with the next is below this decides nothing
 
 
@@ -34,7 +34,7 @@ class Halving(Bracketed):
     """
 
     eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
-    waves: int = 3  # brackets, one after the other, that share the budget
+    waves: int = 2  # brackets, one after the other, that share the budget
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
     survivors: float = 0.05  # share of those cut that goes on to the next rung by lot, to estimate false kills
     guard: bool = True  # skip early rungs that do not foretell later ones
@@ -50,24 +50,31 @@ class Halving(Bracketed):
             raise SpecError(f"halving: survivors is a share between 0 and 1, got {self.survivors}")
 
     def brackets(self, history: History) -> Sequence[Bracket]:
-        return _brackets(self, history.plan, self.skipped(history))
+        return _brackets(self, history.plan, *self._tested(history))
 
     def pilots(self, history: History) -> tuple[int, int]:
         every, _ = self.ladder(history.plan)
-        return (PILOTS, every[self.skipped(history)]) if self.guard and every else (0, 0)
+        skipped, pilots = self._tested(history)
+        return (pilots, every[skipped]) if pilots else (0, 0)
 
     def skipped(self, history: History) -> int:
-        """How many early rungs decide nothing, judged by the first trials, which passed them untested."""
+        """How many early rungs decide nothing."""
+        return self._tested(history)[0]
+
+    def _tested(self, history: History) -> tuple[int, int]:
+        """(rungs that decide nothing, trials that pass untested rungs), judged by those trials.
+
+        Eight ranks are few: where they say that a rung misleads, eight more trials must agree.
+        """
         every, _ = self.ladder(history.plan)
-        for k in range(len(every) - 1 if self.guard else 0):
-            awaited = any(not t.state.ended and t.step < every[k + 1] for t in history.trials[:PILOTS])
-            if len(history) < PILOTS or awaited:
-                return k
-            a, b = (history.losses_at(r) for r in every[k : k + 2])
-            rho, both = rank_correlation(*({n: at[n] for n in range(PILOTS) if n in at} for at in (a, b)))
-            if both < PILOTS - 2 or not rho < TRUSTED:
-                return k
-        return max(0, len(every) - 1) if self.guard else 0
+        if not self.guard or len(every) < 2:
+            return 0, 0
+        for k in range(len(every) - 1):
+            for pilots in (PILOTS, 2 * PILOTS):
+                awaited = any(not t.state.ended and t.step < every[k + 1] for t in history.trials[:pilots])
+                if len(history) < pilots or awaited or not _misleads(history, every[k], every[k + 1], pilots):
+                    return k, pilots
+        return len(every) - 1, 0
 
     def verdict(self, history: History, trial: int) -> Verdict:
         asha = self._instead(history.plan)
@@ -115,9 +122,16 @@ class Halving(Bracketed):
         return Asha(eta=self.eta or 3, min_steps=first, mode="promote")
 
 
+def _misleads(history: History, rung: int, later: int, pilots: int) -> bool:
+    """Whether the ranks of the first trials at `rung` do not foretell those at `later`."""
+    a, b = ({n: at[n] for n in range(pilots) if n in at} for at in (history.losses_at(rung), history.losses_at(later)))
+    rho, both = rank_correlation(a, b)
+    return both >= pilots - 2 and rho < TRUSTED
+
+
 @lru_cache(maxsize=256)
-def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]:
-    """Brackets that spend `plan` when the first `skipped` rungs decide nothing."""
+def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[Bracket, ...]:
+    """Brackets that spend `plan` when the first `skipped` rungs decide nothing and `pilots` trials pass them."""
     assert plan.horizon is not None
     every, every_cut = halving.ladder(plan)
     rungs, cuts = every[skipped:], every_cut[skipped:]
@@ -139,8 +153,8 @@ def _brackets(halving: Halving, plan: Plan, skipped: int) -> tuple[Bracket, ...]
         return low
 
     steps = math.inf if plan.steps is None else float(plan.steps)
-    if halving.guard and len(rungs) > 1:
-        steps -= PILOTS * (rungs[1] - every[0])
+    if len(rungs) > 1:
+        steps -= pilots * (rungs[1] - every[0])
     trials = math.inf if plan.trials is None else float(plan.trials)
     waves = halving.waves
     while waves > 1 and 2 * largest(steps / waves, trials / waves) < math.prod(cuts):

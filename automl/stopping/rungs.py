@@ -15,6 +15,7 @@ def first_rung(horizon: int, min_steps: int | None) -> int:
     return max(1, min(first, horizon))
 
 
+@lru_cache(maxsize=256)
 def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
     """Steps `horizon / eta^k`, rounded, increasing, from about `first` up to below `horizon`."""
     found: list[int] = []
@@ -27,6 +28,7 @@ def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
+@lru_cache(maxsize=256)
 def tapered(horizon: int, first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Rungs below `horizon` from about `first` on, and how many to one are cut at each: hard early, gently late.
 
