@@ -20,6 +20,7 @@ from automl_strategies.tpe import Tpe
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains
 GP_WORKERS = 32  # from here on, a suggestion must cost milliseconds to keep all of them busy
+COMPARED = 24  # trials that were compared at rungs before a model may learn from their order
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Auto:
     """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
 
     Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
-    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until one
-    trial has run its full length, then three quarters `forest` and one quarter quasi-random.
+    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 24
+    trials were compared, then three quarters `forest` and one quarter quasi-random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -52,9 +53,8 @@ class Auto:
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
         """Whom the next suggestions are asked of, in turn; None stands for quasi-random."""
         if _compared_at_rungs(history):
-            if not history.done:
-                return (None,)
-            return (_forest(), _forest(), _forest(), None)
+            known = sum(history.count(state) for state in (State.DONE, State.STOPPED, State.PAUSED))
+            return (None,) if known < COMPARED else (_forest(), _forest(), _forest(), None)
         if _affordable(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())
