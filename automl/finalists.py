@@ -358,9 +358,11 @@ class Echo:
     def begin(self, study: Readable) -> None:
         if self.plan is not None:
             at = "".join(f" at {name} {value}" for name, value in self.plan.big.items())
+            many, count = len(self.numbers), self.plan.seeds
+            configs = f"the best {many} configs are" if many > 1 else "the best config is"
             self.screen.note(
-                f"finalists: the best {len(self.numbers)} configs are trained again{at} on {self.plan.seeds} fresh"
-                f" seeds ({self.missing} runs); then the winner is named"
+                f"finalists: {configs} trained again{at} on {count} fresh seed{'s' * (count > 1)}"
+                f" ({self.missing} run{'s' * (self.missing > 1)}); then the winner is named"
             )
 
     def ended(self, study: Readable, record: TrialRecord) -> None: ...

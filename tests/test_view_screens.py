@@ -266,6 +266,22 @@ def test_no_color_is_honoured():
     assert view.console(io.StringIO(), environ={"FORCE_COLOR": "1"}).is_terminal
 
 
+def test_the_final_block_is_folded_between_words():
+    study, _ = simulate(trials=118, ended=118)
+    study.facts["finalists"] = {
+        "winner": 81, "metric": "val_acc", "optimism": -0.002, "tied": [], "deaf": False, "looks": 1,
+        "finalists": [{"trial": 81, "found": 0.98, "mean": 0.982, "interval": [0.97, 0.99], "seeds": 3}],
+        "test": {"metric": "test_acc", "value": 0.97, "interval": [0.95, 0.98], "rows": 449},
+        "default": None, "first": {"trial": 81, "value": 0.98},
+        "ensemble": {"models": 3, "among": 40, "metric": "test_acc", "test": 0.975, "gain": 0.005, "sure": 0.8},
+    }  # fmt: skip
+    narrow = final(study, width=80)
+    assert "0.9800 was\n      0.0020 too modest" in narrow
+    assert "suggested 0.9800 (t0081, the winner itself)" in narrow
+    assert "team  3 of 40 models together: test_acc 0.9750, 0.0050 better than the winner,\n      perhaps by" in narrow
+    assert final(study, width=300).count("\n      ") < narrow.count("\n      ")
+
+
 def test_final_block():
     study, _ = simulate(trials=118, ended=118)
     text = final(study)
@@ -273,7 +289,7 @@ def test_final_block():
     assert lines[0] == "Finished: 118 trials in 1m45s: 6 done, 111 stopped early, 1 failed"
     assert lines[1].startswith("best  t0081  val_acc 0.9853 after 27 epochs")
     assert "lr 1.792e-3" in text
-    assert "1x oom: CUDA out of memory[31m (width 512)  (logs/00110.log)" in text
+    assert "1x oom: CUDA out of memory[31m (width 512)\n      t0110: studies/digits/logs/00110.log" in text
     assert f"saved {saved_share(study.history):.0%} of the epochs" in text
     assert "automl resume studies/digits --trials +118" in text
     assert max(map(len, lines)) <= 100

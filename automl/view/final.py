@@ -2,7 +2,9 @@
 
 import json
 import shlex
+import textwrap
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from automl.leaderboard import SCHEMA, full_length, saved_share
@@ -18,7 +20,7 @@ def final(study: Readable, outcome: str = "", width: int = WIDTH) -> str:
 
     `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
     """
-    lines = [_headline(study, outcome), *winner(study, width), *failures(study, width), *_saved(study)]
+    lines = [*_folded(_headline(study, outcome), width), *winner(study, width), *failures(study, width), *_saved(study)]
     if study.path is not None:
         lines += _files(study, outcome)
     return "\n".join(lines)
@@ -81,7 +83,14 @@ def winner(study: Readable, width: int) -> list[str]:
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     step = f" after {words.plural(best.step, 'epoch')}" if full_length(study.history) else ""
     lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
-    return [*lines, *_wrapped(words.config(best.config, digits=4), "      ", width), *verdict.lines(study)]
+    told = [part for line in verdict.lines(study) for part in _folded(line, width)]
+    return [*lines, *_wrapped(words.config(best.config, digits=4), "      ", width), *told]
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """A sentence in lines of `width` cells, the further ones indented."""
+    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(line, max(width, 40), subsequent_indent="      ", **how)
 
 
 def _wrapped(text: str, indent: str, width: int) -> list[str]:
@@ -104,9 +113,10 @@ def failures(study: Readable, width: int) -> list[str]:
         first = next(
             t for t in failed if t.failure and (t.failure.kind, words.clean(t.failure.message)) == (kind, message)
         )
-        log = f"  ({words.clean(first.failure.traceback)})" if first.failure and first.failure.traceback else ""
-        text = f"{'fail ' if k == 0 else '     '} {n}x {kind}: {words.fit(message, max(width - 20, 40))}{log}"
-        lines.append(text)
+        lines.append(words.fit(f"{'fail ' if k == 0 else '     '} {n}x {kind}: {message}", max(width, 40)))
+        if first.failure and first.failure.traceback:
+            log = words.clean(Path(study.path or "") / first.failure.traceback)
+            lines.append(f"      {words.trial(first.number)}: {log}")
     if len(causes) > 3:
         lines.append(f"      and {words.plural(len(causes) - 3, 'other cause')}")
     return lines

@@ -53,13 +53,14 @@ def _fresh(verdict: Verdict) -> str:
         return f"{text}: the search had {words.number(best['found'])} with its small model"
     if words.number(best["found"]) == words.number(best["mean"]):
         return f"{text}: {found} no luck"
-    return f"{text}: {found} {_like(verdict, best['found'])} too {'good' if verdict['optimism'] > 0 else 'modest'}"
+    size = _like(verdict["optimism"], best["found"])
+    return f"{text}: {found} {size} too {'good' if verdict['optimism'] > 0 else 'modest'}"
 
 
-def _like(verdict: Verdict, value: float) -> str:
-    """The optimism with as many decimals as `value` is shown with."""
-    decimals = len(words.number(value).partition(".")[2])
-    return f"{abs(verdict['optimism']):.{decimals}f}"
+def _like(gap: float, value: float) -> str:
+    """A gap's size with as many decimals as `value` is shown with."""
+    shown = words.number(value)
+    return words.number(abs(gap)) if "e" in shown else f"{abs(gap):.{len(shown.partition('.')[2])}f}"
 
 
 def _test(verdict: Verdict) -> list[str]:
@@ -92,7 +93,9 @@ def _compared(verdict: Verdict) -> list[str]:
     if default:
         parts.append(f"default config {words.number(default['value'])} ({words.trial(default['trial'])})")
     if first:
-        parts.append(f"best of the first 20 suggested {words.number(first['value'])} ({words.trial(first['trial'])})")
+        itself = ", the winner itself" if first["trial"] == verdict["winner"] else ""
+        name = words.trial(first["trial"])
+        parts.append(f"best of the first 20 suggested {words.number(first['value'])} ({name}{itself})")
     return [f"vs    {', '.join(parts)}"] if parts else []
 
 
@@ -103,7 +106,7 @@ def _ensemble(verdict: Verdict) -> list[str]:
     among = (
         f"{made['models']} of {words.plural(made['among'], 'model')}" if "among" in made else f"{made['models']} models"
     )
-    gain = f"{abs(made['gain']):.4g} {'better' if made['gain'] > 0 else 'worse'} than the winner"
+    gain = f"{_like(made['gain'], made['test'])} {'better' if made['gain'] > 0 else 'worse'} than the winner"
     chance = ", perhaps by chance" if SURE > made.get("sure", 1.0) > 1 - SURE else ""
     name = words.clean(made["metric"])
     return [f"team  {among} together: {name} {words.number(made['test'])}, {gain}{chance} (in ensemble/)"]
