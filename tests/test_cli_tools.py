@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,9 @@ def test_compare(run, studies):
     assert "at 16" in out
     assert [s["study"] for s in json.loads(run("compare", "one", "two", "--json")[1])["studies"]] == ["one", "two"]
     assert run("compare", "one")[0] == 2
+    shutil.copytree("studies/one", "elsewhere/one")
+    twins = json.loads(run("compare", "one", "elsewhere/one", "--json")[1])["studies"]
+    assert [s["study"] for s in twins] == ["studies/one", "elsewhere/one"]
 
 
 def test_export(run, studies):

@@ -58,16 +58,17 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
                 f"{studies[0].name} is ranked on {metric.name} ({metric.direction}), "
                 f"{other.name} on {other.metric.name} ({other.metric.direction})"
             )
+    names = _names(studies)
     courses = [Course.of(s.history) for s in studies]
     axis = max(min(c.total for c in courses), 1)
     points = [max(round(share * axis), 1) for share in SHARES]
     rows = []
-    for study, course in zip(studies, courses, strict=True):
+    for study, name, course in zip(studies, names, courses, strict=True):
         best = study.history.best
         at = [course.at(p) for p in points]
         rows.append(
             {
-                "study": study.name,
+                "study": name,
                 "trials": len(study.history),
                 "epochs": course.total,
                 "seconds": round(study.elapsed_s, 3),
@@ -81,7 +82,7 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
         "direction": metric.direction,
         "epochs": points,
         "studies": rows,
-        "sooner": _sooner(studies, courses),
+        "sooner": _sooner(names, courses),
     }
 
 
@@ -91,16 +92,22 @@ def _best(best: TrialRecord | None, metric: Metric) -> dict[str, Any] | None:
     return {"trial": best.number, "value": metric.value(best.loss), "config": best.config}
 
 
-def _sooner(studies: Sequence[Readable], courses: Sequence[Course]) -> list[dict[str, Any]]:
+def _names(studies: Sequence[Readable]) -> list[str]:
+    """Names, or where two are equal the folders."""
+    names = [study.name for study in studies]
+    return [str(s.path) if names.count(s.name) > 1 and s.path else s.name for s in studies]
+
+
+def _sooner(names: Sequence[str], courses: Sequence[Course]) -> list[dict[str, Any]]:
     """For each pair whose one reached the other's final best sooner: after how many epochs, and of how many."""
     found = []
-    for a, fast in zip(studies, courses, strict=True):
-        for b, slow in zip(studies, courses, strict=True):
-            if a is b or not slow.losses:
+    for a, fast in zip(names, courses, strict=True):
+        for b, slow in zip(names, courses, strict=True):
+            if fast is slow or not slow.losses:
                 continue
             took, needed = slow.epochs[-1], fast.reaches(slow.losses[-1])
             if needed is not None and needed < took:
-                found.append({"study": a.name, "than": b.name, "epochs": needed, "of": took})
+                found.append({"study": a, "than": b, "epochs": needed, "of": took})
     return found
 
 

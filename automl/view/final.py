@@ -28,7 +28,7 @@ def final(study: Readable, outcome: str = "", width: int = WIDTH) -> str:
 
 def document(study: Readable) -> dict[str, Any]:
     """What `automl search --json` prints (schema 1)."""
-    counts, best = study.counts, _best(study)
+    counts, best = study.counts, study.winner
     return {
         "schema": SCHEMA,
         "study": study.name,
@@ -47,12 +47,6 @@ def document_text(study: Readable) -> str:
     return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
 
 
-def _best(study: Readable) -> TrialRecord | None:
-    """The winner: of the finalists, or the search's best trial where there were none."""
-    judged = study.verdict
-    return study.history.trials[judged["winner"]] if judged else study.history.best
-
-
 def _best_json(study: Readable, best: TrialRecord) -> dict[str, Any]:
     value = None if best.loss is None else study.metric.value(best.loss)
     return {"trial": best.number, "value": value, "step": best.step, "config": best.config}
@@ -69,7 +63,7 @@ def _headline(study: Readable, outcome: str) -> str:
 
 def winner(study: Readable, width: int) -> list[str]:
     """The winner, its score and config, in lines of about `width` cells."""
-    best = _best(study)
+    best = study.winner
     if best is None or best.loss is None:
         leading = min(
             (t for t in study.history.trials if t.loss is not None and t.state is not State.FAILED),

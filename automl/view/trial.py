@@ -38,8 +38,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
     head = f"{words.trial(number)} of {words.clean(study.name)}: {record.state.value}"
     head += f", {words.clean(metric.name)} {value}" + (f" at {record.step}" if record.step else "")
     head += f", rank {rank} of {len(study.history)}" if rank else ""
-    head += " (the winner so far)" if record is study.history.best else ""
-    lines = [head]
+    lines = [head + _place(study, record), *_again(study, number)]
     if record.ended_s is not None:
         began = words.duration(record.started_s)
         lines.append(f"  ran for {words.duration(record.ended_s - record.started_s)}, begun {began} into the search")
@@ -57,6 +56,19 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
         points = [(step, metric.value(loss)) for step, loss in record.curve]
         lines += ["", words.clean(metric.name), *_chart(points, width, metric.direction == "maximize", unicode)]
     return "\n".join([*lines, *_reports(study.reports(number), width)])
+
+
+def _place(study: Readable, record: TrialRecord) -> str:
+    if record is study.winner:
+        return " (the winner)" if study.verdict else " (the winner so far)"
+    return " (the search's best)" if record is study.history.best else ""
+
+
+def _again(study: Readable, number: int) -> list[str]:
+    """What a finalist showed on fresh seeds."""
+    found = [f for f in (study.verdict or {}).get("finalists", []) if f["trial"] == number]
+    values = [words.number(value) for f in found for value in f["values"]]
+    return [f"  again on {words.plural(len(values), 'fresh seed')}: {', '.join(values)}"] if values else []
 
 
 def _rank(history: History, record: TrialRecord) -> int | None:
