@@ -63,8 +63,8 @@ def test_halves_are_large_enough_and_apart(bench, shared_data) -> None:
     rng = np.random.default_rng(0)
     for problem in (*develop, *report):
         regrets = [problem.regret(problem.loss(problem.space.sample(rng))) for _ in range(400)]
-        assert min(regrets) > 0
-        assert 0.5 < np.median(regrets) < 1.5
+        assert min(regrets) >= 0  # a random config may be the best row of a table, none is better
+        assert 0.4 < np.mean(np.array(regrets) <= 1) < 0.6
 
 
 def test_ranks_and_the_paired_test_are_over_tasks_and_repeats(bench) -> None:
