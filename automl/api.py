@@ -11,6 +11,7 @@ from automl import plugins, provenance, winner
 from automl.driver import Driver
 from automl.ensemble import POOL
 from automl.errors import EnvironmentProblem, SpecError
+from automl.executors import warm
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.ledger import Ledger
@@ -20,7 +21,7 @@ from automl.space import Config, Space, Value
 from automl.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask
-from automl.tasks.described import DescribedTask
+from automl.tasks.described import DescribedTask, mixes
 from automl.tasks.function import FunctionTask, ReferencedTask
 from automl.trial import Metric
 
@@ -82,6 +83,8 @@ def search(
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
     """
+    if isinstance(task, str | Path) and executor in (None, "local"):
+        warm.begin()  # torch is imported while the spec is read
     screen = _logged(screen or _terminal(), loggers)
     given = {
         "budget.trials": trials,
@@ -288,6 +291,7 @@ def task_of(read: "Spec") -> Task:
         outputs=bool(read.ensemble and read.finalists),
         patience=read.patience or 0,
         fuse=read.fuse,
+        mixes=mixes(read.model, read.space),
         settings={
             "precision": read.precision,
             "compile": read.compile,

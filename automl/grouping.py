@@ -19,7 +19,9 @@ AHEAD = 32  # trials that may wait here: each is one that was suggested before t
 class Grouped(AtOnce):
     """Everything is observed when it arrives; trials are handed out by `group(config)`.
 
-    Trials of the group "" run alone, so a worker gets one of them at a time. `workers`: how many share the last trials.
+    Trials of the group "" run alone, so a worker gets one of them at a time. A group may have a subgroup, "group/sub":
+    an idle worker is offered the largest group, a busy one asks for what it can use.
+    `workers`: how many share the last trials.
     """
 
     group: Callable[[Config], str] = lambda config: ""
@@ -40,7 +42,7 @@ class Grouped(AtOnce):
         self._fill(lanes, None)
         if not self.stock:
             return []
-        names = [name for name, _ in self.stock]
+        names = [name.partition("/")[0] for name, _ in self.stock]
         wanted = max(dict.fromkeys(names), key=lambda name: names.count(name) if name else 1)
         return self._take(wanted, lanes if wanted else 1)
 
@@ -55,7 +57,7 @@ class Grouped(AtOnce):
     def _fill(self, lanes: int, fits: str | None) -> None:
         """Ask the study until `lanes` trials that fit (None: any) are here, or too many others."""
         while True:
-            fitting = sum(fits is None or name == fits for name, _ in self.stock)
+            fitting = sum(fits is None or _within(name, fits) for name, _ in self.stock)
             missing = min(lanes - fitting, AHEAD - (len(self.stock) - fitting))
             asked = self.study.ask(missing) if missing > 0 else []
             self.stock.extend(("" if one.alone else self.group(one.config), one) for one in asked)
@@ -63,7 +65,7 @@ class Grouped(AtOnce):
                 return
 
     def _take(self, name: str, most: int) -> list[Assignment]:
-        chosen = [entry for entry in self.stock if entry[0] == name][:most]
+        chosen = [entry for entry in self.stock if _within(entry[0], name)][:most]
         for entry in chosen:
             self.stock.remove(entry)
         return [one for _, one in chosen]
@@ -76,3 +78,8 @@ class Grouped(AtOnce):
 
     def busy(self) -> bool:
         return bool(self.stock)
+
+
+def _within(name: str, group: str) -> bool:
+    """Whether the group `name` is `group` or a part of it."""
+    return name == group or name.startswith(f"{group}/")

@@ -116,8 +116,8 @@ def test_require_refuses_and_auto_falls_back():
         lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES
     )
     with pytest.raises(EnvironmentProblem, match="fuse: require"):
-        Engine(problem, Options(fuse="require")).alone(CONFIG, 8)
-    reason = Engine(problem, Options(fuse="auto")).alone(CONFIG, 8)
+        Engine(problem, Options(fuse="require")).alone([CONFIG], 8)
+    reason = Engine(problem, Options(fuse="auto")).alone([CONFIG], 8)
     assert reason is not None
     assert "one at a time" in reason
 

@@ -37,7 +37,7 @@ class Beside:
         dtype = bodies[0].row.dtype
         sizes = [body.plan.width for body in bodies]
         self.gradient = torch.zeros(sum(sizes), dtype=dtype)
-        self.gradients = self.gradient.split(sizes)
+        self.gradients = torch.split(self.gradient, sizes)
         self.weights = [body.plan.row_views(body.row) for body in bodies]
         self.slopes = [body.plan.row_views(g) for body, g in zip(bodies, self.gradients, strict=True)]
         self.depths = [len(body.blocks) - 1 for body in bodies]
@@ -111,9 +111,9 @@ class Beside:
                                                 limits[layer, lane], own)  # fmt: skip
 
     def outputs(self, x: Tensor, step: int | None) -> Tensor:
-        """`[K, B, C]` of `x`: `[K, B, F]` in training at `step`, `[B, F]` (shared) in evaluation, with `step` None."""
+        """`[K, B, C]` of `x`: `[K, B, ...]` in training at `step`, `[B, ...]` (shared) in evaluation, `step` None."""
         torch.cat(self.parts, out=self.vec)
-        return self.of(x.shape[-2]).forward(x, step)
+        return self.of(x.shape[0 if step is None else 1]).forward(x, step)
 
     def backward(self, gradient: Tensor) -> None:
         """Fill `gradients` from d(loss)/d(outputs) `[K, B, C]` of the last training outputs."""

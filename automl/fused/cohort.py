@@ -111,6 +111,11 @@ class Cohort:
         return [lane for lane in self.slots if lane is not None]
 
     @property
+    def shared(self) -> bool:
+        """Whether several lanes are meant to be here, so that more may come."""
+        return self.bucket > 1
+
+    @property
     def row_names(self) -> tuple[str, ...]:
         return ("param", *self.rule.states, *(("ema",) if self.ema else ()))
 

@@ -1,30 +1,43 @@
 """How many lanes of one signature to run: decided while they train, so that next to nothing is spent on measuring.
 
-A few steps of one and of eight lanes, on throw-away cohorts, tell whether fusing pays at all, and from how many lanes
-on. Then the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper.
+A few steps alone and together, on throw-away cohorts, tell whether fusing pays at all, and from how many lanes on. Then
+the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .capacity import KNEE, START, WORTH, lane_seconds
+import numpy as np
+from scipy.optimize import nnls
+
+from .capacity import KNEE, START, WORTH, lane_seconds, mixed_seconds
 from .cohort import Blueprint
 from .loop import Part
 
 FIRST, FEWEST = 16, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known; fewer than FEWEST run alone."""
+SAMPLE = 6  # lanes of a mixed cohort that are timed
+WORTH_MIXED = 1.1  # fewer than 16 are timed, with the very program that runs one alone: it is hardly ever slower
+FACTS = ("probed_at", "solo", "probed", "mixed", "fixed", "slope")
 
 
 @dataclass
 class Growth:
-    """`solo`, `probed`: seconds for a lane and step, alone and in a bucket of `START`; `costs`: the same by bucket."""
+    """`solo`, `probed`: seconds for a lane and step, alone and among `probed_at`; `costs`: the same by bucket.
+
+    `mixed`: lanes differ in size and batch. Then these are seconds for an epoch of a mean lane, and an epoch of S steps
+    of P parameters alone takes `fixed` * S + `slope` * P seconds.
+    """
 
     most: int
     probed_at: int = 8
     solo: float = 0.0
     probed: float = 0.0
     costs: dict[int, float] = field(default_factory=dict)
+    mixed: bool = False
+    fixed: float = 0.0
+    slope: float = 0.0
 
     @classmethod
     def measured(cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int) -> "Growth":
@@ -35,8 +48,35 @@ class Growth:
         found.probed = lane_seconds(blueprint, config, kind, data, bucket)
         return found
 
+    @classmethod
+    def measured_mixed(cls, blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: str, data: Part,
+                       most: int) -> "Growth":  # fmt: skip
+        """Time some lanes of different shapes, each alone and all side by side."""
+        some = mixed_seconds(blueprint, list(configs)[:SAMPLE], kind, data)
+        times = np.array(some.alone)
+        facts = np.array([some.steps, some.sizes], dtype=np.float64).T
+        (fixed, slope), _ = nnls(facts, times)
+        mean = float(times.mean())
+        return cls(
+            most, len(times), mean, some.together / len(times), mixed=True, fixed=float(fixed), slope=float(slope)
+        )
+
+    @classmethod
+    def remembered(cls, most: int, kept: Mapping[str, Any]) -> "Growth | None":
+        """From what `kept` gave; None where that is of another version."""
+        if not {*FACTS, "costs"} <= kept.keys():
+            return None
+        costs = {int(bucket): float(cost) for bucket, cost in kept["costs"].items()}
+        return cls(most, costs=costs, **{name: kept[name] for name in FACTS})
+
+    def kept(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"lanes": self.target, **{name: getattr(self, name) for name in FACTS}, "costs": dict(self.costs)}
+
     def pays(self, lanes: int) -> bool:
         """Whether that many lanes are faster together than one after the other."""
+        if self.mixed:
+            return lanes > 1 and self.solo >= WORTH_MIXED * self.probed
         if lanes < FEWEST:
             return False
         together = self.probed * max(lanes, self.probed_at)  # fewer lanes are taken to cost as much as the bucket
@@ -52,11 +92,19 @@ class Growth:
         """Over one lane after the other, at the best bucket known."""
         return self.solo / min([self.probed, *self.costs.values()]) if self.solo else 1.0
 
-    def saw(self, bucket: int, lanes: int, seconds: float, steps: int) -> None:
-        """A round of `steps` steps took that long; rounds of half-empty buckets tell nothing."""
-        if lanes > bucket // 2 and steps:
-            cost = seconds / (steps * lanes)
-            self.costs[bucket] = min(cost, self.costs.get(bucket, cost))
+    def work(self, steps: Sequence[int], sizes: Sequence[int]) -> float:
+        """How many epochs of a mean lane the epochs of lanes of so many steps and parameters amount to."""
+        seconds = sum(self.fixed * s + self.slope * p for s, p in zip(steps, sizes, strict=True))
+        return seconds / self.solo if self.solo else float(len(sizes))
+
+    def saw(self, bucket: int, lanes: int, seconds: float, work: float) -> bool:
+        """A round of `work` (lanes times steps; mixed: see `work`) took that long; one of a half-empty bucket tells
+        nothing. True when it was the first of its bucket."""
+        if lanes <= bucket // 2 or work <= 0:
+            return False
+        cost, new = seconds / work, bucket not in self.costs
+        self.costs[bucket] = min(cost, self.costs.get(bucket, cost))
+        return new
 
     @property
     def target(self) -> int:

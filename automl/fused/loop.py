@@ -39,6 +39,10 @@ class Part:
     def __len__(self) -> int:
         return int(self.x.shape[0])
 
+    def first(self, count: int) -> "Part":
+        """Its first samples."""
+        return Part(self.x[:count], self.y[:count], None if self.weight is None else self.weight[:count])
+
     def to(self, device: torch.device | str) -> "Part":
         return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
 

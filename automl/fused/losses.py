@@ -27,17 +27,17 @@ def gradient(
     """
     if kind == "regression":
         return _squared(out, y, weight)
-    share = _shares(y, weight)
+    share = _shares(y, weight, out.dtype)
     flat, labels = out.flatten(1, -2), y.flatten(1)
     losses, g = _cross_entropy(flat, labels, share.flatten(1), smoothing)
     return losses, g.reshape(out.shape)
 
 
-def _shares(y: Tensor, weight: Tensor | None) -> Tensor:
+def _shares(y: Tensor, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
     """Each row's share of its lane's mean, shaped like `y` (broadcast)."""
     count = y[0].numel()
     if weight is None:
-        return torch.full((1, 1), 1.0 / count, device=y.device)
+        return torch.full((1, 1), 1.0 / count, device=y.device, dtype=dtype)
     per_sample = y[0, 0].numel()
     share = weight / (weight.sum(1, keepdim=True).clamp_min(1e-12) * per_sample)
     return share.view(*share.shape, *(1 for _ in y.shape[2:])).expand(y.shape)

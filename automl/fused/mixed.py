@@ -6,7 +6,7 @@ fits any cohort, mixed or not, and storage need not move when lanes come and go.
 Shape letters: K lanes, S steps, B batch, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,10 +48,11 @@ class NotMixable(ValueError):
 
 @dataclass
 class MixedCohort:
-    """Lanes by slot. All have the same batch size; anything else may differ."""
+    """Lanes by slot. Those of one batch size train side by side, the others after them."""
 
     blueprint: Blueprint
     config: dict[str, Any]
+    shared: bool = True  # whether more lanes may come
     tenants: list[Tenant | None] = field(default_factory=list)
     programs: dict[tuple[int, ...], Beside] = field(default_factory=dict)
 
@@ -67,6 +68,10 @@ class MixedCohort:
     def bucket(self) -> int:
         """Slots there are, free ones included."""
         return len(self.tenants)
+
+    def sizes(self, slots: Sequence[int]) -> list[int]:
+        """Parameters of the lanes in `slots`."""
+        return [tenant.plan.width for k in slots if (tenant := self.tenants[k]) is not None]
 
     def admit(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, state: LaneState | None) -> int:
         """Put a trial into a free slot or a new one, fresh or from `state`; returns the slot.

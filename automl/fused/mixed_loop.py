@@ -14,58 +14,64 @@ from .cohort import Lane
 from .loop import Part, gather
 from .meter import Meter
 from .mixed import MixedCohort, Tenant
-from .schedules import F64
+from .rounds import summary
+from .schedules import F64 as Table
 
+F64 = torch.float64
 PIECE, CACHE = 32, 1 << 23  # most lanes side by side; bytes of their rows (a bigger lane stands alone)
 ROWS = 256  # samples at a time in an evaluation: the same for a trial alone, for the sake of the last bit
 
 
 class MixedEpoch:
-    """`live`: slots that train; `steps`: updates; `log` `[S, slots]`: training losses, after `train()`."""
+    """`live`: slots that train. After `train()`, by slot: `steps`: updates; `bad`: the first one whose training loss
+    was not finite, or -1; `loss`: the mean training loss."""
 
-    def __init__(self, cohort: MixedCohort, kind: str, data: Part, steps: int | None = None) -> None:
-        self.cohort, self.kind, self.data, self.most = cohort, kind, data, steps
+    def __init__(self, cohort: MixedCohort, kind: str, data: Part) -> None:
+        self.cohort, self.kind, self.data = cohort, kind, data
         self.live = [j for j, lane in enumerate(cohort.slots) if lane is not None and lane.fate == "running"]
-        self.steps, self.log = 0, torch.empty(0)
+        self.steps = [0] * cohort.bucket
+        self.bad, self.loss = torch.full((cohort.bucket,), -1.0, dtype=F64), torch.zeros(cohort.bucket, dtype=F64)
 
     @torch.no_grad()
     def train(self) -> None:
-        """Run the epoch's steps; lanes have been counted on afterwards."""
-        logs = []
-        order = pieces(self.cohort, self.live)
-        for slots in order:
-            piece = MixedPiece(self.cohort, slots, self.kind, self.data, self.most)
+        """Run the epoch; lanes have been counted on afterwards."""
+        for slots in pieces(self.cohort, self.live):
+            piece = MixedPiece(self.cohort, slots, self.kind, self.data)
             piece.train()
-            self.steps = piece.steps
-            logs.append(piece.log)
-        self.log = torch.zeros(self.steps, self.cohort.bucket, dtype=logs[0].dtype)
-        self.log[:, [slot for slots in order for slot in slots]] = torch.cat(logs, 1)
+            at = list(slots)
+            self.bad[at], self.loss[at] = summary(piece.log)
+            for slot in slots:
+                self.steps[slot] = piece.steps
 
 
 def pieces(cohort: MixedCohort, live: Sequence[int]) -> list[tuple[int, ...]]:
-    """Slots that train side by side, small lanes first: as many as stay in cache together."""
-    sizes = {k: sum(row.nbytes for row in tenant.rows.values()) for k in live if (tenant := cohort.tenants[k])}
+    """Slots that train side by side: of one batch size, small lanes first, as many as stay in cache together."""
+    keys = {k: (tenant.lane.hypers.batch_size, sum(row.nbytes for row in tenant.rows.values()))
+            for k in live if (tenant := cohort.tenants[k])}  # fmt: skip
     found: list[tuple[int, ...]] = []
-    room = 0
-    for slot in sorted(live, key=lambda k: (sizes[k], k)):
-        if not found or len(found[-1]) == PIECE or sizes[slot] > room:
+    last, room = 0, 0
+    for slot in sorted(live, key=lambda k: (keys[k], k)):
+        batch, size = keys[slot]
+        if batch != last or len(found[-1]) == PIECE or size > room:
             found.append(())
-            room = CACHE
+            last, room = batch, CACHE
         found[-1] += (slot,)
-        room -= sizes[slot]
+        room -= size
     return found
 
 
 class MixedPiece:
     """One epoch of some slots of a mixed cohort."""
 
-    def __init__(self, cohort: MixedCohort, slots: tuple[int, ...], kind: str, data: Part, steps: int | None) -> None:
+    def __init__(
+        self, cohort: MixedCohort, slots: tuple[int, ...], kind: str, data: Part, steps: int | None = None
+    ) -> None:
         self.tenants = [tenant for k in slots if (tenant := cohort.tenants[k]) is not None]
         self.lanes: list[Lane] = [tenant.lane for tenant in self.tenants]
         self.kind, self.data, self.program = kind, data, cohort.program(slots)
         self.hypers = [lane.hypers for lane in self.lanes]
         self.batch = min(self.hypers[0].batch_size, len(data))
-        full = tables.steps_per_epoch(len(data), self.batch)
+        self.full_steps = full = tables.steps_per_epoch(len(data), self.batch)
         self.steps = full if steps is None else min(steps, full)
         self.first, seeds = [lane.step for lane in self.lanes], [lane.seed for lane in self.lanes]
         self.order = rng.permutations(seeds, [lane.epoch for lane in self.lanes], len(data), "cpu")
@@ -124,7 +130,7 @@ class MixedPiece:
 class Update:
     """One lane's clipping, optimizer step and average, on its own rows."""
 
-    def __init__(self, tenant: Tenant, gradient: Tensor, done: Tensor, rates: F64) -> None:
+    def __init__(self, tenant: Tenant, gradient: Tensor, done: Tensor, rates: Table) -> None:
         """`gradient` `[P]`; `done`: a number that counts updates, this one included; `rates` `[S, 1]`."""
         h, rows = tenant.lane.hypers, tenant.rows
         self.hypers, self.rule, self.gradient = h, optim.RULES[h.optimizer], gradient

@@ -1,7 +1,8 @@
 """Which trials may share a cohort: those whose configs differ in lane values only. No torch here.
 
 Everything that shapes tensors or code is part of the signature; what every lane has for itself is not: learning rate,
-decay, momentum, betas, smoothing, schedule, clipping, dropout probabilities, augmentation strengths.
+decay, momentum, betas, smoothing, schedule, clipping, dropout probabilities, augmentation strengths. Where a family's
+models can stand side by side at their own shapes (`MIXES`), those, the optimizer and the batch size may differ too.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ from typing import Any
 from .hypers import TRAINING_NAMES
 
 SHARED_TRAINING = ("optimizer", "batch_size")
+MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRAINING)}
+"""Family -> what may differ among lanes of a mixed cohort (see `mixed`), besides what may differ in any."""
 
 
 def lane_name(name: str) -> bool:
@@ -35,5 +38,22 @@ def shared_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def signature(config: Mapping[str, Any]) -> str:
     """A short text, equal for configs that may train together: a hash of `shared_part`."""
-    text = json.dumps(shared_part(config), sort_keys=True, default=repr)
+    return _hash(shared_part(config))
+
+
+def mixed_signature(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
+    """The same where the entries called `mixes` may differ as well."""
+    return _hash({k: v for k, v in config.items() if not lane_name(k) and k not in mixes})
+
+
+def group(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
+    """What a driver sorts trials by: the mixed signature and, after a slash, the narrow one.
+
+    A worker that mixes asks for the first, one that cannot (a GPU's) for all of it.
+    """
+    return f"{mixed_signature(config, mixes)}/{signature(config)}" if mixes else signature(config)
+
+
+def _hash(shared: Mapping[str, Any]) -> str:
+    text = json.dumps(shared, sort_keys=True, default=repr)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

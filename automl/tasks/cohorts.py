@@ -92,7 +92,7 @@ class Cohorts:
         if running is not None and not self.engine.fused(running.trial.config):
             return  # what runs alone is not joined; the others wait
         if running is None:
-            name = self.session.signature(self.queue[0].config)
+            name = self.engine.signature(self.queue[0].config)
             chosen = self._waiting(name)
             reason = self._alone(chosen)
             together = reason is None
@@ -110,7 +110,7 @@ class Cohorts:
     def _waiting(self, name: str) -> list[Assignment]:
         if self.queue[0].alone and not self.lanes:
             return self.queue[:1]
-        return [one for one in self.queue if not one.alone and self.session.signature(one.config) == name]
+        return [one for one in self.queue if not one.alone and self.engine.signature(one.config) == name]
 
     def _alone(self, chosen: list[Assignment]) -> str | None:
         """Why the trials are to run one by one (empty: nothing to tell); None when they run together."""
@@ -122,7 +122,7 @@ class Cohorts:
         if chosen[0].alone:
             return ""
         try:
-            return self.engine.alone(config, len(chosen))
+            return self.engine.alone([one.config for one in chosen])
         except AutoMLError:
             if self.session.task.fuse == "require":
                 raise

@@ -1,5 +1,7 @@
 """A task that is described: a model, data, and how long to train. What the trial trains is all in the config."""
 
+import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,9 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl import metrics
+from automl.data import options
 from automl.errors import SpecError, did_you_mean
 from automl.fused.hypers import OPTIMIZERS
-from automl.fused.signature import signature
+from automl.fused.signature import MIXES
+from automl.fused.signature import group as group_of
+from automl.space import Space
 from automl.tasks.best import Best
 from automl.tasks.function import imported
 from automl.trial import Metric
@@ -23,7 +28,9 @@ if TYPE_CHECKING:
     from automl.worker import Trial, Worker
 
 AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
+FEW_KINDS = 4  # up to so many kinds of models in a space, each has cohorts of its own
 CHECKPOINT_S = 10.0  # training time between two checkpoints of a trial
+KEPT = 4  # preparations of the data that a worker keeps in memory, where they are searched
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,7 @@ class DescribedTask:
     patience: int = 0  # a trial ends after so many epochs without a better one; 0: it never does
     until: int | None = None  # train so many epochs of the `epochs` that schedules reckon with; None: all
     fuse: Literal["auto", "never", "require"] = "auto"
+    mixes: tuple[str, ...] = ()  # what may differ among models that train side by side, see `mixes`
     settings: Mapping[str, Any] = field(default_factory=dict)  # of `training.hardware.Settings`: precision, ...
     sent: "Prepared | None" = None  # the data, where they travel with the task (see `with_data`)
 
@@ -58,6 +66,11 @@ class DescribedTask:
 
         loaded = self.load()
         return self if isinstance(loaded.train, Streamed) else replace(self, sent=loaded)
+
+    @property
+    def warm(self) -> bool:
+        """Whether a worker may be forked from a process that has imported torch: it runs none of the user's code."""
+        return ":" not in self.model and ":" not in self.data
 
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         build, prepared = self.builder(), self.load()
@@ -72,7 +85,7 @@ class DescribedTask:
         """
         if self.fuse == "never":
             return None
-        return lambda config: "" if unfusable(config, self.settings) else signature(config)
+        return lambda config: "" if unfusable(config, self.settings) else group_of(config, self.mixes)
 
     def builder(self) -> "Callable[..., nn.Module]":
         """`build(config, inputs, outputs)` of the model."""
@@ -80,14 +93,16 @@ class DescribedTask:
 
         return imported(self.model, self.folder) if ":" in self.model else models.build(self.model)
 
-    def load(self) -> "Prepared":
-        """The data, split and prepared; with `refit` the validation rows are training rows too."""
-        if self.sent is not None:
+    def load(self, config: Mapping[str, Any] | None = None) -> "Prepared":
+        """The data, split and prepared (as `config` wants it); with `refit` validation rows are training rows too."""
+        chosen = options.chosen(config or {})
+        if self.sent is not None and not chosen:
             return self.sent
         from automl import data
 
+        prepare = {**(self.prepare or {}), **chosen}
         prepared = data.load(
-            self.data, target=self.target, split=self.split, seed=self.seed, prepare=self.prepare, base=self.folder
+            self.data, target=self.target, split=self.split, seed=self.seed, prepare=prepare, base=self.folder
         )
         return replace(prepared, train=prepared.train + prepared.val) if self.refit else prepared
 
@@ -100,6 +115,14 @@ class DescribedTask:
             raise SpecError(f"{told} (measured: {', '.join(measured)})")
 
 
+def mixes(model: str, space: Space) -> tuple[str, ...]:
+    """What may differ among models that train side by side: shapes and the like, where the space has so many of them
+    that otherwise models of one kind would be alone, or nearly."""
+    names = MIXES.get(model, ())
+    kinds = math.prod(space.params[name].size for name in names if name in space.params)
+    return names if kinds > FEW_KINDS else ()
+
+
 def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Why a trial cannot be a lane and trains alone, in another trainer, and what could be done; empty: it can."""
     name = str(config.get("optimizer") or "adamw")
@@ -109,6 +132,8 @@ def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     varied = [one for one in AUGMENT if strengths.get(one)]
     if varied:
         return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
+    if options.chosen(config):
+        return "trials with a preparation of their own run one at a time; with one for all they train together"
     if config.get("parametrization", "standard") != "standard":
         return "trials with parametrization: mup run one at a time; standard ones train together"
     if settings.get("precision", "auto") in ("bf16", "fp16"):
@@ -127,28 +152,26 @@ class DescribedSession:
     prepared: "Prepared"
     device: str
     checkpoint_s: float  # training time between two checkpoints, at least
+    _prepared: dict[str, "Prepared"] = field(default_factory=dict)  # by the options that configs chose
 
     def serve(self, worker: "Worker") -> None:
         """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`."""
         from automl.tasks.cohorts import Cohorts
 
         with _calm(self.device):
-            Cohorts(self, worker, self._engine()).serve()
+            Cohorts(self, worker, self._engine(worker.place.folder)).serve()
 
-    def _engine(self) -> "Engine":
+    def _engine(self, folder: Path | None) -> "Engine":
         from automl.fused.engine import Engine, Options, Problem
         from automl.fused.loop import Part
 
         made, kind = self.prepared, self.prepared.kind
         train, val = (Part(part.x, part.y, part.weight) for part in (made.train, made.val))
         scale = made.target_scale if kind == "regression" else None
-        problem = Problem(self.build, made.inputs, made.outputs, kind, train, val, scale)
+        problem = Problem(self.build, made.inputs, made.outputs, kind, train, val, scale, self.task.mixes)
         ranks = self.task.metric.name == "val_auroc"
-        return Engine(problem, Options(fuse=self.task.fuse, device=self.device, ranks=ranks))
-
-    def signature(self, config: Mapping[str, Any]) -> str:
-        """Equal for trials that may train together."""
-        return signature(config)
+        known = folder / "lanes.json" if folder else None
+        return Engine(problem, Options(fuse=self.task.fuse, device=self.device, ranks=ranks, known=known))
 
     def unfusable(self, config: Mapping[str, Any]) -> str:
         """See `unfusable`; what is streamed from disk is not gathered for many lanes either."""
@@ -157,6 +180,18 @@ class DescribedSession:
         if isinstance(self.prepared.train, Streamed):
             return "trials run one at a time, as the table is streamed from disk; in memory they train together"
         return unfusable(config, self.task.settings)
+
+    def data_of(self, config: Mapping[str, Any]) -> "Prepared":
+        """The data as this config wants them prepared; the last few preparations are kept."""
+        chosen = options.chosen(config)
+        if not chosen:
+            return self.prepared
+        key = json.dumps(chosen, sort_keys=True)
+        made = self._prepared.pop(key, None) or self.task.load(config)
+        self._prepared[key] = made  # the last one used is the last one here
+        if len(self._prepared) > KEPT:
+            self._prepared.pop(next(iter(self._prepared)))
+        return made
 
     def best(self) -> Best:
         """What keeps the weights of a trial that begins, and says when it is over."""
@@ -167,7 +202,8 @@ class DescribedSession:
         from automl.training import Settings, Solo
 
         settings = Settings(**self.task.settings)
-        solo = Solo(self.build, self.prepared, trial.config, self.task.epochs, trial.seed, trial.device, settings)
+        prepared = self.data_of(trial.config)
+        solo = Solo(self.build, prepared, trial.config, self.task.epochs, trial.seed, trial.device, settings)
         best = self.best()
         saved = trial.load()
         if saved is not None and "solo" in saved:
@@ -196,14 +232,15 @@ class DescribedSession:
             return
         from automl import bundle, ensemble
 
-        if self.task.outputs and self.prepared.kind != "next_token":
-            module = bundle.restore(self.build, trial.config, self.prepared, best.weights)
-            ensemble.store(trial.folder, bundle.outputs(module, self.prepared.val.x, self.device))
+        prepared = self.data_of(trial.config)
+        if self.task.outputs and prepared.kind != "next_token":
+            module = bundle.restore(self.build, trial.config, prepared, best.weights)
+            ensemble.store(trial.folder, bundle.outputs(module, prepared.val.x, self.device))
         bundle.save(
             trial.folder / "bundle",
             model=self.task.model,
             config=trial.config,
-            prepared=self.prepared,
+            prepared=prepared,
             state_dict=best.weights,
             metrics=best.metrics,
             spec=self.task.spec,
