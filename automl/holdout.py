@@ -1,13 +1,15 @@
 """Saved models scored on the validation and test rows of a described task; nothing else looks at the test rows."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from automl import honest, metrics
+from automl.data import options
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from automl.data.prepared import Part, Prepared
     from automl.models import Build
@@ -24,13 +26,14 @@ class Holdout:
     prepared: "Prepared"
     build: "Build"
     name: str
+    load: "Callable[[Mapping[str, Any]], Prepared] | None" = None  # the data as a config wants them prepared
     _outputs: dict[tuple[Path, Which], "Tensor"] = field(default_factory=dict)
     _samples: dict[tuple[Path, Which], honest.Sample] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: "DescribedTask") -> "Holdout":
         """Loads the data (and torch)."""
-        return cls(task.load(), task.builder(), bare(task.metric.name))
+        return cls(task.load(), task.builder(), bare(task.metric.name), task.load)
 
     @property
     def test_rows(self) -> int:
@@ -80,20 +83,18 @@ class Holdout:
     def _pieces(self, model: Path, which: Which) -> "list[Tensor]":
         import torch
 
-        module, device = self._module(model)
-        with torch.no_grad():
-            return [module(x.to(device)).cpu() for x in self._cut(self._part(which).x)]
-
-    def _module(self, model: Path) -> "tuple[nn.Module, Any]":
-        import torch
-
         from automl import bundle
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return bundle.load_one(model, build=self.build, device=device).module, device
+        made = bundle.load_one(model, build=self.build, device=device)
+        with torch.no_grad():
+            return [made.module(x.to(device)).cpu() for x in self._cut(self._part(which, made.config).x)]
 
-    def _part(self, which: Which) -> "Part":
-        return self.prepared.val if which == "val" else self.prepared.test
+    def _part(self, which: Which, config: "Mapping[str, Any] | None" = None) -> "Part":
+        """The rows; prepared as `config` wants them where it has a say in that."""
+        own = self.load is not None and options.chosen(config or {})
+        prepared = self.load(config or {}) if own and self.load else self.prepared
+        return prepared.val if which == "val" else prepared.test
 
     @property
     def _scale(self) -> "Tensor | None":

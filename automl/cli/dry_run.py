@@ -44,8 +44,8 @@ def one_batch(read: "Spec") -> Tried | None:
     from automl.training import Solo
 
     session = task.open(("cpu",))
-    prepared = session.prepared
     config = read.space.default() or read.space.sample(np.random.default_rng(seeds.derive(read.seed, "dry run")))
+    prepared = session.data_of(config)
     size = int(str(config.get("batch_size", 64)))
     small = replace(prepared, train=_first(prepared.train, size), val=_first(prepared.val, size))
     try:

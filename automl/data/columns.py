@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data.options import IMPUTES, SCALES
 from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]
-SCALES = ("standard", "robust", "minmax", "none")
-IMPUTES = ("median", "mean", "most_frequent", "zero")
 LARGEST = 1e100
 """Numbers beyond it are cut to it, so that their squares are finite."""
 MISSING = "\x00missing"

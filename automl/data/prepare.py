@@ -10,6 +10,7 @@ from torch import Tensor
 
 from automl.data import columns as cols
 from automl.data import text
+from automl.data.options import ENCODINGS
 from automl.data.shapes import Inputs
 from automl.errors import DataError, did_you_mean
 
@@ -37,7 +38,6 @@ OPTIONS = {
     "memory": "a table that would take more, e.g. 2GB, is streamed from disk (default: half of what is free)",
 }
 """Options of `prepare:` and what they say."""
-ENCODINGS = ("onehot", "embed")
 
 
 def check(options: dict[str, Any]) -> None:

@@ -30,8 +30,9 @@ def build(document: Document, *, name: str, path: Path | None, folder: Path | No
     model = space = None
     if tree is not None:
         model = _model(tree, places)
-        space = spaces.read(tree.get("space"), places)
-        checks.check(tree, spaces.names(tree.get("space")), folder, places)
+        described = "model" in tree
+        space = spaces.read(tree.get("space"), places, described=described)
+        checks.check(tree, spaces.names(tree.get("space"), described=described), folder, places)
         if space is not None:
             space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from automl.data import options
 from automl.errors import SpecError, did_you_mean
 from automl.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
 from automl.spec.complaint import Path
@@ -21,8 +22,11 @@ _MANY_CHOICES = 4
 _DECADES = 2
 
 
-def read(tree: Any, places: Places) -> Space | None:
-    """The space described by `tree` (presets composed), or None when something is wrong with it."""
+def read(tree: Any, places: Places, *, described: bool = False) -> Space | None:
+    """The space described by `tree` (presets composed), or None when something is wrong with it.
+
+    `described`: of a built-in task, which reads the parameters of a group `prepare` itself: see `name_of`.
+    """
     if not isinstance(tree, dict):
         return None  # SpecModel has said so
     before = places.found
@@ -31,7 +35,7 @@ def read(tree: Any, places: Places) -> Space | None:
     groups: dict[str, str] = {}
     paths: dict[str, Path] = {}
     for path, item in _entries(tree, places):
-        name = str(path[-1])
+        name = name_of(path, described=described)
         if name in paths:
             first = f"first in line {places.line(paths[name])}"
             places.complain(path, f"parameter names must be unique across groups ({first})", key=True)
@@ -44,6 +48,8 @@ def read(tree: Any, places: Places) -> Space | None:
             constants[name] = made
         if len(path) == 3:
             groups[name] = str(path[1])
+        if described and name.startswith(options.PREFIX):
+            _preparation(name, path, made, places)
     if not paths and places.names_known and places.found == before:
         places.complain(("space",), "has no parameters")
     _conditions(params, constants, paths, places)
@@ -57,12 +63,27 @@ def read(tree: Any, places: Places) -> Space | None:
         return None
 
 
-def names(tree: Any) -> list[str]:
+def names(tree: Any, *, described: bool = False) -> list[str]:
     """Names of all parameters and constants, also when some of them are wrong."""
     found: list[str] = []
     for name, item in tree.items() if isinstance(tree, dict) else ():
-        found += list(item) if _is_group(item) else [name]
+        inner = [name_of(("space", name, one), described=described) for one in item] if _is_group(item) else [name]
+        found += inner
     return found
+
+
+def name_of(path: Path, *, described: bool) -> str:
+    """The name of the parameter at `path`: `pca` in the group `prepare` of a built-in task is `prepare_pca`."""
+    name = str(path[-1])
+    mine = described and len(path) == 3 and path[1] == "prepare" and not name.startswith(options.PREFIX)
+    return options.PREFIX + name if mine else name
+
+
+def _preparation(name: str, path: Path, made: Any, places: Places) -> None:
+    values = made.choices if isinstance(made, Choice) else () if isinstance(made, Float | Int) else (made,)
+    message, hint = options.problem(name, tuple(values)) if made is not _BAD else ("", "")
+    if message:
+        places.complain(path, message, hint, key="no option" in message)
 
 
 _BAD: Any = object()

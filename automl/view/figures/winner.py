@@ -77,7 +77,8 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
         task = api.task_of(spec.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
         if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
             raise Nothing("the model or its data are code of your own, which a report does not run")
-        model, prepared = bundle.load_one(best), task.load()
+        model = bundle.load_one(best)
+        prepared = task.load(model.config)
     except (AutoMLError, OSError) as error:
         raise Nothing(f"model or data cannot be read again: {error}") from None
     if prepared.kind == "next_token":
