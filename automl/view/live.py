@@ -112,7 +112,8 @@ class LiveScreen:
 
     def _erase(self, lines: int, height: int) -> None:
         """Go up by what the terminal has made of the last frame in excess of its own lines."""
-        from rich.control import Control, ControlType
+        from rich.control import Control
+        from rich.segment import ControlType
 
         up = ((ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1))
         if lines:
