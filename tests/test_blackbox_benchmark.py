@@ -62,9 +62,10 @@ def test_halves_are_large_enough_and_apart(bench, shared_data) -> None:
     assert {p.kind for p in report} == {p.kind for p in develop} == {"numeric", "mixed", "conditional"}
     rng = np.random.default_rng(0)
     for problem in (*develop, *report):
-        regrets = [problem.regret(problem.loss(problem.space.sample(rng))) for _ in range(400)]
-        assert min(regrets) >= 0  # a random config may be the best row of a table, none is better
-        assert 0.4 < np.mean(np.array(regrets) <= 1) < 0.6
+        regrets = np.array([problem.regret(problem.loss(problem.space.sample(rng))) for _ in range(400)])
+        assert regrets.min() >= 0  # a random config may be the best row of a table, none is better
+        assert (regrets <= 1).mean() > 0.4
+        assert (regrets < 1).mean() < 0.6  # about half the cells of nasbench201 learn nothing: many are exactly 1
 
 
 def test_ranks_and_the_paired_test_are_over_tasks_and_repeats(bench) -> None:
