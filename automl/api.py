@@ -11,6 +11,7 @@ from automl import plugins, provenance, winner
 from automl.driver import Driver
 from automl.ensemble import POOL
 from automl.errors import EnvironmentProblem, SpecError
+from automl.executors import warm
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.ledger import Ledger
@@ -82,6 +83,8 @@ def search(
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
     """
+    if isinstance(task, str | Path) and executor in (None, "local"):
+        warm.begin()  # torch is imported while the spec is read
     screen = _logged(screen or _terminal(), loggers)
     given = {
         "budget.trials": trials,

@@ -13,7 +13,8 @@ counts as their time; nobody runs out of trials.
 Each program runs by itself, one after the other, in an order that changes from seed to seed; starting up and imports
 count. The programs (`_contestants.py`): automl (fused), automl --no-fuse, Optuna (TPE, successive halving, one process
 per core) and Ray Tune (ASHA, actors reused). Optuna and Ray Tune train with the plain loop of `_plain.py` and are given
-prepared tensors; automl prepares them itself. All have the same space, split, rungs (1, 3, 9, ... epochs) and workers.
+prepared tensors; automl reads the same split from arrays. All have the same space, split, rungs (1, 3, 9, ... epochs)
+and workers.
 """
 
 import argparse
@@ -37,8 +38,7 @@ SETUPS: dict[str, dict[str, Any]] = {
 SPEC = """
 study: race
 model: mlp
-data: {data}
-prepare: {prepare}
+data: race.npz
 metric: val_accuracy
 epochs: {epochs}
 space:
@@ -57,15 +57,21 @@ finalists: none
 
 
 def prepare(setup: dict[str, Any], folder: Path) -> dict[str, str]:
-    """The spec for automl and the same split as tensors for the peers; returns their paths."""
+    """One split for all seeds and programs, as a file for automl and as tensors for the peers; returns their paths."""
+    import numpy as np
     import torch
 
     from automl import data
 
     made = data.load(setup["data"], prepare=setup["prepare"])
-    parts = {name: (part.x.flatten(1), part.y) for name, part in (("train", made.train), ("val", made.val))}
-    torch.save({**parts, "classes": int(made.outputs)}, folder / "tensors.pt")
-    (folder / "space.yaml").write_text(SPEC.format(**{**setup, "prepare": json.dumps(setup["prepare"])}))
+    parts = {"train": made.train, "val": made.val, "test": made.test}
+    arrays = {f"x_{name}": part.x.flatten(1).numpy() for name, part in parts.items() if part is not None}
+    arrays |= {f"y_{name}": part.y.numpy() for name, part in parts.items() if part is not None}
+    np.savez(folder / "race.npz", **arrays)
+    again = data.load("race.npz", base=folder)
+    tensors = {"train": (again.train.x, again.train.y), "val": (again.val.x, again.val.y)}
+    torch.save({**tensors, "classes": int(again.outputs)}, folder / "tensors.pt")
+    (folder / "space.yaml").write_text(SPEC.format(**setup))
     return {"tensors": str(folder / "tensors.pt"), "spec": str(folder / "space.yaml")}
 
 
@@ -139,7 +145,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--strategy", default="random", help="automl's")
+    parser.add_argument("--strategy", default="auto", help="automl's; auto is its default")
     parser.add_argument("--only", nargs="*", default=PROGRAMS)
     asked = parser.parse_args()
     setup = {**SETUPS[asked.data], "data": asked.data, "strategy": asked.strategy, "limit": int(asked.limit) + 60}

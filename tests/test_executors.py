@@ -5,12 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
+import automl
 from automl import plugins
+from automl.executors import warm
 from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
+from automl.executors.local import Local
 from automl.testing.executors import ExecutorContract
 
 
@@ -23,6 +29,13 @@ class TestLocal(ExecutorContract):
     executor = plugins.load("executors", "local")
 
 
+@pytest.mark.skipif(not warm.possible(), reason="workers are not forked on this machine")
+class TestForked(ExecutorContract):
+    """Workers from the fork server keep the same contract."""
+
+    executor = partial(Local, forked=True)
+
+
 SCRIPT = """
 import sys, time
 import automl
@@ -32,13 +45,16 @@ def train(trial):
         time.sleep(0.02)
         trial.report(loss=1.0 / step)
 
-automl.search(train, space={"x": automl.Float(0, 1)}, metric="loss", trials=2, path=sys.argv[1])
+how = {"name": "local", "forked": sys.argv[2] == "forked"}
+automl.search(train, space={"x": automl.Float(0, 1)}, metric="loss", trials=2, path=sys.argv[1], executor=how)
 """
 
 
 def children(pid: int) -> list[int]:
-    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False).stdout
-    return [int(line) for line in out.split()]
+    """And theirs: forked workers are children of the fork server."""
+    with suppress(psutil.NoSuchProcess):
+        return [process.pid for process in psutil.Process(pid).children(recursive=True)]
+    return []
 
 
 def alive(pid: int) -> bool:
@@ -50,10 +66,11 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["spawned", "forked"])
+def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_path: Path, how: str) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    driver = subprocess.Popen([sys.executable, str(script), str(tmp_path / "s")], stdout=subprocess.PIPE)
+    driver = subprocess.Popen([sys.executable, str(script), str(tmp_path / "s"), how], stdout=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
         while not (workers := children(driver.pid)) or not list((tmp_path / "s").glob("logs/t*")):
@@ -69,6 +86,32 @@ def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_pat
     finally:
         driver.kill()
         driver.communicate()
+
+
+@pytest.mark.skipif(not warm.possible(), reason="workers are not forked on this machine")
+def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warm.begin()
+    monkeypatch.setenv("SET_LATER", "17")
+    parents: list[int] = []
+
+    def train(trial: automl.Trial) -> None:
+        parents.append(os.getppid())
+        trial.report(loss=float(os.environ["SET_LATER"]), parent=os.getppid(), cores=int(os.environ["OMP_NUM_THREADS"]))
+
+    study = automl.search(
+        train,
+        space={"x": automl.Float(0, 1)},
+        metric="loss",
+        trials=1,
+        path=tmp_path / "s",
+        executor=Local(forked=True, threads=3),
+        finalists=None,
+    )
+    [(_, told)] = study.reports(0)
+    assert told["loss"] == 17
+    assert told["cores"] == 3
+    assert told["parent"] != os.getpid(), "the worker is no child of the fork server"
+    assert not parents, "the worker is a process of its own"
 
 
 def test_a_long_log_keeps_its_head_and_tail(tmp_path: Path) -> None:

@@ -1,11 +1,10 @@
 """Worker processes on this machine: one for each GPU, or one for each core where there is none.
 
 Our own supervisor over `Process`, `Pipe` and `connection.wait`: in a `ProcessPoolExecutor` one killed worker fails
-all other trials. Processes are spawned (a fork would share CUDA's state) and die with the driver; whatever they have
-started dies with them.
+all other trials. Processes are spawned (a fork would share CUDA's state) or forked from a process that has done nothing
+but import torch (see `warm`). They die with the driver, and whatever they have started dies with them.
 """
 
-import ctypes
 import faulthandler
 import os
 import signal
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, resource_tracker
@@ -25,8 +24,9 @@ from typing import Any
 import cloudpickle
 
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.executors import Executor, Handle, devices, leftovers
+from automl.executors import Executor, Handle, devices, leftovers, warm
 from automl.executors.capture import DescriptorCapture, log_name, shorten
+from automl.executors.warm import environment
 from automl.messages import Broken, Event, Lost, Order, Shutdown
 from automl.tasks import Task
 from automl.tasks.command import exit_in_words
@@ -54,21 +54,28 @@ class _Slot:
 
 @dataclass
 class Local(Executor):
-    """`threads`: torch threads of a worker without a GPU (0: cores / workers)."""
+    """`threads`: torch threads of a worker without a GPU (0: cores / workers).
+
+    `forked`: fork workers from a process that has imported torch, where that is possible; None: as the task wants it.
+    """
 
     threads: int = 0
+    forked: bool | None = None
     oom_kills: Callable[[], int] = devices.oom_kills  # how many processes the system has killed for want of memory
     _slots: list[_Slot] = field(default_factory=list, init=False)
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
     _gpus: list[str] = field(default_factory=list, init=False)
     _mark: str = field(default="", init=False)
+    _context: Any = field(default=SPAWN, init=False)  # makes processes: spawned, or forked from a warm one
     _spawned: int = field(default=0, init=False)
     _killed_for_memory: int = field(default=0, init=False)
     _tidied: float = field(default=0.0, init=False)
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         self._task, self._folder, self._gpus = task, folder, devices.gpus()
+        forked = getattr(task, "warm", False) if self.forked is None else self.forked
+        self._context = (warm.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
         leftovers.sweep(self._mark)  # of a driver that was killed
         count = workers or len(self._gpus) or devices.cores()
@@ -79,15 +86,16 @@ class Local(Executor):
     def _spawn(self, worker: int) -> _Slot:
         gpu = self._gpus[worker % len(self._gpus)] if self._gpus else ""
         place = Place(worker, ("cuda:0" if gpu else "cpu",), self._folder)
-        ours, theirs = SPAWN.Pipe()
+        ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
         resource_tracker.ensure_running()  # it is ours, not the worker's
         variables = {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
-        with _environment(**variables), _without_main():
-            process = SPAWN.Process(
-                target=_main,
-                args=(cloudpickle.dumps(self._task), place, theirs, os.getpid()),
+        with environment(**variables), _without_main():
+            pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
+            process = self._context.Process(
+                target=_main if self._context is SPAWN else _main_forked,
+                args=(pickled, place, theirs, os.getpid() if self._context is SPAWN else variables),
                 name=f"automl-worker-{worker}",
                 daemon=False,
             )
@@ -215,21 +223,6 @@ def _kill(process: BaseProcess) -> None:
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Environment variables a spawned process begins with; they must be set before it loads any library."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
 def _without_main() -> Iterator[None]:
     """Spawn without running the caller's script again: tasks travel by value, so scripts need no `__main__` guard."""
     main = sys.modules["__main__"]
@@ -241,10 +234,22 @@ def _without_main() -> Iterator[None]:
 
 
 def _main(pickled: bytes, place: Place, pipe: Connection, driver: int) -> None:
-    """A worker process from its first line to its last."""
+    """A spawned worker process from its first line to its last."""
+    _die_with(driver)
+    _work(pickled, place, pipe)
+
+
+def _main_forked(pickled: bytes, place: Place, pipe: Connection, variables: Mapping[str, str]) -> None:
+    """A forked worker process; `variables`: the environment that a spawned one would have begun with."""
+    os.environ.clear()
+    os.environ.update(variables)
+    warm.die_with_driver()
+    _work(pickled, place, pipe)
+
+
+def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
     os.setpgid(0, 0)  # its own group, to be killed with all its children; and Ctrl-C is the driver's alone
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(driver)
     faulthandler.enable()
     faulthandler.register(DUMP, all_threads=True)
     capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
@@ -255,7 +260,7 @@ def _main(pickled: bytes, place: Place, pipe: Connection, driver: int) -> None:
 def _die_with(driver: int) -> None:
     """Have the kernel kill this process when the driver dies (Linux); elsewhere a thread watches for it."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        warm.die_with_parent()
     else:
         threading.Thread(target=_watch, args=(driver,), daemon=True).start()
     if os.getppid() != driver:

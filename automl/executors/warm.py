@@ -1,0 +1,83 @@
+"""Workers forked from one warm process: what they need is imported once, while the driver still reads the spec.
+
+Importing torch takes a second of CPU time. The standard library's fork server does it in a process of its own, which
+runs nothing else: no threads, no CUDA, no user code; workers are forked from there in milliseconds and share its
+memory. Only on Linux and without a GPU, where that is safe; elsewhere workers are spawned.
+
+The fork server lives until this program ends. Its children cannot be told from it by their first environment, so tasks
+of the user's own code, whose forgotten children must be found again (see `leftovers`), are spawned, too.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing.context import BaseContext
+
+from automl.executors import devices
+
+MODULES = ["automl.executors.apart", "automl.tasks.cohorts", "automl.data", "automl.models.mlp"]
+"""Imported by the fork server; `apart` first of all."""
+
+
+def possible() -> bool:
+    """Whether workers may be forked here."""
+    return sys.platform == "linux" and not devices.gpus()
+
+
+def begin() -> None:
+    """Start the fork server where it may be of use, and do not wait for it. Cheap when it runs already."""
+    if possible():
+        _context()
+
+
+def context() -> BaseContext | None:
+    """Makes processes that are forked from the fork server; None where that is not possible."""
+    return _context() if possible() else None
+
+
+def _context() -> BaseContext:
+    found = get_context("forkserver")
+    found.set_forkserver_preload(MODULES)
+    with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""):
+        forkserver.ensure_running()
+    return found
+
+
+def die_with_driver() -> None:
+    """Have this forked process killed with its group when the driver dies, or the fork server.
+
+    The fork server does not end with the driver alone, but when the last of its children has gone, too.
+    """
+    die_with_parent()
+    threading.Thread(target=_watch, daemon=True).start()
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent dies (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _watch() -> None:
+    if (driver := parent_process()) is not None:
+        connection.wait([driver.sentinel])
+        os.killpg(0, signal.SIGKILL)
+
+
+@contextmanager
+def environment(**values: str) -> Iterator[None]:
+    """Environment variables a spawned process begins with; they must be set before it loads any library."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
