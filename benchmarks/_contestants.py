@@ -2,8 +2,8 @@
 
 HOW is a JSON object. `spec`, `study`: paths; `tensors`: the peers' data, read by `_plain`; `reached`: the file that
 gets the time of the first report at or above `target`; `trials`: null for as many as there is time for; `epochs`,
-`width`, `batch`, `workers`, `seed`; `best`, for Optuna: files that get the best accuracy of each of its processes. Every
-program looks at each epoch of each trial, and begins with nothing imported.
+`width`, `batch`, `workers`, `seed`; `best`, for Optuna: files that get the best accuracy of each of its processes.
+Every program looks at each epoch of each trial, and begins with nothing imported.
 """
 
 import json
