@@ -72,11 +72,6 @@ class DescribedTask:
         """Whether a worker may be forked from a process that has imported torch: it runs none of the user's code."""
         return ":" not in self.model and ":" not in self.data
 
-    @property
-    def warm(self) -> bool:
-        """Whether a worker may be forked from a process that has imported torch: it runs none of the user's code."""
-        return ":" not in self.model and ":" not in self.data
-
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         build, prepared = self.builder(), self.load()
         self._check(prepared)
