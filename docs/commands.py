@@ -16,12 +16,13 @@ HEAD = """\
 Results go to stdout, progress and errors to stderr; `--json` prints exactly one document with `"schema": 1`. STUDY is a
 study's name under `--dir` (default `studies`, or `$AUTOML_DIR`), or the path of its folder. Every option can be set in
 the environment: `AUTOML_SEARCH_TRIALS=5` is `automl search --trials 5`. `--debug`, before or after a command, shows
-the traceback of an error; `automl --install-completion` teaches the shell.
+the traceback of an error. `automl --version` prints the version; `automl --install-completion` teaches the shell what
+`automl --show-completion` shows.
 
 | exit code | meaning |
 |---|---|
 | 0 | finished, with a winner |
-| 1 | finished without a winner, or `--fail-under` was missed, or `mup-check` found what it looks for |
+| 1 | finished without a winner, `--fail-under` missed, `mup-check` found a fault; or an error nobody expected |
 | 2 | a wrong option, specification, name or data |
 | 3 | a ledger or bundle is damaged, locked, or of another version |
 | 4 | nothing but failures: the search was ended |

@@ -5,11 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
-from automl import spec
+from automl import errors, spec
+from automl.cli import app
 from automl.spec import models
 
 DOCS = Path(__file__).parent.parent / "docs"
+CLI = DOCS.parent / "automl" / "cli"
 
 
 @pytest.mark.parametrize(("writer", "page"), [("commands.py", "cli.md"), ("spec.py", "spec.md")])
@@ -18,6 +21,23 @@ def test_the_reference_is_current(writer, page):
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)
     assert (DOCS / page).read_text(encoding="utf-8") == module.reference(), f"run: python docs/{writer}"
+
+
+def test_every_command_option_and_exit_code_is_in_the_reference():
+    page = (DOCS / "cli.md").read_text(encoding="utf-8")
+    missing, commands = [], [("automl", typer.main.get_command(app))]
+    for name, command in commands:
+        inner = getattr(command, "commands", {})
+        commands += [(f"{name} {further}", one) for further, one in inner.items() if not one.hidden]
+        missing += [name for _ in "." if not inner and f"## {name}\n" not in page]
+        section = page if name == "automl" else page.partition(f"## {name}\n")[2].partition("\n## ")[0]
+        options = [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("-")]
+        missing += [f"{name} {o}" for o in options if o not in section and o != "--help"]
+    assert missing == []
+    raised = {one.exit_code for one in vars(errors).values() if isinstance(one, type) and hasattr(one, "exit_code")}
+    used = {int(code) for path in CLI.rglob("*.py") for code in re.findall(r"[Ee]xit\((\d+)\)", path.read_text())}
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \| ", page, re.MULTILINE)}
+    assert raised | used | {0, 130, 143} == listed
 
 
 MODELS = [m for m in vars(models).values() if isinstance(m, type) and issubclass(m, models.Strict) and m.model_fields]
