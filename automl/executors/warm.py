@@ -20,7 +20,7 @@ from multiprocessing.context import BaseContext
 
 from automl.executors import devices
 
-MODULES = ["automl.executors.apart", "automl.tasks.cohorts", "automl.data", "automl.models.mlp"]
+MODULES = ["automl.executors.apart", "automl.tasks.cohorts", "automl.data.loading", "automl.models.mlp"]
 """Imported by the fork server; `apart` first of all."""
 
 

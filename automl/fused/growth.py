@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
 
 from .capacity import KNEE, START, WORTH, lane_seconds, mixed_seconds
 from .cohort import Blueprint
@@ -55,6 +54,8 @@ class Growth:
         some = mixed_seconds(blueprint, list(configs)[:SAMPLE], kind, data)
         times = np.array(some.alone)
         facts = np.array([some.steps, some.sizes], dtype=np.float64).T
+        from scipy.optimize import nnls  # a third of a second, for those who mix models alone
+
         (fixed, slope), _ = nnls(facts, times)
         mean = float(times.mean())
         return cls(
