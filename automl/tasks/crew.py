@@ -8,6 +8,7 @@ Rank 0 evaluates, reports and saves; the others live as long as the session and 
 
 import contextlib
 import os
+import pickle
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -101,9 +102,10 @@ class Crew:
         _join(self.rank, self.devices[0], backend, str(meeting))
 
     def _tell(self, *words: Any) -> None:
+        message = pickle.dumps(words)  # not `send`: it would share the tensors' memory, and both would train on it
         for _, pipe in self._members:
             try:
-                pipe.send(words)
+                pipe.send_bytes(message)
             except OSError:
                 raise self._error() or EnvironmentProblem("a process of this trial's other devices has died") from None
 
@@ -144,7 +146,7 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
         _join(rank, device, backend, meeting)
         solo: Solo | None = None
         while os.getppid() == parent:
-            word, *given = pipe.recv()
+            word, *given = pickle.loads(pipe.recv_bytes())
             if word == "begin":
                 config, epochs, seed, state = given
                 solo = Solo(session.build, session.prepared, config, epochs, seed, device, settings, rank)

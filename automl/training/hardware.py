@@ -30,19 +30,29 @@ class Settings:
 
 
 class Runner:
-    """Calls a model on a device: in the number format of the settings, compiled where that pays."""
+    """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
-    def __init__(self, model: nn.Module, device: torch.device, settings: Settings) -> None:
-        self.model, self.device, self.settings = model, device, settings
+    `wrap`: what stands around the model while it trains (other devices train it too, see `automl.training.parallel`).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        settings: Settings,
+        wrap: Callable[[nn.Module, torch.device], nn.Module] | None = None,
+    ) -> None:
+        self.device, self.settings = device, settings
         self.format = _format(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.format is torch.float16)
-        self.call: Callable[[Tensor], Tensor] = model
         if device.type == "cuda":
             self.tf32 = settings.precision != "fp32"
             if any(isinstance(module, nn.Conv2d) for module in model.modules()):
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
             self.tf32 = False
+        self.model = wrap(model, device) if wrap else model
+        self.call: Callable[[Tensor], Tensor] = self.model
         if settings.compile == "always":
             self._compile()
 

@@ -28,7 +28,7 @@ class Rank:
     def share(self, batch: Part) -> tuple[Part, Tensor]:
         """This rank's rows of a batch, and by what their mean loss is multiplied so that the average over ranks is the
         batch's mean. A rank without a row takes the first, multiplied by 0."""
-        rows = torch.arange(self.rank, len(batch), self.world, device=batch.y.device)
+        rows = torch.arange(len(batch), device=batch.y.device)[self.rank :: self.world]
         weight = batch.weight
         each = torch.ones(len(batch), device=batch.y.device) if weight is None else weight
         part = each[rows].sum() / each.sum().clamp_min(1e-12) * self.world

@@ -16,6 +16,7 @@ from automl.models import mup
 from automl.training import augment, batches, losses, optimizers
 from automl.training.hardware import Runner, Settings
 from automl.training.options import read
+from automl.training.parallel import Rank
 
 EVAL_VALUES = 2**22
 """Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
@@ -29,7 +30,7 @@ class Solo:
 
     The data lies on the device as tensors, or is streamed to it where it does not fit into memory. Random numbers are
     derived from `seed` and the epoch's number alone, so a trainer that was loaded from a state goes on exactly as the
-    one that was saved.
+    one that was saved. `rank`: this process trains on its share of every batch, beside others (see `parallel`).
     """
 
     def __init__(
@@ -41,13 +42,16 @@ class Solo:
         seed: int,
         device: torch.device | str = "cpu",
         settings: Settings | None = None,
+        rank: Rank | None = None,
     ) -> None:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.device, self.options, self.done = torch.device(device), read(config), 0
+        self.rank = rank
         with self._random("init"):
             self.model = build(self.config, prepared.inputs, prepared.outputs).to(self.device)
         self.parameters = list(self.model.parameters())
-        self.runner = Runner(self.model, self.device, settings or Settings())
+        wrap = None if rank is None else rank.wrap
+        self.runner = Runner(self.model, self.device, settings or Settings(), wrap)
         self.strengths = augment.read(self.config, self.runner.settings.augment)
         augment.check(self.strengths, prepared.inputs)
         factors, matrices = self._parametrization(build)
@@ -69,6 +73,10 @@ class Solo:
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch; the report after it: `train_loss`, `val_loss` and every `val_` metric of the kind."""
+        return {"train_loss": self.train_epoch(), **self.evaluate(self.val, "val_")}
+
+    def train_epoch(self) -> float:
+        """Train one epoch; its mean training loss."""
         order = self.train.epoch(self.batch, self._generator("order"))
         self.model.train()
         started = time.perf_counter()
@@ -83,12 +91,15 @@ class Solo:
         self.done += 1
         if self.done == 1:
             self.runner.consider((time.perf_counter() - started) * (self.epochs - 1))
-        return {"train_loss": float(total) / self.batches, **self.evaluate(self.val, "val_")}
+        if self.rank is not None:
+            total = self.rank.mean(total)
+        return float(total) / self.batches
 
     def _step(self, batch: Part, step: int) -> Tensor:
+        batch, share = (batch, None) if self.rank is None else self.rank.share(batch)
         x, y, weight = self._varied(batch)
         self._forget()
-        loss = self._gradients(x, y, weight)
+        loss = self._gradients(x, y, weight) if share is None else self._piece(x, y, weight, share)
         scaler = self.runner.scaler
         if self.options.clip:
             for optimizer in self.optimizers:
@@ -226,10 +237,11 @@ class Solo:
 
     @contextmanager
     def _random(self, purpose: str) -> Iterator[None]:
-        """torch's own random numbers inside: a function of seed, purpose and epoch; outside: untouched."""
+        """torch's own random numbers inside: a function of seed, purpose, epoch and rank; outside: untouched."""
+        own = (self.rank.rank,) if self.rank and self.rank.rank and purpose != "init" else ()
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seeds.derive(self.seed, purpose, self.done))
+            torch.manual_seed(seeds.derive(self.seed, purpose, self.done, *own))
             yield
 
 
