@@ -13,7 +13,7 @@ from automl.space import Config
 from automl.trial import History
 from automl_strategies.cube import encoded
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import by_merit
+from automl_strategies.merit import by_merit
 from automl_strategies.operators import mutated
 
 TRIES = 20  # children made before a random config takes the place of one that is new

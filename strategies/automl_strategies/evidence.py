@@ -1,14 +1,14 @@
 """What a model may learn from a history: which configs are better than which, which are pending, which failed."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from automl.trial import History, State, TrialRecord
+from automl.trial import History, State
 from automl_strategies.cube import Cube, Points, encoded
+from automl_strategies.merit import by_merit
 
 Floats = NDArray[np.float64]
 
@@ -17,9 +17,7 @@ Floats = NDArray[np.float64]
 class Evidence:
     """Points are rows of the unit cube, NaN where inactive.
 
-    Trials are ordered best first: those that ran their full length by their loss; then the stopped and paused ones,
-    whoever got farther first, of those that got equally far the lower loss. Halving lets the better ones go farther,
-    so this order is the one all its rungs agree on.
+    Trials are ordered best first, those of full length, stopped and paused ones together (see `merit`).
     """
 
     cube: Cube
@@ -59,7 +57,8 @@ def evidence(history: History, before: int | None = None) -> Evidence:
     """
     cube, rows = encoded(history)
     end = len(history) if before is None else before
-    known = [t for t in by_merit(history) if t.number < end]
+    among = history.of(State.DONE, State.STOPPED, State.PAUSED)
+    known = by_merit(history, [t for t in among if t.number < end])
     numbers = [t.number for t in known]
     lost = [t.number for t in history.of(State.STOPPED) if t.loss is None]  # given up before it said anything
     return Evidence(
@@ -71,14 +70,3 @@ def evidence(history: History, before: int | None = None) -> Evidence:
         rows[[t.number for t in history.running]],
         rows[[n for n in [t.number for t in history.failed] + lost if n < end]],
     )
-
-
-def by_merit(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
-    """Trials (all of `history` unless given) whose outcome is known so far, best first; see `Evidence`."""
-    among = history.of(State.DONE, State.STOPPED, State.PAUSED) if trials is None else trials
-    return sorted((t for t in among if t.loss is not None and t.curve), key=_order)
-
-
-def _order(t: TrialRecord) -> tuple[bool, int, float, int]:
-    done = t.state is State.DONE
-    return (not done, 0 if done else -t.step, t.loss if t.loss is not None else 0.0, t.number)

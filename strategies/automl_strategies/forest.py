@@ -70,10 +70,10 @@ class Forest:
     def _scored(self, history: History) -> "_Scored":
         """Candidates and their expected improvement, from the trials up to the last refit.
 
-        The model is fitted anew after each twentieth of new trials, or when one of the old ones gets farther; what
+        The model is fitted anew after each tenth of new trials, or when one of the old ones gets farther; what
         was begun since only discourages its neighbourhood. In between the answer is remembered.
         """
-        block = 1 + history.next_number // 20
+        block = 1 + history.next_number // 10
         before = history.next_number - history.next_number % block
         found = evidence(history, before)
         if len(found) < self.startup:
@@ -100,13 +100,13 @@ class Forest:
         """Mean, deviation and probability of not failing at `inputs` -> three times [M]."""
         rng = np.random.default_rng(seeds.derive(seed, before, "trees"))
         x = _inputs(found.points, ~np.isnan(found.points))
-        each = Trees.grow(x, targets(found), rng, self.trees, leaf=2, share=0.8, bootstrap=True).each(inputs)
+        each = Trees.grow(x, targets(found), rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
         deviation = np.sqrt(each.var(axis=0) + 1e-4)
         if not len(found.failed):
             return each.mean(axis=0), deviation, np.ones(len(inputs))
         both = np.concatenate([x, _inputs(found.failed, ~np.isnan(found.failed))])
         failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
-        guard = Trees.grow(both, failed, rng, 30, leaf=3, share=1.0, bootstrap=False).each(inputs).mean(axis=0)
+        guard = Trees.grow(both, failed, rng, 30, leaf=3, split=1.0, sample=1.0).each(inputs).mean(axis=0)
         return each.mean(axis=0), deviation, np.maximum(1.0 - guard, 0.02)
 
 

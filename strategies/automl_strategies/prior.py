@@ -14,8 +14,8 @@ from automl.space import Config, Value
 from automl.trial import History
 from automl_strategies.cube import Points, encoded
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import by_merit
 from automl_strategies.first import completed
+from automl_strategies.merit import by_merit
 from automl_strategies.wrapping import Described, inner
 
 ORIGIN_NEAR = 0.15  # a config this close to the prior (mean distance per parameter) counts as the prior's success
