@@ -1,13 +1,15 @@
 """Everything about speed that needs a GPU, in one command and under 8 minutes: a table, and JSON with `--json`.
 
     python benchmarks/gpu.py --json gpu.json         # on the GPU
-    python benchmarks/gpu.py --tiny                  # the same code on a CPU, tiny sizes, to see that it runs
+    python benchmarks/gpu.py --parts matrix families # without a GPU: sizes for a CPU
+    python benchmarks/gpu.py --tiny                  # the same code, tiny sizes, to see that it runs
 
 Parts: `throughput` (lanes, recorded and eager, against a plain eager loop and a CUDA-graphed single trial), `memory`
 (two-point prediction against the truth), `bits` (does a lane's last bit depend on its slot or companions), `matrix` and
-`families` (samples per second, share of the measured matrix peak, peak memory of every built-in family), `processes`
-(plain loops side by side). Wall seconds, synchronized; the median of three. A part that fails says so and the others go
-on; a part that would start after `--minutes` is left out and named.
+`families` (samples per second, share of the measured matrix peak, peak memory of every built-in family, trained as a
+trial alone is), `processes` (plain loops side by side). On a GPU wall seconds, synchronized; on a CPU the process's own
+CPU seconds (`processes`: wall); the median of three. A part that fails says so and the others go on; a part that would
+start after `--minutes` is left out and named.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,14 @@ import torch
 from fused_throughput import Case, cases
 from torch import nn
 
+from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.capacity import memory_limit
 from automl.fused.cohort import Blueprint, Cohort
 from automl.fused.loop import PieceEpoch
 from automl.fused.stepper import mode, stepper
 from automl.models import build
+from automl.training import Solo
 
 Row = dict[str, Any]
 OWN = {"lr": 1e-3, "label_smoothing": 0.1, "optimizer": "adamw"}
@@ -40,34 +44,46 @@ class Setting:
     """Where and how much: `steps` timed per run, `lanes` to try."""
 
     device: torch.device
-    tiny: bool
+    size: str
     steps: int
     lanes: tuple[int, ...]
+
+    @property
+    def tiny(self) -> bool:
+        return self.size == "tiny"
 
     def sync(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def seconds(self, run: Callable[[], object]) -> float:
-        """Median wall seconds of three runs after one to warm up."""
+        """Median seconds of three runs after one to warm up: wall time on a GPU, CPU time on a CPU."""
+        clock = time.perf_counter if self.device.type == "cuda" else time.process_time
         run()
         times = []
         for _ in range(3):
             self.sync()
-            begin = time.perf_counter()
+            begin = clock()
             run()
             self.sync()
-            times.append(time.perf_counter() - begin)
+            times.append(clock() - begin)
         return statistics.median(times)
 
     def peak(self) -> float:
-        """Peak MiB since the last call; 0 without a GPU."""
+        """Peak MiB since the last call: of the GPU, or of this process (Linux)."""
         if self.device.type != "cuda":
-            return 0.0
+            return resident_peak()
         found = torch.cuda.max_memory_allocated(self.device) / 2**20
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(self.device)
         return round(found, 1)
+
+
+def resident_peak() -> float:
+    """Peak MiB of memory that this process held since the last call."""
+    status = Path("/proc/self/status").read_text()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    return round(int(status.split("VmHWM:")[1].split()[0]) / 2**10, 1)
 
 
 def lanes_run(case: Case, at: Setting, lanes: int, graphed: bool) -> tuple[Callable[[], None], Cohort, PieceEpoch]:
@@ -130,7 +146,7 @@ def recorded(step: Callable[[], None]) -> Callable[[], None]:
 def table_cases(at: Setting) -> list[Case]:
     if at.tiny:
         return cases("mlp", [8], [8])
-    return cases("all", [32, 128, 512], [32])
+    return cases("all", [32, 128, 512] if at.size == "gpu" else [32], [32])
 
 
 def throughput(at: Setting) -> list[Row]:
@@ -187,7 +203,7 @@ def bits(at: Setting) -> list[Row]:
 
 def matrix(at: Setting) -> list[Row]:
     """Measured peak of a big matrix product, by number format: 10^12 operations a second."""
-    n = 128 if at.tiny else 8192
+    n = {"tiny": 128, "cpu": 1024, "gpu": 8192}[at.size]
     rows: list[Row] = []
     for dtype in (torch.float32, torch.bfloat16):
         a, b = (torch.randn(n, n, device=at.device, dtype=dtype) for _ in range(2))
@@ -201,9 +217,8 @@ def matrix(at: Setting) -> list[Row]:
 
 
 def family_cases(at: Setting) -> list[Case]:
-    """Every family at a size that means something on a big GPU."""
-    w = 16 if at.tiny else 1024
-    batch = 8 if at.tiny else 256
+    """Every family at a size that means something on a big GPU, or on a core."""
+    w, batch = {"tiny": (16, 8), "cpu": (128, 32), "gpu": (1024, 256)}[at.size]
     rows: list[tuple[str, Mapping[str, object], Inputs, Outputs, str]] = [
         ("mlp", {"width": 2 * w, "depth": 4}, Inputs((256,)), Outputs(10), "classification"),
         ("sparse_mlp", {"width": 2 * w, "depth": 4}, Inputs((256,)), Outputs(10), "classification"),
@@ -216,26 +231,42 @@ def family_cases(at: Setting) -> list[Case]:
 
 
 def families(at: Setting) -> list[Row]:
-    """Samples per second of one trial by the plain loop, operations by torch's counter, share of the fp32 peak."""
+    """Samples per second of a trial alone, operations by torch's counter, share of the measured peak of its format."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    peak = matrix(at)[0]["TFLOP/s"]
+    peaks = {row["format"]: row["TFLOP/s"] for row in matrix(at)}
     rows = []
     for case in family_cases(at):
         at.peak()
-        run = plain_run(case, at, False)
+        trainer = solo(case, at)
         with FlopCounterMode(display=False) as counted:
-            run()
-        spent = at.seconds(run)
-        speed = counted.get_total_flops() / spent / 1e12
-        batch = int(str(case.config["batch_size"]))
-        rows.append({"family": case.name, "samples/s": batch * at.steps / spent, "TFLOP/s": speed,
-                     "share of peak": speed / peak, "peak MiB": at.peak()})  # fmt: skip
+            trainer.train_epoch()
+        spent = at.seconds(trainer.train_epoch)
+        speed = (counted.get_total_flops() + recurrent(trainer)) / spent / 1e12
+        used = "bfloat16" if trainer.runner.format is torch.bfloat16 else "float32"
+        rows.append({"family": case.name, "format": used, "samples/s": len(trainer.train) / spent, "TFLOP/s": speed,
+                     "share of peak": speed / peaks[used], "peak MiB": at.peak()})  # fmt: skip
     return rows
 
 
-def _side_by_side(device: str, tiny: bool, steps: int, start: Any, done: Any) -> None:
-    at = Setting(torch.device(device), tiny, steps, ())
+def recurrent(trainer: Solo) -> int:
+    """Operations of an epoch in LSTM layers, which torch's counter does not see: forward once, backward twice."""
+    layers = [module for module in trainer.model.modules() if isinstance(module, nn.LSTM)]
+    weights = sum(w.numel() for layer in layers for name, w in layer.named_parameters() if name.startswith("weight"))
+    return 3 * 2 * weights * len(trainer.train) * trainer.prepared.inputs.shape[0]
+
+
+def solo(case: Case, at: Setting) -> Solo:
+    """The trainer of a trial alone; an epoch is `at.steps` batches."""
+    batch = int(str(case.config["batch_size"]))
+    made = replace(case, samples=batch * at.steps).part()
+    part, target = Part(made.x, made.y), {"name": "y", "kind": case.kind}
+    prepared = Prepared(case.inputs, case.outputs, case.kind, part, part, part, [], [], {"target": target}, "")  # type: ignore[arg-type]
+    return Solo(build(case.family), prepared, {**case.config, **OWN}, 1000, 0, at.device)
+
+
+def _side_by_side(device: str, size: str, steps: int, start: Any, done: Any) -> None:
+    at = Setting(torch.device(device), size, steps, ())
     run = plain_run(table_cases(at)[0], at, False)
     run()
     at.sync()
@@ -250,9 +281,9 @@ def processes(at: Setting) -> list[Row]:
     """Trial-steps per second of several plain loops on the one device."""
     rows: list[Row] = []
     made = multiprocessing.get_context("spawn")
-    for number in (1, 2) if at.tiny else (1, 2, 4, 8):
+    for number in (1, 2, 4, 8) if at.size == "gpu" else (1, 2):
         start, done = made.Barrier(number), made.Queue()
-        given = (str(at.device), at.tiny, 10 * at.steps, start, done)
+        given = (str(at.device), at.size, 10 * at.steps, start, done)
         running = [made.Process(target=_side_by_side, args=given) for _ in range(number)]
         for process in running:
             process.start()
@@ -275,15 +306,15 @@ def shown(value: object) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tiny", action="store_true", help="tiny sizes, any device")
+    parser.add_argument("--tiny", action="store_true", help="tiny sizes, on any device")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--minutes", type=float, default=7.0, help="no part starts later than this")
     parser.add_argument("--json", type=Path, help="also write everything there")
     given = parser.parse_args()
-    if not torch.cuda.is_available() and not given.tiny:
-        parser.error("no GPU is visible; --tiny runs the same code on the CPU")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    at = Setting(device, given.tiny, 3 if given.tiny else 40, (2, 4) if given.tiny else (1, 8, 32, 128, 512))
+    size = "tiny" if given.tiny else "gpu" if device.type == "cuda" else "cpu"
+    steps, lanes = {"tiny": (3, (2, 4)), "cpu": (6, (1, 8, 32)), "gpu": (40, (1, 8, 32, 128, 512))}[size]
+    at = Setting(device, size, steps, lanes)
     begin, told = time.perf_counter(), {}
     name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
     for part in given.parts:

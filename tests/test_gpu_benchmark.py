@@ -23,3 +23,5 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     assert all(row["bitwise"] for row in parts["bits"])
     assert {row["family"] for row in parts["families"]} == {"mlp", "sparse_mlp", "convnet", "transformer", "lstm"}
     assert all(row["TFLOP/s"] > 0 for row in parts["families"])
+    assert all(row["samples/s"] > 0 and row["peak MiB"] > 50 for row in parts["families"])
+    assert all(0 < row["share of peak"] < 1.5 for row in parts["families"])
