@@ -230,6 +230,7 @@ class Driver:
             return
         hand.waiting, hand.heard, hand.stale = None, self.study.clock(), self.fresh
         for assignment in asked:
+            hand.told_slow = False  # once is enough for the trials of a worker
             hand.trials[assignment.number] = assignment
             hand.begun[assignment.number] = hand.heard
             hand.silent.add(assignment.number)
@@ -256,7 +257,7 @@ class Driver:
             return known and not (self.stopping and self.study.deterministic)
         now = self.study.clock()
         self.patience.step(now - hand.heard)
-        hand.note, hand.heard, hand.told_slow = event.note, now, False
+        hand.note, hand.heard = event.note, now
         hand.silent.difference_update(point.trial for point in event.points)
         hand.begun.update(dict.fromkeys(hand.silent, now))  # they wait in the worker for their turn
         for advice in event.advice:
