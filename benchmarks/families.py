@@ -4,11 +4,11 @@
     OMP_NUM_THREADS=1 python benchmarks/families.py digits_mlp trec_lstm --json families.json
 
 Each spec is searched as `automl search benchmarks/families/NAME.yaml` would be (one worker, in this process), finalists
-and the one look at the test part included. Baselines get the same preparation, training rows and validation rows (to choose
-their one setting by) and are scored on the same test rows: logistic or ridge regression and boosted trees for tables,
-logistic regression and extremely randomized trees for images, logistic regression on word counts for sentences,
-characters' bigrams and trigrams for text, and for a series its last value, its values a day before, and a ridge
-regression of the change from the last value (NLinear, Zeng et al. 2023).
+and the one look at the test part included. Baselines get the same preparation, training rows and validation rows (to
+choose their one setting by) and are scored on the same test rows: logistic or ridge regression and boosted trees for
+tables, logistic regression and extremely randomized trees for images, logistic regression on the words present for
+sentences, characters' bigrams and trigrams for text, and for a series its last value, its values a day before, and a
+ridge regression of the change from the last value (NLinear, Zeng et al. 2023).
 """
 
 import argparse
@@ -184,7 +184,7 @@ def case(file: Path) -> dict[str, Any]:
     others = compared(made, name)
     higher = metrics.direction(read.metric.name) == "maximize"
     best = (max if higher else min)(others, key=lambda label: others[label])
-    ahead = [label for label, value in others.items() if (found["test"] > value) == higher]
+    ahead = [label for label, value in others.items() if (found["test"] - value) * (1 if higher else -1) > 1e-6]
     return {"spec": file.stem, "family": read.model, "metric": f"test {name}", **found, "baselines": others,
             "best baseline": best, "ahead of": ahead}  # fmt: skip
 

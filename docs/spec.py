@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automl import models
-from automl.data import prepare
+from automl.data import options, prepare
 from automl.spec.models import (
     Budget,
     ChoiceParameter,
@@ -74,7 +74,11 @@ def reference() -> str:
         ("resources", Resources),
     ):  # fmt: skip
         parts.append(f"### {name}\n\n{_doc(model)}\n\n{_keys(model)}")
-    parts.append("## prepare\n\n" + _table(("option", "what"), [(f"`{k}`", v) for k, v in prepare.OPTIONS.items()]))
+    searched = ", ".join(f"`{name}`" for name in options.SEARCHABLE)
+    parts.append(
+        f"## prepare\n\nMay also be searched, in a group `prepare` of `space`: {searched}.\n\n"
+        + _table(("option", "what"), [(f"`{k}`", v) for k, v in prepare.OPTIONS.items()])
+    )
     parts.append(
         "## augment\n\nStrengths, fixed here or searched as parameters of the same names in `space`; 0 is off.\n\n"
         f"```text\n{_block(augment.__doc__ or '')}\n```"
