@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from automl import models
-from automl.data import options, prepare
+from automl.data import prepare
+from automl.data.options import SEARCHABLE
 from automl.spec.models import (
     Budget,
     ChoiceParameter,
@@ -74,7 +75,7 @@ def reference() -> str:
         ("resources", Resources),
     ):  # fmt: skip
         parts.append(f"### {name}\n\n{_doc(model)}\n\n{_keys(model)}")
-    searched = ", ".join(f"`{name}`" for name in options.SEARCHABLE)
+    searched = ", ".join(f"`{name}`" for name in SEARCHABLE)
     parts.append(
         f"## prepare\n\nMay also be searched, in a group `prepare` of `space`: {searched}.\n\n"
         + _table(("option", "what"), [(f"`{k}`", v) for k, v in prepare.OPTIONS.items()])
