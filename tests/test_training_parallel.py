@@ -1,6 +1,8 @@
 """One trial on two devices (two processes on the CPU here): the same training as on one."""
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +10,13 @@ import torch
 
 from automl.data.prepared import Part
 from automl.errors import SpecError
+from automl.messages import Assignment, Outcome, Reported
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedTask
 from automl.training import Solo
 from automl.training.parallel import Rank
 from automl.trial import Metric
+from automl.worker import Place, Recorder, Trial, run_trial
 
 TASK = DescribedTask("mlp", "iris", 3, Metric("val_accuracy", "maximize"))
 CONFIG = {"width": 16, "lr": 0.01, "batch_size": 13, "ema": 0.9, "clip": 1.0, "weight_decay": 0.1}
@@ -83,3 +87,15 @@ def test_the_shares_of_all_ranks_make_the_mean_of_the_batch(rows: int, weighted:
         total += float(mean * share) / 3
     expected = losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
     assert total == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_worker_with_two_devices_trains_a_trial_on_both(crew: Crew, tmp_path: Path) -> None:
+    crew.close()  # a process is in one crew at a time
+    place = Place(0, ("cpu", "cpu"), tmp_path)
+    session, link = TASK.open(place.devices), Recorder()
+    trial = Trial(Assignment(3, CONFIG, 1, 5), place, link)
+    assert session.crew is not None
+    with closing(session.crew):
+        assert run_trial(session, trial) == (Outcome.FINISHED, None)
+    reports = [event.points[0].metrics for event in link.sent if isinstance(event, Reported)]
+    assert [r["train_loss"] for r in reports] == pytest.approx([r["train_loss"] for r in alone(CONFIG)[0]], rel=1e-5)

@@ -56,16 +56,18 @@ class _Slot:
 class Local(Executor):
     """`threads`: torch threads of a worker without a GPU (0: cores / workers).
 
+    `gpus`: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one.
     `forked`: fork workers from a process that has imported torch, where that is possible; None: as the task wants it.
     """
 
     threads: int = 0
+    gpus: float = 1.0
     forked: bool | None = None
     oom_kills: Callable[[], int] = devices.oom_kills  # how many processes the system has killed for want of memory
     _slots: list[_Slot] = field(default_factory=list, init=False)
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
-    _gpus: list[str] = field(default_factory=list, init=False)
+    _shares: list[tuple[str, ...]] = field(default_factory=list, init=False)  # the GPUs of each worker
     _mark: str = field(default="", init=False)
     _context: Any = field(default=SPAWN, init=False)  # makes processes: spawned, or forked from a warm one
     _spawned: int = field(default=0, init=False)
@@ -73,24 +75,24 @@ class Local(Executor):
     _tidied: float = field(default=0.0, init=False)
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
-        self._task, self._folder, self._gpus = task, folder, devices.gpus()
+        self._task, self._folder, self._shares = task, folder, devices.shares(devices.gpus(), self.gpus)
         forked = getattr(task, "warm", False) if self.forked is None else self.forked
         self._context = (warm.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
         leftovers.sweep(self._mark)  # of a driver that was killed
-        count = workers or len(self._gpus) or devices.cores()
+        count = workers or len(self._shares) or devices.cores()
         self.threads = self.threads or max(1, devices.cores() // count)
         self._slots = [self._spawn(k) for k in range(count)]
         return count
 
     def _spawn(self, worker: int) -> _Slot:
-        gpu = self._gpus[worker % len(self._gpus)] if self._gpus else ""
-        place = Place(worker, ("cuda:0" if gpu else "cpu",), self._folder)
+        gpus = self._shares[worker % len(self._shares)] if self._shares else ()
+        place = Place(worker, tuple(f"cuda:{k}" for k in range(len(gpus))) or ("cpu",), self._folder)
         ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
         resource_tracker.ensure_running()  # it is ours, not the worker's
-        variables = {"CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
+        variables = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
         with environment(**variables), _without_main():
             pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
             process = self._context.Process(
@@ -101,7 +103,7 @@ class Local(Executor):
             )
             process.start()
         theirs.close()
-        return _Slot(process, ours, f"gpu{gpu}" if gpu else f"cpu{worker}", mark)
+        return _Slot(process, ours, f"gpu{','.join(gpus)}" if gpus else f"cpu{worker}", mark)
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
         waiting: dict[Any, int] = {}

@@ -10,7 +10,7 @@ import contextlib
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from automl.errors import EnvironmentProblem
-from automl.space import Config
+from automl.space import Value
 from automl.worker import sendable
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class Crew:
         self._task = cloudpickle.dumps(task)
         self._members: list[tuple[BaseProcess, Connection]] = []
 
-    def begin(self, make: "Callable[[Rank], Solo]", config: Config, epochs: int, seed: int, state: Any) -> "Solo":
+    def begin(
+        self, make: "Callable[[Rank], Solo]", config: Mapping[str, Value], epochs: int, seed: int, state: Any
+    ) -> "Solo":
         """A trainer made here by `make` and by the other ranks too; those are started where they do not run yet.
 
         `state`: a saved one that they go on from (this process loads it itself), or None.
@@ -149,7 +151,7 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
             word, *given = pickle.loads(pipe.recv_bytes())
             if word == "begin":
                 config, epochs, seed, state = given
-                solo = Solo(session.build, session.prepared, config, epochs, seed, device, settings, rank)
+                solo = Solo(session.build, session.data_of(config), config, epochs, seed, device, settings, rank)
                 if state is not None:
                     solo.load(state)
             elif solo is not None:

@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +17,7 @@ from automl.fused.signature import MIXES
 from automl.fused.signature import group as group_of
 from automl.space import Space
 from automl.tasks.best import Best
+from automl.tasks.crew import Crew
 from automl.tasks.function import imported
 from automl.trial import Metric
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from automl.data.prepared import Prepared
     from automl.fused.engine import Engine
+    from automl.training import Solo
+    from automl.training.parallel import Rank
     from automl.worker import Trial, Worker
 
 AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
@@ -75,7 +78,8 @@ class DescribedTask:
     def open(self, devices: tuple[str, ...]) -> "DescribedSession":
         build, prepared = self.builder(), self.load()
         self._check(prepared)
-        return DescribedSession(self, build, prepared, devices[0], CHECKPOINT_S)
+        crew = Crew(self, devices) if len(devices) > 1 else None
+        return DescribedSession(self, build, prepared, devices[0], CHECKPOINT_S, crew)
 
     @property
     def group(self) -> Callable[[Mapping[str, Any]], str] | None:
@@ -152,14 +156,19 @@ class DescribedSession:
     prepared: "Prepared"
     device: str
     checkpoint_s: float  # training time between two checkpoints, at least
+    crew: Crew | None = None  # trains on the other devices, where a trial has several
     _prepared: dict[str, "Prepared"] = field(default_factory=dict)  # by the options that configs chose
 
     def serve(self, worker: "Worker") -> None:
-        """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`."""
+        """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`; on several devices one by one."""
         from automl.tasks.cohorts import Cohorts
 
         with _calm(self.device):
-            Cohorts(self, worker, self._engine(worker.place.folder)).serve()
+            if self.crew is None:
+                Cohorts(self, worker, self._engine(worker.place.folder)).serve()
+            else:
+                with closing(self.crew):
+                    worker.one_by_one(self)
 
     def _engine(self, folder: Path | None) -> "Engine":
         from automl.fused.engine import Engine, Options, Problem
@@ -199,22 +208,17 @@ class DescribedSession:
 
     def run(self, trial: "Trial") -> None:
         """Train one trial alone, in the trainer that knows every option."""
-        from automl.training import Settings, Solo
-
-        settings = Settings(**self.task.settings)
-        prepared = self.data_of(trial.config)
-        solo = Solo(self.build, prepared, trial.config, self.task.epochs, trial.seed, trial.device, settings)
-        best = self.best()
         saved = trial.load()
-        if saved is not None and "solo" in saved:
-            solo.load(saved["solo"])
+        going_on = saved is not None and "solo" in saved
+        solo, best = self._trainer(trial, saved["solo"] if saved and going_on else None), self.best()
+        if saved and going_on:
             best.load(saved["best"])
         at = time.monotonic()
         measured: dict[str, float] = {}
         for step in trial.steps(self.task.epochs):
             if best.over(step - 1):
                 break
-            measured = solo.epoch()
+            measured = solo.epoch() if self.crew is None else self.crew.epoch(solo)
             best.see(step, measured, solo.weights)
             trial.horizon = step if best.over(step) else self.task.epochs
             try:
@@ -225,6 +229,21 @@ class DescribedSession:
                     at = time.monotonic()
         if trial.leads or self.task.keep == "all":
             self.save(trial, best)
+
+    def _trainer(self, trial: "Trial", state: dict[str, Any] | None) -> "Solo":
+        """As it was when `state` was saved, where there is one."""
+        from automl.training import Settings, Solo
+
+        def make(rank: "Rank | None" = None) -> Solo:
+            prepared, settings = self.data_of(trial.config), Settings(**self.task.settings)
+            made = (self.build, prepared, trial.config, self.task.epochs, trial.seed, trial.device, settings)
+            return Solo(*made, rank=rank)
+
+        epochs = self.task.epochs
+        solo = make() if self.crew is None else self.crew.begin(make, trial.config, epochs, trial.seed, state)
+        if state is not None:
+            solo.load(state)
+        return solo
 
     def save(self, trial: "Trial", best: Best) -> None:
         """Keep the trial's model in its folder."""
