@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from automl.bundle import Model
     from automl.holdout import Holdout, Which
-    from automl.honest import Sample
     from automl.models import Build
+    from automl.samples import Sample
 
 FORMAT = "automl-ensemble"
 POOL = 50

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from automl import honest, metrics
+from automl import metrics, samples
 from automl.data import options
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ VALUES = 2**22  # most values (samples times inputs, or tokens times outputs) th
 
 @dataclass
 class Holdout:
-    """`name`: the metric without `val_`, as `honest.rows` takes it."""
+    """`name`: the metric without `val_`, as `samples.rows` takes it."""
 
     prepared: "Prepared"
     build: "Build"
     name: str
     load: "Callable[[Mapping[str, Any]], Prepared] | None" = None  # the data as a config wants them prepared
     _outputs: dict[tuple[Path, Which], "Tensor"] = field(default_factory=dict)
-    _samples: dict[tuple[Path, Which], honest.Sample] = field(default_factory=dict)
+    _samples: dict[tuple[Path, Which], samples.Sample] = field(default_factory=dict)
 
     @classmethod
     def of(cls, task: "DescribedTask") -> "Holdout":
@@ -39,28 +39,28 @@ class Holdout:
     def test_rows(self) -> int:
         return len(self.prepared.test)
 
-    def sample(self, model: Path, which: Which) -> honest.Sample:
+    def sample(self, model: Path, which: Which) -> samples.Sample:
         """The study's metric of the bundle in `model`, row by row."""
         if (model, which) not in self._samples:
             self._samples[model, which] = self._sampled(model, which)
         return self._samples[model, which]
 
-    def _sampled(self, model: Path, which: Which) -> honest.Sample:
+    def _sampled(self, model: Path, which: Which) -> samples.Sample:
         import numpy as np
 
         part, kind = self._part(which), self.prepared.kind
         made = [
-            honest.rows(self.name, kind, outputs, y, self._scale)
+            samples.rows(self.name, kind, outputs, y, self._scale)
             for outputs, y in zip(self._pieces(model, which), self._cut(part.y), strict=True)
         ]
         weight = np.ones(len(part)) if part.weight is None else part.weight.double().numpy()
         plain = part.weight is None and kind == "classification"
-        return honest.of_rows(self.name, np.concatenate(made), weight, plain=plain)
+        return samples.of_rows(self.name, np.concatenate(made), weight, plain=plain)
 
-    def sample_of(self, outputs: "Tensor", which: Which) -> honest.Sample:
+    def sample_of(self, outputs: "Tensor", which: Which) -> samples.Sample:
         """The same for outputs that are there already (an ensemble's)."""
         part = self._part(which)
-        return honest.sample(self.name, self.prepared.kind, outputs, part.y, part.weight, self._scale)
+        return samples.sample(self.name, self.prepared.kind, outputs, part.y, part.weight, self._scale)
 
     def metrics(self, model: Path, which: Which) -> dict[str, float]:
         """Every metric of the task's kind, as `val_NAME` or `test_NAME`; for a language model the study's alone."""
@@ -69,7 +69,7 @@ class Holdout:
         part = self._part(which)
         outputs = self.outputs(model, which)
         found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=self._scale)
-        found["loss"] = honest.sample("loss", self.prepared.kind, outputs, part.y, part.weight).value
+        found["loss"] = samples.sample("loss", self.prepared.kind, outputs, part.y, part.weight).value
         return {f"{which}_{name}": value for name, value in found.items()}
 
     def outputs(self, model: Path, which: Which) -> "Tensor":

@@ -1,96 +1,20 @@
 """How sure a score is: intervals for a metric on rows that were not used before, and for a mean over seeds.
 
-Almost every metric is a function of means over rows (accuracy: of hits; rmse: of squared errors; balanced accuracy: of
-hits and sizes of the classes). So a model's score is kept as a table of rows and that function (`Sample`), and a
-thousand bootstrap samples are one matrix product. Rows are taken as independent: rows of a time series or of one
-group are not, and intervals for them are too narrow.
+Rows are taken as independent: rows of a time series or of one group are not, and intervals for them are too narrow.
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from automl import tilting
+from automl.samples import Floats, Sample
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 DRAWS = 2000
-ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae")
 CHUNK = 2**24  # most cells of a table of counts made at once
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One model's score on N rows.
-
-    `rows`: [N, k] contributions (the last column is the row's weight). `of`: means [..., k] -> scores [...].
-    `hits`: accuracy on unweighted rows, for which there is a closed form (Wilson). `error`: a rising function of one
-    mean of errors, [N, 2], whose rows are often far from normal: a few large ones make most of it.
-    """
-
-    rows: Floats
-    of: Callable[[Floats], Floats]
-    hits: bool = False
-    error: bool = False
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def value(self) -> float:
-        return float(self.of(self.rows.mean(0)))
-
-    def resampled(self, counts: Floats) -> Floats:
-        """[B] scores of bootstrap samples; `counts`: [B, N], how often each row is drawn."""
-        return self.of(counts @ self.rows / len(self))
-
-    def influence(self) -> Floats:
-        """[N] how the score would change, to first order, if a row were left out (times N - 1)."""
-        n = len(self)
-        without = (self.rows.sum(0) - self.rows) / max(n - 1, 1)
-        return (n - 1) * (self.value - self.of(without))
-
-
-@dataclass(frozen=True)
-class Ranks(Sample):
-    """The area under the ROC curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight."""
-
-    def resampled(self, counts: Floats) -> Floats:
-        return _auroc(self.rows, counts)
-
-    @property
-    def value(self) -> float:
-        return float(_auroc(self.rows, np.ones((1, len(self))))[0])
-
-    def influence(self) -> Floats:
-        """From the share of rows of the other side that each row is ranked right against (DeLong et al. 1988)."""
-        labels, n = self.rows[:, -2], len(self)
-        total, classes = np.zeros(n), 0
-        for k in _columns(self.rows):
-            positive = labels == k
-            if positive.all() or not positive.any():
-                continue
-            up, down = self.rows[positive, k], self.rows[~positive, k]
-            placed = np.empty(n)
-            ordered = np.sort(down)
-            right = np.searchsorted(ordered, up, "left") + np.searchsorted(ordered, up, "right")
-            placed[positive] = right / 2 / len(down)
-            ordered = np.sort(up)
-            wrong = np.searchsorted(ordered, down, "left") + np.searchsorted(ordered, down, "right")
-            placed[~positive] = 1 - wrong / 2 / len(up)
-            area = placed[positive].mean()
-            total += (placed - area) * np.where(positive, n / len(up), n / len(down))
-            classes += 1
-        return total / max(classes, 1)
 
 
 def interval(
@@ -206,127 +130,3 @@ def _student(freedom: int, share: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, share))
-
-
-# -- from outputs to samples -------------------------------------------------------------------------------------------
-
-
-def sample(
-    name: str,
-    kind: str,
-    outputs: "Tensor",
-    targets: "Tensor",
-    weight: "Tensor | None" = None,
-    scale: "Tensor | None" = None,
-) -> Sample:
-    """The sample of metric `name` (without `val_`), arguments as for `metrics.compute`; `loss` is known too."""
-    contribution = rows(name, kind, outputs, targets, scale)
-    w = np.ones(len(targets)) if weight is None else weight.double().cpu().numpy()
-    return of_rows(name, contribution, w, plain=weight is None and kind == "classification")
-
-
-def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool) -> Sample:
-    """From what `rows` gave (perhaps in pieces, one after the other)."""
-    if name == "auroc":
-        return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0])
-    table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
-    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy", error=name in ERRORS)
-
-
-def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Tensor | None" = None) -> Floats:
-    """[N, k] what each row contributes to the metric."""
-    import torch
-    import torch.nn.functional as F
-
-    outputs, n = outputs.detach().double().cpu(), len(targets)
-    targets = targets.cpu()
-    if kind == "regression":
-        gap = outputs - targets.double()
-        if name == "loss":
-            return _array(gap.square().mean(1, keepdim=True))
-        unit = torch.ones(1) if scale is None else scale.double().cpu()
-        gap = gap * unit
-        if name == "mae":
-            return _array(gap.abs().mean(1, keepdim=True))
-        if name == "rmse":
-            return _array(gap.square().mean(1, keepdim=True))
-        y = targets.double() * unit  # in standard units: near 0, so that the variance below is exact enough
-        return _array(torch.cat([gap.square(), y, y.square()], 1))
-    if outputs.ndim == 3:
-        each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(n, -1)
-        found = (outputs.argmax(-1) == targets).double() if name == "accuracy" else each
-        return _array(found.mean(1, keepdim=True))
-    guess = outputs.argmax(1)
-    if name == "accuracy":
-        return _array((guess == targets).double()[:, None])
-    if name in ("log_loss", "loss", "perplexity"):
-        return _array(F.cross_entropy(outputs, targets, reduction="none")[:, None])
-    if name == "auroc":
-        return _array(torch.cat([outputs.softmax(1), targets.double()[:, None]], 1))
-    classes = outputs.shape[1]
-    actual, guessed = F.one_hot(targets, classes).double(), F.one_hot(guess, classes).double()
-    parts = [actual * guessed, actual] if name == "balanced_accuracy" else [actual * guessed, actual, guessed]
-    return _array(torch.cat(parts, 1))
-
-
-def _array(tensor: "Tensor") -> Floats:
-    return np.asarray(tensor.numpy(), dtype=np.float64)
-
-
-def _mean(means: Floats) -> Floats:
-    return means[..., 0] / means[..., -1]
-
-
-def _balanced(means: Floats) -> Floats:
-    hits, actual = np.split(means[..., :-1], 2, axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.nanmean(np.where(actual > 0, hits / actual, np.nan), axis=-1))
-
-
-def _f1(means: Floats) -> Floats:
-    hits, actual, guessed = np.split(means[..., :-1], 3, axis=-1)
-    either = actual + guessed
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.nanmean(np.where(either > 0, 2 * hits / either, np.nan), axis=-1))
-
-
-def _r2(means: Floats) -> Floats:
-    square, y, y_square = np.split(means[..., :-1] / means[..., -1:], 3, axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((1 - square / (y_square - y**2)).mean(-1))
-
-
-_FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
-    "loss": _mean,
-    "accuracy": _mean,
-    "log_loss": _mean,
-    "perplexity": lambda means: np.exp(np.minimum(_mean(means), 700.0)),
-    "balanced_accuracy": _balanced,
-    "f1_macro": _f1,
-    "rmse": lambda means: np.sqrt(_mean(means)),
-    "mae": _mean,
-    "r2": _r2,
-}
-
-
-def _columns(table: Floats) -> Sequence[int]:
-    classes = table.shape[1] - 2
-    return [1] if classes == 2 else range(classes)
-
-
-def _auroc(table: Floats, counts: Floats) -> Floats:
-    """[B] areas with rows counted `counts` [B, N] times: two classes: of the second; more: mean over those present."""
-    weights, labels = counts * table[:, -1], table[:, -2]
-    areas = []
-    for k in _columns(table):
-        order = np.argsort(table[:, k], kind="stable")
-        starts = np.flatnonzero(np.diff(table[order, k], prepend=-np.inf))  # equal scores stand together
-        positive = labels[order] == k
-        up = np.add.reduceat(np.where(positive, weights[:, order], 0.0), starts, axis=1)
-        down = np.add.reduceat(np.where(positive, 0.0, weights[:, order]), starts, axis=1)
-        below = np.cumsum(down, axis=1) - down
-        with np.errstate(invalid="ignore", divide="ignore"):
-            areas.append((up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a sample with one class alone has no area: nan
-        return np.asarray(np.nanmean(areas, axis=0))

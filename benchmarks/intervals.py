@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from automl import honest
+from automl import honest, samples
 
 Floats = NDArray[np.float64]
 POPULATION = 400_000
@@ -40,13 +40,13 @@ def populations() -> dict[str, Floats]:
     }
 
 
-def sampled(errors: Floats) -> honest.Sample:
-    return honest.of_rows("rmse", errors[:, None], np.ones(len(errors)), plain=False)
+def sampled(errors: Floats) -> samples.Sample:
+    return samples.of_rows("rmse", errors[:, None], np.ones(len(errors)), plain=False)
 
 
 def accelerated(x: Floats, _: Floats, seed: int) -> honest.Interval:
     made = sampled(x)
-    return honest.interval(honest.Sample(made.rows, made.of), seed=seed, draws=DRAWS)
+    return honest.interval(samples.Sample(made.rows, made.of), seed=seed, draws=DRAWS)
 
 
 def studentized(x: Floats, _: Floats, seed: int) -> honest.Interval:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from automl import honest, metrics
+from automl import honest, metrics, samples
 
 
 def outputs(kind: str, n: int = 300, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
@@ -29,7 +29,7 @@ def test_a_sample_has_the_value_of_the_metric(kind: str, weighted: bool) -> None
     task = "regression" if kind == "regression" else "classification"
     expected = metrics.compute(task, x, y, weight, scale=scale)
     for name, value in expected.items():
-        sample = honest.sample(name, task, x, y, weight, scale)
+        sample = samples.sample(name, task, x, y, weight, scale)
         assert sample.value == pytest.approx(value, rel=1e-9), name
         assert np.allclose(sample.resampled(np.ones((2, len(y)))), value), name
 
@@ -40,12 +40,12 @@ def test_drawing_a_row_twice_is_having_it_twice() -> None:
     counts = np.bincount(twice.numpy(), minlength=40).astype(float)[None]
     expected = metrics.compute("classification", x[twice], y[twice])
     for name in ("f1_macro", "balanced_accuracy", "auroc", "log_loss"):
-        assert honest.sample(name, "classification", x, y).resampled(counts)[0] == pytest.approx(expected[name])
+        assert samples.sample(name, "classification", x, y).resampled(counts)[0] == pytest.approx(expected[name])
 
 
 def test_language_models_are_measured_by_window() -> None:
     x, y = torch.randn(6, 5, 9), torch.randint(0, 9, (6, 5))
-    sample = honest.sample("perplexity", "next_token", x, y)
+    sample = samples.sample("perplexity", "next_token", x, y)
     assert len(sample) == 6
     assert sample.value == pytest.approx(metrics.compute("next_token", x, y)["perplexity"], rel=1e-6)
 
@@ -53,7 +53,7 @@ def test_language_models_are_measured_by_window() -> None:
 def test_the_influence_of_a_row_is_what_leaving_it_out_does() -> None:
     x, y, _ = outputs("binary", 80)
     for name in ("auroc", "f1_macro"):
-        sample = honest.sample(name, "classification", x, y)
+        sample = samples.sample(name, "classification", x, y)
         rest = np.delete(np.arange(80), 7)
         without = metrics.compute("classification", x[rest], y[rest])[name]
         assert sample.influence()[7] == pytest.approx(79 * (sample.value - without), abs=0.05)
@@ -68,11 +68,11 @@ TRUE = 20_000
 def test_95_percent_intervals_hold_in_about_95_percent(name: str, kind: str) -> None:
     task = "regression" if kind == "regression" else "classification"
     x, y, scale = outputs(kind, TRUE, seed=9)
-    truth = honest.sample(name, task, x, y, None, scale).value
+    truth = samples.sample(name, task, x, y, None, scale).value
     held = 0
     for k in range(100):
         rows = torch.from_numpy(np.random.default_rng(k).choice(TRUE, 120, replace=False))
-        low, high = honest.interval(honest.sample(name, task, x[rows], y[rows], None, scale), draws=400, seed=k)
+        low, high = honest.interval(samples.sample(name, task, x[rows], y[rows], None, scale), draws=400, seed=k)
         held += low <= truth <= high
     assert held >= 89  # 95 of 100 expected; fewer than 89 happen once in a hundred times
 
@@ -82,7 +82,7 @@ def test_skewed_errors_get_an_interval_that_reaches_up() -> None:
     held = {True: 0, False: 0}
     for k in range(150):
         errors = np.random.default_rng(k).lognormal(0.0, 1.2, (2, 100))
-        sample, other = (honest.of_rows("rmse", one[:, None], np.ones(100), plain=False) for one in errors)
+        sample, other = (samples.of_rows("rmse", one[:, None], np.ones(100), plain=False) for one in errors)
         for tilted in held:
             one = dataclasses.replace(sample, error=tilted)
             low, high = honest.interval(one, draws=300, seed=k, like=other)
@@ -95,9 +95,9 @@ def test_rare_large_errors_are_known_from_other_rows() -> None:
     """One row in fifty errs ten times as much: a part of a hundred rows often has none of them."""
     rng = np.random.default_rng(4)
 
-    def errors(n: int) -> honest.Sample:
+    def errors(n: int) -> samples.Sample:
         gaps = rng.normal(size=n) * np.where(rng.random(n) < 0.02, 10, 1)
-        return honest.of_rows("rmse", gaps[:, None] ** 2, np.ones(n), plain=False)
+        return samples.of_rows("rmse", gaps[:, None] ** 2, np.ones(n), plain=False)
 
     truth, alone, together = np.sqrt(0.98 + 0.02 * 100), 0, 0
     for _ in range(200):
@@ -114,9 +114,9 @@ def test_rare_large_errors_are_known_from_other_rows() -> None:
 def test_weighted_errors_have_the_interval_of_repeated_rows() -> None:
     errors = np.random.default_rng(0).exponential(size=60)
     weight = np.random.default_rng(1).integers(1, 3, 60).astype(float)
-    weighted = honest.interval(honest.of_rows("mae", errors[:, None], weight, plain=False))
-    equal = honest.interval(honest.of_rows("mae", errors[:, None], np.full(60, 3.0), plain=False))
-    assert equal == pytest.approx(honest.interval(honest.of_rows("mae", errors[:, None], np.ones(60), plain=False)))
+    weighted = honest.interval(samples.of_rows("mae", errors[:, None], weight, plain=False))
+    equal = honest.interval(samples.of_rows("mae", errors[:, None], np.full(60, 3.0), plain=False))
+    assert equal == pytest.approx(honest.interval(samples.of_rows("mae", errors[:, None], np.ones(60), plain=False)))
     mean = float(errors @ weight / weight.sum())
     error = float(np.sqrt((weight**2 * (errors - mean) ** 2).sum()) / weight.sum())
     assert weighted[1] - weighted[0] == pytest.approx(2 * 1.96 * error, rel=0.15)
@@ -124,7 +124,7 @@ def test_weighted_errors_have_the_interval_of_repeated_rows() -> None:
 
 
 def test_equal_errors_have_no_width() -> None:
-    sample = honest.of_rows("mae", np.full((30, 1), 2.0), np.ones(30), plain=False)
+    sample = samples.of_rows("mae", np.full((30, 1), 2.0), np.ones(30), plain=False)
     assert honest.interval(sample) == (2.0, 2.0)
 
 
@@ -147,8 +147,8 @@ def test_better_needs_rows_and_seeds_that_agree() -> None:
     x, y, _ = outputs("classification", 400)
     good, bad = x.clone(), x.clone()
     good[torch.arange(400), y] += 3.0
-    samples = {"good": good, "bad": bad, "same": x}
-    made = {name: [honest.sample("accuracy", "classification", o, y)] * 3 for name, o in samples.items()}
+    models = {"good": good, "bad": bad, "same": x}
+    made = {name: [samples.sample("accuracy", "classification", o, y)] * 3 for name, o in models.items()}
     assert honest.better(made["good"], made["bad"], sign=1.0) > 0.99
     assert honest.better(made["good"], made["bad"], sign=-1.0) < 0.01
     assert honest.better(made["same"], made["bad"], sign=1.0) == pytest.approx(0.5)
@@ -158,4 +158,4 @@ def test_better_needs_rows_and_seeds_that_agree() -> None:
 
 def test_one_row_says_nothing() -> None:
     x, y, _ = outputs("classification", 1)
-    assert honest.interval(honest.sample("log_loss", "classification", x, y)) == (-math.inf, math.inf)
+    assert honest.interval(samples.sample("log_loss", "classification", x, y)) == (-math.inf, math.inf)

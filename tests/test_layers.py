@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 # Each layer may import from the layers before it, and from its own.
 LAYERS = [
     {"errors"},
-    {"seeds", "metrics", "scores", "lock", "tilting", "honest"},
+    {"seeds", "metrics", "scores", "lock", "tilting", "samples", "honest"},
     {"parameters", "space"},
     {"trial"},
     {"strategy", "stopping"},
