@@ -58,6 +58,16 @@ space:
   clip: 1.0                                                       # a bare value is a constant of every config
 ```
 
+## Where trials run
+
+| entry | where |
+|---|---|
+| nothing said | a worker for each GPU of this machine, else for each core; small models train many at once in each |
+| `workers: 2` | so many |
+| `resources: {gpus: 2}` | every trial on two GPUs (torch's DistributedDataParallel); 0.5: two workers share one |
+| `executor: {name: ray, address: auto}` | the machines of a Ray cluster (extra `ray`); no address: one started here |
+| `executor: inline` | this process: for debuggers |
+
 <!-- below this line: written by docs/spec.py -->
 """
 
