@@ -145,6 +145,25 @@ def test_training_learns_the_same_and_resumes_exactly(tmp_path):
     assert [rest.epoch() for _ in range(3)] == reports[1][1:]
 
 
+def test_labels_that_are_numbers_here_and_text_there(tmp_path):
+    file = tmp_path / "t.csv"
+    rng = np.random.default_rng(0)
+    labels = [*map(str, rng.integers(1, 3, 2500)), *rng.choice(["1", "a"], 500)]
+    table().assign(y=labels).to_csv(file, index=False)
+    whole, streamed = both(file)
+    assert streamed.classes == whole.classes == ["1", "2", "a"]
+    assert torch.equal(whole.val.y, streamed.val.y)
+
+
+@pytest.mark.parametrize("line", ["1,2,3,4,5,6,7,8,9\n", '"open\n'])
+def test_a_broken_file_is_told(tmp_path, line):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    file.write_text(file.read_text() + line)
+    with pytest.raises(DataError, match=r"t\.csv"):
+        load("t.csv", base=tmp_path, target="y", prepare={"memory": "1KB"})
+
+
 SPEC = """
 model: mlp
 data: t.csv

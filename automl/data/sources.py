@@ -5,7 +5,8 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -188,17 +189,24 @@ def _idx(path: Path, target: str | None) -> Raw:
 
 def read_table(path: Path) -> pd.DataFrame:
     """A CSV, TSV (also compressed) or Parquet file. Raises DataError with the reader's reason, line included."""
-    try:
+    with told(path):
         if path.suffix in (".parquet", ".pq"):
             return pd.read_parquet(path)
         frame = _separated(path, "\t" if ".tsv" in path.suffixes else ",")
         if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
             frame = _separated(path, ";")
+    return frame
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """What the readers of tables complain of inside, as a DataError."""
+    try:
+        yield
     except pd.errors.ParserWarning as error:
         raise DataError(f"data: {path.name}: rows have more fields than the header names") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, ValueError, OSError) as error:
         raise DataError(f"data: {path.name} cannot be read: {' '.join(str(error).split())}") from error
-    return frame
 
 
 def _separated(path: Path, separator: str) -> pd.DataFrame:

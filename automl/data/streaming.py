@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from automl import seeds
+from automl.data import columns, sources
 from automl.data import prepare as prep
-from automl.data import sources
 from automl.data.prepared import Prepared
 from automl.data.raw import Raw, from_frame
 from automl.data.shapes import Inputs, Outputs
@@ -48,16 +49,21 @@ class Table:
 
     path: Path
 
-    def chunks(self, rows: int, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
-        """All rows in order, at most `rows` at once; `columns`: only these."""
+    def chunks(self, rows: int, only: list[str] | None = None) -> Iterator[pd.DataFrame]:
+        """All rows in order, at most `rows` at once; `only`: of these columns. Raises DataError."""
+        with sources.told(self.path):
+            yield from self._chunks(rows, only)
+
+    def _chunks(self, rows: int, only: list[str] | None) -> Iterator[pd.DataFrame]:
         if self.path.suffix in (".parquet", ".pq"):
             from pyarrow import parquet
 
             with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(rows, columns=columns):
+                for batch in file.iter_batches(rows, columns=only):
                     yield batch.to_pandas()
             return
-        with sources.separated(self.path, chunksize=rows, usecols=columns) as reader:
+        with warnings.catch_warnings(), sources.separated(self.path, chunksize=rows, usecols=only) as reader:
+            warnings.simplefilter("error", pd.errors.ParserWarning)
             yield from reader
 
     def head(self) -> pd.DataFrame:
@@ -145,7 +151,7 @@ class _Writer:
         sample, rows = self._sample()
         preparation = prep.fit_table(sample, self.y[rows], self.options, self.raw.notes)
         preparation["target"] = decided.target
-        inputs, columns = prep.inputs_of(preparation)
+        inputs, names = prep.inputs_of(preparation)
         edges, positions, ends = self._layout(int(inputs))
         fingerprint, shown = self._write_rows(preparation, int(inputs), positions, ends)
         order = np.argsort(positions)
@@ -158,7 +164,7 @@ class _Writer:
         )
         meta = {
             "inputs": inputs.to_json(), "outputs": decided.outputs.to_json(), "kind": decided.found.kind,
-            "classes": decided.found.classes, "columns": columns, "preparation": preparation, "notes": self.raw.notes,
+            "classes": decided.found.classes, "columns": names, "preparation": preparation, "notes": self.raw.notes,
             "fingerprint": fingerprint, "edges": edges, "ends": ends, "sample": shown,
         }  # fmt: skip
         (self.folder / "meta.json").write_text(json.dumps(meta))
@@ -172,6 +178,8 @@ class _Writer:
         wanted = [head.target, *kept_out]
         few = [chunk[wanted] for chunk in self.table.chunks(self.rows_at_once, wanted)]
         frame = pd.concat(few, ignore_index=True)
+        for name in wanted:
+            frame[name] = _alike(frame[name])
         self.all_rows = len(frame)
         extra = {name: frame[name].to_numpy() for name in kept_out}
         raw = Raw(np.arange(len(frame)), frame[head.target], head.target, "table", extra=extra)
@@ -243,6 +251,13 @@ class _Writer:
         digest.update(np.ascontiguousarray(positions).data)
         digest.update(np.ascontiguousarray(self.y).data)
         return digest.hexdigest(), loading.sample_rows(shown.reset_index(drop=True))
+
+
+def _alike(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column that was numbers in some chunks and text in others as text, as it would be if read at once."""
+    if values.dtype != object:
+        return values
+    return pd.Series(columns.as_texts(values), index=values.index).where(values.notna(), None)
 
 
 def _put(file: IO[bytes], x: NDArray[np.float32], positions: NDArray[np.int64], width: int) -> None:
