@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from automl.lockstep import AtOnce
-from automl.messages import Assignment, Ready
+from automl.messages import ALIKE, Assignment, Ready
 from automl.space import Config
 
 AHEAD = 32  # trials that may wait here: each is one that was suggested before the results of those that run
@@ -42,7 +42,7 @@ class Grouped(AtOnce):
         self._fill(lanes, None)
         if not self.stock:
             return []
-        names = [name.partition("/")[0] for name, _ in self.stock]
+        names = [name if ready.fits == ALIKE else name.partition("/")[0] for name, _ in self.stock]
         wanted = max(dict.fromkeys(names), key=lambda name: names.count(name) if name else 1)
         return self._take(wanted, lanes if wanted else 1)
 

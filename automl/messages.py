@@ -16,6 +16,7 @@ from automl.stopping import Kind
 from automl.trial import Failure
 
 Metrics = Mapping[str, float]
+ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must be of one part of a group, not only of one group
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Ready:
     worker: int
     lanes: int = 1
     busy: bool = False
-    fits: str = ""  # signature of the cohort that is running: trials of the same one are welcome first
+    fits: str = ""  # signature of the cohort that is running: trials of the same one are welcome first; see `ALIKE`
 
 
 @dataclass(frozen=True, slots=True)

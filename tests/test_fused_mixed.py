@@ -21,7 +21,7 @@ from automl.fused.mixed_probe import probe_mixed
 from automl.fused.signature import MIXES, group, mixed_signature, signature
 from automl.fused.surgery import operate
 from automl.grouping import Grouped
-from automl.messages import Ready
+from automl.messages import ALIKE, Ready
 from automl.models.mlp import build
 from automl.seeds import derive
 from automl.study import Study
@@ -394,6 +394,9 @@ def test_a_worker_may_ask_for_a_group_or_for_a_part_of_it():
     study = Study({"a": automl.Choice([0, 1, 2, 3])}, metric="loss", trials=200, defaults=False)
     order = Grouped(study, lambda config: f"{config['a'] // 2}/{config['a']}")  # type: ignore[operator]
     order.begin(1)
+    alike = order.ask(Ready(0, 16, fits=ALIKE))
+    assert len(alike) > 1
+    assert len({one.config["a"] for one in alike}) == 1
     idle = order.ask(Ready(0, 16))
     assert len({one.config["a"] // 2 for one in idle}) == 1  # type: ignore[operator]
     assert len({one.config["a"] for one in idle}) == 2

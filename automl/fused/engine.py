@@ -51,6 +51,11 @@ class Engine:
         """Equal for configs whose trials may share a cohort; computed without torch."""
         return self.judge.signature(config)
 
+    @property
+    def mixing(self) -> bool:
+        """Whether models of different shapes train side by side here."""
+        return bool(self.judge.mixes)
+
     def alone(self, configs: Configs, lanes: int | None = None) -> str | None:
         """Why trials like `configs` had better run one after the other, see `Judge.alone`; `lanes`: how many."""
         return self.judge.alone(configs, len(configs) if lanes is None else lanes)
@@ -120,7 +125,7 @@ class Engine:
 
     def _alone(self, key: str, entry: Entry) -> None:
         """Place one trial in a cohort of its own: mixed, as its companions would be, where the model allows it."""
-        if self.judge.mixes:
+        if self.mixing:
             try:
                 self._place(self._new_cohort(key, entry, shared=False), [entry], 1)
             except NotMixable:
@@ -145,7 +150,7 @@ class Engine:
             self.admit(alone, together=False)
 
     def _new_cohort(self, key: str, entry: Entry, *, shared: bool) -> AnyCohort:
-        if not self.judge.mixes:
+        if not self.mixing:
             return self._plain_cohort(key, entry)
         cohort = MixedCohort(self.blueprint, dict(entry.config), shared)
         self.cohorts.setdefault(key, []).append(cohort)

@@ -54,9 +54,11 @@ class Growth:
         some = mixed_seconds(blueprint, list(configs)[:SAMPLE], kind, data)
         times = np.array(some.alone)
         facts = np.array([some.steps, some.sizes], dtype=np.float64).T
-        from scipy.optimize import nnls  # a third of a second, for those who mix models alone
-
-        (fixed, slope), _ = nnls(facts, times)
+        fixed, slope = np.linalg.lstsq(facts, times, rcond=None)[0]
+        if fixed < 0 or slope < 0:  # neither can be
+            fixed, slope = (
+                (0.0, times.sum() / facts[:, 1].sum()) if fixed < 0 else (times.sum() / facts[:, 0].sum(), 0.0)
+            )
         mean = float(times.mean())
         return cls(
             most, len(times), mean, some.together / len(times), mixed=True, fixed=float(fixed), slope=float(slope)

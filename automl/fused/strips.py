@@ -21,6 +21,9 @@ from .blocks import Block
 ALIGN = 32  # two AVX-512 registers of float32: no lane's elements meet the scalar end of torch's vector loops
 AHEAD = 1 << 16  # elements of masks made at once
 aten = torch.ops.aten
+_relu_out, _threshold_backward_grad_input = aten.relu.out, aten.threshold_backward.grad_input
+_gelu_out, _gelu_backward_grad_input = aten.gelu.out, aten.gelu_backward.grad_input
+_silu_out, _silu_backward_grad_input = aten.silu.out, aten.silu_backward.grad_input  # looked up once, not at each step
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,14 @@ class Rule:
 RULES: dict[type, Rule] = {
     type(None): Rule(lambda m, z, y: y.copy_(z), lambda m, g, z: g),
     nn.ReLU: Rule(
-        lambda m, z, y: aten.relu.out(z, out=y),
-        lambda m, g, z: aten.threshold_backward.grad_input(g, z, 0, grad_input=g),
+        lambda m, z, y: _relu_out(z, out=y),
+        lambda m, g, z: _threshold_backward_grad_input(g, z, 0, grad_input=g),
     ),
     nn.GELU: Rule(
-        lambda m, z, y: aten.gelu.out(z, approximate=m.approximate, out=y),
-        lambda m, g, z: aten.gelu_backward.grad_input(g, z, approximate=m.approximate, grad_input=g),
+        lambda m, z, y: _gelu_out(z, approximate=m.approximate, out=y),
+        lambda m, g, z: _gelu_backward_grad_input(g, z, approximate=m.approximate, grad_input=g),
     ),
-    nn.SiLU: Rule(
-        lambda m, z, y: aten.silu.out(z, out=y), lambda m, g, z: aten.silu_backward.grad_input(g, z, grad_input=g)
-    ),
+    nn.SiLU: Rule(lambda m, z, y: _silu_out(z, out=y), lambda m, g, z: _silu_backward_grad_input(g, z, grad_input=g)),
     nn.Tanh: Rule(
         lambda m, z, y: aten.tanh.out(z, out=y),
         lambda m, g, y: aten.tanh_backward.grad_input(g, y, grad_input=g),
@@ -132,7 +133,7 @@ class StripPass:
         self.values = {name: vec[section] for name, section in strip.sections.items()}
         self.slopes = {name: gvec[section] for name, section in strip.sections.items()}
         self.mask: Tensor | None = None
-        self.module = strip.kind.activation
+        self.norm, self.module = strip.kind.norm, strip.kind.activation
         self.rule = RULES[type(self.module)]
         self.kept: list[tuple[Tensor, Tensor]] = []
 
@@ -140,9 +141,9 @@ class StripPass:
         """From `u`, which the products have filled, to `y`."""
         if "bias" in self.values:
             self.u.add_(self.values["bias"])
-        if self.strip.kind.norm == "batch":
+        if self.norm == "batch":
             self._batch_norm(training)
-        elif self.strip.kind.norm == "layer":
+        elif self.norm == "layer":
             self._layer_norm()
         self.rule.forward(self.module, self.z, self.y)
         self.seen = self.y.clone() if self.rule.of_output else self.z
@@ -172,9 +173,9 @@ class StripPass:
         if self.mask is not None:
             self.g.mul_(self.mask)
         self.rule.backward(self.module, self.g, self.seen)
-        if self.strip.kind.norm == "batch":
+        if self.norm == "batch":
             self._batch_norm_backward()
-        elif self.strip.kind.norm == "layer":
+        elif self.norm == "layer":
             self._layer_norm_backward()
         if "bias" in self.slopes:
             torch.sum(self.g, dim=0, out=self.slopes["bias"])
@@ -218,6 +219,7 @@ class StripMasks:
         device = limits.device
         tables = [rng.table(torch.Size((rows, width)), device).view(rows, width) for width in widths]
         self.words = torch.cat(tables, 1).unsqueeze(0)
+        self.rows = rows
         self.steps = min(max(1, AHEAD // (rows * strip.total)), len(keys))
         self.bits = torch.empty(self.steps, rows, strip.total, dtype=torch.int32)
         self.group = -1
@@ -232,4 +234,4 @@ class StripMasks:
             made = rng.keep_mask(self.words, flip, times, self.limits, self.scales, self.bits[: len(flip)])
             self.values = made.to(dtype).unbind(0)
         found = self.values[place]
-        return found if len(found) == rows else found[:rows]
+        return found if rows == self.rows else found[:rows]

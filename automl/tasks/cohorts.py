@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
 from automl.fused.growth import FIRST
-from automl.messages import Assignment, Broken, Ended, Outcome, Reported
+from automl.messages import ALIKE, Assignment, Broken, Ended, Outcome, Reported
 from automl.stopping import Kind
 from automl.tasks.best import Best
 from automl.trial import Failure
@@ -75,7 +75,8 @@ class Cohorts:
         """Get trials for what is free; False when there is nothing to do any more."""
         if not self.lanes:
             if not self.queue:
-                self.queue += self.worker.pull(1 if self.session.task.fuse == "never" else FIRST)
+                lanes = 1 if self.session.task.fuse == "never" else FIRST
+                self.queue += self.worker.pull(lanes, fits="" if self.engine.mixing else ALIKE)
             return bool(self.queue)
         lane = next(iter(self.lanes.values()))
         if self.engine.fused(lane.trial.config):
