@@ -5,6 +5,7 @@ that died or hang, watches the clock and the signals, and keeps the screen infor
 """
 
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -145,6 +146,8 @@ class Driver:
     def _begin(self) -> None:
         if self.study.deterministic:
             self.workers = self.study.ledger.facts().get("width") or self.workers
+        if prepare := getattr(self.study.strategy, "prepare", None):
+            threading.Thread(target=prepare, name="strategy").start()  # while workers start
         count = self.executor.start(self.task, self.workers, self.study.path)
         self.hands = [_Hand() for _ in range(count)]
         self.study.work_with(count)

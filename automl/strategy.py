@@ -34,3 +34,11 @@ class Note(Protocol):
     def note(self, history: History) -> str:
         """One sentence, or an empty string."""
         ...
+
+
+class Prepare(Protocol):
+    """A strategy may load what it needs while workers start."""
+
+    def prepare(self) -> None:
+        """Called once, in a thread of its own, before the first trial: import heavy libraries here, and not above."""
+        ...

@@ -12,14 +12,12 @@ from automl.strategy import Strategy
 from automl.trial import History, State
 from automl_strategies.cube import Cube
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.forest import Forest
 from automl_strategies.grid_search import Grid
-from automl_strategies.sobol import sobol
-from automl_strategies.tpe import Tpe
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains
 GP_WORKERS = 32  # from here on, a suggestion must cost milliseconds to keep all of them busy
+STARTUP = 10  # trials that ended before a model may learn from them
 COMPARED = 24  # trials that were compared at rungs before a model may learn from their order
 
 
@@ -39,8 +37,14 @@ class Auto:
         models = self._models(history)
         turns = [models[(history.next_number + k) % len(models)] for k in range(n)]
         answers = {m: iter(m.suggest(history, turns.count(m))) for m in dict.fromkeys(turns) if m is not None}
+        from automl_strategies.sobol import sobol
+
         proposals = (sobol(history, k) if m is None else next(answers[m]) for k, m in enumerate(turns))
         return fill(history, n, proposals, taken)
+
+    def prepare(self) -> None:
+        """Import what the first suggestions need: scipy and scikit-learn take a second of CPU time."""
+        from automl_strategies import forest, sobol  # noqa: F401
 
     def note(self, history: History) -> str:
         if (grid := _small(history)) is not None:
@@ -52,8 +56,10 @@ class Auto:
 
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
         """Whom the next suggestions are asked of, in turn; None stands for quasi-random."""
+        known = sum(history.count(state) for state in (State.DONE, State.STOPPED, State.PAUSED))
+        if known < STARTUP:
+            return (None,)
         if _compared_at_rungs(history):
-            known = sum(history.count(state) for state in (State.DONE, State.STOPPED, State.PAUSED))
             return (None,) if known < COMPARED else (_forest(), _forest(), _forest(), None)
         if _affordable(history):
             gp = _gp()
@@ -92,9 +98,13 @@ def _gp() -> Strategy:
 
 @lru_cache(maxsize=1)
 def _forest() -> Strategy:
+    from automl_strategies.forest import Forest
+
     return Forest()
 
 
 @lru_cache(maxsize=1)
 def _tpe() -> Strategy:
+    from automl_strategies.tpe import Tpe
+
     return Tpe()
