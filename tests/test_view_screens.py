@@ -88,7 +88,7 @@ def test_plain_lines_are_the_mock_ups():
     assert out.getvalue().startswith("Interrupted: 3 trials in 6.0s: 1 done, 1 stopped early, 1 failed")
 
 
-def test_more_than_a_line_a_second_folds_into_the_beat_but_a_new_kind_of_failure_is_told():
+def test_more_than_a_line_a_second_is_only_counted_but_a_new_kind_of_failure_or_a_new_best_one_is_told():
     clock, log, _, screen = plain()
     study = begun(1000)
     screen.begin(study)
@@ -96,13 +96,15 @@ def test_more_than_a_line_a_second_folds_into_the_beat_but_a_new_kind_of_failure
         clock.at += 0.1
         end(study, screen, 0.5)
     end(study, screen, 0.5, State.FAILED, failure=Failure("nan", "loss is nan", 3))
+    end(study, screen, 0.6)
     clock.at += 60
     screen.tick(study, [])
     lines = log.getvalue().splitlines()
     told = [line for line in lines if " done  " in line]
-    assert 10 <= len(told) <= 31, "at most ten lines in ten seconds"
+    assert 10 <= len(told) <= 32, "at most ten lines in ten seconds"
     assert sum(" fail " in line for line in lines) == 1
-    assert lines[-1].endswith(f"folded={200 - len(told)}")
+    assert sum(line.endswith(" BEST") for line in lines) == 2, "the first one, and the better one in the burst"
+    assert lines[-1].endswith(f"unlisted={201 - len(told)}")
 
 
 def test_plain_beats_once_a_minute():

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 BEAT_S = 60.0
-BURST, BURST_S = 10, 10.0  # more trials than that in that time: their lines fold into the beat
+BURST, BURST_S = 10, 10.0  # more trials than that in that time: all but new best ones are only counted, in the beat
 VERBS = {State.DONE: "done", State.STOPPED: "stop", State.FAILED: "fail"}
 
 
@@ -36,7 +36,7 @@ class PlainScreen:
         self._clock, self._now = clock, now
         self._tracker: Tracker | None = None
         self._lines: deque[float] = deque(maxlen=BURST)
-        self._folded = 0
+        self._unlisted = 0
         self._beat_at = clock()
         self._told: set[str] = set()
         self._notes: deque[str] = deque()
@@ -61,8 +61,9 @@ class PlainScreen:
         assert self._tracker is not None, "begin() comes first"
         best = self._tracker.add(record)
         now = self._clock()
-        if len(self._lines) == BURST and now - self._lines[0] < BURST_S and not self._new_cause(record):
-            self._folded += 1
+        burst = len(self._lines) == BURST and now - self._lines[0] < BURST_S
+        if burst and not best and not self._new_cause(record):
+            self._unlisted += 1
             return
         self._lines.append(now)
         self._say(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
@@ -79,8 +80,8 @@ class PlainScreen:
         of = f"/{s.plan.trials}" if s.plan.trials else ""
         left = words.span(*s.eta).replace(" ", "") if s.eta else "-"
         text = f"{c.ended}{of} done={c.done} stop={c.stopped} fail={c.failed} run={c.running} best={best} eta={left}"
-        self._say("beat", text + (f" folded={self._folded}" if self._folded else ""))
-        self._folded = 0
+        self._say("beat", text + (f" unlisted={self._unlisted}" if self._unlisted else ""))
+        self._unlisted = 0
 
     def note(self, text: str) -> None:
         """Kept for the next tick: a signal handler may call this in the middle of another line."""
@@ -89,9 +90,9 @@ class PlainScreen:
     def finish(self, study: Readable, outcome: str) -> None:
         self._say_notes()
         c = study.counts
-        folded = f" folded={self._folded}" if self._folded else ""
+        unlisted = f" unlisted={self._unlisted}" if self._unlisted else ""
         ending = words.clean(outcome) or "finished"
-        self._say("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{folded}")
+        self._say("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{unlisted}")
         print_final(self._results, study, outcome)
 
     def _new_cause(self, record: TrialRecord) -> bool:

@@ -160,19 +160,17 @@ def _best(s: Snapshot, width: int) -> Line:
 
 
 def _so_far(s: Snapshot, width: int, unicode: bool) -> Line:
-    if len(s.so_far) < 2:
-        return []
+    if s.gain is None:
+        return []  # nothing has become better yet
     first, last = words.number(s.so_far[0]), words.number(s.so_far[-1])
-    tail = ""
-    if s.gain is not None:
-        size, ago = s.gain
-        when = "just now" if ago == 0 else f"{words.plural(ago, 'trial')} ago"
-        tail = f"last gain {words.short(size, 2)}, {when}" if width >= 90 else f"last gain {when}"
+    size, ago = s.gain
+    when = "just now" if ago == 0 else f"{words.plural(ago, 'trial')} ago"
+    tail = f"last gain {words.short(size, 2)}, {when}" if width >= 90 else f"last gain {when}"
     cells = min(width - len(first) - len(last) - len(tail) - 11, 60)
     if cells < 8:
         return []
     shown = sparkline(s.so_far, cells, unicode=unicode)
-    return [("so far ", ""), (first, ""), (f" {shown} ", "cyan"), (last, "bold"), (f"  {tail}" if tail else "", "dim")]
+    return [("so far ", ""), (first, ""), (f" {shown} ", "cyan"), (last, "bold"), (f"  {tail}", "dim")]
 
 
 def _running(s: Snapshot, width: int, unicode: bool) -> list[Line]:

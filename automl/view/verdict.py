@@ -106,10 +106,13 @@ def _ensemble(verdict: Verdict) -> list[str]:
     among = (
         f"{made['models']} of {words.plural(made['among'], 'model')}" if "among" in made else f"{made['models']} models"
     )
-    gain = f"{_like(made['gain'], made['test'])} {'better' if made['gain'] > 0 else 'worse'} than the winner"
+    size = _like(made["gain"], made["test"])
     chance = ", perhaps by chance" if SURE > made.get("sure", 1.0) > 1 - SURE else ""
+    gain = f"{size} {'better' if made['gain'] > 0 else 'worse'} than the winner{chance}"
+    if not float(size):
+        gain = "as good as the winner"
     name = words.clean(made["metric"])
-    return [f"team  {among} together: {name} {words.number(made['test'])}, {gain}{chance} (in ensemble/)"]
+    return [f"team  {among} together: {name} {words.number(made['test'])}, {gain} (in ensemble/)"]
 
 
 def _between(interval: Sequence[float]) -> str:
