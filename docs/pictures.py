@@ -90,7 +90,7 @@ def searched(task: Any, at: int, **how: Any) -> tuple[Study, Recorder]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        study, screen = searched("digits", 30, workers=2)
+        study, screen = searched("digits", 30, workers=2, overrides={"ensemble": 8})
         assert screen.shot is not None
         for width, height in ((100, 30), (80, 24)):
             picture(render(screen.shot, width, height), f"screen_{width}x{height}", width, "automl search digits")
