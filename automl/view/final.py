@@ -127,7 +127,7 @@ def _saved(study: Readable) -> list[str]:
 def _files(study: Readable, outcome: str) -> list[str]:
     assert study.path is not None
     where = words.clean(study.path)
-    has = [f"{name}/" for name in ("best", "logs") if (study.path / name).is_dir()]
+    has = [f"{name}/" for name in ("best", "ensemble", "logs") if (study.path / name).is_dir()]
     used = words.size(sum(file.stat().st_size for file in study.path.rglob("*") if file.is_file()))
     lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "") + f" ({used} on disk)"]
     quoted = shlex.quote(where)
