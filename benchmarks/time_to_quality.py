@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true")
     parser.add_argument("--target", type=float, default=0.98)
     parser.add_argument("--limit", type=float, default=120.0)
+    parser.add_argument("--trials", type=int, help="of a full search; other than the setup's")
     parser.add_argument("--batch", type=int, help="another batch size than the setup's")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -149,7 +150,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=PROGRAMS)
     asked = parser.parse_args()
     setup = {**SETUPS[asked.data], "data": asked.data, "strategy": asked.strategy, "limit": int(asked.limit) + 60}
-    setup["batch"] = asked.batch or setup["batch"]
+    setup |= {"batch": asked.batch or setup["batch"], "trials": asked.trials or setup["trials"]}
     with tempfile.TemporaryDirectory() as folder:
         how = {**setup, **prepare(setup, Path(folder)), "workers": asked.workers}
         if asked.calibrate:
