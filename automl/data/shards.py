@@ -4,12 +4,12 @@ Rows lie in the file in a random order already (see `automl.data.streaming`), so
 shards in random order, and the rows of each in random order, make batches that are as good as drawn from all rows.
 """
 
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -98,14 +98,7 @@ def mapped(file: Path, first: int, rows: int, width: int) -> Tensor:
     """
     if rows == 0:
         return torch.empty(0, width)
-    raw: Any = np.memmap(file, np.float32, "r", first * width * 4, (rows, width))
-    raw = np.lib.stride_tricks.as_strided(raw, writeable=False)
-    return _quietly(raw)
-
-
-def _quietly(raw: Any) -> Tensor:
-    import warnings
-
+    raw = np.memmap(file, np.float32, "r", first * width * 4, (rows, width))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(raw)
