@@ -64,6 +64,8 @@ METHODS = [
     _ours("auto", "halving"),
     _ours("random", "halving"),
     _ours("random", "halving", waves=1),
+    _ours("auto", "halving", waves=1),
+    _ours("auto", "halving", waves=3),
     _ours("auto", "halving", eta=3),
     _ours("tpe", "asha", mode="promote"),
     _ours("random", "asha"),

@@ -168,10 +168,10 @@ def test_log_expected_improvement_is_right_and_never_infinite() -> None:
     assert (far[:-1] > far[1:]).all()
 
 
-def test_evidence_ranks_by_how_far_trials_got() -> None:
+def test_evidence_ranks_trials_rung_by_rung() -> None:
     history = History(Space.of({"x": Float(0, 1)}))
     for k, (steps, loss, state) in enumerate(
-        [(9, 0.5, State.DONE), (3, 0.1, State.STOPPED), (1, 0.01, State.STOPPED), (9, 0.4, State.DONE)]
+        [(9, 0.5, State.DONE), (3, 0.6, State.STOPPED), (1, 0.7, State.STOPPED), (9, 0.4, State.DONE)]
     ):
         history.begin({"x": k / 10})
         for s in range(1, steps + 1):

@@ -13,6 +13,7 @@ from automl.trial import History, State
 from automl_strategies.cube import Cube
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.grid_search import Grid
+from automl_strategies.random_search import Random
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains
@@ -27,7 +28,7 @@ class Auto:
 
     Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
     trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 24
-    trials were compared, then three quarters `forest` and one quarter quasi-random.
+    trials were compared, then three quarters `forest` and one quarter random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -60,7 +61,7 @@ class Auto:
         if known < STARTUP:
             return (None,)
         if _compared_at_rungs(history):
-            return (None,) if known < COMPARED else (_forest(), _forest(), _forest(), None)
+            return (None,) if known < COMPARED else (_forest(), _forest(), _forest(), _random())
         if _affordable(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())
@@ -94,6 +95,12 @@ def _gp() -> Strategy:
     from automl_strategies.gaussian_process import Gp  # torch takes a second to import
 
     return Gp()
+
+
+@lru_cache(maxsize=1)
+def _random() -> Strategy:
+    """Not Sobol: every fourth point of that sequence lies in the same quarter of the first parameter's range."""
+    return Random()
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ of the trees' predictions is the uncertainty, candidates are random points and n
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -51,68 +51,74 @@ class Forest:
         return fill(history, n, self._proposals(history, n, taken), taken)
 
     def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
-        scored = self._scored(history)
-        cube, vectors, score = scored.cube, scored.vectors, scored.score
-        for row in scored.unseen(history):
-            score = score + _discouraged(vectors, row)
+        plan = self._planned(history)
+        at = history.next_number - plan.before
         for k in range(n):
             draw = history.rng(k, "forest mix")
             if draw.random() < self.random_share:
                 yield history.space.sample(draw)
                 continue
-            for at in np.argsort(-score, kind="stable")[:256]:
-                config = cube.config(scored.points[at])
-                if config not in taken:
-                    score = score + _discouraged(vectors, vectors[at])
+            while (point := plan.point(at + k)) is not None:
+                if (config := plan.cube.config(point)) not in taken:
                     yield config
                     break
+                at += 1
 
-    def _scored(self, history: History) -> "_Scored":
-        """Candidates and their expected improvement, from the trials up to the last refit.
+    def _planned(self, history: History) -> "_Plan":
+        """What to try until the next refit.
 
-        The model is fitted anew after each tenth of new trials, or when one of the old ones gets farther; what
-        was begun since only discourages its neighbourhood. In between the answer is remembered.
+        The model is fitted anew after each tenth of new trials, or when one of the old ones gets farther. In between
+        the plan is remembered, and the trial k numbers later is its k-th entry.
         """
         block = 1 + history.next_number // 10
         before = history.next_number - history.next_number % block
         found = evidence(history, before)
         if len(found) < self.startup:
             before, found = history.next_number, evidence(history)
-        key = (self, before, history.seed, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+        running = tuple(t.number for t in history.running if t.number < before)
+        told = (found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+        key = (self, before, history.seed, running, *told)
         known = _known.get(history)
         if known is None or known.key != key:
-            known = _known[history] = self._score(history, found, before, key)
+            known = _known[history] = self._plan(history, found, before, running, key)
         return known
 
-    def _score(self, history: History, found: Evidence, before: int, key: tuple[object, ...]) -> "_Scored":
+    def _plan(
+        self, history: History, found: Evidence, before: int, running: tuple[int, ...], key: tuple[object, ...]
+    ) -> "_Plan":
         cube = found.cube
-        rng = np.random.default_rng(seeds.derive(history.seed, before, "forest"))
-        points = cube.snap(candidates(found, rng, self.candidates))
+        points = cube.snap(
+            candidates(found, np.random.default_rng(seeds.derive(history.seed, before, "forest")), self.candidates)
+        )
         active = cube.active(points)
-        mean, deviation, feasible = self._predict(history.seed, before, found, _inputs(points, active))
-        best = float(targets(found).min())
-        z = (best - mean) / deviation
-        gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
-        score = gain + np.log(deviation) + np.log(feasible)
-        return _Scored(key, before, cube, points, cube.fixed(points, active), score)
+        plan = _Plan(key, before, cube, points, cube.fixed(points, active), np.zeros(len(points)))
+        plan.score[:] = self._gain(history.seed, before, found, _inputs(points, active))
+        for row in encoded(history)[1][list(running)]:
+            plan.score[:] += _discouraged(plan.vectors, np.nan_to_num(row, nan=0.5))
+        return plan
 
-    def _predict(self, seed: int, before: int, found: Evidence, inputs: Floats) -> tuple[Floats, Floats, Floats]:
-        """Mean, deviation and probability of not failing at `inputs` -> three times [M]."""
+    def _gain(self, seed: int, before: int, found: Evidence, inputs: Floats) -> Floats:
+        """The log of the expected improvement, times the probability of not failing, at `inputs` [M, d] -> [M]."""
         rng = np.random.default_rng(seeds.derive(seed, before, "trees"))
-        x = _inputs(found.points, ~np.isnan(found.points))
-        each = Trees.grow(x, targets(found), rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
-        deviation = np.sqrt(each.var(axis=0) + 1e-4)
+        x, y = _inputs(found.points, ~np.isnan(found.points)), targets(found)
+        each = Trees.grow(x, y, rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
+        mean, deviation = each.mean(axis=0), np.sqrt(each.var(axis=0) + 1e-4)
+        z = (y.min() - mean) / deviation
+        gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
+        expected: Floats = gain + np.log(deviation)
         if not len(found.failed):
-            return each.mean(axis=0), deviation, np.ones(len(inputs))
+            return expected
         both = np.concatenate([x, _inputs(found.failed, ~np.isnan(found.failed))])
         failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
         guard = Trees.grow(both, failed, rng, 30, leaf=3, split=1.0, sample=1.0).each(inputs).mean(axis=0)
-        return each.mean(axis=0), deviation, np.maximum(1.0 - guard, 0.02)
+        likely: Floats = np.log(np.maximum(1.0 - guard, 0.02))
+        return expected + likely
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """Candidates [M, d], the same as plain vectors, and the log of what each promises [M]."""
+class _Plan:
+    """Candidates [M, d], the same as plain vectors, and the log of what each promises [M]; what was picked of them so
+    far, best first, each keeping the next ones away from its neighbourhood."""
 
     key: tuple[object, ...]
     before: int  # trials from this number on were not seen
@@ -120,15 +126,19 @@ class _Scored:
     points: Points
     vectors: Points
     score: Floats
+    picked: list[int] = field(default_factory=list)
 
-    def unseen(self, history: History) -> Points:
-        """Configs that were begun since, or run still. [p, d]"""
-        numbers = {t.number for t in history.running} | set(range(self.before, len(history)))
-        rows: Points = np.nan_to_num(encoded(history)[1][sorted(numbers)], nan=0.5)
-        return rows
+    def point(self, k: int) -> Points | None:
+        """The k-th pick [d]; None when all candidates are used up."""
+        while len(self.picked) <= k < len(self.points):
+            best = int(self.score.argmax())
+            self.picked.append(best)
+            self.score[:] += _discouraged(self.vectors, self.vectors[best])
+            self.score[best] = -np.inf
+        return self.points[self.picked[k]] if k < len(self.points) else None
 
 
-_known: "WeakKeyDictionary[History, _Scored]" = WeakKeyDictionary()
+_known: "WeakKeyDictionary[History, _Plan]" = WeakKeyDictionary()
 
 
 def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:
