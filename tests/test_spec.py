@@ -80,6 +80,24 @@ def test_what_is_left_out_has_defaults() -> None:
 
 
 @pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("", {"name": "halving"}),
+        ("  warmup: {choice: [0.0, 0.05, 0.1]}\n", {"name": "halving", "min_steps": 5}),
+        ("  warmup: {float: [0, 0.2]}\n", {"name": "halving", "min_steps": 10}),
+        ("  warmup: 3\n", {"name": "halving", "min_steps": 3}),
+        ("  warmup: 0.01\n", {"name": "halving"}),
+        ("  warmup: 0.2\nstopper: halving\n", {"name": "halving", "min_steps": 10}),
+        ("  warmup: 0.2\nstopper: {name: halving, min_steps: 1}\n", {"name": "halving", "min_steps": 1}),
+        ("  warmup: 0.2\nstopper: asha\n", {"name": "asha"}),
+    ],
+)
+def test_described_models_pause_at_rungs_after_the_warm_up(more: str, expected: dict[str, Any]) -> None:
+    model = "model: mlp\ndata: digits\nmetric: val_error\nepochs: 50\nbudget: {trials: 5}\n"
+    assert spec.parse(f"{model}space:\n  lr: {{float: [1e-4, 1], log: true}}\n{more}").stopper == expected
+
+
+@pytest.mark.parametrize(
     ("written", "expected"),
     [("90", 90.0), ("1.5", 1.5), ("90s", 90.0), ("10m", 600.0), ("1h30m", 5400.0), ("2d", 172800.0), ("1h 5s", 3605.0), ("0.5h", 1800.0)],
 )  # fmt: skip

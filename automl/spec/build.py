@@ -1,6 +1,7 @@
 """From what was read to a Spec: presets composed, overrides applied, every rule checked, all complaints at once."""
 
 import copy
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl import metrics
-from automl.space import Space
+from automl.space import Choice, Space
 from automl.spec import checks, fidelity, overrides, presets, spaces
 from automl.spec.complaint import error
 from automl.spec.explain import explain, shown
@@ -20,7 +21,8 @@ from automl.spec.yaml_events import Document
 from automl.trial import Metric, Plan
 
 DEFAULT_STRATEGY = {"name": "auto"}
-DEFAULT_STOPPER = {"name": "asha"}
+DEFAULT_STOPPER = {"name": "halving"}  # described models keep checkpoints, so their trials can pause and go on
+PROGRAM_STOPPER = {"name": "asha"}  # programs may keep none
 
 
 def build(document: Document, *, name: str, path: Path | None, folder: Path | None, changes: Mapping[str, Any]) -> Spec:
@@ -104,7 +106,7 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
         "augment": model.augment or {},
         "command": None if model.command is None else tuple(model.command),
         "strategy": model.strategy.model_dump() if model.strategy else dict(DEFAULT_STRATEGY),
-        "stopper": model.stopper.model_dump() if model.stopper else dict(DEFAULT_STOPPER),
+        "stopper": _stopper(model, space),
         "executor": model.executor.model_dump() if model.executor else None,
         "first": tuple(model.first or ()),
         "constraints": tuple(model.constraints or ()),
@@ -115,6 +117,32 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
         "warnings": tuple(str(w) for w in places.warnings),
         "tree": tree,
     }
+
+
+def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
+    """The stopper that is written, or the default; unless told otherwise, halving compares no trial in its warm-up."""
+    own = model.model is not None and model.epochs is not None
+    told: dict[str, Any] = dict(DEFAULT_STOPPER if own else PROGRAM_STOPPER)
+    if model.stopper:
+        told = model.stopper.model_dump()
+    if own and model.epochs and told == DEFAULT_STOPPER:
+        warm, usual = _warmup(space, model.epochs), math.ceil(0.02 * model.epochs)
+        if warm > usual:
+            told["min_steps"] = min(warm, model.epochs)
+    return told
+
+
+def _warmup(space: Space, epochs: int) -> int:
+    """Epochs after which the learning rate has risen in every config of `space`; see `training.options`."""
+    found = space.params.get("warmup")
+    most = space.constants.get("warmup", 0.0)
+    if isinstance(found, Choice):
+        most = max((v for v in found.choices if isinstance(v, int | float)), default=0.0)
+    elif found is not None:
+        most = found.high
+    if not isinstance(most, int | float):
+        return 0
+    return math.ceil(round(most * epochs if most < 1 else most, 9))
 
 
 def _parametrized(space: Space, parametrization: str) -> Space:

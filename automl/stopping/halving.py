@@ -30,7 +30,7 @@ class Halving(Bracketed):
 
     Cuts hard at early, cheap rungs and gently at late ones, unless `eta` asks for the same cut everywhere. Needs a
     budget of steps or trials and a full trial's length; without them it is ASHA by promotion. Of a budget of trials
-    alone, one in ten runs its full length, up to five of each wave: finalists are chosen among them.
+    alone, one in five runs its full length, two to five of each wave: finalists are chosen among them.
     """
 
     eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
@@ -138,7 +138,7 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
     horizon = plan.horizon
 
     def bracket(trials: int) -> Bracket:
-        least = 1 if plan.steps is not None else min(5, max(1, trials // 10))
+        least = 1 if plan.steps is not None else min(5, max(2, trials // 5))
         return Bracket.of(trials, cuts, rungs, horizon, least)
 
     def cost(b: Bracket) -> float:
