@@ -7,7 +7,8 @@
 batch sizes), `small` 128 trials of depth 1 to 3 and width 16 to 64, `wide` 60 of depth 2 to 4 and width 128 to 512: the
 models that are too small for their overhead, and those that are not. Both searches of a row have the same configs,
 seeds, data and stopper and run in this process, taking turns in which is first; imports are excluded, everything else
-is counted. As the searches differ in what they stop, CPU time is also compared per trial-epoch.
+is counted. The searches differ in what they stop: `--equal 3` trains three epochs of every trial instead, the same work
+on both sides.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import automl_search_spaces
 import sklearn.datasets  # noqa: F401  so that the first search does not pay for it
 
 import automl
@@ -44,18 +46,18 @@ budget: {{trials: {trials}}}
 finalists: none
 """
 SPACES = {
-    "preset": SPACE.format(depth=[1, 4], width=[16, 256], batch="{choice: [32, 64, 128], ordered: true}", trials=60),
+    "preset": (Path(automl_search_spaces.__file__).parent / "digits.yaml").read_text() + "\nfinalists: none\n",
     "small": SPACE.format(depth=[1, 3], width=[16, 64], batch=32, trials=128),
     "wide": SPACE.format(depth=[2, 4], width=[128, 512], batch=32, trials=60),
 }
 
 
-def run(spec: Path, fuse: str, seed: int) -> tuple[float, Study]:
+def run(spec: Path, fuse: str, seed: int, changes: dict[str, object]) -> tuple[float, Study]:
     """(CPU seconds, the finished study)."""
     with tempfile.TemporaryDirectory() as folder:
         begun = time.process_time()
         study = automl.search(spec, path=Path(folder) / "s", executor="inline", workers=1, seed=seed,
-                              overrides={"fuse": fuse})  # fmt: skip
+                              overrides={"fuse": fuse, **changes})  # fmt: skip
         return time.process_time() - begun, study
 
 
@@ -63,17 +65,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--space", choices=SPACES, default="preset")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--equal", type=int, metavar="EPOCHS", help="stop nothing: that many epochs of every trial")
     asked = parser.parse_args()
+    changes: dict[str, object] = {"stopper": "none", "epochs": asked.equal} if asked.equal else {}
     ratios, per_epoch, gains = [], [], []
     print("seed   CPU s fused  alone  ratio   epochs fused  alone  ratio per epoch   winner fused          alone")
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder) / "space.yaml"
         spec.write_text(SPACES[asked.space])
         for fuse in ("auto", "never"):
-            run(spec, fuse, 10**6)
+            run(spec, fuse, 10**6, changes)
         for seed in range(asked.seeds):
             ways = ("auto", "never") if seed % 2 else ("never", "auto")
-            found = {fuse: run(spec, fuse, seed) for fuse in ways}
+            found = {fuse: run(spec, fuse, seed, changes) for fuse in ways}
             (cpu, fused), (slow, alone) = found["auto"], found["never"]
             best, other = fused.best, alone.best
             assert best is not None and other is not None  # noqa: PT018

@@ -12,7 +12,7 @@ from torch import nn
 
 import automl
 from automl.data.shapes import Inputs, Outputs
-from automl.fused import judge, mixed_loop, rng, strips
+from automl.fused import growth, mixed_loop, rng, strips
 from automl.fused.blocks import read
 from automl.fused.cohort import Blueprint
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
@@ -405,25 +405,37 @@ def test_a_worker_may_ask_for_a_group_or_for_a_part_of_it():
     assert order.ask(Ready(0, 8, busy=True, fits="1/")) == []
 
 
-def test_what_was_measured_is_remembered_by_the_next_worker(tmp_path, monkeypatch):
+def test_what_was_measured_is_remembered_by_the_next_worker(tmp_path):
     file = tmp_path / "lanes.json"
     first = engine("auto", dtype=F32, known=file)
-    first.alone(CONFIGS)
-    first.judge.growth(CONFIGS).probed = 1e-9  # it pays, whatever this machine says
-    first.admit([Entry(t, CONFIGS[t % 6], t, 3) for t in range(12)], together=True)
+    assert first.alone(CONFIGS) is None
+    first.admit([Entry(t, CONFIGS[t % 6], t, 3) for t in range(12)])
+    assert first.room(CONFIGS[0]) == 16
     first.run_round()
     (kept,) = json.loads(file.read_text()).values()
     assert kept["mixed"]
-    assert kept["solo"] > 0
     assert list(kept["costs"]) == ["16"]
-    monkeypatch.setattr(judge.Growth, "measured_mixed", None)
     second = engine("auto", dtype=F32, known=file)
-    assert second.alone(CONFIGS) is None
     assert second.judge.growth(CONFIGS).costs.keys() == {16}
     assert second.room(CONFIGS[0]) == first.room(CONFIGS[0]) == kept["lanes"] == 32
     file.write_text("{half a f")
+    assert engine("auto", dtype=F32, known=file).room(CONFIGS[0]) == 16
+
+
+def test_a_second_worker_does_not_time_lanes_of_one_shape_again(tmp_path, monkeypatch):
+    file = tmp_path / "lanes.json"
+    first = engine("auto", dtype=F32, known=file, mixing=())
+    measured = first.judge.growth(CONFIGS[:1])
+    assert measured.solo > 0
+    monkeypatch.setattr(growth, "lane_seconds", None)
+    again = engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[:1])
+    assert again == measured
     monkeypatch.undo()
-    assert engine("auto", dtype=F32, known=file).judge.growth(CONFIGS).solo > 0
+    other = engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[1:2])
+    assert other != measured
+    assert len(json.loads(file.read_text())) == 2
+    file.write_text(json.dumps({key: {"of": "another"} for key in json.loads(file.read_text())}))
+    assert engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[:1]).solo > 0
 
 
 # -- searches ----------------------------------------------------------------------------------------------------------

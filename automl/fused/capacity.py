@@ -5,7 +5,7 @@ seconds on a GPU.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,6 @@ import torch
 
 from .cohort import Blueprint, Cohort
 from .loop import Part, PieceEpoch
-from .mixed import MixedCohort
-from .mixed_loop import MixedPiece, pieces
 from .stepper import mode, stepper
 
 KNEE, WORTH, FILL = 1.15, 1.2, 0.85
@@ -56,40 +54,6 @@ def lane_seconds(blueprint: Blueprint, config: Mapping[str, Any], kind: str, dat
             spent = clock(blueprint.device) - begin
             best = min(best, spent) if attempt else best
     return best / (run.steps * held.pieces[0].size)
-
-
-@dataclass(frozen=True)
-class MixedSeconds:
-    """Seconds for an epoch of some lanes: each `alone`, and all `together`; steps and parameters of each."""
-
-    alone: tuple[float, ...]
-    together: float
-    steps: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-
-def mixed_seconds(blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: str, data: Part) -> MixedSeconds:
-    """From a few steps of a throw-away cohort."""
-    cohort = MixedCohort(blueprint, dict(configs[0]))
-    for j, config in enumerate(configs):
-        cohort.admit(j, config, j, 1, None)
-    slots = range(cohort.bucket)
-    alone = [_piece_seconds(cohort, (slot,), kind, data) for slot in slots]
-    together = sum(_piece_seconds(cohort, piece, kind, data)[0] for piece in pieces(cohort, slots))
-    seconds, steps = zip(*alone, strict=True)
-    return MixedSeconds(seconds, together, steps, tuple(cohort.sizes(slots)))
-
-
-def _piece_seconds(cohort: MixedCohort, slots: tuple[int, ...], kind: str, data: Part) -> tuple[float, int]:
-    """(seconds for an epoch, its steps) of some lanes: the less of two short runs after one step to warm up."""
-    times = []
-    for steps in (1, STEPS, STEPS):
-        begin = clock(cohort.blueprint.device)
-        with torch.no_grad():
-            piece = MixedPiece(cohort, slots, kind, data, steps)
-            piece.train()
-        times.append((clock(cohort.blueprint.device) - begin) / piece.steps)
-    return min(times[1:]) * piece.full_steps, piece.full_steps
 
 
 def memory_limit(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part) -> tuple[int, float]:

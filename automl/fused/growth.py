@@ -8,25 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from .capacity import KNEE, START, WORTH, lane_seconds, mixed_seconds
+from .capacity import KNEE, START, WORTH, lane_seconds
 from .cohort import Blueprint
 from .loop import Part
 
 FIRST, FEWEST = 16, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known; fewer than FEWEST run alone."""
-SAMPLE = 6  # lanes of a mixed cohort that are timed
-WORTH_MIXED = 1.1  # fewer than 16 are timed, with the very program that runs one alone: it is hardly ever slower
-FACTS = ("probed_at", "solo", "probed", "mixed", "fixed", "slope")
+FACTS = ("probed_at", "solo", "probed", "mixed")
+HEAVY = 25_000  # parameters whose arithmetic costs about as much as the calls of a step (digits, batches of 32 to 128)
 
 
 @dataclass
 class Growth:
     """`solo`, `probed`: seconds for a lane and step, alone and among `probed_at`; `costs`: the same by bucket.
 
-    `mixed`: lanes differ in size and batch. Then these are seconds for an epoch of a mean lane, and an epoch of S steps
-    of P parameters alone takes `fixed` * S + `slope` * P seconds.
+    `mixed`: lanes differ in size and batch (see `work`). Whether they pay is not asked: they run in the program that
+    runs one alone, and what is too big to gain stands alone in its piece (`mixed_loop.pieces`).
     """
 
     most: int
@@ -35,8 +32,6 @@ class Growth:
     probed: float = 0.0
     costs: dict[int, float] = field(default_factory=dict)
     mixed: bool = False
-    fixed: float = 0.0
-    slope: float = 0.0
 
     @classmethod
     def measured(cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int) -> "Growth":
@@ -46,23 +41,6 @@ class Growth:
         found.solo = lane_seconds(blueprint, config, kind, data, 1)
         found.probed = lane_seconds(blueprint, config, kind, data, bucket)
         return found
-
-    @classmethod
-    def measured_mixed(cls, blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: str, data: Part,
-                       most: int) -> "Growth":  # fmt: skip
-        """Time some lanes of different shapes, each alone and all side by side."""
-        some = mixed_seconds(blueprint, list(configs)[:SAMPLE], kind, data)
-        times = np.array(some.alone)
-        facts = np.array([some.steps, some.sizes], dtype=np.float64).T
-        fixed, slope = np.linalg.lstsq(facts, times, rcond=None)[0]
-        if fixed < 0 or slope < 0:  # neither can be
-            fixed, slope = (
-                (0.0, times.sum() / facts[:, 1].sum()) if fixed < 0 else (times.sum() / facts[:, 0].sum(), 0.0)
-            )
-        mean = float(times.mean())
-        return cls(
-            most, len(times), mean, some.together / len(times), mixed=True, fixed=float(fixed), slope=float(slope)
-        )
 
     @classmethod
     def remembered(cls, most: int, kept: Mapping[str, Any]) -> "Growth | None":
@@ -79,7 +57,7 @@ class Growth:
     def pays(self, lanes: int) -> bool:
         """Whether that many lanes are faster together than one after the other."""
         if self.mixed:
-            return lanes > 1 and self.solo >= WORTH_MIXED * self.probed
+            return lanes > 1
         if lanes < FEWEST:
             return False
         together = self.probed * max(lanes, self.probed_at)  # fewer lanes are taken to cost as much as the bucket
@@ -95,10 +73,10 @@ class Growth:
         """Over one lane after the other, at the best bucket known."""
         return self.solo / min([self.probed, *self.costs.values()]) if self.solo else 1.0
 
-    def work(self, steps: Sequence[int], sizes: Sequence[int]) -> float:
-        """How many epochs of a mean lane the epochs of lanes of so many steps and parameters amount to."""
-        seconds = sum(self.fixed * s + self.slope * p for s, p in zip(steps, sizes, strict=True))
-        return seconds / self.solo if self.solo else float(len(sizes))
+    @staticmethod
+    def work(steps: Sequence[int], sizes: Sequence[int]) -> float:
+        """Steps of lanes of so many parameters in steps of the smallest, roughly: to compare buckets of mixed lanes."""
+        return sum(s * (1.0 + p / HEAVY) for s, p in zip(steps, sizes, strict=True))
 
     def saw(self, bucket: int, lanes: int, seconds: float, work: float) -> bool:
         """A round of `work` (lanes times steps; mixed: see `work`) took that long; one of a half-empty bucket tells

@@ -92,16 +92,14 @@ class Judge:
 
     def _measured(self, configs: Configs, most: int) -> Growth:
         kind = self.problem.kind
-        if self.options.fuse == "require":
+        if self.options.fuse == "require" or self.mixes:
             return Growth(most, mixed=bool(self.mixes))
-        if self.mixes:
-            return Growth.measured_mixed(self.blueprint, configs, kind, self.train, most)
         return Growth.measured(self.blueprint, configs[0], kind, self.train, most)
 
     def saw(self, key: str, bucket: int, lanes: int, seconds: float, work: float) -> None:
         """A round of lanes together took that long, see `Growth.saw`."""
         growth = self.growths.get(key)
-        if growth is not None and growth.saw(bucket, lanes, seconds, work) and growth.solo:
+        if growth is not None and growth.saw(bucket, lanes, seconds, work) and (growth.solo or growth.mixed):
             self.known.put(key, growth.kept())
 
     def room(self, config: Mapping[str, Any]) -> int:
