@@ -6,6 +6,7 @@ compute. Refilling a slot overwrites its rows. Free slots go on computing on sta
 Shape letters: K lanes of the bucket, C rows of the storage, P parameters.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.models import mup
 from automl.seeds import derive
 
 from . import layout as lay
 from . import surgery
-from .hypers import Hypers, hypers
+from .hypers import TRAINING_NAMES, Hypers, hypers
 from .optim import RULES
+from .scales import scales
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 
@@ -68,13 +71,25 @@ class Blueprint:
     outputs: Any
     device: torch.device
     dtype: torch.dtype | None = None
+    _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
         """A module as the user wrote it, initialized from the trial's seed alone, on the CPU."""
         with torch.random.fork_rng(devices=[]):
             self._seed(derive(seed, "init"))
             made = self.build(dict(config), self.inputs, self.outputs)
+        if (roles := self.roles(config)) is not None:
+            mup.rescale(made, roles)
         return made if self.dtype is None else made.to(self.dtype)
+
+    def roles(self, config: Mapping[str, Any]) -> Mapping[str, mup.Role] | None:
+        """What muP knows of each parameter; None without `parametrization: mup`."""
+        if config.get("parametrization", "standard") != "mup":
+            return None
+        key = json.dumps({k: v for k, v in config.items() if k not in TRAINING_NAMES}, sort_keys=True, default=repr)
+        if key not in self._roles:
+            self._roles[key] = mup.roles(self.build, config, self.inputs, self.outputs)
+        return self._roles[key]
 
     def _seed(self, seed: int) -> None:
         """On a CPU its generator alone: `torch.manual_seed` formats three stack traces for devices that never wake."""
@@ -101,6 +116,7 @@ class Cohort:
         self.plan = lay.layout(self.template)
         self.optimizer = hypers(self.config).optimizer
         self.rule = RULES[self.optimizer]
+        self.scales = scales(self.blueprint.roles(self.config), self.plan, self.optimizer)
         self.layers = list(surgery.drop_rates(self.template))
         self.most_rows = 1 << 30  # of a piece, learnt when memory ended
         self.proved = 0  # the bucket that has trained an epoch within memory

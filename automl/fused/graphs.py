@@ -80,7 +80,7 @@ class StepGraph:
 
 def _tables(epoch: "PieceEpoch", s: int) -> list[Tensor]:
     """Everything step `s` reads that is not weights or data."""
-    coefficients = [] if epoch.coefficients is None else [table[s] for table in epoch.coefficients.values()]
+    coefficients = [table[s] for tables in epoch.coefficients or () for table in tables.values()]
     kept = [epoch.smoothing, epoch.clip, None if epoch.ema is None else epoch.ema[s]]
     keys = [epoch.draw.keys[s]] if epoch.draw.keys.numel() else []
     return [epoch.chosen[s], *keys, epoch.draw.limits, epoch.draw.scales, *coefficients,
@@ -97,7 +97,7 @@ def _still(epoch: "PieceEpoch") -> "PieceEpoch":
     made.chosen = (epoch.chosen[0].clone(),)
     keys, limits, scales = draw.keys[:1].clone(), draw.limits.clone(), draw.scales.clone()
     made.draw = Draw(draw.fused, draw.size, draw.layers, keys, limits, scales, list(draw.live))
-    made.coefficients = {name: table[:1].clone() for name, table in made.coefficients.items()}
+    made.coefficients = [{name: table[:1].clone() for name, table in one.items()} for one in made.coefficients]
     made.ema = None if epoch.ema is None else epoch.ema[:1].clone()
     made.smoothing = None if epoch.smoothing is None else epoch.smoothing.clone()
     made.clip = None if epoch.clip is None else epoch.clip.clone()

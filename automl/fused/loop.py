@@ -21,6 +21,7 @@ from .graphs import StepGraph
 from .hypers import Hypers
 from .lanes import Draw, running
 from .meter import Meter
+from .scales import Scale
 from .schedules import F64
 from .stepper import Piece, SoloStepper, Stepper, mode
 from .tables import batches, counts, moves, rates, steps_per_epoch
@@ -136,9 +137,13 @@ class PieceEpoch:
         return Draw(self.stepper.fused, len(lanes), index, keys, limits.to(device), scales.to(device), live,
                     spaces=self.stepper.spaces)  # fmt: skip
 
-    def coefficient_tables(self) -> dict[str, Tensor]:
-        tables = self.cohort.rule.tables(self.hypers, self.rates, counts(self.first, self.steps))
-        return {name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()}
+    def coefficient_tables(self) -> list[dict[str, Tensor]]:
+        """The optimizer's coefficients, name -> `[S, K, 1]`, for each of the cohort's scales."""
+        t, rule, made = counts(self.first, self.steps), self.cohort.rule, []
+        for scale in self.cohort.scales:
+            tables = rule.tables([scale.of(h) for h in self.hypers], self.rates * scale.factors.lr, t)
+            made.append({name: self._tensor(table).unsqueeze(-1) for name, table in tables.items()})
+        return made
 
     def train(self) -> None:
         """Run the piece's steps; losses are in `log` `[S, K]` afterwards, and lanes have been counted on."""
@@ -226,9 +231,13 @@ class PieceEpoch:
 
     def _update_rows(self, s: int) -> None:
         assert self.coefficients is not None
-        state = {name: self._rows(name) for name in self.cohort.rule.states}
-        now = {name: table[s] for name, table in self.coefficients.items()}
-        self.cohort.rule.update(self._rows("param"), self._rows("grad"), state, now, self._rows("scratch"))
+        rule = self.cohort.rule
+        for scale, tables in zip(self.cohort.scales, self.coefficients, strict=True):
+            now = {name: table[s] for name, table in tables.items()}
+            for columns in scale.columns:
+                param, grad, scratch = (self._rows(name)[:, columns] for name in ("param", "grad", "scratch"))
+                state = {name: self._rows(name)[:, columns] for name in rule.states}
+                rule.update(param, grad, state, now, scratch)
 
     def _update_native(self, s: int) -> None:
         kernel, rates = self.cohort.rule.native, self.rates[s].tolist()
@@ -236,18 +245,29 @@ class PieceEpoch:
         if s == 0:
             self.row_lists = self._rows_as_lists()
         self.row_steps.add_(1.0)
-        for j, (p, g, state, t) in zip(self.live, self.row_lists, strict=True):
-            kernel(p, g, state, t, self.hypers[j], rates[j])
+        for j, factor, h, p, g, state in self.row_lists:
+            kernel(p, g, state, self.row_steps[j], h, rates[j] * factor)
 
-    def _rows_as_lists(self) -> list[tuple[list[Tensor], list[Tensor], Mapping[str, list[Tensor]], Tensor]]:
-        p, g, states = self._rows("param"), self._rows("grad"), self.cohort.rule.states
+    def _rows_as_lists(
+        self,
+    ) -> list[tuple[int, float, Hypers, list[Tensor], list[Tensor], Mapping[str, list[Tensor]]]]:
+        """For each live lane and scale: slot, rate factor, hyperparameters, and the pieces of its rows."""
         self.row_steps = torch.tensor(self.first, dtype=torch.float32)
-        return [([p[j]], [g[j]], {n: [self._rows(n)[j]] for n in states}, self.row_steps[j]) for j in self.live]
+
+        def pieces(name: str, j: int, scale: Scale) -> list[Tensor]:
+            return [self._rows(name)[j, columns] for columns in scale.columns]
+
+        states = self.cohort.rule.states
+        return [
+            (j, scale.factors.lr, scale.of(self.hypers[j]), pieces("param", j, scale), pieces("grad", j, scale),
+             {name: pieces(name, j, scale) for name in states})
+            for j in self.live for scale in self.cohort.scales
+        ]  # fmt: skip
 
     def _update_solo(self, stepper: SoloStepper, s: int) -> None:
-        leaves = list(stepper.leaves.values())
-        if self.hypers[0].clip > 0:
-            torch.nn.utils.clip_grad_norm_(leaves, self.hypers[0].clip)
+        h, device = self.hypers[0], self.cohort.blueprint.device
+        if h.clip > 0:
+            torch.nn.utils.clip_grad_norm_(list(stepper.leaves.values()), h.clip)
         kernel = self.cohort.rule.native
         if kernel is None:
             stepper.collect()
@@ -257,12 +277,17 @@ class PieceEpoch:
             return
         if s == 0:
             views = {n: self.cohort.plan.row_views(self.cohort.rows[n][0]) for n in self.cohort.rule.states}
-            self.solo_state = {n: [v[name] for name in stepper.leaves] for n, v in views.items()}
-            self.solo_step = torch.tensor(float(self.first[0]), device=leaves[0].device)
+            self.solo_states = [
+                {n: [v[name] for name in scale.names] for n, v in views.items()} for scale in self.cohort.scales
+            ]
+            self.solo_step = torch.tensor(float(self.first[0]), device=device)
         self.solo_step.add_(1.0)
-        parameters = [leaf.detach() for leaf in leaves]
-        gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
-        kernel(parameters, gradients, self.solo_state, self.solo_step, self.hypers[0], float(self.rates[s, 0]))
+        for scale, state in zip(self.cohort.scales, self.solo_states, strict=True):
+            leaves = [stepper.leaves[name] for name in scale.names]
+            parameters = [leaf.detach() for leaf in leaves]
+            gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
+            rate = float(self.rates[s, 0]) * scale.factors.lr
+            kernel(parameters, gradients, state, self.solo_step, scale.of(h), rate)
 
 
 def gather(data: Part, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.models.mup import Role
+
 from . import layout as lay
 from . import surgery
 from .beside import Beside, Body
@@ -20,6 +22,7 @@ from .blocks import Block, read
 from .cohort import Blueprint, Lane, LaneState
 from .hypers import hypers
 from .optim import RULES
+from .scales import Scale, scales
 
 
 @dataclass
@@ -32,6 +35,7 @@ class Tenant:
     rows: dict[str, Tensor]
     buffers: dict[str, Tensor]
     names: tuple[str, ...]  # of the module's `state_dict`
+    scales: tuple[Scale, ...]
 
     @property
     def averaged(self) -> str:
@@ -83,7 +87,7 @@ class MixedCohort:
         if blocks is None:
             raise NotMixable(f"trial {trial} builds a model whose lanes must all have one shape")
         lane = Lane(trial, dict(config), seed, epochs, hypers(config), surgery.drop_rates(module))
-        tenant = _settled(module, blocks, lane)
+        tenant = _settled(module, blocks, lane, self.blueprint.roles(config))
         if state is not None:
             for name, row in tenant.rows.items():
                 row.copy_(state.rows[name])
@@ -137,7 +141,7 @@ class MixedCohort:
         return {name: found[name] for name in own.names}
 
 
-def _settled(module: nn.Module, blocks: tuple[Block, ...], lane: Lane) -> Tenant:
+def _settled(module: nn.Module, blocks: tuple[Block, ...], lane: Lane, roles: Mapping[str, Role] | None) -> Tenant:
     """The lane's storage, filled with the module's initial values."""
     plan = lay.layout(module)
     states = RULES[lane.hypers.optimizer].states
@@ -146,4 +150,5 @@ def _settled(module: nn.Module, blocks: tuple[Block, ...], lane: Lane) -> Tenant
     buffers = lay.read(module, plan, rows["param"])
     if "ema" in rows:
         rows["ema"].copy_(rows["param"])
-    return Tenant(lane, plan, blocks, rows, buffers, tuple(module.state_dict()))
+    own = scales(roles, plan, lane.hypers.optimizer)
+    return Tenant(lane, plan, blocks, rows, buffers, tuple(module.state_dict()), own)

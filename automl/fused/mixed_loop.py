@@ -15,6 +15,7 @@ from .loop import Part, gather
 from .meter import Meter
 from .mixed import MixedCohort, Tenant
 from .rounds import summary
+from .scales import Scale
 from .schedules import F64 as Table
 
 F64 = torch.float64
@@ -127,38 +128,65 @@ class MixedPiece:
             update(s)
 
 
+class NativeScale:
+    """torch's own kernel on the parameters of one scale."""
+
+    def __init__(self, scale: Scale, tenant: Tenant, gradient: Tensor, done: Tensor, rates: Table) -> None:
+        kernel, rows = optim.RULES[tenant.lane.hypers.optimizer].native, tenant.rows
+        assert kernel is not None
+        self.kernel, self.hypers, self.done = kernel, scale.of(tenant.lane.hypers), done
+        self.rates = (rates[:, 0] * scale.factors.lr).tolist()
+        names = optim.RULES[tenant.lane.hypers.optimizer].states
+        self.lists = (
+            [rows["param"][c] for c in scale.columns], [gradient[c] for c in scale.columns],
+            {name: [rows[name][c] for c in scale.columns] for name in names},
+        )  # fmt: skip
+
+    def __call__(self, s: int) -> None:
+        self.kernel(*self.lists, self.done, self.hypers, self.rates[s])
+
+
+class RowScale:
+    """Our own rule on the parameters of one scale."""
+
+    def __init__(self, scale: Scale, tenant: Tenant, gradient: Tensor, done: Tensor, rates: Table) -> None:
+        self.rule, steps = optim.RULES[tenant.lane.hypers.optimizer], len(rates)
+        t = tables.counts([tenant.lane.step], steps)
+        made = self.rule.tables([scale.of(tenant.lane.hypers)], rates * scale.factors.lr, t)
+        self.coefficients = {name: torch.from_numpy(np.array(v)).to(gradient.dtype).view(steps, 1, 1)
+                             for name, v in made.items()}  # fmt: skip
+        rows, scratch = tenant.rows, torch.empty_like(gradient)
+        self.pieces = [
+            (rows["param"][None, c], gradient[None, c], {name: rows[name][None, c] for name in self.rule.states},
+             scratch[None, c])
+            for c in scale.columns
+        ]  # fmt: skip
+
+    def __call__(self, s: int) -> None:
+        now = {name: table[s] for name, table in self.coefficients.items()}
+        for row, gradient, state, scratch in self.pieces:
+            self.rule.update(row, gradient, state, now, scratch)
+
+
 class Update:
     """One lane's clipping, optimizer step and average, on its own rows."""
 
     def __init__(self, tenant: Tenant, gradient: Tensor, done: Tensor, rates: Table) -> None:
         """`gradient` `[P]`; `done`: a number that counts updates, this one included; `rates` `[S, 1]`."""
         h, rows = tenant.lane.hypers, tenant.rows
-        self.hypers, self.rule, self.gradient = h, optim.RULES[h.optimizer], gradient
+        self.rule, self.gradient = optim.RULES[h.optimizer], gradient
         self.row, self.ema = rows["param"], rows.get("ema")
         self.clip = torch.tensor([h.clip], dtype=gradient.dtype) if h.clip > 0 else None
-        self.rates = rates[:, 0].tolist()
-        steps = len(rates)
-        t = tables.counts([tenant.lane.step], steps)
+        t = tables.counts([tenant.lane.step], len(rates))
         self.moves = tables.moves(np.asarray([h.ema]), t)[:, 0].tolist()
-        if self.rule.native is not None:
-            self.lists = [self.row], [gradient], {name: [rows[name]] for name in self.rule.states}
-            self.done = done
-        else:
-            made = self.rule.tables([h], rates, t)
-            self.coefficients = {name: torch.from_numpy(np.array(v)).to(gradient.dtype).view(steps, 1, 1)
-                                 for name, v in made.items()}  # fmt: skip
-            self.state = {name: rows[name].unsqueeze(0) for name in self.rule.states}
-            self.scratch = torch.empty(1, len(self.row), dtype=gradient.dtype)
+        kind = NativeScale if self.rule.native is not None else RowScale
+        self.scaled = [kind(scale, tenant, gradient, done, rates) for scale in tenant.scales]
 
     def __call__(self, s: int) -> None:
         if self.clip is not None:
             optim.clip_rows(self.gradient.unsqueeze(0), self.clip)
-        if self.rule.native is not None:
-            self.rule.native(*self.lists, self.done, self.hypers, self.rates[s])
-        else:
-            now = {name: table[s] for name, table in self.coefficients.items()}
-            row, gradient = self.row.unsqueeze(0), self.gradient.unsqueeze(0)
-            self.rule.update(row, gradient, self.state, now, self.scratch)
+        for scaled in self.scaled:
+            scaled(s)
         if self.ema is not None:
             self.ema.lerp_(self.row, self.moves[s])
 

@@ -138,8 +138,6 @@ def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
     if options.chosen(config):
         return "trials with a preparation of their own run one at a time; with one for all they train together"
-    if config.get("parametrization", "standard") != "standard":
-        return "trials with parametrization: mup run one at a time; standard ones train together"
     if settings.get("precision", "auto") in ("bf16", "fp16"):
         return f"precision: {settings['precision']} trains one trial at a time; auto trains many together"
     if settings.get("compile", "auto") == "always":
