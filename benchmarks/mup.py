@@ -30,13 +30,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS)
     parser.add_argument("--transfer", metavar="DATA", help="only the transfer, on this data, in one pass over it")
-    parser.add_argument("--points", type=int, default=24)
+    parser.add_argument("--points", type=int, default=24, help="points that are searched on the wide model")
+    parser.add_argument("--narrow", type=int, default=24, help="and on the narrow one, where they are cheaper")
     parser.add_argument("--fresh", type=int, default=10)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.transfer:
         ends, data = (options.widths[1], options.widths[-1]), load(options.transfer, seed=0)
-        transfer(data, range(options.seeds), *ends, 1, options.points, options.fresh)
+        transfer(data, range(options.seeds), *ends, 1, (options.narrow, options.points), options.fresh)
         return
     data, seeds, start = load("digits", seed=0), range(options.seeds), time.process_time()
     print("| optimizer | parametrization | worst slope | best log2 lr by width | spread (octaves) | loss at best lr |")
@@ -50,16 +51,16 @@ def main() -> None:
             best = ", ".join(f"{value:.2f}" for value in found.best())
             lowest = ", ".join(f"{value:.3f}" for value in found.losses.min(1))
             print(f"| {optimizer} | {kind} | {slope:.3f} | {best} | {found.spread():.2f} | {lowest} |", flush=True)
-    transfer(data, seeds, options.widths[1], options.widths[-1], 4, options.points, options.fresh)
+    transfer(data, seeds, options.widths[1], options.widths[-1], 4, (options.narrow, options.points), options.fresh)
     print(f"\n{time.process_time() - start:.0f} CPU-seconds")
 
 
-def transfer(data, seeds, narrow: int, wide: int, epochs: int, count: int, fresh: int) -> None:
+def transfer(data, seeds, narrow: int, wide: int, epochs: int, counts: tuple[int, int], fresh: int) -> None:
     """Search random (lr, warm-up, beta2) on the narrow and, for comparison, on the wide model."""
     rng = np.random.default_rng(0)
     points = [
         {"lr": 2.0 ** rng.uniform(-10, -3), "warmup": rng.uniform(0, 0.3), "beta2": 1 - 10 ** rng.uniform(-3, -1)}
-        for _ in range(count)
+        for _ in range(max(counts))
     ]
 
     def losses(point, width, which) -> np.ndarray:
@@ -67,15 +68,17 @@ def transfer(data, seeds, narrow: int, wide: int, epochs: int, count: int, fresh
         trainers = (Solo(build("mlp"), data, config, epochs, seed) for seed in which)
         return np.array([[trainer.epoch() for _ in range(epochs)][-1]["val_loss"] for trainer in trainers])
 
-    found = min(points, key=lambda point: losses(point, narrow, seeds).mean())
-    target = min(points, key=lambda point: losses(point, wide, seeds).mean())
+    found = min(points[: counts[0]], key=lambda point: losses(point, narrow, seeds).mean())
+    target = min(points[: counts[1]], key=lambda point: losses(point, wide, seeds).mean())
     a, b = (losses(point, wide, range(100, 100 + fresh)) for point in (found, target))
     each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
     error = (a - b).std(ddof=1) / fresh**0.5 / b.mean()
-    how = f"{count} points each, {len(seeds)} seeds, judged on {fresh} fresh ones"
+    how = f"{counts[0]} and {counts[1]} points, {len(seeds)} seeds, judged on {fresh} fresh ones"
     print(f"\nTransfer from width {narrow} to {wide}, {how}:")
     print(f"found narrow {a.mean():.4f} {found}\nfound wide {b.mean():.4f} {target}")
-    print(f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {each[0] / each[1]:.1%} of the work")
+    print(
+        f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {counts[0] * each[0] / counts[1] / each[1]:.1%} of the work"
+    )
 
 
 if __name__ == "__main__":
