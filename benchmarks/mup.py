@@ -73,12 +73,11 @@ def transfer(data, seeds, narrow: int, wide: int, epochs: int, counts: tuple[int
     a, b = (losses(point, wide, range(100, 100 + fresh)) for point in (found, target))
     each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
     error = (a - b).std(ddof=1) / fresh**0.5 / b.mean()
+    work = counts[0] * each[0] / (counts[1] * each[1])
     how = f"{counts[0]} and {counts[1]} points, {len(seeds)} seeds, judged on {fresh} fresh ones"
     print(f"\nTransfer from width {narrow} to {wide}, {how}:")
     print(f"found narrow {a.mean():.4f} {found}\nfound wide {b.mean():.4f} {target}")
-    print(
-        f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {counts[0] * each[0] / counts[1] / each[1]:.1%} of the work"
-    )
+    print(f"{a.mean() / b.mean() - 1:+.1%} (standard error {error:.1%}), for {work:.1%} of the work")
 
 
 if __name__ == "__main__":
