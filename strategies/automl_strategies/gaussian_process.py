@@ -25,10 +25,11 @@ from automl_strategies.warp import targets
 
 @dataclass(frozen=True)
 class Gp:
-    """Fit a Gaussian process to all results and suggest where most improvement is expected; best on smooth numbers.
+    """Fit a Gaussian process to all results and suggest where most improvement is expected; for few, costly trials.
 
-    Strongest on up to about 20 numeric parameters and 300 trials; learns from stopped trials too. A suggestion costs
-    0.1 to 1 s. Conditions by activity flags: there `tpe` or `forest` are better.
+    Strongest on up to about 20 parameters and 300 trials, choices (one-hot) and conditions (a flag for each) included;
+    learns from stopped trials too. A suggestion costs 0.05 to 0.7 s. On very uneven functions `tpe` is better: `auto`
+    mixes both.
     """
 
     startup: int = 10  # quasi-random trials before the model is asked
