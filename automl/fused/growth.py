@@ -94,7 +94,7 @@ class Growth:
         while bucket in self.costs:
             half = self.costs.get(bucket // 2)
             if half is not None and half / self.costs[bucket] < KNEE:
-                return bucket if self.costs[bucket] <= half else bucket // 2
+                return bucket // 2  # more lanes would cost each trial time and gain next to nothing
             if bucket * 2 > self.most:
                 break
             bucket *= 2
