@@ -5,7 +5,7 @@ of the trees' predictions is the uncertainty, candidates are random points and n
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -75,27 +75,22 @@ class Forest:
         found = evidence(history, before)
         if len(found) < self.startup:
             before, found = history.next_number, evidence(history)
-        running = tuple(t.number for t in history.running if t.number < before)
-        told = (found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
-        key = (self, before, history.seed, running, *told)
+        key = (self, before, history.seed, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
         known = _known.get(history)
         if known is None or known.key != key:
-            known = _known[history] = self._plan(history, found, before, running, key)
+            known = self._plan(history.seed, found, before, key)
+        running = tuple(t.number for t in history.running if t.number < before)
+        if known.running != running:
+            known = known.beside(running, np.nan_to_num(encoded(history)[1][list(running)], nan=0.5))
+        _known[history] = known
         return known
 
-    def _plan(
-        self, history: History, found: Evidence, before: int, running: tuple[int, ...], key: tuple[object, ...]
-    ) -> "_Plan":
-        cube = found.cube
-        points = cube.snap(
-            candidates(found, np.random.default_rng(seeds.derive(history.seed, before, "forest")), self.candidates)
-        )
+    def _plan(self, seed: int, found: Evidence, before: int, key: tuple[object, ...]) -> "_Plan":
+        cube, rng = found.cube, np.random.default_rng(seeds.derive(seed, before, "forest"))
+        points = cube.snap(candidates(found, rng, self.candidates))
         active = cube.active(points)
-        plan = _Plan(key, before, cube, points, cube.fixed(points, active), np.zeros(len(points)))
-        plan.score[:] = self._gain(history.seed, before, found, _inputs(points, active))
-        for row in encoded(history)[1][list(running)]:
-            plan.score[:] += _discouraged(plan.vectors, np.nan_to_num(row, nan=0.5))
-        return plan
+        gain = self._gain(seed, before, found, _inputs(points, active))
+        return _Plan(key, before, cube, points, cube.fixed(points, active), gain, (), gain.copy())
 
     def _gain(self, seed: int, before: int, found: Evidence, inputs: Floats) -> Floats:
         """The log of the expected improvement, times the probability of not failing, at `inputs` [M, d] -> [M]."""
@@ -118,15 +113,22 @@ class Forest:
 @dataclass(frozen=True)
 class _Plan:
     """Candidates [M, d], the same as plain vectors, and the log of what each promises [M]; what was picked of them so
-    far, best first, each keeping the next ones away from its neighbourhood."""
+    far, best first, each keeping the next ones away from its neighbourhood, as `running` trials do (`score` [M])."""
 
     key: tuple[object, ...]
     before: int  # trials from this number on were not seen
     cube: Cube
     points: Points
     vectors: Points
+    gain: Floats
+    running: tuple[int, ...]
     score: Floats
     picked: list[int] = field(default_factory=list)
+
+    def beside(self, running: tuple[int, ...], rows: Points) -> "_Plan":
+        """The same with nothing picked yet, away from `rows` [p, d], the configs of the `running`."""
+        score = self.gain + sum((_discouraged(self.vectors, row) for row in rows), np.zeros(len(self.gain)))
+        return replace(self, running=running, score=score, picked=[])
 
     def point(self, k: int) -> Points | None:
         """The k-th pick [d]; None when all candidates are used up."""
