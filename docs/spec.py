@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from automl import models
+from automl import hyperparameters, models
 from automl.data import prepare
 from automl.data.options import SEARCHABLE
 from automl.spec.models import (
@@ -22,7 +22,7 @@ from automl.spec.models import (
     SpecModel,
     Split,
 )
-from automl.training import augment, options
+from automl.training import augment
 
 FILE = Path(__file__).resolve().parent / "spec.md"
 HEAD = """\
@@ -100,7 +100,9 @@ def reference() -> str:
 
 def _hyperparameters() -> str:
     """What names in `space` mean to a described model."""
-    own = {name: ", ".join(f"{k} {v}" for k, v in given.items()) for name, given in options.OWN_DEFAULTS.items()}
+    own = {
+        name: ", ".join(f"{k} {v}" for k, v in given.items()) for name, given in hyperparameters.OWN_DEFAULTS.items()
+    }
     lines = [
         "## Hyperparameters by name",
         "With `model`, these names in `space` mean something; a model of your own gets all others in its `config`.",
@@ -109,11 +111,11 @@ def _hyperparameters() -> str:
             ("name", "default", "from", "below"),
             [
                 (f"`{name}`", _told(default), *_limits(name))
-                for name, default in ((n, getattr(options.Options(), n)) for n in options.NAMES)
+                for name, default in ((n, getattr(hyperparameters.Hyperparameters(), n)) for n in hyperparameters.NAMES)
             ],
         ),
-        f"`optimizer`: {', '.join(options.OPTIMIZERS)}. `schedule`: {', '.join(options.SCHEDULES)}. "
-        + " ".join((options.Options.__doc__ or "").split()),
+        f"`optimizer`: {', '.join(hyperparameters.OPTIMIZERS)}. `schedule`: {', '.join(hyperparameters.SCHEDULES)}. "
+        + " ".join((hyperparameters.Hyperparameters.__doc__ or "").split()),
         "Defaults of single optimizers: " + "; ".join(f"{name}: {told}" for name, told in own.items()) + ".",
     ]
     for family in models.families().values():
@@ -124,7 +126,7 @@ def _hyperparameters() -> str:
 
 
 def _limits(name: str) -> tuple[str, str]:
-    low, high = options.LIMITS.get(name, ("", None))
+    low, high = hyperparameters.LIMITS.get(name, ("", None))
     return str(low), "" if high is None else str(high)
 
 

@@ -13,13 +13,13 @@ import automl
 from automl.data.shapes import Inputs, Outputs
 from automl.fused import rng
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
-from automl.fused.hypers import OPTIMIZERS
 from automl.fused.layout import layout
 from automl.fused.scales import scales
+from automl.fused.signature import FUSABLE
+from automl.hyperparameters import read
 from automl.models import build, families, mup
 from automl.seeds import derive
 from automl.training.optimizers import make
-from automl.training.options import read
 
 F64 = torch.float64
 INPUTS, OUTPUTS = Inputs((12,)), Outputs(3, "classes")
@@ -69,7 +69,7 @@ def check(e: Engine, configs: Mapping[int, Mapping[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("fuse", ["require", "never"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", FUSABLE)
 def test_lanes_equal_the_plain_loop(optimizer: str, fuse: str) -> None:
     rate = 1e-2 if optimizer == "sgd" else 1e-3
     own = [{"lr": rate}, {"lr": 3 * rate, "clip": 0.5}, {"lr": 2 * rate, "weight_decay": 0.01}]

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from automl.errors import SpecError
-from automl.fused.hypers import hypers
-from automl.fused.optim import RULES, clip_rows
-from automl.fused.schedules import factors, warmup_steps
+from automl.fused.optim import RULES, clip_rows, rule
+from automl.fused.schedules import SHAPES, factors, warmup_steps
+from automl.fused.signature import FUSABLE
+from automl.hyperparameters import SCHEDULES, read
 
 LANES = [
     {"lr": 1e-2, "weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9, "beta2": 0.99},
@@ -66,7 +67,7 @@ def grad(p, target):
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_rows_equal_torch_optim(name, problem):
     start, target = problem
-    lanes = [hypers({**lane, "optimizer": name}) for lane in LANES]
+    lanes = [read({**lane, "optimizer": name}) for lane in LANES]
     rule, p = RULES[name], start.clone()
     state = {n: torch.zeros_like(p) for n in rule.states}
     rates = np.tile([h.lr for h in lanes], (50, 1))
@@ -82,7 +83,7 @@ def test_rows_equal_torch_optim(name, problem):
 @pytest.mark.parametrize("name", [n for n, rule in RULES.items() if rule.native])
 def test_native_kernels_equal_torch_optim(name, problem):
     start, target = problem
-    lanes = [hypers({**lane, "optimizer": name}) for lane in LANES]
+    lanes = [read({**lane, "optimizer": name}) for lane in LANES]
     rule, p = RULES[name], start.clone()
     state = {n: torch.zeros_like(p) for n in rule.states}
     for s in range(50):
@@ -137,9 +138,14 @@ def test_warmup_is_a_share_or_a_number_of_epochs():
 @pytest.mark.parametrize(
     ("config", "words"),
     [({"optimizer": "adamm"}, "did you mean 'adam'"), ({"schedule": "cosin"}, "did you mean 'cosine'"),
-     ({"lr": -1}, "negative"),
+     ({"lr": -1}, "lr must be at least 0"), ({"optimizer": "muon"}, "cannot be fused"),
      ({"ema": 1.0}, "ema"), ({"beta2": 1.0}, "beta2")],
 )  # fmt: skip
 def test_bad_training_values_are_told(config, words):
     with pytest.raises(SpecError, match=words):
-        hypers(config)
+        rule(read(config).optimizer)
+
+
+def test_names_that_are_known_without_torch_are_those_there_are():
+    assert sorted(FUSABLE) == sorted(RULES)
+    assert sorted(SCHEDULES) == sorted(SHAPES)

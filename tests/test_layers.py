@@ -15,7 +15,7 @@ LAYERS = [
     {"parameters", "space"},
     {"trial"},
     {"strategy", "stopping"},
-    {"messages", "plugins", "checkpoint"},
+    {"messages", "plugins", "checkpoint", "hyperparameters"},
     {"fused", "models", "data"},
     {"spec"},
     {"training"},

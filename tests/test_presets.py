@@ -7,10 +7,10 @@ import pytest
 import torch
 from automl_search_spaces import presets
 
-from automl import spec
+from automl import hyperparameters, spec
 from automl.data import Inputs, Outputs, Part, Prepared, load
 from automl.models import build, families
-from automl.training import Solo, options
+from automl.training import Solo
 
 PARTS = sorted(name for name in presets() if "/" in name)
 WHOLE = sorted(name for name in presets() if "/" not in name)
@@ -48,13 +48,13 @@ def two_steps(family: str, config: dict, inputs: Inputs, outputs: Outputs) -> No
 def test_each_part_is_sampled_and_trained(name):
     made = of_part(name)
     rng = np.random.default_rng(0)
-    known = {*options.NAMES, *(key for family in families().values() for key in family.defaults)}
+    known = {*hyperparameters.NAMES, *(key for family in families().values() for key in family.defaults)}
     shapes = {"convnet": Inputs((1, 8, 8)), "lstm": Inputs((6,), "tokens", 9), "transformer": Inputs((6,), "tokens", 9)}
     for k in range(200):
         config = made.space.sample(rng)
         assert made.space.contains(config)
         assert set(config) <= known, "a parameter nothing reads"
-        options.read(config)
+        hyperparameters.read(config)
         if k < 6:
             family = made.model or "mlp"
             narrow = {**config, "width": min(int(config.get("width", 16)), 64)}

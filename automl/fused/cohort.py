@@ -14,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl import hyperparameters
+from automl.hyperparameters import Hyperparameters
 from automl.models import mup
 from automl.seeds import derive
 
 from . import layout as lay
 from . import surgery
-from .hypers import TRAINING_NAMES, Hypers, hypers
-from .optim import RULES
+from .optim import rule
 from .scales import scales
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
@@ -55,7 +56,7 @@ class Lane:
     config: dict[str, Any]
     seed: int
     epochs: int
-    hypers: Hypers
+    hypers: Hyperparameters
     drops: dict[str, float]
     epoch: int = 0
     step: int = 0
@@ -86,7 +87,8 @@ class Blueprint:
         """What muP knows of each parameter; None without `parametrization: mup`."""
         if config.get("parametrization", "standard") != "mup":
             return None
-        key = json.dumps({k: v for k, v in config.items() if k not in TRAINING_NAMES}, sort_keys=True, default=repr)
+        shapes = {name: value for name, value in config.items() if name not in hyperparameters.NAMES}
+        key = json.dumps(shapes, sort_keys=True, default=repr)
         if key not in self._roles:
             self._roles[key] = mup.roles(self.build, config, self.inputs, self.outputs)
         return self._roles[key]
@@ -114,8 +116,8 @@ class Cohort:
     def __post_init__(self) -> None:
         self.template = surgery.operate(self.blueprint.module(self.config, 0)).to(self.blueprint.device)
         self.plan = lay.layout(self.template)
-        self.optimizer = hypers(self.config).optimizer
-        self.rule = RULES[self.optimizer]
+        self.optimizer = hyperparameters.read(self.config).optimizer
+        self.rule = rule(self.optimizer)
         self.scales = scales(self.blueprint.roles(self.config), self.plan, self.optimizer)
         self.layers = list(surgery.drop_rates(self.template))
         self.most_rows = 1 << 30  # of a piece, learnt when memory ended
@@ -181,7 +183,7 @@ class Cohort:
         module = surgery.operate(self.blueprint.module(config, seed))
         if lay.layout(module) != self.plan:
             raise ValueError(f"trial {trial} builds other parameters than its cohort: a shape depends on a lane value")
-        lane = Lane(trial, dict(config), seed, epochs, hypers(config), surgery.drop_rates(module))
+        lane = Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), surgery.drop_rates(module))
         if state is None:
             self._fill(slot, module)
         else:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.hyperparameters import Hyperparameters
+
 from . import losses, optim, rng
 from .cohort import Cohort, Lane
 from .graphs import StepGraph
-from .hypers import Hypers
 from .lanes import Draw, running
 from .meter import Meter
 from .scales import Scale
@@ -26,7 +27,7 @@ from .schedules import F64
 from .stepper import Piece, SoloStepper, Stepper, mode
 from .tables import batches, counts, moves, rates, steps_per_epoch
 
-IDLE = Hypers(lr=0.0, weight_decay=0.0)
+IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)
 
 
 @dataclass(frozen=True)
@@ -250,7 +251,7 @@ class PieceEpoch:
 
     def _rows_as_lists(
         self,
-    ) -> list[tuple[int, float, Hypers, list[Tensor], list[Tensor], Mapping[str, list[Tensor]]]]:
+    ) -> list[tuple[int, float, Hyperparameters, list[Tensor], list[Tensor], Mapping[str, list[Tensor]]]]:
         """For each live lane and scale: slot, rate factor, hyperparameters, and the pieces of its rows."""
         self.row_steps = torch.tensor(self.first, dtype=torch.float32)
 

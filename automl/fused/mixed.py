@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl import hyperparameters
 from automl.models.mup import Role
 
 from . import layout as lay
@@ -20,8 +21,7 @@ from . import surgery
 from .beside import Beside, Body
 from .blocks import Block, read
 from .cohort import Blueprint, Lane, LaneState
-from .hypers import hypers
-from .optim import RULES
+from .optim import rule
 from .scales import Scale, scales
 
 
@@ -86,7 +86,7 @@ class MixedCohort:
         blocks = read(module)
         if blocks is None:
             raise NotMixable(f"trial {trial} builds a model whose lanes must all have one shape")
-        lane = Lane(trial, dict(config), seed, epochs, hypers(config), surgery.drop_rates(module))
+        lane = Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), surgery.drop_rates(module))
         tenant = _settled(module, blocks, lane, self.blueprint.roles(config))
         if state is not None:
             for name, row in tenant.rows.items():
@@ -144,7 +144,7 @@ class MixedCohort:
 def _settled(module: nn.Module, blocks: tuple[Block, ...], lane: Lane, roles: Mapping[str, Role] | None) -> Tenant:
     """The lane's storage, filled with the module's initial values."""
     plan = lay.layout(module)
-    states = RULES[lane.hypers.optimizer].states
+    states = rule(lane.hypers.optimizer).states
     names = ("param", *states, *(("ema",) if lane.config.get("ema") else ()))
     rows = {name: torch.zeros(plan.width, dtype=plan.dtype) for name in names}
     buffers = lay.read(module, plan, rows["param"])

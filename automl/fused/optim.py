@@ -16,7 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .hypers import Hypers
+from automl.errors import SpecError
+from automl.hyperparameters import Hyperparameters
+
 from .schedules import F64
 
 Coefficients = Mapping[str, Tensor]  # each [K, 1]
@@ -28,17 +30,17 @@ class Rule:
     """`states`: rows kept per lane; `tables(hypers, lr, t)`: name -> `[S, K]`; `update(p, g, state, c, scratch)`."""
 
     states: tuple[str, ...]
-    tables: Callable[[Sequence[Hypers], F64, F64], dict[str, F64]]
+    tables: Callable[[Sequence[Hyperparameters], F64, F64], dict[str, F64]]
     update: Update
     native: Callable[..., None] | None = None
 
 
-def column(hypers: Sequence[Hypers], name: str) -> F64:
+def column(hypers: Sequence[Hyperparameters], name: str) -> F64:
     """One hyperparameter of all lanes, `[K]` float64."""
     return np.asarray([getattr(h, name) for h in hypers], dtype=np.float64)
 
 
-def _adam_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
+def _adam_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     beta1, beta2 = column(hypers, "beta1"), column(hypers, "beta2")
     decay = column(hypers, "weight_decay")
     return {
@@ -73,7 +75,7 @@ def _adam(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s:
     _adam_core(p, g, state, c, s)
 
 
-def _nadam_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
+def _nadam_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     beta1, beta2 = column(hypers, "beta1"), column(hypers, "beta2")
     last = int(t.max())
     momenta = beta1 * (1.0 - 0.5 * 0.96 ** (np.arange(1, last + 2, dtype=np.float64)[:, None] * 4e-3))
@@ -102,7 +104,7 @@ def _nadam(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s
     p.sub_(g.div_(s))
 
 
-def _sgd_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
+def _sgd_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     momentum, nesterov = column(hypers, "momentum"), column(hypers, "nesterov")
     return {
         "decay": np.broadcast_to(column(hypers, "weight_decay"), lr.shape),
@@ -121,7 +123,7 @@ def _sgd(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: 
     p.sub_(s)
 
 
-def _rmsprop_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
+def _rmsprop_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     return {
         "decay": np.broadcast_to(column(hypers, "weight_decay"), lr.shape),
         "momentum": np.broadcast_to(column(hypers, "momentum"), lr.shape),
@@ -141,7 +143,7 @@ def _rmsprop(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients,
     p.sub_(torch.mul(buffer, c["lr"], out=s))
 
 
-def _lion_tables(hypers: Sequence[Hypers], lr: F64, t: F64) -> dict[str, F64]:
+def _lion_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     return {
         "keep": 1.0 - lr * column(hypers, "weight_decay"),
         "new1": np.broadcast_to(1.0 - column(hypers, "beta1"), lr.shape),
@@ -161,7 +163,7 @@ def _lion(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s:
 
 def _native_adam(kernel: Callable[..., Any]) -> Callable[..., None]:
     def step(
-        p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float
+        p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hyperparameters, lr: float
     ) -> None:
         kernel(
             p, g, state["exp_avg"], state["exp_avg_sq"], [], [t] * len(p), lr=lr, beta1=h.beta1, beta2=h.beta2,
@@ -172,7 +174,7 @@ def _native_adam(kernel: Callable[..., Any]) -> Callable[..., None]:
 
 
 def _native_sgd(
-    p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hypers, lr: float
+    p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hyperparameters, lr: float
 ) -> None:
     torch._fused_sgd_(
         p, g, state["momentum"] if h.momentum else [], weight_decay=h.weight_decay, momentum=h.momentum, lr=lr,
@@ -188,6 +190,17 @@ RULES: dict[str, Rule] = {
     "rmsprop": Rule(("exp_avg_sq", "momentum"), _rmsprop_tables, _rmsprop),
     "sgd": Rule(("momentum",), _sgd_tables, _sgd, _native_sgd),
 }
+
+
+def rule(optimizer: str) -> Rule:
+    """The rule of that name.
+
+    Raises:
+        SpecError: it has none: such trials train alone, in `automl.training`.
+    """
+    if optimizer not in RULES:
+        raise SpecError(f"optimizer {optimizer!r} cannot be fused; one of {', '.join(sorted(RULES))}")
+    return RULES[optimizer]
 
 
 def clip_rows(g: Tensor, limits: Tensor) -> None:

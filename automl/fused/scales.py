@@ -6,9 +6,9 @@ Factors follow from shapes alone, so they are those of every lane of a cohort. W
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors, Role, factors
 
-from .hypers import Hypers
 from .layout import Layout
 
 
@@ -20,7 +20,7 @@ class Scale:
     names: tuple[str, ...]
     columns: tuple[slice, ...]
 
-    def of(self, h: Hypers) -> Hypers:
+    def of(self, h: Hyperparameters) -> Hyperparameters:
         """A lane's hyperparameters for these parameters; its rate is multiplied apart, with the schedule."""
         f = self.factors
         return replace(h, weight_decay=h.weight_decay * f.weight_decay, eps=h.eps * f.eps)

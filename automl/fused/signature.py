@@ -10,8 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from .hypers import TRAINING_NAMES
+from automl import hyperparameters
 
+FUSABLE = ("adam", "adamw", "lion", "nadam", "rmsprop", "sgd")
+"""Optimizers that lanes have; a trial with another one trains alone."""
 SHARED_TRAINING = ("optimizer", "batch_size")
 MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRAINING)}
 """Family -> what may differ among lanes of a mixed cohort (see `mixed`), besides what may differ in any."""
@@ -19,7 +21,7 @@ MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRA
 
 def lane_name(name: str) -> bool:
     """Whether a config entry may differ between the lanes of a cohort."""
-    if name in TRAINING_NAMES:
+    if name in hyperparameters.NAMES:
         return name not in SHARED_TRAINING
     last = name.rpartition(".")[2]
     return "dropout" in last or last.startswith(("augment_", "mixup", "noise"))

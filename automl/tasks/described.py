@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from automl import metrics
 from automl.data import options
 from automl.errors import SpecError, did_you_mean
-from automl.fused.hypers import OPTIMIZERS
-from automl.fused.signature import MIXES
+from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
 from automl.space import Space
 from automl.tasks.best import Best
@@ -130,8 +129,8 @@ def mixes(model: str, space: Space) -> tuple[str, ...]:
 def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Why a trial cannot be a lane and trains alone, in another trainer, and what could be done; empty: it can."""
     name = str(config.get("optimizer") or "adamw")
-    if name not in OPTIMIZERS:
-        return f"trials with optimizer {name} run one at a time; those with {', '.join(OPTIMIZERS)} train together"
+    if name not in FUSABLE:
+        return f"trials with optimizer {name} run one at a time; those with {', '.join(FUSABLE)} train together"
     strengths = {**settings.get("augment", {}), **config}
     varied = [one for one in AUGMENT if strengths.get(one)]
     if varied:

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors
-from automl.training.options import Options
 
 
 class Lion(torch.optim.Optimizer):
@@ -42,7 +42,7 @@ class Lion(torch.optim.Optimizer):
 
 def make(
     parameters: Iterable[tuple[str, nn.Parameter]],
-    options: Options,
+    options: Hyperparameters,
     factors: Mapping[str, Factors] | None = None,
     matrices: frozenset[str] = frozenset(),
 ) -> list[torch.optim.Optimizer]:
@@ -65,7 +65,7 @@ def make(
 
 
 def _groups(
-    named: list[tuple[str, nn.Parameter]], options: Options, factors: Mapping[str, Factors] | None
+    named: list[tuple[str, nn.Parameter]], options: Hyperparameters, factors: Mapping[str, Factors] | None
 ) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], dict[str, Any]] = {}
     for name, p in named:
@@ -79,7 +79,7 @@ def _groups(
     return list(groups.values())
 
 
-def _optimizer(name: str, groups: list[dict[str, Any]], options: Options) -> torch.optim.Optimizer:
+def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters) -> torch.optim.Optimizer:
     betas, eps = (options.beta1, options.beta2), options.eps
     scales = [group.pop("eps_factor") for group in groups]
     if name in ("adam", "adamw", "nadam", "rmsprop"):

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from automl import metrics, seeds
 from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
+from automl.hyperparameters import read
 from automl.models import mup
 from automl.training import augment, batches, losses, optimizers
 from automl.training.hardware import Runner, Settings
-from automl.training.options import read
 from automl.training.parallel import Rank
 
 EVAL_VALUES = 2**22

@@ -1,4 +1,4 @@
-"""The hyperparameters of training, read from a config and checked. No torch here."""
+"""The hyperparameters of training, read from a config and checked: those of every trainer. No torch here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,7 +11,7 @@ SCHEDULES = ("constant", "cosine", "linear", "step", "wsd")
 
 
 @dataclass(frozen=True)
-class Options:
+class Hyperparameters:
     """`warmup`: share of all steps over which the rate rises from 0 (below 1), or a number of epochs (1 and above).
 
     `clip`: largest gradient norm, 0 = off. `ema`: decay of the moving average of the weights that is evaluated and
@@ -34,7 +34,7 @@ class Options:
     ema: float = 0.0
 
 
-NAMES = tuple(field.name for field in fields(Options))
+NAMES = tuple(field.name for field in fields(Hyperparameters))
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "adamw": {"weight_decay": 0.01},
     "lion": {"beta2": 0.99, "lr": 1e-4},
@@ -43,21 +43,21 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "muon": {"momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
     "adafactor": {"lr": 1e-2},
 }
-"""What differs from `Options` for one optimizer: the values its authors (or torch) use."""
+"""What differs from `Hyperparameters` for one optimizer: the values its authors (or torch) use."""
 LIMITS: dict[str, tuple[float, float | None]] = {
     "lr": (0, None), "weight_decay": (0, None), "clip": (0, None), "eps": (0, None), "batch_size": (1, None),
     "warmup": (0, None), "momentum": (0, 1), "beta1": (0, 1), "beta2": (0, 1), "label_smoothing": (0, 1), "ema": (0, 1),
 }  # fmt: skip
 
 
-def read(config: Mapping[str, Any]) -> Options:
+def read(config: Mapping[str, Any]) -> Hyperparameters:
     """The options in `config`, the optimizer's own defaults for the rest; other names are somebody else's.
 
     Raises SpecError.
     """
     name = str(config.get("optimizer") or "adamw")
     given = {key: _typed(key, config[key]) for key in NAMES if config.get(key) is not None}
-    made = Options(**{**OWN_DEFAULTS.get(name, {}), **given})
+    made = Hyperparameters(**{**OWN_DEFAULTS.get(name, {}), **given})
     for what, value, known in (("optimizer", made.optimizer, OPTIMIZERS), ("schedule", made.schedule, SCHEDULES)):
         if value not in known:
             raise SpecError(f"unknown {what} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
@@ -69,7 +69,7 @@ def read(config: Mapping[str, Any]) -> Options:
 
 
 def _typed(name: str, value: Any) -> Any:
-    kind = type(getattr(Options(), name))
+    kind = type(getattr(Hyperparameters(), name))
     if kind is bool or kind is str:
         ok = isinstance(value, kind)
     else:
