@@ -29,8 +29,8 @@ class Halving(Bracketed):
     """Compare all trials of a wave at each rung, continue the best from their checkpoints; spends the budget.
 
     Cuts hard at early, cheap rungs and gently at late ones, unless `eta` asks for the same cut everywhere. Needs a
-    budget of steps or trials and a full trial's length; without them it is ASHA by promotion. Of a budget of trials
-    alone, one in five runs its full length, two to five of each wave: finalists are chosen among them.
+    budget of steps or trials and a full trial's length; without them it is ASHA by promotion. Where a budget of trials
+    leaves steps for it, one in five runs its full length, two to five of each wave: finalists are chosen among them.
     """
 
     eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
@@ -137,9 +137,13 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
     rungs, cuts = every[skipped:], every_cut[skipped:]
     horizon = plan.horizon
 
-    def bracket(trials: int) -> Bracket:
-        least = 1 if plan.steps is not None else min(5, max(2, trials // 5))
+    def bracket(trials: int, least: int = 1) -> Bracket:
         return Bracket.of(trials, cuts, rungs, horizon, least)
+
+    def generous(trials: int, steps: float) -> Bracket:
+        """Where trials are what is scarce, several run their full length, as far as the steps go."""
+        least = 1 if plan.trials is None else min(5, max(2, trials // 5))
+        return next((b for n in range(least, 1, -1) if cost(b := bracket(trials, n)) <= steps), bracket(trials))
 
     def cost(b: Bracket) -> float:
         return b.cost + 1.3 * b.kept_by_lot(halving.survivors)  # lots vary; the last full trial must not be cut short
@@ -161,7 +165,7 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
         waves -= 1  # too small to be cut all the way: better fewer and larger ones
     made: list[Bracket] = []
     for left in range(waves, 0, -1):
-        made.append(bracket(largest(steps / left, trials / left)))
+        made.append(generous(largest(steps / left, trials / left), steps / left))
         steps -= cost(made[-1])
         trials -= made[-1].sizes[0]
     return tuple(made)

@@ -35,8 +35,8 @@ space:
     lr: {{float: [1e-4, 1.0], log: true}}
     momentum: {{float: [0.5, 0.99], when: {{optimizer: sgd}}}}          # only where its condition holds
     batch_size: {{choice: [32, 64, 128], ordered: true}}
-strategy: random                # `automl strategies` lists them
-stopper: asha                   # stops hopeless trials early; or none
+strategy: auto                  # `automl strategies` lists them
+stopper: halving                # stops hopeless trials early; or none
 budget: {{trials: 60, time: 10m}}                                     # whichever ends first
 seed: 7
 """
