@@ -126,8 +126,8 @@ def test_what_a_trial_needs_reaches_the_executor_and_what_cannot_is_told() -> No
     given = {"name": "ray", "gpus": 0.5}
     assert api._placed(given, resources, study) == {"name": "ray", "gpus": 0.5, "cpus": 4.0}
     assert study.notes == []
-    assert api._placed("local", resources, study) == {"name": "local"}
-    assert study.notes == ["resources: executor 'local' does not use gpus, cpus"]
+    assert api._placed("local", resources, study) == {"name": "local", "gpus": 2.0}
+    assert study.notes == ["resources: executor 'local' does not use cpus"]
     study.close()
 
 

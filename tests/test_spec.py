@@ -36,7 +36,7 @@ def test_the_digits_preset() -> None:
     assert (read.name, read.model, read.data, read.epochs, read.seed) == ("digits", "mlp", "digits", 30, 7)
     assert read.metric == Metric("val_accuracy", "maximize", "last")
     assert read.plan == Plan(trials=60, steps=1500, time_s=600.0, horizon=30)
-    assert (read.strategy, read.stopper) == ({"name": "random"}, {"name": "asha"})
+    assert (read.strategy, read.stopper) == ({"name": "auto"}, {"name": "halving"})
     assert read.space.params["weight_decay"] == Float(1e-6, 0.1, log=True, default=1e-4)
     assert read.space.params["momentum"].when == {"optimizer": ("sgd",)}
     assert read.space.params["batch_size"] == Choice((32, 64, 128), ordered=True)
