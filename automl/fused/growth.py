@@ -12,7 +12,7 @@ from .capacity import KNEE, START, WORTH, lane_seconds
 from .cohort import Blueprint
 from .loop import Part
 
-FIRST, FEWEST = 8, 3
+FIRST, FEWEST = 16, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known; fewer than FEWEST run alone."""
 FACTS = ("probed_at", "solo", "probed", "mixed")
 HEAVY = 25_000  # parameters whose arithmetic costs about as much as the calls of a step (digits, batches of 32 to 128)
