@@ -1,12 +1,16 @@
 """The Ray executor keeps the executors' contract; a search outlives a node that goes and uses one that comes."""
 
+import gc
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from automl.driver import Driver
@@ -29,12 +33,34 @@ pytestmark = pytest.mark.slow
 SPACE = {"x": Float(0, 1)}
 
 
+def start_patiently(start: Callable[[], object]) -> None:
+    """Start Ray. A node gives up after 30 s, which a busy machine may need: then it is started once more."""
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    try:
+        start()
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+    else:
+        return
+    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
+    for child in left:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    psutil.wait_procs(left, timeout=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the node that was given up
+        gc.collect()
+    start()
+
+
 @pytest.fixture(scope="class")
 def alone() -> Iterator[None]:
     """A Ray of this machine that believes in two GPUs, started once for the tests that use it."""
     ray_connect.load()
     with ray_connect.quiet(ray):
-        ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, log_to_driver=False)
+        options = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False, "log_to_driver": False}
+        start_patiently(lambda: ray.init(address="local", **options))
         yield
         ray.shutdown()
 
