@@ -215,8 +215,8 @@ def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_pat
 
     cluster.add_node(num_cpus=1)
     weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, graceful=graceful)
-    study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=18, screen=weather)
-    assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=18))
+    study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=40, screen=weather)
+    assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=40))
     assert len(nodes()) == 3, "the one that stayed, the one that went, the one that came"
     assert weather.added.node_id in nodes()
     lost = [t.number for t in study.history.trials if t.attempt > 1]
