@@ -13,10 +13,13 @@ seeds held the winner's true mean: it knows nothing of the luck with validation 
 import argparse
 import os
 import shutil
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,36 +170,45 @@ def told(case: Case, results: list[Result]) -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--searches", type=int, default=50)
+def arguments(*, searches: int, trials: int) -> argparse.ArgumentParser:
+    """What this script and `ensemble.py` are asked alike; the numbers are defaults."""
+    parser = argparse.ArgumentParser(
+        description=sys.modules["__main__"].__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--searches", type=int, default=searches)
     parser.add_argument("--rows", type=int, default=800)
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--quick", action="store_true", help="four searches on each data set")
-    parser.add_argument("--only", help="one data set")
+    parser.add_argument("--trials", type=int, default=trials)
     parser.add_argument("--first", type=int, default=FRESH, help="the number of the first search")
     parser.add_argument("--cache", type=Path, help="keep finished searches in this file")
+    return parser
+
+
+def searches(case: Case, options: argparse.Namespace, search: Callable[..., Any]) -> Iterator[dict[str, Any]]:
+    """The result of each search of a data set, as a plain dict; those in the cache are not run again."""
+    frame, cache = read(case), Cache(options.cache)
+    for number in range(options.first, options.first + options.searches):
+
+        def run(number: int = number) -> dict[str, Any]:
+            with tempfile.TemporaryDirectory() as folder:
+                return asdict(search(case, frame, number, options.rows, options.trials, Path(folder)))
+
+        key = {"table": case.table, "number": number, "rows": options.rows, "trials": options.trials}
+        yield cache.get(key, run)
+
+
+def main() -> None:
+    parser = arguments(searches=50, trials=20)
+    parser.add_argument("--quick", action="store_true", help="four searches on each data set")
+    parser.add_argument("--only", help="one data set")
     options = parser.parse_args()
-    numbers, cache = (
-        range(options.first, options.first + (4 if options.quick else options.searches)),
-        Cache(options.cache),
-    )
+    if options.quick:
+        options.searches = 4
     print("| data | metric | truth | test interval held | median width | without | width | search too good by "
           "| fresh mean by | test by | seeds' interval held | a search |")  # fmt: skip
     print("|" + "---|" * 12, flush=True)
     for case in CASES:
-        if options.only not in (None, case.table):
-            continue
-        frame, results = read(case), []
-        for number in numbers:
-
-            def run(case: Case = case, frame: pd.DataFrame = frame, number: int = number) -> dict[str, object]:
-                with tempfile.TemporaryDirectory() as folder:
-                    return asdict(search(case, frame, number, options.rows, options.trials, Path(folder)))
-
-            key = {"table": case.table, "number": number, "rows": options.rows, "trials": options.trials}
-            results.append(Result(**cache.get(key, run)))
-        print(told(case, results), flush=True)
+        if options.only in (None, case.table):
+            print(told(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
 
 
 if __name__ == "__main__":

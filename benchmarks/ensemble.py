@@ -8,17 +8,14 @@ of the searches whose ensemble was told to be better in more than 95 % of draws 
     python benchmarks/ensemble.py [--searches 20] [--trials 40] [--cache runs.jsonl]
 """
 
-import argparse
 import shutil
-import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _cache import Cache
-from coverage import CASES, FRESH, Case, draw, read, score, tree
+from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
 from automl import api, ensemble, metrics, spec
@@ -74,28 +71,12 @@ def told(case: Case, results: list[Result]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--searches", type=int, default=20)
-    parser.add_argument("--rows", type=int, default=800)
-    parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--first", type=int, default=FRESH, help="the number of the first search")
-    parser.add_argument("--cache", type=Path, help="keep finished searches in this file")
-    options = parser.parse_args()
-    cache = Cache(options.cache)
+    options = arguments(searches=20, trials=40).parse_args()
     print("| data | metric | winner | gain told | gain in truth | better | finalists alone | sure and better | models "
           "| a search |")  # fmt: skip
     print("|" + "---|" * 10, flush=True)
     for case in CASES:
-        frame, results = read(case), []
-        for number in range(options.first, options.first + options.searches):
-
-            def run(case: Case = case, frame: pd.DataFrame = frame, number: int = number) -> dict[str, object]:
-                with tempfile.TemporaryDirectory() as folder:
-                    return asdict(search(case, frame, number, options.rows, options.trials, Path(folder)))
-
-            key = {"table": case.table, "number": number, "rows": options.rows, "trials": options.trials}
-            results.append(Result(**cache.get(key, run)))
-        print(told(case, results), flush=True)
+        print(told(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
 
 
 if __name__ == "__main__":
