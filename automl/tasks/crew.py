@@ -44,6 +44,7 @@ class Crew:
         self.devices, self.rank = devices, Rank(0, len(devices))
         self._task = cloudpickle.dumps(task)
         self._members: list[tuple[BaseProcess, Connection]] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # where the ranks meet
 
     def begin(
         self, make: "Callable[[Rank], Solo]", config: Mapping[str, Value], epochs: int, seed: int, state: Any
@@ -89,11 +90,15 @@ class Crew:
         if self._members:
             _leave()
         self._members = []
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
 
     def _start(self) -> None:
         context = get_context("spawn")
         backend = "nccl" if self.devices[0].startswith("cuda") else "gloo"
-        meeting = Path(tempfile.mkdtemp()) / "meeting"
+        self._folder = tempfile.TemporaryDirectory()
+        meeting = Path(self._folder.name) / "meeting"
         for rank, device in enumerate(self.devices[1:], start=1):
             ours, theirs = context.Pipe()
             place = (replace(self.rank, rank=rank), device, backend, str(meeting))
