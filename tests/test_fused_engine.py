@@ -1,8 +1,8 @@
 """Lanes against an independent plain loop: torch.nn, torch.optim, one trial, with the lane's own order and masks."""
 
-import numpy as np
 import pytest
 import torch
+from plain_training import assert_same, masked, trained
 from torch import nn
 
 from automl.fused import rng
@@ -43,63 +43,15 @@ CONFIGS = [
 ]
 
 
-class Masked(nn.Module):
-    """Dropout whose masks the test hands in."""
-
-    def __init__(self, p, name):
-        super().__init__()
-        self.p, self.name, self.seed, self.step = p, name, 0, 0
-
-    def forward(self, x):
-        if not self.training:
-            return x
-        limits, scales = rng.thresholds(np.full(1, self.p))
-        keys = rng.step_keys([self.seed], [self.step], 1, [self.name])[0, 0]
-        words = rng.table(x.shape, x.device).unsqueeze(0)
-        out = torch.empty(1, x.numel(), dtype=torch.int32)
-        kept = rng.keep_mask(words, keys[0:1], keys[1:2], limits.view(1, 1), scales.view(1, 1), out)
-        return x * kept.view(x.shape).to(x.dtype)
-
-
 def plain_loop(config, seed, horizon, epochs, part, dtype=F64):
     """What a person would write for one trial; returns the module."""
     torch.manual_seed(derive(seed, "init"))
-    module = build(config, 12, 3).to(dtype)
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Dropout):
-            setattr(module, name, Masked(child.p, name))
+    module = masked(build(config, 12, 3).to(dtype), seed)
     betas = (config.get("beta1", 0.9), 0.999)
     optimizer = torch.optim.AdamW(
         module.parameters(), lr=config["lr"], betas=betas, weight_decay=config.get("weight_decay", 0.01)
     )
-    loss_of = nn.CrossEntropyLoss(label_smoothing=config.get("label_smoothing", 0.0))
-    batch, step = config["batch_size"], 0
-    total = horizon * -(-len(part) // batch)
-    warm = round(config.get("warmup", 0.0) * total)
-    for epoch in range(epochs):
-        order = rng.permutations([seed], [epoch], len(part), "cpu")[0]
-        for start in range(0, len(part), batch):
-            chosen = order[start : start + batch]
-            for child in module.children():
-                if isinstance(child, Masked):
-                    child.seed, child.step = seed, step
-            share = (step - warm) / (total - warm)
-            factor = {"constant": 1.0, "cosine": 0.5 * (1 + np.cos(np.pi * share)), "linear": 1 - share}[
-                config.get("schedule", "constant")
-            ]
-            optimizer.param_groups[0]["lr"] = config["lr"] * ((step + 1) / warm if step < warm else factor)
-            optimizer.zero_grad()
-            loss_of(module(part.x[chosen]), part.y[chosen]).backward()
-            if config.get("clip"):
-                nn.utils.clip_grad_norm_(module.parameters(), config["clip"])
-            optimizer.step()
-            step += 1
-    return module
-
-
-def assert_same(state, module, tolerance):
-    for name, value in module.state_dict().items():
-        assert (state[name].double() - value.double()).abs().max() < tolerance, name
+    return trained(module, optimizer, config, seed, horizon, epochs, part)
 
 
 @pytest.mark.parametrize("fuse", ["require", "never"])

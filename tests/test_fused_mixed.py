@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_training import assert_same, masked, trained
 from torch import nn
 
 import automl
 from automl.data.shapes import Inputs, Outputs
-from automl.fused import growth, mixed_loop, rng, strips
+from automl.fused import growth, mixed_loop, strips
 from automl.fused.blocks import read
 from automl.fused.cohort import Blueprint
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
@@ -58,24 +58,6 @@ CONFIGS = [
 ]  # fmt: skip
 
 
-class Masked(nn.Module):
-    """Dropout with a lane's own masks."""
-
-    def __init__(self, p, name, seed):
-        super().__init__()
-        self.p, self.name, self.seed, self.step = p, name, seed, 0
-
-    def forward(self, x):
-        if not self.training or not self.p:
-            return x
-        limits, scales = rng.thresholds(np.full(1, self.p))
-        keys = rng.step_keys([self.seed], [self.step], 1, [self.name])[0, 0]
-        out = torch.empty(1, x.numel(), dtype=torch.int32)
-        words = rng.table(x.shape, x.device).unsqueeze(0)
-        kept = rng.keep_mask(words, keys[0:1], keys[1:2], limits.view(1, 1), scales.view(1, 1), out)
-        return x * kept.view(x.shape).to(x.dtype)
-
-
 OPTIMIZERS = {
     "adamw": lambda p, c: torch.optim.AdamW(p, lr=c["lr"], weight_decay=c.get("weight_decay", 0.01)),
     "adam": lambda p, c: torch.optim.Adam(p, lr=c["lr"], weight_decay=c.get("weight_decay", 0.0)),
@@ -83,54 +65,18 @@ OPTIMIZERS = {
     "nadam": lambda p, c: torch.optim.NAdam(p, lr=c["lr"]),
     "rmsprop": lambda p, c: torch.optim.RMSprop(p, lr=c["lr"], alpha=0.99),
 }
-FACTORS = {
-    "constant": lambda u: 1.0, "cosine": lambda u: 0.5 * (1 + np.cos(np.pi * u)), "linear": lambda u: 1 - u,
-    "wsd": lambda u: min(1.0, (1 - u) / 0.2),
-}  # fmt: skip
 
 
 def plain_module(config, seed):
     torch.manual_seed(derive(seed, "init"))
-    module = build(config, INPUTS, OUTPUTS).double()
-    for name, child in list(module.named_modules()):
-        if isinstance(child, nn.Dropout):
-            path, _, key = name.rpartition(".")
-            setattr(module.get_submodule(path), key, Masked(child.p, name, seed))
-    return module
+    return masked(build(config, INPUTS, OUTPUTS).double(), seed)
 
 
 def plain_loop(config, seed, horizon, epochs, part):
     """What a person would write for one trial; returns the module."""
     module = plain_module(config, seed)
     optimizer = OPTIMIZERS[config["optimizer"]](module.parameters(), config)
-    loss_of = nn.CrossEntropyLoss(label_smoothing=config.get("label_smoothing", 0.0))
-    batch, step = config["batch_size"], 0
-    total = horizon * -(-len(part) // batch)
-    warm = round(config.get("warmup", 0.0) * total)
-    for epoch in range(epochs):
-        order = rng.permutations([seed], [epoch], len(part), "cpu")[0]
-        for start in range(0, len(part), batch):
-            for child in module.modules():
-                if isinstance(child, Masked):
-                    child.step = step
-            factor = FACTORS[config.get("schedule", "constant")]((step - warm) / max(1, total - warm))
-            optimizer.param_groups[0]["lr"] = config["lr"] * ((step + 1) / warm if step < warm else factor)
-            optimizer.zero_grad()
-            chosen = order[start : start + batch]
-            loss_of(module(part.x[chosen]), part.y[chosen]).backward()
-            if config.get("clip"):
-                nn.utils.clip_grad_norm_(module.parameters(), config["clip"])
-            optimizer.step()
-            step += 1
-    return module
-
-
-def assert_same(state, module, tolerance):
-    plain = module.state_dict()
-    assert state.keys() == plain.keys()
-    for name, value in plain.items():
-        assert state[name].shape == value.shape
-        assert (state[name].double() - value.double()).abs().max() < tolerance, name
+    return trained(module, optimizer, config, seed, horizon, epochs, part)
 
 
 @pytest.mark.parametrize("fuse", ["require", "never"])

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from plain_training import trained
 from torch import nn
 
 import automl
 from automl.data.shapes import Inputs, Outputs
-from automl.fused import rng
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
 from automl.fused.layout import layout
 from automl.fused.scales import scales
@@ -46,16 +46,7 @@ def plain(config: Mapping[str, Any], seed: int, epochs: int) -> nn.Module:
     mup.rescale(module, roles)
     module.to(F64)
     (optimizer,) = make(module.named_parameters(), read(config), mup.factors(roles, config["optimizer"]))
-    data = part(103, 0)
-    for epoch in range(epochs):
-        order = rng.permutations([seed], [epoch], len(data), "cpu")[0]
-        for rows in order.split(config["batch_size"]):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(module(data.x[rows]), data.y[rows]).backward()
-            if config.get("clip"):
-                nn.utils.clip_grad_norm_(module.parameters(), config["clip"])
-            optimizer.step()
-    return module
+    return trained(module, optimizer, config, seed, epochs, epochs, part(103, 0))
 
 
 def check(e: Engine, configs: Mapping[int, Mapping[str, Any]]) -> None:
