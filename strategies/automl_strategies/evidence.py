@@ -50,17 +50,18 @@ class Evidence:
         return scores
 
 
-def evidence(history: History, before: int | None = None) -> Evidence:
-    """The evidence of `history` (of its trials with a number below `before`, if that is given).
+def evidence(history: History, before: int | None = None, endings: int | None = None) -> Evidence:
+    """The evidence of `history` (of its trials with a number below `before`, and of its first `endings`, if given).
 
     A failed trial says that its config is infeasible, never what its loss is.
     """
     cube, rows = encoded(history)
-    end = len(history) if before is None else before
-    among = history.of(State.DONE, State.STOPPED, State.PAUSED)
-    known = by_merit(history, [t for t in among if t.number < end])
+    end, last = (len(history) if limit is None else limit for limit in (before, endings))
+    among = [t for t in history.of(State.DONE, State.STOPPED, State.PAUSED) if t.number < end and t.order < last]
+    known = by_merit(history, among)
     numbers = [t.number for t in known]
-    lost = [t.number for t in history.of(State.STOPPED) if t.loss is None]  # given up before it said anything
+    lost = [t for t in among if t.loss is None]  # given up before they said anything
+    useless = lost + [t for t in history.failed if t.number < end and t.order < last]
     return Evidence(
         cube,
         rows[numbers],
@@ -68,5 +69,5 @@ def evidence(history: History, before: int | None = None) -> Evidence:
         np.array([t.step for t in known], dtype=np.int64),
         np.array([t.state is State.DONE for t in known], dtype=np.bool_),
         rows[[t.number for t in history.running]],
-        rows[[n for n in [t.number for t in history.failed] + lost if n < end]],
+        rows[[t.number for t in useless]],
     )

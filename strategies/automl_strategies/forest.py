@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr
 
 from automl import seeds
 from automl.errors import SpecError
 from automl.space import Config
-from automl.trial import History
+from automl.trial import History, State
 from automl_strategies.cube import Cube, Mask, Points, encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import Evidence, Floats, evidence
@@ -23,6 +24,7 @@ from automl_strategies.trees import Trees
 from automl_strategies.warp import targets
 
 REACH = 0.08  # distance per parameter within which a pending config discourages another one
+MOST = 500  # trials a model is fitted to: the better half, and others evenly from the rest
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,12 @@ class Forest:
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        found, taken = evidence(history), Taken(history)
-        if len(found) < self.startup:
+        taken = Taken(history)
+        if (plan := self._planned(history)) is None:
             return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, self._proposals(history, n, taken), taken)
+        return fill(history, n, self._proposals(history, n, plan, taken), taken)
 
-    def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
-        plan = self._planned(history)
+    def _proposals(self, history: History, n: int, plan: "_Plan", taken: Taken) -> Iterator[Config]:
         at = history.next_number - plan.before
         for k in range(n):
             draw = history.rng(k, "forest mix")
@@ -64,22 +65,27 @@ class Forest:
                     break
                 at += 1
 
-    def _planned(self, history: History) -> "_Plan":
-        """What to try until the next refit.
+    def _planned(self, history: History) -> "_Plan | None":
+        """What to try until the next refit; None while too few trials have ended.
 
-        The model is fitted anew after each tenth of new trials, or when one of the old ones gets farther. In between
-        the plan is remembered, and the trial k numbers later is its k-th entry.
+        The model is fitted anew after about each tenth of new trials or endings, or when a paused one gets farther. In
+        between the plan is remembered, and the trial k numbers later is its k-th entry.
         """
-        block = 1 + history.next_number // 10
-        before = history.next_number - history.next_number % block
-        found = evidence(history, before)
-        if len(found) < self.startup:
-            before, found = history.next_number, evidence(history)
-        key = (self, before, history.seed, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+        ended = history.count(State.DONE) + history.count(State.STOPPED) + history.count(State.FAILED)
+        before, endings = _rounded(history.next_number), _rounded(ended)
+        looked: tuple[object, ...] = (self, before, endings, history.version if history.count(State.PAUSED) else 0)
         known = _known.get(history)
-        if known is None or known.key != key:
-            known = self._plan(history.seed, found, before, key)
-        running = tuple(t.number for t in history.running if t.number < before)
+        if known is None or known.looked != looked:
+            found = evidence(history, before, endings)
+            if len(found) < self.startup:
+                before, found, looked = history.next_number, evidence(history), ()
+            if len(found) < self.startup:
+                return None
+            key = (self, before, history.seed, found.points.tobytes(), found.losses.tobytes(), found.failed.tobytes())
+            if known is None or known.key != key:
+                known = self._plan(history.seed, found, before, key)
+            known = replace(known, looked=looked)
+        running = tuple(t.number for t in history.running if t.number < known.before)
         if known.running != running:
             known = known.beside(running, np.nan_to_num(encoded(history)[1][list(running)], nan=0.5))
         _known[history] = known
@@ -90,12 +96,13 @@ class Forest:
         points = cube.snap(candidates(found, rng, self.candidates))
         active = cube.active(points)
         gain = self._gain(seed, before, found, _inputs(points, active))
-        return _Plan(key, before, cube, points, cube.fixed(points, active), gain, (), gain.copy())
+        return _Plan(key, (), before, cube, points, cube.fixed(points, active), gain, (), gain.copy())
 
     def _gain(self, seed: int, before: int, found: Evidence, inputs: Floats) -> Floats:
         """The log of the expected improvement, times the probability of not failing, at `inputs` [M, d] -> [M]."""
         rng = np.random.default_rng(seeds.derive(seed, before, "trees"))
-        x, y = _inputs(found.points, ~np.isnan(found.points)), targets(found)
+        rows = _telling(len(found))
+        x, y = _inputs(found.points, ~np.isnan(found.points))[rows], targets(found)[rows]
         each = Trees.grow(x, y, rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
         mean, deviation = each.mean(axis=0), np.sqrt(each.var(axis=0) + 1e-4)
         z = (y.min() - mean) / deviation
@@ -103,8 +110,9 @@ class Forest:
         expected: Floats = gain + np.log(deviation)
         if not len(found.failed):
             return expected
-        both = np.concatenate([x, _inputs(found.failed, ~np.isnan(found.failed))])
-        failed = np.repeat([0.0, 1.0], [len(x), len(found.failed)])
+        bad = found.failed[-MOST:]
+        both = np.concatenate([x, _inputs(bad, ~np.isnan(bad))])
+        failed = np.repeat([0.0, 1.0], [len(x), len(bad)])
         guard = Trees.grow(both, failed, rng, 30, leaf=3, split=1.0, sample=1.0).each(inputs).mean(axis=0)
         likely: Floats = np.log(np.maximum(1.0 - guard, 0.02))
         return expected + likely
@@ -116,6 +124,7 @@ class _Plan:
     far, best first, each keeping the next ones away from its neighbourhood, as `running` trials do (`score` [M])."""
 
     key: tuple[object, ...]
+    looked: tuple[object, ...]  # what tells, without gathering evidence, that it would be the same
     before: int  # trials from this number on were not seen
     cube: Cube
     points: Points
@@ -127,20 +136,32 @@ class _Plan:
 
     def beside(self, running: tuple[int, ...], rows: Points) -> "_Plan":
         """The same with nothing picked yet, away from `rows` [p, d], the configs of the `running`."""
-        score = self.gain + sum((_discouraged(self.vectors, row) for row in rows), np.zeros(len(self.gain)))
-        return replace(self, running=running, score=score, picked=[])
+        return replace(self, running=running, score=self.gain + _discouraged(self.vectors, rows), picked=[])
 
     def point(self, k: int) -> Points | None:
         """The k-th pick [d]; None when all candidates are used up."""
         while len(self.picked) <= k < len(self.points):
             best = int(self.score.argmax())
             self.picked.append(best)
-            self.score[:] += _discouraged(self.vectors, self.vectors[best])
+            self.score[:] += _discouraged(self.vectors, self.vectors[best : best + 1])
             self.score[best] = -np.inf
         return self.points[self.picked[k]] if k < len(self.points) else None
 
 
 _known: "WeakKeyDictionary[History, _Plan]" = WeakKeyDictionary()
+
+
+def _rounded(count: int) -> int:
+    """`count` less what makes a refit worth it: a power of two about a tenth of it, at most 128."""
+    return count - count % min(128, 1 << max(0, (count // 10).bit_length() - 1))
+
+
+def _telling(count: int) -> NDArray[np.int64]:
+    """Which of `count` trials in order of merit the model is fitted to."""
+    if count <= MOST:
+        return np.arange(count)
+    best = MOST // 2
+    return np.concatenate([np.arange(best), np.linspace(best, count - 1, MOST - best).round().astype(np.int64)])
 
 
 def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:
@@ -171,8 +192,9 @@ def _h(z: Floats) -> Floats:
     return out
 
 
-def _discouraged(vectors: Points, at: Points) -> Floats:
-    """A log penalty that is about 0 far from `at` [d] and large beside it. [M]"""
-    apart = ((vectors - at) ** 2).mean(axis=1) / REACH**2
-    out: Floats = np.log(-np.expm1(-0.5 * apart) + 1e-6)
+def _discouraged(vectors: Points, rows: Points) -> Floats:
+    """A log penalty for each of `vectors` [M, d]: about 0 far from all `rows` [p, d] and large beside one. [M]"""
+    apart = (vectors**2).sum(1)[:, None] + (rows**2).sum(1) - 2 * vectors @ rows.T
+    near = np.maximum(apart, 0.0) / (vectors.shape[1] * REACH**2)
+    out: Floats = np.log(-np.expm1(-0.5 * near) + 1e-6).sum(1)
     return out
