@@ -384,6 +384,20 @@ def test_a_second_worker_does_not_time_lanes_of_one_shape_again(tmp_path, monkey
     assert engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[:1]).solo > 0
 
 
+def test_lanes_are_no_more_than_the_search_can_wait_for():
+    grown = growth.Growth(128, first=8, epochs=20, lane_s=0.01)  # a full trial among 16 lanes takes 3.2 s
+    assert grown.may_wait(8)
+    assert not grown.may_wait(16)
+    assert not grown.saw(8, 4, 0.04, 376)  # half empty: nothing about costs
+    assert grown.saw(8, 8, 0.08, 752)
+    assert grown.target == 8
+    for _ in range(200):
+        grown.saw(8, 8, 0.08, 752)
+    assert grown.target == 16  # 3.2 s is less than a quarter of 16 s
+    impatient = growth.Growth(128, costs={16: 1e-3}, epochs=0, lane_s=9.0)
+    assert impatient.target == 32  # nobody waits for anything
+
+
 # -- searches ----------------------------------------------------------------------------------------------------------
 
 SPEC = """

@@ -1,20 +1,25 @@
 """How many lanes of one signature to run: decided while they train, so that next to nothing is spent on measuring.
 
 A few steps alone and together, on throw-away cohorts, tell whether fusing pays at all, and from how many lanes on. Then
-the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper.
+the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper, and as long as the
+search can wait for a full trial: a trial among many lanes comes to its end later, and what follows learns from it later.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl import hyperparameters
+
 from .capacity import KNEE, START, WORTH, lane_seconds
 from .cohort import Blueprint
 from .loop import Part
 
-FIRST, FEWEST = 16, 3
-"""Lanes of a first cohort, few enough that they do not run far ahead of what is known; fewer than FEWEST run alone."""
-FACTS = ("probed_at", "solo", "probed", "mixed")
+FIRST, LEAST, FEWEST = 16, 8, 3
+"""Lanes of a first cohort, few enough that they do not run far ahead of what is known: FIRST, or down to LEAST where
+rounds are long; fewer than FEWEST run alone."""
+WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so long, or such a share of the time trained so far
+FACTS = ("probed_at", "solo", "probed", "mixed", "first", "lane_s")
 HEAVY = 25_000  # parameters whose arithmetic costs about as much as the calls of a step (digits, batches of 32 to 128)
 
 
@@ -23,7 +28,8 @@ class Growth:
     """`solo`, `probed`: seconds for a lane and step, alone and among `probed_at`; `costs`: the same by bucket.
 
     `mixed`: lanes differ in size and batch (see `work`). Whether they pay is not asked: they run in the program that
-    runs one alone, and what is too big to gain stands alone in its piece (`mixed_loop.pieces`).
+    runs one alone, and what is too big to gain stands alone in its piece (`mixed_loop.pieces`). `epochs` of a full
+    trial (0: waiting does not matter); `lane_s`: what one lane adds to a round; `spent_s`: all rounds so far.
     """
 
     most: int
@@ -32,23 +38,32 @@ class Growth:
     probed: float = 0.0
     costs: dict[int, float] = field(default_factory=dict)
     mixed: bool = False
+    first: int = FIRST
+    epochs: int = 0
+    lane_s: float = 0.0
+    spent_s: float = 0.0
 
     @classmethod
-    def measured(cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int) -> "Growth":
+    def measured(
+        cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int, epochs: int = 0
+    ) -> "Growth":
         """Time one lane and a small bucket on real data."""
         bucket = min(START.get(blueprint.device.type, 8), 1 << max(1, most).bit_length() - 1)
-        found = cls(most, bucket)
+        found = cls(most, bucket, epochs=epochs)
         found.solo = lane_seconds(blueprint, config, kind, data, 1)
         found.probed = lane_seconds(blueprint, config, kind, data, bucket)
+        found.lane_s = found.probed * -(-len(data) // hyperparameters.read(config).batch_size)
+        while found.first > LEAST and not found.may_wait(found.first):
+            found.first //= 2
         return found
 
     @classmethod
-    def remembered(cls, most: int, kept: Mapping[str, Any]) -> "Growth | None":
+    def remembered(cls, most: int, kept: Mapping[str, Any], epochs: int = 0) -> "Growth | None":
         """From what `kept` gave; None where that is of another version."""
         if not {*FACTS, "costs"} <= kept.keys():
             return None
         costs = {int(bucket): float(cost) for bucket, cost in kept["costs"].items()}
-        return cls(most, costs=costs, **{name: kept[name] for name in FACTS})
+        return cls(most, costs=costs, epochs=epochs, **{name: kept[name] for name in FACTS})
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""
@@ -80,22 +95,28 @@ class Growth:
 
     def saw(self, bucket: int, lanes: int, seconds: float, work: float) -> bool:
         """A round of `work` (lanes times steps; mixed: see `work`) took that long; one of a half-empty bucket tells
-        nothing. True when it was the first of its bucket."""
+        nothing of costs. True when it was the first of its bucket."""
+        self.spent_s += seconds
         if lanes <= bucket // 2 or work <= 0:
             return False
+        self.lane_s = seconds / lanes
         cost, new = seconds / work, bucket not in self.costs
         self.costs[bucket] = min(cost, self.costs.get(bucket, cost))
         return new
 
+    def may_wait(self, bucket: int) -> bool:
+        """Whether a full trial among so many lanes would end soon enough."""
+        return self.epochs * bucket * self.lane_s <= max(WAIT_S, WAIT_SHARE * self.spent_s)
+
     @property
     def target(self) -> int:
         """How many lanes to hold now."""
-        bucket = min(FIRST, self.most)
+        bucket = min(self.first, self.most)
         while bucket in self.costs:
             half = self.costs.get(bucket // 2)
             if half is not None and half / self.costs[bucket] < KNEE:
                 return bucket // 2  # more lanes would cost each trial time and gain next to nothing
-            if bucket * 2 > self.most:
+            if bucket * 2 > self.most or not self.may_wait(bucket * 2):
                 break
             bucket *= 2
         return bucket

@@ -79,10 +79,10 @@ class Judge:
 
     def growth(self, configs: Configs) -> Growth:
         """What is known of how fast lanes like `configs` are together."""
-        key, most = self.signature(configs[0]), self.options.max_parallel
+        key, most, epochs = self.signature(configs[0]), self.options.max_parallel, self.options.epochs
         if key not in self.growths:
             kept = self.known.get(key)
-            found = Growth.remembered(most, kept) if kept else None
+            found = Growth.remembered(most, kept, epochs) if kept else None
             if found is None:
                 found = self._measured(configs, most)
                 if found.solo:
@@ -93,8 +93,8 @@ class Judge:
     def _measured(self, configs: Configs, most: int) -> Growth:
         kind = self.problem.kind
         if self.options.fuse == "require" or self.mixes:
-            return Growth(most, mixed=bool(self.mixes))
-        return Growth.measured(self.blueprint, configs[0], kind, self.train, most)
+            return Growth(most, mixed=bool(self.mixes), epochs=self.options.epochs)
+        return Growth.measured(self.blueprint, configs[0], kind, self.train, most, self.options.epochs)
 
     def saw(self, key: str, bucket: int, lanes: int, seconds: float, work: float) -> None:
         """A round of lanes together took that long, see `Growth.saw`."""

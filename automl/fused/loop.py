@@ -101,6 +101,7 @@ class PieceEpoch:
         self.draw = self._draws(lanes)
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
         self.targets = self.prepared_labels()
+        self.room = self._room()
         self.graphed = stepper.fused and device.type == "cuda"
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
         self.coefficients = None if self.native else self.coefficient_tables()
@@ -115,6 +116,11 @@ class PieceEpoch:
         if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
             return None
         return losses.Targets(data.y, self.chosen, self.stepper.size, self.smoothing)
+
+    def _room(self) -> Tensor:
+        """Where a full batch of all lanes is gathered: fresh memory for each costs more than the copying."""
+        key, shape = ("batch", self.batch), (self.stepper.size * self.batch, *self.data.x.shape[1:])
+        return self.stepper.spaces.setdefault(key, self.data.x.new_empty(shape))
 
     def _tensor(self, values: F64) -> Tensor:
         return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
@@ -191,7 +197,7 @@ class PieceEpoch:
         """One update of all lanes: batch, forward, loss, backward, clipping, optimizer, average."""
         full = s < len(self.chosen)
         if full:
-            x = self.data.x.index_select(0, self.chosen[s])
+            x = torch.index_select(self.data.x, 0, self.chosen[s], out=self.room)
             x = x.view(self.stepper.size, self.batch, *self.data.x.shape[1:])
         else:
             x, y, weight = gather(self.data, self.order[:, s * self.batch : (s + 1) * self.batch])

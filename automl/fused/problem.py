@@ -38,7 +38,8 @@ class Options:
 
     `ranks`: measure auroc after every epoch; otherwise, as all scores must be sorted for it, after a trial's last one
     (nan before). `fixed_bucket` always computes that many rows, so that results do not depend in the last bit on how
-    many trials happen to run. `known`: the file in which it is kept how many lanes of each signature pay.
+    many trials happen to run. `known`: the file in which it is kept how many lanes of each signature pay. `epochs` of a
+    full trial, so that lanes are not so many that none ends for long; 0: that does not matter.
     """
 
     fuse: Fuse = "auto"
@@ -48,6 +49,7 @@ class Options:
     fixed_bucket: int | None = None
     ranks: bool = False
     known: Path | None = None
+    epochs: int = 0
 
 
 @dataclass(frozen=True)

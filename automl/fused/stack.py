@@ -203,6 +203,7 @@ class Stack:
 
     def __init__(self, layers: list[Layer]) -> None:
         self.layers = layers
+        self.lowest = next((k for k, layer in enumerate(layers) if not isinstance(layer, Flat)), 0)
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         for layer in self.layers:
@@ -211,7 +212,7 @@ class Stack:
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         for at in range(len(self.layers) - 1, -1, -1):
-            through = self.layers[at].backward(draw, g, wanted or at > 0)
+            through = self.layers[at].backward(draw, g, wanted or at > self.lowest)
             if through is None:
                 return None
             g = through

@@ -99,7 +99,7 @@ class Cohorts:
             together = reason is None
             if reason:
                 self._advise(reason)
-            chosen = chosen if together else chosen[:1]
+            chosen = chosen[: self.engine.room(chosen[0].config)] if together else chosen[:1]
             self.number += 1
         else:
             together, name = True, running.signature

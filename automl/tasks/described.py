@@ -177,7 +177,9 @@ class DescribedSession:
         problem = Problem(self.build, made.inputs, made.outputs, kind, train, val, scale, self.task.mixes)
         ranks = self.task.metric.name == "val_auroc"
         known = folder / "lanes.json" if folder else None
-        return Engine(problem, Options(fuse=self.task.fuse, device=self.device, ranks=ranks, known=known))
+        task = self.task
+        options = Options(fuse=task.fuse, device=self.device, ranks=ranks, known=known, epochs=task.epochs)
+        return Engine(problem, options)
 
     def unfusable(self, config: Mapping[str, Any]) -> str:
         """See `unfusable`; what is streamed from disk is not gathered for many lanes either."""
