@@ -1,7 +1,7 @@
 """Reading a study: the questions that a running one (`Study`) and one opened for reading (`StudyView`) both answer."""
 
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,10 +63,19 @@ class Readable:
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
         """All metrics of all reports of a trial, by step; also after the study was closed, where it has a folder."""
+        with self._readable() as ledger:
+            return ledger.reports(trial)
+
+    def attempts(self, trial: int) -> list[dict[str, Any]]:
+        """Every execution of a trial: attempt, worker, outcome, details; also after the study was closed."""
+        with self._readable() as ledger:
+            return ledger.attempts(trial)
+
+    def _readable(self) -> AbstractContextManager[Ledger]:
+        """The ledger; of a closed study with a folder, one opened for the moment."""
         if self.ledger.closed and self.path is not None:
-            with closing(Ledger.read_only(self.path)) as ledger:
-                return ledger.reports(trial)
-        return self.ledger.reports(trial)
+            return closing(Ledger.read_only(self.path))
+        return nullcontext(self.ledger)
 
     def leaderboard(self, n: int | None = 10) -> leaderboard.Leaderboard:
         """The best `n` trials as a table that rich, notebooks and `print` show."""

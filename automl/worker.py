@@ -80,6 +80,7 @@ class Trial:
         self.leads = self.paused = False
         self.step = 0  # the last step reported (or resumed from)
         self.horizon: int | None = None
+        self.details: dict[str, object] = {}  # what is kept with the attempt: cohort, lane, speed, ...
         self._place, self._link = place, link
         self._curve: list[tuple[int, Mapping[str, Any]]] = []
 
@@ -212,8 +213,13 @@ class Worker:
         while assignments := self.pull():
             for assignment in assignments:
                 with self.capture(assignment.number):
-                    outcome, failure = run_trial(session, Trial(assignment, self.place, self.link))
-                self.link.send(Ended(self.place.worker, assignment.number, assignment.attempt, outcome, failure))
+                    trial = Trial(assignment, self.place, self.link)
+                    outcome, failure = run_trial(session, trial)
+                self.end(trial, outcome, failure)
+
+    def end(self, trial: Trial, outcome: Outcome, failure: Failure | None) -> None:
+        """Tell the driver how the attempt ended."""
+        self.link.send(Ended(self.place.worker, trial.number, trial.attempt, outcome, failure, trial.details))
 
     def pull(self, lanes: int = 1, *, busy: bool = False, fits: str = "") -> tuple[Assignment, ...]:
         """Ask for up to `lanes` trials. Empty: there are no more, or (`busy`) none just now."""

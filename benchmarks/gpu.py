@@ -34,6 +34,7 @@ from automl.fused.loop import PieceEpoch
 from automl.fused.stepper import mode, stepper
 from automl.models import build
 from automl.training import Solo
+from automl.training.rates import operations
 
 Row = dict[str, Any]
 OWN = {"lr": 1e-3, "label_smoothing": 0.1, "optimizer": "adamw"}
@@ -231,29 +232,21 @@ def family_cases(at: Setting) -> list[Case]:
 
 
 def families(at: Setting) -> list[Row]:
-    """Samples per second of a trial alone, operations by torch's counter, share of the measured peak of its format."""
-    from torch.utils.flop_counter import FlopCounterMode
-
+    """Samples per second of a trial alone, operations (see `automl.training.rates`), share of the measured peak."""
     peaks = {row["format"]: row["TFLOP/s"] for row in matrix(at)}
     rows = []
     for case in family_cases(at):
         at.peak()
         trainer = solo(case, at)
-        with FlopCounterMode(display=False) as counted:
-            trainer.train_epoch()
+        trainer.train_epoch()
         spent = at.seconds(trainer.train_epoch)
-        speed = (counted.get_total_flops() + recurrent(trainer)) / spent / 1e12
+        each = operations(build(case.family), case.config, case.inputs, case.outputs)
+        assert each is not None  # the families can be built on torch's meta device
+        speed = each * len(trainer.train) / spent / 1e12
         used = "bfloat16" if trainer.runner.format is torch.bfloat16 else "float32"
         rows.append({"family": case.name, "format": used, "samples/s": len(trainer.train) / spent, "TFLOP/s": speed,
                      "share of peak": speed / peaks[used], "peak MiB": at.peak()})  # fmt: skip
     return rows
-
-
-def recurrent(trainer: Solo) -> int:
-    """Operations of an epoch in LSTM layers, which torch's counter does not see: forward once, backward twice."""
-    layers = [module for module in trainer.model.modules() if isinstance(module, nn.LSTM)]
-    weights = sum(w.numel() for layer in layers for name, w in layer.named_parameters() if name.startswith("weight"))
-    return 3 * 2 * weights * len(trainer.train) * trainer.prepared.inputs.shape[0]
 
 
 def solo(case: Case, at: Setting) -> Solo:

@@ -1,8 +1,8 @@
 """How many lanes of one signature to run: decided while they train, so that next to nothing is spent on measuring.
 
 A few steps alone and together, on throw-away cohorts, tell whether fusing pays at all, and from how many lanes on. Then
-the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper, and as long as the
-search can wait for a full trial: a trial among many lanes comes to its end later, and what follows learns from it later.
+the real rounds are timed: the number of lanes doubles while that makes a lane at least 15 % cheaper, and as long as
+the search can wait for a full trial: among many lanes it ends later, and what follows learns from it later.
 """
 
 from collections.abc import Mapping, Sequence

@@ -119,8 +119,8 @@ class PieceEpoch:
 
     def _room(self) -> Tensor:
         """Where a full batch of all lanes is gathered: fresh memory for each costs more than the copying."""
-        key, shape = ("batch", self.batch), (self.stepper.size * self.batch, *self.data.x.shape[1:])
-        return self.stepper.spaces.setdefault(key, self.data.x.new_empty(shape))
+        shape = torch.Size((self.stepper.size * self.batch, *self.data.x.shape[1:]))
+        return self.stepper.spaces.setdefault(("batch", shape, self.data.x.dtype), self.data.x.new_empty(shape))
 
     def _tensor(self, values: F64) -> Tensor:
         return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)

@@ -5,7 +5,6 @@ answer says which stop, pause or go on. With `fuse: never` it is the same loop w
 """
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
 from automl.fused.growth import FIRST
-from automl.messages import ALIKE, Assignment, Broken, Ended, Outcome, Reported
+from automl.messages import ALIKE, Assignment, Broken, Outcome, Reported
 from automl.stopping import Kind
 from automl.tasks.best import Best
 from automl.trial import Failure
@@ -30,12 +29,14 @@ DIGITS = 6
 
 @dataclass
 class Lane:
-    """A trial that trains here. `seconds`: its share of the rounds so far; `numbers`: the most lanes it had beside."""
+    """A trial that trains here. `epochs`: done in this attempt; `seconds`: its share of the rounds so far; `most`: the
+    most lanes there were in its cohort."""
 
     trial: Trial
     best: Best
     signature: str
     cohort: int
+    epochs: int = 0
     seconds: float = 0.0
     most: int = 1
 
@@ -141,7 +142,7 @@ class Cohorts:
         with self.worker.capture(trial.number):
             if self.session.unfusable(trial.config):
                 outcome, failure = run_trial(self.session, trial)
-                self._end(trial, outcome, failure, {})
+                self.worker.end(trial, outcome, failure)
                 return
             lane = Lane(trial, self.session.best(), name, self.number)
             try:
@@ -150,10 +151,10 @@ class Cohorts:
                     return
                 self._enter(entry, together=together)
             except TrialStopped:
-                self._end(trial, Outcome.PAUSED if trial.paused else Outcome.STOPPED, None, {})
+                self.worker.end(trial, Outcome.PAUSED if trial.paused else Outcome.STOPPED, None)
                 return
             except Exception as error:  # user code builds the model
-                self._end(trial, Outcome.FAILED, failure_of(error, trial), {})
+                self.worker.end(trial, Outcome.FAILED, failure_of(error, trial))
                 return
         self.lanes[trial.number] = lane
 
@@ -171,14 +172,14 @@ class Cohorts:
         saved = trial.load()
         if saved is not None and "solo" in saved:  # of a version without lanes
             outcome, failure = run_trial(self.session, trial)
-            self._end(trial, outcome, failure, {})
+            self.worker.end(trial, outcome, failure)
             return None
         if saved is not None:
             state = LaneState.from_dict(saved["lane"])
             lane.best.load(saved["best"])
             if lane.best.over(trial.step):  # a signal came with its last epoch
                 self._keep(lane)
-                self._end(trial, Outcome.FINISHED, None, {})
+                self.worker.end(trial, Outcome.FINISHED, None)
                 return None
         trial.horizon = self.session.task.epochs
         return Entry(trial.number, trial.config, trial.seed, self.session.task.epochs, state)
@@ -197,6 +198,7 @@ class Cohorts:
         seconds = time.perf_counter() - begun
         for number in found.trials:
             lane = self.lanes[number]
+            lane.epochs += 1
             lane.seconds += seconds / len(found.trials)
             lane.most = max(lane.most, self.engine.beside(number))
         self._tell(found, seconds, save=save)
@@ -256,13 +258,10 @@ class Cohorts:
         slot = self.engine.slot(lane.trial.number)
         self.engine.release([lane.trial.number])
         del self.lanes[lane.trial.number]
-        details = {"cohort": lane.cohort, "lanes": lane.most, "lane": slot, "signature": lane.signature,
-                   "seconds": round(lane.seconds, 4)}  # fmt: skip
-        self._end(lane.trial, outcome, failure, details)
-
-    def _end(self, trial: Trial, outcome: Outcome, failure: Failure | None, details: Mapping[str, object]) -> None:
-        worker = self.worker.place.worker
-        self.worker.link.send(Ended(worker, trial.number, trial.attempt, outcome, failure, details))
+        speed = self.session.rates(lane.trial.config, lane.epochs, lane.seconds)
+        lane.trial.details = {"cohort": lane.cohort, "lanes": lane.most, "lane": slot, "signature": lane.signature,
+                              "seconds": round(lane.seconds, 4), **speed}  # fmt: skip
+        self.worker.end(lane.trial, outcome, failure)
 
     def _save(self, lane: Lane) -> None:
         """A checkpoint; the next ones come later when it took long."""
@@ -283,7 +282,7 @@ class Cohorts:
             self.engine.release([lane.trial.number])
         self.lanes.clear()
         if len(lanes) == 1:
-            self._end(lanes[0].trial, Outcome.FAILED, failure_of(error, lanes[0].trial), {})
+            self.worker.end(lanes[0].trial, Outcome.FAILED, failure_of(error, lanes[0].trial))
             return
         again = [replace_alone(lane.trial) for lane in lanes]
         self.queue[:0] = again

@@ -213,21 +213,40 @@ class DescribedSession:
         if saved and going_on:
             best.load(saved["best"])
         at = time.monotonic()
+        epochs, seconds = 0, 0.0
         measured: dict[str, float] = {}
-        for step in trial.steps(self.task.epochs):
-            if best.over(step - 1):
-                break
-            measured = solo.epoch() if self.crew is None else self.crew.epoch(solo)
-            best.see(step, measured, solo.weights)
-            trial.horizon = step if best.over(step) else self.task.epochs
-            try:
-                trial.report(step, **measured)
-            finally:  # a paused trial leaves from `report`, and goes on from here
-                if time.monotonic() - at > self.checkpoint_s or trial.paused:
-                    trial.save({"solo": solo.state(), "best": best.state()})
-                    at = time.monotonic()
+        try:
+            for step in trial.steps(self.task.epochs):
+                if best.over(step - 1):
+                    break
+                begun = time.perf_counter()
+                measured = solo.epoch() if self.crew is None else self.crew.epoch(solo)
+                epochs, seconds = epochs + 1, seconds + time.perf_counter() - begun
+                best.see(step, measured, solo.weights)
+                trial.horizon = step if best.over(step) else self.task.epochs
+                try:
+                    trial.report(step, **measured)
+                finally:  # a paused trial leaves from `report`, and goes on from here
+                    if time.monotonic() - at > self.checkpoint_s or trial.paused:
+                        trial.save({"solo": solo.state(), "best": best.state()})
+                        at = time.monotonic()
+        finally:
+            trial.details = self.rates(trial.config, epochs, seconds, solo)
         if trial.leads or self.task.keep == "all":
             self.save(trial, best)
+
+    def rates(
+        self, config: Mapping[str, Any], epochs: int, seconds: float, solo: "Solo | None" = None
+    ) -> dict[str, object]:
+        """How fast a trial trained (alone: in `solo`), see `automl.training.rates`."""
+        import torch
+
+        from automl.training.rates import rates
+
+        data = self.prepared if solo is None else solo.prepared
+        format = torch.float32 if solo is None else solo.runner.format or torch.float32
+        return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
+                          seconds=seconds, device=self.device, format=format))  # fmt: skip
 
     def _trainer(self, trial: "Trial", state: dict[str, Any] | None) -> "Solo":
         """As it was when `state` was saved, where there is one."""

@@ -27,6 +27,7 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     }
     reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
+    extra["attempts"] = study.attempts(number)
     return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **made, **extra}
 
 
@@ -42,6 +43,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
     if record.ended_s is not None:
         began = words.duration(record.started_s)
         lines.append(f"  ran for {words.duration(record.ended_s - record.started_s)}, begun {began} into the search")
+    lines += _speed(study, number)
     if record.attempt > 1:
         lines.append(f"  attempt {record.attempt}: it was begun again after a crash or a pause")
     if record.origin:
@@ -56,6 +58,18 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
         points = [(step, metric.value(loss)) for step, loss in record.curve]
         lines += ["", words.clean(metric.name), *_chart(points, width, metric.direction == "maximize", unicode)]
     return "\n".join([*lines, *_reports(study.reports(number), width)])
+
+
+def _speed(study: Readable, number: int) -> list[str]:
+    """How fast the last attempt that ended was, see `automl.training.rates`."""
+    told = [one["details"] for one in study.attempts(number) if "samples_per_s" in one["details"]]
+    if not told:
+        return []
+    line = f"  trained on {told[-1]['samples_per_s']:,.0f} samples/s"
+    if "tflops" in told[-1]:
+        share = f"{told[-1]['peak_share']:.0%} of the device's measured matrix peak"
+        line += f", {told[-1]['tflops']:.3g} TFLOP/s: {share}"
+    return [line]
 
 
 def _place(study: Readable, record: TrialRecord) -> str:
