@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -249,3 +250,19 @@ def test_a_table_larger_than_the_limit_of_memory_trains_within_it(tmp_path):
     whole = limited(tmp_path, 128, "100GB")  # the same, if it insists on memory
     assert whole.returncode != 0
     assert "memory" in whole.stderr.lower()
+
+
+def test_what_nobody_has_opened_for_a_month_is_deleted_when_another_table_is_made(tmp_path, cache):
+    files = [tmp_path / f"{name}.csv" for name in ("old", "used", "new")]
+    for file in files:
+        table(300).to_csv(file, index=False)
+    for file in files[:2]:
+        both(file)
+    long_ago = time.time() - streaming.UNUSED_S - 60
+    for meta in cache.glob("*/meta.json"):
+        os.utime(meta, (long_ago, long_ago))
+    both(files[1])  # opened again
+    both(files[2])
+    assert {path.name.partition("-")[0] for path in cache.iterdir() if path.is_dir()} == {"used", "new"}
+    whole, streamed = both(files[0])  # made again
+    assert len(whole.train) == len(streamed.train)

@@ -3,7 +3,8 @@
 Three passes over the table. The first reads the target (and weights, groups, times) alone and splits the rows as for
 any table. The second draws a sample of training rows, from which the preparation is fitted. The third prepares every
 row and writes it to its part of the file, training rows to a random shard. The file lies below `AUTOML_CACHE` (else
-`~/.cache/automl`) and is found again by whoever asks for the same data, split and preparation.
+`~/.cache/automl`) and is found again by whoever asks for the same data, split and preparation. What nobody has opened
+for 30 days is deleted when another one is made; a study that goes on after that makes it again.
 """
 
 import fcntl
@@ -12,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -40,6 +42,8 @@ CHUNK_BYTES = 2**22
 """Of a table that is read at once."""
 FIT_BYTES = 2**24
 """Of training rows the preparation is fitted on, at most."""
+UNUSED_S = 30 * 86400.0
+"""After which a prepared table is deleted."""
 VERSION = 1
 
 
@@ -87,6 +91,7 @@ def load(path: Path, target: str | None, rules: dict[str, Any], options: dict[st
     with open(home.with_suffix(".lock"), "w") as lock:  # workers start together: one prepares, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "meta.json").is_file():
+            _sweep(home.parent)
             work = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
             try:
                 _Writer(Table(path), target, rules, options, seed, work).write()
@@ -102,6 +107,16 @@ def _cache() -> Path:
     return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "automl"
 
 
+def _sweep(cache: Path) -> None:
+    """Delete what was not opened for UNUSED_S, unless somebody is making it just now."""
+    for meta in cache.glob("*/meta.json"):
+        if time.time() - meta.stat().st_mtime < UNUSED_S:
+            continue
+        with open(meta.parent.with_suffix(".lock"), "w") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(meta.parent, ignore_errors=True)
+
+
 def _key(path: Path, *asked: Any) -> str:
     found = path.stat()
     text = json.dumps(
@@ -112,6 +127,8 @@ def _key(path: Path, *asked: Any) -> str:
 
 def _open(home: Path) -> Prepared:
     meta = json.loads((home / "meta.json").read_text())
+    with suppress(OSError):  # another user's
+        os.utime(home / "meta.json")
     inputs, outputs = Inputs.from_json(meta["inputs"]), Outputs.from_json(meta["outputs"])
     y = torch.from_numpy(np.load(home / "y.npy"))
     weight = torch.from_numpy(np.load(home / "weight.npy")) if (home / "weight.npy").is_file() else None
