@@ -73,7 +73,8 @@ class Forest:
         """
         ended = history.count(State.DONE) + history.count(State.STOPPED) + history.count(State.FAILED)
         before, endings = _rounded(history.next_number), _rounded(ended)
-        looked: tuple[object, ...] = (self, before, endings, history.version if history.count(State.PAUSED) else 0)
+        paused = history.version if history.count(State.PAUSED) else 0  # how far these got may change at any time
+        looked: tuple[object, ...] = (self, history.seed, before, endings, paused)
         known = _known.get(history)
         if known is None or known.looked != looked:
             found = evidence(history, before, endings)
