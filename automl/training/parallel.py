@@ -1,16 +1,18 @@
-"""Several devices for one trial: each rank trains on its share of every batch, gradients are averaged (torch's DDP).
+"""Several devices for one trial: each rank trains on its share of every batch, gradients are averaged.
 
-A batch is shared out row by row, and its loss is the mean over all of its rows, as on one device; batch norm sees a
+Every rank holds the whole model (torch's DDP), or a share of it where that is too large (see `sharding`). A batch is shared out row by row, and its loss is the mean over all of its rows, as on one device; batch norm sees a
 rank's own rows only. Weights and order are the same on all ranks, masks are not.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
 from automl.data.prepared import Part
+from automl.training import sharding
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,18 @@ class Rank:
         """The model with gradients that are averaged over all ranks as they are made."""
         ids = [device] if device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
+
+    def shards(self, model: nn.Module, device: torch.device, parallel: Literal["auto", "replicate", "shard"]) -> bool:
+        """Whether the model is to be sharded; all ranks ask, and get the same answer: that of the smallest device."""
+        if parallel != "auto":
+            return parallel == "shard"
+        large = torch.tensor(float(sharding.too_large(model, sharding.memory_of(device))), device=device)
+        dist.all_reduce(large, dist.ReduceOp.MAX)
+        return bool(large)
+
+    def shard(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The model with its parameters shared out among all ranks; see `sharding.shard`."""
+        return sharding.shard(model, device, self.world)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
         """This rank's rows of a batch, and by what their mean loss is multiplied so that the average over ranks is the
