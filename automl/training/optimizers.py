@@ -1,10 +1,14 @@
-"""Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP."""
+"""Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP.
+
+All take parameters that are sharded among devices too (see `automl.training.sharding`).
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors
@@ -38,6 +42,47 @@ class Lion(torch.optim.Optimizer):
             torch._foreach_mul_(momenta, beta2)
             torch._foreach_add_(momenta, grads, alpha=1 - beta2)
         return None
+
+
+class Gathered(torch.optim.Optimizer):
+    """What `plain` does, whose updates are functions of whole matrices, to sharded parameters.
+
+    One parameter at a time is gathered with its gradient and state, updated as on one device (on every rank), and let
+    go. State of a parameter's shape is sharded like it, smaller state (Adafactor's rows and columns) is every rank's.
+    """
+
+    def __init__(self, plain: torch.optim.Optimizer) -> None:
+        self._kind: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = type(plain)
+        super().__init__(plain.param_groups, plain.defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, group)
+        return None
+
+    def _update(self, p: DTensor, group: dict[str, Any]) -> None:
+        whole = nn.Parameter(p.full_tensor())
+        whole.grad = _whole(p.grad)
+        one = self._kind([{**group, "params": [whole]}])
+        if self.state[p]:
+            one.state[whole] = {name: _whole(value) for name, value in self.state[p].items()}
+        one.step()
+        p.to_local().copy_(_like(p, whole.detach()).to_local())
+        self.state[p] = {name: _like(p, value) for name, value in one.state[whole].items()}
+
+
+def _whole(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _like(p: DTensor, value: Any) -> Any:
+    """A whole tensor of the shape of `p` sharded as `p` is (without a word to other ranks, who do it too)."""
+    if not isinstance(value, Tensor) or value.shape != p.shape:
+        return value
+    return distribute_tensor(value, p.device_mesh, p.placements, src_data_rank=None)
 
 
 def make(
@@ -86,9 +131,10 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
         for group, scale in zip(groups, scales, strict=True):
             group["eps"] = eps * scale
     optim = torch.optim
+    sharded = any(isinstance(p, DTensor) for group in groups for p in group["params"])
     if name == "sgd":
         nesterov = options.nesterov and options.momentum > 0
-        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True)
+        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=not sharded)
     if name == "adam":
         return optim.Adam(groups, lr=options.lr, betas=betas, fused=True)
     if name == "adamw":
@@ -98,11 +144,13 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
     if name == "rmsprop":
         return optim.RMSprop(groups, lr=options.lr, alpha=options.beta2, momentum=options.momentum)
     if name == "adafactor":
-        return optim.Adafactor(groups, lr=options.lr)
+        adafactor = optim.Adafactor(groups, lr=options.lr)
+        return Gathered(adafactor) if sharded else adafactor
     if name == "muon":
-        return optim.Muon(
+        muon = optim.Muon(
             groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, adjust_lr_fn="match_rms_adamw"
         )
+        return Gathered(muon) if sharded else muon
     return Lion(groups, lr=options.lr, betas=betas)
 
 
