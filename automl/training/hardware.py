@@ -20,8 +20,9 @@ class Settings:
     """How a trial is run, as against what it is: nothing here may be searched, but it may vary from device to device.
 
     `parallel`: replicate puts the whole model on each of a trial's devices, shard a share of it; auto shards what does
-    not fit a GPU. `precision`: auto is bf16 on GPUs that have it, else fp16 with scaled gradients; fp32 on the CPU. `oom`: accumulate
-    answers CUDA's lack of memory with smaller micro-batches. `augment`: strengths, see `automl.training.augment`.
+    not fit a GPU. `precision`: auto is bf16 on GPUs that have it, else fp16 with scaled gradients; fp32 on the CPU.
+    `oom`: accumulate answers CUDA's lack of memory with smaller micro-batches. `augment`: strengths, see
+    `automl.training.augment`.
     """
 
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -47,7 +48,7 @@ class Runner:
         sharded: bool = False,
     ) -> None:
         if sharded and settings.compile == "always":
-            raise SpecError("compile: always does not go with a sharded model; take compile: never or parallel: replicate")
+            raise SpecError("a sharded model is not compiled; take compile: never or parallel: replicate")
         self.device, self.settings, self.sharded = device, settings, sharded
         self.format = _format(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.format is torch.float16)

@@ -1,7 +1,8 @@
 """Several devices for one trial: each rank trains on its share of every batch, gradients are averaged.
 
-Every rank holds the whole model (torch's DDP), or a share of it where that is too large (see `sharding`). A batch is shared out row by row, and its loss is the mean over all of its rows, as on one device; batch norm sees a
-rank's own rows only. Weights and order are the same on all ranks, masks are not.
+Every rank holds the whole model (torch's DDP), or a share of it where that is too large (see `sharding`). A batch
+is shared out row by row, and its loss is the mean over all of its rows, as on one device; batch norm sees a rank's own
+rows only. Weights and order are the same on all ranks, masks are not.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ states do not tell whether a trial was sharded.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,6 +23,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
+from torch.utils._pytree import tree_map_only
 
 from automl.errors import SpecError
 
@@ -81,10 +82,15 @@ def shard(model: nn.Module, device: torch.device, world: int) -> nn.Module:
         if not p.is_contiguous():
             raise SpecError(f"parallel: shard cannot split {name!r}, it is not contiguous in memory; {REMEDY}")
     mesh = init_device_mesh(device.type, (world,))
-    for block in blocks(model):
+    for block in (*blocks(model), model):
+        block.register_forward_hook(_unshared)  # before torch's own
         fully_shard(block, mesh=mesh)
-    fully_shard(model, mesh=mesh)
     return model
+
+
+def _unshared(_block: nn.Module, _inputs: Any, outputs: Any) -> Any:
+    """Views are copied: to change one in place would cut off the hook that gathers the block again when going back."""
+    return tree_map_only(Tensor, lambda t: t.clone() if t._base is not None else t, outputs)
 
 
 def local(value: Tensor) -> Tensor:
@@ -114,12 +120,14 @@ def _take(model: nn.Module, own: Mapping[str, Tensor], values: Mapping[str, Tens
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
     """All weights whole, on the CPU, on rank 0; nothing on the others."""
-    return dict(get_model_state_dict(model, options=_whole()))
+    found: dict[str, Any] = dict(get_model_state_dict(model, options=_whole()))
+    split = {name for name, value in model.state_dict().items() if isinstance(value, DTensor)}
+    return {name: value if name in split else value.clone() for name, value in found.items()}  # buffers go on changing
 
 
 def load_weights(model: nn.Module, whole: Mapping[str, Tensor]) -> None:
     """Take up rank 0's `whole`; what other ranks give is not looked at."""
-    set_model_state_dict(model, dict(whole), options=_whole(broadcast_from_rank0=True))
+    set_model_state_dict(model, dict(whole), options=_whole(broadcast=True))
 
 
 def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
@@ -127,9 +135,11 @@ def optimizer_state(model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     found: dict[str, Any] = dict(get_optimizer_state_dict(model, optimizer, options=_whole()))
     if not found.get("param_groups"):
         return {}
+    params = dict(model.named_parameters())
     numbers = {name: k for k, name in enumerate(_names(model, optimizer))}
     groups = [{**group, "params": [numbers[name] for name in group["params"]]} for group in found["param_groups"]]
-    return {"state": {numbers[name]: value for name, value in found["state"].items()}, "param_groups": groups}
+    state = {numbers[name]: _apart(value, params[name]) for name, value in found["state"].items()}
+    return {"state": state, "param_groups": groups}
 
 
 def load_optimizer_state(model: nn.Module, optimizer: Optimizer, whole: Mapping[str, Any]) -> None:
@@ -138,10 +148,11 @@ def load_optimizer_state(model: nn.Module, optimizer: Optimizer, whole: Mapping[
         return
     named: dict[str, Any] = {}
     if "param_groups" in whole:
-        names = _names(model, optimizer)
-        named["state"] = {names[k]: _apart(value) for k, value in whole["state"].items()}
-        named["param_groups"] = [{**group, "params": [names[k] for k in group["params"]]} for group in whole["param_groups"]]
-    set_optimizer_state_dict(model, optimizer, named, options=_whole(broadcast_from_rank0=True, strict=False))
+        params, names = dict(model.named_parameters()), _names(model, optimizer)
+        groups = [{**group, "params": [names[k] for k in group["params"]]} for group in whole["param_groups"]]
+        state = {names[k]: _apart(value, params[names[k]]) for k, value in whole["state"].items()}
+        named = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(model, optimizer, named, options=_whole(broadcast=True, strict=False))
 
 
 def outline(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,9 +161,10 @@ def outline(state: Mapping[str, Any]) -> dict[str, Any]:
     return {**state, "model": {}, "average": {}, "optimizers": optimizers}
 
 
-def _apart(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Single numbers, which torch would take up without a copy, copied."""
-    return {key: value.clone() if isinstance(value, Tensor) and value.ndim == 0 else value for key, value in state.items()}
+def _apart(state: Mapping[str, Any], p: Tensor) -> dict[str, Any]:
+    """What is not of the parameter's shape, thus not sharded, is copied: torch takes it as it is."""
+    whole = {key for key, value in state.items() if isinstance(value, Tensor) and value.shape != p.shape}
+    return {key: value.clone() if key in whole else value for key, value in state.items()}
 
 
 def _names(model: nn.Module, optimizer: Optimizer) -> list[str]:
@@ -161,5 +173,5 @@ def _names(model: nn.Module, optimizer: Optimizer) -> list[str]:
     return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
-def _whole(**more: bool) -> StateDictOptions:
-    return StateDictOptions(full_state_dict=True, cpu_offload=True, **more)
+def _whole(broadcast: bool = False, strict: bool = True) -> StateDictOptions:
+    return StateDictOptions(full_state_dict=True, cpu_offload=True, broadcast_from_rank0=broadcast, strict=strict)

@@ -254,7 +254,7 @@ class Solo:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """The averaged weights in the model itself, where they are kept and it is sharded: its blocks gather their own."""
+        """Averaged weights of a sharded model inside it, as its blocks gather their own; else `_call` uses them."""
         if self.sharded and self.average is not None:
             with sharding.instead(self.model, self.average):
                 yield
