@@ -55,8 +55,6 @@ class Crew:
 
         `state`: a saved one that all go on from, or None.
         """
-        from automl.training.sharding import outline
-
         if not self._members or not all(process.is_alive() for process, _ in self._members):
             self.close()
             self._start()
@@ -64,7 +62,7 @@ class Crew:
         with self._watched():
             solo = make(self.rank)
             if state is not None:
-                self._tell("load", outline(state) if solo.sharded else state)
+                self._tell("load", _outline(state) if solo.sharded else state)
                 solo.load(state)
         return solo
 
@@ -188,6 +186,12 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
     except Exception as error:
         with contextlib.suppress(OSError):
             pipe.send(sendable(error))
+
+
+def _outline(state: dict[str, Any]) -> dict[str, Any]:
+    from automl.training.sharding import outline
+
+    return outline(state)
 
 
 def _follow(solo: "Solo", word: str, *given: Any) -> None:

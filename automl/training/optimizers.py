@@ -3,15 +3,16 @@
 All take parameters that are sharded among devices too (see `automl.training.sharding`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors
+from automl.training.parallel import is_split
 
 
 class Lion(torch.optim.Optimizer):
@@ -42,47 +43,6 @@ class Lion(torch.optim.Optimizer):
             torch._foreach_mul_(momenta, beta2)
             torch._foreach_add_(momenta, grads, alpha=1 - beta2)
         return None
-
-
-class Gathered(torch.optim.Optimizer):
-    """What `plain` does, whose updates are functions of whole matrices, to sharded parameters.
-
-    One parameter at a time is gathered with its gradient and state, updated as on one device (on every rank), and let
-    go. State of a parameter's shape is sharded like it, smaller state (Adafactor's rows and columns) is every rank's.
-    """
-
-    def __init__(self, plain: torch.optim.Optimizer) -> None:
-        self._kind: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = type(plain)
-        super().__init__(plain.param_groups, plain.defaults)
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    self._update(p, group)
-        return None
-
-    def _update(self, p: DTensor, group: dict[str, Any]) -> None:
-        whole = nn.Parameter(p.full_tensor())
-        whole.grad = _whole(p.grad)
-        one = self._kind([{**group, "params": [whole]}])
-        if self.state[p]:
-            one.state[whole] = {name: _whole(value) for name, value in self.state[p].items()}
-        one.step()
-        p.to_local().copy_(_like(p, whole.detach()).to_local())
-        self.state[p] = {name: _like(p, value) for name, value in one.state[whole].items()}
-
-
-def _whole(value: Any) -> Any:
-    return value.full_tensor() if isinstance(value, DTensor) else value
-
-
-def _like(p: DTensor, value: Any) -> Any:
-    """A whole tensor of the shape of `p` sharded as `p` is (without a word to other ranks, who do it too)."""
-    if not isinstance(value, Tensor) or value.shape != p.shape:
-        return value
-    return distribute_tensor(value, p.device_mesh, p.placements, src_data_rank=None)
 
 
 def make(
@@ -131,7 +91,7 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
         for group, scale in zip(groups, scales, strict=True):
             group["eps"] = eps * scale
     optim = torch.optim
-    sharded = any(isinstance(p, DTensor) for group in groups for p in group["params"])
+    sharded = any(is_split(p) for group in groups for p in group["params"])
     if name == "sgd":
         nesterov = options.nesterov and options.momentum > 0
         return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=not sharded)
@@ -145,13 +105,29 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
         return optim.RMSprop(groups, lr=options.lr, alpha=options.beta2, momentum=options.momentum)
     if name == "adafactor":
         adafactor = optim.Adafactor(groups, lr=options.lr)
-        return Gathered(adafactor) if sharded else adafactor
+        return _gathered(adafactor) if sharded else adafactor
     if name == "muon":
         muon = optim.Muon(
             groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, adjust_lr_fn="match_rms_adamw"
         )
-        return Gathered(muon) if sharded else muon
+        return _gathered(muon) if sharded else muon
     return Lion(groups, lr=options.lr, betas=betas)
+
+
+def _gathered(plain: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    from automl.training.sharding import Gathered
+
+    return Gathered(plain)
+
+
+@contextmanager
+def own_kernels(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """After taking up a saved state inside, it computes as it was made to; saved ones tell how another was."""
+    fused = [group.get("fused") for group in optimizer.param_groups]
+    yield
+    for group, own in zip(optimizer.param_groups, fused, strict=True):
+        if "fused" in group:
+            group["fused"] = own
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from automl.data.prepared import Part
-from automl.training import sharding
+
+COPIES = 4  # of a parameter, in float32: itself, its gradient, two moments
+SHARE = 0.8  # of a device's memory that they may take; activations need some too
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Rank:
         """Whether the model is to be sharded; all ranks ask, and get the same answer: that of the smallest device."""
         if parallel != "auto":
             return parallel == "shard"
-        large = torch.tensor(float(sharding.too_large(model, sharding.memory_of(device))), device=device)
+        large = torch.tensor(float(too_large(model, memory_of(device))), device=device)
         dist.all_reduce(large, dist.ReduceOp.MAX)
         return bool(large)
 
     def shard(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model with its parameters shared out among all ranks; see `sharding.shard`."""
+        from automl.training import sharding  # takes a second to import
+
         return sharding.shard(model, device, self.world)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
@@ -54,3 +58,25 @@ class Rank:
         """The mean over all ranks."""
         dist.all_reduce(value)
         return value / self.world
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes that a GPU has; None for a CPU, which is never too small."""
+    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+
+
+def too_large(model: nn.Module, memory: int | None) -> bool:
+    """Whether the model and what it is trained with do not fit a device of so much memory."""
+    need = 4 * COPIES * sum(p.numel() for p in model.parameters())
+    return memory is not None and need > SHARE * memory
+
+
+def is_split(value: Tensor) -> bool:
+    """Whether it is sharded: a `DTensor`, which is not imported for those that are not."""
+    return hasattr(value, "to_local")
+
+
+def local(value: Tensor) -> Tensor:
+    """This rank's share of a tensor (all of it, where it is not sharded); in place, changes reach the tensor."""
+    own: Tensor = value.to_local() if is_split(value) else value  # type: ignore[attr-defined]
+    return own

@@ -1,12 +1,12 @@
 """A model too large for one device: each rank holds a share of every parameter, gradient and moment (torch's FSDP2).
 
-A block's parameters are gathered when it is called and let go afterwards. Everything here but `too_large` and `blocks`
-is a collective: all ranks call it, in the same order. What is gathered has the form of a plain model's, so that saved
+A block's parameters are gathered when it is called and let go afterwards. All but `blocks` is
+a collective: all ranks call it, in the same order. What is gathered has the form of a plain model's, so that saved
 states do not tell whether a trial was sharded.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,27 +21,15 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
 from automl.errors import SpecError
+from automl.training.parallel import local
 
-COPIES = 4  # of a parameter, in float32: itself, its gradient, two moments
-SHARE = 0.8  # of a device's memory that they may take; activations need some too
 LISTS = (nn.ModuleList, nn.ModuleDict)
 REMEDY = "take `parallel: replicate`"
-
-
-def memory_of(device: torch.device) -> int | None:
-    """Bytes that a GPU has; None for a CPU, which is never too small."""
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
-
-
-def too_large(model: nn.Module, memory: int | None) -> bool:
-    """Whether the model and what it is trained with do not fit a device of so much memory."""
-    need = 4 * COPIES * sum(p.numel() for p in model.parameters())
-    return memory is not None and need > SHARE * memory
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:
@@ -91,11 +79,6 @@ def shard(model: nn.Module, device: torch.device, world: int) -> nn.Module:
 def _unshared(_block: nn.Module, _inputs: Any, outputs: Any) -> Any:
     """Views are copied: to change one in place would cut off the hook that gathers the block again when going back."""
     return tree_map_only(Tensor, lambda t: t.clone() if t._base is not None else t, outputs)
-
-
-def local(value: Tensor) -> Tensor:
-    """This rank's share of a tensor (all of it, where it is not sharded); in place, changes reach the tensor."""
-    return value.to_local() if isinstance(value, DTensor) else value
 
 
 @contextmanager
@@ -153,6 +136,47 @@ def load_optimizer_state(model: nn.Module, optimizer: Optimizer, whole: Mapping[
         state = {names[k]: _apart(value, params[names[k]]) for k, value in whole["state"].items()}
         named = {"state": state, "param_groups": groups}
     set_optimizer_state_dict(model, optimizer, named, options=_whole(broadcast=True, strict=False))
+
+
+class Gathered(torch.optim.Optimizer):
+    """What `plain` does, whose updates are functions of whole matrices, to sharded parameters.
+
+    One parameter at a time is gathered with its gradient and state, updated as on one device (on every rank), and let
+    go. State of a parameter's shape is sharded like it, smaller state (Adafactor's rows and columns) is every rank's.
+    """
+
+    def __init__(self, plain: torch.optim.Optimizer) -> None:
+        self._kind: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = type(plain)
+        super().__init__(plain.param_groups, plain.defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    self._update(p, group)
+        return None
+
+    def _update(self, p: DTensor, group: dict[str, Any]) -> None:
+        whole = nn.Parameter(p.full_tensor())
+        whole.grad = _complete(p.grad)
+        one = self._kind([{**group, "params": [whole]}])
+        if self.state[p]:
+            one.state[whole] = {name: _complete(value) for name, value in self.state[p].items()}
+        one.step()
+        p.to_local().copy_(_like(p, whole.detach()).to_local())
+        self.state[p] = {name: _like(p, value) for name, value in one.state[whole].items()}
+
+
+def _complete(value: Any) -> Any:
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _like(p: DTensor, value: Any) -> Any:
+    """A whole tensor of the shape of `p` sharded as `p` is (without a word to other ranks, who do it too)."""
+    if not isinstance(value, Tensor) or value.shape != p.shape:
+        return value
+    return distribute_tensor(value, p.device_mesh, p.placements, src_data_rank=None).clone()  # a view keeps all of it
 
 
 def outline(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
 from automl.hyperparameters import read
 from automl.models import mup
-from automl.training import augment, batches, losses, optimizers, sharding
+from automl.training import augment, batches, losses, optimizers
 from automl.training.hardware import Runner, Settings
-from automl.training.parallel import Rank
+from automl.training.parallel import Rank, local
 
 EVAL_VALUES = 2**22
 """Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
@@ -164,7 +164,7 @@ class Solo:
         assert self.average is not None
         decay = min(self.options.ema, (1 + step) / (10 + step))
         for name, value in self.model.state_dict().items():
-            mean, now = sharding.local(self.average[name]), sharding.local(value)
+            mean, now = local(self.average[name]), local(value)
             if value.is_floating_point():
                 mean.lerp_(now, 1 - decay)
             else:
@@ -202,6 +202,8 @@ class Solo:
     def weights(self) -> dict[str, Tensor]:
         """The weights to keep: averaged where an average is kept; on the CPU, in names of the plain module."""
         if self.sharded:
+            from automl.training import sharding
+
             with self._averaged():
                 return sharding.weights(self.model)
         kept = self.average if self.average is not None else self.model.state_dict()
@@ -225,6 +227,8 @@ class Solo:
 
     def _gathered(self) -> dict[str, Any]:
         """What `_own` would be if the model were in one piece."""
+        from automl.training import sharding
+
         return {
             "model": sharding.weights(self.model),
             "optimizers": [sharding.optimizer_state(self.model, optimizer) for optimizer in self.optimizers],
@@ -240,22 +244,28 @@ class Solo:
             return
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            with optimizers.own_kernels(optimizer):
+                optimizer.load_state_dict(saved)
         if self.average is not None:
             self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
 
     def _scatter(self, state: dict[str, Any]) -> None:
+        from automl.training import sharding
+
         if self.average is not None:
             sharding.load_weights(self.model, state["average"])
             self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
         sharding.load_weights(self.model, state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            sharding.load_optimizer_state(self.model, optimizer, saved)
+            with optimizers.own_kernels(optimizer):
+                sharding.load_optimizer_state(self.model, optimizer, saved)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Averaged weights of a sharded model inside it, as its blocks gather their own; else `_call` uses them."""
         if self.sharded and self.average is not None:
+            from automl.training import sharding
+
             with sharding.instead(self.model, self.average):
                 yield
         else:
@@ -270,7 +280,12 @@ class Solo:
             if self.average is None or self.sharded:
                 return self.runner(x)
             with self.runner.cast():
-                return torch.func.functional_call(self.model, self.average, (x,)).float()  # type: ignore[no-any-return]
+                return self._with(self.average, x).float()
+
+    def _with(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        """What the model makes of `x` with other weights; each name of a shared tensor has an equal one of its own."""
+        out: Tensor = torch.func.functional_call(self.model, weights, (x,), tie_weights=False)
+        return out
 
     def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
