@@ -1,7 +1,7 @@
 """One trial on two devices (two processes on the CPU here) that hold half of the model each: the same as on one."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,14 @@ from torch import Tensor, nn
 import automl
 from automl.errors import SpecError
 from automl.executors.inline import Inline
+from automl.messages import Assignment, Outcome, Reported
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedSession, DescribedTask
 from automl.training import Settings, Solo, parallel, sharding
 from automl.training.hardware import Runner
 from automl.training.parallel import Rank
 from automl.trial import Metric
-from automl.worker import Place
+from automl.worker import Place, Recorder, Trial, run_trial
 
 EPOCHS = 3
 TASK = DescribedTask(
@@ -205,6 +206,26 @@ def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(
     one = solo(session, MLP)
     assert [one.epoch()["train_loss"] for _ in reports] == pytest.approx([r["train_loss"] for r in reports], rel=1e-4)
     same(one.weights(), weights)
+
+
+@pytest.mark.slow
+def test_a_trial_goes_on_from_its_checkpoint_sharded_or_alone(crew: Crew, tmp_path: Path) -> None:
+    crew.close()
+    config = {**MLP, "ema": 0.9, "optimizer": "muon"}
+
+    def run(name: str, devices: tuple[str, ...], until: int | None = None) -> list[float]:
+        made, link = replace(TASK, until=until).open(devices), Recorder()
+        made.checkpoint_s = 0.0
+        trial = Trial(Assignment(3, config, 1, 5), Place(0, devices, tmp_path / name), link)
+        with closing(made.crew) if made.crew else nullcontext():
+            assert run_trial(made, trial) == (Outcome.FINISHED, None)
+        return [event.points[0].metrics["val_loss"] for event in link.sent if isinstance(event, Reported)]
+
+    whole = run("alone", ("cpu",))
+    assert len(whole) == EPOCHS
+    for name, then in (("both", CPUS), ("then alone", ("cpu",))):
+        assert run(name, CPUS, until=1) == pytest.approx(whole[:1], rel=1e-3)
+        assert run(name, then) == pytest.approx(whole, rel=1e-3)
 
 
 class TwoDevices(Inline):
