@@ -154,7 +154,7 @@ def _join(rank: "Rank", device: str, backend: str, meeting: str) -> None:
 
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
-        torch.cuda.init()  # else a mesh of devices would choose this rank's by itself
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # else a mesh of devices would choose by itself
     dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank.rank, world_size=rank.world)
 
 
