@@ -296,6 +296,7 @@ def task_of(read: "Spec") -> Task:
             "precision": read.precision,
             "compile": read.compile,
             "oom": read.oom,
+            "parallel": read.parallel,
             "augment": dict(read.augment),
         },
     )

@@ -16,7 +16,7 @@ SAMPLES, SAMPLE = 64, 64 * 2**10
 
 
 # What may change between two sessions of a study without making its trials incomparable.
-ANY_TIME = {"study", "budget", "workers", "executor", "resources", "isolation", "retries", "trial_timeout"}
+ANY_TIME = {"study", "budget", "workers", "executor", "resources", "parallel", "isolation", "retries", "trial_timeout"}
 ANY_TIME |= {"fuse", "compile", "finalists", "refit", "ensemble"}
 
 

@@ -53,6 +53,7 @@ def test_everything_at_once_and_back_through_json() -> None:
         "stopper: none\nfirst: [{lr: 0.1}, {lr: 1, heads: 2}]\nconstraints: ['width % heads == 0']\n"
         "fidelity: {width: [64, 512]}\nresources: {gpus: 2}\nisolation: process\nretries: 0\n"
         "trial_timeout: 1h30m\nfuse: never\ncompile: true\nprecision: bf16\noom: accumulate\nfinalists: {top: 2}\n"
+        "parallel: replicate\n"
         "executor: {name: inline}\nstudy: everything\nepochs: 9\n",
         "space.yaml",
     )
@@ -62,11 +63,11 @@ def test_everything_at_once_and_back_through_json() -> None:
     assert read.first == ({"lr": 0.1}, {"lr": 1, "heads": 2})
     assert read.fidelity == {"width": (64, 512)}
     assert (read.trial_timeout_s, read.compile, read.finalists) == (5400.0, "always", {"top": 2, "seeds": 3})
-    assert read.executor == {"name": "inline"}
+    assert (read.executor, read.parallel) == ({"name": "inline"}, "replicate")
     again = spec.from_json(json.loads(json.dumps(read.to_json())))
     for name in (
         "name", "metric", "space", "plan", "train", "strategy", "stopper", "executor", "seed", "value", "first", "fidelity",
-        "constraints", "resources", "isolation", "retries", "trial_timeout_s", "fuse", "finalists",
+        "constraints", "resources", "isolation", "retries", "trial_timeout_s", "fuse", "finalists", "parallel",
     ):  # fmt: skip
         assert getattr(again, name) == getattr(read, name), name
 

@@ -775,6 +775,24 @@ CASES: list[tuple[str | bytes, list[str]]] = [
         ],
     ),
     (
+        MODEL + "parallel: both\n",
+        [
+            "space.yaml:7:11: parallel: 'both' is none of auto, replicate, shard",
+        ],
+    ),
+    (
+        MODEL + "parallel: shard\nresources: {gpus: 1}\n",
+        [
+            "space.yaml:7:11: parallel: shard is for trials on several devices, as with resources: {gpus: 2}",
+        ],
+    ),
+    (
+        MODEL + "parallel: shard\nexecutor: {name: local, gpus: 2}\ncompile: true\n",
+        [
+            "space.yaml:9:10: compile: a sharded model is not compiled; take compile: never or parallel: replicate",
+        ],
+    ),
+    (
         MODEL + "resources: {gpus: -1}\n",
         [
             "space.yaml:7:19: resources.gpus: must be at least 0, got -1",

@@ -60,9 +60,8 @@ def test_it_goes_on_from_a_saved_state(crew: Crew) -> None:
     whole, _ = together(crew, config)
     first = crew.begin(lambda rank: solo(config, rank), config, EPOCHS, 5, None)
     crew.epoch(first)
-    state = first.state()
+    state = crew.state(first)
     second = crew.begin(lambda rank: solo(config, rank), config, EPOCHS, 5, state)
-    second.load(state)
     assert [crew.epoch(second) for _ in range(EPOCHS - 1)] == whole[1:]
 
 

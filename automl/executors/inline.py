@@ -29,7 +29,11 @@ class Inline(Executor):
             return
         task, self._task, self._handle = self._task, None, handle
         capture = StreamCapture(self._folder / "logs") if self._folder else no_capture
-        Worker(Place(folder=self._folder), _Link(self), capture).work(task)
+        Worker(self.place(), _Link(self), capture).work(task)
+
+    def place(self) -> Place:
+        """Where the worker is."""
+        return Place(folder=self._folder)
 
     def send(self, worker: int, order: Order) -> None:
         self._orders.append(order)

@@ -88,7 +88,7 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
     given = model.prepare or {}
     weights = {"weight": model.sample_weight, "class_weight": model.class_weight}
     same = ("model", "data", "target", "train", "epochs", "patience", "seed", "workers", "parametrization", "isolation",
-            "retries", "fuse", "compile", "precision", "oom", "refit", "ensemble")  # fmt: skip
+            "retries", "fuse", "compile", "precision", "oom", "parallel", "refit", "ensemble")  # fmt: skip
     return {
         **{key: getattr(model, key) for key in same},
         "metric": Metric(model.metric.name, direction, value),

@@ -37,6 +37,7 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
     if places.names_known:
         _command(tree, known, places)
         _constraints(tree, known, places)
+    _parallel(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch: value is best with it, got last")
 
@@ -115,6 +116,18 @@ def _plugins(tree: Mapping[str, Any], places: Places) -> None:
             for below, message, hint in options.check(group, long):  # type: ignore[arg-type]
                 inside = below or (("name",) if isinstance(described, dict) else ())
                 places.complain((key, *inside), message, hint, key=bool(below) and message.endswith("such option"))
+
+
+def _parallel(tree: Mapping[str, Any], places: Places) -> None:
+    """A sharded model needs something to be shared out among."""
+    if tree.get("parallel") != "shard":
+        return
+    given = [tree.get(key) for key in ("resources", "executor")]
+    gpus = [each["gpus"] for each in given if isinstance(each, dict) and isinstance(each.get("gpus"), int | float)]
+    if not any(number > 1 for number in gpus):
+        places.complain(("parallel",), "shard is for trials on several devices, as with resources: {gpus: 2}")
+    if tree.get("compile") in ("always", True):
+        places.complain(("compile",), "a sharded model is not compiled; take compile: never or parallel: replicate")
 
 
 def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:

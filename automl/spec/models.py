@@ -257,6 +257,11 @@ class SpecModel(Strict):
         "auto", description="auto: bf16 on a GPU that has it, else fp16; fp32 on a CPU"
     )
     oom: Literal["fail", "accumulate", "halve_batch"] = Field("fail", description="what to do when memory runs out")
+    parallel: Literal["auto", "replicate", "shard"] = Field(
+        "auto",
+        description="a trial on several devices: the whole model on each (replicate), or a share of it (shard: FSDP2); "
+        "auto shards what does not fit a GPU",
+    )
     finalists: Annotated[Finalists | None, BeforeValidator(_finalists), WithJsonSchema({
         "anyOf": [{"const": "none"}, {"type": "object", "additionalProperties": False,
                   "properties": {"top": {"type": "integer"}, "seeds": {"type": "integer"}}}]

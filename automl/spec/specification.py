@@ -52,6 +52,7 @@ class Spec:
     compile: Literal["auto", "never", "always"] = "auto"
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     oom: Literal["fail", "accumulate", "halve_batch"] = "fail"
+    parallel: Literal["auto", "replicate", "shard"] = "auto"
     finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: switched off
     refit: Literal["none", "train+val"] = "none"
     ensemble: int | None = None

@@ -4,6 +4,8 @@ Rank 0 evaluates, reports and saves; the others live as long as the session and 
 
     rank 0     Crew.begin(config, ...)     Crew.epoch(solo)        Crew.begin(next config, ...)
     others     Solo(config, ...)           solo.train_epoch()      Solo(next config, ...)
+
+Where the model is sharded, the others also take part in evaluating it and in gathering its weights and its state.
 """
 
 import contextlib
@@ -51,20 +53,40 @@ class Crew:
     ) -> "Solo":
         """A trainer made here by `make` and by the other ranks too; those are started where they do not run yet.
 
-        `state`: a saved one that they go on from (this process loads it itself), or None.
+        `state`: a saved one that all go on from, or None.
         """
         if not self._members or not all(process.is_alive() for process, _ in self._members):
             self.close()
             self._start()
-        self._tell("begin", config, epochs, seed, state)
+        self._tell("begin", config, epochs, seed)
         with self._watched():
-            return make(self.rank)
+            solo = make(self.rank)
+            if state is not None:
+                self._tell("load", _outline(state) if solo.sharded else state)
+                solo.load(state)
+        return solo
 
     def epoch(self, solo: "Solo") -> dict[str, float]:
         """All ranks train an epoch; this one's report."""
         self._tell("epoch")
         with self._watched():
             return solo.epoch()
+
+    def weights(self, solo: "Solo") -> dict[str, Any]:
+        """Its weights to keep."""
+        return self._gathered(solo, "weights")
+
+    def state(self, solo: "Solo") -> dict[str, Any]:
+        """Its state to go on from, on any number of devices."""
+        return self._gathered(solo, "state")
+
+    def _gathered(self, solo: "Solo", word: str) -> dict[str, Any]:
+        """What a method of the trainer's gives; where the model is sharded, all ranks call it."""
+        if solo.sharded:
+            self._tell(word)
+        with self._watched():
+            found: dict[str, Any] = getattr(solo, word)()
+        return found
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -132,6 +154,7 @@ def _join(rank: "Rank", device: str, backend: str, meeting: str) -> None:
 
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
+        torch.cuda.init()  # type: ignore[no-untyped-call]  # else a mesh of devices would choose by itself
     dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank.rank, world_size=rank.world)
 
 
@@ -155,14 +178,28 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
         while os.getppid() == parent:
             word, *given = pickle.loads(pipe.recv_bytes())
             if word == "begin":
-                config, epochs, seed, state = given
+                config, epochs, seed = given
                 solo = Solo(session.build, session.data_of(config), config, epochs, seed, device, settings, rank)
-                if state is not None:
-                    solo.load(state)
             elif solo is not None:
-                solo.train_epoch()
+                _follow(solo, word, *given)
     except EOFError:
         return
     except Exception as error:
         with contextlib.suppress(OSError):
             pipe.send(sendable(error))
+
+
+def _outline(state: dict[str, Any]) -> dict[str, Any]:
+    from automl.training.sharding import outline
+
+    return outline(state)
+
+
+def _follow(solo: "Solo", word: str, *given: Any) -> None:
+    """Do what rank 0 does, as far as it takes all ranks."""
+    if word == "load":
+        solo.load(*given)
+    elif word == "epoch" and not solo.sharded:
+        solo.train_epoch()
+    else:  # epoch, weights, state
+        getattr(solo, word)()

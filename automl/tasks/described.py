@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -210,6 +211,7 @@ class DescribedSession:
         saved = trial.load()
         going_on = saved is not None and "solo" in saved
         solo, best = self._trainer(trial, saved["solo"] if saved and going_on else None), self.best()
+        weights, state = self._kept(solo)
         if saved and going_on:
             best.load(saved["best"])
         at = time.monotonic()
@@ -222,13 +224,13 @@ class DescribedSession:
                 begun = time.perf_counter()
                 measured = solo.epoch() if self.crew is None else self.crew.epoch(solo)
                 epochs, seconds = epochs + 1, seconds + time.perf_counter() - begun
-                best.see(step, measured, solo.weights)
+                best.see(step, measured, weights)
                 trial.horizon = step if best.over(step) else self.task.epochs
                 try:
                     trial.report(step, **measured)
                 finally:  # a paused trial leaves from `report`, and goes on from here
                     if time.monotonic() - at > self.checkpoint_s or trial.paused:
-                        trial.save({"solo": solo.state(), "best": best.state()})
+                        trial.save({"solo": state(), "best": best.state()})
                         at = time.monotonic()
         finally:
             trial.details = self.rates(trial.config, epochs, seconds, solo)
@@ -258,10 +260,18 @@ class DescribedSession:
             return Solo(*made, rank=rank)
 
         epochs = self.task.epochs
-        solo = make() if self.crew is None else self.crew.begin(make, trial.config, epochs, trial.seed, state)
+        if self.crew is not None:
+            return self.crew.begin(make, trial.config, epochs, trial.seed, state)
+        solo = make()
         if state is not None:
             solo.load(state)
         return solo
+
+    def _kept(self, solo: "Solo") -> tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]:
+        """What gives the trainer's weights, and its state."""
+        if self.crew is None:
+            return solo.weights, solo.state
+        return partial(self.crew.weights, solo), partial(self.crew.state, solo)
 
     def save(self, trial: "Trial", best: Best) -> None:
         """Keep the trial's model in its folder."""

@@ -24,7 +24,7 @@ SEEDS = (
     "    float: [1e-5, 1.0]\n    log: true\n  \"width\": 64\n  kind: [a, 'b c', 3, null, true, 1.5]\n"
     "  steps: {int: [10, 100], step: 10, default: 20, when: {kind: [a, 3]}}\nfirst: [{lr: 0.1}, {lr: 0.2, kind: a}]\n"
     'constraints: ["lr * width < 10"]\nstrategy: {name: grid, resolution: 3}\nbudget: {time: 1h30m}\n'
-    "finalists: {top: 3, seeds: 2}\nretries: 0\ntrial_timeout: 90s\n",
+    "finalists: {top: 3, seeds: 2}\nretries: 0\ntrial_timeout: 90s\nparallel: replicate\n",
     'command: [python, train.py, "--lr={lr}", --seed, "{seed}"]\nmetric: val_loss\nspace: {lr: {float: [0.1, 1]}}\n'
     "budget: {trials: 3}\nworkers: 2\nresources: {gpus: 0.5}\nfuse: never\nstopper: none\nfinalists: none\n",
 )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from automl.errors import EnvironmentProblem
+from automl.errors import EnvironmentProblem, SpecError
 
 COMPILE_S = 60.0
 """About what compiling a model costs; it is done when a third of the training time left is more than that."""
@@ -19,20 +19,24 @@ COMPILE_S = 60.0
 class Settings:
     """How a trial is run, as against what it is: nothing here may be searched, but it may vary from device to device.
 
-    `precision`: auto is bf16 on GPUs that have it, else fp16 with scaled gradients; fp32 on the CPU. `oom`: accumulate
-    answers CUDA's lack of memory with smaller micro-batches. `augment`: strengths, see `automl.training.augment`.
+    `parallel`: replicate puts the whole model on each of a trial's devices, shard a share of it; auto shards what does
+    not fit a GPU. `precision`: auto is bf16 on GPUs that have it, else fp16 with scaled gradients; fp32 on the CPU.
+    `oom`: accumulate answers CUDA's lack of memory with smaller micro-batches. `augment`: strengths, see
+    `automl.training.augment`.
     """
 
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     compile: Literal["auto", "never", "always"] = "auto"
     oom: Literal["fail", "accumulate", "halve_batch"] = "fail"
     augment: Mapping[str, Any] = field(default_factory=dict)
+    parallel: Literal["auto", "replicate", "shard"] = "auto"
 
 
 class Runner:
     """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
     `wrap`: what stands around the model while it trains (other devices train it too, see `automl.training.parallel`).
+    `sharded`: it shares out the parameters, which then keep torch's own layout and are not compiled.
     """
 
     def __init__(
@@ -41,13 +45,16 @@ class Runner:
         device: torch.device,
         settings: Settings,
         wrap: Callable[[nn.Module, torch.device], nn.Module] | None = None,
+        sharded: bool = False,
     ) -> None:
-        self.device, self.settings = device, settings
+        if sharded and settings.compile == "always":
+            raise SpecError("a sharded model is not compiled; take compile: never or parallel: replicate")
+        self.device, self.settings, self.sharded = device, settings, sharded
         self.format = _format(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.format is torch.float16)
         if device.type == "cuda":
             self.tf32 = settings.precision != "fp32"
-            if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+            if not sharded and any(isinstance(module, nn.Conv2d) for module in model.modules()):
                 model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         else:
             self.tf32 = False
@@ -80,6 +87,7 @@ class Runner:
         if (
             self.settings.compile == "auto"
             and self.device.type == "cuda"
+            and not self.sharded
             and not compiled
             and seconds_left / 3 > COMPILE_S
         ):

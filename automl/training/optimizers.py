@@ -1,6 +1,10 @@
-"""Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP."""
+"""Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP.
 
-from collections.abc import Callable, Iterable, Mapping
+All take parameters that are sharded among devices too (see `automl.training.sharding`).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -8,6 +12,7 @@ from torch import Tensor, nn
 
 from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors
+from automl.training.parallel import is_split
 
 
 class Lion(torch.optim.Optimizer):
@@ -86,9 +91,10 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
         for group, scale in zip(groups, scales, strict=True):
             group["eps"] = eps * scale
     optim = torch.optim
+    sharded = any(is_split(p) for group in groups for p in group["params"])
     if name == "sgd":
         nesterov = options.nesterov and options.momentum > 0
-        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=True)
+        return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=not sharded)
     if name == "adam":
         return optim.Adam(groups, lr=options.lr, betas=betas, fused=True)
     if name == "adamw":
@@ -98,12 +104,30 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
     if name == "rmsprop":
         return optim.RMSprop(groups, lr=options.lr, alpha=options.beta2, momentum=options.momentum)
     if name == "adafactor":
-        return optim.Adafactor(groups, lr=options.lr)
+        adafactor = optim.Adafactor(groups, lr=options.lr)
+        return _gathered(adafactor) if sharded else adafactor
     if name == "muon":
-        return optim.Muon(
+        muon = optim.Muon(
             groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, adjust_lr_fn="match_rms_adamw"
         )
+        return _gathered(muon) if sharded else muon
     return Lion(groups, lr=options.lr, betas=betas)
+
+
+def _gathered(plain: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    from automl.training.sharding import Gathered
+
+    return Gathered(plain)
+
+
+@contextmanager
+def own_kernels(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """After taking up a saved state inside, it computes as it was made to; saved ones tell how another was."""
+    fused = [group.get("fused") for group in optimizer.param_groups]
+    yield
+    for group, own in zip(optimizer.param_groups, fused, strict=True):
+        if "fused" in group:
+            group["fused"] = own
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:

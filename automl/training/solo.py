@@ -16,7 +16,7 @@ from automl.hyperparameters import read
 from automl.models import mup
 from automl.training import augment, batches, losses, optimizers
 from automl.training.hardware import Runner, Settings
-from automl.training.parallel import Rank
+from automl.training.parallel import Rank, local
 
 EVAL_VALUES = 2**22
 """Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
@@ -31,6 +31,7 @@ class Solo:
     The data lies on the device as tensors, or is streamed to it where it does not fit into memory. Random numbers are
     derived from `seed` and the epoch's number alone, so a trainer that was loaded from a state goes on exactly as the
     one that was saved. `rank`: this process trains on its share of every batch, beside others (see `parallel`).
+    Where the model is `sharded` among them, every method is called by all ranks; `weights` and `state` are rank 0's.
     """
 
     def __init__(
@@ -46,15 +47,18 @@ class Solo:
     ) -> None:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.device, self.options, self.done = torch.device(device), read(config), 0
-        self.rank = rank
+        self.rank, settings = rank, settings or Settings()
         with self._random("init"):
-            self.model = build(self.config, prepared.inputs, prepared.outputs).to(self.device)
-        self.parameters = list(self.model.parameters())
-        wrap = None if rank is None else rank.wrap
-        self.runner = Runner(self.model, self.device, settings or Settings(), wrap)
+            self.model = build(self.config, prepared.inputs, prepared.outputs)
+        factors, matrices = self._parametrization(build)
+        self.sharded = rank is not None and rank.shards(self.model, self.device, settings.parallel)
+        if not self.sharded:  # what is sharded is moved block by block
+            self.model.to(self.device)
+        wrap = None if rank is None else rank.shard if self.sharded else rank.wrap
+        self.runner = Runner(self.model, self.device, settings, wrap, self.sharded)
+        self.parameters = list(self.model.parameters())  # those that the wrapping left
         self.strengths = augment.read(self.config, self.runner.settings.augment)
         augment.check(self.strengths, prepared.inputs)
-        factors, matrices = self._parametrization(build)
         self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, matrices)
         self.average = {k: v.clone() for k, v in self.model.state_dict().items()} if self.options.ema else None
         self.train, self.val = batches.of(prepared.train, self.device), batches.resident(prepared.val, self.device)
@@ -160,22 +164,25 @@ class Solo:
         assert self.average is not None
         decay = min(self.options.ema, (1 + step) / (10 + step))
         for name, value in self.model.state_dict().items():
+            mean, now = local(self.average[name]), local(value)
             if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
+                mean.lerp_(now, 1 - decay)
             else:
-                self.average[name].copy_(value)
+                mean.copy_(now)
 
     def evaluate(self, part: Part, prefix: str = "") -> dict[str, float]:
         """Loss (without smoothing) and metrics of `part`, with the averaged weights where they are kept."""
         part = batches.resident(part, self.device)
-        if self.prepared.kind == "next_token":
-            return {prefix + name: value for name, value in self._language(part).items()}
+        with self._averaged():
+            found = self._language(part) if self.prepared.kind == "next_token" else self._measured(part)
+        return {prefix + name: value for name, value in found.items()}
+
+    def _measured(self, part: Part) -> dict[str, float]:
         outputs = self._forward(part.x)
         scale = self.prepared.target_scale.to(self.device) if self.prepared.kind == "regression" else None
         found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=scale)
         weight = None if part.weight is None else part.weight / part.weight.mean()
-        found = {"loss": float(losses.loss(self.prepared.kind, outputs, part.y, weight)), **found}
-        return {prefix + name: value for name, value in found.items()}
+        return {"loss": float(losses.loss(self.prepared.kind, outputs, part.y, weight)), **found}
 
     def _language(self, part: Part) -> dict[str, float]:
         """Loss, perplexity and accuracy of the next token, a piece at a time: all logits together are too large."""
@@ -189,10 +196,16 @@ class Solo:
 
     def predict(self, x: Tensor) -> Tensor:
         """Logits or standardised values for prepared samples `x` [N, ...]; on the CPU."""
-        return self._forward(x).cpu()
+        with self._averaged():
+            return self._forward(x).cpu()
 
     def weights(self) -> dict[str, Tensor]:
         """The weights to keep: averaged where an average is kept; on the CPU, in names of the plain module."""
+        if self.sharded:
+            from automl.training import sharding
+
+            with self._averaged():
+                return sharding.weights(self.model)
         kept = self.average if self.average is not None else self.model.state_dict()
         return {name: value.detach().cpu().clone() for name, value in kept.items()}
 
@@ -200,22 +213,63 @@ class Solo:
         """Everything that `load` needs to go on exactly; tensors on the CPU."""
         return {
             "epoch": self.done,
+            **(self._gathered() if self.sharded else self._own()),
+            "scaler": self.runner.scaler.state_dict(),
+            "micro": self.micro,
+        }
+
+    def _own(self) -> dict[str, Any]:
+        return {
             "model": _to_cpu(self.model.state_dict()),
             "optimizers": [_to_cpu(optimizer.state_dict()) for optimizer in self.optimizers],
             "average": _to_cpu(self.average),
-            "scaler": self.runner.scaler.state_dict(),
-            "micro": self.micro,
+        }
+
+    def _gathered(self) -> dict[str, Any]:
+        """What `_own` would be if the model were in one piece."""
+        from automl.training import sharding
+
+        return {
+            "model": sharding.weights(self.model),
+            "optimizers": [sharding.optimizer_state(self.model, optimizer) for optimizer in self.optimizers],
+            "average": None if self.average is None else self.weights(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a `state()` of the same config and data."""
         self.done, self.micro = int(state["epoch"]), int(state["micro"])
         self.runner.scaler.load_state_dict(state["scaler"])
+        if self.sharded:
+            self._scatter(state)
+            return
         self.model.load_state_dict(state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+            with optimizers.own_kernels(optimizer):
+                optimizer.load_state_dict(saved)
         if self.average is not None:
             self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
+
+    def _scatter(self, state: dict[str, Any]) -> None:
+        from automl.training import sharding
+
+        if self.average is not None:
+            sharding.load_weights(self.model, state["average"])
+            self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
+        sharding.load_weights(self.model, state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            with optimizers.own_kernels(optimizer):
+                sharding.load_optimizer_state(self.model, optimizer, saved)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Averaged weights of a sharded model inside it, as its blocks gather their own; else `_call` uses them."""
+        if self.sharded and self.average is not None:
+            from automl.training import sharding
+
+            with sharding.instead(self.model, self.average):
+                yield
+        else:
+            yield
 
     def _forward(self, x: Tensor) -> Tensor:
         return torch.cat([self._call(piece.to(self.device)) for piece in self._pieces(x)])
@@ -223,10 +277,15 @@ class Solo:
     def _call(self, x: Tensor) -> Tensor:
         self.model.eval()
         with torch.no_grad():
-            if self.average is None:
+            if self.average is None or self.sharded:
                 return self.runner(x)
             with self.runner.cast():
-                return torch.func.functional_call(self.model, self.average, (x,)).float()  # type: ignore[no-any-return]
+                return self._with(self.average, x).float()
+
+    def _with(self, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        """What the model makes of `x` with other weights; each name of a shared tensor has an equal one of its own."""
+        out: Tensor = torch.func.functional_call(self.model, weights, (x,), tie_weights=False)
+        return out
 
     def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
