@@ -248,7 +248,8 @@ class DescribedSession:
         data = self.prepared if solo is None else solo.prepared
         format = torch.float32 if solo is None else solo.runner.format or torch.float32
         return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
-                          seconds=seconds, device=self.device, format=format))  # fmt: skip
+                          seconds=seconds, device=self.device, format=format,
+                          devices=1 if self.crew is None else len(self.crew.devices)))  # fmt: skip
 
     def _trainer(self, trial: "Trial", state: dict[str, Any] | None) -> "Solo":
         """As it was when `state` was saved, where there is one."""

@@ -27,11 +27,12 @@ def rates(
     seconds: float,
     device: str,
     format: torch.dtype = torch.float32,
+    devices: int = 1,
 ) -> dict[str, float]:
     """`samples_per_s` of a trial that trained on `samples` in `seconds`, evaluation included.
 
-    Of one that trained for RATED_S and more also `tflops` (10^12 operations a second) and `peak_share` of the measured
-    most. A model of the user's own that cannot be built on torch's meta device is not counted.
+    Of one that trained for RATED_S and more also `tflops` (10^12 operations a second) and `peak_share`, of the measured
+    most of `devices` like `device`. A model of the user's own that cannot be built on torch's meta device is not counted.
     """
     if seconds <= 0 or samples <= 0:
         return {}
@@ -39,7 +40,8 @@ def rates(
     if seconds < RATED_S or (each := operations(build, config, inputs, outputs)) is None:
         return found
     speed = each * samples / seconds
-    return {**found, "tflops": float(f"{speed / 1e12:.4g}"), "peak_share": float(f"{speed / peak(device, format):.3g}")}
+    share = speed / (devices * peak(device, format))
+    return {**found, "tflops": float(f"{speed / 1e12:.4g}"), "peak_share": float(f"{share:.3g}")}
 
 
 def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Any, outputs: Any) -> float | None:
