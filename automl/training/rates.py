@@ -32,7 +32,7 @@ def rates(
     """`samples_per_s` of a trial that trained on `samples` in `seconds`, evaluation included.
 
     Of one that trained for RATED_S and more also `tflops` (10^12 operations a second) and `peak_share`, of the measured
-    most of `devices` like `device`. A model of the user's own that cannot be built on torch's meta device is not counted.
+    most of `devices` like `device`. A model of the user's own that torch's meta device cannot build is not counted.
     """
     if seconds <= 0 or samples <= 0:
         return {}
