@@ -34,7 +34,7 @@ from automl.fused.loop import PieceEpoch
 from automl.fused.stepper import mode, stepper
 from automl.models import build
 from automl.training import Solo
-from automl.training.rates import operations
+from automl.training.rates import operations, peak
 
 Row = dict[str, Any]
 OWN = {"lr": 1e-3, "label_smoothing": 0.1, "optimizer": "adamw"}
@@ -233,7 +233,6 @@ def family_cases(at: Setting) -> list[Case]:
 
 def families(at: Setting) -> list[Row]:
     """Samples per second of a trial alone, operations (see `automl.training.rates`), share of the measured peak."""
-    peaks = {row["format"]: row["TFLOP/s"] for row in matrix(at)}
     rows = []
     for case in family_cases(at):
         at.peak()
@@ -243,9 +242,11 @@ def families(at: Setting) -> list[Row]:
         each = operations(build(case.family), case.config, case.inputs, case.outputs)
         assert each is not None  # the families can be built on torch's meta device
         speed = each * len(trainer.train) / spent / 1e12
-        used = "bfloat16" if trainer.runner.format is torch.bfloat16 else "float32"
-        rows.append({"family": case.name, "format": used, "samples/s": len(trainer.train) / spent, "TFLOP/s": speed,
-                     "share of peak": speed / peaks[used], "peak MiB": at.peak()})  # fmt: skip
+        used = trainer.runner.format or torch.float32
+        share = speed * 1e12 / peak(str(at.device), used)
+        rows.append({"family": case.name, "format": str(used).removeprefix("torch."),
+                     "samples/s": len(trainer.train) / spent, "TFLOP/s": speed, "share of peak": share,
+                     "peak MiB": at.peak()})  # fmt: skip
     return rows
 
 

@@ -16,16 +16,12 @@ from automl.data import load
 from automl.data.prepared import Prepared
 from automl.models import build
 from automl.training import Solo
+from automl.training.rates import operations
 from automl.training.transfer import alignment_check, coordinate_check
 
 WIDTHS = (64, 128, 256, 512, 1024)
 BASE = {"depth": 3, "activation": "gelu", "schedule": "linear", "batch_size": 64, "weight_decay": 0.0, "base_width": 64}
 LRS = {"adamw": range(-13, -1), "sgd": range(-9, 2), "muon": range(-13, -1)}
-
-
-def flops(width: int, inputs: int, outputs: int, samples: int) -> float:
-    """Multiply-adds of training a three-layer MLP on so many samples, forward and backward."""
-    return 6.0 * samples * (inputs * width + 2 * width * width + width * outputs)
 
 
 def main() -> None:
@@ -104,7 +100,7 @@ def transfer(data: Prepared, narrow: int, wide: int, epochs: int, asked: argpars
     judges = range(100, 100 + asked.fresh)
     judged = {k: runs.losses(k, wide, judges) for k in sorted({k for row in chosen for k in row})}
     table = np.array([[judged[k] for k in row] for row in chosen])  # [searches, 3, fresh]
-    each = [flops(width, int(data.inputs), int(data.outputs), len(data.train)) for width in (narrow, wide)]
+    each = [operations(build("mlp"), {**BASE, "width": width}, data.inputs, data.outputs) for width in (narrow, wide)]
     work = asked.points * asked.seeds
     share = [(work * each[0] + k * each[1]) / (work * each[1]) for k in (0, asked.promoted)]
     what = f"{asked.searches} searches of {asked.points} points out of {asked.drawn}, {asked.seeds} seeds a point"

@@ -14,6 +14,7 @@ from automl import hyperparameters
 from .capacity import KNEE, START, WORTH, lane_seconds
 from .cohort import Blueprint
 from .loop import Part
+from .tables import steps_per_epoch
 
 FIRST, LEAST, FEWEST = 16, 8, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known: FIRST, or down to LEAST where
@@ -52,7 +53,7 @@ class Growth:
         found = cls(most, bucket, epochs=epochs)
         found.solo = lane_seconds(blueprint, config, kind, data, 1)
         found.probed = lane_seconds(blueprint, config, kind, data, bucket)
-        found.lane_s = found.probed * -(-len(data) // hyperparameters.read(config).batch_size)
+        found.lane_s = found.probed * steps_per_epoch(len(data), hyperparameters.read(config).batch_size)
         while found.first > LEAST and not found.may_wait(found.first):
             found.first //= 2
         return found

@@ -101,7 +101,8 @@ class PieceEpoch:
         self.draw = self._draws(lanes)
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
         self.targets = self.prepared_labels()
-        self.room = self._room()
+        shape = torch.Size((k * self.batch, *data.x.shape[1:]))
+        self.room = self.draw.space(shape, data.x.dtype, "batch")  # where a full batch of all lanes is gathered
         self.graphed = stepper.fused and device.type == "cuda"
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
         self.coefficients = None if self.native else self.coefficient_tables()
@@ -116,11 +117,6 @@ class PieceEpoch:
         if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
             return None
         return losses.Targets(data.y, self.chosen, self.stepper.size, self.smoothing)
-
-    def _room(self) -> Tensor:
-        """Where a full batch of all lanes is gathered: fresh memory for each costs more than the copying."""
-        shape = torch.Size((self.stepper.size * self.batch, *self.data.x.shape[1:]))
-        return self.stepper.spaces.setdefault(("batch", shape, self.data.x.dtype), self.data.x.new_empty(shape))
 
     def _tensor(self, values: F64) -> Tensor:
         return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)

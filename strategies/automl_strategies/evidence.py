@@ -50,6 +50,14 @@ class Evidence:
         return scores
 
 
+def telling(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` trials, best first, to fit a model to: all, or the best half of `most` and others evenly."""
+    if count <= most:
+        return np.arange(count)
+    best = most // 2
+    return np.concatenate([np.arange(best), np.linspace(best, count - 1, most - best).astype(np.int64)])
+
+
 def evidence(history: History, before: int | None = None, endings: int | None = None) -> Evidence:
     """The evidence of `history` (of its trials with a number below `before`, and of its first `endings`, if given).
 

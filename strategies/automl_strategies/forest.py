@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtr
 
 from automl import seeds
@@ -18,7 +17,7 @@ from automl.space import Config
 from automl.trial import History, State
 from automl_strategies.cube import Cube, Mask, Points, encoded
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, Floats, evidence
+from automl_strategies.evidence import Evidence, Floats, evidence, telling
 from automl_strategies.sobol import sobol
 from automl_strategies.trees import Trees
 from automl_strategies.warp import targets
@@ -102,7 +101,7 @@ class Forest:
     def _gain(self, seed: int, before: int, found: Evidence, inputs: Floats) -> Floats:
         """The log of the expected improvement, times the probability of not failing, at `inputs` [M, d] -> [M]."""
         rng = np.random.default_rng(seeds.derive(seed, before, "trees"))
-        rows = _telling(len(found))
+        rows = telling(len(found), MOST)
         x, y = _inputs(found.points, ~np.isnan(found.points))[rows], targets(found)[rows]
         each = Trees.grow(x, y, rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
         mean, deviation = each.mean(axis=0), np.sqrt(each.var(axis=0) + 1e-4)
@@ -155,14 +154,6 @@ _known: "WeakKeyDictionary[History, _Plan]" = WeakKeyDictionary()
 def _rounded(count: int) -> int:
     """`count` less what makes a refit worth it: a power of two about a tenth of it, at most 128."""
     return count - count % min(128, 1 << max(0, (count // 10).bit_length() - 1))
-
-
-def _telling(count: int) -> NDArray[np.int64]:
-    """Which of `count` trials in order of merit the model is fitted to."""
-    if count <= MOST:
-        return np.arange(count)
-    best = MOST // 2
-    return np.concatenate([np.arange(best), np.linspace(best, count - 1, MOST - best).round().astype(np.int64)])
 
 
 def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:

@@ -17,7 +17,7 @@ from automl.space import Config
 from automl.trial import History
 from automl_strategies.cube import Points
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, evidence
+from automl_strategies.evidence import Evidence, evidence, telling
 from automl_strategies.matern import Features, GaussianProcess, log_expected_improvement, matern
 from automl_strategies.sobol import sobol
 from automl_strategies.warp import targets
@@ -57,7 +57,7 @@ class Acquisition:
         self.options, self.history, self.found = options, history, found
         self.cube = found.cube
         self.features = Features(self.cube)
-        kept = _subset(len(found), options.most, history)
+        kept = telling(len(found), options.most)
         y = torch.from_numpy(targets(found)[kept])
         x = self.features.of(found.points[kept])
         model = GaussianProcess.fit(x, y, self.features.owner, self.cube.dim)
@@ -138,12 +138,3 @@ class Acquisition:
                 u.clamp_(0.0, 1.0)
         points[:, numeric] = np.where(free.numpy(), u.detach().numpy(), points[:, numeric])
         return self.cube.snap(points)
-
-
-def _subset(n: int, most: int, history: History) -> np.ndarray:
-    """Which of `n` trials, best first, the model sees: all, or the best half of `most` and an even sample below."""
-    if n <= most:
-        return np.arange(n)
-    best = most // 2
-    rest = np.linspace(best, n - 1, most - best).astype(np.int64)
-    return np.concatenate([np.arange(best), np.unique(rest)])
