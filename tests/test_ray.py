@@ -71,7 +71,10 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     assert not ray.is_initialized()
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    begun: list[Any] = []
+    head = {"num_cpus": 0, "include_dashboard": False}
+    start_patiently(lambda: begun.append(Cluster(initialize_head=True, head_node_args=head)))
+    (made,) = begun
     with ray_connect.quiet(ray):
         ray.init(address=made.address, log_to_driver=False)
         yield made
