@@ -35,7 +35,7 @@ LAYERS = [
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-HEAVY = {"torch", "ray", "optuna", "sklearn", "scipy", "skopt", "deap", "matplotlib", "mlflow", "wandb"}
+HEAVY = {"torch", "triton", "ray", "optuna", "sklearn", "scipy", "skopt", "deap", "matplotlib", "mlflow", "wandb"}
 TORCH_LAYERS = {"fused", "models", "data", "training", "bundle", "formats", "scores"}
 DRAWING = ROOT / "automl" / "view" / "figures"  # loaded by `plot` and `report` alone: matplotlib is at home there
 

@@ -16,7 +16,7 @@ from .lanes import Draw, running
 if TYPE_CHECKING:
     from .loop import PieceEpoch
 
-WARM = 3
+WARM = 3  # steps before the one that is recorded; Triton kernels are compiled in the first
 
 
 class StepGraph:

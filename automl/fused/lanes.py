@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from . import rng
+from .launch import launched
 
 AHEAD = 1 << 16  # elements of masks made at once: enough to hide the cost of the calls, few enough to stay in cache
 
@@ -78,7 +79,8 @@ class Masks:
         if call:
             words = words ^ (call * 0x3C6EF372)
         self.words = [torch.split(w, rows) for w in words.unbind(0)]
-        self.limits, self.scales = (v[index].repeat(self.steps).view(-1, 1) for v in (draw.limits, draw.scales))
+        spread = (self.steps, k)  # of a single step: views, no copies
+        self.limits, self.scales = (v[index].expand(spread).reshape(-1, 1) for v in (draw.limits, draw.scales))
         self.table = rng.table(shape, draw.limits.device).unsqueeze(0)
         self.bits = draw.space(torch.Size((rows, elements)), torch.int32, ("mask", index, call))
         self.values = self.bits.view(torch.float32).view(self.steps, k, *shape).unbind(0)
@@ -94,7 +96,9 @@ class Masks:
             bits, limits, scales = self.bits, self.limits, self.scales
             if short:
                 bits, limits, scales = bits[:rows], limits[:rows], scales[:rows]
-            rng.keep_mask(self.table, first, self.words[1][group], limits, scales, bits)
+            given = (self.table, first, self.words[1][group], limits, scales)
+            if not launched("keep_mask", bits, *given):
+                rng.keep_mask(*given, bits)
         return self.values[place]
 
 

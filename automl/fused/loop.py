@@ -21,6 +21,7 @@ from . import losses, optim, rng
 from .cohort import Cohort, Lane
 from .graphs import StepGraph
 from .lanes import Draw, running
+from .launch import launched
 from .meter import Meter
 from .scales import Scale
 from .schedules import F64
@@ -119,7 +120,7 @@ class PieceEpoch:
         return losses.Targets(data.y, self.chosen, self.stepper.size, self.smoothing)
 
     def _tensor(self, values: F64) -> Tensor:
-        return torch.from_numpy(np.array(values)).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
+        return torch.from_numpy(np.array(values, order="C")).to(self.cohort.blueprint.device, self.cohort.plan.dtype)
 
     def _one_graph(self) -> bool:
         """On a GPU every optional part of a step always runs, so that one recorded graph serves any lanes."""
@@ -240,7 +241,8 @@ class PieceEpoch:
             for columns in scale.columns:
                 param, grad, scratch = (self._rows(name)[:, columns] for name in ("param", "grad", "scratch"))
                 state = {name: self._rows(name)[:, columns] for name in rule.states}
-                rule.update(param, grad, state, now, scratch)
+                if not launched(self.cohort.optimizer, param, grad, state, now):
+                    rule.update(param, grad, state, now, scratch)
 
     def _update_native(self, s: int) -> None:
         kernel, rates = self.cohort.rule.native, self.rates[s].tolist()

@@ -3,7 +3,7 @@
 Every rule equals its `torch.optim` namesake to rounding. A rule says which state rows it keeps, turns hyperparameters
 into a table of coefficients per (step, lane) on the host in float64, and applies one step as a few passes over rows,
 with one scratch matrix and no temporaries of size `[K, P]`. On the CPU AdamW, Adam and SGD call torch's own fused
-kernel on each row instead, which reads every element once.
+kernel on each row instead, on a GPU every rule has a Triton kernel (`kernels`): both read every element once.
 
 Shape letters: K lanes, P parameters, S steps.
 """
@@ -108,7 +108,7 @@ def _sgd_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str,
     momentum, nesterov = column(hypers, "momentum"), column(hypers, "nesterov")
     return {
         "decay": np.broadcast_to(column(hypers, "weight_decay"), lr.shape),
-        "momentum": np.broadcast_to(momentum, lr.shape),
+        "mu": np.broadcast_to(momentum, lr.shape),
         "buffer": lr * np.where(nesterov > 0, momentum, 1.0),
         "gradient": lr * nesterov,
     }
@@ -118,7 +118,7 @@ def _sgd(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: 
     """Sutskever et al. 2013 as in `torch.optim.SGD` (dampening 0)."""
     buffer = state["momentum"]
     g.addcmul_(p, c["decay"])
-    buffer.mul_(c["momentum"]).add_(g)
+    buffer.mul_(c["mu"]).add_(g)
     torch.mul(buffer, c["buffer"], out=s).addcmul_(g, c["gradient"])
     p.sub_(s)
 
@@ -126,7 +126,7 @@ def _sgd(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: 
 def _rmsprop_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
     return {
         "decay": np.broadcast_to(column(hypers, "weight_decay"), lr.shape),
-        "momentum": np.broadcast_to(column(hypers, "momentum"), lr.shape),
+        "mu": np.broadcast_to(column(hypers, "momentum"), lr.shape),
         "new2": np.broadcast_to(1.0 - column(hypers, "beta2"), lr.shape),
         "eps": np.broadcast_to(column(hypers, "eps"), lr.shape),
         "lr": lr,
@@ -139,7 +139,7 @@ def _rmsprop(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients,
     g.addcmul_(p, c["decay"])
     second.lerp_(torch.mul(g, g, out=s), c["new2"])
     torch.sqrt(second, out=s).add_(c["eps"])
-    buffer.mul_(c["momentum"]).add_(torch.div(g, s, out=s))
+    buffer.mul_(c["mu"]).add_(torch.div(g, s, out=s))
     p.sub_(torch.mul(buffer, c["lr"], out=s))
 
 
