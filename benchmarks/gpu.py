@@ -4,20 +4,22 @@
     python benchmarks/gpu.py --parts matrix families # without a GPU: sizes for a CPU
     python benchmarks/gpu.py --tiny                  # the same code, tiny sizes, to see that it runs
 
-Parts: `throughput` (lanes, recorded and eager, against a plain eager loop and a CUDA-graphed single trial), `memory`
-(two-point prediction against the truth), `bits` (does a lane's last bit depend on its slot or companions), `matrix` and
-`families` (samples per second, share of the measured matrix peak, peak memory of every built-in family, trained as a
-trial alone is), `processes` (plain loops side by side). On a GPU wall seconds, synchronized; on a CPU the process's own
-CPU seconds (`processes`: wall); the median of three. A part that fails says so and the others go on; a part that would
-start after `--minutes` is left out and named.
+Parts: `throughput` (lanes, recorded and eager, against a plain eager loop and a CUDA-graphed single trial), `kernels`
+(recorded steps with Triton kernels and without), `memory` (two-point prediction against the truth), `bits` (does a
+lane's last bit depend on its slot or companions), `matrix` and `families` (samples per second, share of the measured
+matrix peak, peak memory of every built-in family, trained as a trial alone is), `processes` (plain loops side by side).
+On a GPU wall seconds, synchronized; on a CPU the process's own CPU seconds (`processes`: wall); the median of three. A
+part that fails says so and the others go on; a part that would start after `--minutes` is left out and named.
 """
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,9 @@ from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.capacity import memory_limit
 from automl.fused.cohort import Blueprint, Cohort
+from automl.fused.launch import launched
 from automl.fused.loop import PieceEpoch
+from automl.fused.optim import RULES
 from automl.fused.stepper import mode, stepper
 from automl.models import build
 from automl.training import Solo
@@ -87,12 +91,15 @@ def resident_peak() -> float:
     return round(int(status.split("VmHWM:")[1].split()[0]) / 2**10, 1)
 
 
-def lanes_run(case: Case, at: Setting, lanes: int, graphed: bool) -> tuple[Callable[[], None], Cohort, PieceEpoch]:
+def lanes_run(
+    case: Case, at: Setting, lanes: int, graphed: bool, optimizer: str = "adamw"
+) -> tuple[Callable[[], None], Cohort, PieceEpoch]:
     """A function that trains `at.steps` full batches of all lanes."""
-    cohort = Cohort(Blueprint(build(case.family), case.inputs, case.outputs, at.device), {**case.config, **OWN})
+    config = {**case.config, **OWN, "optimizer": optimizer}
+    cohort = Cohort(Blueprint(build(case.family), case.inputs, case.outputs, at.device), config)
     cohort.resize(max(2, lanes))
     for j in range(lanes):
-        cohort.admit(j, {**case.config, **OWN, "lr": 1e-3 * (1 + j / lanes)}, j, 1000, None)
+        cohort.admit(j, {**config, "lr": 1e-3 * (1 + j / lanes)}, j, 1000, None)
     held = stepper(cohort)
     epochs = [PieceEpoch(cohort, piece, case.kind, case.part().to(at.device), at.steps) for piece in held.pieces]
 
@@ -163,7 +170,31 @@ def throughput(at: Setting) -> list[Row]:
                 run, _, epoch = lanes_run(case, at, lanes, recording)
                 row[name] = lanes * epoch.steps / at.seconds(run)
             best = max(row["fused eager"], row["fused graphed"])
-            rows.append({**row, "x eager": best / plain, "x graphed": best / graphed, "peak MiB": at.peak()})
+            rows.append({**row, "x eager": best / plain, "x graphed": best / graphed, "peak MiB": at.peak(),
+                         "remarks": "; ".join(remarks(epoch))})  # fmt: skip
+    return rows
+
+
+def remarks(epoch: PieceEpoch) -> list[str]:
+    """Why its steps could not be recorded, and which kernels could not be used."""
+    graphs = epoch.stepper.graphs.values()
+    unused = [f"{kernel} not used: {why}" for kernel, why in launched.refused.items()]
+    return [f"not recorded: {graph.refused}" for graph in graphs if graph.refused] + unused
+
+
+def kernels(at: Setting) -> list[Row]:
+    """Lane-steps per second of recorded steps with Triton kernels and without."""
+    rows, cases = [], table_cases(at)[:3]
+    tried = [("adamw", case) for case in cases] + [(name, cases[0]) for name in sorted({*RULES} - {"adamw"})]
+    for (optimizer, case), lanes in itertools.product(tried, at.lanes[1::2]):
+        row: Row = {"case": case.name, "optimizer": optimizer, "lanes": lanes}
+        told = [] if at.device.type == "cuda" else ["kernels need a GPU: torch's operations both times"]
+        for name, context in (("with kernels", nullcontext()), ("without", launched.paused())):
+            with context:
+                run, _, epoch = lanes_run(case, at, lanes, True, optimizer)
+                row[name] = lanes * epoch.steps / at.seconds(run)
+            told += [remark for remark in remarks(epoch) if remark not in told]
+        rows.append({**row, "x": row["with kernels"] / row["without"], "remarks": "; ".join(told)})
     return rows
 
 
@@ -289,8 +320,8 @@ def processes(at: Setting) -> list[Row]:
 
 
 PARTS: dict[str, Callable[[Setting], list[Row]]] = {
-    "throughput": throughput, "memory": memory, "bits": bits, "matrix": matrix, "families": families,
-    "processes": processes,
+    "throughput": throughput, "kernels": kernels, "memory": memory, "bits": bits, "matrix": matrix,
+    "families": families, "processes": processes,
 }  # fmt: skip
 
 

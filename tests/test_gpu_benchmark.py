@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from automl.fused.optim import RULES
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -18,9 +20,11 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     subprocess.run(command, check=True, capture_output=True, timeout=300, env=one_thread, cwd=ROOT)
     told = json.loads((tmp_path / "told.json").read_text())
     parts = {name: rows for name, rows in told.items() if isinstance(rows, list)}
-    assert set(parts) == {"throughput", "memory", "bits", "matrix", "families", "processes"}
+    assert set(parts) == {"throughput", "kernels", "memory", "bits", "matrix", "families", "processes"}
     assert all(rows and not any("failed" in row for row in rows) for rows in parts.values())
     assert all(row["bitwise"] for row in parts["bits"])
+    assert {row["optimizer"] for row in parts["kernels"]} == set(RULES)
+    assert all("need a GPU" in row["remarks"] for row in parts["kernels"])
     assert {row["family"] for row in parts["families"]} == {"mlp", "sparse_mlp", "convnet", "transformer", "lstm"}
     assert all(row["TFLOP/s"] > 0 for row in parts["families"])
     assert all(row["samples/s"] > 0 and row["peak MiB"] > 50 for row in parts["families"])
