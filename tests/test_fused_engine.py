@@ -5,8 +5,9 @@ import torch
 from plain_training import assert_same, masked, trained
 from torch import nn
 
-from automl.fused import rng
+from automl.fused import rng, stepper
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
+from automl.models.mlp import Residual
 from automl.seeds import derive
 
 F64 = torch.float64
@@ -83,6 +84,35 @@ def test_metrics_equal_those_of_the_plain_module():
         i = report.trials.index(t)
         assert report.metrics["val_loss"][i] == pytest.approx(nn.functional.cross_entropy(out, y).item(), abs=1e-8)
         assert report.metrics["val_accuracy"][i] == pytest.approx((out.argmax(1) == y).double().mean().item())
+
+
+LAYERS = {
+    "batch norm": lambda: [nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5)],
+    "batch norm without scale": lambda: [nn.BatchNorm1d(16, affine=False), nn.Tanh()],
+    "layer norm": lambda: [nn.LayerNorm(16), nn.GELU(), nn.Dropout(0.5)],
+    "layer norm without scale": lambda: [nn.LayerNorm(16, elementwise_affine=False), nn.Sigmoid()],
+    "in place": lambda: [nn.SiLU(inplace=True), nn.Linear(16, 16, bias=False), nn.LeakyReLU(0.2, inplace=True)],
+    "shortcut": lambda: [Residual(nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Dropout(0.5)))],
+}
+
+
+@pytest.mark.parametrize("averaged", [0.0, 0.9])
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_stack_is_evaluated_as_the_general_path_does(kind, averaged):
+    def made(config, inputs, outputs):
+        return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 16), *LAYERS[kind](), nn.Linear(16, outputs))
+
+    problem = Problem(made, 12, 3, "classification", data(203, 0), data(90, 1))
+    e = Engine(problem, Options(fuse="require", dtype=F64))
+    e.admit([Entry(t, {"lr": 1e-2, "ema": averaged, "batch_size": 20}, t, 2) for t in range(3)])
+    e.run_round()
+    (cohort,) = e.cohorts[e.signature({"batch_size": 20, "ema": averaged})]
+    (piece,) = e.steppers[id(cohort)].pieces
+    with stepper.mode(piece, False):
+        found = piece.predict(problem.val.x).clone()
+        general = stepper.FusedStepper.predict(piece, problem.val.x)
+    assert piece.judged is not None
+    torch.testing.assert_close(found, general, rtol=1e-12, atol=1e-12)
 
 
 def run_beside(companions, slot_first, epochs=4):

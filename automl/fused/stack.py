@@ -24,10 +24,14 @@ aten = torch.ops.aten
 
 
 class Layer(Protocol):
-    """`forward` `[K, B, I]` -> `[K, B, O]`; `backward`: d/d(output) -> d/d(input), None if not wanted."""
+    """`forward` `[K, B, I]` -> `[K, B, O]`; `backward`: d/d(output) -> d/d(input), None if not wanted.
+
+    `predict`: forward as in evaluation, where nothing is dropped and batch norm uses its running statistics.
+    """
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor: ...
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None: ...
+    def predict(self, x: Tensor) -> Tensor: ...
 
 
 class Dense:
@@ -43,6 +47,9 @@ class Dense:
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         self.x = x
+        return self.predict(x)
+
+    def predict(self, x: Tensor) -> Tensor:
         y = self.room.get(x.shape[1])
         if y is None:
             y = self.room[x.shape[1]] = x.new_empty(*x.shape[:2], self.weight.shape[1])
@@ -82,6 +89,9 @@ class Gate:
         self.y = y
         return y
 
+    def predict(self, x: Tensor) -> Tensor:
+        return x.relu_() if self.relu else x
+
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         if not self.relu:
             return g if self.mask is None else g * self.mask
@@ -100,6 +110,9 @@ class Smooth:
         y: Tensor = self.module(x.clone() if getattr(self.module, "inplace", False) else x)
         self.kept = y.clone() if self.of_output else x
         return y
+
+    def predict(self, x: Tensor) -> Tensor:
+        return self.module(x)  # type: ignore[no-any-return]
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         return self.back(g, self.kept, self.module)
@@ -133,6 +146,11 @@ class Batch:
         self.count.add_(1)
         return y.view(b, k, f).transpose(0, 1).contiguous()
 
+    def predict(self, x: Tensor) -> Tensor:
+        scale, shift = (p.unsqueeze(1) for p in self.p) if self.p else (1.0, 0.0)
+        factor = torch.rsqrt(self.var + self.eps).unsqueeze(1) * scale
+        return torch.addcmul(shift - self.mean.unsqueeze(1) * factor, x, factor)
+
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         k, b, f = g.shape
         flat = g.transpose(0, 1).reshape(b, k * f)
@@ -152,6 +170,9 @@ class Normed:
         self.p, self.g, self.eps = [t.unsqueeze(1) for t in p], g, module.eps
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        return self.predict(x)
+
+    def predict(self, x: Tensor) -> Tensor:
         self.x = x
         self.hat, self.m, self.s = torch.native_layer_norm(x, [x.shape[-1]], None, None, self.eps)
         if not self.p:
@@ -175,6 +196,9 @@ class Flat:
     """`[K, B, ...]` -> `[K, B, F]`; comes first."""
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
+        return self.predict(x)
+
+    def predict(self, x: Tensor) -> Tensor:
         return x.flatten(2) if x.dim() > 3 else x
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
@@ -189,6 +213,9 @@ class Around:
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         return x + self.inner.forward(draw, x)
+
+    def predict(self, x: Tensor) -> Tensor:
+        return x + self.inner.predict(x)
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
         through = self.inner.backward(draw, g.clone(), True)
@@ -205,9 +232,19 @@ class Stack:
         self.layers = layers
         self.lowest = next((k for k, layer in enumerate(layers) if not isinstance(layer, Flat)), 0)
 
+    def reads(self, x: Tensor) -> bool:
+        """Whether it takes inputs `[K, B, ...]` of this shape."""
+        return x.dim() == 3 or isinstance(self.layers[0], Flat)
+
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
         for layer in self.layers:
             x = layer.forward(draw, x)
+        return x
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation outputs; storage is used again by the next pass."""
+        for layer in self.layers:
+            x = layer.predict(x)
         return x
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:

@@ -6,7 +6,7 @@ bucket of one without `vmap`, all on the same rows and the same random numbers. 
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 import torch
@@ -19,7 +19,7 @@ from .batched import batched
 from .cohort import Cohort
 from .graphs import StepGraph
 from .lanes import Draw, running
-from .stack import Flat, stack
+from .stack import Stack, stack
 
 CACHE = 1 << 23  # bytes of parameters, gradients and moments that one piece may have
 
@@ -93,23 +93,34 @@ class FusedStepper:
 
 
 class StackStepper(FusedStepper):
-    """A plain stack: forward and backward by hand. Evaluation takes the general path."""
+    """A plain stack: forward and backward by hand, where `program` is one."""
 
     def __init__(self, cohort: Cohort, first: int, size: int) -> None:
         super().__init__(cohort, first, size)
-        parameters = {n: leaf.detach() for n, leaf in self.leaves.items()}
-        self.program = None if cohort.plan.aliases else stack(cohort.template, parameters, self.gradients, self.buffers)
+        self.program = self._program(self.leaves)
+        self.judged = self.program if self.averaged is None else self._program(self.averaged)  # what is evaluated
 
-    def _plain(self, x: Tensor) -> bool:
-        return self.program is not None and (x.dim() == 3 or isinstance(self.program.layers[0], Flat))
+    def _program(self, weights: Mapping[str, Tensor]) -> Stack | None:
+        if self.cohort.plan.aliases:
+            return None
+        parameters = {n: weight.detach() for n, weight in weights.items()}
+        return stack(self.cohort.template, parameters, self.gradients, self.buffers)
 
     def outputs(self, draw: Draw, x: Tensor) -> Tensor:
         """Training outputs `[K, B, O]` of `x` `[K, B, ...]`."""
-        if self.program is None or not self._plain(x):
+        if self.program is None or not self.program.reads(x):
             return super().outputs(draw, x)
         draw.calls.clear()
         with torch.no_grad():
             return self.program.forward(draw, x)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation outputs `[K, B, O]` of `x` `[B, ...]`, shared by all lanes; good until the next pass."""
+        shared = x.expand(self.size, *x.shape)
+        if self.judged is None or not self.judged.reads(shared):
+            return super().predict(x)
+        return self.judged.predict(shared)
 
     def backward(self, draw: Draw, out: Tensor, gradient: Tensor) -> None:
         """Fill the flat gradient."""
