@@ -107,6 +107,7 @@ class TrialRecord:
     failure: Failure | None = None
     order: int = -1
     attempt: int = 1
+    resumed: int = 0  # how many of its attempts went on after a pause
     started_s: float = 0.0  # seconds of driven time since the study began
     ended_s: float | None = None
     origin: str = ""  # who suggested it: "default", "user", "" for the strategy
@@ -115,6 +116,11 @@ class TrialRecord:
     def step(self) -> int:
         """The last step reported, 0 before the first."""
         return self.curve[-1][0] if self.curve else 0
+
+    @property
+    def retries(self) -> int:
+        """How many of its attempts began because the one before was lost, with its worker or its driver."""
+        return self.attempt - 1 - self.resumed
 
     def at(self, step: int) -> float | None:
         """The loss at exactly `step`, None when it was not reported."""
@@ -212,7 +218,9 @@ class History:
 
     def again(self, trial: int, attempt: int) -> TrialRecord:
         """Another attempt of a paused or interrupted trial begins."""
-        return self._put(replace(self.trials[trial], state=State.RUNNING, attempt=attempt))
+        record = self.trials[trial]
+        resumed = record.resumed + (record.state is State.PAUSED)
+        return self._put(replace(record, state=State.RUNNING, attempt=attempt, resumed=resumed))
 
     def point(self, trial: int, step: int, loss: float) -> bool:
         """Add a report; steps must grow. A step that is already known is ignored: returns whether it was new."""

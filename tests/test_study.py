@@ -12,6 +12,7 @@ from automl import Float, Int, Study
 from automl.errors import LedgerError, SpecError
 from automl.stopping import Kind
 from automl.trial import State
+from automl.view.trial import text
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 9)}
 
@@ -221,3 +222,15 @@ def test_a_log_that_another_attempt_tidied_away_is_no_error(tmp_path: Path) -> N
         "    (folder / 't00003.log').unlink()\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+
+
+def test_going_on_after_a_pause_is_no_retry() -> None:
+    study = make()
+    study.ask()
+    study.history.pause(0)
+    study.history.again(0, 2)
+    assert (study.history.trials[0].resumed, study.history.trials[0].retries) == (1, 0)
+    study.history.again(0, 3)  # its worker was lost
+    assert (study.history.trials[0].resumed, study.history.trials[0].retries) == (1, 1)
+    told = text(study, 0, 100)
+    assert "attempt 3: it went on after 1 pause, its worker was lost 1 time" in told

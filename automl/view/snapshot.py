@@ -129,7 +129,7 @@ class Tracker:
     def add(self, record: TrialRecord) -> bool:
         """A trial ended; returns whether it is the new best one (of those that ran their full length)."""
         self._lately.append(record)
-        self.retried += record.attempt > 1 and record.state is not State.STOPPED
+        self.retried += record.retries > 0
         if record.ended_s is not None:
             self.durations.add(record.ended_s - record.started_s)
             self._busy_s += record.ended_s - record.started_s

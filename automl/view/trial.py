@@ -45,7 +45,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
         lines.append(f"  ran for {words.duration(record.ended_s - record.started_s)}, begun {began} into the search")
     lines += _speed(study, number)
     if record.attempt > 1:
-        lines.append(f"  attempt {record.attempt}: it was begun again after a crash or a pause")
+        lines.append(f"  attempt {record.attempt}: {_attempts(record)}")
     if record.origin:
         lines.append(f"  suggested by: {words.clean(record.origin)}")
     if record.reason:
@@ -154,3 +154,10 @@ def _reports(reports: Sequence[tuple[int, Mapping[str, float]]], width: int) -> 
         numbers = (words.pad(words.number(values.get(n)), c, right=True) for n, c in shown)
         lines.append(f"  {step:>6}  " + "  ".join(numbers))
     return lines
+
+
+def _attempts(record: TrialRecord) -> str:
+    """Why it has more than one."""
+    told = [f"it went on after {words.plural(record.resumed, 'pause')}"] if record.resumed else []
+    told += [f"its worker was lost {words.plural(record.retries, 'time')}"] if record.retries else []
+    return ", ".join(told)
