@@ -1,7 +1,6 @@
 """The fit of the Gaussian process: value and gradient against independent oracles; the transform of its losses."""
 
 import numpy as np
-import torch
 from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
 from automl_strategies.matern import matern
 from automl_strategies.warp import EXPONENTS, power, warped
@@ -12,17 +11,17 @@ OWNER = np.array([0, 1, 1, 2])  # the second parameter is a choice of two, one-h
 THETA = np.array([0.3, -0.4, 1.1, 0.2, -3.0, 0.4])
 
 
-def observed(n: int = 15) -> tuple[torch.Tensor, torch.Tensor]:
+def observed(n: int = 15) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    return torch.from_numpy(rng.random((n, 4))), torch.from_numpy(rng.standard_normal(n))
+    return rng.random((n, 4)), rng.standard_normal(n)
 
 
 def test_value_is_that_of_a_multivariate_normal_with_priors() -> None:
     x, y = observed()
     likelihood = Likelihood.of(x, y, OWNER, 3)
-    scales = torch.exp(-torch.from_numpy(THETA[:3]))[torch.from_numpy(OWNER)]
-    covariance = np.exp(THETA[3]) * matern(x, x, scales).numpy() + (np.exp(THETA[4]) + JITTER) * np.eye(len(x))
-    dense = stats.multivariate_normal(np.full(len(x), THETA[5]), covariance).logpdf(y.numpy())
+    scales = np.exp(-THETA[:3])[OWNER]
+    covariance = np.exp(THETA[3]) * matern(x, x, scales) + (np.exp(THETA[4]) + JITTER) * np.eye(len(x))
+    dense = stats.multivariate_normal(np.full(len(x), THETA[5]), covariance).logpdf(y)
     priors = (
         stats.norm(likelihood.center, np.sqrt(3.0)).logpdf(THETA[:3]).sum()
         + stats.norm(0, 1).logpdf(THETA[[3, 5]]).sum()
@@ -30,9 +29,9 @@ def test_value_is_that_of_a_multivariate_normal_with_priors() -> None:
     )
     elsewhere = THETA + 0.3  # constants of the densities cancel in a difference
     value, other = likelihood(THETA)[0], likelihood(elsewhere)[0]
-    scales = torch.exp(-torch.from_numpy(elsewhere[:3]))[torch.from_numpy(OWNER)]
-    covariance = np.exp(elsewhere[3]) * matern(x, x, scales).numpy() + (np.exp(elsewhere[4]) + JITTER) * np.eye(len(x))
-    dense_there = stats.multivariate_normal(np.full(len(x), elsewhere[5]), covariance).logpdf(y.numpy())
+    scales = np.exp(-elsewhere[:3])[OWNER]
+    covariance = np.exp(elsewhere[3]) * matern(x, x, scales) + (np.exp(elsewhere[4]) + JITTER) * np.eye(len(x))
+    dense_there = stats.multivariate_normal(np.full(len(x), elsewhere[5]), covariance).logpdf(y)
     priors_there = (
         stats.norm(likelihood.center, np.sqrt(3.0)).logpdf(elsewhere[:3]).sum()
         + stats.norm(0, 1).logpdf(elsewhere[[3, 5]]).sum()
@@ -49,7 +48,7 @@ def test_gradient_is_that_of_finite_differences() -> None:
 
 def test_a_singular_covariance_is_infinitely_improbable() -> None:
     x, y = observed(4)
-    twice = Likelihood.of(torch.cat([x, x]), torch.cat([y, y]), OWNER, 3)
+    twice = Likelihood.of(np.concatenate([x, x]), np.concatenate([y, y]), OWNER, 3)
     value, gradient = twice(np.array([9.0, 9.0, 9.0, 40.0, -60.0, 0.0]))
     assert value == np.inf
     assert np.isfinite(gradient).all()

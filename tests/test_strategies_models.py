@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from automl_strategies.aging import Aging
 from automl_strategies.auto import Auto
 from automl_strategies.constraints import Constrained, Rule, parsed
@@ -10,8 +9,9 @@ from automl_strategies.cube import Cube, encoded
 from automl_strategies.evidence import evidence
 from automl_strategies.first import First
 from automl_strategies.forest import Forest
-from automl_strategies.gaussian_process import Gp
+from automl_strategies.gaussian_process import Acquisition, Gp
 from automl_strategies.genetic import Genetic
+from automl_strategies.gradient_ascent import Bound
 from automl_strategies.matern import Features, GaussianProcess, log_expected_improvement
 from automl_strategies.no_duplicates import NoDuplicates
 from automl_strategies.operators import mutated
@@ -21,6 +21,7 @@ from automl_strategies.random_search import Random
 from automl_strategies.skopt_optimizer import Skopt
 from automl_strategies.sobol import Sobol
 from automl_strategies.tpe import Parzen, Tpe
+from scipy.optimize import approx_fprime
 
 from automl.errors import SpecError
 from automl.space import Choice, Config, Float, Int, Space
@@ -145,14 +146,14 @@ def test_gaussian_process_interpolates_and_is_unsure_far_away() -> None:
     cube = Cube(Space.of({"x": Float(0, 1)}))
     features = Features(cube)
     x = np.linspace(0, 0.6, 12)[:, None]
-    y = torch.from_numpy(np.sin(6 * x[:, 0]))
+    y = np.sin(6 * x[:, 0])
     model = GaussianProcess.fit(features.of(x), (y - y.mean()) / y.std(), features.owner, 1)
     mean, variance = model.predict(model.whiten(features.of(np.array([[0.33], [1.0]]))))
     assert float(mean[0]) == pytest.approx(float((np.sin(6 * 0.33) - y.mean()) / y.std()), abs=0.05)
     assert variance[1] > 10 * variance[0]
     believed = model.believing(features.of(np.array([[1.0]])))
     after, less = believed.predict(believed.whiten(features.of(np.array([[0.33], [1.0]]))))
-    assert torch.allclose(after, mean, atol=1e-6)
+    assert np.allclose(after, mean, atol=1e-6)
     assert less[1] < 0.1 * variance[1]
 
 
@@ -161,11 +162,21 @@ def test_log_expected_improvement_is_right_and_never_infinite() -> None:
 
     z = np.array([-3.0, -0.9, 0.0, 2.0])
     exact = np.log(norm.pdf(z) + z * norm.cdf(z))
-    ours = log_expected_improvement(torch.tensor(-z), torch.ones(4, dtype=torch.float64), 0.0)
-    assert np.allclose(ours.numpy(), exact, atol=1e-6)
-    far = log_expected_improvement(torch.tensor([50.0, 1e4, 1e8]), torch.ones(3, dtype=torch.float64), 0.0)
-    assert torch.isfinite(far).all()
+    assert np.allclose(log_expected_improvement(-z, np.ones(4), 0.0), exact, atol=1e-6)
+    far = log_expected_improvement(np.array([50.0, 1e4, 1e8]), np.ones(3), 0.0)
+    assert np.isfinite(far).all()
     assert (far[:-1] > far[1:]).all()
+
+
+@pytest.mark.parametrize("kind", [Acquisition, Bound])
+def test_the_slope_of_an_acquisition_is_that_of_finite_differences(kind: type[Acquisition]) -> None:
+    history = history_of(SPACES["mixed"], 40)
+    model = kind(Gp(), evidence(history))
+    assert len(model.failed)
+    points = model.features.of(model.cube.random(np.random.default_rng(0), 5))
+    for row, slope in zip(points, model.slope(points), strict=True):
+        numeric = approx_fprime(row, lambda x: float(model.value(x[None])[0]), 1e-7)
+        assert np.allclose(slope, numeric, rtol=1e-4, atol=1e-4)
 
 
 def test_evidence_ranks_trials_rung_by_rung() -> None:

@@ -28,7 +28,7 @@ class Auto:
 
     Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
     trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 24
-    trials were compared, then three quarters `forest` and one quarter random.
+    trials were compared, then three quarters `quick_gp` (`forest` beyond 20 parameters) and one quarter random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -44,8 +44,8 @@ class Auto:
         return fill(history, n, proposals, taken)
 
     def prepare(self) -> None:
-        """Import what the first suggestions need: scipy and scikit-learn take a second of CPU time."""
-        from automl_strategies import forest, sobol  # noqa: F401
+        """Import what the first suggestions need: scipy takes half a second of CPU time."""
+        from automl_strategies import quick_gp, sobol  # noqa: F401
 
     def note(self, history: History) -> str:
         if (grid := _small(history)) is not None:
@@ -61,7 +61,8 @@ class Auto:
         if known < STARTUP:
             return (None,)
         if _compared_at_rungs(history):
-            return (None,) if known < COMPARED else (_forest(), _forest(), _forest(), _random())
+            model = _quick_gp() if history.space.dim <= GP_DIMENSIONS else _forest()
+            return (None,) if known < COMPARED else (model, model, model, _random())
         if _affordable(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())
@@ -92,9 +93,16 @@ def _compared_at_rungs(history: History) -> bool:
 
 @lru_cache(maxsize=1)
 def _gp() -> Strategy:
-    from automl_strategies.gaussian_process import Gp  # torch takes a second to import
+    from automl_strategies.gaussian_process import Gp
 
     return Gp()
+
+
+@lru_cache(maxsize=1)
+def _quick_gp() -> Strategy:
+    from automl_strategies.quick_gp import QuickGp
+
+    return QuickGp(random_share=0.0)  # a quarter is random already
 
 
 @lru_cache(maxsize=1)

@@ -25,7 +25,7 @@ class Evidence:
     losses: Floats  # [n] the last loss of each, comparable only among `full` ones
     steps: NDArray[np.int64]  # [n] how far each got
     full: NDArray[np.bool_]  # [n] ran its full length
-    pending: Points  # [p, d] running: their outcome is not known
+    pending: Points  # [p, d] running, or ended later: their outcome is not known
     failed: Points  # [f, d]
 
     def __len__(self) -> int:
@@ -69,6 +69,9 @@ def evidence(history: History, before: int | None = None, endings: int | None = 
     known = by_merit(history, among)
     numbers = [t.number for t in known]
     lost = [t for t in among if t.loss is None]  # given up before they said anything
+    pending = [
+        t.number for t in history.trials[:end] if t.state is State.RUNNING or (t.state.ended and t.order >= last)
+    ]
     useless = lost + [t for t in history.failed if t.number < end and t.order < last]
     return Evidence(
         cube,
@@ -76,6 +79,6 @@ def evidence(history: History, before: int | None = None, endings: int | None = 
         np.array([t.loss for t in known], dtype=np.float64),
         np.array([t.step for t in known], dtype=np.int64),
         np.array([t.state is State.DONE for t in known], dtype=np.bool_),
-        rows[[t.number for t in history.running]],
+        rows[pending],
         rows[[t.number for t in useless]],
     )

@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from automl.errors import SpecError
 from automl.space import Config
 from automl.trial import History
 from automl_strategies.cube import Points
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, evidence, telling
-from automl_strategies.matern import Features, GaussianProcess, log_expected_improvement, matern
+from automl_strategies.evidence import Evidence, Floats, evidence, telling
+from automl_strategies.matern import (
+    Features,
+    GaussianProcess,
+    log_expected_improvement,
+    log_expected_improvement_slopes,
+    matern,
+    matern_slope,
+)
 from automl_strategies.sobol import sobol
 from automl_strategies.warp import targets
 
@@ -34,12 +39,13 @@ class Gp:
 
     startup: int = 10  # quasi-random trials before the model is asked
     candidates: int = 768  # points the acquisition is looked at before it is climbed
-    most: int = 400  # trials the model is fitted to; beyond, the best and an even sample of the rest
+    most: int = 400  # trials the model knows; beyond, the best and an even sample of the rest
+    fitted: int = 400  # of these, how many its length scales and noise are fitted to
     climbs: int = 6  # starting points of the gradient ascent
 
     def __post_init__(self) -> None:
-        if self.startup < 2 or self.candidates < 16 or self.most < 16 or self.climbs < 0:
-            raise SpecError("gp: needs startup >= 2, candidates >= 16, most >= 16, climbs >= 0")
+        if self.startup < 2 or self.candidates < 16 or min(self.most, self.fitted) < 16 or self.climbs < 0:
+            raise SpecError("gp: needs startup >= 2, candidates >= 16, most >= 16, fitted >= 16, climbs >= 0")
 
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
@@ -47,47 +53,70 @@ class Gp:
         found, taken = evidence(history), Taken(history)
         if len(found) < self.startup:
             return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, Acquisition(self, history, found).proposals(n, taken), taken)
+        return fill(history, n, Acquisition(self, found).proposals(history, n, taken), taken)
 
 
 class Acquisition:
     """The model of one history, and where it expects improvement."""
 
-    def __init__(self, options: Gp, history: History, found: Evidence) -> None:
-        self.options, self.history, self.found = options, history, found
+    def __init__(self, options: Gp, found: Evidence) -> None:
+        self.options, self.found = options, found
         self.cube = found.cube
         self.features = Features(self.cube)
-        kept = telling(len(found), options.most)
-        y = torch.from_numpy(targets(found)[kept])
-        x = self.features.of(found.points[kept])
-        model = GaussianProcess.fit(x, y, self.features.owner, self.cube.dim)
+        x, y = self.features.of(found.points), targets(found)
+        some, kept = telling(len(found), min(options.fitted, options.most)), telling(len(found), options.most)
+        model = GaussianProcess.fit(x[some], y[some], self.features.owner, self.cube.dim)
+        x, model = x[kept], model if len(some) == len(kept) else model.of(x[kept], y[kept])
         mean, _ = model.predict(model.whiten(x))
         self.best = float(mean.min())  # the best *believed* value: a lucky noisy one does not count
         self.model = model.believing(self.features.of(found.pending[-options.most :]))
         self.good = x
         self.failed = self.features.of(found.failed[-options.most :])
 
-    def value(self, features: Tensor) -> Tensor:
-        """Log expected improvement plus log probability of not failing, at `features` [M, F] -> [M]."""
-        mean, variance = self.model.predict(self.model.whiten(features))
-        gain = log_expected_improvement(mean, variance, self.best)
-        return gain if not len(self.failed) else gain + torch.log(self.feasible(features))
+    def worth(self, mean: Floats, variance: Floats) -> Floats:
+        """What makes a point promising: the log of the expected improvement. [M]"""
+        return log_expected_improvement(mean, variance, self.best)
 
-    def feasible(self, features: Tensor) -> Tensor:
+    def worth_slopes(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """Its derivatives with respect to mean and variance. [M], [M]"""
+        return log_expected_improvement_slopes(mean, variance, self.best)
+
+    def value(self, features: Floats) -> Floats:
+        """What makes a point promising plus the log probability of not failing, at `features` [M, F] -> [M]."""
+        value = self.worth(*self.model.predict(self.model.whiten(features)))
+        return value if not len(self.failed) else value + np.log(self.feasible(features))
+
+    def slope(self, features: Floats) -> Floats:
+        """The gradient of `value`. [M, F]"""
+        white = self.model.whiten(features)
+        slope = self.model.slope(features, white, *self.worth_slopes(*self.model.predict(white)))
+        return slope if not len(self.failed) else slope + self._feasible_slope(features)
+
+    def feasible(self, features: Floats) -> Floats:
         """Probability of not failing: failures and successes nearby, weighted by the kernel; one prior success."""
-        good = matern(features, self.good, self.model.scales).pow(4).sum(1)
-        bad = matern(features, self.failed, self.model.scales).pow(4).sum(1)
-        return (good + 1.0) / (good + bad + 1.0)
+        good, bad = (self._near(features, others)[0] for others in (self.good, self.failed))
+        probability: Floats = (good + 1.0) / (good + bad + 1.0)
+        return probability
 
-    def proposals(self, n: int, taken: Taken) -> Iterator[Config]:
+    def _feasible_slope(self, features: Floats) -> Floats:
+        """The gradient of its log. [M, F]"""
+        (good, good_slope), (bad, bad_slope) = (self._near(features, others) for others in (self.good, self.failed))
+        slope: Floats = good_slope / (good + 1.0)[:, None] - (good_slope + bad_slope) / (good + bad + 1.0)[:, None]
+        return slope
+
+    def _near(self, features: Floats, others: Floats) -> tuple[Floats, Floats]:
+        """How many of `others` [n, F] are near `features` [M, F], by the kernel's fourth power [M]; its gradient."""
+        close, scales = matern(features, others, self.model.scales), self.model.scales
+        return (close**4).sum(1), matern_slope(features, others, scales, 4.0 * close**3)
+
+    def proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
         """Up to `n` configs, each believed before the next is chosen."""
         for k in range(n):
-            rng = self.history.rng(k, "gp")
+            rng = history.rng(k, "gp")
             points = self.candidates(rng)
             points = np.concatenate([self.climbed(points), points])
             active = self.cube.active(points)
-            with torch.no_grad():
-                order = torch.argsort(self.value(self.features.of(points, active)), descending=True, stable=True)
+            order = np.argsort(-self.value(self.features.of(points, active)), kind="stable")
             for at in order[:64].tolist():
                 config = self.cube.config(points[at])
                 if config not in taken:
@@ -119,22 +148,19 @@ class Acquisition:
         shrinks when the gradient changes sign; so all starts climb in one batch, and end exactly.
         """
         active = self.cube.active(points)
-        with torch.no_grad():
-            value = self.value(self.features.of(points, active))
-        at = torch.argsort(value, descending=True, stable=True)[: self.options.climbs].numpy()
+        value = self.value(self.features.of(points, active))
+        at = np.argsort(-value, kind="stable")[: self.options.climbs]
         points, active = points[at].copy(), active[at]
         numeric = self.features.numeric
         if not len(numeric) or not len(at):
             return points
-        base = self.features.of(points, active)
-        free = torch.from_numpy(active[:, numeric])
-        u = base[:, : len(numeric)].clone().requires_grad_(True)
-        optimizer = torch.optim.Rprop([u], lr=0.02, step_sizes=(1e-6, 0.2))
+        features, count = self.features.of(points, active), len(numeric)
+        before, size = np.zeros((len(at), count)), np.full((len(at), count), 0.02)
         for _ in range(steps):
-            loss = -self.value(torch.cat([u, base[:, len(numeric) :]], dim=1)).sum()
-            (u.grad,) = torch.autograd.grad(loss, u)
-            optimizer.step()
-            with torch.no_grad():
-                u.clamp_(0.0, 1.0)
-        points[:, numeric] = np.where(free.numpy(), u.detach().numpy(), points[:, numeric])
+            slope = np.sign(self.slope(features)[:, :count])
+            turned = slope * before < 0
+            size = np.clip(np.where(turned, 0.5, np.where(slope * before > 0, 1.2, 1.0)) * size, 1e-6, 0.2)
+            before = np.where(turned, 0.0, slope)
+            features[:, :count] = np.clip(features[:, :count] + before * size, 0.0, 1.0)
+        points[:, numeric] = np.where(active[:, numeric], features[:, :count], points[:, numeric])
         return self.cube.snap(points)

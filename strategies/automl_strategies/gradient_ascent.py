@@ -8,14 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from automl.errors import SpecError
 from automl.space import Config
 from automl.trial import History
 from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import evidence
+from automl_strategies.evidence import Floats, evidence
 from automl_strategies.gaussian_process import Acquisition, Gp
 from automl_strategies.sobol import sobol
 
@@ -43,11 +41,11 @@ class Gradient:
         found, taken = evidence(history), Taken(history)
         if len(found) < self.startup:
             return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        model = _Bound(Gp(startup=self.startup, climbs=self.starts), history, found)
+        model = Bound(Gp(startup=self.startup, climbs=self.starts), found)
         model.optimism = self.optimism
         return fill(history, n, self._climbs(history, model, n, taken), taken)
 
-    def _climbs(self, history: History, model: "_Bound", n: int, taken: Taken) -> Iterator[Config]:
+    def _climbs(self, history: History, model: "Bound", n: int, taken: Taken) -> Iterator[Config]:
         cube = model.cube
         for k in range(n):
             rng = history.rng(k, "gradient")
@@ -56,9 +54,8 @@ class Gradient:
             starts = np.clip(starts + 0.05 * rng.standard_normal(starts.shape) * (cube.categories == 0), 0, 1)
             ends = model.climbed(cube.snap(starts), self.steps)
             active = cube.active(ends)
-            with torch.no_grad():
-                value = model.value(model.features.of(ends, active))
-            for at in torch.argsort(value, descending=True, stable=True).tolist():
+            value = model.value(model.features.of(ends, active))
+            for at in np.argsort(-value, kind="stable").tolist():
                 config = cube.config(ends[at])
                 if config not in taken:
                     model.model = model.model.believing(model.features.of(ends[at : at + 1], active[at : at + 1]))
@@ -66,12 +63,14 @@ class Gradient:
                     break
 
 
-class _Bound(Acquisition):
+class Bound(Acquisition):
     """The optimistic bound in place of expected improvement."""
 
     optimism: float = 1.0
 
-    def value(self, features: Tensor) -> Tensor:
-        mean, variance = self.model.predict(self.model.whiten(features))
-        bound = self.optimism * torch.sqrt(variance) - mean
-        return bound if not len(self.failed) else bound + torch.log(self.feasible(features))
+    def worth(self, mean: Floats, variance: Floats) -> Floats:
+        bound: Floats = self.optimism * np.sqrt(variance) - mean
+        return bound
+
+    def worth_slopes(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        return -np.ones_like(mean), 0.5 * self.optimism / np.sqrt(variance)

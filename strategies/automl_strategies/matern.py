@@ -1,4 +1,4 @@
-"""A Gaussian process with a Matern-5/2 kernel and one length scale per parameter, in torch, in float64.
+"""A Gaussian process with a Matern-5/2 kernel and one length scale per parameter, in float64.
 
 Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), algorithm 2.1; priors as in Hvarfner et al.,
 "Vanilla Bayesian Optimization Performs Great in High Dimensions" (ICML 2024), which keep a fit sensible from few data.
@@ -7,17 +7,19 @@ Shapes: `n` observations, `M` candidates, `F` features, `d` parameters.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
+from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
-from torch import Tensor
+from scipy.special import erfcx, log_ndtr, ndtr
 
 from automl_strategies.cube import Cube, Mask, Points
-from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
+from automl_strategies.likelihood import JITTER, LOG_NOISE, Floats, Likelihood
 
-SQRT5 = math.sqrt(5.0)
+SQRT5, LOG_SQRT_2PI = math.sqrt(5.0), 0.5 * math.log(2 * math.pi)
 
 
 class Features:
@@ -35,7 +37,7 @@ class Features:
         one_hot = [np.full(int(cube.categories[j]), j) for j in self.choices]
         self.owner = np.concatenate([self.numeric, *one_hot, self.flagged]).astype(np.int64)
 
-    def of(self, points: Points, active: Mask | None = None) -> Tensor:
+    def of(self, points: Points, active: Mask | None = None) -> Floats:
         """`points` [M, d], NaN (or not `active`) where inactive -> [M, F] float64."""
         known = ~np.isnan(points) if active is None else active
         parts = [np.where(known, points, 0.5)[:, self.numeric]]
@@ -44,78 +46,130 @@ class Features:
             mine = np.minimum(np.where(known[:, j], points[:, j], 0.0) * total, total - 1).astype(np.int64)
             parts.append(np.eye(total)[mine] * known[:, j, None] / math.sqrt(2.0))
         parts.append(known[:, self.flagged] * 0.5)
-        return torch.from_numpy(np.concatenate(parts, axis=1))
+        return np.concatenate(parts, axis=1)
 
 
-def matern(a: Tensor, b: Tensor, scales: Tensor) -> Tensor:
-    """Matern-5/2 correlation of rows [M, F] and [n, F] with inverse length scales [F] -> [M, n]."""
+def _far(a: Floats, b: Floats, scales: Floats) -> Floats:
+    """Distances of rows [M, F] and [n, F] with inverse length scales [F], times sqrt 5. [M, n]"""
     x, y = a * scales, b * scales
-    squared = (x * x).sum(1)[:, None] + (y * y).sum(1)[None, :] - 2.0 * x @ y.T
-    r = SQRT5 * torch.sqrt(squared.clamp_min(1e-12))
-    return (1.0 + r + r * r / 3.0) * torch.exp(-r)
+    squared = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2.0 * x @ y.T
+    found: Floats = SQRT5 * np.sqrt(np.maximum(squared, 1e-12))
+    return found
 
 
-@dataclass
+def matern(a: Floats, b: Floats, scales: Floats) -> Floats:
+    """Matern-5/2 correlation of rows [M, F] and [n, F] with inverse length scales [F] -> [M, n]."""
+    r = _far(a, b, scales)
+    found: Floats = (1.0 + r + r * r / 3.0) * np.exp(-r)
+    return found
+
+
+def matern_slope(a: Floats, b: Floats, scales: Floats, weights: Floats) -> Floats:
+    """The gradient of `(weights * matern(a, b, scales)).sum(1)` with respect to `a`; `weights` [M, n] -> [M, F]."""
+    r = _far(a, b, scales)
+    pull = weights * (1.0 + r) * np.exp(-r) * (-5.0 / 3.0)
+    found: Floats = scales**2 * (a * pull.sum(1)[:, None] - pull @ b)
+    return found
+
+
+@dataclass(frozen=True)
 class GaussianProcess:
     """A fitted process. Losses are standardized by the caller: mean 0, variance 1."""
 
-    x: Tensor  # [n, F]
-    y: Tensor  # [n]
-    scales: Tensor  # [F] inverse length scales
-    signal: Tensor  # variance of the function
-    noise: Tensor  # variance of the noise
-    mean: Tensor
-    factor: Tensor  # [n, n] Cholesky factor of the covariance of y
+    x: Floats  # [n, F]
+    y: Floats  # [n]
+    scales: Floats  # [F] inverse length scales
+    signal: float  # variance of the function
+    noise: float  # variance of the noise
+    mean: float
+    factor: Floats  # [n, n] lower Cholesky factor of the covariance of y
 
     @classmethod
-    def fit(cls, x: Tensor, y: Tensor, owner: np.ndarray, dim: int, steps: int = 60) -> "GaussianProcess":
+    def fit(cls, x: Floats, y: Floats, owner: NDArray[np.int64], dim: int, steps: int = 60) -> "GaussianProcess":
         """The most probable hyperparameters for observations `x` [n, F], `y` [n]."""
         likelihood = Likelihood.of(x, y, owner, dim)
         start = np.concatenate([np.full(dim, likelihood.center - 1.5), [0.0], [LOG_NOISE[0]], [0.0]])
         bounds = [(-4.0, 5.0)] * dim + [(-4.0, 4.0), (-14.0, 1.0), (-3.0, 3.0)]
         found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
-        theta = torch.from_numpy(np.asarray(found.x if np.isfinite(found.fun) else start, dtype=np.float64))
-        scales = torch.exp(-theta[:dim])[torch.from_numpy(owner)]
-        signal, noise, mean = torch.exp(theta[dim]), torch.exp(theta[dim + 1]), theta[dim + 2]
-        covariance = signal * matern(x, x, scales) + (noise + JITTER) * torch.eye(len(x), dtype=x.dtype)
-        return cls(x, y, scales, signal, noise, mean, torch.linalg.cholesky(covariance))
+        theta = np.asarray(found.x if np.isfinite(found.fun) else start, dtype=np.float64)
+        signal, noise = math.exp(theta[dim]), math.exp(theta[dim + 1])
+        return cls(x, y, np.exp(-theta[:dim])[owner], signal, noise, float(theta[dim + 2]), np.empty((0, 0))).of(x, y)
 
-    def whiten(self, candidates: Tensor) -> Tensor:
-        """L^-1 k(x, candidates): what prediction needs of `candidates` [M, F] -> [n, M]."""
-        cross = self.signal * matern(self.x, candidates, self.scales)
-        found: Tensor = torch.linalg.solve_triangular(self.factor, cross, upper=False)
+    def of(self, x: Floats, y: Floats) -> "GaussianProcess":
+        """The same process after `y` [n] was observed at `x` [n, F] instead."""
+        covariance = self.signal * matern(x, x, self.scales)
+        covariance.flat[:: len(x) + 1] += self.noise + JITTER
+        return replace(self, x=x, y=y, factor=np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
+
+    @cached_property
+    def target(self) -> Floats:
+        """L^-1 (y - mean). [n]"""
+        return self._solve(self.y - self.mean)
+
+    def _solve(self, right: Floats, transposed: bool = False) -> Floats:
+        found: Floats = solve_triangular(self.factor, right, lower=True, trans=int(transposed), check_finite=False)
         return found
 
-    def predict(self, white: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance of the function (without noise) at candidates given by `whiten` -> [M], [M]."""
-        target = torch.linalg.solve_triangular(self.factor, (self.y - self.mean)[:, None], upper=False)[:, 0]
-        variance = self.signal - (white * white).sum(0)
-        return self.mean + target @ white, variance.clamp_min(1e-10)
+    def whiten(self, candidates: Floats) -> Floats:
+        """L^-1 k(x, candidates): what prediction needs of `candidates` [M, F] -> [n, M]."""
+        return self._solve(self.signal * matern(self.x, candidates, self.scales))
 
-    def believing(self, x: Tensor) -> "GaussianProcess":
+    def predict(self, white: Floats) -> tuple[Floats, Floats]:
+        """Mean and variance of the function (without noise) at candidates given by `whiten` -> [M], [M]."""
+        variance = self.signal - (white * white).sum(0)
+        return self.mean + self.target @ white, np.maximum(variance, 1e-10)
+
+    def slope(self, candidates: Floats, white: Floats, of_mean: Floats, of_variance: Floats) -> Floats:
+        """The gradient of `of_mean` [M] * mean + `of_variance` [M] * variance at `candidates` [M, F] -> [M, F]."""
+        mean, variance = self._solve(self.target, transposed=True), -2.0 * self._solve(white, transposed=True)
+        weights = of_mean[:, None] * mean + of_variance[:, None] * variance.T
+        return self.signal * matern_slope(candidates, self.x, self.scales, weights)
+
+    def believing(self, x: Floats) -> "GaussianProcess":
         """The process after its own mean was observed at `x` [p, F]: less variance there, the same mean everywhere."""
         if not len(x):
             return self
         white = self.whiten(x)
         mean, _ = self.predict(white)
-        noise = (self.noise + JITTER) * torch.eye(len(x), dtype=x.dtype)
-        corner = torch.linalg.cholesky(self.signal * matern(x, x, self.scales) + noise - white.T @ white)
-        top = torch.cat([self.factor, torch.zeros(len(self.x), len(x), dtype=x.dtype)], dim=1)
-        factor = torch.cat([top, torch.cat([white.T, corner], dim=1)])
-        return GaussianProcess(
-            torch.cat([self.x, x]), torch.cat([self.y, mean]), self.scales, self.signal, self.noise, self.mean, factor
-        )
+        corner = self._left(x, white)
+        factor = np.block([[self.factor, np.zeros((len(self.x), len(x)))], [white.T, corner]])
+        return replace(self, x=np.concatenate([self.x, x]), y=np.concatenate([self.y, mean]), factor=factor)
+
+    def shared(self, candidates: Floats, x: Floats, white: Floats, white_x: Floats) -> Floats:
+        """The rows that `whiten(candidates)`, which is `white` [n, M], gets from believing `x` [p, F] -> [p, M]."""
+        both = self.signal * matern(x, candidates, self.scales) - white_x.T @ white
+        found: Floats = solve_triangular(self._left(x, white_x), both, lower=True, check_finite=False)
+        return found
+
+    def _left(self, x: Floats, white: Floats) -> Floats:
+        """Cholesky factor of what is left of the covariance of observations at `x` [p, F]. [p, p]"""
+        inner = self.signal * matern(x, x, self.scales) - white.T @ white
+        inner.flat[:: len(x) + 1] += self.noise + JITTER
+        return np.asarray(np.linalg.cholesky(inner), dtype=np.float64)
 
 
-def log_expected_improvement(mean: Tensor, variance: Tensor, best: float) -> Tensor:
+def log_expected_improvement(mean: Floats, variance: Floats, best: float) -> Floats:
     """log E[max(best - f, 0)], finite however small it is (Ament et al., "Unexpected Improvements", NeurIPS 2023)."""
-    deviation = torch.sqrt(variance)
-    z = (best - mean) / deviation
-    # h(z) = phi(z) + z Phi(z); for z < -1 through erfcx, which does not underflow
-    safe = z.clamp_min(-1.0)
-    near = torch.log(torch.exp(-0.5 * safe * safe) / math.sqrt(2 * math.pi) + safe * torch.special.ndtr(safe))
-    low = z.clamp(-1e6, -1.0)
-    ratio = (-low * math.sqrt(math.pi / 2) * torch.special.erfcx(-low / math.sqrt(2.0))).clamp(max=1 - 1e-15)
-    tail = torch.where(low < -1e3, -2.0 * torch.log(-low), torch.log1p(-ratio.clamp(max=1 - 1e-12)))
-    far = -0.5 * low * low - 0.5 * math.log(2 * math.pi) + tail
-    return torch.where(z > -1.0, near, far) + torch.log(deviation)
+    deviation = np.sqrt(variance)
+    found: Floats = _log_h((best - mean) / deviation) + np.log(deviation)
+    return found
+
+
+def log_expected_improvement_slopes(mean: Floats, variance: Floats, best: float) -> tuple[Floats, Floats]:
+    """Its derivatives with respect to mean and variance."""
+    deviation = np.sqrt(variance)
+    z = np.maximum((best - mean) / deviation, -1e6)
+    log_h = _log_h(z)
+    density, below = -0.5 * z * z - LOG_SQRT_2PI, log_ndtr(z)
+    return -np.exp(below - log_h) / deviation, 0.5 * np.exp(density - log_h) / variance
+
+
+def _log_h(z: Floats) -> Floats:
+    """log(phi(z) + z Phi(z)), of standard normal density and distribution; for z < -1 without cancellation."""
+    safe = np.maximum(z, -1.0)
+    near = np.log(np.exp(-0.5 * safe * safe - LOG_SQRT_2PI) + safe * ndtr(safe))
+    low = np.clip(z, -1e6, -1.0)
+    ratio = np.minimum(-low * math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2.0)), 1 - 1e-12)
+    tail = np.where(low < -1e3, -2.0 * np.log(-low), np.log1p(-ratio))
+    found: Floats = np.where(z > -1.0, near, tail - 0.5 * low * low - LOG_SQRT_2PI)
+    return found
