@@ -398,6 +398,19 @@ def test_lanes_are_no_more_than_the_search_can_wait_for():
     assert impatient.target == 32  # nobody waits for anything
 
 
+@pytest.mark.parametrize(
+    ("fewer", "epochs", "first"),
+    [(1.2, 1000, 4), (1.4, 1000, 8), (1.2, 1, 16)],  # (cost of a lane among 4 by that among 8, of a trial; lanes)
+)
+def test_lanes_are_few_where_a_full_trial_would_end_late_among_many(monkeypatch, fewer, epochs, first):
+    costs = {1: 4e-3, 4: fewer * 1e-3, 8: 1e-3}
+    monkeypatch.setattr(growth, "lane_seconds", lambda blueprint, config, kind, data, lanes: costs[lanes])
+    blueprint = Blueprint(build, INPUTS, OUTPUTS, torch.device("cpu"), F32)
+    found = growth.Growth.measured(blueprint, CONFIGS[0], "classification", data(200, 0), 128, epochs)
+    assert (found.first, found.probed_at) == (first, min(first, 8))
+    assert found.pays(first)
+
+
 # -- searches ----------------------------------------------------------------------------------------------------------
 
 SPEC = """

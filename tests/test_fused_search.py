@@ -73,13 +73,13 @@ def details(study: Study) -> dict[int, dict[str, object]]:
 
 
 def test_trials_share_a_cohort_and_the_winner_can_be_loaded(tmp_path: Path) -> None:
-    spec(tmp_path)
+    spec(tmp_path, trials=8)
     study = search(tmp_path, "s", fuse="require")
-    assert study.counts.done == 10
+    assert study.counts.done == 8
     assert all([step for step, _ in t.curve] == [1, 2, 3, 4] for t in study.history.trials)
     kept = details(study)
-    assert all(kept[t]["lanes"] == 10 for t in kept)
-    assert sorted(kept[t]["lane"] for t in kept) == list(range(10))  # type: ignore[type-var]
+    assert all(kept[t]["lanes"] == 8 for t in kept)
+    assert sorted(kept[t]["lane"] for t in kept) == list(range(8))  # type: ignore[type-var]
     assert study.best is not None
     model = automl.load(study.path)
     last = study.reports(study.best.number)[-1][1]

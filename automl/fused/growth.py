@@ -16,9 +16,10 @@ from .cohort import Blueprint
 from .loop import Part
 from .tables import steps_per_epoch
 
-FIRST, LEAST, FEWEST = 16, 8, 3
+FIRST, LEAST, FEWEST = 16, 4, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known: FIRST, or down to LEAST where
 rounds are long; fewer than FEWEST run alone."""
+HASTE = 1.3  # how much more a lane may cost among half as many, where a full trial would end late
 WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so long, or such a share of the time trained so far
 FACTS = ("probed_at", "solo", "probed", "mixed", "first", "lane_s")
 HEAVY = 25_000  # parameters whose arithmetic costs about as much as the calls of a step (digits, batches of 32 to 128)
@@ -49,13 +50,20 @@ class Growth:
         cls, blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int, epochs: int = 0
     ) -> "Growth":
         """Time one lane and a small bucket on real data."""
+
+        def cost(lanes: int) -> float:
+            return lane_seconds(blueprint, config, kind, data, lanes)
+
         bucket = min(START.get(blueprint.device.type, 8), 1 << max(1, most).bit_length() - 1)
-        found = cls(most, bucket, epochs=epochs)
-        found.solo = lane_seconds(blueprint, config, kind, data, 1)
-        found.probed = lane_seconds(blueprint, config, kind, data, bucket)
+        found = cls(most, bucket, cost(1), cost(bucket), epochs=epochs)
         found.lane_s = found.probed * steps_per_epoch(len(data), hyperparameters.read(config).batch_size)
-        while found.first > LEAST and not found.may_wait(found.first):
+        while found.first > found.probed_at and not found.may_wait(found.first):
             found.first //= 2
+        half = bucket // 2
+        if half >= LEAST and not found.may_wait(bucket):
+            fewer = cost(half)
+            if fewer <= min(HASTE * found.probed, found.solo / WORTH):
+                found.first, found.probed_at, found.probed = half, half, fewer
         return found
 
     @classmethod

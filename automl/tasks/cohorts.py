@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
-from automl.fused.growth import FIRST
 from automl.messages import ALIKE, Assignment, Broken, Outcome, Reported
 from automl.stopping import Kind
 from automl.tasks.best import Best
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from automl.tasks.described import DescribedSession
     from automl.worker import Worker
 
+AT_FIRST = 8  # trials asked for before it is known how many run well together
 SAVING_SHARE = 0.03  # of the time may go into checkpoints
 DIGITS = 6
 """Significant digits of what is reported: a lane is bitwise the same in any bucket, but alone it rounds otherwise."""
@@ -76,7 +76,7 @@ class Cohorts:
         """Get trials for what is free; False when there is nothing to do any more."""
         if not self.lanes:
             if not self.queue:
-                lanes = 1 if self.session.task.fuse == "never" else FIRST
+                lanes = 1 if self.session.task.fuse == "never" else AT_FIRST
                 self.queue += self.worker.pull(lanes, fits="" if self.engine.mixing else ALIKE)
             return bool(self.queue)
         lane = next(iter(self.lanes.values()))
