@@ -19,7 +19,7 @@ GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to l
 GP_TRIALS = 250  # beyond, it costs more than it gains
 GP_WORKERS = 32  # from here on, a suggestion must cost milliseconds to keep all of them busy
 STARTUP = 10  # trials that ended before a model may learn from them
-COMPARED = 24  # trials that were compared at rungs before a model may learn from their order
+COMPARED = (12, 24)  # trials compared at rungs before a model learns from their order: 3 a parameter, within these
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Auto:
     """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
 
     Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
-    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 24
-    trials were compared, then three quarters `quick_gp` (`forest` beyond 20 parameters) and one quarter random.
+    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 12
+    to 24 were compared, three for each parameter, then three quarters `quick_gp` (`forest` beyond 20 parameters) and
+    one quarter random.
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
@@ -62,7 +63,8 @@ class Auto:
             return (None,)
         if _compared_at_rungs(history):
             model = _quick_gp() if history.space.dim <= GP_DIMENSIONS else _forest()
-            return (None,) if known < COMPARED else (model, model, model, _random())
+            least, most = COMPARED
+            return (None,) if known < min(most, max(least, 3 * history.space.dim)) else (model, model, model, _random())
         if _affordable(history):
             gp = _gp()
             return (gp, gp, gp, _tpe())
