@@ -1,5 +1,8 @@
 """What the models are for: better than chance on what they were made for, and the parts they are made of are right."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from automl_strategies.aging import Aging
@@ -316,3 +319,10 @@ def test_auto_says_what_it_chose() -> None:
 def test_wrong_options_are_refused(make: object) -> None:
     with pytest.raises(SpecError):
         make()  # type: ignore[operator]
+
+
+def test_a_search_needs_no_torch_for_its_suggestions() -> None:
+    code = "import sys; from automl_strategies import auto, forest, gradient_ascent, quick_gp, tpe; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "automl_strategies.gaussian_process" in found
+    assert "torch" not in found
