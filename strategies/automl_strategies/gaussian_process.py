@@ -94,20 +94,26 @@ class Acquisition:
 
     def feasible(self, features: Floats) -> Floats:
         """Probability of not failing: failures and successes nearby, weighted by the kernel; one prior success."""
-        good, bad = (self._near(features, others)[0] for others in (self.good, self.failed))
+        good, bad = (self._near(features, others) for others in (self.good, self.failed))
         probability: Floats = (good + 1.0) / (good + bad + 1.0)
         return probability
 
     def _feasible_slope(self, features: Floats) -> Floats:
         """The gradient of its log. [M, F]"""
-        (good, good_slope), (bad, bad_slope) = (self._near(features, others) for others in (self.good, self.failed))
+        good, bad = (self._near(features, others) for others in (self.good, self.failed))
+        good_slope, bad_slope = (self._near_slope(features, others) for others in (self.good, self.failed))
         slope: Floats = good_slope / (good + 1.0)[:, None] - (good_slope + bad_slope) / (good + bad + 1.0)[:, None]
         return slope
 
-    def _near(self, features: Floats, others: Floats) -> tuple[Floats, Floats]:
-        """How many of `others` [n, F] are near `features` [M, F], by the kernel's fourth power [M]; its gradient."""
-        close, scales = matern(features, others, self.model.scales), self.model.scales
-        return (close**4).sum(1), matern_slope(features, others, scales, 4.0 * close**3)
+    def _near(self, features: Floats, others: Floats) -> Floats:
+        """How many of `others` [n, F] are near `features` [M, F], by the kernel's fourth power. [M]"""
+        count: Floats = (matern(features, others, self.model.scales) ** 4).sum(1)
+        return count
+
+    def _near_slope(self, features: Floats, others: Floats) -> Floats:
+        """Its gradient. [M, F]"""
+        close = matern(features, others, self.model.scales)
+        return matern_slope(features, others, self.model.scales, 4.0 * close**3)
 
     def proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
         """Up to `n` configs, each believed before the next is chosen."""
