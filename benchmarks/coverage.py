@@ -26,7 +26,7 @@ import pandas as pd
 from _cache import Cache
 
 import automl
-from automl import api, honest, metrics, spec
+from automl import honest, metrics, running, spec
 from automl.holdout import Holdout
 from automl.tasks.described import DescribedTask
 
@@ -105,7 +105,7 @@ def tree(case: Case, number: int, trials: int) -> dict[str, object]:
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
     read = spec.from_json(tree(case, number, trials), name="s", folder=folder)
-    study = api.run_spec(read, folder / "s", executor="inline")
+    study = running.run_spec(read, folder / "s", executor="inline")
     assert study.verdict is not None
     assert study.best is not None
     assert study.best.loss is not None
@@ -115,7 +115,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
         models = [automl.load(folder / "s" / "finalists" / "trials" / f"{n:05d}" / "bundle") for n in runs[str(trial)]]
         return float(np.mean([score(case, model, rest) for model in models]))
 
-    task = api.task_of(read)
+    task = running.task_of(read)
     assert isinstance(task, DescribedTask)
     alone = honest.interval(Holdout.of(task).sample(folder / "s" / "best", "test"))
     seconds = time.process_time() - begun

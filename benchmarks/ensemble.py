@@ -18,7 +18,7 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import api, ensemble, metrics, spec
+from automl import ensemble, metrics, running, spec
 from automl.holdout import Holdout
 from automl.tasks.described import DescribedTask
 
@@ -41,9 +41,9 @@ class Result:
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
     found = spec.from_json({**tree(case, number, trials), "ensemble": SIZE}, name="s", folder=folder)
-    study = api.run_spec(found, folder / "s", executor="inline")
+    study = running.run_spec(found, folder / "s", executor="inline")
     assert study.verdict is not None
-    seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], api.task_of(found)
+    seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], running.task_of(found)
     assert isinstance(task, DescribedTask)
     bundles = {path.parent.name: path for path in (folder / "s" / "finalists" / "trials").glob("*/bundle")}
     ensemble.make(folder / "few", bundles, Holdout.of(task), SIZE, folder / "s" / "best")

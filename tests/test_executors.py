@@ -1,5 +1,6 @@
 """The built-in executors keep the contract; found through the registry, as a stranger's would be."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -96,7 +97,9 @@ def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: 
 
     def train(trial: automl.Trial) -> None:
         parents.append(os.getppid())
-        trial.report(loss=float(os.environ["SET_LATER"]), parent=os.getppid(), cores=int(os.environ["OMP_NUM_THREADS"]))
+        shared = gc.get_freeze_count() if gc.isenabled() else 0
+        cores = int(os.environ["OMP_NUM_THREADS"])
+        trial.report(loss=float(os.environ["SET_LATER"]), parent=os.getppid(), cores=cores, shared=shared)
 
     study = automl.search(
         train,
@@ -111,6 +114,7 @@ def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: 
     assert told["loss"] == 17
     assert told["cores"] == 3
     assert told["parent"] != os.getpid(), "the worker is no child of the fork server"
+    assert told["shared"] > 100_000, "garbage collection would copy what the worker shares with the fork server"
     assert not parents, "the worker is a process of its own"
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import automl
-from automl import api, ensemble, winner
+from automl import ensemble, running, winner
 from automl.holdout import Holdout
 from automl.reading import StudyView
 from automl.study import Study
@@ -42,7 +42,7 @@ def kept(study: Path) -> list[int]:
 def holdout(file: Path) -> Holdout:
     from automl.spec import read
 
-    task = api.task_of(read(file))
+    task = running.task_of(read(file))
     assert isinstance(task, DescribedTask)
     return Holdout.of(task)
 
@@ -51,7 +51,7 @@ def holdout(file: Path) -> Holdout:
 def test_the_best_trials_keep_their_models_and_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizers: str
 ) -> None:
-    monkeypatch.setattr(api, "POOL", 4)
+    monkeypatch.setattr(running, "POOL", 4)
     study = automl.search(spec(tmp_path, optimizers), path=tmp_path / "s", executor="inline")
     best = [t.number for t in sorted(study.history.done, key=lambda t: (t.loss, t.number))[:4]]
     assert kept(tmp_path / "s") == sorted(best)
@@ -91,7 +91,7 @@ class Killed(BaseException):
 
 
 def test_killed_and_resumed_it_has_the_same_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "POOL", 4)
+    monkeypatch.setattr(running, "POOL", 4)
     file, path = spec(tmp_path), tmp_path / "s"
     whole = automl.search(file, path=tmp_path / "whole", executor="inline")
     thin, store = winner._thin, ensemble.store

@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from automl import api
+from automl import api, running
 from automl.errors import EnvironmentProblem, SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
@@ -122,11 +122,11 @@ def test_naming_the_executor_loads_no_ray() -> None:
 def test_what_a_trial_needs_reaches_the_executor_and_what_cannot_is_told() -> None:
     study = Study({"x": Float(0, 1)}, metric="loss", trials=1)
     resources = {"gpus": 2.0, "cpus": 4.0}
-    assert api._placed("ray", resources, study) == {"name": "ray", **resources}
+    assert running._placed("ray", resources, study) == {"name": "ray", **resources}
     given = {"name": "ray", "gpus": 0.5}
-    assert api._placed(given, resources, study) == {"name": "ray", "gpus": 0.5, "cpus": 4.0}
+    assert running._placed(given, resources, study) == {"name": "ray", "gpus": 0.5, "cpus": 4.0}
     assert study.notes == []
-    assert api._placed("local", resources, study) == {"name": "local", "gpus": 2.0}
+    assert running._placed("local", resources, study) == {"name": "local", "gpus": 2.0}
     assert study.notes == ["resources: executor 'local' does not use cpus"]
     study.close()
 

@@ -34,11 +34,11 @@ def one_batch(read: "Spec") -> Tried | None:
     """
     import numpy as np
 
-    from automl import api, seeds
+    from automl import running, seeds
     from automl.errors import TaskError
     from automl.tasks.described import DescribedTask
 
-    task = api.task_of(read)
+    task = running.task_of(read)
     if not isinstance(task, DescribedTask):
         return None
     from automl.training import Solo

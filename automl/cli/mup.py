@@ -73,11 +73,11 @@ def _widths(given: str | None, read: "Spec") -> list[int]:
 def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordinates, Alignment | None]":
     import numpy as np
 
-    from automl import api, seeds
+    from automl import running, seeds
     from automl.tasks.described import DescribedTask
     from automl.training import transfer
 
-    task = api.task_of(read)
+    task = running.task_of(read)
     if not isinstance(task, DescribedTask):
         raise SpecError("mup-check builds models itself: it needs a spec with `model` and `data`")
     session = task.open(("cpu",))

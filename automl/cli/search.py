@@ -56,6 +56,7 @@ def search(
 ) -> None:
     """Search the space of SPEC, and save the winner."""
     from automl import api
+    from automl.executors import warm
 
     changes: dict[str, Any] = {**options.overrides(set_), **({"fuse": "never"} if no_fuse else {})}
     if no_finalists:
@@ -70,6 +71,8 @@ def search(
         from automl.cli.spec import plan
 
         return plan(spec, {**changes, **_budget(budget, how)}, json=json)
+    if executor in (None, "local") and ray is None:
+        warm.begin()  # before the screen is imported
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
         study = api.search(
             spec,

@@ -253,8 +253,11 @@ def _array(preparation: dict[str, Any], rows: Any) -> Floats:
     around = {1: (1, -1), 2: (1, 1, -1), 3: (1, -1, 1, 1)}[len(shape)]
     center = np.asarray(preparation["center"], dtype=np.float32).reshape(around)
     scale = np.asarray(preparation["scale"], dtype=np.float32).reshape(around)
-    scaled = (array.astype(np.float32) - center) / scale
-    return np.ascontiguousarray(np.nan_to_num(scaled, nan=0.0, posinf=0.0, neginf=0.0))
+    scaled = np.array(array, dtype=np.float32, order="C")
+    scaled -= center
+    scaled /= scale
+    scaled[~np.isfinite(scaled)] = 0.0
+    return scaled
 
 
 def _crosses(dense: Floats, y: NDArray[Any], most: int) -> list[list[int]]:

@@ -6,19 +6,20 @@ where one was lost.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from automl.messages import Event, Order
-from automl.tasks import Task
+if TYPE_CHECKING:
+    from automl.messages import Event, Order
+    from automl.tasks import Task
 
-Handle = Callable[[Event], None]
+Handle = Callable[["Event"], None]
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Runs workers somewhere. Called from the driver's thread alone."""
 
-    def start(self, task: Task, workers: int, folder: Path | None) -> int:
+    def start(self, task: "Task", workers: int, folder: Path | None) -> int:
         """Start up to `workers` workers (0: as many as the machine has devices or cores); returns how many.
 
         Raises:
@@ -30,7 +31,7 @@ class Executor(Protocol):
         """Wait up to `timeout_s` for events and call `handle` with each; it may `send` in answer."""
         ...
 
-    def send(self, worker: int, order: Order) -> None:
+    def send(self, worker: int, order: "Order") -> None:
         """Send to a worker. One that is dead or gone is no error: `Lost` tells of it."""
         ...
 

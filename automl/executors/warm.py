@@ -20,9 +20,6 @@ from multiprocessing.context import BaseContext
 
 from automl.executors import devices
 
-MODULES = ["automl.executors.apart", "automl.tasks.cohorts", "automl.data.loading", "automl.models.mlp"]
-"""Imported by the fork server; `apart` first of all."""
-
 
 def possible() -> bool:
     """Whether workers may be forked here."""
@@ -42,7 +39,7 @@ def context() -> BaseContext | None:
 
 def _context() -> BaseContext:
     found = get_context("forkserver")
-    found.set_forkserver_preload(MODULES)
+    found.set_forkserver_preload(["automl.executors.preload"])
     with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""):
         forkserver.ensure_running()
     return found

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 RATED_S = 10.0  # of training, from which on operations are counted: that takes a tenth of a second or two
 SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices
@@ -49,6 +48,8 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
 
     Counted on the meta device, where nothing is computed and torch's counter sees recurrent layers too.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, where that is installed
+
     try:
         with torch.device("meta"):
             model = build(dict(config), inputs, outputs)
