@@ -94,6 +94,7 @@ def _still(epoch: "PieceEpoch") -> "PieceEpoch":
         made.coefficients = epoch.coefficients = epoch.coefficient_tables()
     made.native = epoch.native = False  # per-row kernels take their rates from the host
     made.steps, made.log = 1, torch.zeros_like(epoch.log[:1])
+    made.losses = made.log.view(1, -1, 1, 1).unbind(0)
     made.chosen = (epoch.chosen[0].clone(),)
     keys, limits, scales = draw.keys[:1].clone(), draw.limits.clone(), draw.scales.clone()
     made.draw = Draw(draw.fused, draw.size, draw.layers, keys, limits, scales, list(draw.live))

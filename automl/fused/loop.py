@@ -101,6 +101,7 @@ class PieceEpoch:
         self.clip = None if not (clip.any() or self._one_graph()) else self._tensor(np.where(clip > 0, clip, np.inf))
         self.draw = self._draws(lanes)
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.plan.dtype)
+        self.losses = self.log.view(self.steps, k, 1, 1).unbind(0)
         self.targets = self.prepared_labels()
         shape = torch.Size((k * self.batch, *data.x.shape[1:]))
         self.room = self.draw.space(shape, data.x.dtype, "batch")  # where a full batch of all lanes is gathered
@@ -201,13 +202,13 @@ class PieceEpoch:
         self.draw.step = s
         out = self.stepper.outputs(self.draw, x)
         if full and self.targets is not None and out.dim() == 3 and out.shape[-1] <= losses.FEW:
-            loss, gradient = self.targets.gradient(out.detach(), s)
+            gradient = self.targets.gradient(out.detach(), s, self.losses[s])
         else:
             if full:
                 y, weight = self._labels(s)
             loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
+            self.log[s].copy_(loss)
         self.stepper.backward(self.draw, out, gradient)
-        self.log[s].copy_(loss)
         with torch.no_grad():
             self._update(s)
 
@@ -250,22 +251,23 @@ class PieceEpoch:
         if s == 0:
             self.row_lists = self._rows_as_lists()
         self.row_steps.add_(1.0)
-        for j, factor, h, p, g, state in self.row_lists:
-            kernel(p, g, state, self.row_steps[j], h, rates[j] * factor)
+        for j, step, factor, h, p, g, state in self.row_lists:
+            kernel(p, g, state, step, h, rates[j] * factor)
 
     def _rows_as_lists(
         self,
-    ) -> list[tuple[int, float, Hyperparameters, list[Tensor], list[Tensor], Mapping[str, list[Tensor]]]]:
-        """For each live lane and scale: slot, rate factor, hyperparameters, and the pieces of its rows."""
+    ) -> list[tuple[int, Tensor, float, Hyperparameters, list[Tensor], list[Tensor], Mapping[str, list[Tensor]]]]:
+        """For each live lane and scale: slot, update number, rate factor, hyperparameters, and its rows in pieces."""
         self.row_steps = torch.tensor(self.first, dtype=torch.float32)
+        steps = self.row_steps.unbind(0)
 
         def pieces(name: str, j: int, scale: Scale) -> list[Tensor]:
             return [self._rows(name)[j, columns] for columns in scale.columns]
 
         states = self.cohort.rule.states
         return [
-            (j, scale.factors.lr, scale.of(self.hypers[j]), pieces("param", j, scale), pieces("grad", j, scale),
-             {name: pieces(name, j, scale) for name in states})
+            (j, steps[j], scale.factors.lr, scale.of(self.hypers[j]), pieces("param", j, scale),
+             pieces("grad", j, scale), {name: pieces(name, j, scale) for name in states})
             for j in self.live for scale in self.cohort.scales
         ]  # fmt: skip
 

@@ -74,21 +74,21 @@ class Targets:
     def __init__(self, y: Tensor, chosen: Sequence[Tensor], lanes: int, smoothing: Tensor | None) -> None:
         self.y, self.chosen, self.lanes, self.smoothing = y, chosen, lanes, smoothing
         self.batch = len(chosen[0]) // lanes
-        self.labels: tuple[Tensor, ...] = ()
+        self.labels: list[tuple[Tensor, Tensor]] = []
         self.first = 0
 
-    def gradient(self, out: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """`out` `[K, B, C]` -> losses `[K]` and their gradient `[K, B, C]`."""
+    def gradient(self, out: Tensor, step: int, losses: Tensor) -> Tensor:
+        """The gradient `[K, B, C]` at `out` `[K, B, C]`; the lanes' losses are written to `losses` `[K, 1, 1]`."""
         if not self.first <= step < self.first + len(self.labels):
             self.first, self.labels = step, self._prepared(out, step)
-        labels = self.labels[step - self.first]  # [K, C, B]: softmax over a short last axis is 10 times slower
-        logp = torch.log_softmax(out.transpose(1, 2).contiguous(), 1)
-        k, n = len(out), labels[0].numel()
-        loss = torch.bmm(labels.view(k, 1, n), logp.view(k, n, 1)).view(k)
-        return loss, torch.add(labels, logp.exp_(), alpha=1.0 / self.batch).transpose(1, 2)
+        labels, rows = self.labels[step - self.first]
+        logp = torch.log_softmax(out.transpose(1, 2).contiguous(), 1)  # over a short last axis it is 10 times slower
+        torch.bmm(rows, logp.view(len(out), -1, 1), out=losses)
+        return torch.add(labels, logp.exp_(), alpha=1.0 / self.batch).transpose(1, 2)
 
-    def _prepared(self, out: Tensor, step: int) -> tuple[Tensor, ...]:
-        """`[K, C, B]` for each of the following steps, as many as make PREPARED elements."""
+    def _prepared(self, out: Tensor, step: int) -> list[tuple[Tensor, Tensor]]:
+        """`[K, C, B]` and, for the loss, the same as `[K, 1, C * B]`, for each of the following steps: as many as make
+        PREPARED elements."""
         classes = out.shape[-1]
         steps = max(1, PREPARED // out.numel())
         y = self.y[torch.stack(list(self.chosen[step : step + steps]))].view(-1, self.lanes, 1, self.batch)
@@ -97,7 +97,7 @@ class Targets:
         if self.smoothing is not None:
             e = self.smoothing.to(out.dtype).view(-1, 1, 1)
             made.mul_(1.0 - e).sub_(e / (classes * self.batch))
-        return made.unbind(0)
+        return list(zip(made, made.flatten(2).unsqueeze(2), strict=True))
 
 
 def _squared(out: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

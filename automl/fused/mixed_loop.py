@@ -82,6 +82,7 @@ class MixedPiece:
         smoothing = optim.column(self.hypers, "label_smoothing")
         self.smoothing = torch.from_numpy(smoothing).to(self.dtype) if smoothing.any() else None
         self.log = torch.zeros(self.steps, len(self.lanes), dtype=self.dtype)
+        self.losses = self.log.view(self.steps, -1, 1, 1).unbind(0)
         self.targets = self._prepared_labels()
         self.done = torch.tensor(self.first, dtype=torch.float32)
         gradients = self.program.gradients
@@ -117,12 +118,12 @@ class MixedPiece:
         full = s < len(self.chosen)
         if full and self.targets is not None and self.program.classes <= losses.FEW:
             x = torch.index_select(data.x, 0, self.chosen[s], out=self.x).view(k, self.batch, *data.x.shape[1:])
-            loss, gradient = self.targets.gradient(self.program.outputs(x, s), s)
+            gradient = self.targets.gradient(self.program.outputs(x, s), s, self.losses[s])
         else:
             x, y, weight = gather(data, self.order[:, s * self.batch : (s + 1) * self.batch])
             loss, gradient = losses.gradient(self.kind, self.program.outputs(x, s), y, weight, self.smoothing)
+            self.log[s].copy_(loss)
         self.program.backward(gradient)
-        self.log[s].copy_(loss)
         self.done.add_(1.0)
         for update in self.updates:
             update(s)

@@ -72,32 +72,40 @@ class Dense:
 
 
 class Gate:
-    """y = relu(x) * mask, in place; `relu` False: the mask alone. The backward needs y and the scale of the mask."""
+    """y = x * gate, in place, with the mask for a gate where x > 0 and 0 elsewhere; the backward is the same product.
+
+    `relu` False: the mask alone; without a mask: relu alone, whose backward needs y.
+    """
 
     def __init__(self, relu: bool, layer: str | None) -> None:
         self.relu, self.layer = relu, layer
+        self.room: dict[int, Tensor] = {}
 
     def forward(self, draw: Draw, x: Tensor) -> Tensor:
-        y = x.relu_() if self.relu else x
-        self.mask = self.scale = None
-        if self.layer is not None:
-            mask, scale = draw.mask(self.layer, x.shape[1:]), draw.scale(self.layer)
-            if mask is not None and scale is not None:
-                self.mask = mask if mask.dtype == x.dtype else mask.to(x.dtype)
-                self.scale = scale.to(x.dtype).view(-1, 1, 1)
-                y.mul_(self.mask)
-        self.y = y
-        return y
+        self.gate = None if self.layer is None else draw.mask(self.layer, x.shape[1:])
+        if self.gate is None:
+            self.y = self.predict(x)
+            return self.y
+        if self.gate.dtype != x.dtype:
+            self.gate = self.gate.to(x.dtype)
+        if self.relu:
+            self.gate = self._where_positive(self.gate, x)
+        return x.mul_(self.gate)
+
+    def _where_positive(self, mask: Tensor, x: Tensor) -> Tensor:
+        room = self.room.get(x.shape[1])
+        if room is None:
+            room = self.room[x.shape[1]] = torch.empty_like(x)
+        return aten.threshold_backward.grad_input(mask, x, 0, grad_input=room)  # type: ignore[no-any-return]
 
     def predict(self, x: Tensor) -> Tensor:
         return x.relu_() if self.relu else x
 
     def backward(self, draw: Draw, g: Tensor, wanted: bool) -> Tensor | None:
-        if not self.relu:
-            return g if self.mask is None else g * self.mask
         out = g if g.is_contiguous() else g.contiguous()  # g is this pass's own: nobody reads it again
-        aten.threshold_backward.grad_input(out, self.y, 0, grad_input=out)
-        return out if self.scale is None else out.mul_(self.scale)
+        if self.gate is not None:
+            return out.mul_(self.gate)
+        return aten.threshold_backward.grad_input(out, self.y, 0, grad_input=out) if self.relu else out
 
 
 class Smooth:
