@@ -32,20 +32,33 @@ def noter(how: dict[str, Any]) -> Callable[[float], None]:
     return note
 
 
+class Noting:
+    """A screen for automl that shows nothing: it notes what is reported to the study."""
+
+    def __init__(self, note: Callable[[float], None]) -> None:
+        self.note_accuracy = note
+
+    def begin(self, study: Any) -> None:
+        entered = study.report_all
+
+        def report_all(points: Any) -> Any:
+            found = entered(points)
+            self.note_accuracy(max((float(p.metrics["val_accuracy"]) for p in points), default=0.0))
+            return found
+
+        study.report_all = report_all
+
+    def ended(self, study: Any, record: Any) -> None: ...
+    def tick(self, study: Any, workers: Any) -> None: ...
+    def note(self, text: str) -> None: ...
+    def finish(self, study: Any, outcome: str) -> None: ...
+
+
 def run_automl(how: dict[str, Any], fuse: str) -> None:
     import automl
-    from automl.study import Study
 
-    note, entered = noter(how), Study.report_all
-
-    def report_all(study: Any, points: Any) -> Any:
-        found = entered(study, points)
-        note(max((float(p.metrics["val_accuracy"]) for p in points), default=0.0))
-        return found
-
-    Study.report_all = report_all  # type: ignore[method-assign, assignment]
-    changes = {"fuse": fuse}
-    automl.search(how["spec"], path=how["study"], workers=how["workers"], seed=how["seed"], overrides=changes)
+    screen, place = Noting(noter(how)), {"path": how["study"], "workers": how["workers"], "seed": how["seed"]}
+    automl.search(how["spec"], **place, screen=screen, overrides={"fuse": fuse})
 
 
 def run_optuna(how: dict[str, Any]) -> None:
