@@ -105,6 +105,7 @@ class PieceEpoch:
         self.targets = self.prepared_labels()
         shape = torch.Size((k * self.batch, *data.x.shape[1:]))
         self.room = self.draw.space(shape, data.x.dtype, "batch")  # where a full batch of all lanes is gathered
+        self.x = self.room.view(k, self.batch, *data.x.shape[1:])  # the same, lane by lane
         self.graphed = stepper.fused and device.type == "cuda"
         self.native = cohort.rule.native is not None and device.type in ("cpu",)
         self.coefficients = None if self.native else self.coefficient_tables()
@@ -195,18 +196,19 @@ class PieceEpoch:
         """One update of all lanes: batch, forward, loss, backward, clipping, optimizer, average."""
         full = s < len(self.chosen)
         if full:
-            x = torch.index_select(self.data.x, 0, self.chosen[s], out=self.room)
-            x = x.view(self.stepper.size, self.batch, *self.data.x.shape[1:])
+            torch.index_select(self.data.x, 0, self.chosen[s], out=self.room)
+            x = self.x
         else:
             x, y, weight = gather(self.data, self.order[:, s * self.batch : (s + 1) * self.batch])
         self.draw.step = s
         out = self.stepper.outputs(self.draw, x)
+        seen = out.detach() if out.requires_grad else out
         if full and self.targets is not None and out.dim() == 3 and out.shape[-1] <= losses.FEW:
-            gradient = self.targets.gradient(out.detach(), s, self.losses[s])
+            gradient = self.targets.gradient(seen, s, self.losses[s])
         else:
             if full:
                 y, weight = self._labels(s)
-            loss, gradient = losses.gradient(self.kind, out.detach(), y, weight, self.smoothing)
+            loss, gradient = losses.gradient(self.kind, seen, y, weight, self.smoothing)
             self.log[s].copy_(loss)
         self.stepper.backward(self.draw, out, gradient)
         with torch.no_grad():
@@ -246,10 +248,11 @@ class PieceEpoch:
                     rule.update(param, grad, state, now, scratch)
 
     def _update_native(self, s: int) -> None:
-        kernel, rates = self.cohort.rule.native, self.rates[s].tolist()
+        kernel = self.cohort.rule.native
         assert kernel is not None
         if s == 0:
-            self.row_lists = self._rows_as_lists()
+            self.row_lists, self.row_rates = self._rows_as_lists(), self.rates.tolist()
+        rates = self.row_rates[s]
         self.row_steps.add_(1.0)
         for j, step, factor, h, p, g, state in self.row_lists:
             kernel(p, g, state, step, h, rates[j] * factor)
