@@ -1,5 +1,7 @@
 """Lanes against an independent plain loop: torch.nn, torch.optim, one trial, with the lane's own order and masks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from plain_training import assert_same, masked, trained
@@ -196,6 +198,20 @@ def test_signatures_ignore_what_varies_per_lane_and_nothing_else():
     assert e.signature(CONFIGS[0]) == e.signature(CONFIGS[1])
     for name, value in (("width", 32), ("batch_size", 40), ("optimizer", "sgd"), ("dropout", 0.0), ("ema", 0.5)):
         assert e.signature(CONFIGS[0]) != e.signature({**CONFIGS[0], name: value}), name
+
+
+@pytest.mark.parametrize("first", [0.0, 0.5])
+def test_lanes_without_dropout_train_beside_lanes_with_it(first):
+    """Where the factory keeps the layer, whichever of them the cohort was begun with."""
+    e = engine()
+    e.judge.problem = replace(e.problem, zeros=False)
+    entries = [Entry(t, {**CONFIGS[0], "dropout": rate}, t, 2) for t, rate in enumerate((first, 0.5 - first, 0.25))]
+    e.admit(entries, together=True)
+    assert e.beside(0) == 3
+    e.run_round()
+    e.run_round()
+    for one in entries:
+        assert_same(e.weights(one.trial), plain_loop(one.config, one.seed, 2, 2, e.problem.train), 1e-6)
 
 
 def test_two_architectures_train_side_by_side():

@@ -10,6 +10,10 @@ from torch import nn
 
 from automl.data import Inputs, Outputs, load
 from automl.errors import SpecError
+from automl.fused import surgery
+from automl.fused.engine import Engine, Problem
+from automl.fused.layout import layout
+from automl.fused.loop import Part
 from automl.models import build, families
 from automl.models.sparse_mlp import BlockLinear
 from automl.training import Solo
@@ -43,6 +47,27 @@ def test_every_family_takes_what_it_says_and_every_weight_has_a_gradient(family,
     out.square().sum().backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert not without
+
+
+@pytest.mark.parametrize(("family", "sample"), [(f, s) for f, kinds in TAKES.items() for s in kinds])
+def test_no_family_leaves_dropout_out_where_it_is_zero(family, sample):
+    """So lanes with and without dropout share a cohort, whichever of them its template was built from."""
+    inputs, x = SAMPLES[sample]
+    config = {"width": 24, "depth": 2}
+    problem = Problem(build(family), inputs, Outputs(3), "classification", Part(x, x), Part(x, x), zeros=False)
+    judge = Engine(problem).judge
+    without, some = ({**config, "dropout": rate} for rate in (0.0, 0.4))
+    assert judge.signature(without) == judge.signature(some)
+    blueprint = judge.blueprint
+    made = [surgery.operate(blueprint.module(one, 0)) for one in (without, some)]
+    assert layout(made[0]) == layout(made[1])
+    kinds = [{name: type(child) for name, child in module.named_modules()} for module in made]
+    assert kinds[0] == kinds[1]
+    rates = [surgery.drop_rates(module) for module in made]
+    assert rates[0].keys() == rates[1].keys()
+    assert 0.4 in rates[1].values()
+    others = (nn.MultiheadAttention, nn.LSTM, nn.GRU)  # these look at their own rate, which is the template's
+    assert all(not isinstance(child, others) or not child.dropout for child in made[1].modules())
 
 
 @pytest.mark.parametrize("family", ["transformer", "lstm"])

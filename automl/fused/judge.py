@@ -37,7 +37,9 @@ class Judge:
 
     def signature(self, config: Mapping[str, Any]) -> str:
         """Equal for configs whose trials may share a cohort; computed without torch."""
-        return mixed_signature(config, self.mixes) if self.mixes else group(config, self.problem.mixes)
+        if self.mixes:
+            return mixed_signature(config, self.mixes)
+        return group(config, self.problem.mixes, zeros=self.problem.zeros)
 
     def fusion(self, configs: Configs) -> Fusion:
         """Whether trials like `configs` (of one signature) can be fused, and why not; probed once per signature, or
@@ -49,7 +51,8 @@ class Judge:
                 if not found.ok:  # must not be: from now on one shape a cohort, which needs nothing of `mixed`
                     self.mixes = ()
             else:
-                found = probe(self.blueprint, configs[0], p.kind, self.train)
+                dropping = (c for c in configs if any("dropout" in name and value for name, value in c.items()))
+                found = probe(self.blueprint, next(dropping, configs[0]), p.kind, self.train)
             self.fusions[key] = found
         return self.fusions[key]
 

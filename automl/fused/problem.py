@@ -19,7 +19,8 @@ class Problem:
     """What is trained: the factory `build(config, inputs, outputs)`, the kind of loss, and the data.
 
     `scale` `[outputs]`: the unit of a regression target, in which rmse and mae are told. `mixes`: names of a config
-    that shape the model, and yet may differ among trials that train together (see `mixed`).
+    that shape the model, and yet may differ among trials that train together (see `mixed`). `zeros`: a dropout of 0 may
+    make another model than one of 0.1 (see `signature`).
     """
 
     build: Build
@@ -30,6 +31,7 @@ class Problem:
     val: Part
     scale: Tensor | None = None
     mixes: tuple[str, ...] = ()
+    zeros: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,20 +27,23 @@ def lane_name(name: str) -> bool:
     return "dropout" in last or last.startswith(("augment_", "mixup", "noise"))
 
 
-def shared_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the lanes of a cohort have in common. A dropout of exactly 0 counts: factories leave such layers out."""
+def shared_part(config: Mapping[str, Any], *, zeros: bool = True) -> dict[str, Any]:
+    """What the lanes of a cohort have in common.
+
+    `zeros`: a dropout of exactly 0 counts, as a user's factory may leave such layers out; the built-in families do not.
+    """
     shared = {k: v for k, v in config.items() if not lane_name(k)}
     for name, value in config.items():
-        if "dropout" in name and isinstance(value, (int, float)):
+        if zeros and "dropout" in name and isinstance(value, (int, float)):
             shared[name] = value > 0
     shared["ema"] = bool(config.get("ema"))
     shared.setdefault("optimizer", "adamw")
     return shared
 
 
-def signature(config: Mapping[str, Any]) -> str:
+def signature(config: Mapping[str, Any], *, zeros: bool = True) -> str:
     """A short text, equal for configs that may train together: a hash of `shared_part`."""
-    return _hash(shared_part(config))
+    return _hash(shared_part(config, zeros=zeros))
 
 
 def mixed_signature(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
@@ -48,12 +51,13 @@ def mixed_signature(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
     return _hash({k: v for k, v in config.items() if not lane_name(k) and k not in mixes})
 
 
-def group(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
+def group(config: Mapping[str, Any], mixes: tuple[str, ...], *, zeros: bool = True) -> str:
     """What a driver sorts trials by: the mixed signature and, after a slash, the narrow one.
 
     A worker that mixes asks for the first, one that cannot (a GPU's) for all of it.
     """
-    return f"{mixed_signature(config, mixes)}/{signature(config)}" if mixes else signature(config)
+    narrow = signature(config, zeros=zeros)
+    return f"{mixed_signature(config, mixes)}/{narrow}" if mixes else narrow
 
 
 def _hash(shared: Mapping[str, Any]) -> str:

@@ -89,7 +89,13 @@ class DescribedTask:
         """
         if self.fuse == "never":
             return None
-        return lambda config: "" if unfusable(config, self.settings) else group_of(config, self.mixes)
+        named = partial(group_of, mixes=self.mixes, zeros=self.zeros)
+        return lambda config: "" if unfusable(config, self.settings) else named(config)
+
+    @property
+    def zeros(self) -> bool:
+        """Whether a dropout of 0 may make another model than one of 0.1: a user's factory may leave the layer out."""
+        return ":" in self.model
 
     def builder(self) -> "Callable[..., nn.Module]":
         """`build(config, inputs, outputs)` of the model."""
@@ -175,7 +181,8 @@ class DescribedSession:
         made, kind = self.prepared, self.prepared.kind
         train, val = (Part(part.x, part.y, part.weight) for part in (made.train, made.val))
         scale = made.target_scale if kind == "regression" else None
-        problem = Problem(self.build, made.inputs, made.outputs, kind, train, val, scale, self.task.mixes)
+        what = (self.build, made.inputs, made.outputs, kind)
+        problem = Problem(*what, train, val, scale, self.task.mixes, self.task.zeros)
         ranks = self.task.metric.name == "val_auroc"
         known = folder / "lanes.json" if folder else None
         task = self.task
