@@ -398,6 +398,22 @@ def test_lanes_are_no_more_than_the_search_can_wait_for():
     assert impatient.target == 32  # nobody waits for anything
 
 
+def test_more_lanes_are_not_given_up_for_their_first_slow_round():
+    grown = growth.Growth(128, first=16)
+    grown.saw(16, 16, 1.0, 1000)
+    assert grown.target == 32
+    grown.saw(32, 32, 1.0, 1000)  # new memory: no cheaper than 16
+    assert grown.target == 32
+    grown.saw(32, 32, 0.8, 1000)
+    assert grown.target == 64
+    grown.saw(64, 64, 0.8, 1000)
+    grown.saw(64, 64, 0.75, 1000)
+    assert grown.target == 32
+    again = growth.Growth.remembered(128, {**grown.kept(), "probed": 0.0})
+    assert again is not None
+    assert again.target == 32
+
+
 @pytest.mark.parametrize(
     ("fewer", "epochs", "first"),
     [(1.2, 1000, 4), (1.4, 1000, 8), (1.2, 1, 16)],  # (cost of a lane among 4 by that among 8, of a trial; lanes)

@@ -21,6 +21,7 @@ FIRST, LEAST, FEWEST = 16, 4, 3
 rounds are long; fewer than FEWEST run alone."""
 HASTE = 1.3  # how much more a lane may cost among half as many, where a full trial would end late
 WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so long, or such a share of the time trained so far
+SETTLED = 2  # rounds of a bucket before it is given up: the first one is slower, as its memory is new
 FACTS = ("probed_at", "solo", "probed", "mixed", "first", "lane_s")
 HEAVY = 25_000  # parameters whose arithmetic costs about as much as the calls of a step (digits, batches of 32 to 128)
 
@@ -31,7 +32,8 @@ class Growth:
 
     `mixed`: lanes differ in size and batch (see `work`). Whether they pay is not asked: they run in the program that
     runs one alone, and what is too big to gain stands alone in its piece (`mixed_loop.pieces`). `epochs` of a full
-    trial (0: waiting does not matter); `lane_s`: what one lane adds to a round; `spent_s`: all rounds so far.
+    trial (0: waiting does not matter); `lane_s`: what one lane adds to a round; `spent_s`: all rounds so far; `timed`:
+    how many of each bucket.
     """
 
     most: int
@@ -44,6 +46,7 @@ class Growth:
     epochs: int = 0
     lane_s: float = 0.0
     spent_s: float = 0.0
+    timed: dict[int, int] = field(default_factory=dict)
 
     @classmethod
     def measured(
@@ -72,7 +75,8 @@ class Growth:
         if not {*FACTS, "costs"} <= kept.keys():
             return None
         costs = {int(bucket): float(cost) for bucket, cost in kept["costs"].items()}
-        return cls(most, costs=costs, epochs=epochs, **{name: kept[name] for name in FACTS})
+        timed = dict.fromkeys(costs, SETTLED)
+        return cls(most, costs=costs, epochs=epochs, timed=timed, **{name: kept[name] for name in FACTS})
 
     def kept(self) -> dict[str, Any]:
         """As JSON."""
@@ -111,6 +115,7 @@ class Growth:
         self.lane_s = seconds / lanes
         cost, new = seconds / work, bucket not in self.costs
         self.costs[bucket] = min(cost, self.costs.get(bucket, cost))
+        self.timed[bucket] = self.timed.get(bucket, 0) + 1
         return new
 
     def may_wait(self, bucket: int) -> bool:
@@ -124,6 +129,8 @@ class Growth:
         while bucket in self.costs:
             half = self.costs.get(bucket // 2)
             if half is not None and half / self.costs[bucket] < KNEE:
+                if self.timed.get(bucket, 0) < SETTLED:
+                    break
                 return bucket // 2  # more lanes would cost each trial time and gain next to nothing
             if bucket * 2 > self.most or not self.may_wait(bucket * 2):
                 break

@@ -82,10 +82,10 @@ def constants(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def read(module: nn.Module, plan: Layout, row: Tensor) -> dict[str, Tensor]:
     """Copy the parameters of `module` into `row` `[P]`; returns its buffers by name (copies)."""
-    parameters = dict(trainable(module))
+    parameters = dict(module.named_parameters())
     for name, view in plan.row_views(row).items():
         view.copy_(parameters[name].detach())
-    return {name: value.detach().clone() for name, value in constants(module)}
+    return {name: value.detach().clone() for name, value in constants(module)} if plan.buffers else {}
 
 
 def place(module: nn.Module, name: str) -> tuple[dict[str, Tensor | None], str]:

@@ -263,11 +263,12 @@ class PieceEpoch:
         """For each live lane and scale: slot, update number, rate factor, hyperparameters, and its rows in pieces."""
         self.row_steps = torch.tensor(self.first, dtype=torch.float32)
         steps = self.row_steps.unbind(0)
+        states = self.cohort.rule.states
+        rows = {name: self._rows(name).unbind(0) for name in ("param", "grad", *states)}
 
         def pieces(name: str, j: int, scale: Scale) -> list[Tensor]:
-            return [self._rows(name)[j, columns] for columns in scale.columns]
+            return [rows[name][j][columns] for columns in scale.columns]
 
-        states = self.cohort.rule.states
         return [
             (j, steps[j], scale.factors.lr, scale.of(self.hypers[j]), pieces("param", j, scale),
              pieces("grad", j, scale), {name: pieces(name, j, scale) for name in states})

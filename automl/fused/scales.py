@@ -11,6 +11,8 @@ from automl.models.mup import Factors, Role, factors
 
 from .layout import Layout
 
+PLAIN = Factors()
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -23,13 +25,15 @@ class Scale:
     def of(self, h: Hyperparameters) -> Hyperparameters:
         """A lane's hyperparameters for these parameters; its rate is multiplied apart, with the schedule."""
         f = self.factors
+        if f == PLAIN:
+            return h
         return replace(h, weight_decay=h.weight_decay * f.weight_decay, eps=h.eps * f.eps)
 
 
 def scales(roles: Mapping[str, Role] | None, plan: Layout, optimizer: str) -> tuple[Scale, ...]:
     """The groups of a layout's parameters; neighbours of one group are one slice."""
     if roles is None:
-        return (Scale(Factors(), tuple(slot.name for slot in plan.slots), (slice(0, plan.width),)),)
+        return (Scale(PLAIN, tuple(slot.name for slot in plan.slots), (slice(0, plan.width),)),)
     given = factors(roles, optimizer)
     names: dict[Factors, list[str]] = {}
     columns: dict[Factors, list[slice]] = {}
