@@ -156,6 +156,19 @@ def test_live_draws_at_most_twice_a_second_and_only_on_change():
     assert out.getvalue().count("Finished: ") == 1
 
 
+def test_the_table_that_stays_marks_the_trial_that_the_finalists_chose(monkeypatch):
+    _, log, _, screen = live()
+    study, workers = simulate(ended=30)
+    screen.begin(study)
+    screen.tick(study, workers)
+    second = study.leaderboard(2).rows[1].trial
+    monkeypatch.setattr(type(study), "winner", property(lambda self: self.history.trials[second]))
+    log.truncate(0)
+    screen.finish(study, "finished")
+    marked = [line for line in log.getvalue().splitlines() if " BEST " in line]
+    assert f"t{second:04}" in marked[-1]
+
+
 def test_live_notes_stand_above_and_are_cleaned():
     _, log, _, screen = live()
     study, workers = simulate(ended=5)

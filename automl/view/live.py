@@ -4,6 +4,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,9 @@ class LiveScreen:
             if board.rows:
                 from automl.view.table import lines, to_text
 
-                width = self._progress.size.width
-                self._progress.print(to_text(lines(board, board.rows[:8], width, unicode=self._unicode, digits=3)))
+                width, best = self._progress.size.width, study.winner
+                rows = [replace(row, best=best is not None and row.trial == best.number) for row in board.rows[:8]]
+                self._progress.print(to_text(lines(board, rows, width, unicode=self._unicode, digits=3)))
                 self._progress.print()
         print_final(self._results, study, outcome)
 
