@@ -7,14 +7,13 @@ looked at them would copy the memory it shares.
 
 import gc
 import os
+from importlib import import_module
+
+MODULES = ("automl.tasks.cohorts", "automl.data.loading", "automl.models.mlp", "automl.training.rates")
 
 os.setpgid(0, 0)
 gc.disable()
-
-import automl.data.loading  # noqa: E402
-import automl.models.mlp  # noqa: E402
-import automl.tasks.cohorts  # noqa: E402
-import automl.training.rates  # noqa: E402, F401
-
+for module in MODULES:
+    import_module(module)
 gc.freeze()
 gc.enable()
