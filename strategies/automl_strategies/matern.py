@@ -17,7 +17,8 @@ from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
 from automl_strategies.cube import Cube, Mask, Points
-from automl_strategies.likelihood import JITTER, LOG_NOISE, Floats, Likelihood
+from automl_strategies.evidence import Floats
+from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
 
 SQRT5, LOG_SQRT_2PI = math.sqrt(5.0), 0.5 * math.log(2 * math.pi)
 

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 import sklearn
-from numpy.typing import NDArray
 from sklearn.tree import ExtraTreeRegressor
 
-Floats = NDArray[np.float64]
+from automl_strategies.evidence import Floats
 
 
 @dataclass(frozen=True)
