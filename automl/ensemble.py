@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from automl.bundle import Model
     from automl.holdout import Holdout, Which
+    from automl.metrics.rows import Sample
     from automl.models import Build
-    from automl.samples import Sample
 
 FORMAT = "automl-ensemble"
 POOL = 50
@@ -95,10 +95,10 @@ def make(folder: Path, models: Mapping[str, Path], holdout: "Holdout", size: int
     `sure`: in so many of the bootstrap draws of the test rows it is better. Only models that are chosen are loaded
     where outputs were stored.
     """
-    from automl import honest, metrics
+    from automl.metrics import intervals, names
 
     classes = holdout.prepared.kind == "classification"
-    sign = -1.0 if metrics.direction(holdout.name) == "minimize" else 1.0
+    sign = -1.0 if names.direction(holdout.name) == "minimize" else 1.0
     rows = len(holdout.prepared.val)
     outputs = {name: _stored(path, rows, holdout) for name, path in models.items()}
     outputs = {name: one for name, one in outputs.items() if bool(one.isfinite().all())}
@@ -119,7 +119,7 @@ def make(folder: Path, models: Mapping[str, Path], holdout: "Holdout", size: int
         together, alone = _together(holdout, models, chosen, "test"), holdout.sample(single, "test")
         told["test"] = together.value
         told["gain"] = sign * (together.value - alone.value)
-        told["sure"] = honest.better([together], [alone], sign=sign)
+        told["sure"] = intervals.better([together], [alone], sign=sign)
     return told
 
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from automl import honest, metrics, seeds, winner
+from automl import seeds, winner
 from automl.driver import Driver
 from automl.errors import SearchFailed
 from automl.executors import Executor
 from automl.holdout import Holdout
 from automl.messages import WorkerStatus
+from automl.metrics import intervals, names
 from automl.reading import Readable
 from automl.screen import Blank, Screen
 from automl.space import Config, Space, Value
@@ -226,7 +227,7 @@ def _verdict(
                 "trial": f.trial.number,
                 "found": metric.value(f.trial.loss or 0.0),
                 "mean": float(np.mean(values)) if values else None,
-                "interval": _within(metric, honest.mean_interval(values)),
+                "interval": _within(metric, intervals.mean_interval(values)),
                 "seeds": len(values),
                 "values": values,
             }
@@ -245,9 +246,9 @@ def _verdict(
     }
 
 
-def _within(metric: Metric, interval: honest.Interval | None) -> list[float] | None:
+def _within(metric: Metric, interval: intervals.Interval | None) -> list[float] | None:
     """The interval as far as the metric reaches: no accuracy above 1."""
-    low, high = metrics.bounds(metric.name)
+    low, high = names.bounds(metric.name)
     return None if interval is None else [max(interval[0], low), min(interval[1], high)]
 
 
@@ -267,8 +268,8 @@ def _beats(best: Finalist, other: Finalist, runs: Study, holdout: Holdout | None
     models = [[_model(runs, t) for t in f.runs] for f in (best, other)]
     if holdout is not None and all(m is not None for pair in models for m in pair):
         a, b = ([holdout.sample(m, "val") for m in pair if m is not None] for pair in models)
-        return honest.better(a, b, sign=sign) > SURE
-    return honest.better_by_seeds(best.values(metric), other.values(metric), sign=sign) > SURE
+        return intervals.better(a, b, sign=sign) > SURE
+    return intervals.better_by_seeds(best.values(metric), other.values(metric), sign=sign) > SURE
 
 
 def _look(study: Study, model: str, screen: Screen) -> int:
@@ -284,7 +285,7 @@ def _look(study: Study, model: str, screen: Screen) -> int:
 def _tested(holdout: Holdout, model: Path, like: Path) -> dict[str, Any]:
     """`like`: the model before it was trained on the validation rows too: how it errs there has the shape of errors."""
     sample = holdout.sample(model, "test")
-    low, high = honest.interval(sample, like=holdout.sample(like, "val"))
+    low, high = intervals.interval(sample, like=holdout.sample(like, "val"))
     return {
         "metric": f"test_{holdout.name}",
         "value": sample.value,

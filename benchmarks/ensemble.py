@@ -18,8 +18,9 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import ensemble, metrics, running, spec
+from automl import ensemble, running, spec
 from automl.holdout import Holdout
+from automl.metrics import names
 from automl.tasks.described import DescribedTask
 
 SIZE = 8
@@ -54,7 +55,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 
 
 def told(case: Case, results: list[Result]) -> str:
-    sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
+    sign = -1.0 if names.direction(case.metric) == "minimize" else 1.0
     true = sign * np.array([r.together - r.winner for r in results])
     sure = np.array([r.sure > 0.95 for r in results])
 

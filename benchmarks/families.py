@@ -27,9 +27,10 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import automl
-from automl import data, metrics, spec
+from automl import data, spec
 from automl.data import Part, Prepared
 from automl.ledger import Ledger
+from automl.metrics import names
 
 FOLDER = Path(__file__).parent / "families"
 Scores = Callable[[Part], torch.Tensor]  # outputs as a model of ours would give them
@@ -140,7 +141,7 @@ def baselines(made: Prepared) -> dict[str, Iterator[Scores]]:
 def measure(made: Prepared, scores: Scores, part: Part, name: str) -> float:
     total, rows = 0.0, 0
     if made.kind != "next_token":
-        return metrics.compute(made.kind, scores(part).float(), part.y, part.weight, scale=made.target_scale)[name]
+        return names.compute(made.kind, scores(part).float(), part.y, part.weight, scale=made.target_scale)[name]
     for at in range(0, len(part), 256):
         piece = Part(part.x[at : at + 256], part.y[at : at + 256])
         logp = scores(piece)
@@ -151,7 +152,7 @@ def measure(made: Prepared, scores: Scores, part: Part, name: str) -> float:
 
 def compared(made: Prepared, name: str) -> dict[str, float]:
     """Test scores of the baselines, each with the setting that was best on the validation rows."""
-    sign = -1 if metrics.direction(f"val_{name}") == "maximize" else 1
+    sign = -1 if names.direction(f"val_{name}") == "maximize" else 1
     found = {}
     for label, tried in baselines(made).items():
         best = min(tried, key=lambda scores: sign * measure(made, scores, made.val, name))
@@ -182,7 +183,7 @@ def case(file: Path) -> dict[str, Any]:
                      base=read.folder)  # fmt: skip
     found = searched(file)
     others = compared(made, name)
-    higher = metrics.direction(read.metric.name) == "maximize"
+    higher = names.direction(read.metric.name) == "maximize"
     best = (max if higher else min)(others, key=lambda label: others[label])
     ahead = [label for label, value in others.items() if (found["test"] - value) * (1 if higher else -1) > 1e-6]
     return {"spec": file.stem, "family": read.model, "metric": f"test {name}", **found, "baselines": others,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from automl import honest, samples
+from automl.metrics import intervals, rows
 
 Floats = NDArray[np.float64]
 POPULATION = 400_000
@@ -40,16 +40,16 @@ def populations() -> dict[str, Floats]:
     }
 
 
-def sampled(errors: Floats) -> samples.Sample:
-    return samples.of_rows("rmse", errors[:, None], np.ones(len(errors)), plain=False)
+def sampled(errors: Floats) -> rows.Sample:
+    return rows.of_rows("rmse", errors[:, None], np.ones(len(errors)), plain=False)
 
 
-def accelerated(x: Floats, _: Floats, seed: int) -> honest.Interval:
+def accelerated(x: Floats, _: Floats, seed: int) -> intervals.Interval:
     made = sampled(x)
-    return honest.interval(samples.Sample(made.rows, made.of), seed=seed, draws=DRAWS)
+    return intervals.interval(rows.Sample(made.rows, made.of), seed=seed, draws=DRAWS)
 
 
-def studentized(x: Floats, _: Floats, seed: int) -> honest.Interval:
+def studentized(x: Floats, _: Floats, seed: int) -> intervals.Interval:
     """The bootstrap-t of the logarithm (Efron and Tibshirani 1993, chapter 12)."""
     n, rng = len(x), np.random.default_rng(seed)
     drawn = x[rng.integers(0, n, (DRAWS, n))]
@@ -61,15 +61,15 @@ def studentized(x: Floats, _: Floats, seed: int) -> honest.Interval:
     return tuple(np.exp(ends / 2).tolist())
 
 
-def tilted(x: Floats, _: Floats, seed: int) -> honest.Interval:
-    return honest.interval(sampled(x))
+def tilted(x: Floats, _: Floats, seed: int) -> intervals.Interval:
+    return intervals.interval(sampled(x))
 
 
-def tilted_with_others(x: Floats, others: Floats, seed: int) -> honest.Interval:
-    return honest.interval(sampled(x), like=sampled(others))
+def tilted_with_others(x: Floats, others: Floats, seed: int) -> intervals.Interval:
+    return intervals.interval(sampled(x), like=sampled(others))
 
 
-METHODS: dict[str, Callable[[Floats, Floats, int], honest.Interval]] = {
+METHODS: dict[str, Callable[[Floats, Floats, int], intervals.Interval]] = {
     "accelerated bootstrap": accelerated,
     "bootstrap-t": studentized,
     "tilted": tilted,
@@ -85,7 +85,7 @@ def main() -> None:
     print(f"| errors | {' | '.join(METHODS)} |\n|---|{'---|' * len(METHODS)}")
     for name, errors in populations().items():
         rng, truth, cells = np.random.default_rng(options.rows), float(np.sqrt(errors.mean())), []
-        found: dict[str, list[honest.Interval]] = {method: [] for method in METHODS}
+        found: dict[str, list[intervals.Interval]] = {method: [] for method in METHODS}
         for k in range(options.samples):
             x, others = errors[rng.integers(0, len(errors), (2, options.rows))]
             for method, interval in METHODS.items():

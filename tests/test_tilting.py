@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from automl import tilting
+from automl.metrics import tilting
 
 
 def shape(name: str, n: int = 300) -> np.ndarray:

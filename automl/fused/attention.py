@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import lanes
-from .operations import drop, linear
+from automl.fused import lanes
+from automl.fused.operations import drop, linear
 
 
 class LaneAttention(nn.MultiheadAttention):

@@ -12,9 +12,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from .blocks import Block
-from .layout import Layout
-from .strips import ALIGN, Strip, StripMasks, StripPass
+from automl.fused.blocks import Block
+from automl.fused.layout import Layout
+from automl.fused.strips import ALIGN, Strip, StripMasks, StripPass
 
 Product = tuple[Tensor, Tensor, Tensor]  # a @ b goes to the third
 

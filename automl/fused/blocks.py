@@ -10,10 +10,9 @@ from itertools import pairwise
 
 from torch import nn
 
+from automl.fused import surgery
 from automl.models.mlp import Residual
 from automl.models.parts import TableStem
-
-from . import surgery
 
 ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU)
 Token = tuple[str, nn.Module]

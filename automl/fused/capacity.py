@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from .cohort import Blueprint, Cohort
-from .loop import Part, PieceEpoch
-from .stepper import mode, stepper
+from automl.fused.cohort import Blueprint, Cohort
+from automl.fused.loop import Part, PieceEpoch
+from automl.fused.stepper import mode, stepper
 
 KNEE, WORTH, FILL = 1.15, 1.2, 0.85
 START = {"cpu": 8, "cuda": 16}

@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from automl import hyperparameters
+from automl.fused import layout as lay
+from automl.fused import surgery
+from automl.fused.optim import rule
+from automl.fused.scales import scales
 from automl.hyperparameters import Hyperparameters
 from automl.models import mup
 from automl.seeds import derive
-
-from . import layout as lay
-from . import surgery
-from .optim import rule
-from .scales import scales
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 

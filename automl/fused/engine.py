@@ -15,17 +15,16 @@ import torch
 from torch import Tensor
 
 from automl.errors import SpecError
-
-from . import capacity as cap
-from .cohort import Blueprint, Cohort, LaneState, state_dict
-from .judge import Configs, Judge
-from .loop import Epoch, Part, evaluate
-from .memory import train_within_memory
-from .mixed import MixedCohort, NotMixable
-from .mixed_loop import MixedEpoch, evaluate_mixed
-from .problem import Entry, Options, Problem
-from .rounds import Round, merged, summary, told
-from .stepper import Stepper, stepper
+from automl.fused import capacity as cap
+from automl.fused.cohort import Blueprint, Cohort, LaneState, state_dict
+from automl.fused.judge import Configs, Judge
+from automl.fused.loop import Epoch, Part, evaluate
+from automl.fused.memory import train_within_memory
+from automl.fused.mixed import MixedCohort, NotMixable
+from automl.fused.mixed_loop import MixedEpoch, evaluate_mixed
+from automl.fused.problem import Entry, Options, Problem
+from automl.fused.rounds import Round, merged, summary, told
+from automl.fused.stepper import Stepper, stepper
 
 AnyCohort = Cohort | MixedCohort
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .lanes import Draw, running
+from automl.fused.lanes import Draw, running
 
 if TYPE_CHECKING:
-    from .loop import PieceEpoch
+    from automl.fused.loop import PieceEpoch
 
 WARM = 3  # steps before the one that is recorded; Triton kernels are compiled in the first
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl import hyperparameters
-
-from .capacity import KNEE, START, WORTH, lane_seconds
-from .cohort import Blueprint
-from .loop import Part
-from .tables import steps_per_epoch
+from automl.fused.capacity import KNEE, START, WORTH, lane_seconds
+from automl.fused.cohort import Blueprint
+from automl.fused.loop import Part
+from automl.fused.tables import steps_per_epoch
 
 FIRST, LEAST, FEWEST = 16, 4, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known: FIRST, or down to LEAST where

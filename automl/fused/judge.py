@@ -5,15 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.errors import EnvironmentProblem
-
-from .cohort import Blueprint
-from .growth import FEWEST, Growth
-from .known import Known
-from .loop import Part
-from .mixed_probe import probe_mixed
-from .probe import Fusion, probe
-from .problem import Options, Problem
-from .signature import group, mixed_signature
+from automl.fused.cohort import Blueprint
+from automl.fused.growth import FEWEST, Growth
+from automl.fused.known import Known
+from automl.fused.loop import Part
+from automl.fused.mixed_probe import probe_mixed
+from automl.fused.probe import Fusion, probe
+from automl.fused.problem import Options, Problem
+from automl.fused.signature import group, mixed_signature
 
 Configs = Sequence[Mapping[str, Any]]
 

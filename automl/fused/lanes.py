@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from . import rng
-from .launch import launched
+from automl.fused import rng
+from automl.fused.launch import launched
 
 AHEAD = 1 << 16  # elements of masks made at once: enough to hide the cost of the calls, few enough to stay in cache
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from . import proofs
+from automl.fused import proofs
 
 FORMATS = {torch.int32: 0.0, torch.float32: 64 * 2.0**-23, torch.float64: 64 * 2.0**-52}
 """What the kernels can work on, and how far from torch's operations their proof may end."""
 
 
 def _kernels() -> Mapping[str, proofs.Kernel]:
-    from .kernels import KERNELS  # imports triton
+    from automl.fused.kernels import KERNELS  # imports triton
 
     return KERNELS
 

@@ -15,18 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.fused import losses, optim, rng
+from automl.fused.cohort import Cohort, Lane
+from automl.fused.graphs import StepGraph
+from automl.fused.lanes import Draw, running
+from automl.fused.launch import launched
+from automl.fused.scales import Scale
+from automl.fused.schedules import F64
+from automl.fused.stepper import Piece, SoloStepper, Stepper, mode
+from automl.fused.tables import batches, counts, moves, rates, steps_per_epoch
 from automl.hyperparameters import Hyperparameters
-
-from . import losses, optim, rng
-from .cohort import Cohort, Lane
-from .graphs import StepGraph
-from .lanes import Draw, running
-from .launch import launched
-from .meter import Meter
-from .scales import Scale
-from .schedules import F64
-from .stepper import Piece, SoloStepper, Stepper, mode
-from .tables import batches, counts, moves, rates, steps_per_epoch
+from automl.metrics.batched import Meter
 
 IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)
 

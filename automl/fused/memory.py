@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .cohort import Cohort
-from .loop import Epoch
-from .stepper import Stepper
+from automl.fused.cohort import Cohort
+from automl.fused.loop import Epoch
+from automl.fused.stepper import Stepper
 
 
 def train_within_memory(cohort: Cohort, held: Callable[[], Stepper], made: Callable[[Stepper], Epoch]) -> Epoch:

@@ -14,15 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from automl import hyperparameters
+from automl.fused import layout as lay
+from automl.fused import surgery
+from automl.fused.beside import Beside, Body
+from automl.fused.blocks import Block, read
+from automl.fused.cohort import Blueprint, Lane, LaneState
+from automl.fused.optim import rule
+from automl.fused.scales import Scale, scales
 from automl.models.mup import Role
-
-from . import layout as lay
-from . import surgery
-from .beside import Beside, Body
-from .blocks import Block, read
-from .cohort import Blueprint, Lane, LaneState
-from .optim import rule
-from .scales import Scale, scales
 
 
 @dataclass

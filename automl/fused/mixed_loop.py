@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import losses, optim, rng, tables
-from .cohort import Lane
-from .loop import Part, gather
-from .meter import Meter
-from .mixed import MixedCohort, Tenant
-from .rounds import summary
-from .scales import Scale
-from .schedules import F64 as Table
+from automl.fused import losses, optim, rng, tables
+from automl.fused.cohort import Lane
+from automl.fused.loop import Part, gather
+from automl.fused.mixed import MixedCohort, Tenant
+from automl.fused.rounds import summary
+from automl.fused.scales import Scale
+from automl.fused.schedules import F64 as Table
+from automl.metrics.batched import Meter
 
 F64 = torch.float64
 PIECE, CACHE = 32, 1 << 23  # most lanes side by side; bytes of their rows (a bigger lane stands alone)

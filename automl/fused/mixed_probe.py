@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
-from . import losses
-from .cohort import Blueprint
-from .loop import Part, gather
-from .mixed import MixedCohort, NotMixable
-from .mixed_loop import MixedPiece
-from .probe import Fusion, Step, difference, plain_step
+from automl.fused import losses
+from automl.fused.cohort import Blueprint
+from automl.fused.loop import Part, gather
+from automl.fused.mixed import MixedCohort, NotMixable
+from automl.fused.mixed_loop import MixedPiece
+from automl.fused.probe import Fusion, Step, difference, plain_step
 
 LANES = 3
 

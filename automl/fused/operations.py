@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import lanes
-from .batched import lanewise
-from .rules import lane_linear
+from automl.fused import lanes
+from automl.fused.batched import lanewise
+from automl.fused.rules import lane_linear
 
 
 def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:

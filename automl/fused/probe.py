@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import layout as lay
-from . import losses
-from .cohort import Blueprint, Cohort
-from .lanes import running
-from .loop import Part, PieceEpoch, gather
-from .stepper import SoloStepper, mode, stepper
+from automl.fused import layout as lay
+from automl.fused import losses
+from automl.fused.cohort import Blueprint, Cohort
+from automl.fused.lanes import running
+from automl.fused.loop import Part, PieceEpoch, gather
+from automl.fused.stepper import SoloStepper, mode, stepper
 
 LANES, TOLERANCE = 3, 2e-3
 REMEDIES = {

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .cohort import Build, LaneState
-from .loop import Part
+from automl.fused.cohort import Build, LaneState
+from automl.fused.loop import Part
 
 Fuse = Literal["auto", "never", "require"]
 

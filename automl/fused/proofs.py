@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.fused import optim, rng
 from automl.hyperparameters import Hyperparameters
-
-from . import optim, rng
 
 Kernel = Callable[..., None]
 

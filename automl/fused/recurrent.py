@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import lanes
-from .operations import drop, linear
+from automl.fused import lanes
+from automl.fused.operations import drop, linear
 
 State = tuple[Tensor, ...]
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .cohort import Lane
+from automl.fused.cohort import Lane
 
 
 @dataclass(frozen=True)

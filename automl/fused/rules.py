@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from . import lanes
+from automl.fused import lanes
 
 SMALL = 1 << 14
 

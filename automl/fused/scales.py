@@ -6,10 +6,9 @@ Factors follow from shapes alone, so they are those of every lane of a cohort. W
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from automl.fused.layout import Layout
 from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors, Role, factors
-
-from .layout import Layout
 
 PLAIN = Factors()
 

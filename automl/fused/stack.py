@@ -13,11 +13,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from automl.fused import surgery
+from automl.fused.lanes import Draw
 from automl.models.mlp import Residual
 from automl.models.parts import TableStem
-
-from . import surgery
-from .lanes import Draw
 
 SMALL = 1 << 14
 aten = torch.ops.aten

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from . import layout as lay
-from .batched import batched
-from .cohort import Cohort
-from .graphs import StepGraph
-from .lanes import Draw, running
-from .stack import Stack, stack
+from automl.fused import layout as lay
+from automl.fused.batched import batched
+from automl.fused.cohort import Cohort
+from automl.fused.graphs import StepGraph
+from automl.fused.lanes import Draw, running
+from automl.fused.stack import Stack, stack
 
 CACHE = 1 << 23  # bytes of parameters, gradients and moments that one piece may have
 

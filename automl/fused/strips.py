@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import rng
-from .blocks import Block
+from automl.fused import rng
+from automl.fused.blocks import Block
 
 ALIGN = 32  # two AVX-512 registers of float32: no lane's elements meet the scalar end of torch's vector loops
 AHEAD = 1 << 16  # elements of masks made at once

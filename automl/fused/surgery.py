@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import lanes
-from .attention import LaneAttention
-from .batched import lanewise
-from .operations import drop, linear
-from .recurrent import LaneGRU, LaneGRUCell, LaneLSTM, LaneLSTMCell, LaneRNN
-from .rules import lane_dense, lane_relu_drop
+from automl.fused import lanes
+from automl.fused.attention import LaneAttention
+from automl.fused.batched import lanewise
+from automl.fused.operations import drop, linear
+from automl.fused.recurrent import LaneGRU, LaneGRUCell, LaneLSTM, LaneLSTMCell, LaneRNN
+from automl.fused.rules import lane_dense, lane_relu_drop
 
 
 class LaneLinear(nn.Linear):

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from .cohort import Lane
-from .schedules import F64, factors, warmup_steps
+from automl.fused.cohort import Lane
+from automl.fused.schedules import F64, factors, warmup_steps
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from automl import metrics, models
+from automl import models
 from automl.errors import SpecError, did_you_mean
+from automl.metrics import names
 from automl.space import Space, describe
 from automl.spec import options
 from automl.spec.explain import shown
@@ -99,7 +100,7 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
         return
     path = ("metric", "name") if isinstance(metric, dict) else ("metric",)
     try:
-        usual = metrics.direction(name)
+        usual = names.direction(name)
     except SpecError as error:
         if given is None:
             places.complain(path, str(error).removeprefix(f"metric {name!r}: "))

@@ -94,7 +94,7 @@ def compute(
     `weight`: [N]; `scale`: [D], the unit of a regression target, so that rmse and mae come out in the data's own unit.
     An undefined metric (auroc with one class present) is nan.
     """
-    from automl import scores
+    from automl.metrics import scores
 
     wanted = [name for name in names(kind) if name != "loss" and (only is None or name in only)]
     return scores.compute(wanted, outputs, targets, weight, scale)
