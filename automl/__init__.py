@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from automl.api import resume as resume
     from automl.api import search as search
     from automl.bundle import load as load
+    from automl.core.space import Choice as Choice
+    from automl.core.space import Float as Float
+    from automl.core.space import Int as Int
+    from automl.core.space import Space as Space
     from automl.errors import AutoMLError as AutoMLError
-    from automl.space import Choice as Choice
-    from automl.space import Float as Float
-    from automl.space import Int as Int
-    from automl.space import Space as Space
     from automl.study import Study as Study
     from automl.worker import Trial as Trial
 
 _HOMES = {
     "AutoMLError": "automl.errors",
-    "Choice": "automl.space",
-    "Float": "automl.space",
-    "Int": "automl.space",
-    "Space": "automl.space",
+    "Choice": "automl.core.space",
+    "Float": "automl.core.space",
+    "Int": "automl.core.space",
+    "Space": "automl.core.space",
     "Study": "automl.study",
     "Trial": "automl.worker",
     "load": "automl.bundle",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from automl.executors import warm
 
 if TYPE_CHECKING:
+    from automl.core.space import Config, Space
+    from automl.core.trial import Metric
     from automl.screen import Screen
-    from automl.space import Config, Space
     from automl.study import Described, Study
-    from automl.trial import Metric
     from automl.worker import Trial
 
 

@@ -11,11 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
-from automl.executors import Executor
-from automl.grouping import Grouped
-from automl.lockstep import AtOnce, Lockstep, Order, TrialEvent
-from automl.messages import (
+from automl.core.messages import (
     Assign,
     Assignment,
     Broken,
@@ -29,12 +25,16 @@ from automl.messages import (
     Verdicts,
     WorkerStatus,
 )
+from automl.core.stopper import CONTINUE, Kind
+from automl.core.trial import Failure, State, TrialRecord
+from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
+from automl.executors import Executor
+from automl.grouping import Grouped
+from automl.lockstep import AtOnce, Lockstep, Order, TrialEvent
 from automl.screen import Blank, Screen
 from automl.signals import Interrupted, Stopping
-from automl.stopping import CONTINUE, Kind
 from automl.study import Study
 from automl.tasks import Task
-from automl.trial import Failure, State, TrialRecord
 from automl.watch import Patience
 from automl.winner import publish
 

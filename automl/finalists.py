@@ -16,20 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from automl import seeds, winner
+from automl import winner
+from automl.core import seeds
+from automl.core.messages import WorkerStatus
+from automl.core.space import Config, Space, Value
+from automl.core.trial import History, Metric, State, TrialRecord
 from automl.driver import Driver
 from automl.errors import SearchFailed
 from automl.executors import Executor
 from automl.holdout import Holdout
-from automl.messages import WorkerStatus
 from automl.metrics import intervals, names
 from automl.reading import Readable
 from automl.screen import Blank, Screen
-from automl.space import Config, Space, Value
 from automl.study import Study
 from automl.tasks import Task
 from automl.tasks.described import DescribedTask
-from automl.trial import History, Metric, State, TrialRecord
 
 FOLDER = "finalists"
 FACT = "finalists"  # the verdict in the study's ledger

@@ -8,9 +8,9 @@ them out first.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from automl.core.messages import ALIKE, Assignment, Ready
+from automl.core.space import Config
 from automl.lockstep import AtOnce
-from automl.messages import ALIKE, Assignment, Ready
-from automl.space import Config
 
 AHEAD = 32  # trials that may wait here: each is one that was suggested before the results of those that run
 

@@ -21,10 +21,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from automl.core.space import Config
+from automl.core.trial import Failure, History, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
 from automl.lock import DriverLock
-from automl.space import Config
-from automl.trial import Failure, History, State
 
 FILE = "ledger.sqlite"
 REPAIR = "`automl repair` saves what can be read"

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from automl.messages import Assignment, Ended, Outcome, Ready, Reported
+from automl.core.messages import Assignment, Ended, Outcome, Ready, Reported
+from automl.core.trial import Failure, State
 from automl.study import Study
-from automl.trial import Failure, State
 
 TrialEvent = Reported | Ended
 

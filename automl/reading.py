@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl import leaderboard
+from automl.core.space import Space
+from automl.core.trial import Counts, History, Metric, Plan, TrialRecord
 from automl.errors import LedgerError
 from automl.ledger import Ledger
-from automl.space import Space
-from automl.trial import Counts, History, Metric, Plan, TrialRecord
 
 if TYPE_CHECKING:
     import pandas as pd

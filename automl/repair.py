@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.core.trial import State
 from automl.errors import LedgerError
 from automl.ledger import FILE, MIGRATIONS, Ledger
 from automl.lock import DriverLock
-from automl.trial import State
 
 KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
 COLUMNS = {

@@ -7,7 +7,9 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl import plugins, provenance, winner
+from automl import provenance, winner
+from automl.core import plugins
+from automl.core.space import Space, Value
 from automl.driver import Driver
 from automl.ensemble import POOL
 from automl.errors import EnvironmentProblem, SpecError
@@ -16,7 +18,6 @@ from automl.finalists import run as conclude
 from automl.ledger import Ledger
 from automl.loggers import Logged
 from automl.screen import Blank, Held, Screen
-from automl.space import Space, Value
 from automl.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask

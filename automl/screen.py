@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
 from automl.reading import Readable
-from automl.trial import TrialRecord
 
 
 class Screen(Protocol):

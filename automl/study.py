@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
-from automl import plugins, seeds
+from automl.core import plugins, seeds
+from automl.core.messages import Assignment, Measured, Odd, as_number
+from automl.core.space import Config, Space
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.strategy import Strategy
+from automl.core.trial import Failure, History, Metric, Plan, State, TrialRecord
 from automl.errors import SpecError, did_you_mean
 from automl.ledger import Ledger
-from automl.messages import Assignment, Measured, Odd, as_number
 from automl.reading import Readable, StudyView
-from automl.space import Config, Space
-from automl.stopping import CONTINUE, Kind, Stopper, Verdict
-from automl.strategy import Strategy
-from automl.trial import Failure, History, Metric, Plan, State, TrialRecord
 
 Described = str | Mapping[str, Any] | object
 OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from automl import checkpoint
+from automl.core.trial import TrialRecord
 from automl.ensemble import OUTPUTS
 from automl.study import Study
-from automl.trial import TrialRecord
 
 BEST = "best"
 WINNER = "winner.json"

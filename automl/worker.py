@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from automl import checkpoint, seeds
-from automl.errors import AutoMLError
-from automl.messages import (
+from automl import checkpoint
+from automl.core import seeds
+from automl.core.messages import (
     Assign,
     Assignment,
     Broken,
@@ -29,10 +29,11 @@ from automl.messages import (
     Shutdown,
     Verdicts,
 )
-from automl.space import Value
-from automl.stopping import Kind
+from automl.core.space import Value
+from automl.core.stopper import Kind
+from automl.core.trial import Failure
+from automl.errors import AutoMLError
 from automl.tasks import Session, Task
-from automl.trial import Failure
 
 
 class Link(Protocol):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from _problems import Problem
 
-from automl.space import Choice, Config, Float, Int, Space
+from automl.core.space import Choice, Config, Float, Int, Space
 
 ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
 A = np.array(

@@ -6,7 +6,7 @@ import numpy as np
 from _problems import Problem
 from _tables import DATA
 
-from automl.space import Choice, Config, Int, Space
+from automl.core.space import Choice, Config, Int, Space
 
 DEVELOP = ("hpobench_credit_g", "hpolib_parkinsons_telemonitoring")
 REPORT = ("hpobench_phoneme", "hpolib_protein_structure", "nasbench201_cifar10")

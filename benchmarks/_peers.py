@@ -6,8 +6,8 @@ from typing import Any
 import optuna
 from automl_strategies.optuna_storage import storage_of
 
-from automl.stopping import CONTINUE, Kind, Stopper, Verdict
-from automl.trial import History
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.trial import History
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-from automl.space import Config, Space
+from automl.core.space import Config, Space
 
 
 @dataclass(frozen=True, eq=False)

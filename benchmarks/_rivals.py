@@ -15,7 +15,7 @@ from _problems import Problem
 from automl_strategies.optuna_storage import distribution, from_optuna, to_optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from automl.space import Config, Space, Value
+from automl.core.space import Config, Space, Value
 
 WORKER = Path(__file__).with_name("_smac_worker.py")
 

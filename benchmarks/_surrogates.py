@@ -14,7 +14,7 @@ import numpy as np
 from _problems import Problem
 from _tables import DATA
 
-from automl.space import Choice, Config, Float, Int, Space
+from automl.core.space import Choice, Config, Float, Int, Space
 
 LCBENCH = {"develop": ("168335",), "report": ("167168", "189873")}
 XGBOOST = {"develop": ("12", "16"), "report": ("1501",)}

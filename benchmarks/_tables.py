@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from automl.space import Config, Float, Space, config_key
+from automl.core.space import Config, Float, Space, config_key
+from automl.core.trial import History
 from automl.testing.simulate import Curve
-from automl.trial import History
 
 DATA = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 DEVELOP = ("patch128_LSTM128_bs64", "patch32_GRU128_bs128", "patch32_IRNN64_relu_avg_bs128")

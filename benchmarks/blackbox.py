@@ -21,11 +21,11 @@ from _blackbox_tables import Results, table
 from _problems import Problem, problems
 from _rivals import Run, skopt, smac, smac_python
 
-from automl import plugins, seeds
-from automl.space import Config
+from automl.core import plugins, seeds
+from automl.core.space import Config
+from automl.core.trial import History, Plan
 from automl.stopping.never import Never
 from automl.testing.simulate import Curve, simulate
-from automl.trial import History, Plan
 
 METHODS: dict[str, dict[str, object]] = {
     "auto": {"name": "auto"},

@@ -24,12 +24,12 @@ from _peers import OptunaPruner
 from _tables import DEVELOP, HORIZON, REPORT, SPACE, table
 from scipy.stats import wilcoxon
 
-from automl import plugins, seeds
-from automl.space import config_key
-from automl.stopping import Stopper
-from automl.strategy import Strategy
+from automl.core import plugins, seeds
+from automl.core.space import config_key
+from automl.core.stopper import Stopper
+from automl.core.strategy import Strategy
+from automl.core.trial import Plan
 from automl.testing.simulate import Simulated, simulate
-from automl.trial import Plan
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from automl.space import Choice, Float, Int
+from automl.core.space import Choice, Float, Int
 from automl.study import Study
 
 SPACE = {

@@ -21,8 +21,8 @@ from pathlib import Path
 import psutil
 
 from automl import Choice, Float, Int
+from automl.core.space import Config
 from automl.driver import Driver
-from automl.space import Config
 from automl.study import Study
 from automl.testing.simulated import NOTHING, Simulated
 

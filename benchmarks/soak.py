@@ -12,10 +12,10 @@ from pathlib import Path
 import psutil
 
 from automl import api
+from automl.core.space import Float
+from automl.core.trial import TrialRecord
 from automl.screen import Blank
-from automl.space import Float
 from automl.study import Study
-from automl.trial import TrialRecord
 from automl.worker import Trial
 
 

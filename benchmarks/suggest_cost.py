@@ -11,11 +11,11 @@ import argparse
 import statistics
 import time
 
-from automl import plugins
-from automl.space import Float, Int, Space
-from automl.strategy import Strategy
+from automl.core import plugins
+from automl.core.space import Float, Int, Space
+from automl.core.strategy import Strategy
+from automl.core.trial import History, State
 from automl.testing.spaces import history_of
-from automl.trial import History, State
 
 SPACE = Space.of(
     {

@@ -17,9 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from automl import api
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
 from automl.study import Study
-from automl.trial import TrialRecord
 from automl.view import figures
 from automl.view.final import final
 from automl.view.plain import PlainScreen

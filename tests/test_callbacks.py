@@ -23,7 +23,7 @@ class StopOdd:
     """A stopper that stops every second trial after its first report."""
 
     def verdict(self, history: Any, trial: int) -> Any:
-        from automl.stopping import CONTINUE, Kind, Verdict
+        from automl.core.stopper import CONTINUE, Kind, Verdict
 
         return Verdict(Kind.STOP, "odd") if trial % 2 else CONTINUE
 

@@ -13,10 +13,10 @@ import pytest
 import typer
 
 from automl.cli import app, main, told
+from automl.core.space import Choice, Float
+from automl.core.trial import Failure
 from automl.errors import LedgerError, SearchFailed, SpecError
-from automl.space import Choice, Float
 from automl.study import Study
-from automl.trial import Failure
 
 ROOT = Path(__file__).parent.parent
 SPEC = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from automl.cli import main
-from automl.space import Float
+from automl.core.space import Float
 from automl.study import Study
 
 

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import automl
+from automl.core.trial import Metric, State
 from automl.data import load, streaming
 from automl.data.shards import Streamed
 from automl.errors import DataError
 from automl.models import build
 from automl.tasks.described import DescribedTask
 from automl.training import Solo
-from automl.trial import Metric, State
 
 CPU = torch.device("cpu")
 

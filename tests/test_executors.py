@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import automl
-from automl import plugins
+from automl.core import plugins
 from automl.executors import warm
 from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
 from automl.executors.local import Local

@@ -7,10 +7,10 @@ import torch
 from plain_training import assert_same, masked, trained
 from torch import nn
 
+from automl.core.seeds import derive
 from automl.fused import rng, stepper
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
 from automl.models.mlp import Residual
-from automl.seeds import derive
 
 F64 = torch.float64
 

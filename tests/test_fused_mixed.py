@@ -11,6 +11,9 @@ from plain_training import assert_same, masked, trained
 from torch import nn
 
 import automl
+from automl.core.messages import ALIKE, Ready
+from automl.core.seeds import derive
+from automl.core.trial import State
 from automl.data.shapes import Inputs, Outputs
 from automl.fused import growth, mixed_loop, strips
 from automl.fused.blocks import read
@@ -21,12 +24,9 @@ from automl.fused.mixed_probe import probe_mixed
 from automl.fused.signature import MIXES, group, mixed_signature, signature
 from automl.fused.surgery import operate
 from automl.grouping import Grouped
-from automl.messages import ALIKE, Ready
 from automl.models.mlp import build
-from automl.seeds import derive
 from automl.study import Study
 from automl.tasks.described import mixes
-from automl.trial import State
 
 F64, F32 = torch.float64, torch.float32
 INPUTS, OUTPUTS = Inputs((6, 2)), Outputs(3)

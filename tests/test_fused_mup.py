@@ -11,6 +11,7 @@ from plain_training import trained
 from torch import nn
 
 import automl
+from automl.core.seeds import derive
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
 from automl.fused.layout import layout
@@ -18,7 +19,6 @@ from automl.fused.scales import scales
 from automl.fused.signature import FUSABLE
 from automl.hyperparameters import read
 from automl.models import build, families, mup
-from automl.seeds import derive
 from automl.training.optimizers import make
 
 F64 = torch.float64

@@ -11,16 +11,16 @@ import pytest
 
 import automl
 from automl import checkpoint
+from automl.core.messages import Assignment, Measured, Ready
+from automl.core.stopper import Kind
+from automl.core.trial import Metric, State
 from automl.errors import EnvironmentProblem
 from automl.ledger import Ledger
-from automl.messages import Assignment, Measured, Ready
 from automl.reading import StudyView
 from automl.screen import Blank
-from automl.stopping import Kind
 from automl.study import Study
 from automl.tasks import described
 from automl.tasks.described import DescribedTask
-from automl.trial import Metric, State
 
 SPEC = """
 model: mlp
@@ -319,7 +319,7 @@ def test_lanes_are_judged_against_those_that_arrive_with_them() -> None:
 
 def test_described_tasks_group_without_torch() -> None:
     code = (
-        "import sys\nfrom automl.tasks.described import DescribedTask\nfrom automl.trial import Metric\n"
+        "import sys\nfrom automl.tasks.described import DescribedTask\nfrom automl.core.trial import Metric\n"
         "task = DescribedTask('mlp', 'digits', 3, Metric('val_loss'))\n"
         "assert task.group({'lr': 1.0, 'width': 3}) == task.group({'lr': 2.0, 'width': 3}) != ''\n"
         "assert task.group({'optimizer': 'muon'}) == task.group({'noise': 0.1}) == ''\n"

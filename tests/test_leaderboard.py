@@ -6,9 +6,9 @@ import pytest
 from view_fakes import simulate
 
 from automl import leaderboard
+from automl.core.space import Choice, Float, Space
+from automl.core.trial import Failure, History, Metric, Plan, State, ranking
 from automl.leaderboard import Leaderboard, harmless, rows
-from automl.space import Choice, Float, Space
-from automl.trial import Failure, History, Metric, Plan, State, ranking
 
 SPACE = Space.of({"lr": Float(1e-4, 1.0, log=True), "act": Choice(("relu", "=cmd()"))})
 

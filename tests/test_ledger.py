@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from automl.core.space import Float, Space
+from automl.core.trial import Failure, History, State
 from automl.errors import LedgerError
 from automl.ledger import FILE, MIGRATIONS, Ledger
-from automl.space import Float, Space
-from automl.trial import Failure, History, State
 
 SPACE = Space.of({"x": Float(0, 1)})
 

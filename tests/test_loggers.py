@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import automl
+from automl.core.trial import TrialRecord
 from automl.errors import UnknownPlugin
 from automl.study import Study
-from automl.trial import TrialRecord
 
 SPACE = {"x": automl.Float(0, 1), "kind": automl.Choice(["a", "b"])}
 OFF = pytest.mark.filterwarnings("ignore")  # other people's packages
@@ -158,7 +158,7 @@ def test_wandb_writes_a_run_for_each_trial(tmp_path: Path) -> None:
 
 
 def test_the_entry_points_name_what_is_there() -> None:
-    from automl import plugins
+    from automl.core import plugins
 
     assert {"tensorboard", "mlflow", "wandb"} <= set(plugins.names("loggers"))
     for name in ("tensorboard", "mlflow", "wandb"):

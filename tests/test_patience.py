@@ -7,9 +7,9 @@ import pytest
 
 import automl
 from automl import spec
+from automl.core.trial import Metric, State
 from automl.reading import StudyView
 from automl.tasks.best import Best
-from automl.trial import Metric, State
 
 SPEC = """
 model: mlp

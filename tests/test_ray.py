@@ -13,18 +13,18 @@ from typing import Any
 import psutil
 import pytest
 
+from automl.core.space import Float
+from automl.core.trial import Metric, TrialRecord
 from automl.driver import Driver
 from automl.errors import EnvironmentProblem, TaskError
 from automl.executors import Executor, ray_connect
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
 from automl.screen import Blank
-from automl.space import Float
 from automl.study import Study
 from automl.tasks.described import DescribedTask
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
-from automl.trial import Metric, TrialRecord
 from automl.worker import Trial
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'automl-search[ray]'")

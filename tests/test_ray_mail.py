@@ -9,12 +9,12 @@ import psutil
 import pytest
 
 from automl import api, running
+from automl.core.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
+from automl.core.space import Float
 from automl.errors import EnvironmentProblem, SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
 from automl.executors.ray_cluster import RayCluster
-from automl.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
-from automl.space import Float
 from automl.study import Study
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 import automl
+from automl.core.trial import ranking
 from automl.errors import DataError, SearchFailed, SpecError
 from automl.reading import StudyView
-from automl.trial import ranking
 
 SMALL = """
 space:

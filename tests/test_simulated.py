@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from automl.core.messages import Lost
+from automl.core.space import Config, Float
+from automl.core.trial import State
 from automl.driver import Driver
 from automl.executors.inline import Inline
-from automl.messages import Lost
-from automl.space import Config, Float
 from automl.study import Study
 from automl.tasks.function import FunctionTask
 from automl.testing.simulated import NOTHING, Simulated
-from automl.trial import State
 from automl.worker import Trial
 
 SPACE = {"x": Float(0, 1)}

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from automl.core.space import Choice, Float, Int, Parameter, Space, config_key, identity, parameter
 from automl.errors import SpecError
-from automl.space import Choice, Float, Int, Parameter, Space, config_key, identity, parameter
 
 ends = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: float(f"{v:.6g}"))
 positive = st.floats(1e-12, 1e12).map(lambda v: float(f"{v:.6g}"))

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from automl import plugins, spec
+from automl import spec
+from automl.core import plugins
+from automl.core.space import Choice, Float, Int
+from automl.core.trial import Metric, Plan
 from automl.errors import SpecError
-from automl.space import Choice, Float, Int
-from automl.trial import Metric, Plan
 
 LOOP = "train: my.module:train\nmetric: val_loss\nbudget: {trials: 5}\nspace:\n  lr: {float: [1e-4, 1], log: true}\n"
 GROUPS = (

@@ -1,6 +1,6 @@
 """Every stopper that is installed keeps the laws."""
 
-from automl import plugins
+from automl.core import plugins
 from automl.testing.stoppers import StopperContract
 
 MORE = {

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from automl.core.space import Config, Float, Space
+from automl.core.stopper import Kind
+from automl.core.trial import History, Plan, State
 from automl.errors import SpecError
-from automl.space import Config, Float, Space
-from automl.stopping import Kind
 from automl.stopping.asha import Asha
 from automl.stopping.brackets import Bracket
 from automl.stopping.halving import PILOTS, Halving
@@ -14,7 +15,6 @@ from automl.stopping.median import Median
 from automl.stopping.rungs import geometric, rank_correlation, tapered
 from automl.testing.simulate import Curve, simulate
 from automl.testing.stoppers import Draw
-from automl.trial import History, Plan, State
 
 SPACE = Space.of({"x": Float(0, 1)})
 PLAIN = Halving(eta=3, waves=1, guard=False, survivors=0.0)

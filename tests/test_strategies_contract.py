@@ -2,7 +2,7 @@
 
 import pytest
 
-from automl import plugins
+from automl.core import plugins
 from automl.testing.strategies import StrategyContract
 
 OPTIONS: dict[str, dict[str, object]] = {

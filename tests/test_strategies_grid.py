@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from automl_strategies.grid_search import Grid
 
+from automl.core.space import Choice, Float, Int, Space, config_key
+from automl.core.trial import History, Plan, State
 from automl.errors import SpecError
-from automl.space import Choice, Float, Int, Space, config_key
 from automl.testing.spaces import SPACES
-from automl.trial import History, Plan, State
 
 TWO_PARENTS = Space.of(
     {

@@ -3,8 +3,8 @@
 import pytest
 from automl_strategies.merit import by_merit
 
-from automl.space import Float, Space
-from automl.trial import History, State
+from automl.core.space import Float, Space
+from automl.core.trial import History, State
 
 SPACE = Space.of({"x": Float(0, 1)})
 

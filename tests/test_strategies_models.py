@@ -26,13 +26,13 @@ from automl_strategies.sobol import Sobol
 from automl_strategies.tpe import Parzen, Tpe
 from scipy.optimize import approx_fprime
 
+from automl.core.space import Choice, Config, Float, Int, Space
+from automl.core.strategy import Strategy
+from automl.core.trial import History, Plan, State
 from automl.errors import SpecError
-from automl.space import Choice, Config, Float, Int, Space
 from automl.stopping.never import Never
-from automl.strategy import Strategy
 from automl.testing.simulate import Curve, simulate
 from automl.testing.spaces import SPACES, history_of
-from automl.trial import History, Plan, State
 
 BOWL = Space.of({"x": Float(-5, 5), "y": Float(1e-4, 1, log=True), "kind": ["a", "b", "c"], "n": Int(1, 20)})
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from automl import Float, Int, Study
+from automl.core.stopper import Kind
+from automl.core.trial import State
 from automl.errors import LedgerError, SpecError
-from automl.stopping import Kind
-from automl.trial import State
 from automl.view.trial import text
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 9)}

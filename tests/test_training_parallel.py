@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
+from automl.core.messages import Assignment, Outcome, Reported
+from automl.core.trial import Metric
 from automl.data.prepared import Part
 from automl.errors import SpecError
-from automl.messages import Assignment, Outcome, Reported
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedTask
 from automl.training import Solo
 from automl.training.parallel import Rank
-from automl.trial import Metric
 from automl.worker import Place, Recorder, Trial, run_trial
 
 TASK = DescribedTask("mlp", "iris", 3, Metric("val_accuracy", "maximize"))

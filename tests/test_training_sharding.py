@@ -12,15 +12,15 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 import automl
+from automl.core.messages import Assignment, Outcome, Reported
+from automl.core.trial import Metric
 from automl.errors import SpecError
 from automl.executors.inline import Inline
-from automl.messages import Assignment, Outcome, Reported
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedSession, DescribedTask
 from automl.training import Settings, Solo, parallel, sharding
 from automl.training.hardware import Runner
 from automl.training.parallel import Rank
-from automl.trial import Metric
 from automl.worker import Place, Recorder, Trial, run_trial
 
 EPOCHS = 3

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from automl.space import Choice, Float, Int, Space
-from automl.trial import History, Plan, State
+from automl.core.space import Choice, Float, Int, Space
+from automl.core.trial import History, Plan, State
 from automl.view.eta import Durations, eta
 from automl.view.importance import importance, order
 

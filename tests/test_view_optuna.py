@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 
+from automl.core.space import Choice, Float, Int
+from automl.core.trial import Failure
 from automl.errors import SpecError
-from automl.space import Choice, Float, Int
 from automl.study import Study
-from automl.trial import Failure
 from automl.view.optuna_journal import export
 
 optuna = pytest.importorskip("optuna")

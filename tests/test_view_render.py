@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from view_fakes import SPACE, FakeStudy, simulate
 
-from automl.messages import WorkerStatus
-from automl.trial import Failure, History, Metric, Plan, State
+from automl.core.messages import WorkerStatus
+from automl.core.trial import Failure, History, Metric, Plan, State
 from automl.view import words
 from automl.view.render import frame, render
 from automl.view.snapshot import Tracker

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from automl import spec
+from automl.core.space import Choice, Float, Int
+from automl.core.trial import Failure
 from automl.errors import DataError, SpecError
-from automl.space import Choice, Float, Int
 from automl.study import Study
-from automl.trial import Failure
 from automl.view import compare as comparing
 from automl.view.doctor import Finding, examine
 from automl.view.starter import quoted, starter

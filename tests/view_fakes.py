@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.space import Choice, Float, Int, Space
+from automl.core.stopper import Kind
+from automl.core.trial import Failure, History, Metric, Plan, State
 from automl.reading import Readable
-from automl.space import Choice, Float, Int, Space
-from automl.stopping import Kind
 from automl.stopping.asha import Asha
-from automl.trial import Failure, History, Metric, Plan, State
 
 SPACE = Space.of(
     {

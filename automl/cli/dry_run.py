@@ -34,7 +34,8 @@ def one_batch(read: "Spec") -> Tried | None:
     """
     import numpy as np
 
-    from automl import running, seeds
+    from automl import running
+    from automl.core import seeds
     from automl.errors import TaskError
     from automl.tasks.described import DescribedTask
 

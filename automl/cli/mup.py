@@ -73,7 +73,8 @@ def _widths(given: str | None, read: "Spec") -> list[int]:
 def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordinates, Alignment | None]":
     import numpy as np
 
-    from automl import running, seeds
+    from automl import running
+    from automl.core import seeds
     from automl.tasks.described import DescribedTask
     from automl.training import transfer
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from automl import plugins
 from automl.cli import options
+from automl.core import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl import seeds
+from automl.core import seeds
 from automl.data import prepare as prep
 from automl.data import sources, splits, targets, text
 from automl.data.prepared import Part, Prepared

@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from automl import seeds
+from automl.core import seeds
 from automl.data import columns, sources
 from automl.data import prepare as prep
 from automl.data.prepared import Prepared

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from automl.messages import Event, Order
+    from automl.core.messages import Event, Order
     from automl.tasks import Task
 
 Handle = Callable[["Event"], None]

@@ -4,9 +4,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from automl.core.messages import Event, Order, Shutdown
 from automl.executors import Executor, Handle
 from automl.executors.capture import StreamCapture
-from automl.messages import Event, Order, Shutdown
 from automl.tasks import Task
 from automl.worker import Place, Worker, no_capture
 

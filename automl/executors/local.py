@@ -23,11 +23,11 @@ from typing import Any
 
 import cloudpickle
 
+from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors import Executor, Handle, devices, leftovers, warm
 from automl.executors.capture import DescriptorCapture, log_name, shorten
 from automl.executors.warm import environment
-from automl.messages import Broken, Event, Lost, Order, Shutdown
 from automl.tasks import Task
 from automl.tasks.command import exit_in_words
 from automl.worker import Capture, Place, Worker, no_capture

@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl.core.messages import Broken, Event, Order, Shutdown
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors.capture import DescriptorCapture
-from automl.messages import Broken, Event, Order, Shutdown
 from automl.tasks import Task
 from automl.worker import Capture, Place, Worker, no_capture
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import automl
+from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.errors import EnvironmentProblem, SpecError, TaskError
 from automl.executors import Executor, Handle, ray_connect
 from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
-from automl.messages import Broken, Event, Lost, Order, Shutdown
 from automl.tasks import Task
 from automl.worker import Place
 

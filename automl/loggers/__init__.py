@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
 from automl.reading import Readable
 from automl.screen import Screen
-from automl.trial import TrialRecord
 
 
 class Logger(Protocol):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
 from automl.loggers import finalist_values
 from automl.reading import Readable
-from automl.trial import State, TrialRecord
 
 FOLDER = "tensorboard"
 

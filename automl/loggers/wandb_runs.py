@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from automl.core.trial import TrialRecord
 from automl.errors import EnvironmentProblem
 from automl.loggers import finalist_values
 from automl.reading import Readable
-from automl.trial import TrialRecord
 
 
 @dataclass

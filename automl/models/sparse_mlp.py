@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl import seeds
+from automl.core import seeds
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
 from automl.models import parts

@@ -9,8 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from automl.core.space import Choice, Space
+from automl.core.trial import Metric, Plan
 from automl.metrics import names
-from automl.space import Choice, Space
 from automl.spec import checks, fidelity, overrides, presets, spaces
 from automl.spec.complaint import error
 from automl.spec.explain import explain, shown
@@ -18,7 +19,6 @@ from automl.spec.models import SpecModel
 from automl.spec.places import Places
 from automl.spec.specification import Spec
 from automl.spec.yaml_events import Document
-from automl.trial import Metric, Plan
 
 DEFAULT_STRATEGY = {"name": "auto"}
 DEFAULT_STOPPER = {"name": "halving"}  # described models keep checkpoints, so their trials can pause and go on

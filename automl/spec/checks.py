@@ -11,9 +11,9 @@ from pathlib import Path as File
 from typing import Any
 
 from automl import models
+from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
 from automl.metrics import names
-from automl.space import Space, describe
 from automl.spec import options
 from automl.spec.explain import shown
 from automl.spec.models import SpecModel

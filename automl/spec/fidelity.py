@@ -6,8 +6,8 @@ space: {..., width: {int: [64, 4096]}, ...}   ->   {..., width: 128, ...}      a
 from collections.abc import Mapping
 from typing import Any
 
+from automl.core.space import Space
 from automl.errors import did_you_mean
-from automl.space import Space
 from automl.spec.explain import shown
 from automl.spec.places import Places
 

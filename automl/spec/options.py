@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from automl import plugins
+from automl.core import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
 _PROTOCOLS = {"Strategy", "Stopper", "Executor", "Protocol", "Note", "Generic", "object"}

@@ -6,8 +6,8 @@ They change the plain tree before it is checked, so that they go through the sam
 from collections.abc import Mapping
 from typing import Any
 
+from automl.core.space import is_described
 from automl.errors import did_you_mean
-from automl.space import is_described
 from automl.spec.complaint import Path
 from automl.spec.models import PARAMETERS, SpecModel
 from automl.spec.places import Places

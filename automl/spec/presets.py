@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
-from automl import plugins
+from automl.core import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 from automl.spec.complaint import Path
 from automl.spec.places import Places

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from automl.space import Config, Space
-from automl.trial import Metric, Plan
+from automl.core.space import Config, Space
+from automl.core.trial import Metric, Plan
 
 
 @dataclass(frozen=True)

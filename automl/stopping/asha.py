@@ -8,10 +8,10 @@ import bisect
 from dataclasses import dataclass
 from typing import Literal
 
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.trial import History, State
 from automl.errors import SpecError
-from automl.stopping import CONTINUE, Kind, Stopper, Verdict
 from automl.stopping.rungs import compare
-from automl.trial import History, State
 
 
 @dataclass(frozen=True)

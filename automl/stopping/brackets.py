@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
-from automl import seeds
-from automl.stopping import CONTINUE, Kind, Stopper, Verdict
+from automl.core import seeds
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.trial import History, State
 from automl.stopping.rungs import compare
-from automl.trial import History, State
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from automl.core.stopper import Stopper, Verdict
+from automl.core.trial import History, Plan
 from automl.errors import SpecError
-from automl.stopping import Stopper, Verdict
 from automl.stopping.asha import Asha
 from automl.stopping.brackets import Bracket, Bracketed
 from automl.stopping.rungs import first_rung, geometric, rank_correlation, tapered
-from automl.trial import History, Plan
 
 PILOTS = 8  # trials that pass an untested rung whatever they report, so that its worth can be measured; 16 in doubt
 TRUSTED = 0.5  # a rung whose rank correlation with the next is below this decides nothing

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from automl.stopping import CONTINUE, Stopper, Verdict
-from automl.trial import History
+from automl.core.stopper import CONTINUE, Stopper, Verdict
+from automl.core.trial import History
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from automl.trial import Metric
+from automl.core.trial import Metric
 
 
 @dataclass

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from automl.core.messages import ALIKE, Assignment, Broken, Outcome, Reported
+from automl.core.stopper import Kind
+from automl.core.trial import Failure
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
-from automl.messages import ALIKE, Assignment, Broken, Outcome, Reported
-from automl.stopping import Kind
 from automl.tasks.best import Best
-from automl.trial import Failure
 from automl.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from automl.core.space import Value
 from automl.errors import EnvironmentProblem
-from automl.space import Value
 from automl.worker import sendable
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from automl.core.space import Space
+from automl.core.trial import Metric
 from automl.data import options
 from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
 from automl.metrics import names as metrics
-from automl.space import Space
 from automl.tasks.best import Best
 from automl.tasks.crew import Crew
 from automl.tasks.function import imported
-from automl.trial import Metric
 
 if TYPE_CHECKING:
     from torch import nn

@@ -27,12 +27,13 @@ from typing import Any
 
 import psutil
 
-from automl import api, plugins
+from automl import api
+from automl.core import plugins
+from automl.core.trial import ranking
 from automl.errors import AutoMLError
 from automl.ledger import FILE, TABLES, Ledger
 from automl.reading import StudyView
 from automl.testing import replay
-from automl.trial import ranking
 from automl.worker import Trial
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
@@ -77,7 +78,7 @@ class Case:
 
     def search(self, path: Path) -> None:
         """Begin or go on with the search at `path`, to its end."""
-        from automl.space import Choice, Float
+        from automl.core.space import Choice, Float
 
         api.search(
             train,

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from automl.core.space import Float
+from automl.core.trial import State
 from automl.driver import Driver
 from automl.errors import TaskError
 from automl.executors import Executor
-from automl.space import Float
 from automl.study import Study
 from automl.tasks import Task
 from automl.tasks.function import FunctionTask, ReferencedTask
-from automl.trial import State
 from automl.worker import Trial
 
 

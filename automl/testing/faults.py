@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from automl import api
+from automl.core.space import Float
 from automl.errors import AutoMLError
 from automl.ledger import Ledger
-from automl.space import Float
 from automl.testing.chaos import board
 from automl.worker import Trial
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from automl import plugins
+from automl.core import plugins
+from automl.core.space import Space
+from automl.core.strategy import Strategy
+from automl.core.trial import Failure, History, Metric, Plan, State
 from automl.ledger import Ledger
-from automl.space import Space
-from automl.strategy import Strategy
-from automl.trial import Failure, History, Metric, Plan, State
 
 
 def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:

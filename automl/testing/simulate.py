@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from automl.space import Config, Space
-from automl.stopping import Kind, Stopper
-from automl.strategy import Strategy
-from automl.trial import Failure, History, Metric, Plan, State, TrialRecord
+from automl.core.space import Config, Space
+from automl.core.stopper import Kind, Stopper
+from automl.core.strategy import Strategy
+from automl.core.trial import Failure, History, Metric, Plan, State, TrialRecord
 
 
 @dataclass(frozen=True)

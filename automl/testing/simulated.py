@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from automl.executors import Executor, Handle
-from automl.messages import (
+from automl.core.messages import (
     Assign,
     Assignment,
     Ended,
@@ -32,8 +31,9 @@ from automl.messages import (
     Reported,
     Verdicts,
 )
-from automl.space import Config
-from automl.stopping import Kind
+from automl.core.space import Config
+from automl.core.stopper import Kind
+from automl.executors import Executor, Handle
 from automl.tasks import Session, Task
 
 Curves = Callable[[Config, int], Sequence[float]]  # (config, trial) -> the metric after steps 1, 2, ... of a full trial

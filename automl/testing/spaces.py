@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-from automl.space import Choice, Config, Float, Int, Space
-from automl.trial import Failure, History, Metric, Plan, State
+from automl.core.space import Choice, Config, Float, Int, Space
+from automl.core.trial import Failure, History, Metric, Plan, State
 
 HORIZON = 9
 

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from automl.space import Config, Float, Space
-from automl.stopping import Kind, Stopper, Verdict
+from automl.core.space import Config, Float, Space
+from automl.core.stopper import Kind, Stopper, Verdict
+from automl.core.trial import History, Metric, Plan, State
 from automl.testing.simulate import Curve, Simulated, simulate
-from automl.trial import History, Metric, Plan, State
 
 SPACE = Space.of({"final": Float(0, 1), "start": Float(0, 1)})
 ELSEWHERE = """

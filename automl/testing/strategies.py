@@ -13,10 +13,10 @@ from typing import ClassVar
 
 import pytest
 
-from automl.space import Config, Space, config_key
-from automl.strategy import Strategy
+from automl.core.space import Config, Space, config_key
+from automl.core.strategy import Strategy
+from automl.core.trial import Failure, History, Plan, State
 from automl.testing.spaces import INFINITE, SPACES, history_of, loss_of
-from automl.trial import Failure, History, Plan, State
 
 each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())
 each_infinite = pytest.mark.parametrize("space", [SPACES[name] for name in INFINITE], ids=INFINITE)

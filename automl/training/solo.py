@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl import seeds
+from automl.core import seeds
 from automl.data.prepared import Part, Prepared
 from automl.fused import schedules
 from automl.hyperparameters import read

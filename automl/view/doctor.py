@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from automl import plugins
+from automl.core import plugins
 from automl.errors import UnknownPlugin
 
 Level = Literal["ok", "note", "problem"]

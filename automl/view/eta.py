@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from automl.trial import Plan
+from automl.core.trial import Plan
 
 Z80 = 1.2816  # four of five outcomes lie within this many standard deviations
 

@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from automl.core.trial import State, TrialRecord
 from automl.leaderboard import SCHEMA, full_length, saved_share
 from automl.reading import Readable
-from automl.trial import State, TrialRecord
 from automl.view import verdict, words
 
 WIDTH = 100

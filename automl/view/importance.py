@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.space import Choice, Space
-from automl.trial import State, TrialRecord
+from automl.core.space import Choice, Space
+from automl.core.trial import State, TrialRecord
 
 ENOUGH = 20  # ended trials with a value
 BEST = 0.2  # share of them that counts as good

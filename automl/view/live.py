@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
 from automl.reading import Readable
-from automl.trial import TrialRecord
 from automl.view import words
 from automl.view.hardware import Hardware
 from automl.view.render import render

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl.core.space import Choice, Float, Parameter
+from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
 from automl.reading import Readable
-from automl.space import Choice, Float, Parameter
-from automl.trial import State, TrialRecord
 
 if TYPE_CHECKING:
     import optuna

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import State, TrialRecord
 from automl.reading import Readable
-from automl.trial import State, TrialRecord
 from automl.view import words
 from automl.view.screens import print_final
 from automl.view.snapshot import Tracker, label

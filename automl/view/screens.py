@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from automl.messages import WorkerStatus
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
 from automl.reading import Readable
 from automl.screen import Screen
-from automl.trial import TrialRecord
 from automl.view.final import document, final
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from automl import leaderboard
+from automl.core.messages import WorkerStatus
+from automl.core.space import Space
+from automl.core.trial import Counts, History, Metric, Plan, State, TrialRecord
 from automl.leaderboard import Leaderboard, Row
-from automl.messages import WorkerStatus
 from automl.reading import Readable
-from automl.space import Space
-from automl.trial import Counts, History, Metric, Plan, State, TrialRecord
 from automl.view import words
 from automl.view.eta import Durations, eta
 from automl.view.importance import ENOUGH, order, shares

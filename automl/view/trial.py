@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from automl.core.trial import History, State, TrialRecord
 from automl.leaderboard import SCHEMA, row
 from automl.reading import Readable
-from automl.trial import History, State, TrialRecord
 from automl.view import words
 from automl.view.sparkline import BLOCKS, Range
 

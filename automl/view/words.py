@@ -4,7 +4,7 @@ import math
 import unicodedata
 from collections.abc import Mapping
 
-from automl.space import Value
+from automl.core.space import Value
 
 CELL_CUT = "…"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automl.core.space import Config
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config
-from automl.trial import History
 from automl_strategies.cube import encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.merit import by_merit

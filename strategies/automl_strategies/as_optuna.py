@@ -14,10 +14,10 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from automl import seeds
+from automl.core import seeds
+from automl.core.space import Choice, Float, Int, Parameter, Space, Value
+from automl.core.trial import Failure, History, Plan, State
 from automl.errors import SpecError
-from automl.space import Choice, Float, Int, Parameter, Space, Value
-from automl.trial import Failure, History, Plan, State
 from automl_strategies.wrapping import Described, inner
 
 WIDEST = 2**53  # whole numbers beyond are searched as real ones

@@ -7,9 +7,9 @@ and the measurements behind them are in docs/strategies.md.
 from dataclasses import dataclass
 from functools import lru_cache
 
-from automl.space import Config
-from automl.strategy import Strategy
-from automl.trial import History, State
+from automl.core.space import Config
+from automl.core.strategy import Strategy
+from automl.core.trial import History, State
 from automl_strategies.cube import Cube
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.grid_search import Grid

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.core.space import Config, Space, Value
+from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
-from automl.space import Config, Space, Value
-from automl.trial import History
 from automl_strategies.distinct import Taken
 from automl_strategies.wrapping import Described, inner
 

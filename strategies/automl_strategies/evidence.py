@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from automl.trial import History, State
+from automl.core.trial import History, State
 from automl_strategies.cube import Cube, Points, encoded
 from automl_strategies.merit import by_merit
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from automl.space import Config, Space, Value
-from automl.strategy import Strategy
-from automl.trial import History
+from automl.core.space import Config, Space, Value
+from automl.core.strategy import Strategy
+from automl.core.trial import History
 from automl_strategies.distinct import Taken
 from automl_strategies.wrapping import Described, inner
 

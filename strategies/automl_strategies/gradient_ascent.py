@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automl.core.space import Config
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config
-from automl.trial import History
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import Floats, evidence
 from automl_strategies.gaussian_process import Acquisition, Gp

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from automl.core.space import Config, Space, Value, config_key, identity
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config, Space, Value, config_key, identity
-from automl.trial import History
 
 MOST_BRANCHES = 100_000  # combinations of values that decide over conditions, within one component
 GOLDEN = (math.sqrt(5) - 1) / 2

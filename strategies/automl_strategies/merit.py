@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from automl.trial import History, State, TrialRecord
+from automl.core.trial import History, State, TrialRecord
 
 MOST_STEPS = 12  # at which trials are compared; more (a rule that stops anywhere) are thinned out evenly
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from automl.space import Config
-from automl.trial import History
+from automl.core.space import Config
+from automl.core.trial import History
 from automl_strategies.cube import Cube
 from automl_strategies.distinct import RANDOM_TRIES, Taken
 from automl_strategies.grid_search import Grid

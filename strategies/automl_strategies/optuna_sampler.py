@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from automl import seeds
+from automl.core import seeds
+from automl.core.space import Config, Value
+from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
-from automl.space import Config, Value
-from automl.trial import History
 from automl_strategies.distinct import Taken, fill, retried
 
 RETRIES = 4  # times a repeated config is asked for again

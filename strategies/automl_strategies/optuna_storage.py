@@ -17,8 +17,8 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
-from automl.space import Choice, Config, Float, Parameter, Space, Value
-from automl.trial import History, State, TrialRecord
+from automl.core.space import Choice, Config, Float, Parameter, Space, Value
+from automl.core.trial import History, State, TrialRecord
 
 STATES = {
     State.DONE: OptunaState.COMPLETE,

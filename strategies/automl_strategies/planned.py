@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from automl import seeds
-from automl.space import Config
-from automl.trial import History, State
+from automl.core import seeds
+from automl.core.space import Config
+from automl.core.trial import History, State
 from automl_strategies.cube import Cube, Mask, Points
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import Evidence, evidence

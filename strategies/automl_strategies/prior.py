@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from automl.core.space import Config, Value
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config, Value
-from automl.trial import History
 from automl_strategies.cube import Points, encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.first import completed

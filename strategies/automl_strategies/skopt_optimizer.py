@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from automl import seeds
+from automl.core import seeds
+from automl.core.space import Config
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config
-from automl.trial import History
 from automl_strategies.cube import Points
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import evidence

@@ -10,9 +10,9 @@ from functools import lru_cache
 import numpy as np
 from scipy.stats import qmc
 
-from automl import seeds
-from automl.space import Config
-from automl.trial import History
+from automl.core import seeds
+from automl.core.space import Config
+from automl.core.trial import History
 from automl_strategies.distinct import Taken, fill
 
 MOST_DIMENSIONS = 1000  # coordinates beyond this are random

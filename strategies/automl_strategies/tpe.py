@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from automl.core.space import Config
+from automl.core.trial import History
 from automl.errors import SpecError
-from automl.space import Config
-from automl.trial import History
 from automl_strategies.cube import Cube, Mask, Points, encoded
 from automl_strategies.distinct import Taken, fill
 from automl_strategies.evidence import evidence

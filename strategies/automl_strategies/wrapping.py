@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from automl import plugins
-from automl.strategy import Strategy
+from automl.core import plugins
+from automl.core.strategy import Strategy
 
 Described = str | Mapping[str, Any] | Strategy
 

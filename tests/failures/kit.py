@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import automl
+from automl.core.trial import TrialRecord
 from automl.driver import Driver
 from automl.executors import Executor
 from automl.executors.inline import Inline
 from automl.reading import StudyView
 from automl.study import Study
 from automl.tasks.function import FunctionTask
-from automl.trial import TrialRecord
 
 SPACE = {"x": automl.Float(0, 1)}
 ROOT = Path(__file__).parent.parent.parent

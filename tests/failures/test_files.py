@@ -12,6 +12,7 @@ import pytest
 import automl
 from automl import checkpoint, spec
 from automl.cli import told
+from automl.core.trial import State
 from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.ledger import FILE, MIGRATIONS, Ledger
 from automl.reading import StudyView
@@ -19,7 +20,6 @@ from automl.repair import repair
 from automl.study import Study
 from automl.testing import replay
 from automl.testing.executors import bowl
-from automl.trial import State
 from tests.failures.kit import Notes, board, parabola, search
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import automl
 from automl import checkpoint
+from automl.core.trial import State
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
 from automl.ledger import FILE
@@ -20,7 +21,6 @@ from automl.reading import StudyView
 from automl.signals import Interrupted
 from automl.study import Study
 from automl.testing.executors import bowl
-from automl.trial import State
 from automl.view.screens import GuardedScreen
 from automl.watch import Patience
 from tests.failures.kit import (

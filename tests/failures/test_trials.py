@@ -15,10 +15,10 @@ import psutil
 import pytest
 
 import automl
+from automl.core.trial import State
 from automl.errors import SearchFailed, SpecError, TaskError
 from automl.executors.capture import LIMIT_BYTES
 from automl.executors.local import Local
-from automl.trial import State
 from automl.watch import Patience
 from tests.failures.kit import Notes, driver, search
 

@@ -8,9 +8,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from automl.core.space import Choice
+from automl.core.trial import State, TrialRecord
 from automl.reading import Readable
-from automl.space import Choice
-from automl.trial import State, TrialRecord
 from automl.view import importance as important
 from automl.view import words
 from automl.view.figures import Nothing

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from automl.core.trial import State, TrialRecord
 from automl.reading import Readable
-from automl.trial import State, TrialRecord
 from automl.view import words
 from automl.view.figures import Nothing
 from automl.view.figures.style import (

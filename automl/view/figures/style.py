@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from automl.space import Choice, Int, Parameter
-from automl.trial import History, Metric, State, TrialRecord
+from automl.core.space import Choice, Int, Parameter
+from automl.core.trial import History, Metric, State, TrialRecord
 from automl.view import words
 from automl.view.figures import Nothing
 

@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from automl.core.trial import History, State
 from automl.reading import Readable
-from automl.trial import History, State
 from automl.view.figures import Nothing
 from automl.view.figures.style import COLOURS, figure
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from automl.core.trial import State
 from automl.errors import AutoMLError
 from automl.reading import Readable
-from automl.trial import State
 from automl.view import words
 from automl.view.figures import Nothing
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis

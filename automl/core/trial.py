@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
-from automl import seeds
+from automl.core import seeds
+from automl.core.space import Config, Space
 from automl.errors import SpecError
 from automl.metrics import names
-from automl.space import Config, Space
 
 
 class State(StrEnum):

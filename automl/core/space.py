@@ -4,7 +4,7 @@ A *config* is one point of the space: a plain dict `{name: value}` in the order 
 condition (`when`) does not hold are absent from it; constants are present in every config.
 
 Every config can be written as a point of the unit cube and back (`encode`, `decode`), one coordinate for each
-parameter; what a single parameter is stands in `automl.parameters`, whose names are offered here too.
+parameter; what a single parameter is stands in `automl.core.parameters`, whose names are offered here too.
 """
 
 import math
@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.errors import SpecError, did_you_mean
-from automl.parameters import (
+from automl.core.parameters import (
     Choice,
     Config,
     Float,
@@ -34,6 +33,7 @@ from automl.parameters import (
     plain,
     written,
 )
+from automl.errors import SpecError, did_you_mean
 
 __all__ = [
     "Choice", "Config", "Float", "Int", "Parameter", "Scale", "Space", "Unit", "Value", "When", "config_key",

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from automl.space import Config
-from automl.stopping import Kind
-from automl.trial import Failure
+from automl.core.space import Config
+from automl.core.stopper import Kind
+from automl.core.trial import Failure
 
 Metrics = Mapping[str, float]
 ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must be of one part of a group, not only of one group
