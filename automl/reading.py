@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl import leaderboard
 from automl.core.space import Space
 from automl.core.trial import Counts, History, Metric, Plan, TrialRecord
 from automl.errors import LedgerError
+from automl.leaderboard import board
 from automl.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -77,13 +77,13 @@ class Readable:
             return closing(Ledger.read_only(self.path))
         return nullcontext(self.ledger)
 
-    def leaderboard(self, n: int | None = 10) -> leaderboard.Leaderboard:
+    def leaderboard(self, n: int | None = 10) -> board.Leaderboard:
         """The best `n` trials as a table that rich, notebooks and `print` show."""
-        return leaderboard.table(self.history, n, self.winner)
+        return board.table(self.history, n, self.winner)
 
     def frame(self) -> "pd.DataFrame":
         """All trials as a pandas DataFrame, one row each."""
-        return leaderboard.frame(self.history)
+        return board.frame(self.history)
 
 
 class StudyView(Readable):

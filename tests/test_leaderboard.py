@@ -5,10 +5,10 @@ import json
 import pytest
 from view_fakes import simulate
 
-from automl import leaderboard
 from automl.core.space import Choice, Float, Space
 from automl.core.trial import Failure, History, Metric, Plan, State, ranking
-from automl.leaderboard import Leaderboard, harmless, rows
+from automl.leaderboard import board as leaderboard
+from automl.leaderboard.board import Leaderboard, harmless, rows
 
 SPACE = Space.of({"lr": Float(1e-4, 1.0, log=True), "act": Choice(("relu", "=cmd()"))})
 

@@ -3,8 +3,8 @@ import pytest
 
 from automl.core.space import Choice, Float, Int, Space
 from automl.core.trial import History, Plan, State
+from automl.leaderboard.importance import importance, order
 from automl.view.eta import Durations, eta
-from automl.view.importance import importance, order
 
 SPACE = Space.of(
     {

@@ -13,10 +13,10 @@ from view_fakes import SPACE, FakeStudy, simulate
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import Failure, History, Metric, Plan, State
-from automl.view import words
+from automl.leaderboard import words
+from automl.leaderboard.table import lines
 from automl.view.render import frame, render
 from automl.view.snapshot import Tracker
-from automl.view.table import lines
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZES = [(100, 30), (80, 24), (60, 20), (40, 12), (140, 45)]
@@ -162,11 +162,11 @@ def test_a_tracker_told_one_by_one_knows_what_one_told_at_once_knows():
 
 
 def test_the_live_table_is_the_leaderboard():
-    from automl import leaderboard
+    from automl.leaderboard import board
 
     study, workers = simulate(ended=90)
     live = Tracker.of(study).snapshot(study, workers).board.rows
-    assert list(live[:40]) == leaderboard.rows(study.history, 40)
+    assert list(live[:40]) == board.rows(study.history, 40)
 
 
 def test_a_frame_of_a_large_study_costs_less_than_50_ms():

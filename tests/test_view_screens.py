@@ -10,7 +10,7 @@ from view_fakes import SPACE, FakeStudy, simulate
 
 from automl import view
 from automl.core.trial import Failure, History, Metric, Plan, State
-from automl.leaderboard import saved_share
+from automl.leaderboard.board import saved_share
 from automl.view.final import document, final
 from automl.view.hardware import Hardware
 from automl.view.live import LiveScreen, wrapped, wraps

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.view.sparkline import BLOCKS, Range, curve, sparkline
+from automl.leaderboard.sparkline import BLOCKS, Range, curve, sparkline
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=100)
 

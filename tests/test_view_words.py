@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.view import words
+from automl.leaderboard import words
 
 
 @given(st.text())

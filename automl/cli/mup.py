@@ -91,7 +91,7 @@ def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordin
 
 
 def _text(read: "Spec", coordinates: "Coordinates", alignment: "Alignment | None", steep: dict[str, float]) -> str:
-    from automl.view import words
+    from automl.leaderboard import words
 
     slopes, judged = coordinates.slopes(), coordinates.judged()
     last = {name: table[-1] for name, table in coordinates.sizes.items() if name in judged or name == "output"}

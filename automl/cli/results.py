@@ -14,7 +14,7 @@ import typer
 from automl.cli import options
 
 if TYPE_CHECKING:
-    from automl.leaderboard import Leaderboard
+    from automl.leaderboard.board import Leaderboard
 
 WATCH_S = 2.0
 
@@ -74,7 +74,7 @@ def _open(path: Path) -> Any:
 
 def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leaderboard":
     from automl.cli import filters
-    from automl.leaderboard import Leaderboard
+    from automl.leaderboard.board import Leaderboard
 
     opened = _open(path)
     board = Leaderboard.of(opened.history, None if where or sort or n == 0 else n, opened.winner)

@@ -91,7 +91,7 @@ def summary(read: "Spec") -> dict[str, Any]:
 
 
 def _text(read: "Spec") -> str:
-    from automl.view import words
+    from automl.leaderboard import words
 
     facts = summary(read)
     task = read.model or read.train or " ".join(read.command or ())

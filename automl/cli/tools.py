@@ -71,7 +71,7 @@ def export(
     A network is kept only if it gives the saved model's outputs on the sample rows. It takes prepared rows: see
     best/preparation.json.
     """
-    from automl.leaderboard import Leaderboard
+    from automl.leaderboard.board import Leaderboard
     from automl.study import Study
 
     if optuna is None and csv is None and onnx is None and pt2 is None:

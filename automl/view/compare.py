@@ -6,9 +6,9 @@ from typing import Any
 
 from automl.core.trial import History, Metric, TrialRecord
 from automl.errors import SpecError
-from automl.leaderboard import SCHEMA
+from automl.leaderboard import words
+from automl.leaderboard.board import SCHEMA
 from automl.reading import Readable
-from automl.view import words
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from automl.core.trial import State, TrialRecord
-from automl.leaderboard import SCHEMA, full_length, saved_share
+from automl.leaderboard import words
+from automl.leaderboard.board import SCHEMA, full_length, saved_share
 from automl.reading import Readable
-from automl.view import verdict, words
+from automl.view import verdict
 
 WIDTH = 100
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
+from automl.leaderboard import words
 from automl.reading import Readable
-from automl.view import words
 from automl.view.hardware import Hardware
 from automl.view.render import render
 from automl.view.screens import print_final
@@ -90,7 +90,7 @@ class LiveScreen:
         if self._tracker is not None and self._results is not None:
             board = self._tracker.snapshot(study).board
             if board.rows:
-                from automl.view.table import lines, to_text
+                from automl.leaderboard.table import lines, to_text
 
                 width, best = self._progress.size.width, study.winner
                 rows = [replace(row, best=best is not None and row.trial == best.number) for row in board.rows[:8]]

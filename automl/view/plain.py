@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import State, TrialRecord
+from automl.leaderboard import words
 from automl.reading import Readable
-from automl.view import words
 from automl.view.screens import print_final
 from automl.view.snapshot import Tracker, label
 

@@ -7,10 +7,10 @@ then the table, the running trials, the endings, and the rest while there is roo
 
 from typing import TYPE_CHECKING
 
-from automl.view import words
+from automl.leaderboard import words
+from automl.leaderboard.sparkline import Range, curve, sparkline
+from automl.leaderboard.table import STATES, STYLES, Line, Span, lines, to_text
 from automl.view.snapshot import Running, Snapshot, Worker
-from automl.view.sparkline import Range, curve, sparkline
-from automl.view.table import STATES, STYLES, Line, Span, lines, to_text
 
 if TYPE_CHECKING:
     from rich.text import Text

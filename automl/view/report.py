@@ -11,9 +11,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from automl.leaderboard import Leaderboard, saved_share
+from automl.leaderboard import words
+from automl.leaderboard.board import Leaderboard, saved_share
 from automl.reading import Readable
-from automl.view import figures, words
+from automl.view import figures
 from automl.view.figures import Nothing
 from automl.view.final import failures, winner
 

@@ -93,7 +93,7 @@ class EventScreen:
         self._inner.begin(study)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        from automl.leaderboard import row
+        from automl.leaderboard.board import row
 
         made = row(record, study.metric)
         self._write("ended", **made.to_json(), curve=made.curve, attempt=record.attempt)

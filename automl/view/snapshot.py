@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from automl import leaderboard
 from automl.core.messages import WorkerStatus
 from automl.core.space import Space
 from automl.core.trial import Counts, History, Metric, Plan, State, TrialRecord
-from automl.leaderboard import Leaderboard, Row
+from automl.leaderboard import board as leaderboard
+from automl.leaderboard import words
+from automl.leaderboard.board import Leaderboard, Row
+from automl.leaderboard.importance import ENOUGH, order, shares
 from automl.reading import Readable
-from automl.view import words
 from automl.view.eta import Durations, eta
-from automl.view.importance import ENOUGH, order, shares
 
 KEPT = 64  # ended trials kept for the table
 LATELY = 12

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from automl.core.trial import History, State, TrialRecord
-from automl.leaderboard import SCHEMA, row
+from automl.leaderboard import words
+from automl.leaderboard.board import SCHEMA, row
+from automl.leaderboard.sparkline import BLOCKS, Range
 from automl.reading import Readable
-from automl.view import words
-from automl.view.sparkline import BLOCKS, Range
 
 HEIGHT = 6  # lines of the curve
 TAIL = 10  # rows of the metrics table at the end of the curve
@@ -87,7 +87,7 @@ def _again(study: Readable, number: int) -> list[str]:
 
 def _rank(history: History, record: TrialRecord) -> int | None:
     """The trial's place on the board; None without a value or when it failed."""
-    from automl.leaderboard import place
+    from automl.leaderboard.board import place
 
     if record.loss is None or record.state is State.FAILED:
         return None

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automl.leaderboard import words
 from automl.reading import Readable
-from automl.view import words
 
 Verdict = Mapping[str, Any]
 SURE = 0.95  # of an ensemble's gain: in so many bootstrap draws of the test rows

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from automl.core.space import Choice
 from automl.core.trial import State, TrialRecord
+from automl.leaderboard import importance as important
+from automl.leaderboard import words
 from automl.reading import Readable
-from automl.view import importance as important
-from automl.view import words
 from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,

@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from automl.core.trial import State, TrialRecord
+from automl.leaderboard import words
 from automl.reading import Readable
-from automl.view import words
 from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,

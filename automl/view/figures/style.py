@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 from automl.core.space import Choice, Int, Parameter
 from automl.core.trial import History, Metric, State, TrialRecord
-from automl.view import words
+from automl.leaderboard import words
 from automl.view.figures import Nothing
 
 COLOURS = {

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from automl.leaderboard import Leaderboard, Row
-from automl.view import words
-from automl.view.sparkline import Range, curve
+from automl.leaderboard import words
+from automl.leaderboard.board import Leaderboard, Row
+from automl.leaderboard.sparkline import Range, curve
 
 if TYPE_CHECKING:
     from rich.text import Text

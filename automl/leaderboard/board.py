@@ -118,7 +118,7 @@ class Leaderboard:
     @classmethod
     def of(cls, history: History, n: int | None = None, winner: TrialRecord | None = None) -> "Leaderboard":
         """The board of a history; hyperparameter columns are ordered by importance where that can be told."""
-        from automl.view.importance import importance, order
+        from automl.leaderboard.importance import importance, order
 
         names = order(history.space, importance(history.space, [t for t in history.trials if t.state.ended]))
         return cls(rows(history, n, winner), history.metric, full_length(history), len(history), names)
@@ -138,7 +138,7 @@ class Leaderboard:
 
     def text(self, width: int, *, unicode: bool = True, digits: int = 3) -> "Text":
         """The table in `width` cells: columns that do not fit are left out, the least important first."""
-        from automl.view.table import table
+        from automl.leaderboard.table import table
 
         return table(self, width, unicode=unicode, digits=digits)
 

@@ -1,0 +1,1 @@
+"""A history as ranked rows, and rows as text, CSV, JSON and data frames. Used by the study and by every screen; knows neither."""
