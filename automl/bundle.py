@@ -26,9 +26,9 @@ from torch import Tensor, nn
 
 from automl import __version__ as automl_version
 from automl import ensemble, models
-from automl.data import prepare, text
-from automl.data.columns import MISSING
 from automl.data.prepared import Prepared
+from automl.data.preparing import text, transform
+from automl.data.preparing.columns import MISSING
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError, DataError
 
@@ -60,7 +60,7 @@ def save(
     work = folder.with_name(folder.name + ".part")
     work.mkdir(parents=True, exist_ok=True)
     module = restore(build or _builder(model, trust=True), config, prepared, state_dict)
-    expected = outputs(module, prepare.transform(prepared.preparation, prepared.sample), torch.device("cpu"))
+    expected = outputs(module, transform.transform(prepared.preparation, prepared.sample), torch.device("cpu"))
     weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
     save_file(_untied(weights), work / "model.safetensors")
     _write(work / "preparation.json", prepared.preparation)
@@ -207,7 +207,7 @@ class Model:
 
     def prepared(self, rows: Any) -> Tensor:
         """Untreated rows as the network takes them, [N, *inputs.shape]."""
-        return prepare.transform(self.preparation, rows)
+        return transform.transform(self.preparation, rows)
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """[N] labels, or [N] ([N, D] for several) values in the data's own unit, for a DataFrame or an array.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from automl.data import options
+from automl.data.preparing import options
 from automl.metrics import names
 from automl.metrics import rows as samples
 

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from automl import hyperparameters, models
-from automl.data import prepare
-from automl.data.options import SEARCHABLE
+from automl.data.preparing import transform
+from automl.data.preparing.options import SEARCHABLE
 from automl.spec.models import (
     Budget,
     ChoiceParameter,
@@ -89,7 +89,7 @@ def reference() -> str:
     searched = ", ".join(f"`{name}`" for name in SEARCHABLE)
     parts.append(
         f"## prepare\n\nMay also be searched, in a group `prepare` of `space`: {searched}.\n\n"
-        + _table(("option", "what"), [(f"`{k}`", v) for k, v in prepare.OPTIONS.items()])
+        + _table(("option", "what"), [(f"`{k}`", v) for k, v in transform.OPTIONS.items()])
     )
     parts.append(
         "## augment\n\nStrengths, fixed here or searched as parameters of the same names in `space`; 0 is off.\n\n"

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from automl.data import load
-from automl.data.prepare import transform
+from automl.data.preparing.transform import transform
 from automl.errors import DataError
 
 N = 40

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from automl.data import load
-from automl.data.prepare import transform
+from automl.data.preparing.transform import transform
 from automl.errors import DataError
 
 

@@ -8,7 +8,7 @@ import torch
 
 from automl import bundle
 from automl.data import load
-from automl.data.prepare import transform
+from automl.data.preparing.transform import transform
 from automl.errors import DataError
 from automl.models import build
 from automl.training import Solo

@@ -13,8 +13,9 @@ import torch
 
 import automl
 from automl.core.trial import Metric, State
-from automl.data import load, streaming
-from automl.data.shards import Streamed
+from automl.data import load
+from automl.data.streaming import streaming
+from automl.data.streaming.shards import Streamed
 from automl.errors import DataError
 from automl.models import build
 from automl.tasks.described import DescribedTask

@@ -8,7 +8,7 @@ import pytest
 
 import automl
 from automl import spec
-from automl.data import options
+from automl.data.preparing import options
 from automl.errors import SpecError
 from automl.tasks.described import DescribedSession, unfusable
 

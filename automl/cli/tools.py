@@ -104,7 +104,7 @@ def predict(
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
     from automl import bundle as bundles
-    from automl.data.sources import read_table
+    from automl.data.reading.sources import read_table
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
     if not folder.is_dir():

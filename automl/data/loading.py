@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.core import seeds
-from automl.data import prepare as prep
-from automl.data import sources, splits, targets, text
+from automl.data import splits, targets
 from automl.data.prepared import Part, Prepared
-from automl.data.raw import Raw
+from automl.data.preparing import text
+from automl.data.preparing import transform as prep
+from automl.data.reading import sources
+from automl.data.reading.raw import Raw
 from automl.data.shapes import Outputs
 from automl.errors import DataError
 
@@ -35,14 +37,14 @@ def load(
 
     `source`: built-in name, path relative to `base`, `package.module:function`, or the data itself. `split`: the shares
     `train`, `val`, `test`, and optionally `group: column` or `time: column`. `prepare`: see `prepare.OPTIONS`. A table
-    that would take more memory than `prepare.memory` stays on disk and is streamed, see `automl.data.streaming`.
+    that would take more memory than `prepare.memory` stays on disk and is streamed, see `automl.data.streaming.streaming`.
     Raises DataError with place, value and the nearest valid name.
     """
     options, rules = dict(prepare or {}), dict(split or {})
     prep.check(options)
     located = sources.located(source, Path(base))
     if isinstance(located, str | Path) and (path := (Path(base) / located).expanduser()).is_file():
-        from automl.data import streaming
+        from automl.data.streaming import streaming
 
         if why := streaming.wanted(path, options):
             made = streaming.load(path, target, rules, options, seed)
@@ -130,7 +132,7 @@ def _sequence(source: Any, target: str | None, rules: dict[str, Any], options: d
     if isinstance(found, str) or (isinstance(found, np.ndarray) and found.ndim == 1):
         return text.load_language(found, rules, options, name)
     if isinstance(found, pd.DataFrame):
-        from automl.data.series import load_series
+        from automl.data.preparing.series import load_series
 
         return load_series(found, target, rules, options, name)
     raise DataError(f"prepare.window: {name} is neither a text nor a table of a time series")
@@ -160,7 +162,7 @@ def _times(values: NDArray[Any]) -> NDArray[Any]:
     column = pd.Series(values)
     if column.dtype.kind in "iuf":
         return column.to_numpy()
-    from automl.data.columns import as_days
+    from automl.data.preparing.columns import as_days
 
     days = as_days(column)
     if not np.isfinite(days).all():

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.columns import LARGEST
+from automl.data.preparing.columns import LARGEST
 from automl.errors import DataError
 
 MOST_CLASSES = 30

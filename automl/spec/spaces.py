@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
-from automl.data import options
+from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.spec.complaint import Path
 from automl.spec.explain import explain, shown

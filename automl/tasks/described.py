@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from automl.core.space import Space
 from automl.core.trial import Metric
-from automl.data import options
+from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
@@ -65,7 +65,7 @@ class DescribedTask:
 
         A table that is streamed from disk stays where it is: each machine must have it.
         """
-        from automl.data.shards import Streamed
+        from automl.data.streaming.shards import Streamed
 
         loaded = self.load()
         return self if isinstance(loaded.train, Streamed) else replace(self, sent=loaded)
@@ -191,7 +191,7 @@ class DescribedSession:
 
     def unfusable(self, config: Mapping[str, Any]) -> str:
         """See `unfusable`; what is streamed from disk is not gathered for many lanes either."""
-        from automl.data.shards import Streamed
+        from automl.data.streaming.shards import Streamed
 
         if isinstance(self.prepared.train, Streamed):
             return "trials run one at a time, as the table is streamed from disk; in memory they train together"

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 
 from automl.data.prepared import Part
-from automl.data.shards import Streamed
+from automl.data.streaming.shards import Streamed
 
 
 class Batches(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.options import IMPUTES, SCALES
+from automl.data.preparing.options import IMPUTES, SCALES
 from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]

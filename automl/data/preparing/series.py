@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl.data import prepare as prep
 from automl.data import splits
 from automl.data.prepared import Part, Prepared
+from automl.data.preparing import transform as prep
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 

@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl.data import columns as cols
-from automl.data import text
-from automl.data.options import ENCODINGS
+from automl.data.preparing import columns as cols
+from automl.data.preparing import text
+from automl.data.preparing.options import ENCODINGS
 from automl.data.shapes import Inputs
 from automl.errors import DataError, did_you_mean
 
@@ -127,7 +127,7 @@ def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
     if preparation["form"] == "text":
         return text.transform(preparation, rows)
     if preparation["form"] == "series":
-        from automl.data import series
+        from automl.data.preparing import series
 
         return series.transform(preparation, rows)
     raise DataError(f"a preparation of form {preparation['form']!r} is not known to this version")

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data import images, text
-from automl.data.raw import Raw, from_arrays, from_frame, from_object, from_pair
+from automl.data.preparing import text
+from automl.data.reading import images
+from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.errors import DataError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data import columns
+from automl.data.preparing import columns
 from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, did_you_mean
 

@@ -28,12 +28,13 @@ import torch
 from numpy.typing import NDArray
 
 from automl.core import seeds
-from automl.data import columns, sources
-from automl.data import prepare as prep
 from automl.data.prepared import Prepared
-from automl.data.raw import Raw, from_frame
+from automl.data.preparing import columns
+from automl.data.preparing import transform as prep
+from automl.data.reading import sources
+from automl.data.reading.raw import Raw, from_frame
 from automl.data.shapes import Inputs, Outputs
-from automl.data.shards import Streamed, mapped
+from automl.data.streaming.shards import Streamed, mapped
 from automl.errors import DataError, EnvironmentProblem
 
 SHARD_BYTES = 2**23

@@ -1,0 +1,1 @@
+"""From files, arrays and functions to `Raw`. Decides nothing about columns."""
