@@ -44,7 +44,7 @@ class Plan:
     """What is done after the search.
 
     `refit`: the model that is saved is trained on the validation rows too. `big`: what differs from the search's
-    configs, `{"width": 1024}` (see `automl.spec.fidelity`).
+    configs, `{"width": 1024}` (see `automl.specfile.fidelity`).
     """
 
     top: int = 5

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from automl.errors import SpecError
 
 if TYPE_CHECKING:
-    from automl.spec import Spec
+    from automl.specfile import Spec
 
 WHOLE = 16 * 2**20  # files up to this many bytes are read whole, larger ones in samples
 SAMPLES, SAMPLE = 64, 64 * 2**10
@@ -44,13 +44,13 @@ def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[
     Raises:
         SpecError: the file is wrong now, or says something else about more than `ANY_TIME` and that is not accepted.
     """
-    from automl import spec
+    from automl import specfile
 
     tree = dict(kept["tree"])
     file = Path(kept["path"]) if kept.get("path") else None
     if file is None or not file.is_file() or (text := file.read_text(errors="replace")) == kept["text"]:
         return tree, []
-    before, now = spec.parse(kept["text"], str(file)).to_json(), spec.read(file).to_json()
+    before, now = specfile.parse(kept["text"], str(file)).to_json(), specfile.read(file).to_json()
     entries = sorted(key for key in before | now if before.get(key) != now.get(key))
     lines = difflib.unified_diff(kept["text"].splitlines(), text.splitlines(), "begun with", "now", n=0, lineterm="")
     told = "\n".join(f"  {line}" for line in lines)

@@ -25,7 +25,7 @@ from automl.tasks.described import DescribedTask, mixes
 from automl.tasks.function import FunctionTask, ReferencedTask
 
 if TYPE_CHECKING:
-    from automl.spec import Spec
+    from automl.specfile import Spec
     from automl.worker import Trial
 
 
@@ -43,12 +43,12 @@ def run_file(
 ) -> Study:
     """Run the search of a spec file or preset. `given`: entries that stand in for the file's, plugins also as objects;
     `overrides` go before both."""
-    from automl import spec
+    from automl import specfile
 
     kinds = ("strategy", "stopper", "executor")
     objects = {key: given[key] for key in kinds if key in given and not isinstance(given[key], str | Mapping)}
     entries = {key: entry for key, entry in given.items() if key not in objects}
-    read = spec.read(file, overrides={**entries, **overrides})
+    read = specfile.read(file, overrides={**entries, **overrides})
     return run_spec(read, _folder(place, read.name), screen, deterministic=deterministic, **objects)
 
 
@@ -85,7 +85,7 @@ def run_function(
 
 def run_again(path: Path, trials: int | str | None, workers: int, screen: Screen | None, accept_changes: bool) -> Study:
     """Go on with the study in `path`, see `automl.resume`."""
-    from automl import spec
+    from automl import specfile
 
     with closing(Ledger.read_only(path)) as ledger:
         facts = ledger.facts()
@@ -100,7 +100,7 @@ def run_again(path: Path, trials: int | str | None, workers: int, screen: Screen
         tree["budget"]["trials"] = int(trials) + ((facts["plan"]["trials"] or began) if more else 0)
     if workers:
         tree["workers"] = workers
-    read = spec.from_json(tree, name=facts["name"], folder=Path(kept["folder"]))
+    read = specfile.from_json(tree, name=facts["name"], folder=Path(kept["folder"]))
     read = replace(read, text=kept["text"], path=Path(kept["path"]) if kept.get("path") else None)
     known = {"code": facts.get("code", {}), "data": facts.get("data", {})}
     return run_spec(

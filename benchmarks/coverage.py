@@ -26,7 +26,7 @@ import pandas as pd
 from _cache import Cache
 
 import automl
-from automl import running, spec
+from automl import running, specfile
 from automl.holdout import Holdout
 from automl.metrics import intervals as honest
 from automl.metrics import names
@@ -106,7 +106,7 @@ def tree(case: Case, number: int, trials: int) -> dict[str, object]:
 
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
-    read = spec.from_json(tree(case, number, trials), name="s", folder=folder)
+    read = specfile.from_json(tree(case, number, trials), name="s", folder=folder)
     study = running.run_spec(read, folder / "s", executor="inline")
     assert study.verdict is not None
     assert study.best is not None

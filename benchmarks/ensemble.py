@@ -18,7 +18,7 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import ensemble, running, spec
+from automl import ensemble, running, specfile
 from automl.holdout import Holdout
 from automl.metrics import names
 from automl.tasks.described import DescribedTask
@@ -41,7 +41,7 @@ class Result:
 
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
-    found = spec.from_json({**tree(case, number, trials), "ensemble": SIZE}, name="s", folder=folder)
+    found = specfile.from_json({**tree(case, number, trials), "ensemble": SIZE}, name="s", folder=folder)
     study = running.run_spec(found, folder / "s", executor="inline")
     assert study.verdict is not None
     seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], running.task_of(found)

@@ -27,7 +27,7 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import automl
-from automl import data, spec
+from automl import data, specfile
 from automl.data import Part, Prepared
 from automl.ledger import Ledger
 from automl.metrics import names
@@ -177,7 +177,7 @@ def searched(file: Path) -> dict[str, Any]:
 
 
 def case(file: Path) -> dict[str, Any]:
-    read = spec.read(file)
+    read = specfile.read(file)
     name = read.metric.name.removeprefix("val_")
     made = data.load(read.data, target=read.target, split=read.split, prepare=read.prepare, seed=read.seed,
                      base=read.folder)  # fmt: skip

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from automl import hyperparameters, models
 from automl.data.preparing import transform
 from automl.data.preparing.options import SEARCHABLE
-from automl.spec.models import (
+from automl.specfile.grammar import (
     Budget,
     ChoiceParameter,
     Finalists,

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from automl import errors, spec
+from automl import errors, specfile
 from automl.cli import app
-from automl.spec import models
+from automl.specfile import grammar
 
 DOCS = Path(__file__).parent.parent / "docs"
 CLI = DOCS.parent / "automl" / "cli"
@@ -40,7 +40,7 @@ def test_every_command_option_and_exit_code_is_in_the_reference():
     assert raised | used | {0, 130, 143} == listed
 
 
-MODELS = [m for m in vars(models).values() if isinstance(m, type) and issubclass(m, models.Strict) and m.model_fields]
+MODELS = [m for m in vars(grammar).values() if isinstance(m, type) and issubclass(m, grammar.Strict) and m.model_fields]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda m: m.__name__)
@@ -51,6 +51,6 @@ def test_every_key_of_a_spec_is_explained(model):
 
 def test_the_example_is_a_spec():
     (example,) = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "spec.md").read_text(), re.MULTILINE | re.DOTALL)
-    read = spec.parse(example, "space.yaml")
+    read = specfile.parse(example, "space.yaml")
     assert read.space.constants["clip"] == 1.0
     assert {"width", "depth", "momentum"} <= set(read.space.params)

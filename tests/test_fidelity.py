@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl import spec
+from automl import specfile
 from automl.errors import SpecError
 from automl.reading import StudyView
 from automl.view.final import document, final
@@ -79,4 +79,4 @@ def test_nothing_else_of_the_space_may_depend_on_it() -> None:
         "  lr:", "  depth: {int: [1, 3]}\n  drop: {float: [0, 1], when: {depth: [2, 3]}}\n  lr:"
     )
     with pytest.raises(SpecError, match="drop depends on it"):
-        spec.parse(text.replace("{width: [8, 32]}", "{depth: [1, 3]}"), "space.yaml")
+        specfile.parse(text.replace("{width: [8, 32]}", "{depth: [1, 3]}"), "space.yaml")

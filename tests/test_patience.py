@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl import spec
+from automl import specfile
 from automl.core.trial import Metric, State
 from automl.reading import StudyView
 from automl.tasks.best import Best
@@ -90,9 +90,9 @@ def test_without_patience_the_last_epoch_counts() -> None:
 
 def test_patience_makes_the_best_epoch_count() -> None:
     text = SPEC.format(optimizer="adamw", stopper="none")
-    read = spec.parse(text)
+    read = specfile.parse(text)
     assert (read.patience, read.metric.count) == (3, "best")
-    assert spec.parse(text.replace("patience: 3\n", "")).metric.count == "last"
+    assert specfile.parse(text.replace("patience: 3\n", "")).metric.count == "last"
 
 
 def test_refit_trains_as_long_as_the_winner_did(tmp_path: Path) -> None:

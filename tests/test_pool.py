@@ -40,7 +40,7 @@ def kept(study: Path) -> list[int]:
 
 
 def holdout(file: Path) -> Holdout:
-    from automl.spec import read
+    from automl.specfile import read
 
     task = running.task_of(read(file))
     assert isinstance(task, DescribedTask)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import automl
-from automl import spec
+from automl import specfile
 from automl.data.preparing import options
 from automl.errors import SpecError
 from automl.tasks.described import DescribedSession, unfusable
@@ -45,20 +45,20 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_group_called_prepare_has_the_names_of_the_options(folder: Path) -> None:
-    read = spec.read(folder / "space.yaml")
+    read = specfile.read(folder / "space.yaml")
     assert {"prepare_scale", "prepare_pca"} <= set(read.space.params)
     assert read.space.constants["prepare_categorical"] == "embed"
     assert read.space.groups["prepare_pca"] == "prepare"
-    again = spec.from_json(read.to_json(), name="s", folder=folder)
+    again = specfile.from_json(read.to_json(), name="s", folder=folder)
     assert again.space.to_json() == read.space.to_json()
-    changed = spec.read(folder / "space.yaml", overrides={"space.prepare.pca.default": 3})
+    changed = specfile.read(folder / "space.yaml", overrides={"space.prepare.pca.default": 3})
     assert changed.space.params["prepare_pca"].default == 3
     assert options.chosen({"prepare_pca": 3, "prepare_scale": None, "lr": 1}) == {"pca": 3}
 
 
 def test_a_training_function_keeps_its_own_names() -> None:
     text = "train: m:f\nmetric: val_loss\nbudget: {trials: 1}\nspace: {prepare: {rows: [1, 2]}, prepare_any: [1, 2]}\n"
-    assert set(spec.parse(text).space.params) == {"rows", "prepare_any"}
+    assert set(specfile.parse(text).space.params) == {"rows", "prepare_any"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_training_function_keeps_its_own_names() -> None:
 def test_what_cannot_be_searched_is_told(entry: str, message: str) -> None:
     head = "model: mlp\ndata: digits\nmetric: val_loss\nepochs: 1\n"
     with pytest.raises(SpecError, match=message):
-        spec.parse(f"{head}space: {{{entry}, lr: [0.1, 0.2]}}\nbudget: {{trials: 1}}\n")
+        specfile.parse(f"{head}space: {{{entry}, lr: [0.1, 0.2]}}\nbudget: {{trials: 1}}\n")
 
 
 def test_each_model_is_trained_saved_and_judged_on_its_own_preparation(folder: Path) -> None:
@@ -95,7 +95,7 @@ def test_each_model_is_trained_saved_and_judged_on_its_own_preparation(folder: P
 def test_few_preparations_are_kept_and_targets_are_the_same(folder: Path) -> None:
     from automl import running
 
-    session = running.task_of(spec.read(folder / "space.yaml")).open(("cpu",))
+    session = running.task_of(specfile.read(folder / "space.yaml")).open(("cpu",))
     assert isinstance(session, DescribedSession)
     plain = session.data_of({"lr": 0.1})
     assert plain is session.prepared

@@ -7,7 +7,7 @@ import pytest
 import torch
 from automl_search_spaces import presets
 
-from automl import hyperparameters, spec
+from automl import hyperparameters, specfile
 from automl.data import Inputs, Outputs, Part, Prepared, load
 from automl.models import build, families
 from automl.training import Solo
@@ -28,12 +28,12 @@ def small(inputs: Inputs, outputs: Outputs, kind: str) -> Prepared:
     return Prepared(inputs, outputs, kind, part, part, part, target["classes"], [], {"target": target}, "")  # type: ignore[arg-type]
 
 
-def of_part(name: str) -> spec.Spec:
+def of_part(name: str) -> specfile.Spec:
     group, short = name.split("/")
     model = short if group == "architecture" else "mlp"
     head = f"model: {model}\ndata: digits\nmetric: val_loss\nepochs: 1\nbudget: {{trials: 1}}\n"
     text = f"{head}space: {{{group}: {{use: {short}}}}}\n"
-    return spec.parse(text)
+    return specfile.parse(text)
 
 
 def two_steps(family: str, config: dict, inputs: Inputs, outputs: Outputs) -> None:
@@ -65,7 +65,7 @@ def test_each_part_is_sampled_and_trained(name):
 @pytest.mark.parametrize("name", WHOLE)
 def test_each_complete_space_is_sampled_and_trained(name, shared_data, monkeypatch):
     monkeypatch.setenv("AUTOML_DATA", str(shared_data))
-    made = spec.read(name)
+    made = specfile.read(name)
     rng = np.random.default_rng(0)
     configs = [made.space.sample(rng) for _ in range(200)]
     assert all(made.space.contains(config) for config in configs)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from automl import spec
+from automl import specfile
 from automl.core import plugins
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Metric, Plan
@@ -24,8 +24,8 @@ GROUPS = (
 
 
 def told(text: str, **overrides: Any) -> list[str]:
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(text, "space.yaml", overrides={k.replace("__", "."): v for k, v in overrides.items()})
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(text, "space.yaml", overrides={k.replace("__", "."): v for k, v in overrides.items()})
     return [str(complaint) for complaint in caught.value.complaints]
 
 
@@ -33,7 +33,7 @@ def told(text: str, **overrides: Any) -> list[str]:
 
 
 def test_the_digits_preset() -> None:
-    read = spec.read("digits")
+    read = specfile.read("digits")
     assert (read.name, read.model, read.data, read.epochs, read.seed) == ("digits", "mlp", "digits", 30, 7)
     assert read.metric == Metric("val_accuracy", "maximize", "last")
     assert read.plan == Plan(trials=60, steps=1500, time_s=600.0, horizon=30)
@@ -49,7 +49,7 @@ def test_the_digits_preset() -> None:
 
 
 def test_everything_at_once_and_back_through_json() -> None:
-    read = spec.parse(
+    read = specfile.parse(
         LOOP + "  width: 64\n  heads: [2, 4]\nvalue: best\nseed: 3\nworkers: 2\nstrategy: {name: grid, resolution: 4}\n"
         "stopper: none\nfirst: [{lr: 0.1}, {lr: 1, heads: 2}]\nconstraints: ['width % heads == 0']\n"
         "fidelity: {width: [64, 512]}\nresources: {gpus: 2}\nisolation: process\nretries: 0\n"
@@ -65,7 +65,7 @@ def test_everything_at_once_and_back_through_json() -> None:
     assert read.fidelity == {"width": (64, 512)}
     assert (read.trial_timeout_s, read.compile, read.finalists) == (5400.0, "always", {"top": 2, "seeds": 3})
     assert (read.executor, read.parallel) == ({"name": "inline"}, "replicate")
-    again = spec.from_json(json.loads(json.dumps(read.to_json())))
+    again = specfile.from_json(json.loads(json.dumps(read.to_json())))
     for name in (
         "name", "metric", "space", "plan", "train", "strategy", "stopper", "executor", "seed", "value", "first", "fidelity",
         "constraints", "resources", "isolation", "retries", "trial_timeout_s", "fuse", "finalists", "parallel",
@@ -74,7 +74,7 @@ def test_everything_at_once_and_back_through_json() -> None:
 
 
 def test_what_is_left_out_has_defaults() -> None:
-    read = spec.parse(LOOP, "my space.yaml")
+    read = specfile.parse(LOOP, "my space.yaml")
     assert read.name == "my-space"
     assert (read.strategy, read.stopper) == ({"name": "auto"}, {"name": "asha"})
     assert (read.fuse, read.value, read.retries, read.finalists) == ("auto", "last", 1, {"top": 5, "seeds": 3})
@@ -96,7 +96,7 @@ def test_what_is_left_out_has_defaults() -> None:
 )
 def test_described_models_pause_at_rungs_after_the_warm_up(more: str, expected: dict[str, Any]) -> None:
     model = "model: mlp\ndata: digits\nmetric: val_error\nepochs: 50\nbudget: {trials: 5}\n"
-    assert spec.parse(f"{model}space:\n  lr: {{float: [1e-4, 1], log: true}}\n{more}").stopper == expected
+    assert specfile.parse(f"{model}space:\n  lr: {{float: [1e-4, 1], log: true}}\n{more}").stopper == expected
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_described_models_pause_at_rungs_after_the_warm_up(more: str, expected: 
     [("90", 90.0), ("1.5", 1.5), ("90s", 90.0), ("10m", 600.0), ("1h30m", 5400.0), ("2d", 172800.0), ("1h 5s", 3605.0), ("0.5h", 1800.0)],
 )  # fmt: skip
 def test_durations(written: str, expected: float) -> None:
-    assert spec.parse(LOOP.replace("{trials: 5}", f"{{time: {written}}}"), "s").plan.time_s == expected
+    assert specfile.parse(LOOP.replace("{trials: 5}", f"{{time: {written}}}"), "s").plan.time_s == expected
 
 
 @pytest.mark.parametrize("written", ["m", "''", "10 m s", "-3", "1e3s", "5x", "1m1h", "true", "[1]", "1e99"])
@@ -115,13 +115,13 @@ def test_wrong_durations(written: str) -> None:
 
 def test_sample_and_class_weights_reach_the_preparation() -> None:
     text = "model: mlp\ndata: digits\nmetric: val_accuracy\nepochs: 3\nbudget: {trials: 5}\nspace: {depth: [1, 2]}\n"
-    read = spec.parse(text + "prepare: {scale: standard}\nsample_weight: w\nclass_weight: balanced\n", "s")
+    read = specfile.parse(text + "prepare: {scale: standard}\nsample_weight: w\nclass_weight: balanced\n", "s")
     assert read.prepare == {"scale": "standard", "weight": "w", "class_weight": "balanced"}
 
 
 def test_a_command_may_name_parameters_and_the_trial() -> None:
     command = "command: [python, t.py, '--lr={lr}', '--seed={seed}', '{{literal}}', 3]\n"
-    read = spec.parse(LOOP.replace("train: my.module:train\n", command), "s")
+    read = specfile.parse(LOOP.replace("train: my.module:train\n", command), "s")
     assert read.command == ("python", "t.py", "--lr={lr}", "--seed={seed}", "{{literal}}", "3")
 
 
@@ -129,7 +129,7 @@ def test_a_command_may_name_parameters_and_the_trial() -> None:
 
 
 def test_warnings_do_not_stop_anything() -> None:
-    read = spec.parse(
+    read = specfile.parse(
         "train: a:b\nmetric: {name: val_loss, direction: maximize}\nbudget: {trials: 1}\nspace:\n"
         "  lr: {float: [1e-4, 1.0]}\n  size: [16, 32, 64, 128, 256]\n  fine: {float: [0.1, 1.0]}\n  few: [1, 2, 3]\n"
         "  shuffled: [5, 1, 2, 3, 4]\n",
@@ -147,9 +147,9 @@ def test_a_missing_data_file_is_a_warning(tmp_path: Path) -> None:
     file.write_text(
         "model: mlp\ndata: t.csv\ntarget: y\nmetric: val_loss\nepochs: 1\nbudget: {trials: 1}\nspace: {depth: [1, 2]}\n"
     )
-    assert "there is no file 't.csv'" in spec.read(file).warnings[0]
+    assert "there is no file 't.csv'" in specfile.read(file).warnings[0]
     (tmp_path / "t.csv").write_text("x,y\n")
-    read = spec.read(file)
+    read = specfile.read(file)
     assert read.warnings == ()
     assert read.folder == tmp_path
 
@@ -157,8 +157,8 @@ def test_a_missing_data_file_is_a_warning(tmp_path: Path) -> None:
 # -- overrides -----------------------------------------------------------------------------------------------------
 
 
-def over(text: str = GROUPS, **overrides: Any) -> spec.Spec:
-    return spec.parse(text, "space.yaml", overrides={k.replace("__", "."): v for k, v in overrides.items()})
+def over(text: str = GROUPS, **overrides: Any) -> specfile.Spec:
+    return specfile.parse(text, "space.yaml", overrides={k.replace("__", "."): v for k, v in overrides.items()})
 
 
 def test_settings() -> None:
@@ -178,12 +178,12 @@ def test_null_takes_a_setting_away() -> None:
 
 @pytest.mark.parametrize("path", ["space.optimizer.lr.high", "space.lr.high"])
 def test_ranges(path: str) -> None:
-    read = spec.parse(GROUPS, "s", overrides={path: "1e1", path.replace("high", "log"): "true"})
+    read = specfile.parse(GROUPS, "s", overrides={path: "1e1", path.replace("high", "log"): "true"})
     assert read.space.params["lr"] == Float(0.1, 10.0, log=True)
 
 
 def test_parameters_may_be_replaced_by_anything() -> None:
-    read = spec.parse(
+    read = specfile.parse(
         GROUPS,
         "s",
         overrides={"space.act": "[tanh, silu]", "space.optimizer.lr": "0.3", "space.width": "{int: [1, 2]}"},
@@ -229,10 +229,10 @@ def test_the_kind_may_change() -> None:
 )  # fmt: skip
 def test_overrides_are_checked_like_the_file(path: str, value: object, expected: str | None) -> None:
     if expected is None:
-        spec.parse(GROUPS, "space.yaml", overrides={path: value})
+        specfile.parse(GROUPS, "space.yaml", overrides={path: value})
         return
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(GROUPS, "space.yaml", overrides={path: value})
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(GROUPS, "space.yaml", overrides={path: value})
     assert [str(c) for c in caught.value.complaints] == [expected]
 
 
@@ -270,20 +270,20 @@ USE = (
 
 @pytest.mark.usefixtures("installed")
 def test_a_preset_with_one_entry_replaced() -> None:
-    read = spec.parse(USE, "s")
+    read = specfile.parse(USE, "s")
     assert read.space.params == {"depth": Int(1, 3), "width": Int(64, 4096), "act": Choice(("relu",))}
     assert set(read.space.groups.values()) == {"architecture"}
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_preset_in_a_group_of_another_name() -> None:
-    read = spec.parse(USE.replace("architecture: {use: tiny", "net: {use: architecture/tiny"), "s")
+    read = specfile.parse(USE.replace("architecture: {use: tiny", "net: {use: architecture/tiny"), "s")
     assert read.space.groups["depth"] == "net"
 
 
 @pytest.mark.usefixtures("installed")
 def test_overrides_reach_into_presets() -> None:
-    read = spec.parse(USE, "s", overrides={"space.architecture.depth.high": 9, "space.act": "[relu, gelu]"})
+    read = specfile.parse(USE, "s", overrides={"space.architecture.depth.high": 9, "space.act": "[relu, gelu]"})
     assert read.space.params["depth"] == Int(1, 9)
     assert read.space.params["act"] == Choice(("relu", "gelu"))
 
@@ -318,20 +318,20 @@ def test_an_unknown_preset_causes_no_follow_up_complaints() -> None:
 
 def test_a_file_goes_before_a_preset_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert spec.read("digits").model == "mlp"
+    assert specfile.read("digits").model == "mlp"
     (tmp_path / "digits").write_text(LOOP)
-    assert spec.read("digits").train == "my.module:train"
+    assert specfile.read("digits").train == "my.module:train"
 
 
 @pytest.mark.parametrize("name", ["-rf é\n 空.yaml", "a b.yaml", "x.y.yml"])
 def test_strange_file_names(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text(LOOP)
-    read = spec.read(tmp_path / name)
+    read = specfile.read(tmp_path / name)
     assert "/" not in read.name
     assert "\n" not in read.name
     (tmp_path / name).write_text("a: [")
     with pytest.raises(SpecError, match=":1:5: the file ends before"):
-        spec.read(tmp_path / name)
+        specfile.read(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -346,21 +346,21 @@ def test_strange_file_names(tmp_path: Path, name: str) -> None:
 )
 def test_nothing_to_read(name: str, expected: str) -> None:
     with pytest.raises(SpecError) as caught:
-        spec.read(name)
+        specfile.read(name)
     assert expected in str(caught.value)
 
 
 def test_a_folder_is_no_spec(tmp_path: Path) -> None:
     (tmp_path / "folder.yaml").mkdir()
     with pytest.raises(SpecError, match="cannot be read: Is a directory"):
-        spec.read(tmp_path / "folder.yaml")
+        specfile.read(tmp_path / "folder.yaml")
 
 
 # -- schema and imports --------------------------------------------------------------------------------------------
 
 
 def test_the_schema_knows_every_key_and_resolves() -> None:
-    schema = spec.schema()
+    schema = specfile.schema()
     assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
     assert {"study", "model", "space", "budget", "fuse", "finalists"} <= set(schema["properties"])
     assert schema["additionalProperties"] is False

@@ -4,7 +4,7 @@
 
 import pytest
 
-from automl import spec
+from automl import specfile
 
 HEAD = "train: my.module:train\nmetric: val_loss\nbudget: {trials: 5}\n"
 MODEL = (
@@ -907,16 +907,16 @@ CASES: list[tuple[str | bytes, list[str]]] = [
 
 @pytest.mark.parametrize(("text", "expected"), CASES)
 def test_told(text: str | bytes, expected: list[str]) -> None:
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(text, "space.yaml")
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(text, "space.yaml")
     assert [str(complaint) for complaint in caught.value.complaints] == expected
     for line in expected:
         assert line in str(caught.value)
 
 
 def test_the_line_and_a_caret_are_shown() -> None:
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(in_space("optimizer:\n  lr: {float: [0, 1.0], log: true}"), "space.yaml")
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(in_space("optimizer:\n  lr: {float: [0, 1.0], log: true}"), "space.yaml")
     assert str(caught.value) == (
         "space.yaml:6:18: space.optimizer.lr: log needs low > 0, got 0\n"
         "      lr: {float: [0, 1.0], log: true}\n"
@@ -926,24 +926,24 @@ def test_the_line_and_a_caret_are_shown() -> None:
 
 
 def test_at_most_twenty_are_shown() -> None:
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(in_space("\n".join(f"p{k}: []" for k in range(30))), "space.yaml")
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(in_space("\n".join(f"p{k}: []" for k in range(30))), "space.yaml")
     assert len(caught.value.complaints) == 30
     assert str(caught.value).count("a choice needs at least one value") == 20
     assert str(caught.value).endswith("... and 10 more")
 
 
 def test_a_hostile_name_cannot_drive_the_terminal() -> None:
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(HEAD + 'space: {lr: [1, 2]}\n"\\e[31mred\\a": 1\n', "sp\x1bace.yaml")
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(HEAD + 'space: {lr: [1, 2]}\n"\\e[31mred\\a": 1\n', "sp\x1bace.yaml")
     assert "\x1b" not in str(caught.value)
     assert "\x07" not in str(caught.value)
 
 
 def test_a_long_line_is_shown_around_its_caret() -> None:
     text = HEAD + "space: {" + ", ".join(f"p{k}: [1, 2]" for k in range(50)) + ", bad: []}\n"
-    with pytest.raises(spec.InvalidSpec) as caught:
-        spec.parse(text, "space.yaml")
+    with pytest.raises(specfile.InvalidSpec) as caught:
+        specfile.parse(text, "space.yaml")
     _, line, caret = str(caught.value).split("\n")
     assert len(line) < 120
     assert line[caret.index("^") :].startswith("[]}")

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from automl import spec
+from automl import specfile
 from automl.errors import SpecError
-from automl.spec.yaml_events import MAX_BYTES, load
+from automl.specfile.yaml.events import MAX_BYTES, load
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ HOSTILE = {
 def test_hostile_files_get_one_clear_error_soon(name: str) -> None:
     started = time.process_time()
     with pytest.raises(SpecError) as caught:
-        spec.parse(HOSTILE[name], "space.yaml")
+        specfile.parse(HOSTILE[name], "space.yaml")
     assert time.process_time() - started < 2
     assert str(caught.value).startswith("space.yaml:")
     assert len(str(caught.value)) < 20_000

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from automl import spec
+from automl import specfile
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
 from automl.errors import DataError, SpecError
@@ -217,14 +217,14 @@ def table(folder: Path, target: list, name="some table.csv"):
 )
 def test_init_writes_a_valid_spec_for_a_table(tmp_path, target, metric):
     text = starter(table(tmp_path, target), study="some table", folder=tmp_path)
-    read = spec.parse(text, "space.yaml")
+    read = specfile.parse(text, "space.yaml")
     assert read.metric.name == metric
     assert read.target == "y"
     assert read.data == "some table.csv"
 
 
 def test_init_without_a_table_is_the_digits():
-    assert spec.parse(starter(), "space.yaml").data == "digits"
+    assert specfile.parse(starter(), "space.yaml").data == "digits"
 
 
 def test_init_names_near_columns(tmp_path):
@@ -238,7 +238,7 @@ def test_init_names_near_columns(tmp_path):
     "text", ["no", "1e3", "a: b", "#x", "größe", "-x", "", "x", "true", "a/b.csv", '"', "\x1b", "1.5"]
 )
 def test_quoted_text_is_read_as_that_text(text):
-    from automl.spec.yaml_events import load
+    from automl.specfile.yaml.events import load
 
     document = load(f"key: {quoted(text)}\n", "x")
     assert not document.complaints

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from automl.data.prepared import Part
-    from automl.spec import Spec
+    from automl.specfile import Spec
 
 
 @dataclass(frozen=True, slots=True)

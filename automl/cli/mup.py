@@ -10,7 +10,7 @@ from automl.cli import options
 from automl.errors import SpecError
 
 if TYPE_CHECKING:
-    from automl.spec import Spec
+    from automl.specfile import Spec
     from automl.training.transfer import Alignment, Coordinates
 
 FLAT = 0.1  # |d log size / d log width| up to which activations count as flat
@@ -36,7 +36,7 @@ def mup_check(
     shrink with the width by more than a power of 0.1 are named, and the exit code is 1; so it is with --rates when the
     best learning rates of the widths lie more than a factor of 2 apart.
     """
-    from automl import spec as specs
+    from automl import specfile as specs
 
     read = specs.read(spec, overrides=options.overrides(set_))
     sizes = _widths(widths, read)

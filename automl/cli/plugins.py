@@ -35,7 +35,7 @@ def spaces(
 
     Names without a slash are complete (`automl search digits`); the others are parts for `use:` in a spec.
     """
-    from automl.spec import presets
+    from automl.specfile import presets
 
     known = presets.all_presets()
     if name is not None:

@@ -11,7 +11,7 @@ from automl.cli import options
 from automl.errors import SpecError
 
 if TYPE_CHECKING:
-    from automl.spec import Spec
+    from automl.specfile import Spec
 
 
 def validate(
@@ -24,7 +24,7 @@ def validate(
 
     Neither torch nor your code is imported; nothing is trained.
     """
-    from automl import spec as specs
+    from automl import specfile as specs
 
     try:
         read = specs.read(spec, overrides=options.overrides(set_))
@@ -47,14 +47,14 @@ def validate(
 
 def schema() -> None:
     """Print the JSON Schema of space.yaml, for editors."""
-    from automl import spec as specs
+    from automl import specfile as specs
 
     typer.echo(json_module.dumps(specs.schema(), indent=2))
 
 
 def plan(spec: str, changes: Mapping[str, Any], *, json: bool) -> None:
     """What `search --dry-run` prints: the resolved plan, the size of the space, and how one batch went."""
-    from automl import spec as specs
+    from automl import specfile as specs
     from automl.cli.dry_run import one_batch
 
     read = specs.read(spec, overrides=changes)

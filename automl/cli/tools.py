@@ -23,7 +23,7 @@ def init(
 
     Beside it comes space.schema.json, with which editors complete and check what you write.
     """
-    from automl import spec as specs
+    from automl import specfile as specs
     from automl.view.starter import starter
 
     name = csv.name.partition(".")[0] if csv else "digits"

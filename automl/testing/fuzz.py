@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from automl import spec
+from automl import specfile
 from automl.errors import SpecError
 
 SEEDS = (
@@ -108,8 +108,8 @@ def wrong(text: str, limit_s: float = 2.0) -> str:
     """What is wrong with how the reader takes `text`; empty when it is as promised. Times are CPU times."""
     started = time.process_time()
     try:
-        read = spec.parse(text, "space.yaml")
-        again = spec.from_json(read.to_json())
+        read = specfile.parse(text, "space.yaml")
+        again = specfile.from_json(read.to_json())
         if (again.space, again.plan, again.metric) != (read.space, read.plan, read.metric):
             return "the specification changes when written as JSON and read back"
     except SpecError as error:

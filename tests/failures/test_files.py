@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl import checkpoint, spec
+from automl import checkpoint, specfile
 from automl.cli import told
 from automl.core.trial import State
 from automl.errors import AutoMLError, LedgerError, SpecError
@@ -281,7 +281,7 @@ def test_spaces_with_two_points(tmp_path: Path) -> None:
 def test_hostile_specs(text: str) -> None:
     begun = time.process_time()
     with pytest.raises(SpecError, match=r"space.yaml:\d+:\d+: "):
-        spec.parse(text, "space.yaml")
+        specfile.parse(text, "space.yaml")
     assert time.process_time() - begun < 1
 
 
@@ -289,7 +289,7 @@ def test_hostile_specs(text: str) -> None:
 @pytest.mark.catalogue(43, "a budget of nothing, below zero, or none at all", "refused with line and column", 2)
 def test_budgets_that_make_no_sense(budget: str) -> None:
     with pytest.raises(SpecError, match=r"space.yaml:\d+:\d+: ") as caught:
-        spec.parse(SPEC.replace("{trials: 4}", budget), "space.yaml")
+        specfile.parse(SPEC.replace("{trials: 4}", budget), "space.yaml")
     assert told(caught.value)[1] == 2
 
 

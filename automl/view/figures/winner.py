@@ -70,11 +70,11 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     best = study.path / "best" if study.path is not None else None
     if not kept or best is None or not (best / "manifest.json").is_file():
         raise Nothing("there is no saved model that automl built")
-    from automl import bundle, running, spec
+    from automl import bundle, running, specfile
     from automl.tasks.described import DescribedTask
 
     try:
-        task = running.task_of(spec.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
+        task = running.task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
         if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
             raise Nothing("the model or its data are code of your own, which a report does not run")
         model = bundle.load_one(best)

@@ -10,9 +10,9 @@ from typing import Any
 
 from automl.core import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
-from automl.spec.complaint import Path
-from automl.spec.places import Places
-from automl.spec.yaml_events import load
+from automl.specfile.yaml.complaint import Path
+from automl.specfile.yaml.events import load
+from automl.specfile.yaml.places import Places
 
 
 def all_presets() -> dict[str, File]:

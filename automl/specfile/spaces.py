@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
-from automl.spec.complaint import Path
-from automl.spec.explain import explain, shown
-from automl.spec.models import PARAMETERS
-from automl.spec.places import Places
+from automl.specfile.grammar import PARAMETERS
+from automl.specfile.yaml.complaint import Path
+from automl.specfile.yaml.explain import explain, shown
+from automl.specfile.yaml.places import Places
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}

@@ -6,7 +6,7 @@ It is looser than the loader (it cannot know that low < high); what it refuses, 
 import json
 from typing import Any
 
-from automl.spec.models import PARAMETERS, SpecModel
+from automl.specfile.grammar import PARAMETERS, SpecModel
 
 SCALAR = {"type": ["string", "number", "boolean", "null"]}
 

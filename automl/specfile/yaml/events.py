@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-
-from automl.spec.complaint import SHOWN, Complaint, Path, Source
+from automl.specfile.yaml.complaint import SHOWN, Complaint, Path, Source
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32

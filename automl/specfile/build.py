@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
 from automl.metrics import names
-from automl.spec import checks, fidelity, overrides, presets, spaces
-from automl.spec.complaint import error
-from automl.spec.explain import explain, shown
-from automl.spec.models import SpecModel
-from automl.spec.places import Places
-from automl.spec.specification import Spec
-from automl.spec.yaml_events import Document
+from automl.specfile import checks, fidelity, overrides, presets, spaces
+from automl.specfile.grammar import SpecModel
+from automl.specfile.spec import Spec
+from automl.specfile.yaml.complaint import error
+from automl.specfile.yaml.events import Document
+from automl.specfile.yaml.explain import explain, shown
+from automl.specfile.yaml.places import Places
 
 DEFAULT_STRATEGY = {"name": "auto"}
 DEFAULT_STOPPER = {"name": "halving"}  # described models keep checkpoints, so their trials can pause and go on

@@ -14,10 +14,10 @@ from automl import models
 from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
 from automl.metrics import names
-from automl.spec import options
-from automl.spec.explain import shown
-from automl.spec.models import SpecModel
-from automl.spec.places import Places
+from automl.specfile import options
+from automl.specfile.grammar import SpecModel
+from automl.specfile.yaml.explain import shown
+from automl.specfile.yaml.places import Places
 
 TASKS = ("model", "train", "command")
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")

@@ -60,7 +60,7 @@ class Spec:
     tree: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the grammar's own form, overrides applied
 
     def to_json(self) -> dict[str, Any]:
-        """The resolved specification in the grammar of `space.yaml`; `automl.spec.from_json` reads it back."""
+        """The resolved specification in the grammar of `space.yaml`; `automl.specfile.from_json` reads it back."""
         return {
             **self.tree,
             "study": self.name,

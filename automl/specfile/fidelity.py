@@ -8,8 +8,8 @@ from typing import Any
 
 from automl.core.space import Space
 from automl.errors import did_you_mean
-from automl.spec.explain import shown
-from automl.spec.places import Places
+from automl.specfile.yaml.explain import shown
+from automl.specfile.yaml.places import Places
 
 WIDTH = "width"  # the one that `parametrization: mup` makes hyperparameters hold over
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from automl.errors import did_you_mean
-from automl.spec.complaint import Path
+from automl.specfile.yaml.complaint import Path
 
 _KINDS = {
     "int_type": "a whole number",

@@ -8,10 +8,10 @@ from typing import Any
 
 from automl.core.space import is_described
 from automl.errors import did_you_mean
-from automl.spec.complaint import Path
-from automl.spec.models import PARAMETERS, SpecModel
-from automl.spec.places import Places
-from automl.spec.yaml_events import load
+from automl.specfile.grammar import PARAMETERS, SpecModel
+from automl.specfile.yaml.complaint import Path
+from automl.specfile.yaml.events import load
+from automl.specfile.yaml.places import Places
 
 _SHORT = ("strategy", "stopper", "executor", "metric")
 _DEEP = (*_SHORT, "budget", "split", "prepare", "augment", "finalists", "resources", "fidelity")

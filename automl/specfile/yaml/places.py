@@ -1,7 +1,7 @@
 """Where each part of a specification came from: the file's text, an override, or a preset."""
 
-from automl.spec.complaint import Complaint, Path, dotted, printable
-from automl.spec.yaml_events import Document
+from automl.specfile.yaml.complaint import Complaint, Path, dotted, printable
+from automl.specfile.yaml.events import Document
 
 
 class Places:

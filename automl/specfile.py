@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import SpecError, did_you_mean
-from automl.spec.complaint import Complaint, InvalidSpec
-from automl.spec.specification import Spec
+from automl.specfile.spec import Spec
+from automl.specfile.yaml.complaint import Complaint, InvalidSpec
 
 __all__ = ["Complaint", "InvalidSpec", "Spec", "from_json", "parse", "read", "schema"]
 
@@ -25,8 +25,8 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
     `overrides`: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
     Raises SpecError: nothing of that name, or all complaints about what it says.
     """
-    from automl.spec import presets
-    from automl.spec.yaml_events import MAX_BYTES
+    pass
+    from automl.specfile.yaml.events import MAX_BYTES
 
     path = Path(path_or_preset)
     preset = None
@@ -62,7 +62,7 @@ def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | No
 
 def schema() -> dict[str, Any]:
     """JSON Schema (draft 7) of `space.yaml`."""
-    from automl.spec.json_schema import schema as made
+    from automl.specfile.json_schema import schema as made
 
     return made()
 
@@ -75,8 +75,8 @@ def _build(
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Spec:
-    from automl.spec.build import build, slug  # pydantic and PyYAML: only when there is something to read
-    from automl.spec.yaml_events import load
+    from automl.specfile.build import build, slug  # pydantic and PyYAML: only when there is something to read
+    from automl.specfile.yaml.events import load
 
     return build(load(content, file), name=slug(Path(file).stem), path=path, folder=folder, changes=changes or {})
 
@@ -89,7 +89,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _not_found(name: str) -> str:
-    from automl.spec import presets
+    pass
 
     known = presets.all_presets()
     wholes = [n for n in known if "/" not in n]
