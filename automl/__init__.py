@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from automl.api import resume as resume
     from automl.api import search as search
-    from automl.bundle import load as load
+    from automl.bundle.bundle import load as load
     from automl.core.space import Choice as Choice
     from automl.core.space import Float as Float
     from automl.core.space import Int as Int
@@ -31,7 +31,7 @@ _HOMES = {
     "Space": "automl.core.space",
     "Study": "automl.study",
     "Trial": "automl.worker",
-    "load": "automl.bundle",
+    "load": "automl.bundle.bundle",
     "resume": "automl.api",
     "search": "automl.api",
 }

@@ -207,7 +207,7 @@ def _judge(
             verdict["looks"] = _look(study, str(model.relative_to(study.path)), screen)
             verdict["test"] = _tested(holdout, model, _best_model(runs, found[0]) or model)
         if plan.ensemble and holdout.prepared.kind != "next_token":
-            from automl import ensemble
+            from automl.bundle import ensemble
 
             members = _members(study, runs, found)
             verdict["ensemble"] = ensemble.make(study.path / "ensemble", members, holdout, plan.ensemble, model)

@@ -84,7 +84,7 @@ class Holdout:
     def _pieces(self, model: Path, which: Which) -> "list[Tensor]":
         import torch
 
-        from automl import bundle
+        from automl.bundle import bundle
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         made = bundle.load_one(model, build=self.build, device=device)

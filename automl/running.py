@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl import provenance, winner
+from automl.bundle.ensemble import POOL
 from automl.core import plugins
 from automl.core.space import Space, Value
 from automl.driver import Driver
-from automl.ensemble import POOL
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from automl import checkpoint
+from automl.bundle.ensemble import OUTPUTS
 from automl.core.trial import TrialRecord
-from automl.ensemble import OUTPUTS
 from automl.study import Study
 
 BEST = "best"
@@ -82,7 +82,7 @@ def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mappin
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
     else:
-        from automl import bundle
+        from automl.bundle import bundle
 
         new = _copied(model, study.path)
         bundle.annotate(new, verdict)

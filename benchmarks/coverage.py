@@ -132,8 +132,8 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 def score(case: Case, model: object, rest: pd.DataFrame) -> float:
     import torch
 
-    from automl.bundle import Model
-    from automl.ensemble import Ensemble
+    from automl.bundle.bundle import Model
+    from automl.bundle.ensemble import Ensemble
 
     assert isinstance(model, Model | Ensemble)
     outputs = model.outputs(rest.drop(columns="target"))

@@ -18,7 +18,8 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import ensemble, running, specfile
+from automl import running, specfile
+from automl.bundle import ensemble
 from automl.holdout import Holdout
 from automl.metrics import names
 from automl.tasks.described import DescribedTask

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from automl import bundle
+from automl.bundle import bundle
 from automl.data import load
 from automl.errors import BundleError, DataError
 from automl.models import build

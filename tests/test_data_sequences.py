@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from automl import bundle
+from automl.bundle import bundle
 from automl.data import load
 from automl.data.preparing.transform import transform
 from automl.errors import DataError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 import automl
-from automl import bundle, ensemble
+from automl.bundle import bundle, ensemble
 from automl.data import load
 from automl.errors import BundleError
 from automl.holdout import Holdout

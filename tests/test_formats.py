@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from automl import bundle, formats
+from automl.bundle import bundle, export
 from automl.data import load
 from automl.errors import BundleError
 from automl.models import build
@@ -30,7 +30,7 @@ MODELS = [("mlp", {"depth": 2, "width": 16, "norm": "batch", "residual": True}),
 @pytest.mark.parametrize(("name", "config"), MODELS)
 def test_pt2_gives_the_same_outputs(tmp_path: Path, name: str, config: dict[str, Any]) -> None:
     model = saved(tmp_path / "best", name, config)
-    assert formats.to_pt2(model, tmp_path / "out" / "model.pt2") < 1e-4
+    assert export.to_pt2(model, tmp_path / "out" / "model.pt2") < 1e-4
     again = torch.export.load(tmp_path / "out" / "model.pt2").module()
     x = torch.randn(37, *model.prepared(model.sample).shape[1:])
     assert torch.allclose(again(x), model.module(x), atol=1e-4)
@@ -43,7 +43,7 @@ def test_onnx_gives_the_same_outputs(tmp_path: Path, name: str, config: dict[str
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     model = saved(tmp_path / "best", name, config)
-    assert formats.to_onnx(model, tmp_path / "model.onnx") < 1e-4
+    assert export.to_onnx(model, tmp_path / "model.onnx") < 1e-4
     session = runtime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     x = torch.randn(37, *model.prepared(model.sample).shape[1:])
     found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
@@ -65,7 +65,7 @@ class Doubtful(torch.nn.Module):
 def test_a_network_that_answers_differently_is_not_written(tmp_path: Path) -> None:
     model = saved(tmp_path / "best", "mine:own", {}, own=lambda config, inputs, outputs: Doubtful(inputs, outputs))
     with pytest.raises(BundleError, match="does not give the outputs"):
-        formats.to_pt2(model, tmp_path / "model.pt2")
+        export.to_pt2(model, tmp_path / "model.pt2")
     assert [p.name for p in tmp_path.iterdir()] == ["best"]
 
 
@@ -76,4 +76,4 @@ def test_a_network_that_cannot_be_traced_is_told(tmp_path: Path) -> None:
 
     model = saved(tmp_path / "best", "mine:own", {}, own=lambda config, inputs, outputs: Branching(inputs, outputs))
     with pytest.raises(BundleError, match=r"cannot be written as torch\.export"):
-        formats.to_pt2(model, tmp_path / "model.pt2")
+        export.to_pt2(model, tmp_path / "model.pt2")

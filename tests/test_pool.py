@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import automl
-from automl import ensemble, running, winner
+from automl import running, winner
+from automl.bundle import ensemble
 from automl.holdout import Holdout
 from automl.reading import StudyView
 from automl.study import Study

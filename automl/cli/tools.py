@@ -86,10 +86,10 @@ def export(
 
         typer.echo(f"{optuna}: {journal(opened, optuna)} trials; look at them with: optuna-dashboard {optuna}")
     if onnx is not None or pt2 is not None:
-        from automl import bundle, formats
+        from automl.bundle import bundle, export
 
         model = bundle.load_one(path / "best")
-        for file, write in ((onnx, formats.to_onnx), (pt2, formats.to_pt2)):
+        for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
             if file is not None:
                 typer.echo(f"{file}: outputs differ by at most {write(model, file):.1g} on the sample rows")
 
@@ -103,7 +103,7 @@ def predict(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
-    from automl import bundle as bundles
+    from automl.bundle import bundle as bundles
     from automl.data.reading.sources import read_table
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)

@@ -285,7 +285,7 @@ class DescribedSession:
         """Keep the trial's model in its folder."""
         if trial.folder is None:
             return
-        from automl import bundle, ensemble
+        from automl.bundle import bundle, ensemble
 
         prepared = self.data_of(trial.config)
         if self.task.outputs and prepared.kind != "next_token":

@@ -70,7 +70,8 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     best = study.path / "best" if study.path is not None else None
     if not kept or best is None or not (best / "manifest.json").is_file():
         raise Nothing("there is no saved model that automl built")
-    from automl import bundle, running, specfile
+    from automl import running, specfile
+    from automl.bundle import bundle
     from automl.tasks.described import DescribedTask
 
     try:

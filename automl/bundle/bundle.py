@@ -25,7 +25,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from automl import __version__ as automl_version
-from automl import ensemble, models
+from automl import models
+from automl.bundle import ensemble
 from automl.data.prepared import Prepared
 from automl.data.preparing import text, transform
 from automl.data.preparing.columns import MISSING
@@ -33,7 +34,7 @@ from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError, DataError
 
 if TYPE_CHECKING:
-    from automl.ensemble import Ensemble
+    from automl.bundle.ensemble import Ensemble
 
 VERSION = 2
 FILES = ("model.json", "model.safetensors", "preparation.json", "schema.json", "sample.json")

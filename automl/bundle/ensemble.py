@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from automl.bundle import Model
+    from automl.bundle.bundle import Model
     from automl.holdout import Holdout, Which
     from automl.metrics.rows import Sample
     from automl.models import Build
@@ -139,7 +139,7 @@ def _together(holdout: "Holdout", models: Mapping[str, Path], chosen: Mapping[st
 
 def _write(folder: Path, models: Mapping[str, Path], weights: Mapping[str, int]) -> None:
     """The whole folder or none of it."""
-    from automl import bundle
+    from automl.bundle import bundle
 
     work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
     for one in (work, old):
@@ -193,7 +193,7 @@ def read(
 
     Raises BundleError.
     """
-    from automl import bundle
+    from automl.bundle import bundle
 
     if manifest.get("version") != 1 or not manifest.get("members"):
         raise BundleError(f"{folder}: not an ensemble this version can read")
