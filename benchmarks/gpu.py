@@ -38,7 +38,7 @@ from automl.fused.optim import RULES
 from automl.fused.stepper import mode, stepper
 from automl.models import build
 from automl.training import Solo
-from automl.training.rates import operations, peak
+from automl.training.throughput import operations, peak
 
 Row = dict[str, Any]
 OWN = {"lr": 1e-3, "label_smoothing": 0.1, "optimizer": "adamw"}
@@ -263,7 +263,7 @@ def family_cases(at: Setting) -> list[Case]:
 
 
 def families(at: Setting) -> list[Row]:
-    """Samples per second of a trial alone, operations (see `automl.training.rates`), share of the measured peak."""
+    """Samples per second of a trial alone, operations (see `automl.training.throughput`), share of the measured peak."""
     rows = []
     for case in family_cases(at):
         at.peak()

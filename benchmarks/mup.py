@@ -16,8 +16,8 @@ from automl.data import load
 from automl.data.prepared import Prepared
 from automl.models import build
 from automl.training import Solo
-from automl.training.rates import operations
-from automl.training.transfer import alignment_check, coordinate_check
+from automl.training.mup_check import alignment_check, coordinate_check
+from automl.training.throughput import operations
 
 WIDTHS = (64, 128, 256, 512, 1024)
 BASE = {"depth": 3, "activation": "gelu", "schedule": "linear", "batch_size": 64, "weight_decay": 0.0, "base_width": 64}

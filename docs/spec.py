@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from automl import hyperparameters, models
+from automl import models
 from automl.data.preparing import transform
 from automl.data.preparing.options import SEARCHABLE
 from automl.specfile.grammar import (
@@ -22,7 +22,7 @@ from automl.specfile.grammar import (
     SpecModel,
     Split,
 )
-from automl.training import augment
+from automl.training import augment, hyperparameters
 
 FILE = Path(__file__).resolve().parent / "spec.md"
 HEAD = """\

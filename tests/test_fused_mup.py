@@ -17,8 +17,8 @@ from automl.fused.engine import Engine, Entry, Options, Part, Problem
 from automl.fused.layout import layout
 from automl.fused.scales import scales
 from automl.fused.signature import FUSABLE
-from automl.hyperparameters import read
 from automl.models import build, families, mup
+from automl.training.hyperparameters import read
 from automl.training.optimizers import make
 
 F64 = torch.float64

@@ -6,9 +6,9 @@ import torch
 
 from automl.errors import SpecError
 from automl.fused.optim import RULES, clip_rows, rule
-from automl.fused.schedules import SHAPES, factors, warmup_steps
 from automl.fused.signature import FUSABLE
-from automl.hyperparameters import SCHEDULES, read
+from automl.training.hyperparameters import SCHEDULES, read
+from automl.training.schedules import SHAPES, factors, warmup_steps
 
 LANES = [
     {"lr": 1e-2, "weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9, "beta2": 0.99},

@@ -6,7 +6,7 @@ from automl.data import Inputs, Outputs, load
 from automl.errors import SpecError
 from automl.models import build, families, mup
 from automl.training import Solo
-from automl.training.transfer import alignment_check, coordinate_check
+from automl.training.mup_check import alignment_check, coordinate_check
 
 
 @pytest.fixture(scope="module")

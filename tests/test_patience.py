@@ -9,7 +9,7 @@ import automl
 from automl import specfile
 from automl.core.trial import Metric, State
 from automl.reading import StudyView
-from automl.tasks.best import Best
+from automl.training.best_epoch import Best
 
 SPEC = """
 model: mlp

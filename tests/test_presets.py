@@ -7,10 +7,10 @@ import pytest
 import torch
 from automl_search_spaces import presets
 
-from automl import hyperparameters, specfile
+from automl import specfile
 from automl.data import Inputs, Outputs, Part, Prepared, load
 from automl.models import build, families
-from automl.training import Solo
+from automl.training import Solo, hyperparameters
 
 PARTS = sorted(name for name in presets() if "/" in name)
 WHOLE = sorted(name for name in presets() if "/" not in name)

@@ -15,7 +15,7 @@ from automl.errors import SpecError
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedTask
 from automl.training import Solo
-from automl.training.parallel import Rank
+from automl.training.distributed.ddp import Rank
 from automl.worker import Place, Recorder, Trial, run_trial
 
 TASK = DescribedTask("mlp", "iris", 3, Metric("val_accuracy", "maximize"))

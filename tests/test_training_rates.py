@@ -7,8 +7,8 @@ from torch import nn
 import automl
 from automl.data.shapes import Inputs, Outputs
 from automl.models import build
-from automl.training import rates as module
-from automl.training.rates import operations, peak, rates
+from automl.training import throughput as module
+from automl.training.throughput import operations, peak, rates
 from automl.view.trial import document, text
 
 

@@ -18,9 +18,10 @@ from automl.errors import SpecError
 from automl.executors.inline import Inline
 from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedSession, DescribedTask
-from automl.training import Settings, Solo, parallel, sharding
-from automl.training.hardware import Runner
-from automl.training.parallel import Rank
+from automl.training import Settings, Solo
+from automl.training.distributed import ddp, fsdp
+from automl.training.distributed.ddp import Rank
+from automl.training.precision import Runner
 from automl.worker import Place, Recorder, Trial, run_trial
 
 EPOCHS = 3
@@ -146,7 +147,7 @@ def test_each_rank_holds_half_of_everything(crew: Crew, session: DescribedSessio
         ([value for value in state if value.ndim], 2 if optimizer == "adamw" else 1),
         ([value for value in trained.average.values() if value.is_floating_point()], 1),
     ):
-        held = sum(parallel.local(t).untyped_storage().nbytes() // 4 for t in tensors)
+        held = sum(ddp.local(t).untyped_storage().nbytes() // 4 for t in tensors)
         assert 0.4 * copies * total < held < 0.6 * copies * total
 
 
@@ -199,7 +200,7 @@ def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(
     session = task.open(("cpu",))
     with closing(Crew(task, CPUS)) as made:
         assert not begun(made, session, MLP).sharded
-        monkeypatch.setattr(parallel, "memory_of", lambda device: 1000)  # of rank 0 alone
+        monkeypatch.setattr(ddp, "memory_of", lambda device: 1000)  # of rank 0 alone
         trained = begun(made, session, MLP)
         assert trained.sharded
         reports, weights = [made.epoch(trained) for _ in range(EPOCHS)], made.weights(trained)
@@ -254,16 +255,16 @@ def test_a_whole_search(crew: Crew, tmp_path: Path) -> None:
 
 def test_a_model_is_sharded_when_four_times_its_size_does_not_fit() -> None:
     model = nn.Linear(99, 10)  # 1000 numbers
-    assert parallel.too_large(model, 19_999)
-    assert not parallel.too_large(model, 20_000)
-    assert not parallel.too_large(model, None)
-    assert parallel.memory_of(torch.device("cpu")) is None
+    assert ddp.too_large(model, 19_999)
+    assert not ddp.too_large(model, 20_000)
+    assert not ddp.too_large(model, None)
+    assert ddp.memory_of(torch.device("cpu")) is None
 
 
 def test_blocks_are_the_members_of_lists_and_sequences() -> None:
     def names(model: nn.Module) -> list[str]:
         found = {id(module): name for name, module in model.named_modules()}
-        return [found[id(block)] for block in sharding.blocks(model)]
+        return [found[id(block)] for block in fsdp.blocks(model)]
 
     def lin() -> nn.Module:
         return nn.Linear(2, 2)
@@ -283,9 +284,9 @@ def test_what_cannot_be_sharded_says_what_to_do() -> None:
     with pytest.raises(
         SpecError, match=r"'scale', a single number: give it shape \[1\], or take `parallel: replicate`"
     ):
-        sharding.shard(model, cpu, 2)
+        fsdp.shard(model, cpu, 2)
     with pytest.raises(SpecError, match="'weight', it is not contiguous in memory; take `parallel: replicate`"):
-        sharding.shard(_turned(), cpu, 2)
+        fsdp.shard(_turned(), cpu, 2)
     with pytest.raises(SpecError, match="take compile: never or parallel: replicate"):
         Runner(nn.Linear(3, 4), cpu, Settings(compile="always"), sharded=True)
 

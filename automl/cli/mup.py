@@ -11,7 +11,7 @@ from automl.errors import SpecError
 
 if TYPE_CHECKING:
     from automl.specfile import Spec
-    from automl.training.transfer import Alignment, Coordinates
+    from automl.training.mup_check import Alignment, Coordinates
 
 FLAT = 0.1  # |d log size / d log width| up to which activations count as flat
 OCTAVES = 1.0  # how far apart the best learning rates may lie: a factor of 2
@@ -76,18 +76,18 @@ def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordin
     from automl import running
     from automl.core import seeds
     from automl.tasks.described import DescribedTask
-    from automl.training import transfer
+    from automl.training import mup_check
 
     task = running.task_of(read)
     if not isinstance(task, DescribedTask):
         raise SpecError("mup-check builds models itself: it needs a spec with `model` and `data`")
     session = task.open(("cpu",))
     config = read.space.default() or read.space.sample(np.random.default_rng(seeds.derive(read.seed, "mup")))
-    coordinates = transfer.coordinate_check(session.build, session.prepared, config, widths)
+    coordinates = mup_check.coordinate_check(session.build, session.prepared, config, widths)
     if not rates:
         return coordinates, None
     lrs = [float(str(config.get("lr", 1e-3))) * 2.0**k for k in RATES]
-    return coordinates, transfer.alignment_check(session.build, session.prepared, config, widths, lrs)
+    return coordinates, mup_check.alignment_check(session.build, session.prepared, config, widths, lrs)
 
 
 def _text(read: "Spec", coordinates: "Coordinates", alignment: "Alignment | None", steep: dict[str, float]) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl import hyperparameters
 from automl.core.seeds import derive
 from automl.fused import layout as lay
 from automl.fused import surgery
 from automl.fused.optim import rule
 from automl.fused.scales import scales
-from automl.hyperparameters import Hyperparameters
 from automl.models import mup
+from automl.training import hyperparameters
+from automl.training.hyperparameters import Hyperparameters
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from automl import hyperparameters
 from automl.fused.capacity import KNEE, START, WORTH, lane_seconds
 from automl.fused.cohort import Blueprint
 from automl.fused.loop import Part
 from automl.fused.tables import steps_per_epoch
+from automl.training import hyperparameters
 
 FIRST, LEAST, FEWEST = 16, 4, 3
 """Lanes of a first cohort, few enough that they do not run far ahead of what is known: FIRST, or down to LEAST where

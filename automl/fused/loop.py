@@ -21,11 +21,11 @@ from automl.fused.graphs import StepGraph
 from automl.fused.lanes import Draw, running
 from automl.fused.launch import launched
 from automl.fused.scales import Scale
-from automl.fused.schedules import F64
 from automl.fused.stepper import Piece, SoloStepper, Stepper, mode
 from automl.fused.tables import batches, counts, moves, rates, steps_per_epoch
-from automl.hyperparameters import Hyperparameters
 from automl.metrics.batched import Meter
+from automl.training.hyperparameters import Hyperparameters
+from automl.training.schedules import F64
 
 IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)
 

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl import hyperparameters
 from automl.fused import layout as lay
 from automl.fused import surgery
 from automl.fused.beside import Beside, Body
@@ -22,6 +21,7 @@ from automl.fused.cohort import Blueprint, Lane, LaneState
 from automl.fused.optim import rule
 from automl.fused.scales import Scale, scales
 from automl.models.mup import Role
+from automl.training import hyperparameters
 
 
 @dataclass

@@ -15,8 +15,8 @@ from automl.fused.loop import Part, gather
 from automl.fused.mixed import MixedCohort, Tenant
 from automl.fused.rounds import summary
 from automl.fused.scales import Scale
-from automl.fused.schedules import F64 as Table
 from automl.metrics.batched import Meter
+from automl.training.schedules import F64 as Table
 
 F64 = torch.float64
 PIECE, CACHE = 32, 1 << 23  # most lanes side by side; bytes of their rows (a bigger lane stands alone)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from automl.errors import SpecError
-from automl.fused.schedules import F64
-from automl.hyperparameters import Hyperparameters
+from automl.training.hyperparameters import Hyperparameters
+from automl.training.schedules import F64
 
 Coefficients = Mapping[str, Tensor]  # each [K, 1]
 Update = Callable[[Tensor, Tensor, Mapping[str, Tensor], Coefficients, Tensor], None]

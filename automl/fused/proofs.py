@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from automl.fused import optim, rng
-from automl.hyperparameters import Hyperparameters
+from automl.training.hyperparameters import Hyperparameters
 
 Kernel = Callable[..., None]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from automl.fused.layout import Layout
-from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors, Role, factors
+from automl.training.hyperparameters import Hyperparameters
 
 PLAIN = Factors()
 

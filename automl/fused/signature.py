@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from automl import hyperparameters
+from automl.training import hyperparameters
 
 FUSABLE = ("adam", "adamw", "lion", "nadam", "rmsprop", "sgd")
 """Optimizers that lanes have; a trial with another one trains alone."""

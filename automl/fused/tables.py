@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from automl.fused.cohort import Lane
-from automl.fused.schedules import F64, factors, warmup_steps
+from automl.training.schedules import F64, factors, warmup_steps
 
 
 def steps_per_epoch(samples: int, batch: int) -> int:

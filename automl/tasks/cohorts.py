@@ -14,7 +14,7 @@ from automl.core.stopper import Kind
 from automl.core.trial import Failure
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
-from automl.tasks.best import Best
+from automl.training.best_epoch import Best
 from automl.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
 
 if TYPE_CHECKING:

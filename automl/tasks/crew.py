@@ -29,7 +29,7 @@ from automl.worker import sendable
 if TYPE_CHECKING:
     from automl.tasks.described import DescribedTask
     from automl.training import Solo
-    from automl.training.parallel import Rank
+    from automl.training.distributed.ddp import Rank
 
 JOIN_S = 10.0
 
@@ -41,7 +41,7 @@ class Crew:
     """
 
     def __init__(self, task: "DescribedTask", devices: tuple[str, ...]) -> None:
-        from automl.training.parallel import Rank
+        from automl.training.distributed.ddp import Rank
 
         self.devices, self.rank = devices, Rank(0, len(devices))
         self._task = cloudpickle.dumps(task)
@@ -190,7 +190,7 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
 
 
 def _outline(state: dict[str, Any]) -> dict[str, Any]:
-    from automl.training.sharding import outline
+    from automl.training.distributed.fsdp import outline
 
     return outline(state)
 

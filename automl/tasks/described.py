@@ -17,9 +17,9 @@ from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
 from automl.metrics import names as metrics
-from automl.tasks.best import Best
 from automl.tasks.crew import Crew
 from automl.tasks.function import imported
+from automl.training.best_epoch import Best
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from automl.data.prepared import Prepared
     from automl.fused.engine import Engine
     from automl.training import Solo
-    from automl.training.parallel import Rank
+    from automl.training.distributed.ddp import Rank
     from automl.worker import Trial, Worker
 
 AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
@@ -247,10 +247,10 @@ class DescribedSession:
     def rates(
         self, config: Mapping[str, Any], epochs: int, seconds: float, solo: "Solo | None" = None
     ) -> dict[str, object]:
-        """How fast a trial trained (alone: in `solo`), see `automl.training.rates`."""
+        """How fast a trial trained (alone: in `solo`), see `automl.training.throughput`."""
         import torch
 
-        from automl.training.rates import rates
+        from automl.training.throughput import rates
 
         data = self.prepared if solo is None else solo.prepared
         format = torch.float32 if solo is None else solo.runner.format or torch.float32

@@ -1,6 +1,6 @@
 """Optimizers by name: torch's own where it has them, Lion beside them; a learning rate per tensor under muP.
 
-All take parameters that are sharded among devices too (see `automl.training.sharding`).
+All take parameters that are sharded among devices too (see `automl.training.distributed.fsdp`).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl.hyperparameters import Hyperparameters
 from automl.models.mup import Factors
-from automl.training.parallel import is_split
+from automl.training.distributed.ddp import is_split
+from automl.training.hyperparameters import Hyperparameters
 
 
 class Lion(torch.optim.Optimizer):
@@ -115,7 +115,7 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
 
 
 def _gathered(plain: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    from automl.training.sharding import Gathered
+    from automl.training.distributed.fsdp import Gathered
 
     return Gathered(plain)
 

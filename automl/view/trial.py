@@ -61,7 +61,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
 
 
 def _speed(study: Readable, number: int) -> list[str]:
-    """How fast the last attempt that ended was, see `automl.training.rates`."""
+    """How fast the last attempt that ended was, see `automl.training.throughput`."""
     told = [one["details"] for one in study.attempts(number) if "samples_per_s" in one["details"]]
     if not told:
         return []

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from automl.view.figures.style import figure, log_axis, styled
 
 if TYPE_CHECKING:
-    from automl.training.transfer import Coordinates
+    from automl.training.mup_check import Coordinates
 
 
 def sizes_over_widths(coordinates: "Coordinates") -> Figure:

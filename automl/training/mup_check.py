@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.data.prepared import Part, Prepared
-from automl.training.solo import Build, Solo
+from automl.training.trainer import Build, Solo
 
 
 @dataclass(frozen=True)

@@ -40,9 +40,9 @@ class Rank:
 
     def shard(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The model with its parameters shared out among all ranks; see `sharding.shard`."""
-        from automl.training import sharding  # takes a second to import
+        from automl.training.distributed import fsdp  # takes a second to import
 
-        return sharding.shard(model, device, self.world)
+        return fsdp.shard(model, device, self.world)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
         """This rank's rows of a batch, and by what their mean loss is multiplied so that the average over ranks is the

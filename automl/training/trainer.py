@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from automl.core import seeds
 from automl.data.prepared import Part, Prepared
-from automl.fused import schedules
-from automl.hyperparameters import read
 from automl.metrics import names
 from automl.models import mup
-from automl.training import augment, batches, losses, optimizers
-from automl.training.hardware import Runner, Settings
-from automl.training.parallel import Rank, local
+from automl.training import augment, batches, losses, optimizers, schedules
+from automl.training.distributed.ddp import Rank, local
+from automl.training.hyperparameters import read
+from automl.training.precision import Runner, Settings
 
 EVAL_VALUES = 2**22
 """Most values (samples times inputs, or tokens times outputs) that go through the model at once when evaluating."""
@@ -203,10 +202,10 @@ class Solo:
     def weights(self) -> dict[str, Tensor]:
         """The weights to keep: averaged where an average is kept; on the CPU, in names of the plain module."""
         if self.sharded:
-            from automl.training import sharding
+            from automl.training.distributed import fsdp
 
             with self._averaged():
-                return sharding.weights(self.model)
+                return fsdp.weights(self.model)
         kept = self.average if self.average is not None else self.model.state_dict()
         return {name: value.detach().cpu().clone() for name, value in kept.items()}
 
@@ -228,11 +227,11 @@ class Solo:
 
     def _gathered(self) -> dict[str, Any]:
         """What `_own` would be if the model were in one piece."""
-        from automl.training import sharding
+        from automl.training.distributed import fsdp
 
         return {
-            "model": sharding.weights(self.model),
-            "optimizers": [sharding.optimizer_state(self.model, optimizer) for optimizer in self.optimizers],
+            "model": fsdp.weights(self.model),
+            "optimizers": [fsdp.optimizer_state(self.model, optimizer) for optimizer in self.optimizers],
             "average": None if self.average is None else self.weights(),
         }
 
@@ -251,23 +250,23 @@ class Solo:
             self.average = {name: value.to(self.device, copy=True) for name, value in state["average"].items()}
 
     def _scatter(self, state: dict[str, Any]) -> None:
-        from automl.training import sharding
+        from automl.training.distributed import fsdp
 
         if self.average is not None:
-            sharding.load_weights(self.model, state["average"])
+            fsdp.load_weights(self.model, state["average"])
             self.average = {name: value.clone() for name, value in self.model.state_dict().items()}
-        sharding.load_weights(self.model, state["model"])
+        fsdp.load_weights(self.model, state["model"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             with optimizers.own_kernels(optimizer):
-                sharding.load_optimizer_state(self.model, optimizer, saved)
+                fsdp.load_optimizer_state(self.model, optimizer, saved)
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
         """Averaged weights of a sharded model inside it, as its blocks gather their own; else `_call` uses them."""
         if self.sharded and self.average is not None:
-            from automl.training import sharding
+            from automl.training.distributed import fsdp
 
-            with sharding.instead(self.model, self.average):
+            with fsdp.instead(self.model, self.average):
                 yield
         else:
             yield

@@ -26,7 +26,7 @@ from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
 
 from automl.errors import SpecError
-from automl.training.parallel import local
+from automl.training.distributed.ddp import local
 
 LISTS = (nn.ModuleList, nn.ModuleDict)
 REMEDY = "take `parallel: replicate`"

@@ -1,0 +1,1 @@
+"""One trial on several devices: replicated (DDP) or sharded (FSDP2)."""
