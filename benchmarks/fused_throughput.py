@@ -24,10 +24,10 @@ import torch
 from torch import nn
 
 from automl.data.shapes import Inputs, Outputs
-from automl.fused.cohort import Blueprint, Cohort
-from automl.fused.loop import Epoch, Part
-from automl.fused.stepper import stepper
-from automl.fused.tables import steps_per_epoch
+from automl.fused.optim.tables import steps_per_epoch
+from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.epoch import Epoch, Part
+from automl.fused.uniform.stepper import stepper
 from automl.models import build
 
 STEPS, WINDOW = 45, 0.25  # most steps of an epoch that are run; least CPU seconds of a run

@@ -30,12 +30,12 @@ from torch import nn
 
 from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
-from automl.fused.capacity import memory_limit
-from automl.fused.cohort import Blueprint, Cohort
-from automl.fused.launch import launched
-from automl.fused.loop import PieceEpoch
-from automl.fused.optim import RULES
-from automl.fused.stepper import mode, stepper
+from automl.fused.optim.launch import launched
+from automl.fused.optim.rules import RULES
+from automl.fused.sizing.timing import memory_limit
+from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.epoch import PieceEpoch
+from automl.fused.uniform.stepper import mode, stepper
 from automl.models import build
 from automl.training import Solo
 from automl.training.throughput import operations, peak

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from automl.fused import rng
+from automl.fused.tensors import rng
 
 FACTORS = {
     "constant": lambda u: 1.0, "cosine": lambda u: 0.5 * (1 + np.cos(np.pi * u)), "linear": lambda u: 1 - u,

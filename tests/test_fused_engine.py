@@ -8,8 +8,9 @@ from plain_training import assert_same, masked, trained
 from torch import nn
 
 from automl.core.seeds import derive
-from automl.fused import rng, stepper
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
+from automl.fused.tensors import rng
+from automl.fused.uniform import stepper
 from automl.models.mlp import Residual
 
 F64 = torch.float64
@@ -266,7 +267,7 @@ def test_regression_with_sample_weights(fuse):
 
 
 def test_out_of_memory_halves_what_trains_at_once_and_loses_nothing(monkeypatch):
-    from automl.fused import stepper
+    from automl.fused.uniform import stepper
 
     calls, sizes = [0], []
     outputs = stepper.StackStepper.outputs
@@ -291,7 +292,7 @@ def test_out_of_memory_halves_what_trains_at_once_and_loses_nothing(monkeypatch)
 
 
 def test_a_lane_that_does_not_fit_alone_is_told(monkeypatch):
-    from automl.fused import stepper
+    from automl.fused.uniform import stepper
 
     def never(self, draw, x):
         raise torch.OutOfMemoryError("no room")

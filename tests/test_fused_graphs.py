@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from automl.fused.cohort import Blueprint, Cohort
-from automl.fused.graphs import StepGraph
-from automl.fused.lanes import running
-from automl.fused.loop import Part, PieceEpoch
-from automl.fused.stepper import mode, stepper
+from automl.fused.modules.context import running
+from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.cuda_graph import StepGraph
+from automl.fused.uniform.epoch import Part, PieceEpoch
+from automl.fused.uniform.stepper import mode, stepper
 
 X = torch.randn(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 DATA = Part(X, (X[:, 0] > 0).long() + (X[:, 1] > 0).long())

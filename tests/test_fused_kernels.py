@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_fused_graphs import attention_free_but_general, mlp, trained
 
-from automl.fused import proofs, rng
-from automl.fused.launch import FORMATS, Launcher, launched
-from automl.fused.optim import RULES
+from automl.fused.optim import kernel_checks
+from automl.fused.optim.launch import FORMATS, Launcher, launched
+from automl.fused.optim.rules import RULES
+from automl.fused.tensors import rng
 
 CPU = torch.device("cpu")
 FLOATS = [torch.float32, torch.float64]
@@ -54,7 +55,7 @@ def compiler(tmp_path_factory):
 def interpreted(name):
     from triton.runtime.interpreter import InterpretedFunction
 
-    from automl.fused import kernels
+    from automl.fused.optim import kernels
 
     assert isinstance(kernels._update, InterpretedFunction)
     return kernels.KERNELS[name]
@@ -70,7 +71,7 @@ def masks(elements, seeds, drops):
 
 
 def gap(name, dtype, steps):
-    return proofs.difference(name, interpreted(name), CPU, dtype, steps, width=200)
+    return kernel_checks.difference(name, interpreted(name), CPU, dtype, steps, width=200)
 
 
 def one_step(name, lanes, width, before, after):
@@ -78,7 +79,9 @@ def one_step(name, lanes, width, before, after):
     rule, columns = RULES[name], slice(before, before + width)
     generator = torch.Generator().manual_seed(width)
     start = torch.rand(2 + len(rule.states), lanes, before + width + after, generator=generator) + 0.5
-    tables = rule.tables([proofs.LANES[j % 3] for j in range(lanes)], np.full((1, lanes), 0.1), np.ones((1, lanes)))
+    tables = rule.tables(
+        [kernel_checks.LANES[j % 3] for j in range(lanes)], np.full((1, lanes), 0.1), np.ones((1, lanes))
+    )
     own = {n: torch.from_numpy(np.array(t)).float().view(lanes, 1) for n, t in tables.items()}
     found = []
     for run in (interpreted(name), rule.update):
@@ -175,16 +178,16 @@ def test_a_proof_fails_for_a_kernel_that_does_nothing_or_another_step(name, dtyp
     def once(*given):
         RULES[name].update(*given, torch.empty_like(given[0]))
 
-    assert proofs.difference(name, once, CPU, dtype) == 0.0
-    assert proofs.difference(name, nothing, CPU, dtype) > 1e-2
-    assert proofs.difference(name, twice, CPU, dtype) > 1e-3
+    assert kernel_checks.difference(name, once, CPU, dtype) == 0.0
+    assert kernel_checks.difference(name, nothing, CPU, dtype) > 1e-2
+    assert kernel_checks.difference(name, twice, CPU, dtype) > 1e-3
 
 
 def test_a_proof_fails_for_masks_with_one_wrong_lane():
     def wrong(out, words, flip, times, limits, scales):
         rng.keep_mask(words, flip, times, limits.roll(1), scales, out)
 
-    assert proofs.difference("keep_mask", wrong, CPU, torch.int32) > 0.1
+    assert kernel_checks.difference("keep_mask", wrong, CPU, torch.int32) > 0.1
 
 
 def asked(load, times=2):
@@ -277,13 +280,13 @@ def compiled(name, dtype, capability, width):
     """Loads and stores of a program, how many there must be, whether offsets have 64 bits, size of the machine code."""
     from triton.runtime import driver
 
-    from automl.fused import kernels
+    from automl.fused.optim import kernels
 
     driver.set_active(NoGpu(capability))
     kept, made = (kernels._update, kernels._keep_mask), []
     kernels._update, kernels._keep_mask = (Compiling(kernel, made) for kernel in kept)
     try:
-        proofs.difference(name, kernels.KERNELS[name], CPU, dtype, 1, width)
+        kernel_checks.difference(name, kernels.KERNELS[name], CPU, dtype, 1, width)
     finally:
         kernels._update, kernels._keep_mask = kept
     wanted = (5, 1)
@@ -308,10 +311,10 @@ def test_kernels_compile_for_gpus_and_touch_each_element_once(compiler, name):
 @needs_triton
 @pytest.mark.parametrize("name", ["keep_mask", *sorted(RULES)])
 def test_kernels_prove_right_on_a_gpu(name):
-    from automl.fused.kernels import KERNELS
+    from automl.fused.optim.kernels import KERNELS
 
     for dtype in FLOATS if name in RULES else [torch.int32]:
-        assert proofs.difference(name, KERNELS[name], torch.device("cuda"), dtype, 50) <= FORMATS[dtype]
+        assert kernel_checks.difference(name, KERNELS[name], torch.device("cuda"), dtype, 50) <= FORMATS[dtype]
 
 
 @needs_gpu

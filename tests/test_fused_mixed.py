@@ -15,14 +15,15 @@ from automl.core.messages import ALIKE, Ready
 from automl.core.seeds import derive
 from automl.core.trial import State
 from automl.data.shapes import Inputs, Outputs
-from automl.fused import growth, mixed_loop, strips
-from automl.fused.blocks import read
-from automl.fused.cohort import Blueprint
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
-from automl.fused.mixed import MixedCohort, NotMixable
-from automl.fused.mixed_probe import probe_mixed
+from automl.fused.mixed import epoch, strips
+from automl.fused.mixed.blocks import read
+from automl.fused.mixed.cohort import MixedCohort, NotMixable
+from automl.fused.modules.swap import operate
 from automl.fused.signature import MIXES, group, mixed_signature, signature
-from automl.fused.surgery import operate
+from automl.fused.sizing import growth
+from automl.fused.sizing.mixed_probe import probe_mixed
+from automl.fused.uniform.cohort import Blueprint
 from automl.grouping import Grouped
 from automl.models.mlp import build
 from automl.study import Study
@@ -163,7 +164,7 @@ def test_a_lane_has_the_same_bits_alone_and_beside_any_others(config, monkeypatc
     for others, first in ((1, 1), (7, 0), (7, 7), (40, 20)):
         beside = weights_beside(others, first, config=config)
         assert all(torch.equal(alone[n], beside[n]) for n in alone), (others, first)
-    monkeypatch.setattr(mixed_loop, "CACHE", 40_000)  # other pieces
+    monkeypatch.setattr(epoch, "CACHE", 40_000)  # other pieces
     beside = weights_beside(7, 3, config=config)
     assert all(torch.equal(alone[n], beside[n]) for n in alone)
 

@@ -14,9 +14,9 @@ import automl
 from automl.core.seeds import derive
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
-from automl.fused.layout import layout
-from automl.fused.scales import scales
+from automl.fused.optim.param_groups import scales
 from automl.fused.signature import FUSABLE
+from automl.fused.tensors.layout import layout
 from automl.models import build, families, mup
 from automl.training.hyperparameters import read
 from automl.training.optimizers import make

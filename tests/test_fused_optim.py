@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from automl.errors import SpecError
-from automl.fused.optim import RULES, clip_rows, rule
+from automl.fused.optim.rules import RULES, clip_rows, rule
 from automl.fused.signature import FUSABLE
 from automl.training.hyperparameters import SCHEDULES, read
 from automl.training.schedules import SHAPES, factors, warmup_steps

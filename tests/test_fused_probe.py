@@ -4,10 +4,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from automl.errors import EnvironmentProblem
-from automl.fused.cohort import Blueprint, Cohort
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
-from automl.fused.probe import probe
-from automl.fused.stepper import stepper
+from automl.fused.sizing.probe import probe
+from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.stepper import stepper
 from automl.models.mlp import Residual
 
 TOKENS = Part(torch.randint(0, 11, (40, 6), generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from automl.fused import rng
+from automl.fused.tensors import rng
 
 
 def made(size, keys, limits, scales):

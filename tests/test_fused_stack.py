@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from automl.fused import rng
-from automl.fused.lanes import Draw
-from automl.fused.stack import Gate
+from automl.fused.modules.context import Draw
+from automl.fused.tensors import rng
+from automl.fused.uniform.stack import Gate
 
 K, B, F = 3, 5, 4
 

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from automl.data.shapes import Inputs, Outputs
-from automl.fused.cohort import Blueprint
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
-from automl.fused.probe import probe
+from automl.fused.sizing.probe import probe
+from automl.fused.uniform.cohort import Blueprint
 from automl.models import build
 
 CPU = torch.device("cpu")

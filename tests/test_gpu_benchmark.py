@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from automl.fused.optim import RULES
+from automl.fused.optim.rules import RULES
 
 ROOT = Path(__file__).parent.parent
 

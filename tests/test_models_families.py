@@ -10,10 +10,10 @@ from torch import nn
 
 from automl.data import Inputs, Outputs, load
 from automl.errors import SpecError
-from automl.fused import surgery
 from automl.fused.engine import Engine, Problem
-from automl.fused.layout import layout
-from automl.fused.loop import Part
+from automl.fused.modules import swap
+from automl.fused.tensors.layout import layout
+from automl.fused.uniform.epoch import Part
 from automl.models import build, families
 from automl.models.sparse_mlp import BlockLinear
 from automl.training import Solo
@@ -59,11 +59,11 @@ def test_no_family_leaves_dropout_out_where_it_is_zero(family, sample):
     without, some = ({**config, "dropout": rate} for rate in (0.0, 0.4))
     assert judge.signature(without) == judge.signature(some)
     blueprint = judge.blueprint
-    made = [surgery.operate(blueprint.module(one, 0)) for one in (without, some)]
+    made = [swap.operate(blueprint.module(one, 0)) for one in (without, some)]
     assert layout(made[0]) == layout(made[1])
     kinds = [{name: type(child) for name, child in module.named_modules()} for module in made]
     assert kinds[0] == kinds[1]
-    rates = [surgery.drop_rates(module) for module in made]
+    rates = [swap.drop_rates(module) for module in made]
     assert rates[0].keys() == rates[1].keys()
     assert 0.4 in rates[1].values()
     others = (nn.MultiheadAttention, nn.LSTM, nn.GRU)  # these look at their own rate, which is the template's

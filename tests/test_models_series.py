@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from automl.data import Inputs, Outputs, load
-from automl.fused.cohort import Blueprint
-from automl.fused.loop import Part
-from automl.fused.probe import probe
+from automl.fused.sizing.probe import probe
+from automl.fused.uniform.cohort import Blueprint
+from automl.fused.uniform.epoch import Part
 from automl.models import build
 
 SMALL = {"lstm": {"width": 8}, "transformer": {"width": 8, "heads": 2, "depth": 1}}

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from automl.errors import SpecError
-from automl.fused import capacity as cap
-from automl.fused.cohort import Blueprint, Cohort, LaneState, state_dict
-from automl.fused.judge import Configs, Judge
-from automl.fused.loop import Epoch, Part, evaluate
-from automl.fused.memory import train_within_memory
-from automl.fused.mixed import MixedCohort, NotMixable
-from automl.fused.mixed_loop import MixedEpoch, evaluate_mixed
+from automl.fused.mixed.cohort import MixedCohort, NotMixable
+from automl.fused.mixed.epoch import MixedEpoch, evaluate_mixed
 from automl.fused.problem import Entry, Options, Problem
-from automl.fused.rounds import Round, merged, summary, told
-from automl.fused.stepper import Stepper, stepper
+from automl.fused.report import Round, merged, summary, told
+from automl.fused.sizing import timing as cap
+from automl.fused.sizing.policy import Configs, Judge
+from automl.fused.uniform.cohort import Blueprint, Cohort, LaneState, state_dict
+from automl.fused.uniform.epoch import Epoch, Part, evaluate
+from automl.fused.uniform.memory import train_within_memory
+from automl.fused.uniform.stepper import Stepper, stepper
 
 AnyCohort = Cohort | MixedCohort
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from automl.fused.cohort import Build, LaneState
-from automl.fused.loop import Part
+from automl.fused.uniform.cohort import Build, LaneState
+from automl.fused.uniform.epoch import Part
 
 Fuse = Literal["auto", "never", "require"]
 

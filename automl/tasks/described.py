@@ -176,7 +176,7 @@ class DescribedSession:
 
     def _engine(self, folder: Path | None) -> "Engine":
         from automl.fused.engine import Engine, Options, Problem
-        from automl.fused.loop import Part
+        from automl.fused.uniform.epoch import Part
 
         made, kind = self.prepared, self.prepared.kind
         train, val = (Part(part.x, part.y, part.weight) for part in (made.train, made.val))

@@ -1,0 +1,1 @@
+"""MLPs of different shapes in one program."""

@@ -1,0 +1,1 @@
+"""Optimizers over rows `[K, P]`, their tables of rates, and Triton kernels for them."""

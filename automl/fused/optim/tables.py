@@ -1,0 +1,49 @@
+"""What an epoch of some lanes needs, prepared on the host: learning rates, update numbers, batches, averages.
+
+Shape letters: K lanes, S steps, B batch, N samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from automl.fused.uniform.cohort import Lane
+from automl.training.schedules import F64, factors, warmup_steps
+
+
+def steps_per_epoch(samples: int, batch: int) -> int:
+    """Updates in one epoch: the last batch may be partial, but not a single sample."""
+    full, rest = divmod(samples, batch)
+    return max(1, full + (1 if rest > 1 or (rest == 1 and batch == 1) else 0))
+
+
+def rates(lanes: Sequence[Lane | None], steps: int, full_steps: int) -> F64:
+    """Learning rates `[S, K]` of an epoch's first `steps` of `full_steps` steps; 0 where there is no lane."""
+    found = np.zeros((steps, len(lanes)))
+    for j, lane in enumerate(lanes):
+        if lane is not None:
+            h, horizon = lane.hypers, lane.epochs * full_steps
+            warm = warmup_steps(h.warmup, horizon, lane.epochs)
+            found[:, j] = h.lr * factors(h.schedule, lane.step, steps, horizon, warm)
+    return found
+
+
+def counts(first: Sequence[int], steps: int) -> F64:
+    """1-based update numbers `[S, K]`; `first`: updates done before."""
+    return np.asarray(first, dtype=np.float64)[None, :] + np.arange(1, steps + 1)[:, None]
+
+
+def moves(decay: F64, t: F64) -> F64:
+    """How far averaged weights move, `[S, K]`: further at first, so that the start is soon forgotten.
+
+    Lanes without an average (`decay` 0) move all the way: their row then equals the weights.
+    """
+    return 1.0 - np.minimum(decay, t / (9.0 + t))
+
+
+def batches(order: Tensor, batch: int, steps: int) -> tuple[Tensor, ...]:
+    """The sample indices of each full batch among `steps`, lane after lane: `[K * B]` each; `order` `[K, N]`."""
+    full = min(steps, order.shape[1] // batch)
+    cut = order[:, : full * batch].view(len(order), full, batch)
+    return cut.transpose(0, 1).reshape(full, -1).unbind(0)

@@ -1,0 +1,1 @@
+"""What fused code computes with: the layout of rows, random numbers without state, losses of all lanes."""

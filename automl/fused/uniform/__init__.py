@@ -1,0 +1,1 @@
+"""Lanes of one shape: their storage, one step, one epoch, CUDA graphs."""
