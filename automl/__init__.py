@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from automl.core.space import Int as Int
     from automl.core.space import Space as Space
     from automl.errors import AutoMLError as AutoMLError
-    from automl.study import Study as Study
+    from automl.study.study import Study as Study
     from automl.worker import Trial as Trial
 
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "Float": "automl.core.space",
     "Int": "automl.core.space",
     "Space": "automl.core.space",
-    "Study": "automl.study",
+    "Study": "automl.study.study",
     "Trial": "automl.worker",
     "load": "automl.bundle.bundle",
     "resume": "automl.api",

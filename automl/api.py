@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from automl.core.space import Config, Space
     from automl.core.trial import Metric
     from automl.screen import Screen
-    from automl.study import Described, Study
+    from automl.study.study import Described, Study
     from automl.worker import Trial
 
 

@@ -33,10 +33,10 @@ from automl.grouping import Grouped
 from automl.lockstep import AtOnce, Lockstep, Order, TrialEvent
 from automl.screen import Blank, Screen
 from automl.signals import Interrupted, Stopping
-from automl.study import Study
+from automl.study.study import Study
+from automl.study.winner import publish
 from automl.tasks import Task
 from automl.watch import Patience
-from automl.winner import publish
 
 POLL_S = 0.25
 WATCH_S = 5.0  # at most, between two looks for workers that hang (often, where there are few of them)

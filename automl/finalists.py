@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from automl import winner
 from automl.core import seeds
 from automl.core.messages import WorkerStatus
 from automl.core.space import Config, Space, Value
@@ -26,9 +25,10 @@ from automl.errors import SearchFailed
 from automl.executors import Executor
 from automl.holdout import Holdout
 from automl.metrics import intervals, names
-from automl.reading import Readable
 from automl.screen import Blank, Screen
-from automl.study import Study
+from automl.study import winner
+from automl.study.reader import Readable
+from automl.study.study import Study
 from automl.tasks import Task
 from automl.tasks.described import DescribedTask
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from automl.core.messages import Assignment, Ended, Outcome, Ready, Reported
 from automl.core.trial import Failure, State
-from automl.study import Study
+from automl.study.study import Study
 
 TrialEvent = Reported | Ended
 

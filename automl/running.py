@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl import provenance, winner
+from automl import provenance
 from automl.bundle.ensemble import POOL
 from automl.core import plugins
 from automl.core.space import Space, Value
@@ -15,10 +15,11 @@ from automl.driver import Driver
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
-from automl.ledger import Ledger
 from automl.loggers import Logged
 from automl.screen import Blank, Held, Screen
-from automl.study import Described, Study
+from automl.study import winner
+from automl.study.ledger import Ledger
+from automl.study.study import Described, Study
 from automl.tasks import Task
 from automl.tasks.command import CommandTask
 from automl.tasks.described import DescribedTask, mixes

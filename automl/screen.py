@@ -6,7 +6,7 @@ from typing import Protocol
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 
 class Screen(Protocol):

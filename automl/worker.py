@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from automl import checkpoint
 from automl.core import seeds
 from automl.core.messages import (
     Assign,
@@ -33,6 +32,7 @@ from automl.core.space import Value
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
 from automl.errors import AutoMLError
+from automl.study import checkpoint
 from automl.tasks import Session, Task
 
 

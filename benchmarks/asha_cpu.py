@@ -15,7 +15,7 @@ from pathlib import Path
 import sklearn.datasets  # noqa: F401  so that the first search does not pay for it
 
 import automl
-from automl.study import Study
+from automl.study.study import Study
 
 SPEC = """
 study: digits

@@ -29,8 +29,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 import automl
 from automl import data, specfile
 from automl.data import Part, Prepared
-from automl.ledger import Ledger
 from automl.metrics import names
+from automl.study.ledger import Ledger
 
 FOLDER = Path(__file__).parent / "families"
 Scores = Callable[[Part], torch.Tensor]  # outputs as a model of ours would give them

@@ -21,7 +21,7 @@ import automl_search_spaces
 import sklearn.datasets  # noqa: F401  so that the first search does not pay for it
 
 import automl
-from automl.study import Study
+from automl.study.study import Study
 
 SPACE = """
 study: digits

@@ -14,7 +14,7 @@ from automl import Choice, Float, Int, Trial
 from automl.driver import Driver
 from automl.executors.inline import Inline
 from automl.executors.local import Local
-from automl.study import Study
+from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 
 SPACE = {

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from automl.core.space import Choice, Float, Int
-from automl.study import Study
+from automl.study.study import Study
 
 SPACE = {
     "lr": Float(1e-5, 1, log=True),

@@ -15,7 +15,7 @@ from automl import api
 from automl.core.space import Float
 from automl.core.trial import TrialRecord
 from automl.screen import Blank
-from automl.study import Study
+from automl.study.study import Study
 from automl.worker import Trial
 
 

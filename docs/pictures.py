@@ -19,7 +19,7 @@ from rich.text import Text
 from automl import api
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.study import Study
+from automl.study.study import Study
 from automl.view import figures
 from automl.view.final import final
 from automl.view.plain import PlainScreen

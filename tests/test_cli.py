@@ -16,7 +16,7 @@ from automl.cli import app, main, told
 from automl.core.space import Choice, Float
 from automl.core.trial import Failure
 from automl.errors import LedgerError, SearchFailed, SpecError
-from automl.study import Study
+from automl.study.study import Study
 
 ROOT = Path(__file__).parent.parent
 SPEC = """\

@@ -10,7 +10,7 @@ import pytest
 
 from automl.cli import main
 from automl.core.space import Float
-from automl.study import Study
+from automl.study.study import Study
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import automl
 from automl import specfile
 from automl.errors import SpecError
-from automl.reading import StudyView
+from automl.study.reader import StudyView
 from automl.view.final import document, final
 
 SPEC = """

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import automl
-from automl import finalists, winner
+from automl import finalists
 from automl.errors import SpecError
-from automl.reading import StudyView
-from automl.study import Study
+from automl.study import winner
+from automl.study.reader import StudyView
+from automl.study.study import Study
 from automl.view.final import document, final
 
 X = {"x": automl.Float(0, 1)}

@@ -26,7 +26,7 @@ from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.uniform.cohort import Blueprint
 from automl.grouping import Grouped
 from automl.models.mlp import build
-from automl.study import Study
+from automl.study.study import Study
 from automl.tasks.described import mixes
 
 F64, F32 = torch.float64, torch.float32

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl import checkpoint
 from automl.core.messages import Assignment, Measured, Ready
 from automl.core.stopper import Kind
 from automl.core.trial import Metric, State
 from automl.errors import EnvironmentProblem
-from automl.ledger import Ledger
-from automl.reading import StudyView
 from automl.screen import Blank
-from automl.study import Study
+from automl.study import checkpoint
+from automl.study.ledger import Ledger
+from automl.study.reader import StudyView
+from automl.study.study import Study
 from automl.tasks import described
 from automl.tasks.described import DescribedTask
 

@@ -9,7 +9,7 @@ import pytest
 from automl.core.space import Float, Space
 from automl.core.trial import Failure, History, State
 from automl.errors import LedgerError
-from automl.ledger import FILE, MIGRATIONS, Ledger
+from automl.study.ledger import FILE, MIGRATIONS, Ledger
 
 SPACE = Space.of({"x": Float(0, 1)})
 

@@ -11,7 +11,7 @@ import pytest
 import automl
 from automl.core.trial import TrialRecord
 from automl.errors import UnknownPlugin
-from automl.study import Study
+from automl.study.study import Study
 
 SPACE = {"x": automl.Float(0, 1), "kind": automl.Choice(["a", "b"])}
 OFF = pytest.mark.filterwarnings("ignore")  # other people's packages

@@ -8,7 +8,7 @@ import pytest
 import automl
 from automl import specfile
 from automl.core.trial import Metric, State
-from automl.reading import StudyView
+from automl.study.reader import StudyView
 from automl.training.best_epoch import Best
 
 SPEC = """

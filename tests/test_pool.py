@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import automl
-from automl import running, winner
+from automl import running
 from automl.bundle import ensemble
 from automl.holdout import Holdout
-from automl.reading import StudyView
-from automl.study import Study
+from automl.study import winner
+from automl.study.reader import StudyView
+from automl.study.study import Study
 from automl.tasks.described import DescribedTask
 
 SPEC = """

@@ -21,7 +21,7 @@ from automl.executors import Executor, ray_connect
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
 from automl.screen import Blank
-from automl.study import Study
+from automl.study.study import Study
 from automl.tasks.described import DescribedTask
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract

@@ -15,7 +15,7 @@ from automl.errors import EnvironmentProblem, SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
 from automl.executors.ray_cluster import RayCluster
-from automl.study import Study
+from automl.study.study import Study
 
 
 def said(letters: list[Any]) -> list[Event]:

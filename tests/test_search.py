@@ -14,7 +14,7 @@ import pytest
 import automl
 from automl.core.trial import ranking
 from automl.errors import DataError, SearchFailed, SpecError
-from automl.reading import StudyView
+from automl.study.reader import StudyView
 
 SMALL = """
 space:

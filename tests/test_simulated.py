@@ -13,7 +13,7 @@ from automl.core.space import Config, Float
 from automl.core.trial import State
 from automl.driver import Driver
 from automl.executors.inline import Inline
-from automl.study import Study
+from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 from automl.testing.simulated import NOTHING, Simulated
 from automl.worker import Trial

@@ -7,7 +7,7 @@ import pytest
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
 from automl.errors import SpecError
-from automl.study import Study
+from automl.study.study import Study
 from automl.view.optuna_journal import export
 
 optuna = pytest.importorskip("optuna")

@@ -11,7 +11,7 @@ from automl import specfile
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
 from automl.errors import DataError, SpecError
-from automl.study import Study
+from automl.study.study import Study
 from automl.view import compare as comparing
 from automl.view.doctor import Finding, examine
 from automl.view.starter import quoted, starter

@@ -9,8 +9,8 @@ from automl.core.messages import WorkerStatus
 from automl.core.space import Choice, Float, Int, Space
 from automl.core.stopper import Kind
 from automl.core.trial import Failure, History, Metric, Plan, State
-from automl.reading import Readable
 from automl.stopping.asha import Asha
+from automl.study.reader import Readable
 
 SPACE = Space.of(
     {

@@ -1,7 +1,7 @@
 """Several saved models that answer together: chosen greedily on the validation rows, averaged with whole weights.
 
 They come from the search itself: where an ensemble is asked for, the best trials keep their models, and their outputs
-on the validation rows, which is all that choosing needs (see `automl.winner`); the finalists' models come on top.
+on the validation rows, which is all that choosing needs (see `automl.study.winner`); the finalists' models come on top.
 
 `studies/NAME/ensemble/` holds `manifest.json` (members, weights, hashes) and a bundle for each member. The choice is
 that of Caruana et al. 2004 ("Ensemble selection from libraries of models"): again and again the model is added, with
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl import checkpoint
 from automl.errors import BundleError
+from automl.study import checkpoint
 
 if TYPE_CHECKING:
     import torch

@@ -27,7 +27,7 @@ def plot(
     The ending of --out says the format; the default is STUDY-KIND.png here. Needs the extra `report`.
     """
     from automl.errors import SpecError
-    from automl.study import Study
+    from automl.study.study import Study
     from automl.view import figures
 
     opened = Study.open(options.study_path(study, dir))
@@ -45,7 +45,7 @@ def report(study: options.StudyName, out: Out = None, dir: options.Dir = options
 
     It needs no network and no other file; the default is report.html in the study's folder. Needs the extra `report`.
     """
-    from automl.study import Study
+    from automl.study.study import Study
     from automl.view.report import report as made
 
     path = options.study_path(study, dir)

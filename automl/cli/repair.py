@@ -19,6 +19,6 @@ def repair(
 
     The damaged file is kept.
     """
-    from automl.repair import repair as salvage
+    from automl.study.repair import repair as salvage
 
     typer.echo(str(salvage(options.study_path(study, dir), out)))

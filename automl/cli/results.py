@@ -67,7 +67,7 @@ def show(
 
 
 def _open(path: Path) -> Any:
-    from automl.study import Study
+    from automl.study.study import Study
 
     return Study.open(path)
 

@@ -45,7 +45,7 @@ def compare(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Compare studies at the same number of epochs."""
-    from automl.study import Study
+    from automl.study.study import Study
     from automl.view import compare as comparing
 
     if len(studies) < 2:
@@ -72,7 +72,7 @@ def export(
     best/preparation.json.
     """
     from automl.leaderboard.board import Leaderboard
-    from automl.study import Study
+    from automl.study.study import Study
 
     if optuna is None and csv is None and onnx is None and pt2 is None:
         raise typer.BadParameter("say what to write: --optuna, --csv, --onnx or --pt2 FILE")

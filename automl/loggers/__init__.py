@@ -10,8 +10,8 @@ from typing import Protocol
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.reading import Readable
 from automl.screen import Screen
+from automl.study.reader import Readable
 
 
 class Logger(Protocol):

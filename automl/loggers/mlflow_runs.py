@@ -7,7 +7,7 @@ from typing import Any
 from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem
 from automl.loggers import finalist_values
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 ENDS = {State.DONE: "FINISHED", State.STOPPED: "KILLED", State.FAILED: "FAILED"}
 BATCH = 1000  # most metrics MLflow takes at once

@@ -7,7 +7,7 @@ from typing import Any
 from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
 from automl.loggers import finalist_values
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 FOLDER = "tensorboard"
 

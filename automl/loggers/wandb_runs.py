@@ -6,7 +6,7 @@ from typing import Any
 from automl.core.trial import TrialRecord
 from automl.errors import EnvironmentProblem
 from automl.loggers import finalist_values
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 
 @dataclass

@@ -31,8 +31,8 @@ from automl import api
 from automl.core import plugins
 from automl.core.trial import ranking
 from automl.errors import AutoMLError
-from automl.ledger import FILE, TABLES, Ledger
-from automl.reading import StudyView
+from automl.study.ledger import FILE, TABLES, Ledger
+from automl.study.reader import StudyView
 from automl.testing import replay
 from automl.worker import Trial
 

@@ -15,7 +15,7 @@ from automl.core.trial import State
 from automl.driver import Driver
 from automl.errors import TaskError
 from automl.executors import Executor
-from automl.study import Study
+from automl.study.study import Study
 from automl.tasks import Task
 from automl.tasks.function import FunctionTask, ReferencedTask
 from automl.worker import Trial

@@ -21,7 +21,7 @@ from typing import Any
 from automl import api
 from automl.core.space import Float
 from automl.errors import AutoMLError
-from automl.ledger import Ledger
+from automl.study.ledger import Ledger
 from automl.testing.chaos import board
 from automl.worker import Trial
 

@@ -16,7 +16,7 @@ from automl.core import plugins
 from automl.core.space import Space
 from automl.core.strategy import Strategy
 from automl.core.trial import Failure, History, Metric, Plan, State
-from automl.ledger import Ledger
+from automl.study.ledger import Ledger
 
 
 def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:

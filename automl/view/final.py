@@ -10,7 +10,7 @@ from typing import Any
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import SCHEMA, full_length, saved_share
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view import verdict
 
 WIDTH = 100

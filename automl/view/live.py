@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.hardware import Hardware
 from automl.view.render import render
 from automl.view.screens import print_final

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from automl.core.space import Choice, Float, Parameter
 from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 if TYPE_CHECKING:
     import optuna

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from automl.core.messages import WorkerStatus
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.screens import print_final
 from automl.view.snapshot import Tracker, label
 

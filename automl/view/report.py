@@ -13,7 +13,7 @@ from typing import Any
 
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard, saved_share
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view import figures
 from automl.view.figures import Nothing
 from automl.view.final import failures, winner

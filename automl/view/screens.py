@@ -9,8 +9,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.reading import Readable
 from automl.screen import Screen
+from automl.study.reader import Readable
 from automl.view.final import document, final
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from automl.core.trial import History, State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import SCHEMA, row
 from automl.leaderboard.sparkline import BLOCKS, Range
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 HEIGHT = 6  # lines of the curve
 TAIL = 10  # rows of the metrics table at the end of the curve

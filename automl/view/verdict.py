@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 Verdict = Mapping[str, Any]
 SURE = 0.95  # of an ensemble's gain: in so many bootstrap draws of the test rows

@@ -13,8 +13,8 @@ from automl.core.trial import TrialRecord
 from automl.driver import Driver
 from automl.executors import Executor
 from automl.executors.inline import Inline
-from automl.reading import StudyView
-from automl.study import Study
+from automl.study.reader import StudyView
+from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 
 SPACE = {"x": automl.Float(0, 1)}

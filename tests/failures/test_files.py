@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl import checkpoint, specfile
+from automl import specfile
 from automl.cli import told
 from automl.core.trial import State
 from automl.errors import AutoMLError, LedgerError, SpecError
-from automl.ledger import FILE, MIGRATIONS, Ledger
-from automl.reading import StudyView
-from automl.repair import repair
-from automl.study import Study
+from automl.study import checkpoint
+from automl.study.ledger import FILE, MIGRATIONS, Ledger
+from automl.study.reader import StudyView
+from automl.study.repair import repair
+from automl.study.study import Study
 from automl.testing import replay
 from automl.testing.executors import bowl
 from tests.failures.kit import Notes, board, parabola, search

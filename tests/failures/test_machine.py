@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 import automl
-from automl import checkpoint
 from automl.core.trial import State
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
-from automl.ledger import FILE
-from automl.reading import StudyView
 from automl.signals import Interrupted
-from automl.study import Study
+from automl.study import checkpoint
+from automl.study.ledger import FILE
+from automl.study.reader import StudyView
+from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.view.screens import GuardedScreen
 from automl.watch import Patience

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from automl.errors import EnvironmentProblem, SpecError, did_you_mean
-from automl.reading import Readable
+from automl.study.reader import Readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from automl.core.space import Choice
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import importance as important
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,

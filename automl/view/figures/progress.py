@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from automl.core.trial import History, State
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.figures import Nothing
 from automl.view.figures.style import COLOURS, figure
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from automl.core.trial import State
 from automl.errors import AutoMLError
 from automl.leaderboard import words
-from automl.reading import Readable
+from automl.study.reader import Readable
 from automl.view.figures import Nothing
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
 

@@ -9,7 +9,7 @@ from automl.core.space import Space
 from automl.core.trial import Counts, History, Metric, Plan, TrialRecord
 from automl.errors import LedgerError
 from automl.leaderboard import board
-from automl.ledger import Ledger
+from automl.study.ledger import Ledger
 
 if TYPE_CHECKING:
     import pandas as pd

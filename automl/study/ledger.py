@@ -24,7 +24,7 @@ from typing import Any, Self
 from automl.core.space import Config
 from automl.core.trial import Failure, History, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.lock import DriverLock
+from automl.study.lock import DriverLock
 
 FILE = "ledger.sqlite"
 REPAIR = "`automl repair` saves what can be read"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from automl import checkpoint
 from automl.bundle.ensemble import OUTPUTS
 from automl.core.trial import TrialRecord
-from automl.study import Study
+from automl.study import checkpoint
+from automl.study.study import Study
 
 BEST = "best"
 WINNER = "winner.json"

@@ -25,8 +25,8 @@ from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
 from automl.core.trial import Failure, History, Metric, Plan, State, TrialRecord
 from automl.errors import SpecError, did_you_mean
-from automl.ledger import Ledger
-from automl.reading import Readable, StudyView
+from automl.study.ledger import Ledger
+from automl.study.reader import Readable, StudyView
 
 Described = str | Mapping[str, Any] | object
 OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")

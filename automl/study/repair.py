@@ -17,8 +17,8 @@ from typing import Any
 
 from automl.core.trial import State
 from automl.errors import LedgerError
-from automl.ledger import FILE, MIGRATIONS, Ledger
-from automl.lock import DriverLock
+from automl.study.ledger import FILE, MIGRATIONS, Ledger
+from automl.study.lock import DriverLock
 
 KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
 COLUMNS = {
