@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from automl.core.space import Space as Space
     from automl.errors import AutoMLError as AutoMLError
     from automl.study.study import Study as Study
-    from automl.worker import Trial as Trial
+    from automl.worker.worker import Trial as Trial
 
 _HOMES = {
     "AutoMLError": "automl.errors",
@@ -30,7 +30,7 @@ _HOMES = {
     "Int": "automl.core.space",
     "Space": "automl.core.space",
     "Study": "automl.study.study",
-    "Trial": "automl.worker",
+    "Trial": "automl.worker.worker",
     "load": "automl.bundle.bundle",
     "resume": "automl.api",
     "search": "automl.api",

@@ -12,9 +12,9 @@ from automl.executors import warm
 if TYPE_CHECKING:
     from automl.core.space import Config, Space
     from automl.core.trial import Metric
-    from automl.screen import Screen
+    from automl.driver.screen import Screen
     from automl.study.study import Described, Study
-    from automl.worker import Trial
+    from automl.worker.worker import Trial
 
 
 def search(

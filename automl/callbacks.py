@@ -14,10 +14,10 @@ Nothing is imported until a callback is made.
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import EnvironmentProblem
-from automl.worker import plain
+from automl.worker.worker import plain
 
 if TYPE_CHECKING:
-    from automl.worker import Trial
+    from automl.worker.worker import Trial
 
 
 def lightning(trial: "Trial") -> Any:

@@ -20,12 +20,12 @@ from automl.core import seeds
 from automl.core.messages import WorkerStatus
 from automl.core.space import Config, Space, Value
 from automl.core.trial import History, Metric, State, TrialRecord
-from automl.driver import Driver
+from automl.driver.driver import Driver
+from automl.driver.screen import Blank, Screen
 from automl.errors import SearchFailed
 from automl.executors import Executor
 from automl.holdout import Holdout
 from automl.metrics import intervals, names
-from automl.screen import Blank, Screen
 from automl.study import winner
 from automl.study.reader import Readable
 from automl.study.study import Study

@@ -11,12 +11,12 @@ from automl import provenance
 from automl.bundle.ensemble import POOL
 from automl.core import plugins
 from automl.core.space import Space, Value
-from automl.driver import Driver
+from automl.driver.driver import Driver
+from automl.driver.screen import Blank, Held, Screen
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
 from automl.loggers import Logged
-from automl.screen import Blank, Held, Screen
 from automl.study import winner
 from automl.study.ledger import Ledger
 from automl.study.study import Described, Study
@@ -27,7 +27,7 @@ from automl.tasks.function import FunctionTask, ReferencedTask
 
 if TYPE_CHECKING:
     from automl.specfile import Spec
-    from automl.worker import Trial
+    from automl.worker.worker import Trial
 
 
 Place = str | Path | tuple[Path, str | None]  # the study's folder, or the folder of studies and a name

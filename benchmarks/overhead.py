@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from automl import Choice, Float, Int, Trial
-from automl.driver import Driver
+from automl.driver.driver import Driver
 from automl.executors.inline import Inline
 from automl.executors.local import Local
 from automl.study.study import Study

@@ -22,7 +22,7 @@ import psutil
 
 from automl import Choice, Float, Int
 from automl.core.space import Config
-from automl.driver import Driver
+from automl.driver.driver import Driver
 from automl.study.study import Study
 from automl.testing.simulated import NOTHING, Simulated
 

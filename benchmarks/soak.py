@@ -14,9 +14,9 @@ import psutil
 from automl import api
 from automl.core.space import Float
 from automl.core.trial import TrialRecord
-from automl.screen import Blank
+from automl.driver.screen import Blank
 from automl.study.study import Study
-from automl.worker import Trial
+from automl.worker.worker import Trial
 
 
 def train(trial: Trial) -> None:

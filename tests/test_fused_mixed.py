@@ -15,6 +15,7 @@ from automl.core.messages import ALIKE, Ready
 from automl.core.seeds import derive
 from automl.core.trial import State
 from automl.data.shapes import Inputs, Outputs
+from automl.driver.grouped import Grouped
 from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
 from automl.fused.mixed import epoch, strips
 from automl.fused.mixed.blocks import read
@@ -24,7 +25,6 @@ from automl.fused.signature import MIXES, group, mixed_signature, signature
 from automl.fused.sizing import growth
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.uniform.cohort import Blueprint
-from automl.grouping import Grouped
 from automl.models.mlp import build
 from automl.study.study import Study
 from automl.tasks.described import mixes

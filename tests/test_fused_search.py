@@ -13,8 +13,8 @@ import automl
 from automl.core.messages import Assignment, Measured, Ready
 from automl.core.stopper import Kind
 from automl.core.trial import Metric, State
+from automl.driver.screen import Blank
 from automl.errors import EnvironmentProblem
-from automl.screen import Blank
 from automl.study import checkpoint
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
@@ -256,7 +256,7 @@ def test_checkpoints_are_written_in_between_and_cleared_at_the_end(
 
 
 def grouped(trials: int, groups: int) -> tuple[Study, object]:
-    from automl.grouping import Grouped
+    from automl.driver.grouped import Grouped
 
     study = Study({"a": automl.Choice(list(range(groups))), "x": automl.Float(0, 1)}, metric="loss", trials=trials,
                   defaults=False)  # fmt: skip

@@ -15,17 +15,17 @@ import pytest
 
 from automl.core.space import Float
 from automl.core.trial import Metric, TrialRecord
-from automl.driver import Driver
+from automl.driver.driver import Driver
+from automl.driver.screen import Blank
 from automl.errors import EnvironmentProblem, TaskError
 from automl.executors import Executor, ray_connect
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
-from automl.screen import Blank
 from automl.study.study import Study
 from automl.tasks.described import DescribedTask
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
-from automl.worker import Trial
+from automl.worker.worker import Trial
 
 ray = pytest.importorskip("ray", reason="Ray is an optional extra: pip install 'automl-search[ray]'")
 pytestmark = pytest.mark.slow

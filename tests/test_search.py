@@ -190,7 +190,7 @@ def board(path: Path) -> list[object]:
 
 
 def run(*code: str, cwd: Path) -> "subprocess.Popen[str]":
-    text = "import sys, automl\nfrom automl.signals import Interrupted\ntry:\n    " + "\n    ".join(code)
+    text = "import sys, automl\nfrom automl.driver.signals import Interrupted\ntry:\n    " + "\n    ".join(code)
     text += "\nexcept Interrupted as error:\n    print(error)\n    sys.exit(error.exit_code)\n"
     return subprocess.Popen([sys.executable, "-c", text], cwd=cwd, stdout=subprocess.PIPE, text=True)
 

@@ -11,12 +11,12 @@ import pytest
 from automl.core.messages import Lost
 from automl.core.space import Config, Float
 from automl.core.trial import State
-from automl.driver import Driver
+from automl.driver.driver import Driver
 from automl.executors.inline import Inline
 from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 from automl.testing.simulated import NOTHING, Simulated
-from automl.worker import Trial
+from automl.worker.worker import Trial
 
 SPACE = {"x": Float(0, 1)}
 

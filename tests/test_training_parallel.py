@@ -16,7 +16,7 @@ from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedTask
 from automl.training import Solo
 from automl.training.distributed.ddp import Rank
-from automl.worker import Place, Recorder, Trial, run_trial
+from automl.worker.worker import Place, Recorder, Trial, run_trial
 
 TASK = DescribedTask("mlp", "iris", 3, Metric("val_accuracy", "maximize"))
 CONFIG = {"width": 16, "lr": 0.01, "batch_size": 13, "ema": 0.9, "clip": 1.0, "weight_decay": 0.1}

@@ -22,7 +22,7 @@ from automl.training import Settings, Solo
 from automl.training.distributed import ddp, fsdp
 from automl.training.distributed.ddp import Rank
 from automl.training.precision import Runner
-from automl.worker import Place, Recorder, Trial, run_trial
+from automl.worker.worker import Place, Recorder, Trial, run_trial
 
 EPOCHS = 3
 TASK = DescribedTask(

@@ -10,7 +10,7 @@ import typer
 from automl.cli import options
 
 if TYPE_CHECKING:
-    from automl.screen import Screen
+    from automl.driver.screen import Screen
 
 Name = Annotated[str | None, options.option("--name", help="The study's name (default: the spec's).")]
 Text = Annotated[str | None, options.option()]

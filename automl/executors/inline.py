@@ -8,7 +8,7 @@ from automl.core.messages import Event, Order, Shutdown
 from automl.executors import Executor, Handle
 from automl.executors.capture import StreamCapture
 from automl.tasks import Task
-from automl.worker import Place, Worker, no_capture
+from automl.worker.worker import Place, Worker, no_capture
 
 
 @dataclass

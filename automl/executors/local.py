@@ -30,7 +30,7 @@ from automl.executors.capture import DescriptorCapture, log_name, shorten
 from automl.executors.warm import environment
 from automl.tasks import Task
 from automl.tasks.command import exit_in_words
-from automl.worker import Capture, Place, Worker, no_capture
+from automl.worker.worker import Capture, Place, Worker, no_capture
 
 SPAWN = get_context("spawn")
 CRASHES_AT_START = 3

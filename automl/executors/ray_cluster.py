@@ -21,7 +21,7 @@ from automl.executors import Executor, Handle, ray_connect
 from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
 from automl.tasks import Task
-from automl.worker import Place
+from automl.worker.worker import Place
 
 CRASHES_AT_START = 3
 LOOK_S = 0.2  # between two looks at who has died

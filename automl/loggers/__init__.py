@@ -10,7 +10,7 @@ from typing import Protocol
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.screen import Screen
+from automl.driver.screen import Screen
 from automl.study.reader import Readable
 
 

@@ -7,7 +7,7 @@ A `Task` is small and can be pickled: the driver sends it to each worker once. `
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from automl.worker import Trial, Worker
+    from automl.worker.worker import Trial, Worker
 
 
 class Session(Protocol):

@@ -15,11 +15,11 @@ from automl.core.trial import Failure
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
 from automl.training.best_epoch import Best
-from automl.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
+from automl.worker.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
 
 if TYPE_CHECKING:
     from automl.tasks.described import DescribedSession
-    from automl.worker import Worker
+    from automl.worker.worker import Worker
 
 AT_FIRST = 8  # trials asked for before it is known how many run well together
 SAVING_SHARE = 0.03  # of the time may go into checkpoints

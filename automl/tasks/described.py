@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from automl.fused.engine import Engine
     from automl.training import Solo
     from automl.training.distributed.ddp import Rank
-    from automl.worker import Trial, Worker
+    from automl.worker.worker import Trial, Worker
 
 AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
 FEW_KINDS = 4  # up to so many kinds of models in a space, each has cohorts of its own

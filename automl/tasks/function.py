@@ -17,7 +17,7 @@ from automl.errors import TaskError, did_you_mean
 from automl.tasks import OneByOne
 
 if TYPE_CHECKING:
-    from automl.worker import Trial
+    from automl.worker.worker import Trial
 
 
 class FunctionSession(OneByOne):

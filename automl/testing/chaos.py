@@ -34,7 +34,7 @@ from automl.errors import AutoMLError
 from automl.study.ledger import FILE, TABLES, Ledger
 from automl.study.reader import StudyView
 from automl.testing import replay
-from automl.worker import Trial
+from automl.worker.worker import Trial
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
 STEPS = 8

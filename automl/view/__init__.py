@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
-from automl.screen import Screen
+from automl.driver.screen import Screen
 from automl.view.screens import GuardedScreen, QuietScreen
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
-from automl.screen import Screen
+from automl.driver.screen import Screen
 from automl.study.reader import Readable
 from automl.view.final import document, final
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import automl
 from automl.core.trial import TrialRecord
-from automl.driver import Driver
+from automl.driver.driver import Driver
 from automl.executors import Executor
 from automl.executors.inline import Inline
 from automl.study.reader import StudyView

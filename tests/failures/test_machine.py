@@ -13,16 +13,16 @@ import pytest
 
 import automl
 from automl.core.trial import State
+from automl.driver.signals import Interrupted
+from automl.driver.watchdog import Patience
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
-from automl.signals import Interrupted
 from automl.study import checkpoint
 from automl.study.ledger import FILE
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.view.screens import GuardedScreen
-from automl.watch import Patience
 from tests.failures.kit import (
     Notes,
     board,

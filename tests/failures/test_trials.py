@@ -16,10 +16,10 @@ import pytest
 
 import automl
 from automl.core.trial import State
+from automl.driver.watchdog import Patience
 from automl.errors import SearchFailed, SpecError, TaskError
 from automl.executors.capture import LIMIT_BYTES
 from automl.executors.local import Local
-from automl.watch import Patience
 from tests.failures.kit import Notes, driver, search
 
 

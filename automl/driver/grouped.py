@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from automl.core.messages import ALIKE, Assignment, Ready
 from automl.core.space import Config
-from automl.lockstep import AtOnce
+from automl.driver.order import AtOnce
 
 AHEAD = 32  # trials that may wait here: each is one that was suggested before the results of those that run
 

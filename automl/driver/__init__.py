@@ -1,0 +1,1 @@
+"""The one loop between a study and an executor: who gets which trial, who is late, when to stop."""
