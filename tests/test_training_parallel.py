@@ -12,8 +12,8 @@ from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.data.prepared import Part
 from automl.errors import SpecError
-from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedTask
+from automl.tasks.ranks import Crew
 from automl.training import Solo
 from automl.training.distributed.ddp import Rank
 from automl.worker.worker import Place, Recorder, Trial, run_trial

@@ -16,8 +16,8 @@ from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.errors import SpecError
 from automl.executors.inline import Inline
-from automl.tasks.crew import Crew
 from automl.tasks.described import DescribedSession, DescribedTask
+from automl.tasks.ranks import Crew
 from automl.training import Settings, Solo
 from automl.training.distributed import ddp, fsdp
 from automl.training.distributed.ddp import Rank

@@ -9,7 +9,7 @@ import gc
 import os
 from importlib import import_module
 
-MODULES = ("automl.tasks.cohorts", "automl.data.loading", "automl.models.mlp", "automl.training.throughput")
+MODULES = ("automl.tasks.lane_loop", "automl.data.loading", "automl.models.mlp", "automl.training.throughput")
 
 os.setpgid(0, 0)
 gc.disable()

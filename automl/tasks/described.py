@@ -17,8 +17,8 @@ from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
 from automl.metrics import names as metrics
-from automl.tasks.crew import Crew
 from automl.tasks.function import imported
+from automl.tasks.ranks import Crew
 from automl.training.best_epoch import Best
 
 if TYPE_CHECKING:
@@ -164,8 +164,8 @@ class DescribedSession:
     _prepared: dict[str, "Prepared"] = field(default_factory=dict)  # by the options that configs chose
 
     def serve(self, worker: "Worker") -> None:
-        """Train the worker's trials as lanes of cohorts, see `automl.tasks.cohorts`; on several devices one by one."""
-        from automl.tasks.cohorts import Cohorts
+        """Train the worker's trials as lanes of cohorts, see `automl.tasks.lane_loop`; on several devices one by one."""
+        from automl.tasks.lane_loop import Cohorts
 
         with _calm(self.device):
             if self.crew is None:
