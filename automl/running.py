@@ -16,7 +16,7 @@ from automl.driver.screen import Blank, Held, Screen
 from automl.errors import EnvironmentProblem, SpecError
 from automl.finalists import Plan as Ending
 from automl.finalists import run as conclude
-from automl.loggers import Logged
+from automl.integrations.loggers import Logged
 from automl.study import winner
 from automl.study.ledger import Ledger
 from automl.study.study import Described, Study

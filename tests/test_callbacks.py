@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import automl
-from automl import callbacks
 from automl.errors import EnvironmentProblem
+from automl.integrations import callbacks
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 SPACE = {"lr": automl.Float(1e-3, 1e-1, log=True)}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from automl import Choice, Float, Study
-from automl.view.optuna_journal import export
+from automl.integrations.optuna_journal import export
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
 

@@ -7,8 +7,8 @@ import pytest
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
 from automl.errors import SpecError
+from automl.integrations.optuna_journal import export
 from automl.study.study import Study
-from automl.view.optuna_journal import export
 
 optuna = pytest.importorskip("optuna")
 

@@ -82,7 +82,7 @@ def export(
         csv.write_text(Leaderboard.of(opened.history).csv(), encoding="utf-8")
         typer.echo(f"{csv}: {len(opened.history)} trials")
     if optuna is not None:
-        from automl.view.optuna_journal import export as journal
+        from automl.integrations.optuna_journal import export as journal
 
         typer.echo(f"{optuna}: {journal(opened, optuna)} trials; look at them with: optuna-dashboard {optuna}")
     if onnx is not None or pt2 is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
-from automl.loggers import finalist_values
+from automl.integrations.loggers import finalist_values
 from automl.study.reader import Readable
 
 FOLDER = "tensorboard"

@@ -5,7 +5,7 @@ from typing import Any
 
 from automl.core.trial import TrialRecord
 from automl.errors import EnvironmentProblem
-from automl.loggers import finalist_values
+from automl.integrations.loggers import finalist_values
 from automl.study.reader import Readable
 
 
