@@ -267,9 +267,9 @@ def told(screen: Screen | None, loggers: Sequence[Described]) -> Screen | None:
     """What a search is shown on: `screen`, or the live one on a terminal (a program whose output goes elsewhere is left
     in peace), with loggers told beside it. One that is not installed is an error now, before the search."""
     if screen is None and sys.stderr.isatty():
-        from automl import view
+        from automl.view.screens import choose
 
-        screen = view.screen(block=False)
+        screen = choose.screen(block=False)
     made = {_told_name(one): plugins.make("loggers", one) for one in loggers}
     return Logged(screen or Blank(), made) if made else screen
 

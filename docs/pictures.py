@@ -21,11 +21,11 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.study.study import Study
 from automl.view import figures
-from automl.view.final import final
-from automl.view.plain import PlainScreen
-from automl.view.render import render
-from automl.view.report import report
-from automl.view.snapshot import Snapshot, Tracker
+from automl.view.pages.report import report
+from automl.view.screens.final import final
+from automl.view.screens.plain import PlainScreen
+from automl.view.screens.render import render
+from automl.view.screens.snapshot import Snapshot, Tracker
 
 DOCS = Path(__file__).resolve().parent
 FAILING = """\

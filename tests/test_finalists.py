@@ -14,7 +14,7 @@ from automl.errors import SpecError
 from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study
-from automl.view.final import document, final
+from automl.view.screens.final import document, final
 
 X = {"x": automl.Float(0, 1)}
 SPEC = """

@@ -12,7 +12,7 @@ from automl import Float, Int, Study
 from automl.core.stopper import Kind
 from automl.core.trial import State
 from automl.errors import LedgerError, SpecError
-from automl.view.trial import text
+from automl.view.pages.trial import text
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 9)}
 

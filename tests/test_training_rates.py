@@ -9,7 +9,7 @@ from automl.data.shapes import Inputs, Outputs
 from automl.models import build
 from automl.training import throughput as module
 from automl.training.throughput import operations, peak, rates
-from automl.view.trial import document, text
+from automl.view.pages.trial import document, text
 
 
 def test_a_fully_connected_network_trains_with_six_operations_a_weight():

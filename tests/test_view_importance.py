@@ -4,7 +4,7 @@ import pytest
 from automl.core.space import Choice, Float, Int, Space
 from automl.core.trial import History, Plan, State
 from automl.leaderboard.importance import importance, order
-from automl.view.eta import Durations, eta
+from automl.view.screens.eta import Durations, eta
 
 SPACE = Space.of(
     {

@@ -15,8 +15,8 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import Failure, History, Metric, Plan, State
 from automl.leaderboard import words
 from automl.leaderboard.table import lines
-from automl.view.render import frame, render
-from automl.view.snapshot import Tracker
+from automl.view.screens.render import frame, render
+from automl.view.screens.snapshot import Tracker
 
 GOLDEN = Path(__file__).parent / "golden"
 SIZES = [(100, 30), (80, 24), (60, 20), (40, 12), (140, 45)]

@@ -12,15 +12,15 @@ from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
 from automl.errors import DataError, SpecError
 from automl.study.study import Study
-from automl.view import compare as comparing
-from automl.view.doctor import Finding, examine
-from automl.view.starter import quoted, starter
+from automl.view.pages import compare as comparing
+from automl.view.pages.doctor import Finding, examine
+from automl.view.pages.starter import quoted, starter
 
 pytest.importorskip("matplotlib")
 
 from automl.view import figures
 from automl.view.figures.trust import correlations, spearman, verdict
-from automl.view.report import report
+from automl.view.pages.report import report
 
 EVIL = '</svg><script>alert("1")</script>$x^2$'
 

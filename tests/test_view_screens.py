@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 from view_fakes import SPACE, FakeStudy, simulate
 
-from automl import view
 from automl.core.trial import Failure, History, Metric, Plan, State
 from automl.leaderboard.board import saved_share
-from automl.view.final import document, final
-from automl.view.hardware import Hardware
-from automl.view.live import LiveScreen, wrapped, wraps
-from automl.view.plain import PlainScreen
-from automl.view.screens import EventScreen, GuardedScreen, QuietScreen
+from automl.view.screens import choose
+from automl.view.screens.final import document, final
+from automl.view.screens.hardware import Hardware
+from automl.view.screens.live import LiveScreen, wrapped, wraps
+from automl.view.screens.plain import PlainScreen
+from automl.view.screens.screens import EventScreen, GuardedScreen, QuietScreen
 
 
 @dataclass
@@ -271,15 +271,15 @@ def test_which_terminals_wrap_what_is_there(environ, expected):
     ],
 )
 def test_the_screen_suits_the_stream(stderr, environ, how, kind):
-    made = view.screen(stderr=stderr, stdout=io.StringIO(), environ=environ, **how)
+    made = choose.screen(stderr=stderr, stdout=io.StringIO(), environ=environ, **how)
     assert isinstance(made.inner, kind)
 
 
 def test_no_color_is_honoured():
-    console = view.console(Terminal(), environ={"TERM": "xterm", "NO_COLOR": "1"})
+    console = choose.console(Terminal(), environ={"TERM": "xterm", "NO_COLOR": "1"})
     assert console.no_color
-    assert not view.console(Terminal(), environ={"TERM": "xterm"}).no_color
-    assert view.console(io.StringIO(), environ={"FORCE_COLOR": "1"}).is_terminal
+    assert not choose.console(Terminal(), environ={"TERM": "xterm"}).no_color
+    assert choose.console(io.StringIO(), environ={"FORCE_COLOR": "1"}).is_terminal
 
 
 def test_the_final_block_is_folded_between_words():

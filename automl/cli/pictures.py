@@ -46,7 +46,7 @@ def report(study: options.StudyName, out: Out = None, dir: options.Dir = options
     It needs no network and no other file; the default is report.html in the study's folder. Needs the extra `report`.
     """
     from automl.study.study import Study
-    from automl.view.report import report as made
+    from automl.view.pages.report import report as made
 
     path = options.study_path(study, dir)
     file = out or path / "report.html"

@@ -53,8 +53,8 @@ def show(
 ) -> None:
     """Print one trial: config, curve, metrics, why it ended."""
     from automl.errors import SpecError
-    from automl.view import speaks_unicode
-    from automl.view.trial import document, text
+    from automl.view.pages.trial import document, text
+    from automl.view.screens.choose import speaks_unicode
 
     opened = _open(options.study_path(study, dir))
     number = options.trial_number(trial)
@@ -87,12 +87,12 @@ def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leade
 
 
 def _print(board: "Leaderboard", ascii: bool) -> None:
-    from automl import view
+    from automl.view.screens import choose
 
-    console = view.console(sys.stdout)
+    console = choose.console(sys.stdout)
     if not board.rows:
         return typer.echo("no trial yet" if not board.trials else "no such trial")
-    console.print(board.text(console.width, unicode=not ascii and view.speaks_unicode(sys.stdout)))
+    console.print(board.text(console.width, unicode=not ascii and choose.speaks_unicode(sys.stdout)))
     if board.trials > len(board.rows):
         typer.echo(f"{len(board.rows)} of {board.trials} trials", err=True)
     return None
@@ -102,10 +102,10 @@ def _watch(path: Path, n: int, where: Sequence[str], sort: str | None, ascii: bo
     """Until Ctrl-C; in a terminal the table is drawn in place, elsewhere again and again."""
     from rich.live import Live
 
-    from automl import view
+    from automl.view.screens import choose
 
-    console = view.console(sys.stdout)
-    unicode = not ascii and view.speaks_unicode(sys.stdout)
+    console = choose.console(sys.stdout)
+    unicode = not ascii and choose.speaks_unicode(sys.stdout)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
             board = _board(path, n, where, sort)

@@ -131,13 +131,13 @@ def _loggers(names: list[str] | None, tensorboard: bool) -> list[str]:
 
 @contextmanager
 def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "Iterator[Screen]":
-    from automl import view
+    from automl.view.screens import choose
 
-    inner = view.screen(quiet=quiet, block=not json, ascii=ascii)
+    inner = choose.screen(quiet=quiet, block=not json, ascii=ascii)
     if events is None:
         yield inner
         return
-    from automl.view.screens import EventScreen, GuardedScreen
+    from automl.view.screens.screens import EventScreen, GuardedScreen
 
     with events.open("a", encoding="utf-8") as file:
         yield GuardedScreen(EventScreen(inner, file))
@@ -145,7 +145,7 @@ def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "It
 
 def _end(study: Any, *, json: bool, fail_under: float | None) -> None:
     """The document, and the exit code: 0 with a winner (that is good enough)."""
-    from automl.view.final import document_text
+    from automl.view.screens.final import document_text
 
     if json:
         typer.echo(document_text(study))

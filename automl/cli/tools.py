@@ -24,7 +24,7 @@ def init(
     Beside it comes space.schema.json, with which editors complete and check what you write.
     """
     from automl import specfile as specs
-    from automl.view.starter import starter
+    from automl.view.pages.starter import starter
 
     name = csv.name.partition(".")[0] if csv else "digits"
     text = starter(csv, target, study=name, folder=folder)
@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Compare studies at the same number of epochs."""
     from automl.study.study import Study
-    from automl.view import compare as comparing
+    from automl.view.pages import compare as comparing
 
     if len(studies) < 2:
         raise typer.BadParameter("give at least two studies", param_hint="STUDY")
@@ -124,7 +124,7 @@ def predict(
 
 def doctor(json: options.Json = False, dir: options.Dir = options.STUDIES) -> None:
     """Look at this machine: versions, devices, disk, limits."""
-    from automl.view.doctor import examine
+    from automl.view.pages.doctor import examine
 
     findings = examine(dir)
     if json:

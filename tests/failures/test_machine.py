@@ -22,7 +22,7 @@ from automl.study.ledger import FILE
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.testing.executors import bowl
-from automl.view.screens import GuardedScreen
+from automl.view.screens.screens import GuardedScreen
 from tests.failures.kit import (
     Notes,
     board,

@@ -10,8 +10,8 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.screens import print_final
-from automl.view.snapshot import Tracker, label
+from automl.view.screens.screens import print_final
+from automl.view.screens.snapshot import Tracker, label
 
 if TYPE_CHECKING:
     from rich.console import Console

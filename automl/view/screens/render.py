@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from automl.leaderboard import words
 from automl.leaderboard.sparkline import Range, curve, sparkline
 from automl.leaderboard.table import STATES, STYLES, Line, Span, lines, to_text
-from automl.view.snapshot import Running, Snapshot, Worker
+from automl.view.screens.snapshot import Running, Snapshot, Worker
 
 if TYPE_CHECKING:
     from rich.text import Text

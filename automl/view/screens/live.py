@@ -12,10 +12,10 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.hardware import Hardware
-from automl.view.render import render
-from automl.view.screens import print_final
-from automl.view.snapshot import Snapshot, Tracker
+from automl.view.screens.hardware import Hardware
+from automl.view.screens.render import render
+from automl.view.screens.screens import print_final
+from automl.view.screens.snapshot import Snapshot, Tracker
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.driver.screen import Screen
 from automl.study.reader import Readable
-from automl.view.final import document, final
+from automl.view.screens.final import document, final
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -24,7 +24,7 @@ from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard, Row
 from automl.leaderboard.importance import ENOUGH, order, shares
 from automl.study.reader import Readable
-from automl.view.eta import Durations, eta
+from automl.view.screens.eta import Durations, eta
 
 KEPT = 64  # ended trials kept for the table
 LATELY = 12

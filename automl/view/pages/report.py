@@ -16,7 +16,7 @@ from automl.leaderboard.board import Leaderboard, saved_share
 from automl.study.reader import Readable
 from automl.view import figures
 from automl.view.figures import Nothing
-from automl.view.final import failures, winner
+from automl.view.screens.final import failures, winner
 
 ROWS = 100
 

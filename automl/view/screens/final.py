@@ -11,7 +11,7 @@ from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import SCHEMA, full_length, saved_share
 from automl.study.reader import Readable
-from automl.view import verdict
+from automl.view.screens import verdict
 
 WIDTH = 100
 

@@ -1,0 +1,1 @@
+"""Texts about a study, a trial, a machine, and the HTML report."""
