@@ -14,8 +14,8 @@ from automl.core.space import Space, Value
 from automl.driver.driver import Driver
 from automl.driver.screen import Blank, Held, Screen
 from automl.errors import EnvironmentProblem, SpecError
-from automl.finalists import Plan as Ending
-from automl.finalists import run as conclude
+from automl.evaluation.finalists import Plan as Ending
+from automl.evaluation.finalists import run as conclude
 from automl.integrations.loggers import Logged
 from automl.study import winner
 from automl.study.ledger import Ledger

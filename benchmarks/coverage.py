@@ -27,7 +27,7 @@ from _cache import Cache
 
 import automl
 from automl import running, specfile
-from automl.holdout import Holdout
+from automl.evaluation.holdout import Holdout
 from automl.metrics import intervals as honest
 from automl.metrics import names
 from automl.tasks.described import DescribedTask

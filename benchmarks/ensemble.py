@@ -20,7 +20,7 @@ from coverage import CASES, Case, arguments, draw, score, searches, tree
 import automl
 from automl import running, specfile
 from automl.bundle import ensemble
-from automl.holdout import Holdout
+from automl.evaluation.holdout import Holdout
 from automl.metrics import names
 from automl.tasks.described import DescribedTask
 

@@ -11,7 +11,7 @@ import automl
 from automl.bundle import bundle, ensemble
 from automl.data import load
 from automl.errors import BundleError
-from automl.holdout import Holdout
+from automl.evaluation.holdout import Holdout
 from automl.models import build
 from automl.training import Solo
 

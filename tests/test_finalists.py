@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 import automl
-from automl import finalists
 from automl.errors import SpecError
+from automl.evaluation import finalists
 from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study

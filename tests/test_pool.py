@@ -9,7 +9,7 @@ import torch
 import automl
 from automl import running
 from automl.bundle import ensemble
-from automl.holdout import Holdout
+from automl.evaluation.holdout import Holdout
 from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study

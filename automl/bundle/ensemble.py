@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from automl.bundle.bundle import Model
-    from automl.holdout import Holdout, Which
+    from automl.evaluation.holdout import Holdout, Which
     from automl.metrics.rows import Sample
     from automl.models import Build
 

@@ -53,7 +53,7 @@ class Readable:
 
     @property
     def verdict(self) -> Mapping[str, Any] | None:
-        """What the finalists showed (see `automl.finalists`), None until they have run."""
+        """What the finalists showed (see `automl.evaluation.finalists`), None until they have run."""
         return self.facts.get("finalists")
 
     @property

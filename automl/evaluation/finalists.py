@@ -23,8 +23,8 @@ from automl.core.trial import History, Metric, State, TrialRecord
 from automl.driver.driver import Driver
 from automl.driver.screen import Blank, Screen
 from automl.errors import SearchFailed
+from automl.evaluation.holdout import Holdout
 from automl.executors import Executor
-from automl.holdout import Holdout
 from automl.metrics import intervals, names
 from automl.study import winner
 from automl.study.reader import Readable
