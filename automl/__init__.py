@@ -12,8 +12,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from automl.api import resume as resume
-    from automl.api import search as search
+    from automl.api.doors import resume as resume
+    from automl.api.doors import search as search
     from automl.bundle.bundle import load as load
     from automl.core.space import Choice as Choice
     from automl.core.space import Float as Float
@@ -32,8 +32,8 @@ _HOMES = {
     "Study": "automl.study.study",
     "Trial": "automl.worker.worker",
     "load": "automl.bundle.bundle",
-    "resume": "automl.api",
-    "search": "automl.api",
+    "resume": "automl.api.doors",
+    "search": "automl.api.doors",
 }
 __all__ = ["AutoMLError", "Choice", "Float", "Int", "Space", "Study", "Trial", "load", "resume", "search"]
 __version__ = "0.1.0"

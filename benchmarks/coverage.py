@@ -26,7 +26,8 @@ import pandas as pd
 from _cache import Cache
 
 import automl
-from automl import running, specfile
+from automl import specfile
+from automl.api import search as running
 from automl.evaluation.holdout import Holdout
 from automl.metrics import intervals as honest
 from automl.metrics import names

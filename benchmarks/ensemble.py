@@ -18,7 +18,8 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import running, specfile
+from automl import specfile
+from automl.api import search as running
 from automl.bundle import ensemble
 from automl.evaluation.holdout import Holdout
 from automl.metrics import names

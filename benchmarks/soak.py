@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from automl import api
+from automl.api import doors
 from automl.core.space import Float
 from automl.core.trial import TrialRecord
 from automl.driver.screen import Blank
@@ -43,7 +43,7 @@ def main() -> None:
     meter = Meter(trials)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        study = api.search(
+        study = doors.search(
             train, space={"x": Float(0, 1)}, metric="loss", trials=trials, path=Path(folder) / "s", workers=2,
             screen=meter, finalists=None,
         )  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from automl import api
+from automl.api import doors
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.study.study import Study
@@ -85,7 +85,7 @@ def picture(text: Text | str, name: str, width: int, title: str) -> None:
 
 def searched(task: Any, at: int, **how: Any) -> tuple[Study, Recorder]:
     screen = Recorder(at)
-    return api.search(task, screen=screen, **how), screen
+    return doors.search(task, screen=screen, **how), screen
 
 
 def main() -> None:

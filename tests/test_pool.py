@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import automl
-from automl import running
+from automl.api import search
 from automl.bundle import ensemble
 from automl.evaluation.holdout import Holdout
 from automl.study import winner
@@ -44,7 +44,7 @@ def kept(study: Path) -> list[int]:
 def holdout(file: Path) -> Holdout:
     from automl.specfile import read
 
-    task = running.task_of(read(file))
+    task = search.task_of(read(file))
     assert isinstance(task, DescribedTask)
     return Holdout.of(task)
 
@@ -53,7 +53,7 @@ def holdout(file: Path) -> Holdout:
 def test_the_best_trials_keep_their_models_and_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizers: str
 ) -> None:
-    monkeypatch.setattr(running, "POOL", 4)
+    monkeypatch.setattr(search, "POOL", 4)
     study = automl.search(spec(tmp_path, optimizers), path=tmp_path / "s", executor="inline")
     best = [t.number for t in sorted(study.history.done, key=lambda t: (t.loss, t.number))[:4]]
     assert kept(tmp_path / "s") == sorted(best)
@@ -93,7 +93,7 @@ class Killed(BaseException):
 
 
 def test_killed_and_resumed_it_has_the_same_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "POOL", 4)
+    monkeypatch.setattr(search, "POOL", 4)
     file, path = spec(tmp_path), tmp_path / "s"
     whole = automl.search(file, path=tmp_path / "whole", executor="inline")
     thin, store = winner._thin, ensemble.store

@@ -8,7 +8,8 @@ from typing import Any
 import psutil
 import pytest
 
-from automl import api, running
+from automl.api import doors
+from automl.api import search as running
 from automl.core.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
 from automl.core.space import Float
 from automl.errors import EnvironmentProblem, SpecError
@@ -140,7 +141,7 @@ def test_command_line_names_cluster_and_options(monkeypatch: pytest.MonkeyPatch)
         seen.append(options["overrides"])
         raise EnvironmentProblem("no cluster")
 
-    monkeypatch.setattr(api, "search", search)
+    monkeypatch.setattr(doors, "search", search)
     monkeypatch.setattr(sys, "argv", ["automl", "search", "digits", "--ray", "head:6379", "--insecure-ray"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

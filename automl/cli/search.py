@@ -55,7 +55,7 @@ def search(
     events: options.Events = None,
 ) -> None:
     """Search the space of SPEC, and save the winner."""
-    from automl import api
+    from automl.api import doors
     from automl.executors import warm
 
     changes: dict[str, Any] = {**options.overrides(set_), **({"fuse": "never"} if no_fuse else {})}
@@ -74,7 +74,7 @@ def search(
     if executor in (None, "local") and ray is None:
         warm.begin()  # before the screen is imported
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        study = api.search(
+        study = doors.search(
             spec,
             **budget,
             **how,
@@ -111,11 +111,11 @@ def resume(
     if trials is not None and not trials.removeprefix("+").isdecimal():
         raise typer.BadParameter(f"{trials!r} is not a number of trials such as 100 or +40", param_hint="--trials")
     path = options.study_path(study, dir)
-    from automl import api
+    from automl.api import doors
 
     budget = int(trials) if trials is not None and not trials.startswith("+") else trials
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        done = api.resume(
+        done = doors.resume(
             path,
             trials=budget,
             screen=screen,

@@ -27,7 +27,7 @@ from typing import Any
 
 import psutil
 
-from automl import api
+from automl.api import doors
 from automl.core import plugins
 from automl.core.trial import ranking
 from automl.errors import AutoMLError
@@ -80,7 +80,7 @@ class Case:
         """Begin or go on with the search at `path`, to its end."""
         from automl.core.space import Choice, Float
 
-        api.search(
+        doors.search(
             train,
             space={"x": Float(0, 1), "y": Float(1e-3, 1, log=True), "z": Choice(("a", "b", "c"))},
             metric="val_loss",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from automl import api
+from automl.api import doors
 from automl.core.space import Float
 from automl.errors import AutoMLError
 from automl.study.ledger import Ledger
@@ -38,7 +38,7 @@ def train(trial: Trial) -> None:
 
 
 def search(path: Path) -> None:
-    api.search(
+    doors.search(
         train, space={"x": Float(0, 1)}, metric="loss", trials=4, seed=3, executor="inline", path=path,
         stopper={"name": "asha", "eta": 2}, finalists=None,
     )  # fmt: skip

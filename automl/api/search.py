@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl import provenance
+from automl.api import provenance
 from automl.bundle.ensemble import POOL
 from automl.core import plugins
 from automl.core.space import Space, Value

@@ -72,9 +72,9 @@ def search(
     """
     if isinstance(task, str | Path) and executor in (None, "local"):
         warm.begin()
-    from automl import running
+    from automl.api import search
 
-    screen = running.told(screen, loggers)
+    screen = search.told(screen, loggers)
     if isinstance(task, str | Path):
         given = {
             "budget.trials": trials,
@@ -90,8 +90,8 @@ def search(
         }
         given = {key: entry for key, entry in given.items() if entry is not None}
         place = path or (Path(dir), name)
-        return running.run_file(task, given, overrides or {}, place, screen, deterministic=deterministic)
-    return running.run_function(
+        return search.run_file(task, given, overrides or {}, place, screen, deterministic=deterministic)
+    return search.run_function(
         task,
         space,
         place=path or (Path(dir), name),
@@ -136,6 +136,6 @@ def resume(
             data were changed.
     """
     warm.begin()
-    from automl import running
+    from automl.api import search
 
-    return running.run_again(Path(path), trials, workers, running.told(screen, loggers), accept_changes)
+    return search.run_again(Path(path), trials, workers, search.told(screen, loggers), accept_changes)
