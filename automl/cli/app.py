@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import mup, options, pictures, plugins, repair, results, search, spec, tools
+from automl.cli import options
+from automl.cli.commands import mup, pictures, plugins, repair, results, search, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",

@@ -55,7 +55,7 @@ def schema() -> None:
 def plan(spec: str, changes: Mapping[str, Any], *, json: bool) -> None:
     """What `search --dry-run` prints: the resolved plan, the size of the space, and how one batch went."""
     from automl import specfile as specs
-    from automl.cli.dry_run import one_batch
+    from automl.cli.commands.dry_run import one_batch
 
     read = specs.read(spec, overrides=changes)
     for warning in read.warnings:

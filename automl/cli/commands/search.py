@@ -68,7 +68,7 @@ def search(
     budget: dict[str, Any] = {"trials": trials, "time_s": options.seconds(time)}
     how: dict[str, Any] = {"strategy": strategy, "stopper": stopper, "seed": seed}
     if dry_run:
-        from automl.cli.spec import plan
+        from automl.cli.commands.spec import plan
 
         return plan(spec, {**changes, **_budget(budget, how)}, json=json)
     if executor in (None, "local") and ray is None:
