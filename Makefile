@@ -31,13 +31,13 @@ lint: setup
 
 # Kills drivers and workers at random; every search must end as if nothing had happened.
 chaos: setup
-	$(PY) -m automl.testing.chaos --kills $(or $(KILLS),300)
+	$(PY) -m automl.testing.stress.chaos --kills $(or $(KILLS),300)
 
 # Mutated specs and tables, and a failure of each single write, flush, rename and commit.
 fuzz: setup
-	$(PY) -m automl.testing.fuzz $(or $(MUTANTS),20000)
-	$(PY) -m automl.testing.fuzz_tables $(or $(TABLES),2000)
-	$(PY) -m automl.testing.faults
+	$(PY) -m automl.testing.stress.fuzz $(or $(MUTANTS),20000)
+	$(PY) -m automl.testing.stress.fuzz_tables $(or $(TABLES),2000)
+	$(PY) -m automl.testing.stress.faults
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
 import pytest
 
-from automl.testing import fuzz
+from automl.testing.stress import fuzz
 
 
 @pytest.mark.parametrize("seed", range(6))

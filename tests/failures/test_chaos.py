@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl.testing import chaos, faults, fuzz, fuzz_tables
+from automl.testing.stress import chaos, faults, fuzz, fuzz_tables
 from tests.failures.kit import board, search
 
 SHORT = {

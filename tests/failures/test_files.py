@@ -19,8 +19,8 @@ from automl.study.ledger import FILE, MIGRATIONS, Ledger
 from automl.study.reader import StudyView
 from automl.study.repair import repair
 from automl.study.study import Study
-from automl.testing import replay
 from automl.testing.executors import bowl
+from automl.testing.stress import replay
 from tests.failures.kit import Notes, board, parabola, search
 
 

@@ -1,6 +1,6 @@
 """Random SIGKILLs of driver and workers: whatever is killed, the search ends where the undisturbed one does.
 
-    python -m automl.testing.chaos --kills 300
+    python -m automl.testing.stress.chaos --kills 300
 
 For each of several searches: run it undisturbed, then again and again with kills until the share of kills is used up.
 After every kill the ledger is read: no trial that had ended may be missing or different. At the end the leaderboard,
@@ -33,7 +33,7 @@ from automl.core.trial import ranking
 from automl.errors import AutoMLError
 from automl.study.ledger import FILE, TABLES, Ledger
 from automl.study.reader import StudyView
-from automl.testing import replay
+from automl.testing.stress import replay
 from automl.worker.worker import Trial
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker

@@ -1,6 +1,6 @@
 """Mutations of real tables: whatever is fed to the loader must give prepared data or one of our errors.
 
-python -m automl.testing.fuzz_tables 200000 [seed]      ends with exit code 1 at the first thing that is neither
+python -m automl.testing.stress.fuzz_tables 200000 [seed]      ends with exit code 1 at the first thing that is neither
 """
 
 import math

@@ -1,6 +1,6 @@
 """Fault injection: the n-th write, flush or rename of a small search fails, for n = 1, 2, 3, ... until none is left.
 
-    python -m automl.testing.faults
+    python -m automl.testing.stress.faults
 
 Whatever fails, the search must end as it should or with one of our own errors (a full disk, a ledger that cannot be
 written); and once nothing fails any more, going on must lead to the leaderboard of the undisturbed search.
@@ -22,7 +22,7 @@ from automl.api import doors
 from automl.core.space import Float
 from automl.errors import AutoMLError
 from automl.study.ledger import Ledger
-from automl.testing.chaos import board
+from automl.testing.stress.chaos import board
 from automl.worker.worker import Trial
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)

@@ -1,6 +1,6 @@
 """Replay of a study: what the ledger holds must follow from the ledger.
 
-    python -m automl.testing.replay STUDY
+    python -m automl.testing.stress.replay STUDY
 
 Facts are fed into an empty history one by one, in the order they became known. Wherever the strategy was asked, it is
 asked again, with what was known then: its suggestions must be the configs that were tried.

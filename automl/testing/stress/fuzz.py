@@ -1,6 +1,6 @@
 """Mutations of real specifications: whatever is fed to the reader must give a Spec or a SpecError with a place.
 
-python -m automl.testing.fuzz 200000 [seed]      ends with exit code 1 at the first thing that is neither
+python -m automl.testing.stress.fuzz 200000 [seed]      ends with exit code 1 at the first thing that is neither
 """
 
 import random

@@ -1,0 +1,1 @@
+"""Kills, faults and mutations on purpose: `python -m automl.testing.stress.chaos` and its neighbours."""
