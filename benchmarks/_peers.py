@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
-from automl_strategies.optuna_storage import storage_of
+from automl_strategies.bridges.optuna_storage import storage_of
 
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.trial import History

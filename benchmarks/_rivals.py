@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _problems import Problem
-from automl_strategies.optuna_storage import distribution, from_optuna, to_optuna
+from automl_strategies.bridges.optuna_storage import distribution, from_optuna, to_optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from automl.core.space import Config, Space, Value

@@ -1,9 +1,9 @@
 """The fit of the Gaussian process: value and gradient against independent oracles; the transform of its losses."""
 
 import numpy as np
-from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
-from automl_strategies.matern import matern
-from automl_strategies.warp import EXPONENTS, power, warped
+from automl_strategies.surrogates.gp import matern
+from automl_strategies.surrogates.gp_likelihood import JITTER, LOG_NOISE, Likelihood
+from automl_strategies.surrogates.transforms import EXPONENTS, power, warped
 from scipy import stats
 from scipy.optimize import approx_fprime
 

@@ -1,7 +1,7 @@
 """The order that models learn from: only losses at equal steps are compared."""
 
 import pytest
-from automl_strategies.merit import by_merit
+from automl_strategies.surrogates.ranking import by_merit
 
 from automl.core.space import Float, Space
 from automl.core.trial import History, State

@@ -5,25 +5,25 @@ import sys
 
 import numpy as np
 import pytest
-from automl_strategies.aging import Aging
 from automl_strategies.auto import Auto
-from automl_strategies.constraints import Constrained, Rule, parsed
-from automl_strategies.cube import Cube, encoded
-from automl_strategies.evidence import evidence
-from automl_strategies.first import First
+from automl_strategies.bridges.optuna_sampler import Optuna
+from automl_strategies.bridges.skopt_optimizer import Skopt
 from automl_strategies.forest import Forest
 from automl_strategies.gaussian_process import Acquisition, Gp
 from automl_strategies.genetic import Genetic
 from automl_strategies.gradient_ascent import Bound
-from automl_strategies.matern import Features, GaussianProcess, log_expected_improvement
-from automl_strategies.no_duplicates import NoDuplicates
-from automl_strategies.operators import mutated
-from automl_strategies.optuna_sampler import Optuna
-from automl_strategies.prior import Prior
 from automl_strategies.random_search import Random
-from automl_strategies.skopt_optimizer import Skopt
+from automl_strategies.regularized_evolution import Aging
 from automl_strategies.sobol import Sobol
+from automl_strategies.surrogates.gp import Features, GaussianProcess, log_expected_improvement
+from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.operators import mutated
+from automl_strategies.surrogates.unit_cube import Cube, encoded
 from automl_strategies.tpe import Parzen, Tpe
+from automl_strategies.wrappers.constrained import Constrained, Rule, parsed
+from automl_strategies.wrappers.first import First
+from automl_strategies.wrappers.no_duplicates import NoDuplicates
+from automl_strategies.wrappers.prior import Prior
 from scipy.optimize import approx_fprime
 
 from automl.core.space import Choice, Config, Float, Int, Space

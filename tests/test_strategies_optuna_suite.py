@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import optuna
 import pytest
-from automl_strategies.as_optuna import StrategySampler
+from automl_strategies.bridges.as_optuna import StrategySampler
 from automl_strategies.forest import Forest
 from automl_strategies.gaussian_process import Gp
 from automl_strategies.genetic import Genetic

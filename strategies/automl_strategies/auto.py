@@ -10,10 +10,10 @@ from functools import lru_cache
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.core.trial import History, State
-from automl_strategies.cube import Cube
-from automl_strategies.distinct import Taken, fill
 from automl_strategies.grid_search import Grid
 from automl_strategies.random_search import Random
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.unit_cube import Cube
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
 GP_TRIALS = 250  # beyond, it costs more than it gains

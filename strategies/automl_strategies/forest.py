@@ -11,11 +11,11 @@ import numpy as np
 from scipy.special import log_ndtr, ndtr
 
 from automl.errors import SpecError
-from automl_strategies.cube import Mask, Points
-from automl_strategies.evidence import Evidence, Floats, telling
-from automl_strategies.planned import Planned
-from automl_strategies.trees import Trees
-from automl_strategies.warp import targets
+from automl_strategies.surrogates.batch_plan import Planned
+from automl_strategies.surrogates.observations import Evidence, Floats, telling
+from automl_strategies.surrogates.transforms import targets
+from automl_strategies.surrogates.trees import Trees
+from automl_strategies.surrogates.unit_cube import Mask, Points
 
 REACH = 0.08  # distance per parameter within which a pending config discourages another one
 MOST = 500  # trials a model is fitted to: the better half, and others evenly from the rest

@@ -13,10 +13,9 @@ import numpy as np
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.cube import Points
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, Floats, evidence, telling
-from automl_strategies.matern import (
+from automl_strategies.sobol import sobol
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.gp import (
     Features,
     GaussianProcess,
     log_expected_improvement,
@@ -24,8 +23,9 @@ from automl_strategies.matern import (
     matern,
     matern_slope,
 )
-from automl_strategies.sobol import sobol
-from automl_strategies.warp import targets
+from automl_strategies.surrogates.observations import Evidence, Floats, evidence, telling
+from automl_strategies.surrogates.transforms import targets
+from automl_strategies.surrogates.unit_cube import Points
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ import numpy as np
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, evidence
-from automl_strategies.operators import crossed, mutated
 from automl_strategies.sobol import sobol
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.observations import Evidence, evidence
+from automl_strategies.surrogates.operators import crossed, mutated
 
 TRIES = 20  # children made before a random config takes the place of one that is new
 

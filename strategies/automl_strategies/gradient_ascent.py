@@ -12,10 +12,10 @@ import numpy as np
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Floats, evidence
 from automl_strategies.gaussian_process import Acquisition, Gp
 from automl_strategies.sobol import sobol
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.observations import Floats, evidence
 
 
 @dataclass(frozen=True)

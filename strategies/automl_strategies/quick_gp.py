@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.errors import SpecError
-from automl_strategies.cube import Mask, Points
-from automl_strategies.evidence import Evidence
 from automl_strategies.gaussian_process import Acquisition, Gp
-from automl_strategies.planned import Planned
+from automl_strategies.surrogates.batch_plan import Planned
+from automl_strategies.surrogates.observations import Evidence
+from automl_strategies.surrogates.unit_cube import Mask, Points
 
 
 @dataclass(frozen=True)

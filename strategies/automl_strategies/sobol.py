@@ -13,7 +13,7 @@ from scipy.stats import qmc
 from automl.core import seeds
 from automl.core.space import Config
 from automl.core.trial import History
-from automl_strategies.distinct import Taken, fill
+from automl_strategies.surrogates.distinct import Taken, fill
 
 MOST_DIMENSIONS = 1000  # coordinates beyond this are random
 BLOCK = 256

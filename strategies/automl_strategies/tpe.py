@@ -19,9 +19,9 @@ from scipy.special import ndtr, ndtri
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.cube import Cube, Mask, Points, encoded
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import evidence
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.unit_cube import Cube, Mask, Points, encoded
 
 Features = NDArray[np.float32]
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)

@@ -14,7 +14,7 @@ from automl.core import seeds
 from automl.core.space import Config, Value
 from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.distinct import Taken, fill, retried
+from automl_strategies.surrogates.distinct import Taken, fill, retried
 
 RETRIES = 4  # times a repeated config is asked for again
 
@@ -47,7 +47,7 @@ class Optuna:
     def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
         import optuna
 
-        from automl_strategies.optuna_storage import storage_of
+        from automl_strategies.bridges.optuna_storage import storage_of
 
         storage = storage_of(history)
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -77,7 +77,7 @@ class Optuna:
 
 
 def _ask(study: Any, storage: Any, history: History) -> Config:
-    from automl_strategies.optuna_storage import from_optuna
+    from automl_strategies.bridges.optuna_storage import from_optuna
 
     space = history.space
     trial = study.ask(None if space.conditional else storage.distributions)

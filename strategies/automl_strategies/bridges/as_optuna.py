@@ -18,7 +18,7 @@ from automl.core import seeds
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value
 from automl.core.trial import Failure, History, Plan, State
 from automl.errors import SpecError
-from automl_strategies.wrapping import Described, inner
+from automl_strategies.wrappers.base import Described, inner
 
 WIDEST = 2**53  # whole numbers beyond are searched as real ones
 

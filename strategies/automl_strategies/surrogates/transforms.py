@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from automl_strategies.evidence import Evidence, Floats
+from automl_strategies.surrogates.observations import Evidence, Floats
 
 EXPONENTS = np.linspace(-2.0, 4.0, 61)  # of the power transform; where an optimizer would end, within 0.05
 

@@ -11,10 +11,10 @@ import numpy as np
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.cube import encoded
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.merit import by_merit
-from automl_strategies.operators import mutated
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.operators import mutated
+from automl_strategies.surrogates.ranking import by_merit
+from automl_strategies.surrogates.unit_cube import encoded
 
 TRIES = 20  # children made before a random config takes the place of one that is new
 

@@ -16,9 +16,9 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr, ndtr
 
-from automl_strategies.cube import Cube, Mask, Points
-from automl_strategies.evidence import Floats
-from automl_strategies.likelihood import JITTER, LOG_NOISE, Likelihood
+from automl_strategies.surrogates.gp_likelihood import JITTER, LOG_NOISE, Likelihood
+from automl_strategies.surrogates.observations import Floats
+from automl_strategies.surrogates.unit_cube import Cube, Mask, Points
 
 SQRT5, LOG_SQRT_2PI = math.sqrt(5.0), 0.5 * math.log(2 * math.pi)
 

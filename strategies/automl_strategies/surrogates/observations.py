@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from automl.core.trial import History, State
-from automl_strategies.cube import Cube, Points, encoded
-from automl_strategies.merit import by_merit
+from automl_strategies.surrogates.ranking import by_merit
+from automl_strategies.surrogates.unit_cube import Cube, Points, encoded
 
 Floats = NDArray[np.float64]
 

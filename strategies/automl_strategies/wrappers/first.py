@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
 from automl.core.trial import History
-from automl_strategies.distinct import Taken
-from automl_strategies.wrapping import Described, inner
+from automl_strategies.surrogates.distinct import Taken
+from automl_strategies.wrappers.base import Described, inner
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import numpy as np
 from automl.core.space import Config, Value
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.cube import Points, encoded
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.first import completed
-from automl_strategies.merit import by_merit
-from automl_strategies.wrapping import Described, inner
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.ranking import by_merit
+from automl_strategies.surrogates.unit_cube import Points, encoded
+from automl_strategies.wrappers.base import Described, inner
+from automl_strategies.wrappers.first import completed
 
 ORIGIN_NEAR = 0.15  # a config this close to the prior (mean distance per parameter) counts as the prior's success
 

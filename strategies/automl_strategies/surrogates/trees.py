@@ -13,7 +13,7 @@ import numpy as np
 import sklearn
 from sklearn.tree import ExtraTreeRegressor
 
-from automl_strategies.evidence import Floats
+from automl_strategies.surrogates.observations import Floats
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 from automl.core import seeds
 from automl.core.space import Config
 from automl.core.trial import History, State
-from automl_strategies.cube import Cube, Mask, Points
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import Evidence, evidence
 from automl_strategies.sobol import sobol
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.observations import Evidence, evidence
+from automl_strategies.surrogates.unit_cube import Cube, Mask, Points
 
 
 class Planned(ABC):

@@ -16,11 +16,11 @@ from automl.core import seeds
 from automl.core.space import Config
 from automl.core.trial import History
 from automl.errors import SpecError
-from automl_strategies.cube import Points
-from automl_strategies.distinct import Taken, fill
-from automl_strategies.evidence import evidence
 from automl_strategies.sobol import sobol
-from automl_strategies.warp import targets
+from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.transforms import targets
+from automl_strategies.surrogates.unit_cube import Points
 
 
 @dataclass(frozen=True)

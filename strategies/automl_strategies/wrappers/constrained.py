@@ -13,8 +13,8 @@ from typing import Any
 from automl.core.space import Config, Space, Value
 from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.distinct import Taken
-from automl_strategies.wrapping import Described, inner
+from automl_strategies.surrogates.distinct import Taken
+from automl_strategies.wrappers.base import Described, inner
 
 BINARY: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,

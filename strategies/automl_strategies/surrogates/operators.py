@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 from deap import tools
 
-from automl_strategies.cube import Cube, Points
+from automl_strategies.surrogates.unit_cube import Cube, Points
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from automl.core.space import Config
 from automl.core.trial import History
-from automl_strategies.cube import Cube
-from automl_strategies.distinct import RANDOM_TRIES, Taken
 from automl_strategies.grid_search import Grid
-from automl_strategies.wrapping import Described, inner
+from automl_strategies.surrogates.distinct import RANDOM_TRIES, Taken
+from automl_strategies.surrogates.unit_cube import Cube
+from automl_strategies.wrappers.base import Described, inner
 
 ENUMERABLE = 200_000  # spaces up to this size are written out to find what is left
 

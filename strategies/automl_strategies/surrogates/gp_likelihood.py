@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri
 
-from automl_strategies.evidence import Floats
+from automl_strategies.surrogates.observations import Floats
 
 JITTER = 1e-8
 LOG_NOISE = (-6.0, 2.0)  # mean and deviation of the prior of log noise variance (of standardized losses)

@@ -1,0 +1,1 @@
+"""Strategies of other libraries on our history, and ours inside Optuna."""

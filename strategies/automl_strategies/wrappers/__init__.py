@@ -1,0 +1,1 @@
+"""Strategies that wrap a strategy."""
