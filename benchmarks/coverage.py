@@ -26,11 +26,10 @@ import pandas as pd
 from _cache import Cache
 
 import automl
-from automl import specfile
+from automl import metrics, specfile
 from automl.api import search as running
 from automl.evaluation.holdout import Holdout
 from automl.metrics import intervals as honest
-from automl.metrics import names
 from automl.tasks.described import DescribedTask
 
 TABLES = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "tables"
@@ -142,15 +141,15 @@ def score(case: Case, model: object, rest: pd.DataFrame) -> float:
         target = (model if isinstance(model, Model) else model.models[0]).preparation["target"]
         y = (rest["target"].to_numpy()[:, None] - target["center"]) / target["scale"]
         targets = torch.from_numpy(y).float()
-        return names.compute(case.task, outputs, targets, scale=torch.tensor(target["scale"]))[case.metric]
+        return metrics.compute(case.task, outputs, targets, scale=torch.tensor(target["scale"]))[case.metric]
     code = {str(c): k for k, c in enumerate(model.classes)}
     known = rest["target"].astype(str).isin(code).to_numpy(copy=True)
     targets = torch.tensor([code[str(v)] for v in rest["target"][known]])
-    return names.compute(case.task, outputs[torch.from_numpy(known)], targets)[case.metric]
+    return metrics.compute(case.task, outputs[torch.from_numpy(known)], targets)[case.metric]
 
 
 def told(case: Case, results: list[Result]) -> str:
-    sign = -1.0 if names.direction(case.metric) == "minimize" else 1.0
+    sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
     seeds = sum(r.seeds[0] <= r.mean_truth <= r.seeds[1] for r in results)
     n = len(results)
 

@@ -18,11 +18,10 @@ import pandas as pd
 from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
-from automl import specfile
+from automl import metrics, specfile
 from automl.api import search as running
 from automl.bundle import ensemble
 from automl.evaluation.holdout import Holdout
-from automl.metrics import names
 from automl.tasks.described import DescribedTask
 
 SIZE = 8
@@ -57,7 +56,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 
 
 def told(case: Case, results: list[Result]) -> str:
-    sign = -1.0 if names.direction(case.metric) == "minimize" else 1.0
+    sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
     true = sign * np.array([r.together - r.winner for r in results])
     sure = np.array([r.sure > 0.95 for r in results])
 

@@ -27,9 +27,8 @@ from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifie
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import automl
-from automl import data, specfile
+from automl import data, metrics, specfile
 from automl.data import Part, Prepared
-from automl.metrics import names
 from automl.study.ledger import Ledger
 
 FOLDER = Path(__file__).parent / "families"
@@ -141,7 +140,7 @@ def baselines(made: Prepared) -> dict[str, Iterator[Scores]]:
 def measure(made: Prepared, scores: Scores, part: Part, name: str) -> float:
     total, rows = 0.0, 0
     if made.kind != "next_token":
-        return names.compute(made.kind, scores(part).float(), part.y, part.weight, scale=made.target_scale)[name]
+        return metrics.compute(made.kind, scores(part).float(), part.y, part.weight, scale=made.target_scale)[name]
     for at in range(0, len(part), 256):
         piece = Part(part.x[at : at + 256], part.y[at : at + 256])
         logp = scores(piece)
@@ -152,7 +151,7 @@ def measure(made: Prepared, scores: Scores, part: Part, name: str) -> float:
 
 def compared(made: Prepared, name: str) -> dict[str, float]:
     """Test scores of the baselines, each with the setting that was best on the validation rows."""
-    sign = -1 if names.direction(f"val_{name}") == "maximize" else 1
+    sign = -1 if metrics.direction(f"val_{name}") == "maximize" else 1
     found = {}
     for label, tried in baselines(made).items():
         best = min(tried, key=lambda scores: sign * measure(made, scores, made.val, name))
@@ -183,7 +182,7 @@ def case(file: Path) -> dict[str, Any]:
                      base=read.folder)  # fmt: skip
     found = searched(file)
     others = compared(made, name)
-    higher = names.direction(read.metric.name) == "maximize"
+    higher = metrics.direction(read.metric.name) == "maximize"
     best = (max if higher else min)(others, key=lambda label: others[label])
     ahead = [label for label, value in others.items() if (found["test"] - value) * (1 if higher else -1) > 1e-6]
     return {"spec": file.stem, "family": read.model, "metric": f"test {name}", **found, "baselines": others,

@@ -132,7 +132,7 @@ def test_shapes_are_integers_that_know_their_layout_and_need_no_torch():
     assert inputs == 192
     assert Inputs.from_json(inputs.to_json()).shape == (3, 8, 8)
     assert Outputs.from_json(Outputs(5, "values").to_json()).kind == "values"
-    code = "import sys, automl.data.shapes, automl.metrics.names, automl.models; sys.exit('torch' in sys.modules)"
+    code = "import sys, automl.data.shapes, automl.metrics.registry, automl.models; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], check=False).returncode == 0
 
 

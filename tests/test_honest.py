@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from automl.metrics import intervals, names
+from automl import metrics
+from automl.metrics import intervals
 from automl.metrics import rows as samples
 
 
@@ -28,7 +29,7 @@ def test_a_sample_has_the_value_of_the_metric(kind: str, weighted: bool) -> None
     x, y, scale = outputs(kind)
     weight = torch.rand(len(y), generator=torch.Generator().manual_seed(1)) + 0.1 if weighted else None
     task = "regression" if kind == "regression" else "classification"
-    expected = names.compute(task, x, y, weight, scale=scale)
+    expected = metrics.compute(task, x, y, weight, scale=scale)
     for name, value in expected.items():
         sample = samples.sample(name, task, x, y, weight, scale)
         assert sample.value == pytest.approx(value, rel=1e-9), name
@@ -39,7 +40,7 @@ def test_drawing_a_row_twice_is_having_it_twice() -> None:
     x, y, _ = outputs("classification", 40)
     twice = torch.cat([torch.arange(40), torch.arange(5)])
     counts = np.bincount(twice.numpy(), minlength=40).astype(float)[None]
-    expected = names.compute("classification", x[twice], y[twice])
+    expected = metrics.compute("classification", x[twice], y[twice])
     for name in ("f1_macro", "balanced_accuracy", "auroc", "log_loss"):
         assert samples.sample(name, "classification", x, y).resampled(counts)[0] == pytest.approx(expected[name])
 
@@ -48,7 +49,7 @@ def test_language_models_are_measured_by_window() -> None:
     x, y = torch.randn(6, 5, 9), torch.randint(0, 9, (6, 5))
     sample = samples.sample("perplexity", "next_token", x, y)
     assert len(sample) == 6
-    assert sample.value == pytest.approx(names.compute("next_token", x, y)["perplexity"], rel=1e-6)
+    assert sample.value == pytest.approx(metrics.compute("next_token", x, y)["perplexity"], rel=1e-6)
 
 
 def test_the_influence_of_a_row_is_what_leaving_it_out_does() -> None:
@@ -56,7 +57,7 @@ def test_the_influence_of_a_row_is_what_leaving_it_out_does() -> None:
     for name in ("auroc", "f1_macro"):
         sample = samples.sample(name, "classification", x, y)
         rest = np.delete(np.arange(80), 7)
-        without = names.compute("classification", x[rest], y[rest])[name]
+        without = metrics.compute("classification", x[rest], y[rest])[name]
         assert sample.influence()[7] == pytest.approx(79 * (sample.value - without), abs=0.05)
 
 

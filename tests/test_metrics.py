@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn import metrics as sk
 
+from automl import metrics
 from automl.errors import SpecError
-from automl.metrics import names
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,12 @@ from automl.metrics import names
      ("valid_error", "minimize"), ("f1_macro", "maximize"), ("loss_total", "minimize"), ("top5_acc", "maximize")],
 )  # fmt: skip
 def test_direction_is_known_for_the_usual_names(name, direction):
-    assert names.direction(name) == direction
+    assert metrics.direction(name) == direction
 
 
 def test_an_unknown_direction_says_what_to_write():
     with pytest.raises(SpecError, match="direction: minimize"):
-        names.direction("val_quux")
+        metrics.direction("val_quux")
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -30,7 +30,7 @@ def test_classification_metrics_are_scikit_learns(classes, weighted):
     logits = np.round(rng.normal(size=(200, classes)) * 8) / 8  # exact, and with ties
     y = rng.integers(0, classes, 200)
     w = rng.random(200) if weighted else None
-    found = names.compute(
+    found = metrics.compute(
         "classification", torch.tensor(logits), torch.tensor(y), None if w is None else torch.tensor(w)
     )
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -49,7 +49,7 @@ def test_regression_metrics_are_scikit_learns_in_the_unit_of_the_data():
     rng = np.random.default_rng(0)
     y, guess, w = rng.normal(size=100) * 30 + 7, rng.normal(size=100) * 30 + 7, rng.random(100)
     standard = [torch.tensor((v - 7) / 30)[:, None] for v in (guess, y)]
-    found = names.compute("regression", *standard, torch.tensor(w), scale=torch.tensor([30.0]))
+    found = metrics.compute("regression", *standard, torch.tensor(w), scale=torch.tensor([30.0]))
     expected = {
         "rmse": sk.root_mean_squared_error(y, guess, sample_weight=w),
         "mae": sk.mean_absolute_error(y, guess, sample_weight=w),
@@ -59,12 +59,12 @@ def test_regression_metrics_are_scikit_learns_in_the_unit_of_the_data():
 
 
 def test_auroc_of_one_class_is_not_a_number():
-    found = names.compute("classification", torch.randn(5, 2), torch.ones(5, dtype=torch.int64))
+    found = metrics.compute("classification", torch.randn(5, 2), torch.ones(5, dtype=torch.int64))
     assert np.isnan(found["auroc"])
 
 
 def test_perplexity_of_a_uniform_guess_is_the_vocabulary():
-    found = names.compute("next_token", torch.zeros(3, 4, 17), torch.randint(0, 17, (3, 4)))
+    found = metrics.compute("next_token", torch.zeros(3, 4, 17), torch.randint(0, 17, (3, 4)))
     assert found["perplexity"] == pytest.approx(17)
 
 
@@ -79,4 +79,4 @@ def test_perplexity_of_a_uniform_guess_is_the_vocabulary():
     ],
 )
 def test_bounds(name: str, reach: tuple[float, float]) -> None:
-    assert names.bounds(name) == reach
+    assert metrics.bounds(name) == reach

@@ -95,10 +95,11 @@ def make(folder: Path, models: Mapping[str, Path], holdout: "Holdout", size: int
     `sure`: in so many of the bootstrap draws of the test rows it is better. Only models that are chosen are loaded
     where outputs were stored.
     """
-    from automl.metrics import intervals, names
+    from automl import metrics
+    from automl.metrics import intervals
 
     classes = holdout.prepared.kind == "classification"
-    sign = -1.0 if names.direction(holdout.name) == "minimize" else 1.0
+    sign = -1.0 if metrics.direction(holdout.name) == "minimize" else 1.0
     rows = len(holdout.prepared.val)
     outputs = {name: _stored(path, rows, holdout) for name, path in models.items()}
     outputs = {name: one for name, one in outputs.items() if bool(one.isfinite().all())}

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
+from automl import metrics
 from automl.core import seeds
 from automl.core.space import Config, Space
 from automl.errors import SpecError
-from automl.metrics import names
 
 
 class State(StrEnum):
@@ -51,7 +51,7 @@ class Metric:
         if isinstance(described, Metric):
             return described
         entries = {"name": described} if isinstance(described, str) else dict(described)
-        direction = entries.get("direction") or names.direction(entries["name"])
+        direction = entries.get("direction") or metrics.direction(entries["name"])
         if direction not in ("minimize", "maximize") or count not in ("last", "best"):
             raise SpecError(
                 f"metric: direction is minimize or maximize, value is last or best; got {direction!r}, {count!r}"

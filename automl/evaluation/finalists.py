@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from automl import metrics
 from automl.core import seeds
 from automl.core.messages import WorkerStatus
 from automl.core.space import Config, Space, Value
@@ -25,7 +26,7 @@ from automl.driver.screen import Blank, Screen
 from automl.errors import SearchFailed
 from automl.evaluation.holdout import Holdout
 from automl.executors import Executor
-from automl.metrics import intervals, names
+from automl.metrics import intervals
 from automl.study import winner
 from automl.study.reader import Readable
 from automl.study.study import Study
@@ -249,7 +250,7 @@ def _verdict(
 
 def _within(metric: Metric, interval: intervals.Interval | None) -> list[float] | None:
     """The interval as far as the metric reaches: no accuracy above 1."""
-    low, high = names.bounds(metric.name)
+    low, high = metrics.bounds(metric.name)
     return None if interval is None else [max(interval[0], low), min(interval[1], high)]
 
 

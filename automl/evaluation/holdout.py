@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from automl import metrics
 from automl.data.preparing import options
-from automl.metrics import names
 from automl.metrics import rows as samples
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Holdout:
             return {f"{which}_{self.name}": self.sample(model, which).value}
         part = self._part(which)
         outputs = self.outputs(model, which)
-        found = names.compute(self.prepared.kind, outputs, part.y, part.weight, scale=self._scale)
+        found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=self._scale)
         found["loss"] = samples.sample("loss", self.prepared.kind, outputs, part.y, part.weight).value
         return {f"{which}_{name}": value for name, value in found.items()}
 

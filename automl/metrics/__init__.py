@@ -1,1 +1,8 @@
-"""Metrics: names and directions, values for one model, for many models at once and per row, and how sure they are. Imports only `errors`."""
+"""Metrics: names and directions, values for one model, for many models at once and per row, and their intervals.
+
+Imports only `errors`; torch is imported when a value is computed.
+"""
+
+from automl.metrics.registry import bounds, compute, direction, names
+
+__all__ = ["bounds", "compute", "direction", "names"]

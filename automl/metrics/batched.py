@@ -1,4 +1,4 @@
-"""What an evaluation says of all lanes at once: every metric of `automl.metrics.names`, as vectors over the lanes.
+"""What an evaluation says of all lanes at once: every metric of `automl.metrics`, as vectors over the lanes.
 
 Sums are kept in float64, so that a metric does not depend on how the samples were cut into chunks.
 

@@ -1,4 +1,4 @@
-"""The formulas behind `automl.metrics.names`, on tensors, where they are (no copy to the host until the end)."""
+"""The formulas behind `automl.metrics`, on tensors, where they are (no copy to the host until the end)."""
 
 from collections.abc import Sequence
 

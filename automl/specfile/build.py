@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from automl import metrics
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
-from automl.metrics import names
 from automl.specfile import checks, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
 from automl.specfile.spec import Spec
@@ -82,7 +82,7 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
 
 def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) -> dict[str, Any]:
     """The fields of Spec that come from the checked model."""
-    direction = model.metric.direction or names.direction(model.metric.name)
+    direction = model.metric.direction or metrics.direction(model.metric.name)
     value = model.value or ("best" if model.patience else "last")
     budget = model.budget
     given = model.prepare or {}

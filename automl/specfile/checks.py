@@ -10,10 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
 
-from automl import models
+from automl import metrics, models
 from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
-from automl.metrics import names
 from automl.specfile import options
 from automl.specfile.grammar import SpecModel
 from automl.specfile.yaml.explain import shown
@@ -100,7 +99,7 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
         return
     path = ("metric", "name") if isinstance(metric, dict) else ("metric",)
     try:
-        usual = names.direction(name)
+        usual = metrics.direction(name)
     except SpecError as error:
         if given is None:
             places.complain(path, str(error).removeprefix(f"metric {name!r}: "))

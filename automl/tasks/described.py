@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from automl import metrics
 from automl.core.space import Space
 from automl.core.trial import Metric
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
-from automl.metrics import names as metrics
 from automl.tasks.function import imported
 from automl.tasks.ranks import Crew
 from automl.training.best_epoch import Best

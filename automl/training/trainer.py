@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl import metrics
 from automl.core import seeds
 from automl.data.prepared import Part, Prepared
-from automl.metrics import names
 from automl.models import mup
 from automl.training import augment, batches, losses, optimizers, schedules
 from automl.training.distributed.ddp import Rank, local
@@ -180,7 +180,7 @@ class Solo:
     def _measured(self, part: Part) -> dict[str, float]:
         outputs = self._forward(part.x)
         scale = self.prepared.target_scale.to(self.device) if self.prepared.kind == "regression" else None
-        found = names.compute(self.prepared.kind, outputs, part.y, part.weight, scale=scale)
+        found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=scale)
         weight = None if part.weight is None else part.weight / part.weight.mean()
         return {"loss": float(losses.loss(self.prepared.kind, outputs, part.y, weight)), **found}
 

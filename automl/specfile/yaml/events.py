@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
 from automl.specfile.yaml.complaint import SHOWN, Complaint, Path, Source
 
 MAX_BYTES = 256 * 1024

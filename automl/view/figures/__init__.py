@@ -49,9 +49,7 @@ def draw(kind: str, study: Readable) -> "Figure":
     import importlib
 
     try:
-        function: Callable[[Readable], Figure] = getattr(
-            importlib.import_module(f"automl.view.screens.choose.figures.{module}"), name
-        )
+        function: Callable[[Readable], Figure] = getattr(importlib.import_module(f"automl.view.figures.{module}"), name)
     except ImportError as error:
         if "matplotlib" not in str(error):
             raise

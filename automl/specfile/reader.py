@@ -25,7 +25,7 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
     `overrides`: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
     Raises SpecError: nothing of that name, or all complaints about what it says.
     """
-    pass
+    from automl.specfile import presets
     from automl.specfile.yaml.events import MAX_BYTES
 
     path = Path(path_or_preset)
@@ -89,7 +89,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _not_found(name: str) -> str:
-    pass
+    from automl.specfile import presets
 
     known = presets.all_presets()
     wholes = [n for n in known if "/" not in n]
