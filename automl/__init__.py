@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from automl.core.space import Space as Space
     from automl.errors import AutoMLError as AutoMLError
     from automl.study.study import Study as Study
-    from automl.worker.worker import Trial as Trial
+    from automl.worker.trial import Trial as Trial
 
 _HOMES = {
     "AutoMLError": "automl.errors",

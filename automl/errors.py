@@ -75,3 +75,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the nearest of `known`, or an empty string when nothing is near."""
     near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+class Nothing(Exception):
+    """There is nothing to draw; the message says why."""

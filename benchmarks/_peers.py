@@ -6,8 +6,8 @@ from typing import Any
 import optuna
 from automl_strategies.bridges.optuna_storage import storage_of
 
+from automl.core.history import History
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.trial import History
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from automl.core.history import History
 from automl.core.space import Config, Float, Space, config_key
-from automl.core.trial import History
 from automl.testing.simulate import Curve
 
 DATA = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -22,8 +22,9 @@ from _problems import Problem, problems
 from _rivals import Run, skopt, smac, smac_python
 
 from automl.core import plugins, seeds
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History, Plan
+from automl.core.trial import Plan
 from automl.stopping.never import Never
 from automl.testing.simulate import Curve, simulate
 

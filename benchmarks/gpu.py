@@ -263,7 +263,7 @@ def family_cases(at: Setting) -> list[Case]:
 
 
 def families(at: Setting) -> list[Row]:
-    """Samples per second of a trial alone, operations (see `automl.training.throughput`), share of the measured peak."""
+    """Samples per second of a trial alone, operations (see `throughput`), share of the measured peak."""
     rows = []
     for case in family_cases(at):
         at.peak()

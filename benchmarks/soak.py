@@ -16,7 +16,7 @@ from automl.core.space import Float
 from automl.core.trial import TrialRecord
 from automl.driver.screen import Blank
 from automl.study.study import Study
-from automl.worker.worker import Trial
+from automl.worker.trial import Trial
 
 
 def train(trial: Trial) -> None:

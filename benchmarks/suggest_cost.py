@@ -12,9 +12,10 @@ import statistics
 import time
 
 from automl.core import plugins
+from automl.core.history import History
 from automl.core.space import Float, Int, Space
 from automl.core.strategy import Strategy
-from automl.core.trial import History, State
+from automl.core.trial import State
 from automl.testing.spaces import history_of
 
 SPACE = Space.of(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from automl.core.trial import Metric
     from automl.driver.screen import Screen
     from automl.study.study import Described, Study
-    from automl.worker.worker import Trial
+    from automl.worker.trial import Trial
 
 
 def search(

@@ -20,14 +20,14 @@ from automl.integrations.loggers import Logged
 from automl.study import winner
 from automl.study.ledger import Ledger
 from automl.study.study import Described, Study
-from automl.tasks import Task
 from automl.tasks.command import CommandTask
 from automl.tasks.described import DescribedTask, mixes
 from automl.tasks.function import FunctionTask, ReferencedTask
+from automl.worker.worker import Task
 
 if TYPE_CHECKING:
     from automl.specfile import Spec
-    from automl.worker.worker import Trial
+    from automl.worker.trial import Trial
 
 
 Place = str | Path | tuple[Path, str | None]  # the study's folder, or the folder of studies and a name

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from automl.core.trial import History
+from automl.core.history import History
 
 
 class Kind(StrEnum):

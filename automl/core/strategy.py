@@ -12,8 +12,8 @@ A strategy is a frozen dataclass of its options with one pure method. Its laws
 
 from typing import Protocol, runtime_checkable
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 
 
 @runtime_checkable

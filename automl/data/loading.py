@@ -37,7 +37,7 @@ def load(
 
     `source`: built-in name, path relative to `base`, `package.module:function`, or the data itself. `split`: the shares
     `train`, `val`, `test`, and optionally `group: column` or `time: column`. `prepare`: see `prepare.OPTIONS`. A table
-    that would take more memory than `prepare.memory` stays on disk and is streamed, see `automl.data.streaming.streaming`.
+    that would take more memory than `prepare.memory` stays on disk and is streamed, see `automl.data.streaming`.
     Raises DataError with place, value and the nearest valid name.
     """
     options, rules = dict(prepare or {}), dict(split or {})

@@ -39,7 +39,7 @@ class Prepared:
     """Data ready to train on.
 
     `classes`: the label behind each output unit (classification). `columns`: the names behind the values of x.
-    `preparation`: JSON-able; `automl.data.preparing.transform.transform(preparation, rows)` treats new rows the same way.
+    `preparation`: JSON-able; `transform.transform(preparation, rows)` treats new rows the same way.
     `sample`: a few untreated validation rows, JSON-able, with which a saved model is checked when it is loaded.
     `fingerprint`: sha256 of the prepared tensors.
     `notes`: a line for each decision taken on the reader's behalf.

@@ -27,16 +27,16 @@ from automl.core.messages import (
 )
 from automl.core.stopper import CONTINUE, Kind
 from automl.core.trial import Failure, State, TrialRecord
+from automl.driver.executor import Executor
 from automl.driver.grouped import Grouped
 from automl.driver.order import AtOnce, Lockstep, Order, TrialEvent
 from automl.driver.screen import Blank, Screen
 from automl.driver.signals import Interrupted, Stopping
 from automl.driver.watchdog import Patience
 from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
-from automl.executors import Executor
 from automl.study.study import Study
 from automl.study.winner import publish
-from automl.tasks import Task
+from automl.worker.worker import Task
 
 POLL_S = 0.25
 WATCH_S = 5.0  # at most, between two looks for workers that hang (often, where there are few of them)

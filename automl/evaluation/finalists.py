@@ -18,20 +18,21 @@ import numpy as np
 
 from automl import metrics
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.messages import WorkerStatus
 from automl.core.space import Config, Space, Value
-from automl.core.trial import History, Metric, State, TrialRecord
+from automl.core.trial import Metric, State, TrialRecord
 from automl.driver.driver import Driver
+from automl.driver.executor import Executor
 from automl.driver.screen import Blank, Screen
 from automl.errors import SearchFailed
 from automl.evaluation.holdout import Holdout
-from automl.executors import Executor
 from automl.metrics import intervals
 from automl.study import winner
 from automl.study.reader import Readable
 from automl.study.study import Study
-from automl.tasks import Task
 from automl.tasks.described import DescribedTask
+from automl.worker.worker import Task
 
 FOLDER = "finalists"
 FACT = "finalists"  # the verdict in the study's ledger

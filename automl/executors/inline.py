@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from automl.core.messages import Event, Order, Shutdown
-from automl.executors import Executor, Handle
+from automl.driver.executor import Executor, Handle
 from automl.executors.capture import StreamCapture
-from automl.tasks import Task
-from automl.worker.worker import Place, Worker, no_capture
+from automl.worker.link import Place
+from automl.worker.worker import Task, Worker, no_capture
 
 
 @dataclass

@@ -24,13 +24,14 @@ from typing import Any
 import cloudpickle
 
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
+from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.executors import Executor, Handle, devices, leftovers, warm
+from automl.executors import devices, leftovers, warm
 from automl.executors.capture import DescriptorCapture, log_name, shorten
 from automl.executors.warm import environment
-from automl.tasks import Task
 from automl.tasks.command import exit_in_words
-from automl.worker.worker import Capture, Place, Worker, no_capture
+from automl.worker.link import Place
+from automl.worker.worker import Capture, Task, Worker, no_capture
 
 SPAWN = get_context("spawn")
 CRASHES_AT_START = 3

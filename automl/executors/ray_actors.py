@@ -20,8 +20,8 @@ from typing import Any
 from automl.core.messages import Broken, Event, Order, Shutdown
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors.capture import DescriptorCapture
-from automl.tasks import Task
-from automl.worker.worker import Capture, Place, Worker, no_capture
+from automl.worker.link import Place
+from automl.worker.worker import Capture, Task, Worker, no_capture
 
 MARK = ".ray"  # a file in the study's folder, by which a worker knows that it sees the same folder as the driver
 

@@ -16,12 +16,13 @@ from typing import Any
 
 import automl
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
+from automl.driver.executor import Executor, Handle
 from automl.errors import EnvironmentProblem, SpecError, TaskError
-from automl.executors import Executor, Handle, ray_connect
+from automl.executors import ray_connect
 from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
-from automl.tasks import Task
-from automl.worker.worker import Place
+from automl.worker.link import Place
+from automl.worker.worker import Task
 
 CRASHES_AT_START = 3
 LOOK_S = 0.2  # between two looks at who has died

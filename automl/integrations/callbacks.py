@@ -14,10 +14,10 @@ Nothing is imported until a callback is made.
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import EnvironmentProblem
-from automl.worker.worker import plain
+from automl.worker.trial import plain
 
 if TYPE_CHECKING:
-    from automl.worker.worker import Trial
+    from automl.worker.trial import Trial
 
 
 def lightning(trial: "Trial") -> Any:

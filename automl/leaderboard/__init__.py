@@ -1,1 +1,4 @@
-"""A history as ranked rows, and rows as text, CSV, JSON and data frames. Used by the study and by every screen; knows neither."""
+"""A history as ranked rows, and rows as text, CSV, JSON and data frames.
+
+Used by the study and by every screen; knows neither.
+"""

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from automl.core.history import History
 from automl.core.space import Config, Value
-from automl.core.trial import History, Metric, State, TrialRecord
+from automl.core.trial import Metric, State, TrialRecord
 
 if TYPE_CHECKING:
     import pandas

@@ -22,7 +22,7 @@ def interval(
 ) -> Interval:
     """An interval that covers the score on endless rows of the same kind in `level` of all cases.
 
-    Wilson's for plain accuracy; tilting for errors (see `automl.metrics.tilting`); else the bootstrap over rows, bias-corrected
+    Wilson's for plain accuracy; tilting for errors (see `tilting`); else the bootstrap over rows, bias-corrected
     and accelerated (Efron 1987, "BCa"). `like`: this model, or its like, on other rows of the same kind, from which
     only the shape of its errors is taken: how often large ones come. They need not be unseen.
     """

@@ -133,7 +133,7 @@ def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
 
 
 def _warmup(space: Space, epochs: int) -> int:
-    """Epochs after which the learning rate has risen in every config of `space`; see `automl.training.hyperparameters`."""
+    """Epochs after which the learning rate has risen in every config of `space`; see `hyperparameters`."""
     found = space.params.get("warmup")
     most = space.constants.get("warmup", 0.0)
     if isinstance(found, Choice):

@@ -8,8 +8,9 @@ import bisect
 from dataclasses import dataclass
 from typing import Literal
 
+from automl.core.history import History
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.trial import History, State
+from automl.core.trial import State
 from automl.errors import SpecError
 from automl.stopping.rungs import compare
 

@@ -14,8 +14,9 @@ from functools import lru_cache
 from weakref import WeakKeyDictionary
 
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.trial import History, State
+from automl.core.trial import State
 from automl.stopping.rungs import compare
 
 

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from automl.core.history import History
 from automl.core.stopper import Stopper, Verdict
-from automl.core.trial import History, Plan
+from automl.core.trial import Plan
 from automl.errors import SpecError
 from automl.stopping.asha import Asha
 from automl.stopping.brackets import Bracket, Bracketed

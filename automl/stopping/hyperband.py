@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from automl.core.trial import History
+from automl.core.history import History
 from automl.errors import SpecError
 from automl.stopping.brackets import Bracket, Bracketed
 from automl.stopping.rungs import first_rung, geometric

@@ -6,8 +6,8 @@ Golovin et al., "Google Vizier" (KDD 2017), section 3.2.1.
 import bisect
 from dataclasses import dataclass
 
+from automl.core.history import History
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.trial import History
 from automl.errors import SpecError
 from automl.stopping.rungs import compare
 

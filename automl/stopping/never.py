@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from automl.core.history import History
 from automl.core.stopper import CONTINUE, Stopper, Verdict
-from automl.core.trial import History
 
 
 @dataclass(frozen=True)

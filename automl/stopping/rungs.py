@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from automl.core.trial import History
+from automl.core.history import History
 
 
 def first_rung(horizon: int, min_steps: int | None) -> int:

@@ -21,8 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import Failure, History, State
+from automl.core.trial import Failure, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
 from automl.study.lock import DriverLock
 

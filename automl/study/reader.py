@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl.core.history import Counts, History
 from automl.core.space import Space
-from automl.core.trial import Counts, History, Metric, Plan, TrialRecord
+from automl.core.trial import Metric, Plan, TrialRecord
 from automl.errors import LedgerError
 from automl.leaderboard import board
 from automl.study.ledger import Ledger

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal, Self, overload
 
 from automl.core import plugins, seeds
+from automl.core.history import History
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, History, Metric, Plan, State, TrialRecord
+from automl.core.trial import Failure, Metric, Plan, State, TrialRecord
 from automl.errors import SpecError, did_you_mean
 from automl.study.ledger import Ledger
 from automl.study.reader import Readable, StudyView

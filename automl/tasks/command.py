@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import TaskError, did_you_mean
-from automl.tasks import OneByOne
+from automl.worker.worker import OneByOne
 
 if TYPE_CHECKING:
-    from automl.worker.worker import Trial
+    from automl.worker.trial import Trial
 
 GRACE_S = 10.0
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from automl.fused.engine import Engine
     from automl.training import Solo
     from automl.training.distributed.ddp import Rank
-    from automl.worker.worker import Trial, Worker
+    from automl.worker.trial import Trial
+    from automl.worker.worker import Worker
 
 AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")  # as in `automl.training.augment`
 FEW_KINDS = 4  # up to so many kinds of models in a space, each has cohorts of its own
@@ -164,7 +165,7 @@ class DescribedSession:
     _prepared: dict[str, "Prepared"] = field(default_factory=dict)  # by the options that configs chose
 
     def serve(self, worker: "Worker") -> None:
-        """Train the worker's trials as lanes of cohorts, see `automl.tasks.lane_loop`; on several devices one by one."""
+        """Train the worker's trials as lanes of cohorts, see `lane_loop`; on several devices one by one."""
         from automl.tasks.lane_loop import Cohorts
 
         with _calm(self.device):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from automl.errors import TaskError, did_you_mean
-from automl.tasks import OneByOne
+from automl.worker.worker import OneByOne
 
 if TYPE_CHECKING:
-    from automl.worker.worker import Trial
+    from automl.worker.trial import Trial
 
 
 class FunctionSession(OneByOne):

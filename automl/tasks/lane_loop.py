@@ -15,7 +15,9 @@ from automl.core.trial import Failure
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine, Entry, LaneState, Round
 from automl.training.best_epoch import Best
-from automl.worker.worker import Trial, TrialStopped, exchange, failure_of, kind_of, run_trial
+from automl.worker.failures import failure_of, kind_of
+from automl.worker.trial import Trial, TrialStopped, exchange
+from automl.worker.worker import run_trial
 
 if TYPE_CHECKING:
     from automl.tasks.described import DescribedSession

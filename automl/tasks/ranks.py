@@ -24,7 +24,7 @@ import cloudpickle
 
 from automl.core.space import Value
 from automl.errors import EnvironmentProblem
-from automl.worker.worker import sendable
+from automl.worker.failures import sendable
 
 if TYPE_CHECKING:
     from automl.tasks.described import DescribedTask

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from automl.core.space import Float
 from automl.core.trial import State
 from automl.driver.driver import Driver
+from automl.driver.executor import Executor
 from automl.errors import TaskError
-from automl.executors import Executor
 from automl.study.study import Study
-from automl.tasks import Task
 from automl.tasks.function import FunctionTask, ReferencedTask
-from automl.worker.worker import Trial
+from automl.worker.trial import Trial
+from automl.worker.worker import Task
 
 
 def bowl(trial: Trial) -> None:

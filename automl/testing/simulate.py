@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from automl.core.history import History
 from automl.core.space import Config, Space
 from automl.core.stopper import Kind, Stopper
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, History, Metric, Plan, State, TrialRecord
+from automl.core.trial import Failure, Metric, Plan, State, TrialRecord
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from automl.core.messages import (
 )
 from automl.core.space import Config
 from automl.core.stopper import Kind
-from automl.executors import Executor, Handle
-from automl.tasks import Session, Task
+from automl.driver.executor import Executor, Handle
+from automl.worker.worker import Session, Task
 
 Curves = Callable[[Config, int], Sequence[float]]  # (config, trial) -> the metric after steps 1, 2, ... of a full trial
 BATCH = 256  # events that are handled before the driver looks up

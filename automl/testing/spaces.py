@@ -3,8 +3,9 @@
 import math
 from collections.abc import Callable, Mapping
 
+from automl.core.history import History
 from automl.core.space import Choice, Config, Float, Int, Space
-from automl.core.trial import Failure, History, Metric, Plan, State
+from automl.core.trial import Failure, Metric, Plan, State
 
 HORIZON = 9
 

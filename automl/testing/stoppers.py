@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
+from automl.core.history import History
 from automl.core.space import Config, Float, Space
 from automl.core.stopper import Kind, Stopper, Verdict
-from automl.core.trial import History, Metric, Plan, State
+from automl.core.trial import Metric, Plan, State
 from automl.testing.simulate import Curve, Simulated, simulate
 
 SPACE = Space.of({"final": Float(0, 1), "start": Float(0, 1)})

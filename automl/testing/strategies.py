@@ -13,9 +13,10 @@ from typing import ClassVar
 
 import pytest
 
+from automl.core.history import History
 from automl.core.space import Config, Space, config_key
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, History, Plan, State
+from automl.core.trial import Failure, Plan, State
 from automl.testing.spaces import INFINITE, SPACES, history_of, loss_of
 
 each_space = pytest.mark.parametrize("space", SPACES.values(), ids=SPACES.keys())

@@ -35,7 +35,7 @@ class Settings:
 class Runner:
     """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
-    `wrap`: what stands around the model while it trains (other devices train it too, see `automl.training.distributed.ddp`).
+    `wrap`: what stands around the model while it trains (other devices train it too, see `ddp`).
     `sharded`: it shares out the parameters, which then keep torch's own layout and are not compiled.
     """
 

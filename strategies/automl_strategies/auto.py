@@ -7,9 +7,10 @@ and the measurements behind them are in docs/strategies.md.
 from dataclasses import dataclass
 from functools import lru_cache
 
+from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
-from automl.core.trial import History, State
+from automl.core.trial import State
 from automl_strategies.grid_search import Grid
 from automl_strategies.random_search import Random
 from automl_strategies.surrogates.distinct import Taken, fill

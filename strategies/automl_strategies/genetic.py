@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 from automl.errors import SpecError
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill

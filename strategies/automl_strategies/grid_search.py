@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
 
+from automl.core.history import History
 from automl.core.space import Config, Space, Value, config_key, identity
-from automl.core.trial import History
 from automl.errors import SpecError
 
 MOST_BRANCHES = 100_000  # combinations of values that decide over conditions, within one component

@@ -5,8 +5,8 @@ Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization" (JMLR 2012).
 
 from dataclasses import dataclass
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 
 
 @dataclass(frozen=True)

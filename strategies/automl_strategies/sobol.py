@@ -11,8 +11,8 @@ import numpy as np
 from scipy.stats import qmc
 
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 from automl_strategies.surrogates.distinct import Taken, fill
 
 MOST_DIMENSIONS = 1000  # coordinates beyond this are random

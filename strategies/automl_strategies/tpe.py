@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 from automl.errors import SpecError
 from automl_strategies.surrogates.distinct import Taken, fill
 from automl_strategies.surrogates.observations import evidence

@@ -11,14 +11,14 @@ from typing import Any
 import automl
 from automl.core.trial import TrialRecord
 from automl.driver.driver import Driver
-from automl.executors import Executor
+from automl.driver.executor import Executor
 from automl.executors.inline import Inline
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.tasks.function import FunctionTask
+from tests.support.paths import ROOT
 
 SPACE = {"x": automl.Float(0, 1)}
-ROOT = Path(__file__).parent.parent.parent
 
 
 def search(train: Callable[[automl.Trial], object], path: Path, **options: Any) -> Study:

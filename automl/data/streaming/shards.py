@@ -1,6 +1,6 @@
 """Parts whose inputs stay in a file: read shard by shard, in a new order each epoch, the next shard ahead of time.
 
-Rows lie in the file in a random order already (see `automl.data.streaming.streaming`), so a shard is a random sample of the part:
+Rows lie in the file in a random order already (see `automl.data.streaming`), so a shard is a random sample of the part:
 shards in random order, and the rows of each in random order, make batches that are as good as drawn from all rows.
 """
 

@@ -29,12 +29,12 @@ import psutil
 
 from automl.api import doors
 from automl.core import plugins
-from automl.core.trial import ranking
+from automl.core.history import ranking
 from automl.errors import AutoMLError
 from automl.study.ledger import FILE, TABLES, Ledger
 from automl.study.reader import StudyView
 from automl.testing.stress import replay
-from automl.worker.worker import Trial
+from automl.worker.trial import Trial
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
 STEPS = 8

@@ -23,7 +23,7 @@ from automl.core.space import Float
 from automl.errors import AutoMLError
 from automl.study.ledger import Ledger
 from automl.testing.stress.chaos import board
-from automl.worker.worker import Trial
+from automl.worker.trial import Trial
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT)
 LEDGER_ERRORS = ("database or disk is full", "disk I/O error")

@@ -13,9 +13,10 @@ from contextlib import closing
 from pathlib import Path
 
 from automl.core import plugins
+from automl.core.history import History
 from automl.core.space import Space
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, History, Metric, Plan, State
+from automl.core.trial import Failure, Metric, Plan, State
 from automl.study.ledger import Ledger
 
 

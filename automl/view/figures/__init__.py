@@ -31,10 +31,6 @@ KINDS = {  # name -> (module:function, title)
 }
 
 
-class Nothing(Exception):
-    """There is nothing to draw; the message says why."""
-
-
 def draw(kind: str, study: Readable) -> "Figure":
     """The figure of that kind.
 

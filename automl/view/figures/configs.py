@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from automl.core.space import Choice
 from automl.core.trial import State, TrialRecord
+from automl.errors import Nothing
 from automl.leaderboard import importance as important
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,
     COLOURS,

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from automl.core.trial import State, TrialRecord
+from automl.errors import Nothing
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.figures import Nothing
 from automl.view.figures.style import (
     BEST,
     COLOURS,

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from automl.core.history import History
 from automl.core.space import Choice, Int, Parameter
-from automl.core.trial import History, Metric, State, TrialRecord
+from automl.core.trial import Metric, State, TrialRecord
+from automl.errors import Nothing
 from automl.leaderboard import words
-from automl.view.figures import Nothing
 
 COLOURS = {
     State.DONE: "#0072B2",

@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from automl.core.trial import History, State
+from automl.core.history import History
+from automl.core.trial import State
+from automl.errors import Nothing
 from automl.study.reader import Readable
-from automl.view.figures import Nothing
 from automl.view.figures.style import COLOURS, figure
 
 ENOUGH = 5  # trials to correlate

@@ -7,10 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from automl.core.trial import State
-from automl.errors import AutoMLError
+from automl.errors import AutoMLError, Nothing
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.figures import Nothing
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
 
 if TYPE_CHECKING:

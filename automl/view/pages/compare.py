@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from automl.core.trial import History, Metric, TrialRecord
+from automl.core.history import History
+from automl.core.trial import Metric, TrialRecord
 from automl.errors import SpecError
 from automl.leaderboard import words
 from automl.leaderboard.board import SCHEMA

@@ -11,11 +11,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from automl.errors import Nothing
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard, saved_share
 from automl.study.reader import Readable
 from automl.view import figures
-from automl.view.figures import Nothing
 from automl.view.screens.final import failures, winner
 
 ROWS = 100

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from automl.core.trial import History, State, TrialRecord
+from automl.core.history import History
+from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import SCHEMA, row
 from automl.leaderboard.sparkline import BLOCKS, Range

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from automl.core.history import Counts, History
 from automl.core.messages import WorkerStatus
 from automl.core.space import Space
-from automl.core.trial import Counts, History, Metric, Plan, State, TrialRecord
+from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.leaderboard import board as leaderboard
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard, Row

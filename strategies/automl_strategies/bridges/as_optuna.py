@@ -15,8 +15,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value
-from automl.core.trial import Failure, History, Plan, State
+from automl.core.trial import Failure, Plan, State
 from automl.errors import SpecError
 from automl_strategies.wrappers.base import Described, inner
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.space import Config, Value
-from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.distinct import Taken, fill, retried
 

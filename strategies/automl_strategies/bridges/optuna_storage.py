@@ -17,8 +17,9 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
+from automl.core.history import History
 from automl.core.space import Choice, Config, Float, Parameter, Space, Value
-from automl.core.trial import History, State, TrialRecord
+from automl.core.trial import State, TrialRecord
 
 STATES = {
     State.DONE: OptunaState.COMPLETE,

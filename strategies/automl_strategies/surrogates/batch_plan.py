@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from automl.core import seeds
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History, State
+from automl.core.trial import State
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill
 from automl_strategies.surrogates.observations import Evidence, evidence

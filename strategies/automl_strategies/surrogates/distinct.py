@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
 
+from automl.core.history import History
 from automl.core.space import Config, config_key
-from automl.core.trial import History
 
 RANDOM_TRIES = 50  # random draws before a space counts as used up and a repeat is allowed
 

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from automl.core.trial import History, State
+from automl.core.history import History
+from automl.core.trial import State
 from automl_strategies.surrogates.ranking import by_merit
 from automl_strategies.surrogates.unit_cube import Cube, Points, encoded
 

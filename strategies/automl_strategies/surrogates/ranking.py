@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from automl.core.trial import History, State, TrialRecord
+from automl.core.history import History
+from automl.core.trial import State, TrialRecord
 
 MOST_STEPS = 12  # at which trials are compared; more (a rule that stops anywhere) are thinned out evenly
 

@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core.history import History
 from automl.core.space import Choice, Config, Int, Space
-from automl.core.trial import History
 
 Points = NDArray[np.float64]  # [M, d]
 Mask = NDArray[np.bool_]  # [M, d]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.core.history import History
 from automl.core.space import Config, Space, Value
-from automl.core.trial import History
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.distinct import Taken
 from automl_strategies.wrappers.base import Described, inner

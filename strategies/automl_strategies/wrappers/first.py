@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from automl.core.history import History
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
-from automl.core.trial import History
 from automl_strategies.surrogates.distinct import Taken
 from automl_strategies.wrappers.base import Described, inner
 

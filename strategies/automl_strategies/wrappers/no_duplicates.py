@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from automl.core.history import History
 from automl.core.space import Config
-from automl.core.trial import History
 from automl_strategies.grid_search import Grid
 from automl_strategies.surrogates.distinct import RANDOM_TRIES, Taken
 from automl_strategies.surrogates.unit_cube import Cube

@@ -1,0 +1,206 @@
+"""All trials of a study: what strategies and stoppers decide from.
+
+Inside a study **lower is better**, see `trial`.
+"""
+
+import bisect
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from automl.core import seeds
+from automl.core.space import Config, Space
+from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord
+
+
+class History:
+    """All trials of a study, in the order of their numbers; what strategies and stoppers decide from.
+
+    They only read. The writing methods (`begin`, `point`, `pause`, `end`) are called by the study, and by whoever
+    needs a history to try a plugin on.
+    """
+
+    def __init__(self, space: Space, *, seed: int = 0, metric: Metric | None = None, plan: Plan | None = None) -> None:
+        self.space = space
+        self.seed = seed
+        self.metric = metric or Metric("loss")
+        self.plan = plan or Plan()
+        self.trials: list[TrialRecord] = []
+        self.version = 0  # grows with every change: a key under which a costly fit may be cached
+        self.steps_spent = 0
+        self._by_state: dict[State, dict[int, None]] = {state: {} for state in State}
+        self._order = 0
+        self._at: dict[int, dict[int, float]] = {}
+        self._sorted: dict[int, list[float]] = {}
+        self._best: int | None = None
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+    def of(self, *states: State) -> list[TrialRecord]:
+        """Trials in these states; ended ones in the order they ended, others in the order they began."""
+        return [self.trials[n] for state in states for n in self._by_state[state]]
+
+    def count(self, state: State) -> int:
+        return len(self._by_state[state])
+
+    @property
+    def done(self) -> list[TrialRecord]:
+        """Trials that ran their full length, in the order they ended."""
+        return self.of(State.DONE)
+
+    @property
+    def stopped(self) -> list[TrialRecord]:
+        return self.of(State.STOPPED)
+
+    @property
+    def failed(self) -> list[TrialRecord]:
+        return self.of(State.FAILED)
+
+    @property
+    def running(self) -> list[TrialRecord]:
+        """Trials that are being trained or wait for another attempt; `curve` holds what they reported so far."""
+        return self.of(State.RUNNING)
+
+    @property
+    def paused(self) -> list[TrialRecord]:
+        return self.of(State.PAUSED)
+
+    @property
+    def next_number(self) -> int:
+        """The number the next new trial will get."""
+        return len(self.trials)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The best trial that ran its full length; the earliest of equals."""
+        return None if self._best is None else self.trials[self._best]
+
+    def rng(self, k: int = 0, purpose: str = "suggest") -> np.random.Generator:
+        """Random numbers for the k-th next trial: a function of (study seed, that trial's number, purpose) alone."""
+        return np.random.default_rng(seeds.derive(self.seed, self.next_number + k, purpose))
+
+    def losses_at(self, step: int) -> Mapping[int, float]:
+        """{trial: loss} of every trial, in whatever state, that reported at exactly `step`."""
+        if step not in self._at:
+            self._at[step] = {t.number: loss for t in self.trials for s, loss in t.curve if s == step}
+        return self._at[step]
+
+    def sorted_at(self, step: int) -> Sequence[float]:
+        """The values of `losses_at(step)` in rising order."""
+        if step not in self._sorted:
+            self._sorted[step] = sorted(self.losses_at(step).values())
+        return self._sorted[step]
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def begin(self, config: Config, *, origin: str = "", at_s: float = 0.0) -> TrialRecord:
+        """Add a running trial; it gets the next number."""
+        record = TrialRecord(self.next_number, config, origin=origin, started_s=at_s)
+        self.trials.append(record)
+        return self._put(record)
+
+    def again(self, trial: int, attempt: int) -> TrialRecord:
+        """Another attempt of a paused or interrupted trial begins."""
+        record = self.trials[trial]
+        resumed = record.resumed + (record.state is State.PAUSED)
+        return self._put(replace(record, state=State.RUNNING, attempt=attempt, resumed=resumed))
+
+    def point(self, trial: int, step: int, loss: float) -> bool:
+        """Add a report; steps must grow. A step that is already known is ignored: returns whether it was new."""
+        record = self.trials[trial]
+        if record.curve and step <= record.curve[-1][0]:
+            return False
+        ranked = loss if record.loss is None or self.metric.count == "last" else min(record.loss, loss)
+        self._put(replace(record, curve=(*record.curve, (step, loss)), loss=ranked))
+        self.steps_spent += step - record.step
+        if step in self._at:
+            self._at[step][trial] = loss
+        if step in self._sorted:
+            bisect.insort(self._sorted[step], loss)
+        return True
+
+    def restore(self, trial: int, curve: Iterable[Point], attempt: int) -> TrialRecord:
+        """What the ledger knows of a trial that has just begun: its whole curve at once, and its last attempt."""
+        points = tuple(curve)
+        losses = [loss for _, loss in points]
+        loss = None if not losses else losses[-1] if self.metric.count == "last" else min(losses)
+        self.steps_spent += points[-1][0] if points else 0
+        return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt))
+
+    def pause(self, trial: int, reason: str = "") -> TrialRecord:
+        return self._put(replace(self.trials[trial], state=State.PAUSED, reason=reason))
+
+    def end(
+        self, trial: int, state: State, *, reason: str = "", failure: Failure | None = None, at_s: float | None = None
+    ) -> TrialRecord:
+        """The trial has ended, for good."""
+        assert state.ended, f"{state} is not an ending"
+        record = replace(
+            self.trials[trial], state=state, reason=reason, failure=failure, order=self._order, ended_s=at_s
+        )
+        self._order += 1
+        if state is State.DONE and (self._best is None or _rank(record) < _rank(self.trials[self._best])):
+            self._best = trial
+        return self._put(record)
+
+    def _put(self, record: TrialRecord) -> TrialRecord:
+        before = self.trials[record.number]
+        if before.state is not record.state or before is record:
+            self._by_state[before.state].pop(record.number, None)
+            self._by_state[record.state][record.number] = None
+        self.trials[record.number] = record
+        self.version += 1
+        return record
+
+
+def _rank(record: TrialRecord) -> tuple[float, int]:
+    """By value, and of equals the earliest."""
+    return (math.inf if record.loss is None else record.loss, record.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many trials stand where; what the screen and `--json` show."""
+
+    done: int = 0
+    stopped: int = 0
+    failed: int = 0
+    running: int = 0
+    paused: int = 0
+
+    @classmethod
+    def of(cls, history: History) -> "Counts":
+        return cls(**{state.value: history.count(state) for state in State})
+
+    @property
+    def ended(self) -> int:
+        return self.done + self.stopped + self.failed
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A leaderboard place. `full`: the trial ran its full length (only such trials can win)."""
+
+    place: int
+    record: TrialRecord
+    full: bool
+
+
+def ranking(history: History) -> list[Ranked]:
+    """All trials that have a value and did not fail, best value first.
+
+    A stopped trial is ranked by what it reached (its step stands beside it); of equals, full ones come first, then
+    the lower number. The winner is the first *full* one.
+    """
+
+    def key(t: TrialRecord) -> tuple[float, ...]:
+        assert t.loss is not None
+        return (t.loss, t.state is not State.DONE, t.number)
+
+    ranked = sorted((t for t in history.trials if t.loss is not None and t.state is not State.FAILED), key=key)
+    return [Ranked(place, t, t.state is State.DONE) for place, t in enumerate(ranked, 1)]

@@ -1,0 +1,53 @@
+"""What is kept of an error in user code."""
+
+import errno
+import traceback
+from typing import TYPE_CHECKING
+
+from automl.core.trial import Failure
+from automl.errors import AutoMLError
+
+if TYPE_CHECKING:
+    from automl.worker.trial import Trial
+from automl.worker.trial import Trial
+
+
+def failure_of(error: BaseException, trial: Trial) -> Failure:
+    """What is kept of an error: kind, message, step, and its traceback in a file of the trial."""
+    file = ""
+    if trial.folder is not None:
+        path = trial.folder / f"traceback-{trial.attempt}.txt"
+        try:
+            trial.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(traceback.format_exception(error)), errors="backslashreplace")
+            file = str(path.relative_to(trial.folder.parent.parent))
+        except OSError:  # a full disk: the message must do
+            path.unlink(missing_ok=True)
+    return Failure(kind_of(error), in_words(error)[:2000], trial.step, file)
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of failure: `oom`, `disk` and `device` are the machine's, `exception` is the user's code's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "oom"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+        return "disk"
+    text = in_words(error)
+    if "CUDA error" in text and "device-side assert" not in text:
+        return "device"
+    return "exception"
+
+
+def in_words(error: BaseException) -> str:
+    """`ValueError: no luck`, also for errors that cannot be told."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # its __str__ raises
+        return f"{type(error).__name__}: (its message cannot be made)"
+
+
+def sendable(error: Exception) -> Exception:
+    """The error itself where it is one of ours, else one of ours with its text: its class may be unknown elsewhere."""
+    if isinstance(error, AutoMLError):
+        return error
+    return AutoMLError("".join(traceback.format_exception(error)))

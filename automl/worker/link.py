@@ -1,0 +1,44 @@
+"""What connects a worker with its driver: where it runs, and the link that carries its messages."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from automl.core.messages import (
+    Event,
+    Order,
+    Reported,
+    Verdicts,
+)
+from automl.core.stopper import Kind
+
+
+class Link(Protocol):
+    """Carries messages between a worker and its driver, in order."""
+
+    def send(self, event: Event) -> None: ...
+    def receive(self) -> Order: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker runs: its number, the devices it is bound to, and the study's folder (None: keep nothing)."""
+
+    worker: int = 0
+    devices: tuple[str, ...] = ("cpu",)
+    folder: Path | None = None
+
+
+@dataclass
+class Recorder:
+    """A link that answers every report with CONTINUE and keeps what it was sent: for trying a task out, and tests."""
+
+    sent: list[Event] = field(default_factory=list)
+
+    def send(self, event: Event) -> None:
+        self.sent.append(event)
+
+    def receive(self) -> Order:
+        last = self.sent[-1]
+        assert isinstance(last, Reported)
+        return Verdicts({point.trial: Kind.CONTINUE for point in last.points})

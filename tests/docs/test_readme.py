@@ -1,0 +1,59 @@
+"""Every code block of the README does what it says: YAML is searched, Python is run, commands are typed."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A newcomer's folder: nothing in it but the README's space.yaml."""
+    path = tmp_path_factory.mktemp("newcomer")
+    (spec,) = [code for kind, code in BLOCKS if kind == "yaml"]
+    (path / "space.yaml").write_text(spec)
+    return path
+
+
+def run(command: list[str], folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def test_commands(folder: Path) -> None:
+    lines = [line.split("#")[0].strip() for kind, code in BLOCKS if kind == "bash" for line in code.splitlines()]
+    assert "make demo" in lines
+    for line in filter(None, lines):
+        words = shlex.split(line)
+        if words[0] == "make":
+            run(["make", "-n", *words[1:]], ROOT)
+        else:
+            run(words, folder)
+
+
+@pytest.mark.parametrize("code", [pytest.param(c, id=f"{k}") for k, (kind, c) in enumerate(BLOCKS) if kind == "python"])
+def test_python(folder: Path, code: str) -> None:
+    script = folder / "example.py"
+    script.write_text(code)
+    assert run([sys.executable, str(script)], folder).strip()
+
+
+def test_links_lead_somewhere() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / link).exists(), link
+
+
+def test_no_block_is_of_an_unknown_kind() -> None:
+    assert {kind for kind, _ in BLOCKS} <= {"yaml", "bash", "python"}

@@ -1,0 +1,300 @@
+"""One trial on two devices (two processes on the CPU here) that hold half of the model each: the same as on one."""
+
+from collections.abc import Iterator
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+import automl
+from automl.core.messages import Assignment, Outcome, Reported
+from automl.core.trial import Metric
+from automl.errors import SpecError
+from automl.executors.inline import Inline
+from automl.tasks.described import DescribedSession, DescribedTask
+from automl.tasks.ranks import Crew
+from automl.training import Settings, Solo
+from automl.training.distributed import ddp, fsdp
+from automl.training.distributed.ddp import Rank
+from automl.training.precision import Runner
+from automl.worker.link import Place, Recorder
+from automl.worker.trial import Trial
+from automl.worker.worker import run_trial
+from tests.support.paths import SUPPORT
+
+EPOCHS = 3
+TASK = DescribedTask(
+    "families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT,
+    settings={"parallel": "shard"},
+)  # fmt: skip
+MLP = {"width": 16, "depth": 3, "norm": "layer", "lr": 0.01, "batch_size": 13, "clip": 1.0, "weight_decay": 0.1}
+TRANSFORMER = {
+    **MLP,
+    "family": "transformer",
+    "norm": "rms",
+    "depth": 2,
+    "heads": 2,
+    "dropout": 0.0,
+    "schedule": "cosine",
+}
+CPUS = ("cpu", "cpu")
+
+
+@pytest.fixture(scope="module")
+def session() -> DescribedSession:
+    return TASK.open(("cpu",))
+
+
+@pytest.fixture(scope="module")
+def crew() -> Iterator[Crew]:
+    with closing(Crew(TASK, CPUS)) as made:  # its processes are started when they are needed
+        yield made
+
+
+def solo(session: DescribedSession, config: dict[str, Any], rank: Rank | None = None) -> Solo:
+    settings = Settings(**session.task.settings)
+    return Solo(session.build, session.prepared, config, EPOCHS, 5, settings=settings, rank=rank)
+
+
+def begun(crew: Crew, session: DescribedSession, config: dict[str, Any], state: dict[str, Any] | None = None) -> Solo:
+    return crew.begin(lambda rank: solo(session, config, rank), config, EPOCHS, 5, state)
+
+
+def same(one: dict[str, Tensor], two: dict[str, Tensor], close: float = 1e-5) -> None:
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        assert type(two[name]) is Tensor
+        torch.testing.assert_close(two[name], weight, rtol=0, atol=close, msg=lambda told, name=name: f"{name}: {told}")
+
+
+def trained_like_one(crew: Crew, session: DescribedSession, config: dict[str, Any]) -> None:
+    """Reports, weights and states of one device and of two; and each goes on from where the other was saved."""
+    close = 1e-3 if config.get("optimizer") == "muon" else 1e-5  # it computes in bf16, which turns 1e-8 into 1e-4
+    one, two = solo(session, config), begun(crew, session, config)
+    assert two.sharded
+    one.epoch(), crew.epoch(two)
+    states = one.state(), crew.state(two)
+    rest, whole = zip(*[(one.epoch(), crew.epoch(two)) for _ in range(EPOCHS - 1)], strict=True)
+    weights = crew.weights(two)
+    same(one.weights(), weights, close)
+    for state in states:
+        back = begun(crew, session, config, state)
+        again = [crew.epoch(back) for _ in whole]
+        assert [r["val_loss"] for r in again] == pytest.approx([r["val_loss"] for r in rest], rel=1e-4)
+        same(weights, crew.weights(back), close)
+    assert again == list(whole)
+    alone = solo(session, config)
+    alone.load(states[1])
+    assert [alone.epoch()["val_loss"] for _ in whole] == pytest.approx([r["val_loss"] for r in whole], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more",
+    [
+        {}, {"ema": 0.9}, {"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "sgd", "momentum": 0.0},
+        {"optimizer": "adam"}, {"optimizer": "nadam"}, {"optimizer": "rmsprop", "lr": 1e-3},
+        {"optimizer": "lion", "lr": 1e-3}, {"optimizer": "adafactor"}, {"optimizer": "muon"},
+        {"parametrization": "mup", "base_width": 8},
+        {"parametrization": "mup", "base_width": 8, "optimizer": "muon", "ema": 0.5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_optimizer_trains_halves_as_it_trains_the_whole(
+    crew: Crew, session: DescribedSession, more: dict[str, Any]
+) -> None:
+    trained_like_one(crew, session, {**MLP, **more})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "config",
+    [
+        TRANSFORMER, {**TRANSFORMER, "ema": 0.9, "positions": "learned", "norm": "layer"},
+        {**MLP, "family": "sparse_mlp", "block": 4, "density": 0.5},
+    ],
+    ids=lambda config: f"{config['family']} {config.get('ema', 0)}",
+)  # fmt: skip
+def test_other_families_too(crew: Crew, session: DescribedSession, config: dict[str, Any]) -> None:
+    trained_like_one(crew, session, config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "more", [{"family": "transformer", "tied": True, "optimizer": "sgd"}, {"family": "lstm"}], ids=str
+)
+def test_the_next_token(crew: Crew, tmp_path: Path, more: dict[str, Any]) -> None:
+    crew.close()  # a process is in one crew at a time
+    file = tmp_path / "text.txt"
+    file.write_text("".join(f"{k} and {k + 1} are {2 * k + 1}. " for k in range(300)))
+    task = replace(TASK, data=str(file), metric=Metric("val_loss", "minimize"), prepare={"window": 16})
+    with closing(Crew(task, CPUS)) as made:
+        trained_like_one(made, task.open(("cpu",)), {**TRANSFORMER, **more, "batch_size": 32, "ema": 0.5})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_each_rank_holds_half_of_everything(crew: Crew, session: DescribedSession, optimizer: str) -> None:
+    trained = begun(crew, session, {**TRANSFORMER, "ema": 0.9, "width": 64, "optimizer": optimizer})
+    crew.epoch(trained)
+    total = sum(p.numel() for p in trained.parameters)
+    state = [value for one in trained.optimizers for each in one.state.values() for value in each.values()]
+    assert trained.average is not None
+    for tensors, copies in (
+        (trained.parameters, 1),
+        ([value for value in state if value.ndim], 2 if optimizer == "adamw" else 1),
+        ([value for value in trained.average.values() if value.is_floating_point()], 1),
+    ):
+        held = sum(ddp.local(t).untyped_storage().nbytes() // 4 for t in tensors)
+        assert 0.4 * copies * total < held < 0.6 * copies * total
+
+
+@pytest.mark.slow
+def test_bf16_computes_in_it_and_keeps_float32(crew: Crew) -> None:
+    crew.close()
+    task = replace(TASK, settings={"parallel": "shard", "precision": "bf16"})
+    session = task.open(("cpu",))
+    one = solo(session, TRANSFORMER)
+    with closing(Crew(task, CPUS)) as made:
+        two = begun(made, session, TRANSFORMER)
+        for _ in range(EPOCHS):
+            assert made.epoch(two)["val_loss"] == pytest.approx(one.epoch()["val_loss"], rel=0.05)
+        assert {value.dtype for value in made.weights(two).values()} == {torch.float32}
+
+
+@pytest.mark.slow
+def test_batch_norm_uneven_shares_unused_and_frozen_layers(crew: Crew, session: DescribedSession) -> None:
+    config = {"family": "uneven", "lr": 0.01, "batch_size": 13, "ema": 0.9}
+    first = begun(crew, session, config)
+    crew.epoch(first)
+    state = crew.state(first)
+    before = {name: value.clone() for name, value in state["model"].items()}
+    whole = [crew.epoch(first) for _ in range(EPOCHS - 1)]
+    assert all(torch.equal(before[name], value) for name, value in state["model"].items()), "a snapshot has changed"
+    alone = solo(session, config)
+    alone.load(state)
+    same(alone.state()["model"], before)
+    assert alone.epoch()["val_loss"] == pytest.approx(whole[0]["val_loss"], rel=0.2)  # statistics of whole batches
+
+
+@pytest.mark.slow
+def test_dropout_goes_on_exactly_and_the_saved_state_is_left_alone(crew: Crew, session: DescribedSession) -> None:
+    config = {**MLP, "dropout": 0.3, "optimizer": "adafactor", "ema": 0.9}
+    first = begun(crew, session, config)
+    crew.epoch(first)
+    state = crew.state(first)
+    whole = [crew.epoch(first) for _ in range(EPOCHS - 1)]
+    for _ in range(2):
+        second = begun(crew, session, config, state)
+        assert [crew.epoch(second) for _ in range(EPOCHS - 1)] == whole
+
+
+@pytest.mark.slow
+def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew.close()
+    task = replace(TASK, settings={})
+    session = task.open(("cpu",))
+    with closing(Crew(task, CPUS)) as made:
+        assert not begun(made, session, MLP).sharded
+        monkeypatch.setattr(ddp, "memory_of", lambda device: 1000)  # of rank 0 alone
+        trained = begun(made, session, MLP)
+        assert trained.sharded
+        reports, weights = [made.epoch(trained) for _ in range(EPOCHS)], made.weights(trained)
+    one = solo(session, MLP)
+    assert [one.epoch()["train_loss"] for _ in reports] == pytest.approx([r["train_loss"] for r in reports], rel=1e-4)
+    same(one.weights(), weights)
+
+
+@pytest.mark.slow
+def test_a_trial_goes_on_from_its_checkpoint_sharded_or_alone(crew: Crew, tmp_path: Path) -> None:
+    crew.close()
+    config = {**MLP, "ema": 0.9, "optimizer": "muon"}
+
+    def run(name: str, devices: tuple[str, ...], until: int | None = None) -> list[float]:
+        made, link = replace(TASK, until=until).open(devices), Recorder()
+        made.checkpoint_s = 0.0
+        trial = Trial(Assignment(3, config, 1, 5), Place(0, devices, tmp_path / name), link)
+        with closing(made.crew) if made.crew else nullcontext():
+            assert run_trial(made, trial) == (Outcome.FINISHED, None)
+        return [event.points[0].metrics["val_loss"] for event in link.sent if isinstance(event, Reported)]
+
+    whole = run("alone", ("cpu",))
+    assert len(whole) == EPOCHS
+    for name, then in (("both", CPUS), ("then alone", ("cpu",))):
+        assert run(name, CPUS, until=1) == pytest.approx(whole[:1], rel=1e-3)
+        assert run(name, then) == pytest.approx(whole, rel=1e-3)
+
+
+class TwoDevices(Inline):
+    """A worker here, of two devices."""
+
+    def place(self) -> Place:
+        return Place(devices=CPUS, folder=self._folder)
+
+
+@pytest.mark.slow
+def test_a_whole_search(crew: Crew, tmp_path: Path) -> None:
+    crew.close()
+    (tmp_path / "space.yaml").write_text(
+        "model: mlp\ndata: digits\nepochs: 3\nmetric: val_accuracy\nvalue: best\nbudget: {trials: 2}\nseed: 1\n"
+        "resources: {gpus: 2}\nparallel: shard\nfinalists: {top: 1, seeds: 1}\n"
+        "space: {lr: {float: [3e-3, 1e-2], log: true}, optimizer: [adamw, muon], ema: [0, 0.9]}\n"
+        "first: [{lr: 5e-3, optimizer: adamw, ema: 0}, {lr: 5e-3, optimizer: muon, ema: 0.9}]\n"
+    )
+    study = automl.search(tmp_path / "space.yaml", dir=tmp_path, executor=TwoDevices())
+    assert study.best is not None
+    assert study.path is not None
+    assert all(trial.state.name != "FAILED" for trial in study.history.trials)
+    digits = load_digits()
+    assert (automl.load(study.path).predict(digits.data) == digits.target).mean() > 0.8
+
+
+def test_a_model_is_sharded_when_four_times_its_size_does_not_fit() -> None:
+    model = nn.Linear(99, 10)  # 1000 numbers
+    assert ddp.too_large(model, 19_999)
+    assert not ddp.too_large(model, 20_000)
+    assert not ddp.too_large(model, None)
+    assert ddp.memory_of(torch.device("cpu")) is None
+
+
+def test_blocks_are_the_members_of_lists_and_sequences() -> None:
+    def names(model: nn.Module) -> list[str]:
+        found = {id(module): name for name, module in model.named_modules()}
+        return [found[id(block)] for block in fsdp.blocks(model)]
+
+    def lin() -> nn.Module:
+        return nn.Linear(2, 2)
+
+    assert names(nn.Sequential(lin(), nn.ReLU(), nn.Sequential(lin(), nn.ReLU()), lin())) == ["0", "2", "3"]
+    assert names(nn.Sequential(nn.Sequential(nn.Sequential(lin()), lin()), lin())) == ["0.0", "0.1", "1"]
+    assert names(nn.ModuleDict({"a": nn.ModuleList([lin(), lin()]), "b": lin()})) == ["a.0", "a.1", "b"]
+    tied, once = nn.Sequential(lin(), lin(), lin()), lin()
+    tied[2].weight = tied[0].weight
+    assert names(tied) == ["1"]
+    assert names(nn.Sequential(once, lin(), once)) == ["1"]
+
+
+def test_what_cannot_be_sharded_says_what_to_do() -> None:
+    model, cpu = nn.Linear(3, 4), torch.device("cpu")
+    model.register_parameter("scale", nn.Parameter(torch.tensor(1.0)))
+    with pytest.raises(
+        SpecError, match=r"'scale', a single number: give it shape \[1\], or take `parallel: replicate`"
+    ):
+        fsdp.shard(model, cpu, 2)
+    with pytest.raises(SpecError, match="'weight', it is not contiguous in memory; take `parallel: replicate`"):
+        fsdp.shard(_turned(), cpu, 2)
+    with pytest.raises(SpecError, match="take compile: never or parallel: replicate"):
+        Runner(nn.Linear(3, 4), cpu, Settings(compile="always"), sharded=True)
+
+
+def _turned() -> nn.Module:
+    model = nn.Linear(3, 4)
+    model.weight = nn.Parameter(torch.ones(3, 4).T)
+    return model

@@ -1,0 +1,190 @@
+"""The frame of the live screen. Golden files are written anew with `python tests/view/test_render.py`."""
+
+import sys
+import time
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automl.core.history import History
+from automl.core.messages import WorkerStatus
+from automl.core.trial import Failure, Metric, Plan, State
+from automl.leaderboard import words
+from automl.leaderboard.table import lines
+from automl.view.screens.render import frame, render
+from automl.view.screens.snapshot import Tracker
+from tests.support.view_fakes import SPACE, FakeStudy, simulate
+
+GOLDEN = Path(__file__).parent / "golden"
+SIZES = [(100, 30), (80, 24), (60, 20), (40, 12), (140, 45)]
+HARDWARE = ("gpu0 93% 5.3/141G 61C 512W", "gpu1 86% 4.9/141G 58C 470W", "cpu 71%")
+NOW = datetime(2026, 1, 1, 14, 20)
+
+
+def scene():
+    study, workers = simulate()
+    return Tracker.of(study).snapshot(study, workers, now=NOW, hardware=HARDWARE)
+
+
+def failing():
+    """Every trial fails at once; one name and one message try to leave their place."""
+    history = History(SPACE, metric=Metric("val_loss"), plan=Plan(trials=20, horizon=9))
+    for k in range(4):
+        history.begin(SPACE.sample(history.rng()))
+        history.end(k, State.FAILED, failure=Failure("exception", f"RuntimeError: \x1b[2Jshapes {k}\nx"), at_s=float(k))
+    study = FakeStudy(history, name="evil\x1b[2J\nname", elapsed_s=4.0)
+    return Tracker.of(study).snapshot(study, [WorkerStatus(0, "cpu0")], now=NOW)
+
+
+def cohort():
+    """Two cohorts of 24 lanes on two GPUs."""
+    study, _ = simulate(workers=48)
+    running = [t.number for t in study.history.running]
+    workers = [
+        WorkerStatus(0, "cuda:0", tuple(running[:24]), "cohort 3: 24 lanes, 412 steps/s"),
+        WorkerStatus(1, "cuda:1", tuple(running[24:]), "cohort 4: 24 lanes, 398 steps/s"),
+    ]
+    return Tracker.of(study).snapshot(study, workers, now=NOW, hardware=HARDWARE)
+
+
+def goldens():
+    for width, height in SIZES:
+        yield f"screen_{width}x{height}", scene(), width, height, True
+    yield "screen_80x24_ascii", scene(), 80, 24, False
+    yield "screen_failing_80x24", failing(), 80, 24, True
+    yield "screen_cohort_100x30", cohort(), 100, 30, True
+
+
+@pytest.mark.parametrize(
+    ("name", "snapshot", "width", "height", "unicode"), list(goldens()), ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_golden(name, snapshot, width, height, unicode):
+    made = render(snapshot, width, height, unicode=unicode).plain
+    assert made + "\n" == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 220), st.integers(1, 70), st.booleans(), st.sampled_from([scene, failing, cohort]))
+def test_never_larger_than_the_terminal(width, height, unicode, made):
+    shown = frame(cached(made), width, height, unicode=unicode)
+    assert len(shown) <= height
+    for line in shown:
+        text = "".join(part for part, _ in line)
+        assert words.cells(text) <= width, (width, text)
+        assert "\n" not in text
+        assert "\x1b" not in text
+        assert unicode or text.isascii()
+
+
+_CACHE: dict = {}
+
+
+def cached(made):
+    return _CACHE.setdefault(made, made())
+
+
+def test_says_what_matters():
+    text = render(scene(), 100, 30).plain
+    for part in (
+        "trials 118/200",
+        "4 running",
+        "111 stopped early",
+        "88% of epochs saved",
+        "0.9853",
+        "t0081",
+        "lr 1.8e-3",
+    ):
+        assert part in text
+    for part in ("rank 7 of 12 at rung 9", "5th of 7 at 12", "importance", "gpu0 93%", "Ctrl-C", "ETA"):
+        assert part in text
+
+
+def test_colour_is_never_the_only_sign():
+    made = render(scene(), 100, 30)
+    assert made.spans
+    assert not render(scene(), 100, 30, colour=False).spans
+    assert "BEST" in made.plain
+
+
+def test_hyperparameters_are_ordered_by_importance_and_the_least_important_are_dropped_first():
+    s = scene()
+    names = [n for n, _ in s.importance]
+    assert names[0] == "lr"
+    hidden: list[str] = []
+    lines(s.board, s.board.rows[:5], 60, hidden=hidden)
+    assert "lr" not in hidden
+    assert set(hidden) == set(s.board.columns[-len(hidden) :])
+    wide: list[str] = []
+    lines(s.board, s.board.rows[:5], 200, hidden=wide)
+    assert wide == []
+
+
+def test_trials_that_no_worker_has_are_waiting():
+    study, workers = simulate()
+    text = render(Tracker.of(study).snapshot(study, workers[:1]), 100, 30).plain
+    assert "1 running" in text
+    assert "3 waiting" in text
+
+
+def test_before_the_first_report():
+    history = History(SPACE, metric=Metric("val_loss"), plan=Plan(time_s=60.0))
+    study = FakeStudy(history, elapsed_s=0.5)
+    text = render(Tracker.of(study).snapshot(study), 80, 24).plain
+    assert "no trial has reported yet" in text
+    assert "time 0.5s/1m00s" in text
+
+
+def test_the_leading_trial_is_named_while_none_is_full():
+    history = History(SPACE, metric=Metric("val_loss"), plan=Plan(trials=5, horizon=9))
+    history.begin(SPACE.sample(history.rng()))
+    history.point(0, 1, 0.5)
+    study = FakeStudy(history, elapsed_s=1.0)
+    assert "leading: t0000 0.5000 at 1/9" in render(Tracker.of(study).snapshot(study), 80, 24).plain
+
+
+def test_a_tracker_told_one_by_one_knows_what_one_told_at_once_knows():
+    live: list = []
+
+    def on_end(study, record):
+        if not live:
+            live.append(Tracker(study.space, study.metric, study.plan.horizon))
+        live[0].add(record)
+
+    study, workers = simulate(ended=90, on_end=on_end)
+    one, other = live[0].snapshot(study, workers), Tracker.of(study).snapshot(study, workers)
+    assert replace(one, importance=(), board=replace(one.board, columns=())) == replace(
+        other, importance=(), board=replace(other.board, columns=())
+    )
+    assert one.best.trial == study.history.best.number
+
+
+def test_the_live_table_is_the_leaderboard():
+    from automl.leaderboard import board
+
+    study, workers = simulate(ended=90)
+    live = Tracker.of(study).snapshot(study, workers).board.rows
+    assert list(live[:40]) == board.rows(study.history, 40)
+
+
+def test_a_frame_of_a_large_study_costs_less_than_50_ms():
+    study, workers = simulate(trials=6000, ended=3000, workers=16, fail_every=0)
+    tracker = Tracker.of(study)
+    tracker.snapshot(study, workers)
+    costs = []
+    for _ in range(5):
+        start = time.process_time()
+        render(tracker.snapshot(study, workers), 140, 45)
+        costs.append(time.process_time() - start)
+    assert min(costs) < 0.05, costs
+
+
+if __name__ == "__main__":
+    for name, snapshot, width, height, unicode in goldens():
+        (GOLDEN / f"{name}.txt").write_text(
+            render(snapshot, width, height, unicode=unicode).plain + "\n", encoding="utf-8"
+        )
+        sys.stdout.write(f"{name}\n")
