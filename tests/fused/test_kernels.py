@@ -13,12 +13,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.fused.test_graphs import attention_free_but_general, mlp, trained
 
 from automl.fused.optim import kernel_checks
 from automl.fused.optim.launch import FORMATS, Launcher, launched
 from automl.fused.optim.rules import RULES
 from automl.fused.tensors import rng
+from tests.fused.test_graphs import attention_free_but_general, mlp, trained
 
 CPU = torch.device("cpu")
 FLOATS = [torch.float32, torch.float64]
