@@ -30,10 +30,11 @@ from torch import nn
 
 from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.launch import launched
 from automl.fused.optim.rules import RULES
 from automl.fused.sizing.timing import memory_limit
-from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.epoch import PieceEpoch
 from automl.fused.uniform.stepper import mode, stepper
 from automl.models import build

@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from automl.errors import SpecError
+from automl.fused.lane import LaneState
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.mixed.epoch import MixedEpoch, evaluate_mixed
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.report import Round, merged, summary, told
 from automl.fused.sizing import timing as cap
 from automl.fused.sizing.policy import Configs, Judge
-from automl.fused.uniform.cohort import Blueprint, Cohort, LaneState, state_dict
+from automl.fused.uniform.cohort import Cohort, state_dict
 from automl.fused.uniform.epoch import Epoch, Part, evaluate
 from automl.fused.uniform.memory import train_within_memory
 from automl.fused.uniform.stepper import Stepper, stepper

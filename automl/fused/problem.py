@@ -8,7 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from automl.fused.uniform.cohort import Build, LaneState
+from automl.fused.lane import LaneState
+from automl.fused.modules.blueprint import Build
 from automl.fused.uniform.epoch import Part
 
 Fuse = Literal["auto", "never", "require"]

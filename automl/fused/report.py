@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from automl.fused.uniform.cohort import Lane
+from automl.fused.lane import Lane
 
 
 @dataclass(frozen=True)

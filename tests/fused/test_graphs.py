@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
-from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.cuda_graph import StepGraph
 from automl.fused.uniform.epoch import Part, PieceEpoch
 from automl.fused.uniform.stepper import mode, stepper

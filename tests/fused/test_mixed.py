@@ -19,11 +19,11 @@ from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
 from automl.fused.mixed import epoch, strips
 from automl.fused.mixed.blocks import read
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.swap import operate
 from automl.fused.signature import MIXES, group, mixed_signature, signature
 from automl.fused.sizing import growth
 from automl.fused.sizing.mixed_probe import probe_mixed
-from automl.fused.uniform.cohort import Blueprint
 from automl.models.mlp import build
 from automl.study.study import Study
 from automl.tasks.described import mixes

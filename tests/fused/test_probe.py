@@ -5,8 +5,9 @@ from torch import nn
 
 from automl.errors import EnvironmentProblem
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import probe
-from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.stepper import stepper
 from automl.models.mlp import Residual
 

@@ -7,8 +7,8 @@ from torch import nn
 
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.engine import Engine, Entry, Options, Part, Problem
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import probe
-from automl.fused.uniform.cohort import Blueprint
 from automl.models import build
 
 CPU = torch.device("cpu")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from automl.data import Inputs, Outputs, load
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import probe
-from automl.fused.uniform.cohort import Blueprint
 from automl.fused.uniform.epoch import Part
 from automl.models import build
 

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.fused.lane import Lane, LaneState
 from automl.fused.mixed.blocks import Block, read
 from automl.fused.mixed.program import Beside, Body
 from automl.fused.modules import swap
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.param_groups import Scale, scales
 from automl.fused.optim.rules import rule
 from automl.fused.tensors import layout as lay
-from automl.fused.uniform.cohort import Blueprint, Lane, LaneState
 from automl.models.mup import Role
 from automl.training import hyperparameters
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from automl.fused.uniform.cohort import Lane
+from automl.fused.lane import Lane
 from automl.training.schedules import F64, factors, warmup_steps
 
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.tables import steps_per_epoch
 from automl.fused.sizing.timing import KNEE, START, WORTH, lane_seconds
-from automl.fused.uniform.cohort import Blueprint
 from automl.fused.uniform.epoch import Part
 from automl.training import hyperparameters
 

@@ -7,9 +7,9 @@ import torch
 
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.mixed.epoch import MixedPiece
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import Fusion, Step, difference, plain_step
 from automl.fused.tensors import losses
-from automl.fused.uniform.cohort import Blueprint
 from automl.fused.uniform.epoch import Part, gather
 
 LANES = 3

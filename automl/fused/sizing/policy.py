@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automl.errors import EnvironmentProblem
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Options, Problem
 from automl.fused.signature import group, mixed_signature
 from automl.fused.sizing.cache import Known
 from automl.fused.sizing.growth import FEWEST, Growth
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.sizing.probe import Fusion, probe
-from automl.fused.uniform.cohort import Blueprint
 from automl.fused.uniform.epoch import Part
 
 Configs = Sequence[Mapping[str, Any]]

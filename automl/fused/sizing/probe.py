@@ -13,10 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
 from automl.fused.tensors import layout as lay
 from automl.fused.tensors import losses
-from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.epoch import Part, PieceEpoch, gather
 from automl.fused.uniform.stepper import SoloStepper, mode, stepper
 

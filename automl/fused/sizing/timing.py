@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from automl.fused.uniform.cohort import Blueprint, Cohort
+from automl.fused.modules.blueprint import Blueprint
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.epoch import Part, PieceEpoch
 from automl.fused.uniform.stepper import mode, stepper
 

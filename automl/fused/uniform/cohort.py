@@ -6,98 +6,20 @@ compute. Refilling a slot overwrites its rows. Free slots go on computing on sta
 Shape letters: K lanes of the bucket, C rows of the storage, P parameters.
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from automl.core.seeds import derive
+from automl.fused.lane import Lane, LaneState
 from automl.fused.modules import swap
+from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.param_groups import scales
 from automl.fused.optim.rules import rule
 from automl.fused.tensors import layout as lay
-from automl.models import mup
 from automl.training import hyperparameters
-from automl.training.hyperparameters import Hyperparameters
-
-Build = Callable[[dict[str, Any], Any, Any], nn.Module]
-
-
-@dataclass
-class LaneState:
-    """One lane, portable: fits any slot of any cohort of the same signature, fused or alone. All tensors on the CPU.
-
-    `rows`: "param", "ema" and the optimizer's state, each `[P]`; `buffers`: name -> tensor; `step` counts updates.
-    """
-
-    epoch: int
-    step: int
-    rows: dict[str, Tensor]
-    buffers: dict[str, Tensor]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain containers of tensors and integers, for `torch.save` and `torch.load(weights_only=True)`."""
-        return {"epoch": self.epoch, "step": self.step, "rows": dict(self.rows), "buffers": dict(self.buffers)}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "LaneState":
-        return cls(int(data["epoch"]), int(data["step"]), dict(data["rows"]), dict(data["buffers"]))
-
-
-@dataclass
-class Lane:
-    """A trial in a slot. `epochs` is its full horizon; `epoch` and `step` count what it has done."""
-
-    trial: int
-    config: dict[str, Any]
-    seed: int
-    epochs: int
-    hypers: Hyperparameters
-    drops: dict[str, float]
-    epoch: int = 0
-    step: int = 0
-    fate: str = "running"  # running | done | diverged
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """How modules of one signature are made: the factory, what it is given besides the config, and where they live."""
-
-    build: Build
-    inputs: Any
-    outputs: Any
-    device: torch.device
-    dtype: torch.dtype | None = None
-    _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
-
-    def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
-        """A module as the user wrote it, initialized from the trial's seed alone, on the CPU."""
-        with torch.random.fork_rng(devices=[]):
-            self._seed(derive(seed, "init"))
-            made = self.build(dict(config), self.inputs, self.outputs)
-        if (roles := self.roles(config)) is not None:
-            mup.rescale(made, roles)
-        return made if self.dtype is None else made.to(self.dtype)
-
-    def roles(self, config: Mapping[str, Any]) -> Mapping[str, mup.Role] | None:
-        """What muP knows of each parameter; None without `parametrization: mup`."""
-        if config.get("parametrization", "standard") != "mup":
-            return None
-        shapes = {name: value for name, value in config.items() if name not in hyperparameters.NAMES}
-        key = json.dumps(shapes, sort_keys=True, default=repr)
-        if key not in self._roles:
-            self._roles[key] = mup.roles(self.build, config, self.inputs, self.outputs)
-        return self._roles[key]
-
-    def _seed(self, seed: int) -> None:
-        """On a CPU its generator alone: `torch.manual_seed` formats three stack traces for devices that never wake."""
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)
 
 
 @dataclass

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.fused.lane import Lane
 from automl.fused.modules.context import Draw, running
 from automl.fused.optim import rules
 from automl.fused.optim.launch import launched
 from automl.fused.optim.param_groups import Scale
 from automl.fused.optim.tables import batches, counts, moves, rates, steps_per_epoch
 from automl.fused.tensors import losses, rng
-from automl.fused.uniform.cohort import Cohort, Lane
+from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.cuda_graph import StepGraph
 from automl.fused.uniform.stepper import Piece, SoloStepper, Stepper, mode
 from automl.metrics.batched import Meter

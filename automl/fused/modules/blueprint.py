@@ -1,0 +1,53 @@
+"""How the modules of one signature are built."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from automl.core.seeds import derive
+from automl.models import mup
+from automl.training import hyperparameters
+
+Build = Callable[[dict[str, Any], Any, Any], nn.Module]
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How modules of one signature are made: the factory, what it is given besides the config, and where they live."""
+
+    build: Build
+    inputs: Any
+    outputs: Any
+    device: torch.device
+    dtype: torch.dtype | None = None
+    _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
+
+    def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
+        """A module as the user wrote it, initialized from the trial's seed alone, on the CPU."""
+        with torch.random.fork_rng(devices=[]):
+            self._seed(derive(seed, "init"))
+            made = self.build(dict(config), self.inputs, self.outputs)
+        if (roles := self.roles(config)) is not None:
+            mup.rescale(made, roles)
+        return made if self.dtype is None else made.to(self.dtype)
+
+    def roles(self, config: Mapping[str, Any]) -> Mapping[str, mup.Role] | None:
+        """What muP knows of each parameter; None without `parametrization: mup`."""
+        if config.get("parametrization", "standard") != "mup":
+            return None
+        shapes = {name: value for name, value in config.items() if name not in hyperparameters.NAMES}
+        key = json.dumps(shapes, sort_keys=True, default=repr)
+        if key not in self._roles:
+            self._roles[key] = mup.roles(self.build, config, self.inputs, self.outputs)
+        return self._roles[key]
+
+    def _seed(self, seed: int) -> None:
+        """On a CPU its generator alone: `torch.manual_seed` formats three stack traces for devices that never wake."""
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
