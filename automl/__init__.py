@@ -11,6 +11,8 @@ Names are imported when first used: `import automl` loads neither torch nor anyt
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from automl.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from automl.api.doors import resume as resume
     from automl.api.doors import search as search
@@ -36,7 +38,6 @@ _HOMES = {
     "search": "automl.api.doors",
 }
 __all__ = ["AutoMLError", "Choice", "Float", "Int", "Space", "Study", "Trial", "load", "resume", "search"]
-__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ from automl.api import search as running
 from automl.evaluation.holdout import Holdout
 from automl.metrics import intervals as honest
 from automl.tasks.described import DescribedTask
+from automl.tasks.from_spec import task_of
 
 TABLES = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "tables"
 FRESH = 1000  # the first search's number: 0 to 49 were looked at while the method was chosen
@@ -117,7 +118,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
         models = [automl.load(folder / "s" / "finalists" / "trials" / f"{n:05d}" / "bundle") for n in runs[str(trial)]]
         return float(np.mean([score(case, model, rest) for model in models]))
 
-    task = running.task_of(read)
+    task = task_of(read)
     assert isinstance(task, DescribedTask)
     alone = honest.interval(Holdout.of(task).sample(folder / "s" / "best", "test"))
     seconds = time.process_time() - begun

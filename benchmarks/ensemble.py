@@ -23,6 +23,7 @@ from automl.api import search as running
 from automl.bundle import ensemble
 from automl.evaluation.holdout import Holdout
 from automl.tasks.described import DescribedTask
+from automl.tasks.from_spec import task_of
 
 SIZE = 8
 
@@ -45,7 +46,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
     found = specfile.from_json({**tree(case, number, trials), "ensemble": SIZE}, name="s", folder=folder)
     study = running.run_spec(found, folder / "s", executor="inline")
     assert study.verdict is not None
-    seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], running.task_of(found)
+    seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], task_of(found)
     assert isinstance(task, DescribedTask)
     bundles = {path.parent.name: path for path in (folder / "s" / "finalists" / "trials").glob("*/bundle")}
     ensemble.make(folder / "few", bundles, Holdout.of(task), SIZE, folder / "s" / "best")

@@ -20,9 +20,8 @@ from automl.integrations.loggers import Logged
 from automl.study import winner
 from automl.study.ledger import Ledger
 from automl.study.study import Described, Study
-from automl.tasks.command import CommandTask
-from automl.tasks.described import DescribedTask, mixes
-from automl.tasks.function import FunctionTask, ReferencedTask
+from automl.tasks.from_spec import task_of
+from automl.tasks.function import FunctionTask
 from automl.worker.worker import Task
 
 if TYPE_CHECKING:
@@ -198,40 +197,6 @@ def _placed(executor: Described, resources: Mapping[str, float], study: Study) -
     if unused := [name for name in resources if name not in has]:
         study.notes.append(f"resources: executor {described['name']!r} does not use {', '.join(unused)}")
     return {**{name: value for name, value in resources.items() if name in has}, **described}
-
-
-def task_of(read: "Spec") -> Task:
-    """What a spec trains."""
-    if read.train:
-        return ReferencedTask(read.train, read.folder)
-    if read.command:
-        return CommandTask(tuple(read.command), (*read.space.names, *read.space.constants), read.folder, read.epochs)
-    assert read.model is not None
-    assert read.data is not None
-    assert read.epochs is not None
-    return DescribedTask(
-        read.model,
-        read.data,
-        read.epochs,
-        read.metric,
-        target=read.target,
-        split=read.split,
-        prepare=read.prepare,
-        folder=read.folder,
-        seed=read.seed,
-        spec=read.to_json(),
-        outputs=bool(read.ensemble and read.finalists),
-        patience=read.patience or 0,
-        fuse=read.fuse,
-        mixes=mixes(read.model, read.space),
-        settings={
-            "precision": read.precision,
-            "compile": read.compile,
-            "oom": read.oom,
-            "parallel": read.parallel,
-            "augment": dict(read.augment),
-        },
-    )
 
 
 def _drive(

@@ -24,7 +24,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from automl import __version__ as automl_version
 from automl import models
 from automl.bundle import ensemble
 from automl.data.prepared import Prepared
@@ -32,6 +31,7 @@ from automl.data.preparing import text, transform
 from automl.data.preparing.columns import MISSING
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError, DataError
+from automl.version import __version__ as automl_version
 
 if TYPE_CHECKING:
     from automl.bundle.ensemble import Ensemble

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core import files
 from automl.errors import BundleError
-from automl.study import checkpoint
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ def store(folder: Path, outputs: "Tensor") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.save(buffer, outputs.float().numpy())
-    checkpoint.write(folder / OUTPUTS, buffer.getvalue())
+    files.write(folder / OUTPUTS, buffer.getvalue())
 
 
 def stored(model: Path, rows: int) -> "Tensor | None":

@@ -8,11 +8,12 @@ as JSON, anything with tensors as `torch.save` writes it; neither runs code when
 import hashlib
 import io
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from automl.core.files import write
 
 MANIFEST = "manifest.json"
 KEPT = 2
@@ -25,24 +26,6 @@ class Checkpoint:
     step: int
     state: Any
     curve: tuple[tuple[int, Mapping[str, float]], ...] = ()
-
-
-def write(file: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary file, flush to the disk, rename, flush the folder."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as out:
-            out.write(content)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.rename(file)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def save(

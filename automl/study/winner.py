@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.bundle.ensemble import OUTPUTS
+from automl.core import files
 from automl.core.trial import TrialRecord
 from automl.study import checkpoint
 from automl.study.study import Study
@@ -140,4 +141,4 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         "config": {**record.config, **(verdict or {}).get("big", {})},
         **({"finalists": dict(verdict)} if verdict else {}),
     }
-    checkpoint.write(folder / WINNER, json.dumps(told, indent=1).encode())
+    files.write(folder / WINNER, json.dumps(told, indent=1).encode())

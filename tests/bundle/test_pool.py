@@ -14,6 +14,7 @@ from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.tasks.described import DescribedTask
+from automl.tasks.from_spec import task_of
 
 SPEC = """
 model: mlp
@@ -44,7 +45,7 @@ def kept(study: Path) -> list[int]:
 def holdout(file: Path) -> Holdout:
     from automl.specfile import read
 
-    task = search.task_of(read(file))
+    task = task_of(read(file))
     assert isinstance(task, DescribedTask)
     return Holdout.of(task)
 

@@ -11,6 +11,7 @@ from automl import specfile
 from automl.data.preparing import options
 from automl.errors import SpecError
 from automl.tasks.described import DescribedSession, unfusable
+from automl.tasks.from_spec import task_of
 
 SPEC = """
 model: mlp
@@ -93,9 +94,7 @@ def test_each_model_is_trained_saved_and_judged_on_its_own_preparation(folder: P
 
 
 def test_few_preparations_are_kept_and_targets_are_the_same(folder: Path) -> None:
-    from automl.api import search
-
-    session = search.task_of(specfile.read(folder / "space.yaml")).open(("cpu",))
+    session = task_of(specfile.read(folder / "space.yaml")).open(("cpu",))
     assert isinstance(session, DescribedSession)
     plain = session.data_of({"lr": 0.1})
     assert plain is session.prepared

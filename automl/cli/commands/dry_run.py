@@ -34,12 +34,12 @@ def one_batch(read: "Spec") -> Tried | None:
     """
     import numpy as np
 
-    from automl.api import search
     from automl.core import seeds
     from automl.errors import TaskError
     from automl.tasks.described import DescribedTask
+    from automl.tasks.from_spec import task_of
 
-    task = search.task_of(read)
+    task = task_of(read)
     if not isinstance(task, DescribedTask):
         return None
     from automl.training import Solo

@@ -73,12 +73,12 @@ def _widths(given: str | None, read: "Spec") -> list[int]:
 def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordinates, Alignment | None]":
     import numpy as np
 
-    from automl.api import search
     from automl.core import seeds
     from automl.tasks.described import DescribedTask
+    from automl.tasks.from_spec import task_of
     from automl.training import mup_check
 
-    task = search.task_of(read)
+    task = task_of(read)
     if not isinstance(task, DescribedTask):
         raise SpecError("mup-check builds models itself: it needs a spec with `model` and `data`")
     session = task.open(("cpu",))

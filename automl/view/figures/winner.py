@@ -70,12 +70,12 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     if not kept or best is None or not (best / "manifest.json").is_file():
         raise Nothing("there is no saved model that automl built")
     from automl import specfile
-    from automl.api import search
     from automl.bundle import bundle
     from automl.tasks.described import DescribedTask
+    from automl.tasks.from_spec import task_of
 
     try:
-        task = search.task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
+        task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
         if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
             raise Nothing("the model or its data are code of your own, which a report does not run")
         model = bundle.load_one(best)

@@ -1,0 +1,45 @@
+"""Where things lie in a study's folder: the one place for these names.
+
+studies/NAME/  ledger.sqlite, driver.lock    all that the study knows, and the lock of the process that drives it
+               trials/00012/                 a trial's own folder: checkpoints, traceback, its saved model
+               best/                         the winner's model, with winner.json
+               ensemble/                     the models of an ensemble
+               finalists/, refit/00012/      studies of their own, which are trained after the search
+               logs/                         what the trials print
+"""
+
+from pathlib import Path
+
+LEDGER = "ledger.sqlite"
+LOCK = "driver.lock"
+TRIALS = "trials"
+BEST = "best"
+ENSEMBLE = "ensemble"
+FINALISTS = "finalists"
+REFIT = "refit"
+LOGS = "logs"
+LANES = "lanes.json"
+"""How many trials run well side by side, measured once."""
+BUNDLE = "bundle"
+"""A trial's saved model, in the trial's folder."""
+OUTPUTS = "outputs.npy"
+"""The outputs of that model on the validation rows, beside it."""
+MANIFEST = "manifest.json"
+"""The list of a saved model's files; without it there is no model."""
+WINNER = "winner.json"
+"""Which trial the model in `best/` belongs to."""
+
+
+def trial(study: Path, number: int) -> Path:
+    """The folder of the trial `number`: `trials/00012`."""
+    return study / TRIALS / f"{number:05d}"
+
+
+def bundle(study: Path, number: int) -> Path:
+    """Where the trial `number` keeps its saved model, if it has one."""
+    return trial(study, number) / BUNDLE
+
+
+def refit(study: Path, number: int) -> Path:
+    """The folder of the study that trains the config of trial `number` on the validation rows too."""
+    return study / REFIT / f"{number:05d}"
