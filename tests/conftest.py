@@ -5,7 +5,26 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.golden import Golden
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--record-wording`: write the golden files instead of comparing with them."""
+    parser.addoption("--record-wording", action="store_true", help="write messages and screens into golden files anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Recording rewrites files that several tests share, so it runs in one process."""
+    if config.getoption("--record-wording") and config.getoption("numprocesses", None):
+        raise pytest.UsageError("--record-wording runs in one process: leave -n out")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """The golden files beside the test's module; see `tests/support/golden.py`."""
+    return Golden(request.path.parent / "golden", record=request.config.getoption("--record-wording"))
 
 
 @pytest.fixture(scope="session")

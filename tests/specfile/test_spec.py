@@ -375,7 +375,7 @@ def test_the_schema_knows_every_key_and_resolves() -> None:
 
 def test_reading_imports_nothing_heavy_and_no_user_code() -> None:
     code = (
-        "import sys; from automl import spec; spec.read('digits'); spec.schema();"
+        "import sys; from automl import specfile as spec; spec.read('digits'); spec.schema();"
         "spec.parse('train: my.module:train\\nmetric: val_loss\\nbudget: {trials: 5}\\nspace: {a: [1, 2]}', 's');"
         "print([m for m in ('torch', 'sklearn', 'optuna', 'pandas', 'scipy', 'ray', 'my') if m in sys.modules])"
     )

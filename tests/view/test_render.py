@@ -1,10 +1,8 @@
-"""The frame of the live screen. Golden files are written anew with `python tests/view/test_render.py`."""
+"""The frame of the live screen: golden screens (`pytest --record-wording`) and laws for every size."""
 
-import sys
 import time
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -17,9 +15,9 @@ from automl.leaderboard import words
 from automl.leaderboard.table import lines
 from automl.view.screens.render import frame, render
 from automl.view.screens.snapshot import Tracker
+from tests.support.golden import Golden
 from tests.support.view_fakes import SPACE, FakeStudy, simulate
 
-GOLDEN = Path(__file__).parent / "golden"
 SIZES = [(100, 30), (80, 24), (60, 20), (40, 12), (140, 45)]
 HARDWARE = ("gpu0 93% 5.3/141G 61C 512W", "gpu1 86% 4.9/141G 58C 470W", "cpu 71%")
 NOW = datetime(2026, 1, 1, 14, 20)
@@ -51,20 +49,17 @@ def cohort():
     return Tracker.of(study).snapshot(study, workers, now=NOW, hardware=HARDWARE)
 
 
-def goldens():
-    for width, height in SIZES:
-        yield f"screen_{width}x{height}", scene(), width, height, True
-    yield "screen_80x24_ascii", scene(), 80, 24, False
-    yield "screen_failing_80x24", failing(), 80, 24, True
-    yield "screen_cohort_100x30", cohort(), 100, 30, True
+SCREENS = [
+    *((f"screen_{width}x{height}", scene, width, height, True) for width, height in SIZES),
+    ("screen_80x24_ascii", scene, 80, 24, False),
+    ("screen_failing_80x24", failing, 80, 24, True),
+    ("screen_cohort_100x30", cohort, 100, 30, True),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "snapshot", "width", "height", "unicode"), list(goldens()), ids=lambda v: v if isinstance(v, str) else ""
-)
-def test_golden(name, snapshot, width, height, unicode):
-    made = render(snapshot, width, height, unicode=unicode).plain
-    assert made + "\n" == (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
+@pytest.mark.parametrize(("name", "made", "width", "height", "unicode"), SCREENS, ids=[name for name, *_ in SCREENS])
+def test_golden_screen(golden: Golden, name, made, width, height, unicode):
+    golden.text(name, render(cached(made), width, height, unicode=unicode).plain + "\n")
 
 
 @settings(deadline=None, max_examples=60)
@@ -180,11 +175,3 @@ def test_a_frame_of_a_large_study_costs_less_than_50_ms():
         render(tracker.snapshot(study, workers), 140, 45)
         costs.append(time.process_time() - start)
     assert min(costs) < 0.05, costs
-
-
-if __name__ == "__main__":
-    for name, snapshot, width, height, unicode in goldens():
-        (GOLDEN / f"{name}.txt").write_text(
-            render(snapshot, width, height, unicode=unicode).plain + "\n", encoding="utf-8"
-        )
-        sys.stdout.write(f"{name}\n")
