@@ -23,11 +23,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.tables import steps_per_epoch
 from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import Epoch, Part
+from automl.fused.uniform.epoch import Epoch
 from automl.fused.uniform.stepper import stepper
 from automl.models import build
 

@@ -1,8 +1,12 @@
 """The end of the data's way: three parts as tensors, and everything needed to treat new rows the same way."""
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -13,7 +17,7 @@ TaskKind = Literal["classification", "regression", "next_token"]
 
 @dataclass(frozen=True)
 class Part:
-    """One part of the data, on the CPU.
+    """One part of the data (training, validation or test), on the CPU until it is moved with `to`.
 
     `x`: [N, *inputs.shape] float32, or int64 for tokens. `y`: classification [N] int64; regression [N, outputs] float32
     in standard units (see `Prepared.target_scale`); next token [N, T] int64.
@@ -32,6 +36,14 @@ class Part:
         weights = (self.weight, other.weight)
         weight = None if weights[0] is None or weights[1] is None else torch.cat([weights[0], weights[1]])
         return Part(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), weight)
+
+    def head(self, count: int) -> "Part":
+        """The first `count` samples (views)."""
+        return Part(self.x[:count], self.y[:count], None if self.weight is None else self.weight[:count])
+
+    def to(self, device: torch.device | str) -> "Part":
+        """The same samples on `device`; nothing is copied where they are there already."""
+        return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
 
 
 @dataclass(frozen=True)
@@ -67,3 +79,23 @@ class Prepared:
     def target_scale(self) -> Tensor:
         """[outputs] float32: the unit of a regression target: value = y * scale + center; ones otherwise."""
         return torch.tensor(self.preparation["target"].get("scale", [1.0]), dtype=torch.float32)
+
+
+def sample_rows(rows: Any, most: int = 4) -> list[Any]:
+    """The first rows as JSON: dicts for a table, nested lists for arrays."""
+    if isinstance(rows, pd.DataFrame):
+        found: list[Any] = json.loads(rows.head(most).to_json(orient="records", date_format="iso", double_precision=15))
+        return found
+    few = np.asarray(rows[:most])
+    return (few if few.dtype == object else few.astype(np.float64)).tolist()  # type: ignore[no-any-return]
+
+
+def fingerprint(parts: list[Part]) -> str:
+    """sha256 of what the model sees: shapes, types and bytes of x and y of all parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for tensor in (part.x, part.y, part.weight):
+            if tensor is not None:
+                digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
+                digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    return digest.hexdigest()

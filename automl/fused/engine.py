@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automl.errors import SpecError
 from automl.fused.lane import LaneState
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.mixed.epoch import MixedEpoch, evaluate_mixed
@@ -23,8 +22,8 @@ from automl.fused.problem import Entry, Options, Problem
 from automl.fused.report import Round, merged, summary, told
 from automl.fused.sizing import timing as cap
 from automl.fused.sizing.policy import Configs, Judge
-from automl.fused.uniform.cohort import Cohort, state_dict
-from automl.fused.uniform.epoch import Epoch, Part, evaluate
+from automl.fused.uniform.cohort import Cohort
+from automl.fused.uniform.epoch import Epoch, evaluate
 from automl.fused.uniform.memory import train_within_memory
 from automl.fused.uniform.stepper import Stepper, stepper
 
@@ -259,5 +258,3 @@ def _power(n: int) -> int:
     """The least power of two that is at least `n`."""
     return 1 << max(0, n - 1).bit_length()
 
-
-__all__ = ["Engine", "Entry", "LaneState", "Options", "Part", "Problem", "Round", "SpecError", "state_dict"]

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from automl.data.prepared import Part
 from automl.fused.lane import LaneState
 from automl.fused.modules.blueprint import Build
-from automl.fused.uniform.epoch import Part
 
 Fuse = Literal["auto", "never", "require"]
 

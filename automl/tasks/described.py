@@ -20,6 +20,7 @@ from automl.fused.signature import group as group_of
 from automl.tasks.function import imported
 from automl.tasks.ranks import Crew
 from automl.training.best_epoch import Best
+from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,7 +39,7 @@ KEPT = 4  # preparations of the data that a worker keeps in memory, where they a
 
 
 @dataclass(frozen=True)
-class DescribedTask:
+class DescribedTask(Task):
     """`model`: a family's name or `package.module:build`; `data`: see `automl.data.load`; `seed`: of the split."""
 
     model: str
@@ -72,7 +73,7 @@ class DescribedTask:
         return self if isinstance(loaded.train, Streamed) else replace(self, sent=loaded)
 
     @property
-    def warm(self) -> bool:
+    def forkable(self) -> bool:
         """Whether a worker may be forked from a process that has imported torch: it runs none of the user's code."""
         return ":" not in self.model and ":" not in self.data
 
@@ -153,7 +154,7 @@ def unfusable(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 
 
 @dataclass
-class DescribedSession:
+class DescribedSession(Session):
     """The task with its data in memory."""
 
     task: DescribedTask
@@ -173,17 +174,16 @@ class DescribedSession:
                 Cohorts(self, worker, self._engine(worker.place.folder)).serve()
             else:
                 with closing(self.crew):
-                    worker.one_by_one(self)
+                    super().serve(worker)
 
     def _engine(self, folder: Path | None) -> "Engine":
-        from automl.fused.engine import Engine, Options, Problem
-        from automl.fused.uniform.epoch import Part
+        from automl.fused.engine import Engine
+        from automl.fused.problem import Options, Problem
 
         made, kind = self.prepared, self.prepared.kind
-        train, val = (Part(part.x, part.y, part.weight) for part in (made.train, made.val))
         scale = made.target_scale if kind == "regression" else None
         what = (self.build, made.inputs, made.outputs, kind)
-        problem = Problem(*what, train, val, scale, self.task.mixes, self.task.zeros)
+        problem = Problem(*what, made.train, made.val, scale, self.task.mixes, self.task.zeros)
         ranks = self.task.metric.name == "val_auroc"
         known = folder / "lanes.json" if folder else None
         task = self.task

@@ -13,10 +13,14 @@ from automl.core.messages import ALIKE, Assignment, Broken, Outcome, Reported
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.fused.engine import Engine, Entry, LaneState, Round
+from automl.fused.engine import Engine
+from automl.fused.lane import LaneState
+from automl.fused.problem import Entry
+from automl.fused.report import Round
 from automl.training.best_epoch import Best
 from automl.worker.failures import failure_of, kind_of
-from automl.worker.trial import Trial, TrialStopped, exchange
+from automl.worker.link import exchange
+from automl.worker.trial import Trial, TrialStopped
 from automl.worker.worker import run_trial
 
 if TYPE_CHECKING:

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from automl.core.seeds import derive
-from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
+from automl.data.prepared import Part
+from automl.fused.engine import Engine
+from automl.fused.lane import LaneState
+from automl.fused.problem import Entry, Options, Problem
 from automl.fused.tensors import rng
 from automl.fused.uniform import stepper
 from automl.models.mlp import Residual

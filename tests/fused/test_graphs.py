@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
 from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.cuda_graph import StepGraph
-from automl.fused.uniform.epoch import Part, PieceEpoch
+from automl.fused.uniform.epoch import PieceEpoch
 from automl.fused.uniform.stepper import mode, stepper
 
 X = torch.randn(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -13,14 +13,17 @@ import automl
 from automl.core.messages import ALIKE, Ready
 from automl.core.seeds import derive
 from automl.core.trial import State
+from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
 from automl.driver.grouped import Grouped
-from automl.fused.engine import Engine, Entry, LaneState, Options, Part, Problem
+from automl.fused.engine import Engine
+from automl.fused.lane import LaneState
 from automl.fused.mixed import epoch, strips
 from automl.fused.mixed.blocks import read
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.swap import operate
+from automl.fused.problem import Entry, Options, Problem
 from automl.fused.signature import MIXES, group, mixed_signature, signature
 from automl.fused.sizing import growth
 from automl.fused.sizing.mixed_probe import probe_mixed

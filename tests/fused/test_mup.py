@@ -11,9 +11,11 @@ from torch import nn
 
 import automl
 from automl.core.seeds import derive
+from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
-from automl.fused.engine import Engine, Entry, Options, Part, Problem
+from automl.fused.engine import Engine
 from automl.fused.optim.param_groups import scales
+from automl.fused.problem import Entry, Options, Problem
 from automl.fused.signature import FUSABLE
 from automl.fused.tensors.layout import layout
 from automl.models import build, families, mup

@@ -5,9 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
-from automl.fused.engine import Engine, Entry, Options, Part, Problem
+from automl.fused.engine import Engine
 from automl.fused.modules.blueprint import Blueprint
+from automl.fused.problem import Entry, Options, Problem
 from automl.fused.sizing.probe import probe
 from automl.models import build
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from automl.data import Inputs, Outputs, load
+from automl.data.prepared import Part
 from automl.errors import SpecError
-from automl.fused.engine import Engine, Problem
+from automl.fused.engine import Engine
 from automl.fused.modules import swap
+from automl.fused.problem import Problem
 from automl.fused.tensors.layout import layout
-from automl.fused.uniform.epoch import Part
 from automl.models import build, families
 from automl.models.sparse_mlp import BlockLinear
 from automl.training import Solo

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from automl.data import Inputs, Outputs, load
+from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import probe
-from automl.fused.uniform.epoch import Part
 from automl.models import build
 
 SMALL = {"lstm": {"width": 8}, "transformer": {"width": 8, "heads": 2, "depth": 1}}

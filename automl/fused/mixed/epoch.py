@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.mixed.cohort import MixedCohort, Tenant
 from automl.fused.optim import rules, tables
 from automl.fused.optim.param_groups import Scale
 from automl.fused.report import summary
 from automl.fused.tensors import losses, rng
-from automl.fused.uniform.epoch import Part, gather
+from automl.fused.tensors.batches import gather
 from automl.metrics.batched import Meter
 from automl.training.schedules import F64 as Table
 

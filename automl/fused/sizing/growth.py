@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.tables import steps_per_epoch
 from automl.fused.sizing.timing import KNEE, START, WORTH, lane_seconds
-from automl.fused.uniform.epoch import Part
 from automl.training import hyperparameters
 
 FIRST, LEAST, FEWEST = 16, 4, 3

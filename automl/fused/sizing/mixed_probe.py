@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 
+from automl.data.prepared import Part
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.mixed.epoch import MixedPiece
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.sizing.probe import Fusion, Step, difference, plain_step
 from automl.fused.tensors import losses
-from automl.fused.uniform.epoch import Part, gather
+from automl.fused.tensors.batches import gather
 
 LANES = 3
 
@@ -19,7 +20,7 @@ def probe_mixed(
     blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: str, data: Part, batch: int = 16
 ) -> Fusion:
     """Compare some lanes with plain modules, without dropout. Raises what a config at fault raises when built."""
-    few = data.first(batch)
+    few = data.head(batch)
     silent = [{**config, "label_smoothing": 0.0, "clip": 0.0} for config in configs[:LANES]]
     cohort = MixedCohort(blueprint, dict(silent[0]))
     try:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from automl.data.prepared import Part
 from automl.errors import EnvironmentProblem
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Options, Problem
@@ -12,7 +13,6 @@ from automl.fused.sizing.cache import Known
 from automl.fused.sizing.growth import FEWEST, Growth
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.sizing.probe import Fusion, probe
-from automl.fused.uniform.epoch import Part
 
 Configs = Sequence[Mapping[str, Any]]
 

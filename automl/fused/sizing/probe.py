@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
 from automl.fused.tensors import layout as lay
 from automl.fused.tensors import losses
+from automl.fused.tensors.batches import gather
 from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import Part, PieceEpoch, gather
+from automl.fused.uniform.epoch import PieceEpoch
 from automl.fused.uniform.stepper import SoloStepper, mode, stepper
 
 LANES, TOLERANCE = 3, 2e-3
@@ -50,7 +52,7 @@ class Fusion:
 
 def probe(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, batch: int = 16) -> Fusion:
     """Compare three lanes with three plain modules on the first samples of `data`; never raises for a model's fault."""
-    few = data.first(batch)
+    few = data.head(batch)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:

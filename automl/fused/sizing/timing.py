@@ -11,9 +11,10 @@ from typing import Any
 
 import torch
 
+from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import Part, PieceEpoch
+from automl.fused.uniform.epoch import PieceEpoch
 from automl.fused.uniform.stepper import mode, stepper
 
 KNEE, WORTH, FILL = 1.15, 1.2, 0.85

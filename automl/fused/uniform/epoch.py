@@ -9,12 +9,12 @@ Shape letters: K lanes, S steps, B batch, N samples, P parameters.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.modules.context import Draw, running
 from automl.fused.optim import rules
@@ -22,6 +22,7 @@ from automl.fused.optim.launch import launched
 from automl.fused.optim.param_groups import Scale
 from automl.fused.optim.tables import batches, counts, moves, rates, steps_per_epoch
 from automl.fused.tensors import losses, rng
+from automl.fused.tensors.batches import gather
 from automl.fused.uniform.cohort import Cohort
 from automl.fused.uniform.cuda_graph import StepGraph
 from automl.fused.uniform.stepper import Piece, SoloStepper, Stepper, mode
@@ -30,25 +31,6 @@ from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import F64
 
 IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the data on the device: `x` `[N, ...]`, `y` `[N, ...]`, `weight` `[N]` or None."""
-
-    x: Tensor
-    y: Tensor
-    weight: Tensor | None = None
-
-    def __len__(self) -> int:
-        return int(self.x.shape[0])
-
-    def first(self, count: int) -> "Part":
-        """Its first samples."""
-        return Part(self.x[:count], self.y[:count], None if self.weight is None else self.weight[:count])
-
-    def to(self, device: torch.device | str) -> "Part":
-        return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
 
 
 class Epoch:
@@ -300,16 +282,6 @@ class PieceEpoch:
             gradients = [torch.zeros_like(leaf) if leaf.grad is None else leaf.grad for leaf in leaves]
             rate = float(self.rates[s, 0]) * scale.factors.lr
             kernel(parameters, gradients, state, self.solo_step, scale.of(h), rate)
-
-
-def gather(data: Part, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The samples `chosen` `[K, B]`: x `[K, B, ...]`, y `[K, B, ...]`, weight `[K, B]` or None."""
-    k, b = chosen.shape
-    flat = chosen.reshape(-1)
-    x = data.x.index_select(0, flat).view(k, b, *data.x.shape[1:])
-    y = data.y.index_select(0, flat).view(k, b, *data.y.shape[1:])
-    weight = None if data.weight is None else data.weight.index_select(0, flat).view(k, b)
-    return x, y, weight
 
 
 def evaluate(
