@@ -29,7 +29,8 @@ class Inline(Executor):
             return
         task, self._task, self._handle = self._task, None, handle
         capture = StreamCapture(self._folder / "logs") if self._folder else no_capture
-        Worker(self.place(), _Link(self), capture).work(task)
+        worker = Worker(self.place(), _Link(self), capture)
+        worker.open(task).serve(worker)
 
     def place(self) -> Place:
         """Where the worker is."""

@@ -77,7 +77,7 @@ class Local(Executor):
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         self._task, self._folder, self._shares = task, folder, devices.shares(devices.gpus(), self.gpus)
-        forked = getattr(task, "warm", False) if self.forked is None else self.forked
+        forked = task.forkable if self.forked is None else self.forked
         self._context = (warm.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
         leftovers.sweep(self._mark)  # of a driver that was killed
@@ -257,7 +257,8 @@ def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
     faulthandler.register(DUMP, all_threads=True)
     capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
-        Worker(place, _PipeLink(pipe), capture).work(cloudpickle.loads(pickled))
+        worker = Worker(place, _PipeLink(pipe), capture)
+        worker.open(cloudpickle.loads(pickled)).serve(worker)
 
 
 def _die_with(driver: int) -> None:

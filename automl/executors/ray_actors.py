@@ -152,7 +152,8 @@ class Slot:
             link.send(Broken(place.worker, error))
         else:
             capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
-            Worker(place, link, capture).work(task)
+            worker = Worker(place, link, capture)
+            worker.open(task).serve(worker)
         link.flush()
 
 

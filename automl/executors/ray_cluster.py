@@ -81,7 +81,7 @@ class RayCluster(Executor):
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         ray = self._ray = ray_connect.load()
-        loaded = task.with_data() if hasattr(task, "with_data") else task
+        loaded = task.with_data()
         if ray_connect.connect(ray, self.address, insecure=self.insecure, cpus=workers * self.cpus):
             self._cleanup.callback(ray_connect.disconnect, ray)
         self._cleanup.enter_context(ray_connect.quiet(ray))

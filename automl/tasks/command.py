@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import TaskError, did_you_mean
-from automl.worker.worker import OneByOne
+from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
     from automl.worker.trial import Trial
@@ -25,7 +25,7 @@ GRACE_S = 10.0
 
 
 @dataclass(frozen=True)
-class CommandTask(OneByOne):
+class CommandTask(Session, Task):
     """`argv` with `{name}` for hyperparameters; run in `folder` (where the spec lies)."""
 
     argv: tuple[str, ...]

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from automl.errors import TaskError, did_you_mean
-from automl.worker.worker import OneByOne
+from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
     from automl.worker.trial import Trial
 
 
-class FunctionSession(OneByOne):
+class FunctionSession(Session):
     """Calls the function for each trial."""
 
     def __init__(self, function: Callable[["Trial"], object]) -> None:
@@ -58,7 +58,7 @@ def _own_state(seed: int) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class FunctionTask:
+class FunctionTask(Task):
     """`pickled`: the function itself, by value where it lives in a script or a notebook."""
 
     pickled: bytes
@@ -84,7 +84,7 @@ class FunctionTask:
 
 
 @dataclass(frozen=True)
-class ReferencedTask:
+class ReferencedTask(Task):
     """A function named in a spec as `package.module:function`; `folder` (of the spec) is added to the import path."""
 
     reference: str

@@ -4,20 +4,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from automl.core.messages import (
-    Event,
-    Order,
-    Reported,
-    Verdicts,
-)
+from automl.core.messages import Event, Order, Reported, Verdicts
 from automl.core.stopper import Kind
 
 
 class Link(Protocol):
     """Carries messages between a worker and its driver, in order."""
 
-    def send(self, event: Event) -> None: ...
-    def receive(self) -> Order: ...
+    def send(self, event: Event) -> None:
+        """Send a message to the driver."""
+        ...
+
+    def receive(self) -> Order:
+        """Wait for the driver's answer to the last `Ready` or `Reported`."""
+        ...
+
+
+def exchange(link: Link, reported: Reported) -> Verdicts:
+    """Send a report and wait for its answer."""
+    link.send(reported)
+    return expect_verdicts(link.receive())
+
+
+def expect_verdicts(answer: Order) -> Verdicts:
+    """The answer to a report."""
+    assert isinstance(answer, Verdicts), f"a report is answered with verdicts, got {answer}"
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,7 @@ class Place:
 
 @dataclass
 class Recorder:
-    """A link that answers every report with CONTINUE and keeps what it was sent: for trying a task out, and tests."""
+    """A link that answers every report with CONTINUE and keeps what was sent: to try a task out, and for tests."""
 
     sent: list[Event] = field(default_factory=list)
 

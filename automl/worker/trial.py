@@ -5,17 +5,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from automl.core import seeds
-from automl.core.messages import (
-    Assignment,
-    Measured,
-    Odd,
-    Reported,
-    Verdicts,
-)
+from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts
 from automl.core.space import Value
 from automl.core.stopper import Kind
 from automl.study import checkpoint
-from automl.worker.link import Link, Place
+from automl.worker.link import Link, Place, expect_verdicts
 
 
 class TrialStopped(BaseException):
@@ -75,7 +69,8 @@ class Trial:
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
         """
         point = self.point(self.step + 1 if step is None else step, metrics)
-        match self.heed(exchange(self._link, Reported(self._place.worker, (point,)))):
+        self._link.send(Reported(self._place.worker, (point,)))
+        match self.heed(expect_verdicts(self._link.receive())):
             case Kind.STOP:
                 raise TrialStopped
             case Kind.PAUSE:
@@ -119,14 +114,6 @@ class Trial:
             self.report(step=step, **metrics)
         self.step, self.horizon = found.step, horizon
         return found.state
-
-
-def exchange(link: Link, reported: Reported) -> Verdicts:
-    """Send a report and wait for its answer."""
-    link.send(reported)
-    verdicts = link.receive()
-    assert isinstance(verdicts, Verdicts), f"a report is answered with verdicts, got {verdicts}"
-    return verdicts
 
 
 def plain(value: object) -> object:
