@@ -77,5 +77,5 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-class Nothing(Exception):
+class NothingToDraw(Exception):
     """There is nothing to draw; the message says why."""

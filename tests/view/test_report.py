@@ -19,7 +19,7 @@ from automl.view.pages.starter import quoted, starter
 pytest.importorskip("matplotlib")
 
 from automl.view import figures
-from automl.view.figures.trust import correlations, spearman, verdict
+from automl.view.figures.trust import correlations, spearman
 from automl.view.pages.report import report
 
 EVIL = '</svg><script>alert("1")</script>$x^2$'
@@ -96,7 +96,7 @@ def test_the_report_tells_winner_failures_and_spec(study):
     assert f"t{best.number:04d}" in page
     assert "exception" in page
     assert page.count("<section") == len(figures.KINDS)
-    assert "Not shown: no finalists were trained again" in page
+    assert page.count("Not shown: ") == 2, "there were no finalists, and there is no saved model"
     assert "&lt;script&gt;" in page
 
 
@@ -109,7 +109,7 @@ def test_each_picture_can_be_drawn_and_saved(study, kind, tmp_path):
     text = figures.svg(made)
     assert text.startswith("<svg")
     assert "<script" not in text
-    with pytest.raises(SpecError, match="cannot write"):
+    with pytest.raises(SpecError, match="docx"):
         figures.save(made, tmp_path / "x.docx")
 
 
@@ -152,7 +152,6 @@ def test_rung_correlations(study):
     assert sorted(found) == [1, 2, 3, 4, 5, 6]
     assert found[6][0] == pytest.approx(1.0)
     assert all(n == len(study.history.done) for _, n in found.values())
-    assert "1.00" in verdict(found) or "0.9" in verdict(found)
 
 
 # -- compare -----------------------------------------------------------------------------------------------------------

@@ -26,14 +26,14 @@ def plot(
 
     The ending of --out says the format; the default is STUDY-KIND.png here. Needs the extra `report`.
     """
-    from automl.errors import Nothing, SpecError
+    from automl.errors import NothingToDraw, SpecError
     from automl.study.study import Study
     from automl.view import figures
 
     opened = Study.open(options.study_path(study, dir))
     try:
         made = figures.draw(kind, opened)
-    except Nothing as reason:
+    except NothingToDraw as reason:
         raise SpecError(f"{opened.name}: no {kind} to draw: {reason}") from None
     file = out or Path(f"{opened.name}-{kind}.png")
     figures.save(made, file)

@@ -1,6 +1,8 @@
-"""Pictures of a study, by matplotlib (`pip install automl-search[report]`), as figures, files or inline SVG.
+"""Charts of a study, drawn by matplotlib (`pip install automl-search[report]`): as figures, files or inline SVG.
 
-A kind is a function `study -> Figure`; one that has nothing to show raises `Nothing` with the reason.
+A kind of chart is a function `study -> Figure`; where there is nothing to show it raises `NothingToDraw` with the
+reason. Charts read a study and change nothing. Other files of this folder import matplotlib; this one does so only
+when something is drawn.
 """
 
 import io
@@ -20,24 +22,24 @@ KINDS = {  # name -> (module:function, title)
     "history": ("progress:history", "Scores over trials, epochs and time"),
     "curves": ("progress:curves", "Learning curves"),
     "importance": ("configs:importance", "Importance of the hyperparameters"),
-    "parallel": ("configs:parallel", "Configs and their scores"),
-    "slices": ("configs:slices", "Each hyperparameter against the score"),
-    "contour": ("configs:contour", "The two that matter most"),
-    "rungs": ("trust:rungs", "Was early stopping safe here?"),
-    "timeline": ("progress:timeline", "Who worked when"),
-    "cost": ("progress:cost", "Cost against score"),
+    "parallel": ("configs:parallel", "Configs and their ranks"),
+    "slices": ("configs:slices", "Score against each hyperparameter"),
+    "contour": ("configs:contour", "The two most important hyperparameters"),
+    "rungs": ("trust:rungs", "How reliable early stopping was"),
+    "timeline": ("progress:timeline", "Trials over time, by device"),
+    "cost": ("progress:cost", "Score against training time"),
     "seeds": ("winner:seeds", "The finalists on fresh seeds"),
-    "errors": ("winner:errors", "Where the winner errs"),
+    "errors": ("winner:errors", "Errors of the winner"),
 }
 
 
 def draw(kind: str, study: Readable) -> "Figure":
-    """The figure of that kind.
+    """The chart of that kind (a key of `KINDS`).
 
     Raises:
         SpecError: no such kind.
         EnvironmentProblem: matplotlib is not installed.
-        Nothing: the study has too little for it.
+        NothingToDraw: the study has too few results for it.
     """
     if kind not in KINDS:
         raise SpecError(f"no plot {kind!r}{did_you_mean(kind, KINDS)} (plots: {', '.join(KINDS)})")
@@ -57,24 +59,23 @@ def draw(kind: str, study: Readable) -> "Figure":
 
 
 def save(figure: "Figure", path: Path) -> None:
-    """Write the figure; the ending says the format (.png, .svg, .pdf).
+    """Write the figure; the file name extension gives the format (.png, .svg, .pdf).
 
     Raises:
         SpecError: matplotlib cannot write that format.
     """
     from automl.view.figures.style import styled
 
-    known = figure.canvas.get_supported_filetypes()
-    if path.suffix.lstrip(".").lower() not in known:
-        raise SpecError(
-            f"{path}: cannot write {path.suffix or 'a file without an ending'!r} (formats: {', '.join(known)})"
-        )
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in formats:
+        given = f"the format {path.suffix!r} is unknown" if path.suffix else "the file name needs an extension"
+        raise SpecError(f"{path}: {given} (formats: {', '.join(formats)})")
     with styled():
         figure.savefig(path, dpi=150)
 
 
 def svg(figure: "Figure") -> str:
-    """The figure as one `<svg>` element to stand inside HTML: no prologue, no metadata, no scripts."""
+    """The figure as one `<svg>` element to be put into HTML: no XML prologue, no metadata, no scripts."""
     from automl.view.figures.style import styled
 
     out = io.StringIO()

@@ -1,4 +1,4 @@
-"""How the search went: scores over trials, epochs and time, learning curves, cost, and who worked when."""
+"""Charts of how a search went: scores over trials, epochs and time, learning curves, training time, and a timeline."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from automl.core.trial import State, TrialRecord
-from automl.errors import Nothing
+from automl.errors import NothingToDraw
 from automl.leaderboard import words
 from automl.study.reader import Readable
 from automl.view.figures.style import (
@@ -23,20 +23,20 @@ from automl.view.figures.style import (
     valued,
 )
 
-LANES = 24  # rows of one device in the timeline
+ROWS = 24  # of one device in the timeline
 
 
 def history(study: Readable) -> Figure:
-    """Every trial's score and the best so far, over trials, epochs and time."""
+    """The score of every trial and the best so far: over trials, epochs and time."""
     trials = valued(study.history)
     ended = sorted((t for t in trials if t.state.ended), key=lambda t: t.order)
     if len(ended) < 2:
-        raise Nothing("fewer than two trials have ended yet")
+        raise NothingToDraw("fewer than two trials have ended so far")
     spent = dict(zip((t.number for t in ended), np.cumsum([t.step for t in ended]), strict=True))
     seconds = {t.number: t.ended_s or 0.0 for t in ended}
     unit, size = _time_unit(max(seconds.values()))
-    made = figure(9.5, 3.3)
-    panels = made.subplots(1, 3, sharey=True)
+    chart = figure(9.5, 3.3)
+    panels = chart.subplots(1, 3, sharey=True)
     places = (
         ("trial", {t.number: float(t.number) for t in ended}),
         ("epochs spent", {n: float(s) for n, s in spent.items()}),
@@ -47,7 +47,7 @@ def history(study: Readable) -> Figure:
         axes.set_xlabel(label)
     score_axis(panels[0], [value(t, study.metric) for t in ended], study.metric)
     legend_of_states(panels[2], ended)
-    return made
+    return chart
 
 
 def _points(axes: Axes, study: Readable, ended: Sequence[TrialRecord], where: dict[int, float]) -> None:
@@ -66,12 +66,12 @@ def _points(axes: Axes, study: Readable, ended: Sequence[TrialRecord], where: di
 
 
 def curves(study: Readable) -> Figure:
-    """Learning curves, coloured by how the trial ended; the winner in black."""
+    """Learning curves, coloured by how the trial ended; the best trial is black."""
     trials = [t for t in study.history.trials if len(t.curve) > 1]
     if not trials:
-        raise Nothing("no trial has reported more than once")
-    made = figure(9.0, 4.0)
-    axes = made.subplots()
+        raise NothingToDraw("no trial has reported more than once")
+    chart = figure(9.0, 4.0)
+    axes = chart.subplots()
     shown = chosen(trials, 120)
     rank = {State.STOPPED: 0, State.FAILED: 1, State.RUNNING: 2, State.PAUSED: 2, State.DONE: 3}
     for t in sorted(shown, key=lambda t: rank[t.state]):
@@ -86,7 +86,7 @@ def curves(study: Readable) -> Figure:
     axes.set_xlabel("step")
     score_axis(axes, [study.metric.value(loss) for t in shown for _, loss in t.curve], study.metric)
     legend_of_states(axes, shown)
-    return made
+    return chart
 
 
 def _curve(axes: Axes, study: Readable, t: TrialRecord, colour: str, alpha: float, width: float) -> None:
@@ -101,12 +101,12 @@ def _curve(axes: Axes, study: Readable, t: TrialRecord, colour: str, alpha: floa
 
 
 def cost(study: Readable) -> Figure:
-    """Seconds a trial took against its score, with the front of those that none beats in both."""
+    """The score against the seconds a trial took; the line is the Pareto front (trials that no other beats in both)."""
     trials = [t for t in valued(study.history) if t.state is State.DONE and t.ended_s is not None]
     if len(trials) < 2:
-        raise Nothing("fewer than two trials have run their full length")
-    made = figure(6.5, 3.8)
-    axes = made.subplots()
+        raise NothingToDraw("fewer than two trials have run their full length")
+    chart = figure(6.5, 3.8)
+    axes = chart.subplots()
     seconds = {t.number: max((t.ended_s or 0.0) - t.started_s, 1e-3) for t in trials}
     shown = chosen(trials)
     xs, ys = [seconds[t.number] for t in shown], [value(t, study.metric) for t in shown]
@@ -121,29 +121,28 @@ def cost(study: Readable) -> Figure:
         axes.annotate(words.trial(t.number), (x, y), (3, 3), textcoords="offset points", fontsize=7)
     if max(xs) > 20 * min(xs):
         log_axis(axes, "x")
-    axes.set_xlabel("seconds a full trial took (trials of one cohort share them)")
+    axes.set_xlabel("seconds per full trial (shared by the trials of one cohort)")
     score_axis(axes, ys, study.metric)
-    return made
+    return chart
 
 
 def timeline(study: Readable) -> Figure:
-    """A bar for each attempt, on the device that ran it; gaps are idle time."""
+    """A bar for each attempt, in the band of the device that ran it; gaps are idle time."""
     bars = _bars(study)
     if not bars:
-        raise Nothing("no attempt is on record")
+        raise NothingToDraw("the ledger has no attempts")
     devices = sorted({device for device, *_ in bars})
     unit, size = _time_unit(max(end for *_, end in bars))
-    made = figure(9.5, min(1.2 + 0.5 * len(devices), 8.0))
-    axes = made.subplots()
-    for row, device in enumerate(devices):
+    chart = figure(9.5, min(1.2 + 0.5 * len(devices), 8.0))
+    axes = chart.subplots()
+    for band, device in enumerate(devices):
         own = sorted((bar for bar in bars if bar[0] == device), key=lambda bar: bar[2])
-        lanes = _lanes(own)
-        height = 0.8 / (max(lanes) + 1)
-        for lane, (_, record, start, end) in zip(lanes, own, strict=True):
-            bottom = row - 0.4 + lane * height
+        rows = _rows(own)
+        height = 0.8 / (max(rows) + 1)
+        for row, (_, record, start, end) in zip(rows, own, strict=True):
             axes.broken_barh(
                 [(start / size, max(end - start, 1e-3) / size)],
-                (bottom, 0.92 * height),
+                (band - 0.4 + row * height, 0.92 * height),
                 facecolors=COLOURS[record.state],
                 edgecolors="white",
                 linewidth=0.4,
@@ -152,9 +151,8 @@ def timeline(study: Readable) -> Figure:
     axes.set_xlabel(f"time ({unit})")
     axes.set_xlim(0, max(end for *_, end in bars) / size)
     axes.grid(axis="y", visible=False)
-    legend_of_states(axes, [record for _, record, *_ in bars])
-    axes.get_legend().set_bbox_to_anchor((1.0, 1.0))  # type: ignore[union-attr]
-    return made
+    legend_of_states(axes, [record for _, record, *_ in bars], beside=True)
+    return chart
 
 
 def _bars(study: Readable) -> list[tuple[str, TrialRecord, float, float]]:
@@ -170,20 +168,20 @@ def _bars(study: Readable) -> list[tuple[str, TrialRecord, float, float]]:
     return bars
 
 
-def _lanes(bars: Sequence[tuple[str, TrialRecord, float, float]]) -> list[int]:
-    """A lane for each bar (sorted by start) such that bars of one lane do not overlap, as far as LANES go."""
-    free: list[float] = []
-    lanes = []
+def _rows(bars: Sequence[tuple[str, TrialRecord, float, float]]) -> list[int]:
+    """A row for each bar (sorted by start), so that bars of one row do not overlap while there are rows left."""
+    free: list[float] = []  # when each row is free again
+    rows = []
     for *_, start, end in bars:
-        lane = next((k for k, until in enumerate(free) if until <= start + 1e-6), None)
-        if lane is None and len(free) < LANES:
-            lane = len(free)
+        row = next((k for k, until in enumerate(free) if until <= start + 1e-6), None)
+        if row is None and len(free) < ROWS:
+            row = len(free)
             free.append(end)
-        elif lane is None:
-            lane = int(np.argmin(free))
-        free[lane] = max(free[lane], end)
-        lanes.append(lane)
-    return lanes
+        elif row is None:
+            row = int(np.argmin(free))
+        free[row] = max(free[row], end)
+        rows.append(row)
+    return rows
 
 
 def _time_unit(seconds: float) -> tuple[str, float]:

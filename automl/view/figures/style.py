@@ -1,4 +1,7 @@
-"""What all pictures share: colours (Okabe and Ito's, safe for colour-blind readers), sizes, axes that bear outliers."""
+"""What all charts share: colours, sizes, and axes that are robust to outliers.
+
+The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart.
+"""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from automl.core.history import History
 from automl.core.space import Choice, Int, Parameter
 from automl.core.trial import Metric, State, TrialRecord
-from automl.errors import Nothing
+from automl.errors import NothingToDraw
 from automl.leaderboard import words
 
 COLOURS = {
@@ -25,7 +28,7 @@ COLOURS = {
     State.PAUSED: "#56B4E9",
 }
 BEST = "#000000"
-MOST = 300  # points or lines drawn; of more, the best and an even choice of the others
+MOST = 300  # points or lines drawn; of more trials, the best and an even selection of the others
 
 RC: Any = {
     "font.size": 9,
@@ -39,43 +42,44 @@ RC: Any = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "svg.hashsalt": "automl",
-    "text.parse_math": False,  # a `$` in a user's text is a dollar
+    "text.parse_math": False,  # a `$` in a user's text is a dollar sign
     "figure.constrained_layout.use": True,
 }
 
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Our style while inside; glyphs that the font lacks are no reason to warn."""
+    """Our style inside this context; a glyph that the font lacks causes no warning."""
     with matplotlib.rc_context(RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
 def figure(width: float = 9.0, height: float = 3.6) -> Figure:
-    """An empty figure of that many inches."""
+    """An empty figure; `width` and `height` in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def valued(history: History) -> list[TrialRecord]:
-    """Trials with a value that did not fail, in the order of their numbers.
+    """Trials that have a value and did not fail, in the order of their numbers.
 
     Raises:
-        Nothing: there are fewer than two.
+        NothingToDraw: there are fewer than two.
     """
-    found = [t for t in history.trials if t.loss is not None and t.state is not State.FAILED]
-    if len(found) < 2:
-        raise Nothing("fewer than two trials have a value yet")
-    return found
+    trials = [t for t in history.trials if t.loss is not None and t.state is not State.FAILED]
+    if len(trials) < 2:
+        raise NothingToDraw("fewer than two trials have reported a value so far")
+    return trials
 
 
 def value(record: TrialRecord, metric: Metric) -> float:
+    """The score of a trial that has one, in the metric's own direction."""
     assert record.loss is not None
     return metric.value(record.loss)
 
 
 def chosen(trials: Sequence[TrialRecord], most: int = MOST) -> list[TrialRecord]:
-    """At most `most` trials: the better half of them the best, the others spread evenly over the rest."""
+    """At most `most` trials in the order of their numbers: half of them the best, the others an even selection."""
     if len(trials) <= most:
         return list(trials)
     ordered = sorted(trials, key=lambda t: (np.inf if t.loss is None else t.loss, t.number))
@@ -85,7 +89,14 @@ def chosen(trials: Sequence[TrialRecord], most: int = MOST) -> list[TrialRecord]
 
 
 def score_axis(axes: Axes, values: Sequence[float], metric: Metric, *, which: str = "y") -> None:
-    """Name the axis of scores, and bound it so that a few terrible values do not flatten the others."""
+    """Name the axis of scores, and limit it so that a few very bad values do not compress the others.
+
+    Args:
+        axes: where the scores are drawn.
+        values: all scores that are drawn there, in the metric's own direction.
+        metric: gives name and direction.
+        which: "x" or "y".
+    """
     finite = np.sort(np.array([v for v in values if np.isfinite(v)]))
     aim = "higher is better" if metric.direction == "maximize" else "lower is better"
     name = f"{words.clean(metric.name)} ({aim})"
@@ -107,7 +118,7 @@ def score_axis(axes: Axes, values: Sequence[float], metric: Metric, *, which: st
 
 
 def parameter_axis(axes: Axes, p: Parameter, name: str, *, which: str = "x") -> None:
-    """An axis for one hyperparameter: logarithmic where the search was, with the words of a choice."""
+    """An axis for one hyperparameter: logarithmic where it is searched so, with the values of a choice as labels."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     (axes.set_xlabel if which == "x" else axes.set_ylabel)(words.clean(name))
     if isinstance(p, Choice):
@@ -125,7 +136,7 @@ def parameter_axis(axes: Axes, p: Parameter, name: str, *, which: str = "x") -> 
 
 
 def log_axis(axes: Axes, which: str) -> None:
-    """A logarithmic axis with plain numbers (`1e-3`), few enough to be read."""
+    """Make an axis logarithmic, with few labels in plain numbers (`1e-3`)."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=5))
@@ -137,21 +148,22 @@ def log_axis(axes: Axes, which: str) -> None:
 
 
 def dots(axes: Axes, xs: Sequence[float], ys: Sequence[float], colour: str, size: float = 3.0) -> None:
-    """Points of one colour; much smaller in an SVG than a scatter."""
+    """Draw points of one colour (a line plot without lines makes a much smaller SVG than a scatter plot)."""
     axes.plot(xs, ys, linestyle="", marker="o", markersize=size, color=colour, alpha=0.7, markeredgewidth=0)
 
 
 def position(p: Parameter, raw: Any) -> float:
-    """Where a hyperparameter's value stands on its `parameter_axis`."""
+    """The position of a hyperparameter's value on its `parameter_axis`."""
     if isinstance(p, Choice):
         return float(int(p.to_unit(raw) * len(p.choices)))
     return float(raw)
 
 
-def legend_of_states(axes: Axes, trials: Sequence[TrialRecord]) -> None:
-    """A legend of the states that occur."""
+def legend_of_states(axes: Axes, trials: Sequence[TrialRecord], *, beside: bool = False) -> None:
+    """A legend of the states that occur among `trials`; `beside`: to the right of the axes."""
     from matplotlib.lines import Line2D
 
     states = [s for s in COLOURS if any(t.state is s for t in trials)]
     marks = [Line2D([], [], color=COLOURS[s], marker="o", linestyle="", markersize=4, label=s.value) for s in states]
-    axes.legend(handles=marks, loc="best", fontsize=8)
+    where: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if beside else {"loc": "best"}
+    axes.legend(handles=marks, fontsize=8, **where)

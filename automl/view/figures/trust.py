@@ -1,6 +1,4 @@
-"""Can this be believed? How well early ranks told the final ones."""
-
-from collections.abc import Mapping
+"""How well the ranks of trials at early steps predict their final ranks: whether early stopping could be trusted."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -8,7 +6,7 @@ from numpy.typing import NDArray
 
 from automl.core.history import History
 from automl.core.trial import State
-from automl.errors import Nothing
+from automl.errors import NothingToDraw
 from automl.study.reader import Readable
 from automl.view.figures.style import COLOURS, figure
 
@@ -16,7 +14,11 @@ ENOUGH = 5  # trials to correlate
 
 
 def correlations(history: History) -> dict[int, tuple[float, int]]:
-    """{step: (Spearman's correlation between the loss there and the final one, trials)} of trials that ran in full."""
+    """Rank correlation between the loss at each step and the final loss, over trials that ran their full length.
+
+    Returns:
+        {step: (Spearman's correlation, number of trials)}; empty with fewer than `ENOUGH` trials.
+    """
     full = [t for t in history.done if t.loss is not None and len(t.curve) > 1]
     if len(full) < ENOUGH:
         return {}
@@ -24,17 +26,17 @@ def correlations(history: History) -> dict[int, tuple[float, int]]:
     steps = sorted({s for t in full for s, _ in t.curve})
     thinned = steps if len(steps) <= 60 else [steps[k * len(steps) // 60] for k in range(60)]
     known = [dict(t.curve) for t in full]
-    found = {}
+    result = {}
     for step in thinned:
         has = np.array([step in losses for losses in known])
         if has.sum() >= ENOUGH:
             then = np.array([losses[step] for losses in known if step in losses])
-            found[step] = (spearman(then, last[has]), int(has.sum()))
-    return found
+            result[step] = (spearman(then, last[has]), int(has.sum()))
+    return result
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Rank correlation, ties at their mean rank; 0 when one of them is constant."""
+    """Spearman's rank correlation of `a` and `b` [n], ties at their mean rank; 0 when one of them is constant."""
     ranks = [_ranks(a), _ranks(b)]
     if np.ptp(ranks[0]) == 0 or np.ptp(ranks[1]) == 0:
         return 0.0
@@ -48,21 +50,13 @@ def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((ends - (counts - 1) / 2)[inverse], dtype=np.float64)
 
 
-def verdict(found: Mapping[int, tuple[float, int]]) -> str:
-    """What the correlations say, in a sentence."""
-    first = min(found)
-    safe = next((s for s in sorted(found) if all(found[t][0] >= 0.8 for t in found if t >= s)), None)
-    said = f"At step {first} ranks agree with the final ones by {found[first][0]:.2f} (1: fully, 0: not at all)"
-    return f"{said}; from step {safe} on by 0.8 or more." if safe is not None else f"{said}; they never get to 0.8."
-
-
 def rungs(study: Readable) -> Figure:
-    """How well the ranks at each step agree with the final ones; low values where trials are stopped cost winners."""
+    """Rank correlation of each step with the end. Low values at steps where trials are stopped may cost good trials."""
     found = correlations(study.history)
     if not found:
-        raise Nothing(f"fewer than {ENOUGH} trials ran their full length with more than one report")
-    made = figure(7.5, 3.2)
-    axes = made.subplots()
+        raise NothingToDraw(f"fewer than {ENOUGH} trials that ran their full length have reported more than once")
+    chart = figure(7.5, 3.2)
+    axes = chart.subplots()
     steps = sorted(found)
     axes.plot(steps, [found[s][0] for s in steps], color=COLOURS[State.DONE], marker="o", markersize=3)
     stops: dict[int, int] = {}
@@ -74,6 +68,6 @@ def rungs(study: Readable) -> Figure:
     axes.axhline(0.8, color="#bbbbbb", linewidth=0.8, linestyle="--")
     axes.set_ylim(min(0.0, *(found[s][0] for s in steps)) - 0.02, 1.04)
     axes.set_xlabel("step")
-    axes.set_ylabel("rank correlation with the end")
-    axes.set_title(f"of {max(n for _, n in found.values())} trials that ran in full", loc="left")
-    return made
+    axes.set_ylabel("rank correlation with the final values")
+    axes.set_title(f"{max(n for _, n in found.values())} trials that ran their full length", loc="left")
+    return chart

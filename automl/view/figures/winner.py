@@ -1,4 +1,4 @@
-"""The winner itself: how its score held on fresh seeds, and where it errs on the validation rows."""
+"""Charts of the winner: the finalists' scores on fresh seeds, and the winner's errors on the validation rows."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from automl.core.trial import State
-from automl.errors import AutoMLError, Nothing
+from automl.errors import AutoMLError, NothingToDraw
 from automl.leaderboard import words
 from automl.study.reader import Readable
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
@@ -15,18 +15,19 @@ from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
 if TYPE_CHECKING:
     import torch
 
-MOST_CLASSES, NUMBERED = 40, 16  # classes drawn; classes up to which the numbers fit
-MOST_ROWS = 1500
+MOST_CLASSES = 40  # of a confusion matrix
+NUMBERED = 16  # classes up to which the counts are written into the cells
+MOST_ROWS = 1500  # points of the residual plot
 
 
 def seeds(study: Readable) -> Figure:
-    """Each finalist's scores on fresh seeds, their mean with its interval, and what the search had found."""
+    """Each finalist's scores on fresh seeds, their mean with its 95 % interval, and the search's own value."""
     verdict = study.verdict
     if verdict is None:
-        raise Nothing("no finalists were trained again")
+        raise NothingToDraw("there were no finalists")
     finalists = verdict["finalists"]
-    made = figure(7.0, 1.3 + 0.4 * len(finalists))
-    axes = made.subplots()
+    chart = figure(7.0, 1.3 + 0.4 * len(finalists))
+    axes = chart.subplots()
     everything: list[float] = []
     for row, f in enumerate(finalists):
         dots(axes, f["values"], [row] * len(f["values"]), COLOURS[State.DONE], 5)
@@ -46,21 +47,21 @@ def seeds(study: Readable) -> Figure:
     score_axis(axes, everything, study.metric, which="x")
     room = 0.05 * (max(everything) - min(everything)) or 0.01
     axes.set_xlim(min(everything) - room, max(everything) + room)
-    return made
+    return chart
 
 
 def errors(study: Readable) -> Figure:
     """Confusion matrix of the winner, or its residuals, on the validation rows.
 
-    Loads torch, the model and the data again; code that the spec names (a model or a data function) is not run.
+    Loads torch, the model and the data again; user code that the spec names (a model or a data function) is not run.
     """
     outputs, truth, model = _predicted(study)
     if model.kind == "classification":
         return _confusion(outputs.argmax(-1).numpy(), truth.numpy(), [words.short(c) for c in model.classes])
     target = model.preparation["target"]
     scale, center = np.asarray(target["scale"]), np.asarray(target["center"])
-    guessed, true = (v.double().numpy() * scale + center for v in (outputs, truth))
-    return _residuals(guessed[:, 0], true[:, 0])
+    predicted, true = (v.double().numpy() * scale + center for v in (outputs, truth))
+    return _residuals(predicted[:, 0], true[:, 0])
 
 
 def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
@@ -68,7 +69,7 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     kept = study.facts.get("spec")
     best = study.path / "best" if study.path is not None else None
     if not kept or best is None or not (best / "manifest.json").is_file():
-        raise Nothing("there is no saved model that automl built")
+        raise NothingToDraw("there is no saved model")
     from automl import specfile
     from automl.bundle import bundle
     from automl.tasks.described import DescribedTask
@@ -77,15 +78,15 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     try:
         task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
         if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
-            raise Nothing("the model or its data are code of your own, which a report does not run")
+            raise NothingToDraw("the model or the data come from your own code, which a report does not run")
         model = bundle.load_one(best)
         prepared = task.load(model.config)
     except (AutoMLError, OSError) as error:
-        raise Nothing(f"model or data cannot be read again: {error}") from None
+        raise NothingToDraw(f"the model or the data cannot be loaded: {error}") from None
     if prepared.kind == "next_token":
-        raise Nothing("the task is to foretell tokens")
+        raise NothingToDraw("language models have no classes or residuals")
     if prepared.fingerprint != model.manifest["data"]:
-        raise Nothing("the data have changed since")
+        raise NothingToDraw("the data have changed since the search")
     import torch
 
     with torch.no_grad():
@@ -93,16 +94,16 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     return outputs, prepared.val.y, model
 
 
-def _confusion(guessed: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]", classes: list[str]) -> Figure:
+def _confusion(predicted: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]", classes: list[str]) -> Figure:
     n = len(classes)
     if n > MOST_CLASSES:
-        raise Nothing(f"{n} classes are too many to draw")
+        raise NothingToDraw(f"{n} classes are too many to draw (at most {MOST_CLASSES})")
     counts = np.zeros((n, n), dtype=np.int64)
-    np.add.at(counts, (true, guessed), 1)
+    np.add.at(counts, (true, predicted), 1)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 2.2 + 0.32 * min(n, 20)
-    made = figure(side + 1.0, side)
-    axes = made.subplots()
+    chart = figure(side + 1.0, side)
+    axes = chart.subplots()
     shown = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row in range(n if n <= NUMBERED else 0):
         for column in range(n):
@@ -117,22 +118,22 @@ def _confusion(guessed: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]", cl
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.grid(visible=False)
-    axes.set_title(f"{(guessed != true).sum()} of {len(true)} validation rows are wrong", loc="left")
-    made.colorbar(shown, ax=axes, shrink=0.7, label="share of the row")
-    return made
+    axes.set_title(f"{(predicted != true).sum()} of {len(true)} validation rows are predicted wrongly", loc="left")
+    chart.colorbar(shown, ax=axes, shrink=0.7, label="share of the row")
+    return chart
 
 
-def _residuals(guessed: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]") -> Figure:
+def _residuals(predicted: "np.ndarray[Any, Any]", true: "np.ndarray[Any, Any]") -> Figure:
     keep = np.arange(len(true)) if len(true) <= MOST_ROWS else np.linspace(0, len(true) - 1, MOST_ROWS).astype(int)
-    made = figure(9.0, 3.6)
-    left, right = made.subplots(1, 2)
-    ends = [float(min(true.min(), guessed.min())), float(max(true.max(), guessed.max()))]
-    dots(left, true[keep].tolist(), guessed[keep].tolist(), COLOURS[State.DONE], 2.5)
+    chart = figure(9.0, 3.6)
+    left, right = chart.subplots(1, 2)
+    ends = [float(min(true.min(), predicted.min())), float(max(true.max(), predicted.max()))]
+    dots(left, true[keep].tolist(), predicted[keep].tolist(), COLOURS[State.DONE], 2.5)
     left.plot(ends, ends, color=BEST, linewidth=0.8)
     left.set_xlabel("true")
     left.set_ylabel("predicted")
-    right.hist(guessed - true, bins=40, color=COLOURS[State.DONE])
+    right.hist(predicted - true, bins=40, color=COLOURS[State.DONE])
     right.axvline(0.0, color=BEST, linewidth=0.8)
     right.set_xlabel("predicted minus true")
     right.set_ylabel("validation rows")
-    return made
+    return chart

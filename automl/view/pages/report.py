@@ -11,7 +11,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from automl.errors import Nothing
+from automl.errors import NothingToDraw
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard, saved_share
 from automl.study.reader import Readable
@@ -112,7 +112,7 @@ def _sections(study: Readable) -> list[str]:
         try:
             drawn = figures.svg(figures.draw(kind, study)).replace('id="', f'id="{kind}-').replace('"#', f'"#{kind}-')
             drawn = drawn.replace("url(#", f"url(#{kind}-")
-        except Nothing as reason:
+        except NothingToDraw as reason:
             note, drawn = "", f'<p class="none">Not shown: {_text(reason)}.</p>'
         sections.append(f'<section id="{kind}"><h2>{_text(title)}</h2>{note}{drawn}</section>')
     return sections
