@@ -4,6 +4,7 @@ Inside a study **lower is better**, see `trial`.
 """
 
 import bisect
+import heapq
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,16 @@ import numpy as np
 from automl.core import seeds
 from automl.core.space import Config, Space
 from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord
+
+
+def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
+    """The sort key of trials, best first: by loss; of equals, full trials before others, then by number.
+
+    A stopped trial is ranked by what it reached, but only a trial that ran its full length can win. A trial without a
+    loss comes last.
+    """
+    loss = math.inf if record.loss is None else record.loss
+    return loss, record.state is not State.DONE, record.number
 
 
 class History:
@@ -80,6 +91,14 @@ class History:
         """The best trial that ran its full length; the earliest of equals."""
         return None if self._best is None else self.trials[self._best]
 
+    def ranked(self, n: int | None = None, *, full: bool = False) -> list[TrialRecord]:
+        """The best `n` trials (None: all) that have a loss and did not fail, the best first; see `rank_key`.
+
+        `full`: only trials that ran their full length.
+        """
+        valued = [t for t in (self.done if full else self.trials) if t.loss is not None and t.state is not State.FAILED]
+        return sorted(valued, key=rank_key) if n is None else heapq.nsmallest(n, valued, key=rank_key)
+
     def rng(self, k: int = 0, purpose: str = "suggest") -> np.random.Generator:
         """Random numbers for the k-th next trial: a function of (study seed, that trial's number, purpose) alone."""
         return np.random.default_rng(seeds.derive(self.seed, self.next_number + k, purpose))
@@ -144,7 +163,7 @@ class History:
             self.trials[trial], state=state, reason=reason, failure=failure, order=self._order, ended_s=at_s
         )
         self._order += 1
-        if state is State.DONE and (self._best is None or _rank(record) < _rank(self.trials[self._best])):
+        if state is State.DONE and (self._best is None or rank_key(record) < rank_key(self.trials[self._best])):
             self._best = trial
         return self._put(record)
 
@@ -156,11 +175,6 @@ class History:
         self.trials[record.number] = record
         self.version += 1
         return record
-
-
-def _rank(record: TrialRecord) -> tuple[float, int]:
-    """By value, and of equals the earliest."""
-    return (math.inf if record.loss is None else record.loss, record.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,27 +194,3 @@ class Counts:
     @property
     def ended(self) -> int:
         return self.done + self.stopped + self.failed
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """A leaderboard place. `full`: the trial ran its full length (only such trials can win)."""
-
-    place: int
-    record: TrialRecord
-    full: bool
-
-
-def ranking(history: History) -> list[Ranked]:
-    """All trials that have a value and did not fail, best value first.
-
-    A stopped trial is ranked by what it reached (its step stands beside it); of equals, full ones come first, then
-    the lower number. The winner is the first *full* one.
-    """
-
-    def key(t: TrialRecord) -> tuple[float, ...]:
-        assert t.loss is not None
-        return (t.loss, t.state is not State.DONE, t.number)
-
-    ranked = sorted((t for t in history.trials if t.loss is not None and t.state is not State.FAILED), key=key)
-    return [Ranked(place, t, t.state is State.DONE) for place, t in enumerate(ranked, 1)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from automl.leaderboard import words
-from automl.leaderboard.board import Leaderboard, Row
+from automl.leaderboard.rows import RankedRows, Row
 from automl.leaderboard.sparkline import Range, curve
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Column:
     kind: str = ""
 
 
-def table(board: Leaderboard, width: int, *, unicode: bool = True, digits: int = 3, notes: bool = True) -> "Text":
+def table(board: RankedRows, width: int, *, unicode: bool = True, digits: int = 3, notes: bool = True) -> "Text":
     """The board as rich text, in `width` cells."""
     hidden: list[str] = []
     made = to_text(lines(board, board.rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden))
@@ -44,7 +44,7 @@ def table(board: Leaderboard, width: int, *, unicode: bool = True, digits: int =
 
 
 def lines(
-    board: Leaderboard,
+    board: RankedRows,
     rows: Sequence[Row],
     width: int,
     *,
@@ -61,7 +61,7 @@ def lines(
 
 
 def choose(
-    board: Leaderboard,
+    board: RankedRows,
     rows: Sequence[Row],
     width: int,
     *,
@@ -82,7 +82,7 @@ def choose(
 
 
 def _choose(
-    board: Leaderboard,
+    board: RankedRows,
     rows: Sequence[Row],
     width: int,
     unicode: bool,
@@ -127,7 +127,7 @@ def _choose(
     return [*chosen, *middle, *([time] if time in taken else []), *([note] if note.width else [])]
 
 
-def _fixed(board: Leaderboard, rows: Sequence[Row], word: int) -> list[Column]:
+def _fixed(board: RankedRows, rows: Sequence[Row], word: int) -> list[Column]:
     places = max((len(str(r.rank)) for r in rows), default=1)
     name = words.fit(words.clean(board.metric.name), word, cut="~")
     return [

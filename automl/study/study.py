@@ -8,7 +8,6 @@ Every change goes to the ledger and to the history; strategies and stoppers see 
 """
 
 import difflib
-import heapq
 import json
 import math
 import time
@@ -147,13 +146,12 @@ class Study(Readable):
         """The driver has this many workers; now strategy and stopper may say what they are going to do."""
         self.history.plan = replace(self.plan, workers=workers)
         for plugin in (self.strategy, self.stopper):
-            if note := getattr(plugin, "note", lambda history: "")(self.history):
+            if note := plugin.note(self.history):
                 self.notes.append(note)
 
     def ranked(self, n: int) -> list[TrialRecord]:
         """The best `n` of the trials that ran their full length, the best first."""
-        done = (t for t in self.history.done if t.loss is not None)
-        return heapq.nsmallest(n, done, key=lambda t: (t.loss, t.number))
+        return self.history.ranked(n, full=True)
 
     @property
     def last_kept(self) -> TrialRecord | None:

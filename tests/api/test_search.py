@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import automl
-from automl.core.history import ranking
 from automl.errors import DataError, SearchFailed, SpecError
 from automl.study.reader import StudyView
 
@@ -184,7 +183,7 @@ workers: 2
 def board(path: Path) -> list[object]:
     """Everything that must not depend on what was killed."""
     view = StudyView(path)
-    found = [(r.record.number, r.record.config, r.record.state, r.record.curve) for r in ranking(view.history)]
+    found = [(t.number, t.config, t.state, t.curve) for t in view.history.ranked()]
     view.close()
     return found  # type: ignore[return-value]
 

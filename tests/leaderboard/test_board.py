@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from automl.core.history import History, ranking
+from automl.core.history import History
 from automl.core.space import Choice, Float, Space
 from automl.core.trial import Failure, Metric, Plan, State
 from automl.leaderboard import board as leaderboard
-from automl.leaderboard.board import Leaderboard, harmless, rows
+from automl.leaderboard.board import Leaderboard, harmless
+from automl.leaderboard.rows import rows
 from tests.support.view_fakes import simulate
 
 SPACE = Space.of({"lr": Float(1e-4, 1.0, log=True), "act": Choice(("relu", "=cmd()"))})
@@ -52,7 +53,7 @@ def test_first_n_rows_are_a_prefix_and_agree_with_the_ranking(n):
     study, _ = simulate(ended=60)
     everything = rows(study.history)
     assert rows(study.history, n) == everything[:n]
-    ranked = [(r.place, r.record.number) for r in ranking(study.history)]
+    ranked = [(place, t.number) for place, t in enumerate(study.history.ranked(), 1)]
     assert [(r.rank, r.trial) for r in everything if r.rank] == ranked
 
 

@@ -6,7 +6,8 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
 from automl.errors import SpecError, did_you_mean
-from automl.leaderboard.board import Leaderboard, Row
+from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.rows import Row
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {"<=": le, ">=": ge, "==": eq, "!=": ne, "<": lt, ">": gt, "=": eq}
 CONDITION = re.compile(r"\s*([^<>=!\s]+)\s*(<=|>=|==|!=|<|>|=)\s*(.*?)\s*")

@@ -29,7 +29,6 @@ import psutil
 
 from automl.api import doors
 from automl.core import plugins
-from automl.core.history import ranking
 from automl.errors import AutoMLError
 from automl.study.ledger import FILE, TABLES, Ledger
 from automl.study.reader import StudyView
@@ -136,7 +135,7 @@ class Tally:
 def board(path: Path) -> list[tuple[Any, ...]]:
     """Everything that must not depend on what was killed, best trial first; then the trials without a place."""
     with closing(StudyView(path)) as view:
-        ranked = [r.record for r in ranking(view.history)]
+        ranked = view.history.ranked()
         rest = [t for t in view.history.trials if t not in ranked]
         return [(t.number, t.config, t.state.value, t.curve, t.reason, t.origin) for t in [*ranked, *rest]]
 

@@ -8,7 +8,7 @@ from automl.core.history import History
 from automl.core.trial import Metric, TrialRecord
 from automl.errors import SpecError
 from automl.leaderboard import words
-from automl.leaderboard.board import SCHEMA
+from automl.leaderboard.rows import SCHEMA
 from automl.study.reader import Readable
 
 SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from automl.core.history import History
+from automl.core.history import History, rank_key
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
-from automl.leaderboard.board import SCHEMA, row
+from automl.leaderboard.rows import SCHEMA, row
 from automl.leaderboard.sparkline import BLOCKS, Range
 from automl.study.reader import Readable
 
@@ -88,12 +88,10 @@ def _again(study: Readable, number: int) -> list[str]:
 
 def _rank(history: History, record: TrialRecord) -> int | None:
     """The trial's place on the board; None without a value or when it failed."""
-    from automl.leaderboard.board import place
-
     if record.loss is None or record.state is State.FAILED:
         return None
     others = (t for t in history.trials if t.loss is not None and t.state is not State.FAILED)
-    return sum(place(t) < place(record) for t in others) + 1
+    return sum(rank_key(t) < rank_key(record) for t in others) + 1
 
 
 def _config(history: History, record: TrialRecord) -> list[str]:
