@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from automl import models
-from automl.data.preparing import transform
-from automl.data.preparing.options import SEARCHABLE
+from automl.data.preparing.options import OPTIONS, SEARCHABLE
 from automl.specfile.grammar import (
     Budget,
     ChoiceParameter,
@@ -89,7 +88,7 @@ def reference() -> str:
     searched = ", ".join(f"`{name}`" for name in SEARCHABLE)
     parts.append(
         f"## prepare\n\nMay also be searched, in a group `prepare` of `space`: {searched}.\n\n"
-        + _table(("option", "what"), [(f"`{k}`", v) for k, v in transform.OPTIONS.items()])
+        + _table(("option", "what"), [(f"`{k}`", v) for k, v in OPTIONS.items()])
     )
     parts.append(
         "## augment\n\nStrengths, fixed here or searched as parameters of the same names in `space`; 0 is off.\n\n"

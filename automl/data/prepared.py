@@ -1,4 +1,4 @@
-"""The end of the data's way: three parts as tensors, and everything needed to treat new rows the same way."""
+"""What loading data ends with: three parts as tensors, and everything needed to prepare new rows the same way."""
 
 import hashlib
 import json
@@ -12,6 +12,8 @@ from torch import Tensor
 
 from automl.data.shapes import Inputs, Outputs
 
+SAMPLE_ROWS = 4
+"""Rows kept with a saved model to check it by."""
 TaskKind = Literal["classification", "regression", "next_token"]
 
 
@@ -19,9 +21,11 @@ TaskKind = Literal["classification", "regression", "next_token"]
 class Part:
     """One part of the data (training, validation or test), on the CPU until it is moved with `to`.
 
-    `x`: [N, *inputs.shape] float32, or int64 for tokens. `y`: classification [N] int64; regression [N, outputs] float32
-    in standard units (see `Prepared.target_scale`); next token [N, T] int64.
-    `weight`: [N] float32 (sample weights times class weights, mean 1) or None.
+    Attributes:
+        x: [N, *inputs.shape] float32, or int64 for tokens.
+        y: classification [N] int64; regression [N, outputs] float32 in standard units (see `Prepared.target_scale`);
+            next token [N, T] int64.
+        weight: [N] float32 (sample weights times class weights, mean 1) or None.
     """
 
     x: Tensor
@@ -50,11 +54,17 @@ class Part:
 class Prepared:
     """Data ready to train on.
 
-    `classes`: the label behind each output unit (classification). `columns`: the names behind the values of x.
-    `preparation`: JSON-able; `transform.transform(preparation, rows)` treats new rows the same way.
-    `sample`: a few untreated validation rows, JSON-able, with which a saved model is checked when it is loaded.
-    `fingerprint`: sha256 of the prepared tensors.
-    `notes`: a line for each decision taken on the reader's behalf.
+    Attributes:
+        inputs: layout of one sample.
+        outputs: what a model for this target returns.
+        kind: of the task.
+        train, val, test: the parts.
+        classes: the label of each output unit (classification).
+        columns: the name of each value of x, where there are names.
+        preparation: JSON-able; `transform.transform(preparation, rows)` prepares new rows the same way.
+        fingerprint: sha256 of the prepared tensors.
+        notes: a line for each decision that was made without being asked for.
+        sample: a few validation rows as read, JSON-able, by which a saved model is checked when it is loaded.
     """
 
     inputs: Inputs
@@ -72,26 +82,27 @@ class Prepared:
 
     @property
     def target_center(self) -> Tensor:
-        """[outputs] float32: what was subtracted from a regression target; zeros otherwise."""
+        """[outputs] float32: what was subtracted from a regression target; [0] for other tasks."""
         return torch.tensor(self.preparation["target"].get("center", [0.0]), dtype=torch.float32)
 
     @property
     def target_scale(self) -> Tensor:
-        """[outputs] float32: the unit of a regression target: value = y * scale + center; ones otherwise."""
+        """[outputs] float32: the unit of a regression target: value = y * scale + center; [1] for other tasks."""
         return torch.tensor(self.preparation["target"].get("scale", [1.0]), dtype=torch.float32)
 
 
-def sample_rows(rows: Any, most: int = 4) -> list[Any]:
+def sample_rows(rows: Any, most: int = SAMPLE_ROWS) -> list[Any]:
     """The first rows as JSON: dicts for a table, nested lists for arrays."""
     if isinstance(rows, pd.DataFrame):
-        found: list[Any] = json.loads(rows.head(most).to_json(orient="records", date_format="iso", double_precision=15))
-        return found
+        text = rows.head(most).to_json(orient="records", date_format="iso", double_precision=15)
+        records: list[Any] = json.loads(text)
+        return records
     few = np.asarray(rows[:most])
     return (few if few.dtype == object else few.astype(np.float64)).tolist()  # type: ignore[no-any-return]
 
 
 def fingerprint(parts: list[Part]) -> str:
-    """sha256 of what the model sees: shapes, types and bytes of x and y of all parts."""
+    """sha256 of what models see: shapes, types and bytes of the tensors of all parts."""
     digest = hashlib.sha256()
     for part in parts:
         for tensor in (part.x, part.y, part.weight):

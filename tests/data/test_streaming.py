@@ -16,6 +16,7 @@ from automl.core.trial import Metric, State
 from automl.data import load
 from automl.data.streaming import streaming
 from automl.data.streaming.shards import Streamed
+from automl.data.streaming.writer import Request, Sizes
 from automl.errors import DataError
 from automl.models import build
 from automl.tasks.described import DescribedTask
@@ -24,11 +25,12 @@ from automl.training import Solo
 CPU = torch.device("cpu")
 
 
+SMALL = Sizes(shard=2**12, chunk=2**15)
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(streaming, "SHARD_BYTES", 2**12)
-    monkeypatch.setattr(streaming, "CHUNK_BYTES", 2**15)
     return tmp_path / "cache"
 
 
@@ -45,9 +47,9 @@ def table(rows: int = 3000) -> pd.DataFrame:
 
 
 def both(file: Path, split: dict[str, object] | None = None, **prepare: object):
-    made = {"target": "y", "split": split, "seed": 3}
-    whole = load(file.name, base=file.parent, prepare={**prepare, "memory": "1GB"}, **made)
-    return whole, load(file.name, base=file.parent, prepare={**prepare, "memory": "1KB"}, **made)
+    """The table read into memory, and streamed from disk in small shards."""
+    whole = load(file.name, base=file.parent, target="y", split=split, seed=3, prepare={**prepare, "memory": "1GB"})
+    return whole, streaming.load(Request(file, "y", split or {}, prepare, 3), sizes=SMALL)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".parquet"])

@@ -6,7 +6,7 @@ Only what leaves the rows, their targets and weights as they are: scores of diff
 from collections.abc import Mapping
 from typing import Any
 
-from automl.errors import did_you_mean
+from automl.errors import DataError, did_you_mean
 
 PREFIX = "prepare_"
 SCALES = ("standard", "robust", "minmax", "none")
@@ -38,3 +38,41 @@ def problem(name: str, values: tuple[Any, ...]) -> tuple[str, str]:
         if not known and value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             return f"{option} must be a number, got {value!r}", ""
     return "", ""
+
+
+OPTIONS = {
+    "task": "classification or regression (default: from the target's values)",
+    "impute": "what stands for a missing number: median, mean, zero, most_frequent",
+    "indicators": "whether a column with missing numbers gets a second one that says where",
+    "scale": "standard, robust, minmax, none; arrays and images: standard or none",
+    "categorical": "onehot, or embed: codes for the model's own embeddings",
+    "categories": "number columns to be read as categories",
+    "max_categories": "values of a column that are told apart; the rarer ones count as unseen",
+    "pca": "number of principal components, or below 1 the share of the variance to keep",
+    "crosses": "products of two columns to add: so many, those that tell most about the target",
+    "weight": "column of sample weights",
+    "class_weight": "balanced, none",
+    "rows": "use so many rows, drawn at random",
+    "form": "how the source is to be read where that is open, e.g. sentences",
+    "text": "column that holds sentences",
+    "tokens": "texts: char, byte, word; ids: the file holds token numbers",
+    "max_tokens": "size of the vocabulary",
+    "window": "length of a sample: steps of a series, tokens of a text",
+    "horizon": "how many steps ahead of the window the target lies",
+    "stride": "steps between the beginnings of two windows",
+    "memory": "a table that would take more, e.g. 2GB, is streamed from disk (default: half of what is free)",
+}
+"""Options of `prepare:` and what they say."""
+
+
+def check(options: dict[str, Any]) -> None:
+    """Raises DataError for an option of `prepare:` that does not exist."""
+    for name in options:
+        if name not in OPTIONS:
+            hint = did_you_mean(name, OPTIONS) or f"; options: {', '.join(OPTIONS)}"
+            raise DataError(f"prepare: unknown option {name!r}{hint}")
+    encoding = options.get("categorical", "onehot")
+    if encoding not in ENCODINGS:
+        raise DataError(
+            f"prepare.categorical: expected onehot or embed, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
+        )

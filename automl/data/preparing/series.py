@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.data import splits
-from automl.data.prepared import Part, Prepared
-from automl.data.preparing import transform as prep
+from automl.data.prepared import Part, Prepared, fingerprint, sample_rows
+from automl.data.preparing import tables
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 
@@ -44,12 +44,12 @@ def load_series(
     if not np.isfinite(values).all():
         raise DataError(f"target {', '.join(names)}: no finite value in some rows")
     train = frame.iloc[: edges[1]]
-    table = prep.fit_table(train, values[: edges[1], 0], {**options, "categorical": "onehot"}, notes)
-    features = prep.transform(table, frame).numpy()
+    table = tables.fit(train, values[: edges[1], 0], {**options, "categorical": "onehot"}, notes)
+    features = tables.transform(table, frame).numpy()
     center, scale = values[: edges[1]].mean(0), values[: edges[1]].std(0)
     if not (scale > 0).all():
         raise DataError(f"target {', '.join(names)}: a single value in the training part")
-    columns = prep.inputs_of(table)[1]
+    columns = tables.inputs_of(table)[1]
     continues = _continues(table, columns, names, center, scale)
     standard = ((values - center) / scale).astype(np.float32)
     parts = [_windows(features, standard, a, b, window, horizon, stride) for a, b in pairwise(edges)]
@@ -59,8 +59,6 @@ def load_series(
                    "scale": np.tile(scale, horizon).tolist()},
     }  # fmt: skip
     notes.append(f"{name}: {window} steps of {len(columns)} values predict the next {horizon} of {', '.join(names)}")
-    from automl.data.loading import fingerprint, sample_rows
-
     outputs = Outputs(horizon * len(names), "values")
     inputs = Inputs((window, len(columns)), continues=continues * horizon)
     return Prepared(
@@ -91,8 +89,8 @@ def transform(preparation: Mapping[str, Any], rows: Any) -> Tensor:
     """A table of at least `window` rows -> [1, window, features], its last window; an array of N such tables -> N."""
     table, window = preparation["table"], preparation["window"]
     if isinstance(rows, np.ndarray | Tensor) and rows.ndim == 3:
-        return torch.stack([prep.transform(table, np.asarray(one))[-window:] for one in rows])
+        return torch.stack([tables.transform(table, np.asarray(one))[-window:] for one in rows])
     frame = rows if isinstance(rows, pd.DataFrame | np.ndarray) else pd.DataFrame(rows)
     if len(frame) < window:
         raise DataError(f"{len(frame)} rows of past are too few: the model looks back {window}")
-    return prep.transform(table, frame)[-window:].unsqueeze(0)
+    return tables.transform(table, frame)[-window:].unsqueeze(0)

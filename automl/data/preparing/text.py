@@ -4,12 +4,10 @@ Tokens: `word` (words and punctuation marks, lower case), `char`, `byte`, or `id
 The vocabulary is that of the training part. In sentences 0 is padding and 1 unknown; in a long text 0 is unknown.
 """
 
-import gzip
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,34 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.data import splits
-from automl.data.prepared import Part, Prepared
+from automl.data.prepared import Part, Prepared, fingerprint
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 
 TOKENS = ("word", "char", "byte", "ids")
 _WORD = re.compile(r"\w+|[^\w\s]")
-
-
-def read_lines(path: Path) -> str:
-    """A text file, also gzipped: UTF-8, else Latin-1."""
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise DataError(f"data: {path.name} cannot be read: {error}") from error
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
-
-
-def labelled_lines(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
-    """`label sentence` a line -> (sentences, labels)."""
-    lines = read_lines(path).split("\n")
-    wrong = next((k for k, line in enumerate(lines) if line.strip() and " " not in line), None)
-    if wrong is not None:
-        raise DataError(f"data: {path.name}: line {wrong + 1} is not `label sentence`: {lines[wrong][:40]!r}")
-    pairs = [pair for pair in (line.partition(" ") for line in lines) if pair[2].strip()]
-    return np.array([p[2] for p in pairs], dtype=object), np.array([p[0] for p in pairs], dtype=object)
 
 
 def split_tokens(text: str, how: str) -> list[str]:
@@ -143,8 +119,6 @@ def load_language(text: Any, split: Mapping[str, Any], options: Mapping[str, Any
     ]
     join = " " if how in ("word", "ids") else ""
     sample = [join.join(str(t) for t in tokens[edges[1] : edges[1] + window])]
-    from automl.data.loading import fingerprint
-
     return Prepared(
         inputs, Outputs(int(inputs.vocabulary or 0), "tokens"), "next_token", parts[0], parts[1], parts[2],
         ["\x00unknown", *known], [], preparation, fingerprint(parts), notes, sample,

@@ -4,9 +4,7 @@ import importlib
 import os
 import re
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,9 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.preparing import text
 from automl.data.reading import images
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
+from automl.data.reading.readers import read_file, read_labelled_lines
 from automl.errors import DataError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
@@ -39,10 +37,7 @@ ON_DISK = {
     "wine_quality_red": "tables/wine_quality_red.tsv.gz",
 }
 """Data sets known by name that are not part of any package: files below the folder `AUTOML_DATA`."""
-TABLES = (".csv", ".tsv", ".parquet", ".pq")
-ARRAYS = (".npz", ".npy")
 _IDX = re.compile(r"(\.idx|ubyte|idx\d)(\.gz)?$")
-MISSING_WORDS = ["?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "None", "nan", "NaN", ""]
 
 
 def read(
@@ -64,7 +59,7 @@ def read(
     if path is not None and path.exists():
         found = _path(path, target, keep_out, wanted)
     else:
-        found = from_object(raw_of(source, base), target, keep_out)
+        found = from_object(read_unchanged(source, base), target, keep_out)
     if wanted.get("text"):
         column = str(wanted["text"])
         if column not in found.x.columns:
@@ -79,8 +74,8 @@ def _path(path: Path, target: str | None, keep_out: tuple[str, ...], wanted: Map
     if _IDX.search(path.name):
         return _idx(path, target)
     if wanted.get("form") == "sentences" and not wanted.get("text"):
-        return Raw(*text.labelled_lines(path), target or "label", "sentences")
-    found = _file(path)
+        return Raw(*read_labelled_lines(path), target or "label", "sentences")
+    found = read_file(path)
     if isinstance(found, pd.DataFrame):
         return from_frame(found, target, keep_out, where=path.name)
     if isinstance(found, dict):
@@ -99,6 +94,13 @@ def located(source: Any, base: Path) -> Any:
     return (folder / ON_DISK[source]).resolve()
 
 
+def file_of(source: Any, base: Path) -> Path | None:
+    """The file that `source` names, if it names one."""
+    source = located(source, base)
+    path = (base / source).expanduser() if isinstance(source, str | Path) else None
+    return path if path and path.is_file() else None
+
+
 def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
     """True for a text file that is not said to be sentences, and for a vector of token ids."""
     source = located(source, base)
@@ -108,7 +110,7 @@ def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
     return (".txt" in suffixes and form != "sentences") or (".npy" in suffixes and options.get("tokens") == "ids")
 
 
-def raw_of(source: Any, base: Path) -> Any:
+def read_unchanged(source: Any, base: Path) -> Any:
     """What a source holds, as it is: a DataFrame, a text, an array, a dict of arrays, or what the function returned."""
     source = located(source, base)
     if not isinstance(source, str | Path):
@@ -116,7 +118,7 @@ def raw_of(source: Any, base: Path) -> Any:
     name = str(source)
     path = (base / name).expanduser()
     if path.is_file():
-        return _file(path)
+        return read_file(path)
     if ":" in name and not path.exists():
         return _call(name, base)
     if "/" in name or Path(name).suffix:
@@ -152,29 +154,10 @@ def _built_in(name: str, target: str | None, keep_out: tuple[str, ...]) -> Raw:
     return from_frame(frame, "target" if target in (None, "label", "target") else target, keep_out)
 
 
-def _file(path: Path) -> Any:
-    kind = path.suffixes[-2] if path.suffix in (".gz", ".bz2", ".xz", ".zst") and path.suffixes[1:] else path.suffix
-    if kind in TABLES:
-        return read_table(path)
-    if kind == ".txt":
-        return text.read_lines(path)
-    if kind in ARRAYS:
-        try:
-            loaded = np.load(path, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            with loaded:
-                return {key: loaded[key] for key in loaded.files}
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"data: {path.name} cannot be read: {error} (arrays of objects are not loaded)") from error
-    known = ", ".join((*TABLES, *ARRAYS, ".txt"))
-    raise DataError(f"data: {path.name}: kind {kind or 'none'!r} is not known; readable: {known}, IDX, folders")
-
-
 def _npy(path: Path, found: NDArray[Any], target: str | None) -> Raw:
     """x in one .npy file and y in another beside it (`target`), or y as the last column."""
     if target and path.with_name(target).is_file():
-        return from_pair(found, np.asarray(_file(path.with_name(target))), target)
+        return from_pair(found, np.asarray(read_file(path.with_name(target))), target)
     if found.ndim != 2:
         raise DataError(f"data: {path.name} needs `target:`, the name of the .npy file beside it that holds y")
     return from_pair(found[:, :-1], found[:, -1], target or "the last column")
@@ -186,45 +169,6 @@ def _idx(path: Path, target: str | None) -> Raw:
     if other == path or not other.is_file():
         raise DataError(f"data: {path.name} needs `target:`, the name of the IDX file beside it that holds the labels")
     return from_pair(images.read_idx(path), images.read_idx(other), "label")
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, TSV (also compressed) or Parquet file. Raises DataError with the reader's reason, line included."""
-    with told(path):
-        if path.suffix in (".parquet", ".pq"):
-            return pd.read_parquet(path)
-        frame = _separated(path, "\t" if ".tsv" in path.suffixes else ",")
-        if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-            frame = _separated(path, ";")
-    return frame
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What the readers of tables complain of inside, as a DataError."""
-    try:
-        yield
-    except pd.errors.ParserWarning as error:
-        raise DataError(f"data: {path.name}: rows have more fields than the header names") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, ValueError, OSError) as error:
-        raise DataError(f"data: {path.name} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _separated(path: Path, separator: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False)
-
-
-def separated(path: Path, **how: Any) -> Any:
-    """A reader of a CSV or TSV file in chunks (`chunksize`), by the rules of `read_table`."""
-    separator = "\t" if ".tsv" in path.suffixes else ","
-    first = pd.read_csv(path, sep=separator, nrows=0, index_col=False)
-    if first.shape[1] == 1 and ";" in str(first.columns[0]):
-        separator = ";"
-    return pd.read_csv(
-        path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False, low_memory=False, **how
-    )
 
 
 def _call(name: str, base: Path) -> Any:

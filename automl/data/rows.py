@@ -1,0 +1,174 @@
+"""Which rows are used, and their targets, parts and weights: all that is decided before inputs are prepared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.core import seeds
+from automl.data import splits, targets
+from automl.data.prepared import Part
+from automl.data.preparing import transform
+from automl.data.preparing.columns import as_days
+from automl.data.reading.raw import Raw
+from automl.data.shapes import Outputs
+from automl.errors import DataError
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows that are used, with everything but their prepared inputs. N: their number.
+
+    Attributes:
+        raw: the used rows as read.
+        target: what was found out about the target column (of all rows).
+        y: [N] int64 codes, or [N, targets] float64 in the data's unit.
+        parts: [N] int8, the part of each row: 0 = train, 1 = val, 2 = test.
+        outputs: what a model for this target returns.
+        target_entry: JSON-able, what `preparation["target"]` will hold.
+        weight: [N] float32, mean 1 over the training rows, or None.
+    """
+
+    raw: Raw
+    target: targets.Target
+    y: NDArray[Any]
+    parts: splits.Parts
+    outputs: Outputs
+    target_entry: dict[str, Any]
+    weight: Tensor | None
+
+    @property
+    def model_y(self) -> NDArray[Any]:
+        """y as models see it: [N] int64 codes, or [N, targets] float32 in standard units."""
+        if self.target.kind == "classification":
+            return self.y.astype(np.int64)
+        center, scale = np.asarray(self.target_entry["center"]), np.asarray(self.target_entry["scale"])
+        return np.asarray((self.y - center) / scale, dtype=np.float32)
+
+    def part(self, code: int, preparation: dict[str, Any]) -> Part:
+        """The rows of one part (0 = train, 1 = val, 2 = test), their inputs prepared."""
+        rows = self.parts == code
+        weight = None if self.weight is None else self.weight[torch.from_numpy(rows)]
+        x = transform.transform(preparation, self.raw.x[rows])
+        return Part(x, torch.from_numpy(self.model_y[rows]), weight)
+
+
+def select(raw: Raw, rules: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
+    """Read the target, drop rows without one, and split the others.
+
+    Args:
+        raw: the data as read; changed in place to the rows that are used, and gets notes.
+        rules: those of `split:`.
+        options: those of `prepare:`.
+        seed: of the split.
+
+    Raises:
+        DataError: the target cannot be learned, or the rows cannot be split or weighted as asked for.
+    """
+    target = targets.read(raw.y, raw.target, options.get("task"))
+    classes = target.kind == "classification"
+    raw.notes += target.notes
+    y = _keep_rows(raw, target, options, seed)
+    parts = splits.assign(
+        len(y), rules, seeds.derive(seed, "split"), given=raw.parts, labels=y if classes else None,
+        groups=raw.extra[str(rules["group"])].astype(str) if rules.get("group") else None,
+        order=_times(raw.extra[str(rules["time"])]) if rules.get("time") else None,
+    )  # fmt: skip
+    if classes:
+        _check_classes(y, parts, target, raw)
+    train = parts == 0
+    units = len(target.classes) if classes else y.shape[1]
+    outputs = Outputs(units, "classes" if classes else "values")
+    entry = _target_entry(raw.target, target, y[train])
+    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options))
+
+
+def columns_kept_out(options: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that are not inputs: weights, groups, times."""
+    return tuple(dict.fromkeys(str(v) for v in (options.get("weight"), rules.get("group"), rules.get("time")) if v))
+
+
+def _keep_rows(raw: Raw, target: targets.Target, options: Mapping[str, Any], seed: int) -> NDArray[Any]:
+    """Drop rows without a target from `raw`; with `rows: N` keep N, in proportion to the classes. Returns their y."""
+    y, rows = target.y, np.flatnonzero(target.keep)
+    most = int(options.get("rows", 0))
+    if 0 < most < len(rows):
+        strata = y[rows] if target.kind == "classification" else np.zeros(len(rows), dtype=np.int64)
+        share = most / len(rows)
+        drawn = splits.assign(len(rows), {"train": share, "val": 1 - share}, seeds.derive(seed, "rows"), labels=strata)
+        raw.notes.append(f"{most} of {len(rows)} rows used (prepare.rows)")
+        rows = rows[drawn == 0]
+    if len(rows) < len(target.keep):
+        raw.x = raw.x.iloc[rows].reset_index(drop=True) if isinstance(raw.x, pd.DataFrame) else raw.x[rows]
+        raw.extra = {name: values[rows] for name, values in raw.extra.items()}
+        raw.parts = None if raw.parts is None else raw.parts[rows]
+        y = y[rows]
+    return y
+
+
+def _times(values: NDArray[Any]) -> NDArray[Any]:
+    """[N] numbers to sort by: the values themselves, or days since 1970 for dates."""
+    column = pd.Series(values)
+    if column.dtype.kind in "iuf":
+        return column.to_numpy()
+    days = as_days(column)
+    if not np.isfinite(days).all():
+        raise DataError("split.time: some rows have no date that can be read")
+    return days
+
+
+def _check_classes(y: NDArray[Any], parts: splits.Parts, target: targets.Target, raw: Raw) -> None:
+    """Training needs two classes; classes that a part lacks are noted."""
+    seen = np.unique(y[parts == 0])
+    if len(seen) < 2:
+        raise DataError(
+            f"target {raw.target!r}: the training part has a single class; split by groups or time differently"
+        )
+    for part, name in enumerate(splits.NAMES):
+        absent = sorted(set(range(len(target.classes))) - set(y[parts == part].tolist()))
+        if absent and (parts == part).any():
+            some = ", ".join(str(target.classes[k]) for k in absent[:5])
+            raw.notes.append(f"no row of class {some} in the {name} part")
+
+
+def _target_entry(name: str, target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
+    """What `preparation["target"]` holds. `y`: that of the training rows."""
+    if target.kind == "classification":
+        return {"name": name, "kind": target.kind, "classes": target.classes}
+    center, scale = y.mean(axis=0), y.std(axis=0)
+    if not (scale > 0).all():
+        raise DataError(f"target {name!r} has a single value in the training part: there is nothing to learn")
+    return {"name": name, "kind": target.kind, "center": center.tolist(), "scale": scale.tolist()}
+
+
+def _weights(
+    raw: Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: Mapping[str, Any]
+) -> Tensor | None:
+    """[N] float32, mean 1 over the training rows: weight column times class balance; None without either."""
+    column, balance = options.get("weight"), options.get("class_weight") or "none"
+    if balance not in ("none", "balanced"):
+        raise DataError(f"prepare.class_weight: expected balanced or none, got {balance!r}")
+    if column is None and balance == "none":
+        return None
+    weight = np.ones(len(y)) if column is None else _weight_column(raw, str(column), train)
+    if balance == "balanced":
+        if y.ndim != 1:
+            raise DataError("prepare.class_weight: only classes can be balanced, the target is a value")
+        totals = np.bincount(y[train], weights=weight[train], minlength=units)
+        weight = weight * np.where(totals > 0, totals.sum() / np.maximum(totals, 1e-12), 1.0)[y]
+    return torch.from_numpy((weight / weight[train].mean()).astype(np.float32))
+
+
+def _weight_column(raw: Raw, column: str, train: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if column not in raw.extra:
+        raise DataError(f"prepare.weight: arrays have no column {column!r}")
+    numbers = pd.to_numeric(pd.Series(raw.extra[column]), errors="coerce")
+    weight = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.isfinite(weight).all() or (weight < 0).any() or weight[train].sum() == 0:
+        raise DataError(f"weight {column!r}: every row needs a finite weight of at least 0, and not all may be 0")
+    return weight
