@@ -16,7 +16,7 @@ from automl.version import __version__ as __version__
 if TYPE_CHECKING:
     from automl.api.doors import resume as resume
     from automl.api.doors import search as search
-    from automl.bundle.bundle import load as load
+    from automl.bundle.loading import load as load
     from automl.core.space import Choice as Choice
     from automl.core.space import Float as Float
     from automl.core.space import Int as Int
@@ -33,7 +33,7 @@ _HOMES = {
     "Space": "automl.core.space",
     "Study": "automl.study.study",
     "Trial": "automl.worker.worker",
-    "load": "automl.bundle.bundle",
+    "load": "automl.bundle.loading",
     "resume": "automl.api.doors",
     "search": "automl.api.doors",
 }

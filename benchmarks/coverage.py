@@ -28,7 +28,7 @@ from _cache import Cache
 import automl
 from automl import metrics, specfile
 from automl.api import search as running
-from automl.evaluation.holdout import Holdout
+from automl.evaluation.finalists import holdout_of
 from automl.metrics import intervals as honest
 from automl.tasks.described import DescribedTask
 from automl.tasks.from_spec import task_of
@@ -120,7 +120,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 
     task = task_of(read)
     assert isinstance(task, DescribedTask)
-    alone = honest.interval(Holdout.of(task).sample(folder / "s" / "best", "test"))
+    alone = honest.interval(holdout_of(task).sample(folder / "s" / "best", "test"))
     seconds = time.process_time() - begun
     truths = again(study.best.number), again(first["trial"]), score(case, automl.load(folder / "s"), rest)
     shutil.rmtree(folder / "s")
@@ -133,8 +133,8 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
 def score(case: Case, model: object, rest: pd.DataFrame) -> float:
     import torch
 
-    from automl.bundle.bundle import Model
     from automl.bundle.ensemble import Ensemble
+    from automl.bundle.model import Model
 
     assert isinstance(model, Model | Ensemble)
     outputs = model.outputs(rest.drop(columns="target"))

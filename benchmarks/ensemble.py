@@ -20,8 +20,8 @@ from coverage import CASES, Case, arguments, draw, score, searches, tree
 import automl
 from automl import metrics, specfile
 from automl.api import search as running
-from automl.bundle import ensemble
-from automl.evaluation.holdout import Holdout
+from automl.evaluation import ensemble_selection
+from automl.evaluation.finalists import holdout_of
 from automl.tasks.described import DescribedTask
 from automl.tasks.from_spec import task_of
 
@@ -49,7 +49,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
     seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], task_of(found)
     assert isinstance(task, DescribedTask)
     bundles = {path.parent.name: path for path in (folder / "s" / "finalists" / "trials").glob("*/bundle")}
-    ensemble.make(folder / "few", bundles, Holdout.of(task), SIZE, folder / "s" / "best")
+    ensemble_selection.make(folder / "few", bundles, holdout_of(task), SIZE, folder / "s" / "best")
     truths = [score(case, automl.load(folder / one), rest) for one in ("s", "s/ensemble", "few")]
     for one in ("s", "few"):
         shutil.rmtree(folder / one)

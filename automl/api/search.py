@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.api import provenance
-from automl.bundle.ensemble import POOL
 from automl.core import plugins
 from automl.core.space import Space, Value
 from automl.driver.driver import Driver
-from automl.driver.screen import Blank, Held, Screen
+from automl.driver.screen import NullScreen, DeferredScreen, Screen
 from automl.errors import EnvironmentProblem, SpecError
-from automl.evaluation.finalists import Plan as Ending
-from automl.evaluation.finalists import run as conclude
+from automl.evaluation import finalists as final
+from automl.evaluation.candidates import FinalistOptions
 from automl.integrations.loggers import Logged
 from automl.study import winner
 from automl.study.ledger import Ledger
@@ -152,7 +151,7 @@ def run_spec(
         retries=read.retries,
         deterministic=deterministic,
         accept_changes=accept_changes,
-        pool=POOL if read.ensemble and read.finalists else 0,
+        pool=winner.POOL if read.ensemble and read.finalists else 0,
         path=folder,
         name=folder.name,
         facts={
@@ -174,7 +173,8 @@ def run_spec(
     if read.finalists:
         top, count = read.finalists["top"], read.finalists["seeds"]
         big = {name: high for name, (_, high) in read.fidelity.items()}
-        after = Ending(top, count, refit=read.refit != "none", ensemble=read.ensemble or 0, big=big)
+        refit, size = read.refit != "none", read.ensemble or 0
+        after = FinalistOptions(top, count, refit=refit, ensemble=size, target_fidelity=big)
     executor = _placed(objects.get("executor", read.executor or "local"), read.resources, study)
     how = {"trial_timeout_s": read.trial_timeout_s, "fresh": read.isolation == "process"}
     return _drive(study, lambda: task_of(read), executor, read.workers or 0, screen, after, **how)
@@ -205,18 +205,18 @@ def _drive(
     executor: Described,
     workers: int,
     screen: Screen | None,
-    after: Ending | None,
+    after: FinalistOptions | None,
     **how: Any,
 ) -> Study:
-    shown = screen or Blank()
+    shown = screen or NullScreen()
     try:
         made = task()
-        held = Held(shown)
-        winner.settle(study)
+        held = DeferredScreen(shown)
+        winner.recover(study)
         Driver(study, made, plugins.make("executors", executor), workers, held if after else shown, **how).run()
         if after is not None:
             try:
-                conclude(study, made, lambda: plugins.make("executors", executor), workers, after, shown)
+                final.run(study, made, lambda: plugins.make("executors", executor), workers, after, shown)
             except BaseException:
                 shown.finish(study, "interrupted")
                 raise
@@ -236,7 +236,7 @@ def told(screen: Screen | None, loggers: Sequence[Described]) -> Screen | None:
 
         screen = choose.screen(block=False)
     made = {_told_name(one): plugins.make("loggers", one) for one in loggers}
-    return Logged(screen or Blank(), made) if made else screen
+    return Logged(screen or NullScreen(), made) if made else screen
 
 
 def _told_name(described: Described) -> str:
@@ -245,7 +245,7 @@ def _told_name(described: Described) -> str:
     return str(described.get("name")) if isinstance(described, Mapping) else type(described).__name__
 
 
-def _ending(finalists: Mapping[str, int] | bool | None, big: Mapping[str, Value]) -> Ending | None:
+def _ending(finalists: Mapping[str, int] | bool | None, big: Mapping[str, Value]) -> FinalistOptions | None:
     if not finalists:
         if big:
             raise SpecError("fidelity: the finalists are what is trained at the high end: it needs them")
@@ -254,7 +254,8 @@ def _ending(finalists: Mapping[str, int] | bool | None, big: Mapping[str, Value]
     wrong = [f"{k}: {v}" for k, v in asked.items() if k not in ("top", "seeds") or type(v) is not int or v < 1]
     if wrong:
         raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, numbers from 1 up, not {", ".join(wrong)}')
-    return Ending(asked.get("top", Ending.top), asked.get("seeds", Ending.seeds), big=big)
+    default = FinalistOptions()
+    return FinalistOptions(asked.get("top", default.top), asked.get("seeds", default.seeds), target_fidelity=big)
 
 
 def _folder(place: Place, name: str) -> Path:

@@ -1,1 +1,4 @@
-"""Saved models on disk: safetensors and JSON, checked by hash. Loads and predicts without the study that made them."""
+"""Saved models ("bundles"): written as safetensors and JSON, checked by hash when read, and ready to predict.
+
+A bundle needs neither the study it came from nor the data it was trained on, so nothing in here knows of studies.
+"""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl.bundle.bundle import Model
+from automl.bundle.model import Model
 from automl.errors import BundleError, EnvironmentProblem
 
 TOLERANCE = 1e-4

@@ -35,7 +35,7 @@ from automl.driver.signals import Interrupted, Stopping
 from automl.driver.watchdog import Patience
 from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed
 from automl.study.study import Study
-from automl.study.winner import publish
+from automl.study.winner import keep_best
 from automl.worker.worker import Task
 
 POLL_S = 0.25
@@ -77,7 +77,7 @@ class Driver:
         executor: Executor,
         workers: int = 0,
         screen: Screen | None = None,
-        publish: Callable[[Study, TrialRecord], None] = publish,
+        publish: Callable[[Study, TrialRecord], None] = keep_best,
         *,
         trial_timeout_s: float | None = None,
         fresh: bool = False,

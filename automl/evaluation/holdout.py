@@ -1,9 +1,11 @@
-"""Saved models scored on the validation and test rows of a described task; nothing else looks at the test rows."""
+"""Saved models scored on validation and test rows. No other file of this project scores a model on the test rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from automl import metrics
 from automl.data.preparing import options
@@ -14,97 +16,102 @@ if TYPE_CHECKING:
 
     from automl.data.prepared import Part, Prepared
     from automl.models import Build
-    from automl.tasks.described import DescribedTask
 
-Which = Literal["val", "test"]
-VALUES = 2**22  # most values (samples times inputs, or tokens times outputs) that go through a model at once
+Split = Literal["val", "test"]
+VALUES = 2**22
+"""At most so many values (samples times inputs, or tokens times outputs) go through a model at once."""
 
 
 @dataclass
 class Holdout:
-    """`name`: the metric without `val_`, as `samples.rows` takes it."""
+    """The validation and test rows of a task, and one metric; outputs and scores are kept, so each is computed once.
+
+    Args:
+        prepared: the data, as they are prepared for a config that has no say in it.
+        build: builds the models.
+        name: the metric without `val_`, as `metrics.rows.rows` takes it.
+        load: gives the data as a config wants them prepared; None where all configs share `prepared`.
+    """
 
     prepared: "Prepared"
     build: "Build"
     name: str
-    load: "Callable[[Mapping[str, Any]], Prepared] | None" = None  # the data as a config wants them prepared
-    _outputs: dict[tuple[Path, Which], "Tensor"] = field(default_factory=dict)
-    _samples: dict[tuple[Path, Which], samples.Sample] = field(default_factory=dict)
+    load: "Callable[[Mapping[str, Any]], Prepared] | None" = None
+    _outputs: dict[tuple[Path, Split], "Tensor"] = field(default_factory=dict)
+    _samples: dict[tuple[Path, Split], samples.Sample] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, task: "DescribedTask") -> "Holdout":
-        """Loads the data (and torch)."""
-        return cls(task.load(), task.builder(), bare(task.metric.name), task.load)
+    @property
+    def kind(self) -> str:
+        """ "classification", "regression" or "next_token"."""
+        return self.prepared.kind
 
     @property
     def test_rows(self) -> int:
+        """How many test rows there are."""
         return len(self.prepared.test)
 
-    def sample(self, model: Path, which: Which) -> samples.Sample:
-        """The study's metric of the bundle in `model`, row by row."""
-        if (model, which) not in self._samples:
-            self._samples[model, which] = self._sampled(model, which)
-        return self._samples[model, which]
+    def sample(self, bundle: Path, split: Split) -> samples.Sample:
+        """The metric of the model in `bundle`, row by row."""
+        if (bundle, split) not in self._samples:
+            self._samples[bundle, split] = self._scored(bundle, split)
+        return self._samples[bundle, split]
 
-    def _sampled(self, model: Path, which: Which) -> samples.Sample:
-        import numpy as np
-
-        part, kind = self._part(which), self.prepared.kind
-        made = [
-            samples.rows(self.name, kind, outputs, y, self._scale)
-            for outputs, y in zip(self._pieces(model, which), self._cut(part.y), strict=True)
+    def _scored(self, bundle: Path, split: Split) -> samples.Sample:
+        part = self._part(split)
+        scores = [
+            samples.rows(self.name, self.kind, outputs, y, self._scale)
+            for outputs, y in zip(self._pieces(bundle, split), self._cut(part.y), strict=True)
         ]
         weight = np.ones(len(part)) if part.weight is None else part.weight.double().numpy()
-        plain = part.weight is None and kind == "classification"
-        return samples.of_rows(self.name, np.concatenate(made), weight, plain=plain)
+        plain = part.weight is None and self.kind == "classification"
+        return samples.of_rows(self.name, np.concatenate(scores), weight, plain=plain)
 
-    def sample_of(self, outputs: "Tensor", which: Which) -> samples.Sample:
-        """The same for outputs that are there already (an ensemble's)."""
-        part = self._part(which)
-        return samples.sample(self.name, self.prepared.kind, outputs, part.y, part.weight, self._scale)
+    def sample_of(self, outputs: "Tensor", split: Split) -> samples.Sample:
+        """The metric, row by row, of outputs [N, units] that are computed already (an ensemble's)."""
+        part = self._part(split)
+        return samples.sample(self.name, self.kind, outputs, part.y, part.weight, self._scale)
 
-    def metrics(self, model: Path, which: Which) -> dict[str, float]:
-        """Every metric of the task's kind, as `val_NAME` or `test_NAME`; for a language model the study's alone."""
-        if self.prepared.kind == "next_token":
-            return {f"{which}_{self.name}": self.sample(model, which).value}
-        part = self._part(which)
-        outputs = self.outputs(model, which)
-        found = metrics.compute(self.prepared.kind, outputs, part.y, part.weight, scale=self._scale)
-        found["loss"] = samples.sample("loss", self.prepared.kind, outputs, part.y, part.weight).value
-        return {f"{which}_{name}": value for name, value in found.items()}
+    def metrics(self, bundle: Path, split: Split) -> dict[str, float]:
+        """Every metric of the task's kind, as `val_NAME` or `test_NAME`; of a language model this one alone."""
+        if self.kind == "next_token":
+            return {f"{split}_{self.name}": self.sample(bundle, split).value}
+        part, outputs = self._part(split), self.outputs(bundle, split)
+        values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
+        values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
+        return {f"{split}_{name}": value for name, value in values.items()}
 
-    def outputs(self, model: Path, which: Which) -> "Tensor":
-        """[N, units] outputs of the bundle in `model` for all rows; on the CPU. Not for language models: too large."""
+    def outputs(self, bundle: Path, split: Split) -> "Tensor":
+        """[N, units] outputs of the model in `bundle` for all rows, on the CPU. Too large for language models."""
         import torch
 
-        if (model, which) not in self._outputs:
-            self._outputs[model, which] = torch.cat(self._pieces(model, which))
-        return self._outputs[model, which]
+        if (bundle, split) not in self._outputs:
+            self._outputs[bundle, split] = torch.cat(self._pieces(bundle, split))
+        return self._outputs[bundle, split]
 
-    def _pieces(self, model: Path, which: Which) -> "list[Tensor]":
+    def _pieces(self, bundle: Path, split: Split) -> "list[Tensor]":
         import torch
 
-        from automl.bundle import bundle
+        from automl.bundle.io import load_model
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        made = bundle.load_one(model, build=self.build, device=device)
+        model = load_model(bundle, build=self.build, device=device)
         with torch.no_grad():
-            return [made.module(x.to(device)).cpu() for x in self._cut(self._part(which, made.config).x)]
+            return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
 
-    def _part(self, which: Which, config: "Mapping[str, Any] | None" = None) -> "Part":
-        """The rows; prepared as `config` wants them where it has a say in that."""
-        own = self.load is not None and options.chosen(config or {})
-        prepared = self.load(config or {}) if own and self.load else self.prepared
-        return prepared.val if which == "val" else prepared.test
+    def _part(self, split: Split, config: Mapping[str, Any] | None = None) -> "Part":
+        """The rows; as `config` wants them prepared, where it has a say in that."""
+        searched = self.load is not None and options.chosen(config or {})
+        prepared = self.load(config or {}) if searched and self.load else self.prepared
+        return prepared.val if split == "val" else prepared.test
 
     @property
     def _scale(self) -> "Tensor | None":
-        return self.prepared.target_scale if self.prepared.kind == "regression" else None
+        return self.prepared.target_scale if self.kind == "regression" else None
 
     def _cut(self, rows: "Tensor") -> "tuple[Tensor, ...]":
         import torch
 
-        each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.prepared.kind == "next_token" else 1)
+        each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.kind == "next_token" else 1)
         return torch.split(rows, max(1, VALUES // each))
 
 

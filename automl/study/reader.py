@@ -54,7 +54,7 @@ class Readable:
 
     @property
     def verdict(self) -> Mapping[str, Any] | None:
-        """What the finalists showed (see `automl.evaluation.finalists`), None until they have run."""
+        """What the finalists showed (see `automl.evaluation.verdict`), None until they have run."""
         return self.facts.get("finalists")
 
     @property

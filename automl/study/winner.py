@@ -1,7 +1,7 @@
-"""What is kept on disk of trials that ended: the winner's model in `best/`, failures' tracebacks, nothing else.
+"""Which files of trials that ended are kept: the best model in `best/`, tracebacks of failures, nothing else.
 
 Where an ensemble is wanted, the models of the `pool` best trials stay in their folders too, with their outputs on the
-validation rows, as far as they fit into `POOL_BYTES`.
+validation rows, as far as they fit into `POOL_BYTES`. A study with `keep="all"` keeps every model and has no `best/`.
 """
 
 import json
@@ -11,71 +11,60 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from automl.bundle.ensemble import OUTPUTS
 from automl.core import files
 from automl.core.trial import TrialRecord
-from automl.study import checkpoint
+from automl.study import checkpoint, paths
 from automl.study.study import Study
 
-BEST = "best"
-WINNER = "winner.json"
+POOL = 50
+"""So many of the best trials keep their models where an ensemble is wanted."""
 POOL_BYTES = 2**31
+"""Their models and outputs take at most so many bytes together."""
 
 
-def publish(study: Study, record: TrialRecord) -> None:
-    """Called for each trial that ended: a new best one becomes `best/`; checkpoints of ended trials are deleted."""
+def keep_best(study: Study, record: TrialRecord, room: int = POOL_BYTES) -> None:
+    """Tidy up after a trial that ended: the best one's model moves to `best/`; checkpoints are deleted.
+
+    Args:
+        study: the search.
+        record: the trial that ended.
+        room: bytes that the models of the pool may take together.
+    """
     if study.path is None:
         return
-    folder = study.path / "trials" / f"{record.number:05d}"
     if study.keep == "best" and study.best is not None and study.best.number == record.number:
-        bundle = folder / "bundle"
+        bundle = paths.bundle(study.path, record.number)
         if study.pool and bundle.is_dir():
             bundle = _copied(bundle, study.path)
         bundle.mkdir(parents=True, exist_ok=True)
         _describe(study, record, bundle)
-        _replace(study.path / BEST, bundle)
-    _thin(study, record.number)
+        _replace(study.path / paths.BEST, bundle)
+    _clear_ended(study, record.number, room)
 
 
-def settle(study: Study) -> None:
-    """Do what a killed driver left undone: name the winner, clear the folders of trials that have ended."""
+def recover(study: Study) -> None:
+    """Do what a killed driver left undone: fill `best/`, and clear the folders of trials that have ended."""
     if study.path is None:
         return
     best = study.best if study.keep == "best" and not study.verdict else None
-    if best is not None and published(study.path) != best.number:
-        publish(study, best)
-    trials = study.path / "trials"
+    if best is not None and best_trial(study.path) != best.number:
+        keep_best(study, best)
+    trials = study.path / paths.TRIALS
     for folder in trials.iterdir() if trials.is_dir() else ():
         number = int(folder.name) if folder.name.isdecimal() else len(study.history)
         if number < len(study.history) and study.history.trials[number].state.ended:
-            _thin(study, number)
+            _clear_ended(study, number, POOL_BYTES)
 
 
-def members(study: Study) -> dict[int, Path]:
-    """The models of the pool: trial -> bundle, the best trial first."""
-    assert study.path is not None
-    found, room = {}, POOL_BYTES
-    for record in study.ranked(study.pool):
-        bundle = study.path / "trials" / f"{record.number:05d}" / "bundle"
-        if (bundle / "manifest.json").is_file():
-            room -= sum(file.stat().st_size for file in (*bundle.iterdir(), *bundle.parent.glob(OUTPUTS)))
-            if room >= 0:
-                found[record.number] = bundle
-    return found
+def promote(study: Study, record: TrialRecord, model: Path | None, verdict: Mapping[str, Any]) -> None:
+    """Put the finalists' winner into `best/`.
 
-
-def _thin(study: Study, ended: int) -> None:
-    """Delete what is not needed any more of the trial `ended`, and of the one that it has driven out of the pool."""
-    assert study.path is not None
-    kept = members(study) if study.pool else {}
-    for number in {ended, *(t.number for t in study.ranked(study.pool + 1) if study.pool)} - kept.keys():
-        clear(study.path / "trials" / f"{number:05d}", models=study.keep == "best")
-    for number in {ended} & kept.keys():
-        clear(study.path / "trials" / f"{number:05d}", models=False)
-
-
-def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mapping[str, Any]) -> None:
-    """The finalists' winner becomes `best/`: a copy of its saved `model` (None: it has none) and the verdict."""
+    Args:
+        study: the search.
+        record: the trial whose config won.
+        model: its saved model, which is copied; None where it has none.
+        verdict: what the final evaluation found (see `automl.evaluation.verdict`); it is written beside the model.
+    """
     if study.path is None:
         return
     if model is None:
@@ -83,29 +72,52 @@ def crown(study: Study, record: TrialRecord, model: Path | None, verdict: Mappin
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
     else:
-        from automl.bundle import bundle
+        from automl.bundle.io import add_scores
 
         new = _copied(model, study.path)
-        bundle.annotate(new, verdict)
+        add_scores(new, verdict)
     _describe(study, record, new, verdict)
-    _replace(study.path / BEST, new)
+    _replace(study.path / paths.BEST, new)
 
 
-def published(path: Path) -> int | None:
-    """The number of the trial whose model is in `best/`, None where there is none."""
+def pool(study: Study, room: int = POOL_BYTES) -> dict[int, Path]:
+    """The saved models of the pool, by trial, the best trial first; `room`: bytes that they may take together."""
+    assert study.path is not None
+    bundles = {}
+    for record in study.ranked(study.pool):
+        bundle = paths.bundle(study.path, record.number)
+        if (bundle / paths.MANIFEST).is_file():
+            room -= sum(file.stat().st_size for file in (*bundle.iterdir(), *bundle.parent.glob(paths.OUTPUTS)))
+            if room >= 0:
+                bundles[record.number] = bundle
+    return bundles
+
+
+def best_trial(study: Path) -> int | None:
+    """The number of the trial whose model is in `best/` of the study's folder; None where there is none."""
     try:
-        return int(json.loads((path / BEST / WINNER).read_bytes())["trial"])
+        return int(json.loads((study / paths.BEST / paths.WINNER).read_bytes())["trial"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def clear(folder: Path, *, models: bool = True) -> None:
-    """Delete a trial's checkpoints and its model; its tracebacks and whatever the user's code wrote there stay."""
+def _clear_ended(study: Study, ended: int, room: int) -> None:
+    """Delete what is no longer needed of the trial `ended`, and of the one that it has displaced from the pool."""
+    assert study.path is not None
+    kept = pool(study, room) if study.pool else {}
+    for number in {ended, *(t.number for t in study.ranked(study.pool + 1) if study.pool)} - kept.keys():
+        _clear(paths.trial(study.path, number), models=study.keep == "best")
+    for number in {ended} & kept.keys():
+        _clear(paths.trial(study.path, number), models=False)
+
+
+def _clear(folder: Path, *, models: bool) -> None:
+    """Delete a trial's checkpoints, and its model too; tracebacks and what the user's code wrote there stay."""
     if not folder.exists():
         return
     if models:
-        shutil.rmtree(folder / "bundle", ignore_errors=True)
-        (folder / OUTPUTS).unlink(missing_ok=True)
+        shutil.rmtree(folder / paths.BUNDLE, ignore_errors=True)
+        (folder / paths.OUTPUTS).unlink(missing_ok=True)
     checkpoint.clear(folder)
     if not any(folder.iterdir()):
         folder.rmdir()
@@ -120,7 +132,7 @@ def _copied(model: Path, study: Path) -> Path:
 
 
 def _replace(best: Path, bundle: Path) -> None:
-    """Put `bundle` in the place of `best`; killed in between, it is still whole where it was, for `settle`."""
+    """Rename `bundle` to `best`; after a kill in between, the model is still where it was, and `recover` finds it."""
     old = best.with_name(".best.old")
     shutil.rmtree(old, ignore_errors=True)
     if best.exists():
@@ -130,8 +142,9 @@ def _replace(best: Path, bundle: Path) -> None:
 
 
 def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[str, Any] | None = None) -> None:
+    """Write `winner.json`."""
     assert record.loss is not None
-    told = {
+    fields = {
         "schema": 1,
         "study": study.name,
         "trial": record.number,
@@ -141,4 +154,4 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         "config": {**record.config, **(verdict or {}).get("big", {})},
         **({"finalists": dict(verdict)} if verdict else {}),
     }
-    files.write(folder / WINNER, json.dumps(told, indent=1).encode())
+    files.write(folder / paths.WINNER, json.dumps(fields, indent=1).encode())

@@ -17,6 +17,7 @@ from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.fused.signature import FUSABLE, MIXES
 from automl.fused.signature import group as group_of
+from automl.study import paths
 from automl.tasks.function import imported
 from automl.tasks.ranks import Crew
 from automl.training.best_epoch import Best
@@ -185,7 +186,7 @@ class DescribedSession(Session):
         what = (self.build, made.inputs, made.outputs, kind)
         problem = Problem(*what, made.train, made.val, scale, self.task.mixes, self.task.zeros)
         ranks = self.task.metric.name == "val_auroc"
-        known = folder / "lanes.json" if folder else None
+        known = folder / paths.LANES if folder else None
         task = self.task
         options = Options(fuse=task.fuse, device=self.device, ranks=ranks, known=known, epochs=task.epochs)
         return Engine(problem, options)
@@ -286,14 +287,15 @@ class DescribedSession(Session):
         """Keep the trial's model in its folder."""
         if trial.folder is None:
             return
-        from automl.bundle import bundle, ensemble
+        from automl.bundle import io, outputs, restore
 
         prepared = self.data_of(trial.config)
         if self.task.outputs and prepared.kind != "next_token":
-            module = bundle.restore(self.build, trial.config, prepared, best.weights)
-            ensemble.store(trial.folder, bundle.outputs(module, prepared.val.x, self.device))
-        bundle.save(
-            trial.folder / "bundle",
+            units = prepared.inputs, prepared.outputs
+            module = restore.restore(self.build, trial.config, *units, best.weights)
+            outputs.store(trial.folder / paths.OUTPUTS, outputs.compute(module, prepared.val.x, self.device))
+        io.save(
+            trial.folder / paths.BUNDLE,
             model=self.task.model,
             config=trial.config,
             prepared=prepared,

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from automl.bundle import bundle
+from automl.bundle import files, io, loading
 from automl.data import load
 from automl.errors import BundleError, DataError
 from automl.models import build
@@ -26,7 +26,7 @@ def saved(folder: Path, data="digits", model="mlp", own=None, **kwargs) -> tuple
     trainer = Solo(own or build(model), made, config, 3, seed=0)
     for _ in range(3):
         report = trainer.epoch()
-    bundle.save(
+    io.save(
         folder / "best",
         model=model,
         config=config,
@@ -42,7 +42,7 @@ def test_a_saved_model_predicts_raw_rows(tmp_path: Path):
     from sklearn.datasets import load_digits
 
     _, folder = saved(tmp_path)
-    model = bundle.load(folder)  # a study's folder; folder / "best" works as well
+    model = loading.load(folder)  # a study's folder; folder / "best" works as well
     digits = load_digits()
     assert (model.predict(digits.data) == digits.target).mean() > 0.9
     assert np.allclose(model.predict_proba(digits.data[:5]).sum(1), 1)
@@ -52,7 +52,7 @@ def test_a_saved_model_predicts_raw_rows(tmp_path: Path):
 
 def test_labels_come_back_for_a_table_with_gaps_and_unseen_categories(tmp_path: Path):
     _, folder = saved(tmp_path, table(), target="y")
-    model = bundle.load(folder / "best")
+    model = loading.load(folder / "best")
     frame = table()
     assert (model.predict(frame) == frame.y).mean() > 0.9
     assert set(model.predict(pd.DataFrame({"a": [1.0, None], "b": ["zz", None]}))) <= {"good", "bad"}
@@ -63,14 +63,14 @@ def test_regression_answers_in_the_unit_of_the_data(tmp_path: Path):
     from sklearn.datasets import load_diabetes
 
     _, folder = saved(tmp_path, "diabetes")
-    model = bundle.load(folder)
+    model = loading.load(folder)
     frame = load_diabetes(as_frame=True).data
     assert 100 < model.predict(frame).mean() < 200
     with pytest.raises(DataError, match="probabilities are for classes"):
         model.predict_proba(frame)
 
 
-@pytest.mark.parametrize("name", bundle.FILES)
+@pytest.mark.parametrize("name", files.FILES)
 def test_a_changed_file_is_refused(tmp_path: Path, name):
     _, folder = saved(tmp_path)
     path = folder / "best" / name
@@ -78,7 +78,7 @@ def test_a_changed_file_is_refused(tmp_path: Path, name):
     content[-20] ^= 1
     path.write_bytes(content)
     with pytest.raises(BundleError, match=name):
-        bundle.load(folder)
+        loading.load(folder)
 
 
 def test_outputs_that_differ_from_the_saved_ones_are_refused(tmp_path: Path):
@@ -89,10 +89,10 @@ def test_outputs_that_differ_from_the_saved_ones_are_refused(tmp_path: Path):
     sample.write_text(json.dumps(content))
     manifest = folder / "best" / "manifest.json"
     listed = json.loads(manifest.read_text())
-    listed["files"]["sample.json"] = bundle.sha256(sample)
+    listed["files"]["sample.json"] = files.sha256(sample)
     manifest.write_text(json.dumps(listed))
     with pytest.raises(BundleError, match="does not give the outputs"):
-        bundle.load(folder)
+        loading.load(folder)
 
 
 def own(config, inputs, outputs):
@@ -104,10 +104,10 @@ def own(config, inputs, outputs):
 def test_a_users_model_needs_to_be_given_or_trusted(tmp_path: Path, monkeypatch):
     _, folder = saved(tmp_path, model="my_own_model:own", own=own)
     with pytest.raises(BundleError, match="trust=True"):
-        bundle.load(folder)
+        loading.load(folder)
     with pytest.raises(BundleError, match="cannot be imported"):
-        bundle.load(folder, trust=True)
-    assert bundle.load(folder, build=own).classes == list(range(10))
+        loading.load(folder, trust=True)
+    assert loading.load(folder, build=own).classes == list(range(10))
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -120,8 +120,8 @@ def test_a_language_model_goes_on_with_a_text(tmp_path: Path, tied):
         report = trainer.epoch()
     assert report["val_perplexity"] < 1.5
     weights = trainer.weights()
-    bundle.save(tmp_path / "lm", model="transformer", config=config, prepared=made, state_dict=weights, metrics=report)
-    model = bundle.load(tmp_path / "lm")
+    io.save(tmp_path / "lm", model="transformer", config=config, prepared=made, state_dict=weights, metrics=report)
+    model = loading.load(tmp_path / "lm")
     assert model.generate("abcab", 7, temperature=0) == "abcabcabcabc"
     assert model.generate("abcab", 7, seed=3) == model.generate("abcab", 7, seed=3)
     assert model.predict(["abcabcabcabc"])[0].tolist() == list("bcabcabcabca")
@@ -131,9 +131,9 @@ def test_a_language_model_goes_on_with_a_text(tmp_path: Path, tied):
 
 def test_nothing_there(tmp_path: Path):
     with pytest.raises(BundleError, match="does not exist"):
-        bundle.load(tmp_path / "nowhere")
+        loading.load(tmp_path / "nowhere")
     with pytest.raises(BundleError, match="no winner yet"):
-        bundle.load(tmp_path)
+        loading.load(tmp_path)
 
 
 def test_saving_again_replaces_the_whole_folder(tmp_path: Path):

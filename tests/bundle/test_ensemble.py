@@ -1,87 +1,63 @@
-"""Greedy ensembles: what is chosen, what they answer, and that their members are verified."""
+"""Saved ensembles: what they answer, and that their members are verified."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 import automl
-from automl.bundle import bundle, ensemble
+from automl.bundle import ensemble, io
 from automl.data import load
 from automl.errors import BundleError
-from automl.evaluation.holdout import Holdout
 from automl.models import build
 from automl.training import Solo
 
 
-def test_models_that_err_differently_are_taken_together() -> None:
-    y = torch.arange(90) % 3
-    outputs = []
-    for wrong in range(3):  # each is sure and wrong on its own third of the rows
-        made = torch.nn.functional.one_hot(y, 3).double() * 4
-        rows = torch.arange(90) % 9 // 3 == wrong
-        made[rows] = made[rows].roll(1, 1)
-        outputs.append(made)
-    outputs.append(torch.nn.functional.one_hot((y + 1) % 3, 3).double() * 4)  # one that is always wrong
-
-    def loss(made: Tensor) -> float:
-        return float(torch.nn.functional.cross_entropy(made, y))
-
-    weights = ensemble.choose(loss, outputs, 9, classes=True)
-    assert weights[3] == 0
-    assert min(weights[:3]) >= 1
-    single = min(loss(o) for o in outputs)
-    mixed = sum(w * o.softmax(1) for w, o in zip(weights, outputs, strict=True)) / sum(weights)
-    assert loss(mixed.log()) < single
-
-
-def test_values_are_averaged_as_they_are() -> None:
-    y = torch.linspace(-1, 1, 20)[:, None]
-    weights = ensemble.choose(lambda made: float((made - y).square().mean()), [y + 1, y - 1, y + 9], 4, classes=False)
-    assert weights == [1, 1, 0]
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ensemble")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble of three models, with weights 3, 1 and 2."""
+    root = tmp_path_factory.mktemp("ensemble")
     prepared = load("diabetes", seed=1)
-    models = {}
+    bundles = {}
     for seed in range(3):
         config = {"width": 8, "lr": 1e-2}
-        trainer = Solo(build("mlp"), prepared, config, 3, seed=seed)
-        for _ in range(3):
-            report = trainer.epoch()
-        models[f"m{seed}"] = bundle.save(
-            folder / f"m{seed}",
+        trainer = Solo(build("mlp"), prepared, config, 1, seed=seed)
+        report = trainer.epoch()
+        bundles[f"m{seed}"] = io.save(
+            root / f"m{seed}",
             model="mlp",
             config=config,
             prepared=prepared,
             state_dict=trainer.weights(),
             metrics=report,
         )
-    holdout = Holdout(prepared, build("mlp"), "rmse")
-    told = ensemble.make(folder / "ensemble", models, holdout, 5, models["m0"])
-    assert told["gain"] == pytest.approx(holdout.sample(models["m0"], "test").value - told["test"])
-    return folder / "ensemble"
+    ensemble.write(root / "ensemble", bundles, {"m0": 3, "m1": 1, "m2": 2})
+    return root / "ensemble"
 
 
-def test_it_answers_with_the_members_average(made: Path) -> None:
+def test_it_answers_with_the_members_average(folder: Path) -> None:
     from sklearn.datasets import load_diabetes
 
     rows = load_diabetes(as_frame=True).data.head(7)
-    together = automl.load(made)
+    together = automl.load(folder)
+    assert together.weights == [3, 1, 2]
     parts = [w * m.predict(rows) for m, w in zip(together.models, together.weights, strict=True)]
-    assert np.allclose(together.predict(rows), sum(parts) / sum(together.weights), rtol=1e-5)
+    assert np.allclose(together.predict(rows), sum(parts) / 6, rtol=1e-5)
 
 
-def test_another_member_is_refused(made: Path) -> None:
-    member = next(p for p in made.iterdir() if p.is_dir())
-    manifest = member / "manifest.json"
+def test_another_member_is_refused(folder: Path) -> None:
+    manifest = folder / "m1" / "manifest.json"
     kept = manifest.read_text()
     manifest.write_text(kept.replace('"format"', ' "format"'))
     with pytest.raises(BundleError, match="not the member that was saved"):
-        automl.load(made)
+        automl.load(folder)
     manifest.write_text(kept)
-    assert automl.load(made).kind == "regression"
+    assert automl.load(folder).kind == "regression"
+
+
+def test_writing_again_replaces_the_whole_folder(folder: Path) -> None:
+    root = folder.parent
+    ensemble.write(root / "again", {"m0": root / "m0", "m1": root / "m1"}, {"m0": 1, "m1": 1})
+    ensemble.write(root / "again", {"m2": root / "m2"}, {"m2": 4})
+    assert sorted(path.name for path in (root / "again").iterdir()) == ["m2", "manifest.json"]
+    assert not [path for path in root.iterdir() if path.name.startswith(".")]

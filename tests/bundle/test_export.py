@@ -6,21 +6,22 @@ from typing import Any
 import pytest
 import torch
 
-from automl.bundle import bundle, export
+from automl.bundle import export, io
+from automl.bundle.model import Model
 from automl.data import load
 from automl.errors import BundleError
 from automl.models import build
 from automl.training import Solo
 
 
-def saved(folder: Path, model: str, config: dict[str, Any], own: Any = None) -> bundle.Model:
+def saved(folder: Path, model: str, config: dict[str, Any], own: Any = None) -> Model:
     prepared = load("digits", seed=1, prepare={"form": "images"} if model == "convnet" else None)
     trainer = Solo(own or build(model), prepared, config, 1, seed=0)
     report = trainer.epoch()
-    bundle.save(
+    io.save(
         folder, model=model, config=config, prepared=prepared, state_dict=trainer.weights(), metrics=report, build=own
     )
-    return bundle.load_one(folder, build=own)
+    return io.load_model(folder, build=own)
 
 
 MODELS = [("mlp", {"depth": 2, "width": 16, "norm": "batch", "residual": True}), ("convnet", {"width": 8, "stages": 2})]

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from automl.bundle import bundle
+from automl.bundle import io
+from automl.bundle.loading import load as load_bundle
 from automl.data import load
 from automl.data.preparing.transform import transform
 from automl.errors import DataError
@@ -83,10 +84,8 @@ def test_a_saved_forecaster_answers_in_the_unit_of_the_data(tmp_path: Path):
     trainer = Solo(build("lstm"), made, config, 12, seed=0)
     for _ in range(12):
         report = trainer.epoch()
-    bundle.save(
-        tmp_path / "b", model="lstm", config=config, prepared=made, state_dict=trainer.weights(), metrics=report
-    )
-    predicted = bundle.load(tmp_path / "b").predict(series().iloc[:300])
+    io.save(tmp_path / "b", model="lstm", config=config, prepared=made, state_dict=trainer.weights(), metrics=report)
+    predicted = load_bundle(tmp_path / "b").predict(series().iloc[:300])
     assert predicted.shape == (1, 6)
     assert np.abs(predicted[0] - series().load[300:306].to_numpy()).max() < 6
 

@@ -1,4 +1,4 @@
-"""Finalists: fresh and paired seeds, the winner by their mean, one look at the test rows, and kills in between."""
+"""Finalists: fresh and paired seeds, the winner by their mean, one evaluation on the test rows, and kills."""
 
 import json
 import sqlite3
@@ -10,7 +10,8 @@ import pytest
 
 import automl
 from automl.errors import SpecError
-from automl.evaluation import finalists
+from automl.evaluation import candidates
+from automl.evaluation import verdict as verdicts
 from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study
@@ -67,7 +68,7 @@ def test_the_winner_is_the_best_on_fresh_seeds(tmp_path: Path) -> None:
     assert study.best is not None
     assert study.winner.number != study.best.number, "the luckiest trial of this search is not the best config"
     assert verdict["optimism"] == pytest.approx(means[0] - study.winner.loss)  # type: ignore[operator]
-    assert winner.published(tmp_path / "s") == study.winner.number
+    assert winner.best_trial(tmp_path / "s") == study.winner.number
     low, high = verdict["finalists"][0]["interval"]
     assert low < means[0] < high
 
@@ -142,8 +143,8 @@ def test_more_trials_judge_again_and_keep_what_was_run(tmp_path: Path) -> None:
     assert [t.config for t in after[: len(before)]] == [t.config for t in before]
     assert study.verdict is not None
     assert len(study.verdict["finalists"]) == 5
-    wanted = {finalists.key(study.history.trials[f["trial"]].config) for f in study.verdict["finalists"]}
-    counted = [sum(finalists.key(t.config) == w for t in after) for w in wanted]
+    wanted = {candidates.key(study.history.trials[f["trial"]].config) for f in study.verdict["finalists"]}
+    counted = [sum(candidates.key(t.config) == w for t in after) for w in wanted]
     assert counted == [3] * 5
 
 
@@ -171,23 +172,23 @@ def test_a_described_task_is_tested_once_and_says_so(tmp_path: Path) -> None:
     again = automl.resume(tmp_path / "s")
     assert again.verdict == json.loads(json.dumps(verdict))
     view = StudyView(tmp_path / "s")
-    assert len(view.facts[finalists.LOOKS]) == 1
+    assert len(view.facts[verdicts.TEST_EVALUATIONS]) == 1
     view.close()
 
 
 def test_killed_between_the_look_and_the_verdict_it_is_still_one_look(tmp_path: Path) -> None:
     first = automl.search(described(tmp_path), path=tmp_path / "s", executor="inline")
     view = StudyView(tmp_path / "s")
-    looks = view.facts[finalists.LOOKS]
+    looks = view.facts[verdicts.TEST_EVALUATIONS]
     view.close()
     db = sqlite3.connect(tmp_path / "s" / "ledger.sqlite")
-    db.execute("DELETE FROM study WHERE key = ?", (finalists.FACT,))
+    db.execute("DELETE FROM study WHERE key = ?", (verdicts.FACT,))
     db.commit()
     db.close()
     again = automl.resume(tmp_path / "s")
     assert again.verdict == json.loads(json.dumps(first.verdict))
     view = StudyView(tmp_path / "s")
-    assert view.facts[finalists.LOOKS] == looks
+    assert view.facts[verdicts.TEST_EVALUATIONS] == looks
     view.close()
 
 

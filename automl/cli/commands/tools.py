@@ -86,9 +86,10 @@ def export(
 
         typer.echo(f"{optuna}: {journal(opened, optuna)} trials; look at them with: optuna-dashboard {optuna}")
     if onnx is not None or pt2 is not None:
-        from automl.bundle import bundle, export
+        from automl.bundle import export
+        from automl.bundle.io import load_model
 
-        model = bundle.load_one(path / "best")
+        model = load_model(path / "best")
         for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
             if file is not None:
                 typer.echo(f"{file}: outputs differ by at most {write(model, file):.1g} on the sample rows")
@@ -103,13 +104,13 @@ def predict(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
-    from automl.bundle import bundle as bundles
-    from automl.data.reading.sources import read_table
+    from automl.bundle.loading import load
+    from automl.data.reading.readers import read_table
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
     if not folder.is_dir():
         raise SpecError(f"no study and no bundle {bundle!r} (looked in {dir} too)")
-    model = bundles.load(folder)
+    model = load(folder)
     rows = read_table(table)
     made = rows.copy() if keep else rows[[]].copy()
     made["prediction"] = model.predict(rows)

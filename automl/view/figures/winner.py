@@ -71,7 +71,7 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     if not kept or best is None or not (best / "manifest.json").is_file():
         raise NothingToDraw("there is no saved model")
     from automl import specfile
-    from automl.bundle import bundle
+    from automl.bundle.io import load_model
     from automl.tasks.described import DescribedTask
     from automl.tasks.from_spec import task_of
 
@@ -79,7 +79,7 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
         task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
         if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
             raise NothingToDraw("the model or the data come from your own code, which a report does not run")
-        model = bundle.load_one(best)
+        model = load_model(best)
         prepared = task.load(model.config)
     except (AutoMLError, OSError) as error:
         raise NothingToDraw(f"the model or the data cannot be loaded: {error}") from None

@@ -44,10 +44,10 @@ def _fresh(verdict: Verdict) -> str:
     big = verdict.get("big", {})
     at = "".join(f" at {words.clean(name)} {words.short(value)}" for name, value in big.items())
     text = f"again {words.number(best['mean'])}{at} on {words.plural(best['seeds'], 'fresh seed')}"
-    if best["interval"] and not verdict["deaf"]:
+    if best["interval"] and not _no_effect(verdict):
         text += f" ({_between(best['interval'])})"
     found = f"{words.number(best['found'])} was"
-    if verdict["deaf"]:
+    if _no_effect(verdict):
         return f"{text}, all exactly equal: does the training use trial.seed?"
     if big:
         return f"{text}: the search had {words.number(best['found'])} with its small model"
@@ -55,6 +55,11 @@ def _fresh(verdict: Verdict) -> str:
         return f"{text}: {found} no luck"
     size = _like(verdict["optimism"], best["found"])
     return f"{text}: {found} {size} too {'good' if verdict['optimism'] > 0 else 'modest'}"
+
+
+def _no_effect(verdict: Verdict) -> bool:
+    """Whether fresh seeds gave exactly equal values; studies of version 0.1.0 call it `deaf`."""
+    return bool(verdict.get("seeds_have_no_effect", verdict.get("deaf")))
 
 
 def _like(gap: float, value: float) -> str:

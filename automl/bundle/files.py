@@ -1,0 +1,98 @@
+"""The files of a bundle: how they are read and written, hashed, verified and replaced as a whole."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from automl.errors import BundleError
+
+FORMAT = "automl-bundle"
+VERSION = 2
+MANIFEST = "manifest.json"
+FILES = ("model.json", "model.safetensors", "preparation.json", "schema.json", "sample.json")
+"""What a bundle must hold besides its manifest; `README.md`, the model card, may be edited or deleted."""
+
+
+def find(folder: Path) -> Path:
+    """The bundle in `folder`: `folder` itself, or `folder/best` of a study.
+
+    Raises:
+        BundleError: there is none.
+    """
+    for place in (folder, folder / "best"):
+        if (place / MANIFEST).is_file():
+            return place
+    reason = f"has no winner yet (no best/{MANIFEST})" if folder.is_dir() else "does not exist"
+    raise BundleError(f"{folder} {reason}")
+
+
+def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that all files of the bundle are there and have the content that was saved.
+
+    Raises:
+        BundleError: a file is missing or was changed; says which one.
+    """
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path} is missing")
+        if sha256(path) != manifest.get("files", {}).get(name):
+            raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of_tree(tree: Mapping[str, Any]) -> str:
+    """SHA-256 of a JSON-able tree, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, default=_jsonable).encode()).hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        BundleError: it is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write `data` as JSON; numpy and torch scalars become numbers, anything else unknown becomes text."""
+    path.write_text(json.dumps(data, indent=1, default=_jsonable), encoding="utf-8")
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; a folder that has that name already is deleted afterwards."""
+    old = folder.with_name(folder.name + ".old")
+    _delete_flat(old)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    _delete_flat(old)
+
+
+def _delete_flat(folder: Path) -> None:
+    """Delete a folder that holds files only: it fails, and deletes nothing below, where somebody put a folder in."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.generic | Tensor):
+        return value.item()
+    return str(value)

@@ -1,0 +1,172 @@
+"""A trained model on disk: safetensors and JSON only, every file's hash in `manifest.json`, checked when it is loaded.
+
+best/  manifest.json       hashes of the other files, versions, metrics with the names of their split, the spec
+       model.json          the architecture: family (or package.module:build), config, what goes in and out
+       model.safetensors   weights
+       preparation.json    how rows are prepared, as numbers and names
+       schema.json         the columns (or shape) that rows must have
+       sample.json         a few rows and the outputs this model gave for them
+       README.md           the model card
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from automl.bundle import card, files, outputs
+from automl.bundle.model import Model
+from automl.bundle.restore import builder, restore, untied
+from automl.data.prepared import Prepared
+from automl.data.preparing import transform
+from automl.data.preparing.columns import MISSING
+from automl.data.shapes import Inputs, Outputs
+from automl.errors import BundleError
+from automl.models import Build
+from automl.version import __version__
+
+TOLERANCE = 1e-3
+"""How much recomputed outputs may differ from the saved ones, absolute plus relative: processors round differently."""
+
+
+def save(
+    folder: Path | str,
+    *,
+    model: str,
+    config: Mapping[str, Any],
+    prepared: Prepared,
+    state_dict: Mapping[str, Tensor],
+    metrics: Mapping[str, float],
+    spec: Mapping[str, Any] | None = None,
+    build: Build | None = None,
+) -> Path:
+    """Write a bundle; the folder appears complete or not at all.
+
+    Args:
+        folder: where; a bundle that is there is replaced.
+        model: a family's name or `package.module:build`.
+        config: the hyperparameters it was built with.
+        prepared: the data it was trained on: their shapes, preparation and sample rows are saved, not the rows.
+        state_dict: weights of the plain module.
+        metrics: its scores, by names such as `val_accuracy`.
+        spec: the specification of the search, for the record.
+        build: builds the model, in place of what `model` names.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        BundleError: the weights do not fit the model.
+    """
+    folder = Path(folder)
+    work = folder.with_name(folder.name + ".part")
+    work.mkdir(parents=True, exist_ok=True)
+    module = restore(build or builder(model, trust=True), config, prepared.inputs, prepared.outputs, state_dict)
+    x = transform.transform(prepared.preparation, prepared.sample)
+    expected = outputs.compute(module, x, torch.device("cpu"))
+    weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
+    save_file(untied(weights), work / "model.safetensors")
+    files.write_json(work / "preparation.json", prepared.preparation)
+    files.write_json(work / "schema.json", schema(prepared.preparation, prepared.inputs))
+    files.write_json(work / "sample.json", {"rows": prepared.sample, "outputs": expected.double().tolist()})
+    architecture = {
+        "model": model, "config": dict(config),
+        "inputs": prepared.inputs.to_json(), "outputs": prepared.outputs.to_json(),
+    }  # fmt: skip
+    files.write_json(work / "model.json", architecture)
+    manifest = _manifest(architecture, prepared, metrics, spec or {})
+    (work / "README.md").write_text(card.card(manifest, prepared), encoding="utf-8")
+    written = [path for path in sorted(work.iterdir()) if path.name != files.MANIFEST]
+    manifest["files"] = {path.name: files.sha256(path) for path in written}
+    files.write_json(work / files.MANIFEST, manifest)
+    files.replace_folder(work, folder)
+    return folder
+
+
+def _manifest(
+    architecture: Mapping[str, Any], prepared: Prepared, metrics: Mapping[str, float], spec: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {
+        "format": files.FORMAT, "version": files.VERSION, **architecture, "kind": prepared.kind,
+        "classes": prepared.classes, "columns": prepared.columns, "data": prepared.fingerprint,
+        "metrics": dict(metrics), "spec": dict(spec), "spec_sha256": files.sha256_of_tree(spec),
+        "versions": {"automl": __version__, "torch": str(torch.__version__)}, "notes": prepared.notes,
+    }  # fmt: skip
+
+
+def load_model(
+    folder: Path,
+    manifest: dict[str, Any] | None = None,
+    *,
+    build: Build | None = None,
+    trust: bool = False,
+    device: torch.device | str = "cpu",
+) -> Model:
+    """Read the bundle in `folder` itself, as `automl.load` does (see there), which also finds winners and ensembles.
+
+    `manifest`: the content of its manifest, where the caller has read it already.
+
+    Raises:
+        BundleError: with the file and the reason.
+    """
+    manifest = manifest or files.read_json(folder / files.MANIFEST)
+    if manifest.get("format") != files.FORMAT or manifest.get("version") != files.VERSION:
+        raise BundleError(f"{folder}: not a bundle this version can read (version {manifest.get('version')!r})")
+    files.verify(folder, manifest)
+    manifest |= files.read_json(folder / "model.json")
+    try:
+        weights = load_file(folder / "model.safetensors")
+    except SafetensorError as error:
+        raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
+    build = build or builder(manifest["model"], trust=trust)
+    units = Inputs.from_json(manifest["inputs"]), Outputs.from_json(manifest["outputs"])
+    module = restore(build, manifest["config"], *units, weights)
+    preparation, sample = files.read_json(folder / "preparation.json"), files.read_json(folder / "sample.json")
+    model = Model(module, manifest, preparation, torch.device(device), sample["rows"])
+    _replay(model, sample, folder)
+    return model
+
+
+def _replay(model: Model, sample: Mapping[str, Any], folder: Path) -> None:
+    """Check that the model still gives the outputs that were saved with it."""
+    expected = torch.tensor(sample["outputs"], dtype=torch.float64)
+    computed = model.outputs(sample["rows"]).double()
+    if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        raise BundleError(f"{folder}: the model does not give the outputs that were saved with it (sample.json)")
+
+
+def schema(preparation: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """What rows must look like, for programs: the columns of a table with their roles, or the shape of a sample."""
+    if preparation.get("form") != "table":
+        return {"form": preparation.get("form"), **inputs.to_json()}
+    used = {str(column["name"]): column for column in preparation["columns"]}
+    columns = []
+    for name in preparation["expects"]:
+        column = used.get(name, {})
+        entry: dict[str, Any] = {"name": name, "role": column.get("role", "unused")}
+        if "values" in column:
+            entry["values"] = [v for v in column["values"] if v != MISSING]
+        columns.append(entry)
+    return {"form": "table", "columns": columns, "missing": "allowed everywhere; unknown categories too"}
+
+
+def add_scores(folder: Path, verdict: Mapping[str, Any]) -> None:
+    """Add the result of the final evaluation to the manifest and the card of a bundle that nobody reads yet.
+
+    `verdict`: see `automl.evaluation.verdict`.
+    """
+    manifest, readme = files.read_json(folder / files.MANIFEST), folder / "README.md"
+    test = verdict["test"]
+    if verdict["refit"]:  # this model was trained on the validation rows: its scores there say nothing
+        manifest["metrics"] = {k: v for k, v in manifest["metrics"].items() if k.startswith("train_")}
+    if test:
+        manifest["metrics"] |= {**test["metrics"], test["metric"]: test["value"]}
+        manifest["intervals"] = {test["metric"]: test["interval"]}
+    manifest["finalists"] = verdict["finalists"]
+    readme.write_text(readme.read_text(encoding="utf-8") + card.scores(verdict), encoding="utf-8")
+    manifest["files"][readme.name] = files.sha256(readme)
+    files.write_json(folder / files.MANIFEST, manifest)

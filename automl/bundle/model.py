@@ -1,0 +1,127 @@
+"""`Model`: a loaded network with its preparation, which answers for rows as they come."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from automl.bundle.outputs import compute
+from automl.data.preparing import text, transform
+from automl.errors import DataError
+
+
+class Model:
+    """A trained model with its preparation: give it rows as they come, get labels or values.
+
+    Example:
+        >>> model = automl.load("studies/flowers")
+        >>> model.predict(pandas.read_csv("new.csv"))
+
+    Attributes:
+        module: the network alone, in evaluation mode.
+        config: its hyperparameters.
+        kind: "classification", "regression" or "next_token".
+        classes: the label behind each output unit (classification).
+        metrics: its scores, by names such as `val_accuracy` and `test_accuracy`.
+        manifest: all that the bundle says of itself.
+        preparation: how rows are prepared, as numbers and names.
+        sample: a few unprepared rows.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        manifest: Mapping[str, Any],
+        preparation: dict[str, Any],
+        device: torch.device,
+        sample: Any = (),
+    ) -> None:
+        self.module, self.device = module.to(device).eval(), device
+        self.manifest, self.preparation, self.sample = manifest, preparation, sample
+        self.config: dict[str, Any] = manifest["config"]
+        self.kind: str = manifest["kind"]
+        self.classes: list[Any] = manifest["classes"]
+        self.metrics: dict[str, float] = manifest["metrics"]
+
+    def __repr__(self) -> str:
+        return f"Model({self.manifest['model']}, {self.kind}, config={self.config})"
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """The prediction for each row.
+
+        Args:
+            rows: unprepared rows: a DataFrame, an array, or a list of dicts; texts for a language model.
+
+        Returns:
+            [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted); or, for a language
+            model, the likeliest token after each token, [N, window].
+        """
+        return self.decoded(self.outputs(rows))
+
+    def predict_proba(self, rows: Any) -> NDArray[Any]:
+        """[N, classes] probabilities, in the order of `classes`.
+
+        Raises:
+            DataError: the model does not classify.
+        """
+        if self.kind != "classification":
+            raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
+        return self.probabilities(self.outputs(rows))
+
+    def outputs(self, rows: Any) -> Tensor:
+        """Raw outputs [N, units] (logits, or values in standard units) for unprepared rows."""
+        return compute(self.module, self.prepared(rows), self.device)
+
+    def prepared(self, rows: Any) -> Tensor:
+        """Unprepared rows as the network takes them, [N, *inputs.shape]."""
+        return transform.transform(self.preparation, rows)
+
+    def decoded(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, units] as labels, or as values in the data's own unit."""
+        if self.kind == "regression":
+            target = self.preparation["target"]
+            values = outputs.double().numpy() * np.asarray(target["scale"]) + np.asarray(target["center"])
+            return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
+        return np.asarray(np.asarray(self.classes)[outputs.argmax(-1).numpy()])
+
+    def probabilities(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, classes] as probabilities."""
+        return np.asarray(outputs.double().softmax(-1))
+
+    def generate(self, prompt: str, tokens: int, temperature: float = 1.0, seed: int = 0) -> str:
+        """Continue a text with a language model.
+
+        Args:
+            prompt: a text of at least one token.
+            tokens: how many tokens to add.
+            temperature: logits are divided by it before one is drawn; 0 takes the likeliest token each time.
+            seed: of the draws.
+
+        Returns:
+            `prompt` and what follows it.
+
+        Raises:
+            DataError: this is no language model, or the prompt is empty.
+        """
+        if self.kind != "next_token" or not prompt:
+            raise DataError("generate needs a language model and a prompt of at least one token")
+        split_by, window = self.preparation["tokens"], self.preparation["window"]
+        vocabulary = self.preparation["vocabulary"]
+        code = {token: k + 1 for k, token in enumerate(vocabulary)}
+        codes = [code.get(token, 0) for token in text.split_tokens(prompt, split_by)]
+        generator = torch.Generator().manual_seed(seed)
+        for _ in range(tokens):
+            codes.append(self._next_token(codes[-window:], temperature, generator))
+        added = [vocabulary[k - 1] for k in codes[len(codes) - tokens :]]
+        return prompt + "".join(f" {token}" if split_by in ("word", "ids") else token for token in added)
+
+    def _next_token(self, codes: list[int], temperature: float, generator: torch.Generator) -> int:
+        with torch.no_grad():
+            logits = self.module(torch.tensor([codes], device=self.device))[0, -1].double().cpu()
+        logits[0] = -torch.inf  # never the unknown token
+        if temperature > 0:
+            return int(torch.multinomial((logits / temperature).softmax(0), 1, generator=generator))
+        return int(logits.argmax())

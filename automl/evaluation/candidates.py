@@ -1,0 +1,131 @@
+"""The finalists: which trials are trained again on fresh seeds, how often, and how they did."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.core.history import History
+from automl.core.space import Config, Space, Value
+from automl.core.strategy import Strategy
+from automl.core.trial import Metric, State, TrialRecord
+from automl.study import paths
+from automl.study.study import Study
+
+
+@dataclass(frozen=True)
+class FinalistOptions:
+    """What is done after the search.
+
+    Attributes:
+        top: how many of the best trials become finalists.
+        seeds: fresh seeds that each of them is trained with.
+        refit: whether the model that is saved is trained on the validation rows too.
+        ensemble: at most so many models in the ensemble; 0: there is none.
+        target_fidelity: what replaces the search's values, `{"width": 1024}` (see `automl.specfile.fidelity`).
+    """
+
+    top: int = 5
+    seeds: int = 3
+    refit: bool = False
+    ensemble: int = 0
+    target_fidelity: Mapping[str, Value] = field(default_factory=dict)
+
+    def config(self, config: Config) -> Config:
+        """The config that a finalist is trained with: that of the search, at the target fidelity."""
+        return {**config, **self.target_fidelity}
+
+    def key(self, trial: TrialRecord) -> str:
+        """What the finalists' runs of `trial`, a trial of the search, are known by."""
+        return key(self.config(trial.config))
+
+    def space(self, study: Study) -> Space:
+        """The space that the finalists' configs lie in."""
+        return study.space.fixed(self.target_fidelity)
+
+
+@dataclass(frozen=True)
+class Repeat(Strategy):
+    """The strategy of the finalists' study: each config as often as there are seeds, minus what has begun already."""
+
+    configs: tuple[Config, ...]
+    seeds: int
+
+    def suggest(self, history: History, n: int) -> list[Config]:
+        """One seed of all configs, then the next one."""
+        begun = [key(t.config) for t in history.trials]
+        missing = [config for k in range(self.seeds) for config in self.configs if begun.count(key(config)) <= k]
+        return missing[:n]
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial of the search and its runs on fresh seeds.
+
+    Attributes:
+        trial: the trial of the search.
+        runs: the runs that ended well, records of the finalists' study, by seed.
+        wanted: how many runs there should be.
+    """
+
+    trial: TrialRecord
+    runs: tuple[TrialRecord, ...]
+    wanted: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run failed."""
+        return len(self.runs) == self.wanted
+
+    @property
+    def loss(self) -> float:
+        """The mean over fresh seeds, lower is better; infinite where a run failed, so that such a config ranks last."""
+        losses = [run.loss for run in self.runs if run.loss is not None]
+        return float(np.mean(losses)) if losses and self.complete else float("inf")
+
+    def values(self, metric: Metric) -> list[float]:
+        """The metric of each run, as shown to the user."""
+        return [metric.value(run.loss) for run in self.runs if run.loss is not None]
+
+    def best_model(self, runs: Study) -> Path | None:
+        """The saved model of the run that is best on the validation rows; `runs`: the finalists' study."""
+        return saved_model(runs, min(self.runs, key=lambda t: (t.loss, t.number)))
+
+
+def candidates(history: History, top: int) -> list[TrialRecord]:
+    """The best `top` trials that ran their full length; of trials with the same config, the better one."""
+    best: dict[str, TrialRecord] = {}
+    for trial in sorted((t for t in history.done if t.loss is not None), key=lambda t: (t.loss, t.number)):
+        best.setdefault(key(trial.config), trial)
+    return list(best.values())[:top]
+
+
+def ranked(runs: History, trials: Sequence[TrialRecord], options: FinalistOptions) -> list[Finalist]:
+    """The finalists with their runs, the best one first.
+
+    Args:
+        runs: the history of the finalists' study.
+        trials: the candidates, the search's best one first.
+        options: how often each one was to be trained.
+    """
+    finalists = []
+    for trial in trials:
+        own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
+        finalists.append(Finalist(trial, tuple(t for t in own if t.state is State.DONE), options.seeds))
+    return sorted(finalists, key=lambda f: f.loss)  # stable: of equals, the one that the search ranked first
+
+
+def saved_model(runs: Study, record: TrialRecord) -> Path | None:
+    """The bundle that a trial of the study `runs` has saved, if any."""
+    if runs.path is None:
+        return None
+    bundle = paths.bundle(runs.path, record.number)
+    return bundle if (bundle / paths.MANIFEST).is_file() else None
+
+
+def key(config: Mapping[str, Any]) -> str:
+    """A text that is the same for the same config."""
+    return json.dumps(config, sort_keys=True)

@@ -1,0 +1,63 @@
+"""How the training of the finalists is shown: on the search's own screen."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from automl.core.messages import WorkerStatus
+from automl.core.trial import TrialRecord
+from automl.driver.screen import Screen
+from automl.evaluation.candidates import FinalistOptions, key
+from automl.study.reader import Readable
+from automl.study.study import Study
+
+
+@dataclass
+class FinalistScreen:
+    """The screen of a study that trains finalists: passes its progress on to the screen of the search.
+
+    Workers are shown with the numbers that their trials have in the search.
+
+    Args:
+        screen: the search's.
+        study: the search.
+        numbers: trial number in the search, by `candidates.key` of the config that is trained.
+        missing: how many runs are still to come.
+        options: announced when it begins; None: nothing is announced.
+    """
+
+    screen: Screen
+    study: Study
+    numbers: Mapping[str, int]
+    missing: int = 0
+    options: FinalistOptions | None = None
+
+    def begin(self, study: Readable) -> None:
+        """Say what is going to be trained."""
+        if self.options is None:
+            return
+        at = "".join(f" at {name} {value}" for name, value in self.options.target_fidelity.items())
+        many, count = len(self.numbers), self.options.seeds
+        configs = f"the best {many} configs are" if many > 1 else "the best config is"
+        self.screen.note(
+            f"finalists: {configs} trained again{at} on {count} fresh seed{'s' * (count > 1)}"
+            f" ({self.missing} run{'s' * (self.missing > 1)}); then the winner is chosen"
+        )
+
+    def ended(self, study: Readable, record: TrialRecord) -> None:
+        """Nothing: the search's screen counts its own trials."""
+
+    def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
+        """Show the workers at their runs."""
+
+        def shown(worker: WorkerStatus) -> WorkerStatus:
+            trials = tuple(self.numbers[key(study.history.trials[n].config)] for n in worker.trials)
+            return replace(worker, trials=trials, note=worker.note or "fresh seed")
+
+        self.screen.tick(self.study, [shown(worker) for worker in workers])
+
+    def note(self, text: str) -> None:
+        """Pass a message on; trial numbers in it are those of the finalists' study."""
+        self.screen.note(f"finalists: {text}")
+
+    def finish(self, study: Readable, outcome: str) -> None:
+        """Nothing: the search's screen finishes after the final evaluation."""
