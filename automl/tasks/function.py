@@ -1,6 +1,5 @@
 """A task that is the user's own training function, `train(trial)`."""
 
-import importlib
 import os
 import pickle
 import random
@@ -9,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cloudpickle
 
-from automl.errors import TaskError, did_you_mean
+from automl.core.user_code import import_object
+from automl.errors import TaskError
 from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
@@ -91,25 +91,4 @@ class ReferencedTask(Task):
     folder: Path | None = None
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
-        return FunctionSession(imported(self.reference, self.folder))
-
-
-def imported(reference: str, folder: Path | None = None) -> Any:
-    """The object that `package.module:name` names; `folder` is searched after everything else.
-
-    Raises:
-        TaskError: the module cannot be imported or has no such name (with the nearest one).
-    """
-    module_name, _, name = reference.partition(":")
-    if not module_name or not name:
-        raise TaskError(f"{reference!r}: write it as package.module:function")
-    for entry in (str(folder) if folder else "", ""):
-        if entry not in sys.path:
-            sys.path.append(entry)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:
-        raise TaskError(f"{reference}: cannot import {module_name} ({type(error).__name__}: {error})") from error
-    if not hasattr(module, name):
-        raise TaskError(f"{reference}: {module_name} has no {name!r}{did_you_mean(name, dir(module))}")
-    return getattr(module, name)
+        return FunctionSession(import_object(self.reference, self.folder))

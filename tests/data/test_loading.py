@@ -69,6 +69,18 @@ def test_a_function_may_return_anything_sensible(tmp_path: Path):
         load("mydatta:pair", base=tmp_path)
 
 
+def test_a_data_function_does_not_shadow_the_standard_library(tmp_path: Path):
+    (tmp_path / "colorsys.py").write_text("raise RuntimeError('the file of the user was imported')\n")
+    (tmp_path / "data_beside.py").write_text(
+        "import colorsys\nimport numpy as np\n"
+        "def pair(): return np.arange(60.0)[:, None], np.arange(60) % 2 + colorsys.rgb_to_hsv(0, 0, 0)[2]\n"
+    )
+    sys.modules.pop("colorsys", None)
+    assert load("data_beside:pair", base=tmp_path).classes == [0, 1]
+    with pytest.raises(DataError, match="data_beside:np is not a function"):
+        load("data_beside:np", base=tmp_path)
+
+
 def test_torch_tensors_are_arrays():
     x = torch.randn(40, 3)
     made = load((x, (x[:, 0] > 0).long()))

@@ -1,10 +1,8 @@
 """Reading: a built-in name, a file or a function of the user's, all brought to one form, `Raw`."""
 
-import importlib
 import os
 import re
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.core.user_code import import_object
 from automl.data.reading import images
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.data.reading.readers import read_file, read_labelled_lines
-from automl.errors import DataError, did_you_mean
+from automl.errors import DataError, TaskError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 ON_DISK = {
@@ -171,20 +170,12 @@ def _idx(path: Path, target: str | None) -> Raw:
     return from_pair(images.read_idx(path), images.read_idx(other), "label")
 
 
-def _call(name: str, base: Path) -> Any:
-    """What `package.module:function` returns, looked for beside `base` too."""
-    module_name, _, attribute = name.partition(":")
-    if str(base) not in sys.path:
-        sys.path.insert(0, str(base))
+def _call(reference: str, base: Path) -> Any:
+    """What the function `package.module:function` returns."""
     try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and not (module_name + ".").startswith(error.name + "."):
-            raise DataError(f"data: {module_name} needs a module that is not installed: {error.name}") from error
-        raise DataError(f"data: no module {module_name!r} (looked in {base} too)") from error
-    function: Callable[[], Any] | None = getattr(module, attribute, None)
+        function = import_object(reference, base)
+    except TaskError as error:
+        raise DataError(f"data: {error}") from error
     if not callable(function):
-        raise DataError(
-            f"data: module {module_name!r} has no function {attribute!r}{did_you_mean(attribute, dir(module))}"
-        )
+        raise DataError(f"data: {reference} is not a function")
     return function()
