@@ -1,4 +1,4 @@
-"""Every error this project raises on purpose.
+"""Every error that automl raises on purpose, and the exit code of the command line for it.
 
     AutoMLError
     ├── SpecError (ValueError)        space.yaml, a Space or an option is wrong           exit code 2
@@ -7,10 +7,10 @@
     ├── TaskError                     the training function cannot be found or sent       exit code 2
     ├── LedgerError                   the study's ledger is locked, corrupt or foreign    exit code 3
     ├── BundleError                   a saved model is damaged or not trusted             exit code 3
-    ├── SearchFailed                  nothing but failures: the breaker ended the search  exit code 4
+    ├── SearchFailed                  trials failed before any succeeded                  exit code 4
     └── EnvironmentProblem            no disk, no device, a missing extra                 exit code 5
 
-A failed *trial* is not an error of this kind: it is a row of the leaderboard (`trial.Failure`).
+A failed *trial* is not one of these errors: the search goes on, and the leaderboard has the reason (`trial.Failure`).
 """
 
 import difflib
@@ -42,7 +42,7 @@ class DataError(AutoMLError, ValueError):
 
 
 class TaskError(AutoMLError):
-    """What is to be trained cannot be found, imported or sent to a worker."""
+    """The training function, or what a command is to run, cannot be found, imported or sent to a worker."""
 
     exit_code = 2
 
@@ -60,7 +60,7 @@ class BundleError(AutoMLError):
 
 
 class SearchFailed(AutoMLError):
-    """The search was ended because trials failed before any succeeded; the message has the commonest cause."""
+    """The search ended because trials failed before any succeeded; the message has the most frequent cause."""
 
     exit_code = 4
 
@@ -72,7 +72,7 @@ class EnvironmentProblem(AutoMLError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`"; did you mean 'x'?"` for the nearest of `known`, or an empty string when nothing is near."""
+    """`"; did you mean 'x'?"` for the most similar of `known`, or an empty string where none is similar."""
     near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
     return f"; did you mean {near[0]!r}?" if near else ""
 

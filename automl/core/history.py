@@ -1,7 +1,4 @@
-"""All trials of a study: what strategies and stoppers decide from.
-
-Inside a study **lower is better**, see `trial`.
-"""
+"""The history of a study: all its trials, which strategies and stoppers decide from. Lower losses are better."""
 
 import bisect
 import heapq
@@ -27,10 +24,22 @@ def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
 
 
 class History:
-    """All trials of a study, in the order of their numbers; what strategies and stoppers decide from.
+    """All trials of a study, in the order of their numbers.
 
-    They only read. The writing methods (`begin`, `point`, `pause`, `end`) are called by the study, and by whoever
-    needs a history to try a plugin on.
+    Strategies and stoppers only read it. The methods that change it (`begin`, `again`, `point`, `pause`, `end`) are
+    called by the study, and in tests that need a history to try a plugin on.
+
+    Args:
+        space: the search space.
+        seed: the study's seed, from which `rng` derives.
+        metric: what trials are ranked on; None: a loss named "loss".
+        plan: the budget and the length of a full trial; None: nothing is known about them.
+
+    Example:
+        history = History(Space.of({"x": Float(0, 1)}))
+        trial = history.begin({"x": 0.5})
+        history.point(trial.number, step=1, loss=0.3)
+        history.end(trial.number, State.DONE)
     """
 
     def __init__(self, space: Space, *, seed: int = 0, metric: Metric | None = None, plan: Plan | None = None) -> None:
@@ -39,7 +48,7 @@ class History:
         self.metric = metric or Metric("loss")
         self.plan = plan or Plan()
         self.trials: list[TrialRecord] = []
-        self.version = 0  # grows with every change: a key under which a costly fit may be cached
+        self.version = 0  # grows with every change, so that a costly fit can be cached under it
         self.steps_spent = 0
         self._by_state: dict[State, dict[int, None]] = {state: {} for state in State}
         self._order = 0
@@ -50,6 +59,7 @@ class History:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
+        """How many trials have begun."""
         return len(self.trials)
 
     def of(self, *states: State) -> list[TrialRecord]:
@@ -57,6 +67,7 @@ class History:
         return [self.trials[n] for state in states for n in self._by_state[state]]
 
     def count(self, state: State) -> int:
+        """How many trials are in this state."""
         return len(self._by_state[state])
 
     @property
@@ -66,10 +77,12 @@ class History:
 
     @property
     def stopped(self) -> list[TrialRecord]:
+        """Trials that were stopped early, in the order they ended."""
         return self.of(State.STOPPED)
 
     @property
     def failed(self) -> list[TrialRecord]:
+        """Trials that failed, in the order they ended."""
         return self.of(State.FAILED)
 
     @property
@@ -79,6 +92,7 @@ class History:
 
     @property
     def paused(self) -> list[TrialRecord]:
+        """Trials that wait for the stopper to continue or drop them, in the order they were paused."""
         return self.of(State.PAUSED)
 
     @property
@@ -100,11 +114,11 @@ class History:
         return sorted(valued, key=rank_key) if n is None else heapq.nsmallest(n, valued, key=rank_key)
 
     def rng(self, k: int = 0, purpose: str = "suggest") -> np.random.Generator:
-        """Random numbers for the k-th next trial: a function of (study seed, that trial's number, purpose) alone."""
+        """Random numbers for the k-th next trial; they depend on (study seed, that trial's number, purpose) alone."""
         return np.random.default_rng(seeds.derive(self.seed, self.next_number + k, purpose))
 
     def losses_at(self, step: int) -> Mapping[int, float]:
-        """{trial: loss} of every trial, in whatever state, that reported at exactly `step`."""
+        """{trial: loss} of all trials, in any state, that reported at exactly `step`."""
         if step not in self._at:
             self._at[step] = {t.number: loss for t in self.trials for s, loss in t.curve if s == step}
         return self._at[step]
@@ -124,13 +138,17 @@ class History:
         return self._put(record)
 
     def again(self, trial: int, attempt: int) -> TrialRecord:
-        """Another attempt of a paused or interrupted trial begins."""
+        """Begin another attempt of a paused or interrupted trial."""
         record = self.trials[trial]
         resumed = record.resumed + (record.state is State.PAUSED)
         return self._put(replace(record, state=State.RUNNING, attempt=attempt, resumed=resumed))
 
     def point(self, trial: int, step: int, loss: float) -> bool:
-        """Add a report; steps must grow. A step that is already known is ignored: returns whether it was new."""
+        """Add a report.
+
+        Returns:
+            whether it was new: a step that is not larger than the trial's last one is ignored.
+        """
         record = self.trials[trial]
         if record.curve and step <= record.curve[-1][0]:
             return False
@@ -144,7 +162,7 @@ class History:
         return True
 
     def restore(self, trial: int, curve: Iterable[Point], attempt: int) -> TrialRecord:
-        """What the ledger knows of a trial that has just begun: its whole curve at once, and its last attempt."""
+        """Add the whole curve of a trial that has just begun at once, as it was read from a ledger."""
         points = tuple(curve)
         losses = [loss for _, loss in points]
         loss = None if not losses else losses[-1] if self.metric.count == "last" else min(losses)
@@ -152,12 +170,13 @@ class History:
         return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt))
 
     def pause(self, trial: int, reason: str = "") -> TrialRecord:
+        """Mark a running trial as paused."""
         return self._put(replace(self.trials[trial], state=State.PAUSED, reason=reason))
 
     def end(
         self, trial: int, state: State, *, reason: str = "", failure: Failure | None = None, at_s: float | None = None
     ) -> TrialRecord:
-        """The trial has ended, for good."""
+        """End a trial for good, in a state whose `ended` is true."""
         assert state.ended, f"{state} is not an ending"
         record = replace(
             self.trials[trial], state=state, reason=reason, failure=failure, order=self._order, ended_s=at_s
@@ -179,7 +198,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many trials stand where; what the screen and `--json` show."""
+    """How many trials are in each state."""
 
     done: int = 0
     stopped: int = 0
@@ -189,8 +208,10 @@ class Counts:
 
     @classmethod
     def of(cls, history: History) -> "Counts":
+        """The counts of a history."""
         return cls(**{state.value: history.count(state) for state in State})
 
     @property
     def ended(self) -> int:
+        """Trials that never go on: done, stopped or failed."""
         return self.done + self.stopped + self.failed

@@ -1,10 +1,10 @@
-"""What the driver and its workers say to each other. Plain frozen data, pickled only over our own pipes.
+"""The messages between the driver and its workers: plain frozen data, pickled only over our own pipes.
 
-    worker  -> driver   Ready, Reported, Ended, Broken          (Lost is said by the executor, of a worker that died)
+    worker  -> driver   Ready, Reported, Ended, Broken          (Lost comes from the executor, for a worker that died)
     driver  -> worker   Assign, Verdicts, Shutdown
 
-A worker pulls: it says `Ready(lanes=k)`, is answered by one `Assign` with up to k trials, sends `Reported` with the
-newest points of all its trials at once, is answered by one `Verdicts`, and closes each trial with `Ended`.
+The worker asks: it sends `Ready(lanes=k)` and gets one `Assign` with up to k trials; it sends `Reported` with the new
+points of all its trials at once and gets one `Verdicts`; it sends `Ended` for each trial that is over.
 """
 
 from collections.abc import Mapping
@@ -16,22 +16,19 @@ from automl.core.stopper import Kind
 from automl.core.trial import Failure
 
 Metrics = Mapping[str, float]
-ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must be of one part of a group, not only of one group
+ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must share the whole signature, not only its first part
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One attempt of one trial, as handed out by `Study.ask`. `seed` depends on (study seed, trial) alone.
+    """One attempt of one trial, as `Study.ask` returns it. `assignment["lr"]` is the value of a hyperparameter."""
 
-    `alone`: it must not share a cohort: its worker was lost before, and others should not be lost with it again.
-    """
-
-    number: int
+    number: int  # of the trial
     config: Config
     attempt: int = 1
-    seed: int = 0
-    step: int = 0  # what the ledger has of it already; 0 for a new trial
-    alone: bool = False
+    seed: int = 0  # for the training; depends on (study seed, trial number) alone
+    step: int = 0  # the last step that the ledger has; 0 for a new trial
+    alone: bool = False  # it must not share a cohort: its worker died before, and would take other trials along
 
     def __getitem__(self, name: str) -> object:
         return self.config[name]
@@ -39,13 +36,19 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """Stands in a report for a value that is no number, text or truth value: such objects stay in their process."""
+    """Replaces a reported value that is neither a number, a text nor a truth value: such objects are not sent."""
 
-    name: str  # of its type
+    name: str  # of the value's type
 
 
 def as_number(value: object) -> float | None:
-    """A metric's value as a float: numbers, numpy scalars and one-element tensors; None for anything else."""
+    """A metric's value as a float.
+
+    Numbers, numpy scalars and tensors with one element are numbers; truth values and text are not.
+
+    Returns:
+        the number; None where `value` is not one.
+    """
     if isinstance(value, bool | str | bytes):
         return None
     item = getattr(value, "item", None)
@@ -57,7 +60,7 @@ def as_number(value: object) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One report of one trial. `horizon` is the trial's last step, where it is known: no verdict is asked there."""
+    """One report of one trial. `horizon`: the trial's last step, if known; the stopper is not asked there."""
 
     trial: int
     attempt: int
@@ -68,29 +71,26 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The worker has `lanes` free places. With `busy` it must be answered at once (other lanes wait for it)."""
+    """The worker can take `lanes` more trials."""
 
     worker: int
     lanes: int = 1
-    busy: bool = False
-    fits: str = ""  # signature of the cohort that is running: trials of the same one are welcome first; see `ALIKE`
+    busy: bool = False  # other lanes wait for the answer, so it must come at once, even if it is empty
+    fits: str = ""  # signature of the cohort that runs: trials with the same one are given first; see `ALIKE`
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """The newest points of all trials the worker runs. `note` is shown beside the worker on the screen.
-
-    `advice`: sentences for the user, such as why trials run one at a time; each is shown once in a search.
-    """
+    """The new points of all trials that the worker runs."""
 
     worker: int
     points: tuple[Measured, ...]
-    note: str = ""
-    advice: tuple[str, ...] = ()
+    note: str = ""  # shown beside the worker on the screen
+    advice: tuple[str, ...] = ()  # sentences for the user, such as why trials run one at a time; each is shown once
 
 
 class Outcome(StrEnum):
-    """How an attempt ended. PAUSED: its state is saved, it may go on later."""
+    """How an attempt ended. PAUSED: its state is saved, and it may continue later."""
 
     FINISHED = "finished"
     STOPPED = "stopped"
@@ -100,17 +100,19 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
+    """An attempt of a trial is over."""
+
     worker: int
     trial: int
     attempt: int
     outcome: Outcome
     failure: Failure | None = None
-    details: Mapping[str, object] = field(default_factory=dict)  # kept with the attempt: cohort, lane, seconds, ...
+    details: Mapping[str, object] = field(default_factory=dict)  # stored with the attempt: cohort, lane, seconds, ...
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The worker cannot open the task at all (import fails, data are bad): the search ends with this error."""
+    """The worker cannot open the task (an import fails, the data are bad): the search ends with this error."""
 
     worker: int
     error: Exception
@@ -118,31 +120,31 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker process died; `reason` is its signal or exit code in words, `kind` that of a `trial.Failure`."""
+    """The worker's process died."""
 
     worker: int
-    reason: str
-    kind: str = "killed"
+    reason: str  # its signal or exit code in words
+    kind: str = "killed"  # see `trial.Failure`
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
-    """The answer to Ready; empty only for a busy worker, or as a wake-up."""
+    """The answer to `Ready`: trials to train. It is empty only for a busy worker, or to wake a worker up."""
 
     assignments: tuple[Assignment, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """The answer to Reported: what each trial is to do. `leads`: trials whose model is kept if they end here."""
+    """The answer to `Reported`: what each trial does next."""
 
-    kinds: Mapping[int, Kind]
-    leads: frozenset[int] = frozenset()
+    kinds: Mapping[int, Kind]  # by trial
+    leads: frozenset[int] = frozenset()  # trials whose model is worth saving if they end at this step
 
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """There is no more work."""
+    """There are no more trials; the worker ends."""
 
 
 Event = Ready | Reported | Ended | Broken | Lost
@@ -151,7 +153,7 @@ Order = Assign | Verdicts | Shutdown
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatus:
-    """What the screen shows of a worker."""
+    """What the screen shows about a worker."""
 
     worker: int
     device: str

@@ -1,29 +1,30 @@
-"""One parameter of a space: a range or a choice, its map to the unit interval, and how it is written.
+"""One parameter of a space: a range or a choice, and its map to the unit interval.
 
-Logarithmic ranges are uniform in the logarithm; integers, steps and choices sit in the middle of equal cells.
+Logarithmic ranges are uniform in the logarithm. Whole numbers, steps and choices divide the unit interval into equal
+cells: every point of a cell stands for the cell's value, and a value is encoded as the middle of its cell.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from automl.errors import SpecError, did_you_mean
+from automl.errors import SpecError
 
 Value = str | int | float | bool | None
 Config = dict[str, Value]
 When = Mapping[str, Sequence[Value]]
 
-DIGITS = 10  # significant digits of a float parameter: enough for any training, few enough to survive encode/decode
-LARGEST = 1e300  # ends beyond this overflow somewhere
-MANY_STEPS = 10_000
+DIGITS = 10  # significant digits of a float parameter: enough for training, few enough to survive encode/decode
+LARGEST = 1e300  # ends of a range beyond this would overflow
+MANY_STEPS = 10_000  # a grid holds all steps of a stepped range up to so many; of more, evenly spaced ones
 
 
 def identity(value: object) -> tuple[str, object]:
-    """A key that tells 1, True and "1" apart, as JSON does (1 and 1.0 are the same number)."""
+    """A hashable key that differs for 1, True and "1", as in JSON (1 and 1.0 are the same number)."""
     kind = "number" if isinstance(value, int | float) and not isinstance(value, bool) else type(value).__name__
     return kind, value
 
@@ -42,9 +43,48 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+class Domain(Protocol):
+    """The values of one parameter, and their map to the unit interval."""
+
+    @property
+    def size(self) -> float:
+        """How many different values there are; infinite for a real number without a step."""
+        ...
+
+    def contains(self, value: object) -> bool:
+        """Whether `value` is one of the parameter's values (True and 1 are different values)."""
+        ...
+
+    def to_unit(self, value: Any) -> float:
+        """`value`, which the parameter must contain, as a number in [0, 1]."""
+        ...
+
+    def from_unit(self, u: float) -> Value:
+        """The value that `u` in [0, 1] stands for; numbers outside are clipped."""
+        ...
+
+    def grid(self, resolution: int) -> list[Value]:
+        """The values that a grid search tries: all steps and choices, or `resolution` evenly spaced numbers."""
+        ...
+
+
 @dataclass(frozen=True)
-class Float:
-    """A real number in [low, high]; `log` searches its logarithm, `step` allows only low + k * step."""
+class Float(Domain):
+    """A real number between two ends, both included.
+
+    Args:
+        low, high: the ends.
+        log: search the logarithm uniformly; needs low > 0.
+        step: allow only low + k * step.
+        default: the value to try first, if the study tries defaults.
+        when: {other parameter: its values} under which this parameter exists at all.
+
+    Raises:
+        SpecError: the ends, step or default contradict each other.
+
+    Example:
+        automl.Float(1e-4, 1.0, log=True, default=1e-2)
+    """
 
     low: float
     high: float
@@ -65,7 +105,6 @@ class Float:
 
     @property
     def size(self) -> float:
-        """How many different values there are; infinite without a step."""
         return math.inf if self.step is None else math.floor((self.high - self.low) / self.step + 1e-9) + 1
 
     def contains(self, value: object) -> bool:
@@ -96,7 +135,7 @@ class Float:
         return round((value - self.low) / self.step)
 
     def _at(self, index: int) -> float:
-        """The value `index` steps above low, without the last digits that adding up leaves (0.30000000000000004)."""
+        """The value `index` steps above low, without rounding errors in the last digits (0.30000000000000004)."""
         assert self.step is not None
         if index == 0:
             return self.low
@@ -110,8 +149,22 @@ class Float:
 
 
 @dataclass(frozen=True)
-class Int:
-    """A whole number in [low, high], both included; `log` searches its logarithm, `step` allows low + k * step."""
+class Int(Domain):
+    """A whole number between two ends, both included.
+
+    Args:
+        low, high: the ends, whole numbers within 2^53.
+        log: search the logarithm uniformly; needs low > 0, and no step.
+        step: allow only low + k * step.
+        default: the value to try first, if the study tries defaults.
+        when: {other parameter: its values} under which this parameter exists at all.
+
+    Raises:
+        SpecError: the ends, step or default contradict each other.
+
+    Example:
+        automl.Int(16, 512, log=True)
+    """
 
     low: int
     high: int
@@ -165,8 +218,21 @@ class Int:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of several values (text, numbers, true/false, null); `ordered` when neighbours are alike (32, 64, 128)."""
+class Choice(Domain):
+    """One of several values.
+
+    Args:
+        choices: text, numbers, True, False or None.
+        ordered: neighbours behave alike (32, 64, 128): models treat the choice as a number.
+        default: the value to try first, if the study tries defaults.
+        when: {other parameter: its values} under which this parameter exists at all.
+
+    Raises:
+        SpecError: no values, a value twice, a value of another type, or a default that is not among them.
+
+    Example:
+        automl.Choice(("relu", "gelu", "silu"))
+    """
 
     choices: tuple[Value, ...]
     ordered: bool = False
@@ -217,18 +283,20 @@ Parameter = Float | Int | Choice
 
 @dataclass(frozen=True)
 class Scale:
-    """The monotone map between [low, high] and [0, 1], linear or logarithmic."""
+    """The rising map between [low, high] and [0, 1], linear or logarithmic; nothing is clipped or rounded."""
 
     low: float
     high: float
     log: bool
 
     def to_unit(self, value: float) -> float:
+        """`low` -> 0, `high` -> 1."""
         if self.log:
             return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
         return (value - self.low) / (self.high - self.low)
 
     def from_unit(self, u: float) -> float:
+        """0 -> `low`, 1 -> `high`."""
         if self.log:
             return math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
         return self.low + u * (self.high - self.low)
@@ -278,78 +346,3 @@ def _check_step(p: Float | Int) -> None:
         raise SpecError(f"step {p.step} is larger than the range [{p.low}, {p.high}]")
     if isinstance(p, Float) and p.step < 1e-9 * max(abs(p.low), abs(p.high)):
         raise SpecError(f"step {p.step} is too small to tell the values of [{p.low}, {p.high}] apart")
-
-
-def describe(p: Parameter) -> str:
-    """`float [0.1, 1.0] log`, as shown in messages and by `print(space)`."""
-    if isinstance(p, Choice):
-        return f"{'ordered' if p.ordered else 'one of'} {list(p.choices)}"
-    step = f" step {p.step}" if _has_step(p) else ""
-    return f"{type(p).__name__.lower()} [{p.low}, {p.high}]{' log' if p.log else ''}{step}"
-
-
-def _has_step(p: Float | Int) -> bool:
-    return p.step is not None and not (isinstance(p, Int) and p.step == 1)
-
-
-KINDS = ("float", "int", "choice")
-
-
-def is_described(item: object) -> bool:
-    """Whether a plain dict describes a parameter (`{float: [0, 1]}`) rather than a group of them."""
-    return isinstance(item, Mapping) and any(kind in item for kind in KINDS)
-
-
-def parameter(item: Any) -> Parameter | Value:
-    """A parameter or a constant from one entry of the YAML grammar (or from a parameter itself).
-
-    Raises:
-        SpecError: saying which rule is broken, without the parameter's name (the caller knows it).
-    """
-    if isinstance(item, Float | Int | Choice):
-        return item
-    if isinstance(item, Mapping):
-        return _from_dict(dict(item))
-    if isinstance(item, Sequence) and not isinstance(item, str):
-        return Choice(tuple(plain(v) for v in item))
-    value = plain(item)
-    if not isinstance(value, str | int | float | bool | None):
-        raise SpecError(f"cannot be a {type(item).__name__}; a constant is text, a number, true, false or null")
-    return value
-
-
-def _from_dict(item: dict[str, Any]) -> Parameter:
-    kinds = [kind for kind in KINDS if kind in item]
-    if len(kinds) != 1:
-        raise SpecError(f"needs exactly one of {', '.join(KINDS)}")
-    content = item.pop(kinds[0])
-    allowed = {"default", "when", "ordered"} if kinds[0] == "choice" else {"default", "when", "log", "step"}
-    for key in item:
-        if key not in allowed:
-            raise SpecError(f"{kinds[0]} knows no {key!r}{did_you_mean(key, allowed)}")
-    if "when" in item:
-        item["when"] = _condition(item["when"])
-    if kinds[0] == "choice":
-        return Choice(content, **item)
-    if not isinstance(content, Sequence) or isinstance(content, str) or len(content) != 2:
-        raise SpecError(f"{kinds[0]} takes [low, high], got {content!r}")
-    return (Float if kinds[0] == "float" else Int)(content[0], content[1], **item)
-
-
-def _condition(when: Any) -> When:
-    if not isinstance(when, Mapping):
-        raise SpecError(f"when takes {{parameter: value}}, got {when!r}")
-    return {str(k): tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in when.items()}
-
-
-def written(p: Parameter) -> Any:
-    extras: dict[str, Any] = {k: getattr(p, k) for k in ("log", "ordered") if getattr(p, k, False)}
-    if not isinstance(p, Choice) and _has_step(p):
-        extras["step"] = p.step
-    if p.default is not None:
-        extras["default"] = p.default
-    if p.when:
-        extras["when"] = {k: list(v) if len(v) > 1 else v[0] for k, v in p.when.items()}
-    if isinstance(p, Choice):
-        return {"choice": list(p.choices), **extras} if extras else list(p.choices)
-    return {type(p).__name__.lower(): [p.low, p.high], **extras}

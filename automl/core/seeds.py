@@ -1,4 +1,4 @@
-"""Where every random number begins: seeds derived from what they are for, never drawn from a shared stream."""
+"""Seeds: each is derived from what it is for, and never drawn from a shared stream."""
 
 import hashlib
 
@@ -6,9 +6,12 @@ Part = str | int
 
 
 def derive(*parts: Part) -> int:
-    """A 63-bit seed that depends on `parts` alone (and on their types): `derive(study_seed, trial, "init")`.
+    """A seed of 63 bits that depends on `parts` (and their types) alone.
 
-    The same in every process, on every machine and under every `PYTHONHASHSEED`.
+    It is the same in every process, on every machine and under every `PYTHONHASHSEED`.
+
+    Example:
+        derive(study_seed, trial_number, "init")
     """
     text = "\x1f".join(f"{type(part).__name__[0]}{part}" for part in parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

@@ -3,8 +3,8 @@
 A *config* is one point of the space: a plain dict `{name: value}` in the order of declaration. Parameters whose
 condition (`when`) does not hold are absent from it; constants are present in every config.
 
-Every config can be written as a point of the unit cube and back (`encode`, `decode`), one coordinate for each
-parameter; what a single parameter is stands in `automl.core.parameters`, whose names are offered here too.
+Every config can be encoded as a point of the unit cube and decoded again, with one coordinate for each parameter.
+Single parameters are defined in `automl.core.parameters`; their names can be imported from here too.
 """
 
 import math
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.core.notation import describe, is_described, parameter, written
 from automl.core.parameters import (
     Choice,
     Config,
@@ -26,12 +27,8 @@ from automl.core.parameters import (
     Value,
     When,
     config_key,
-    describe,
     identity,
-    is_described,
-    parameter,
     plain,
-    written,
 )
 from automl.errors import SpecError, did_you_mean
 
@@ -47,7 +44,13 @@ Unit = NDArray[np.float64]
 class Space:
     """Named parameters and constants, with conditions between them. Build one with `Space.of`.
 
-    `params` keeps the order of declaration; `groups` says which group ("architecture", "optimizer", ...) a name is in.
+    Args:
+        params: {name: parameter}, in the order of declaration.
+        constants: {name: value}, the same in every config.
+        groups: {name: its group}, such as "architecture" or "optimizer"; names without a group are left out.
+
+    Raises:
+        SpecError: a condition names an unknown parameter or a value it cannot have, or conditions go in a circle.
     """
 
     params: Mapping[str, Parameter]
@@ -58,7 +61,7 @@ class Space:
         for name, condition in ((n, p.when) for n, p in self.params.items()):
             for parent, allowed in condition.items():
                 self._check_condition(name, parent, allowed)
-        self._order  # noqa: B018  (finds circular conditions now, not at the first sample)
+        self.parents_first  # noqa: B018  (finds circular conditions now, not at the first sample)
 
     def _check_condition(self, name: str, parent: str, allowed: Sequence[Value]) -> None:
         if parent in self.constants:
@@ -73,10 +76,17 @@ class Space:
 
     @classmethod
     def of(cls, described: "Mapping[str, Any] | Space") -> "Space":
-        """A space from parameters, lists (choices), scalars (constants), plain dicts of the YAML grammar, and groups.
+        """A space from a dict, as in space.yaml.
+
+        Args:
+            described: {name: entry}; an entry is a parameter, a list (a choice), text, a number, true, false or None
+                (a constant), a plain dict such as `{"float": [0, 1]}`, or a group: {name: entry} once more.
 
         Raises:
-            SpecError: naming the parameter and the rule it breaks.
+            SpecError: which parameter breaks which rule.
+
+        Example:
+            Space.of({"lr": Float(1e-4, 1, log=True), "opt": ["sgd", "adam"], "model": {"depth": Int(1, 4)}})
         """
         if isinstance(described, Space):
             return described
@@ -87,24 +97,25 @@ class Space:
             if name in params or name in constants:
                 raise SpecError(f"{name}: parameter names must be unique across groups")
             try:
-                made = parameter(item)
+                entry = parameter(item)
             except SpecError as error:
                 raise SpecError(f"{name}: {error}") from None
-            if isinstance(made, Float | Int | Choice):
-                params[name] = made
+            if isinstance(entry, Float | Int | Choice):
+                params[name] = entry
             else:
-                constants[name] = made
+                constants[name] = entry
             if group:
                 groups[name] = group
         return cls(params, constants, groups)
 
     def fixed(self, values: Mapping[str, Value]) -> "Space":
-        """The same space with constants: `values` stand in the place of parameters and constants of these names."""
+        """A copy of the space in which each of these names is a constant with this value."""
         params = {name: p for name, p in self.params.items() if name not in values}
         return replace(self, params=params, constants={**self.constants, **values})
 
     @property
     def dim(self) -> int:
+        """How many parameters are searched: the dimension of the unit cube."""
         return len(self.params)
 
     @cached_property
@@ -113,33 +124,34 @@ class Space:
         return tuple(self.params)
 
     @cached_property
-    def _order(self) -> tuple[tuple[int, str], ...]:
-        """(coordinate, name), parents before children."""
+    def parents_first(self) -> tuple[tuple[int, str], ...]:
+        """(coordinate, name) of every parameter, those that decide over others before these."""
         order: dict[str, int] = {}
         waiting = {name: k for k, name in enumerate(self.params)}
         while waiting:
-            free = [n for n in waiting if all(p in order or p in self.constants for p in self.params[n].when)]
-            if not free:
+            ready = [n for n in waiting if all(p in order or p in self.constants for p in self.params[n].when)]
+            if not ready:
                 raise SpecError(f"{min(waiting)}: when conditions go in a circle ({', '.join(sorted(waiting))})")
-            for name in free:
+            for name in ready:
                 order[name] = waiting.pop(name)
         return tuple((k, name) for name, k in order.items())
 
     @cached_property
     def conditional(self) -> bool:
+        """Whether any parameter has a condition."""
         return any(p.when for p in self.params.values())
 
     def active(self, name: str, config: Mapping[str, Value]) -> bool:
-        """Whether `name` belongs into `config`, given the values of its parents there."""
+        """Whether the parameter `name` exists in `config`, given the values of its parents there."""
         return all(
             parent in config and identity(config[parent]) in {identity(v) for v in allowed}
             for parent, allowed in self.params[name].when.items()
         )
 
     def build(self, value_of: Callable[[int, str], Value]) -> Config:
-        """A config whose active parameters are asked from `value_of(coordinate, name)`, parents first."""
+        """A config whose active parameters get the values of `value_of(coordinate, name)`, parents before children."""
         config: Config = dict(self.constants)
-        for k, name in self._order:
+        for k, name in self.parents_first:
             if not self.params[name].when or self.active(name, config):
                 config[name] = value_of(k, name)
         return {name: config[name] for name in (*self.constants, *self.params) if name in config}
@@ -149,7 +161,7 @@ class Space:
         return self.decode(rng.random(self.dim))
 
     def decode(self, unit: Unit | Sequence[float]) -> Config:
-        """The config at `unit` [dim]; coordinates of inactive parameters are not looked at."""
+        """The config at `unit` [dim]; coordinates of inactive parameters are ignored."""
         return self.build(lambda k, name: self.params[name].from_unit(float(unit[k])))
 
     def encode(self, config: Mapping[str, Value]) -> Unit:
@@ -171,27 +183,28 @@ class Space:
         return self.build(value)
 
     def problems(self, config: Mapping[str, Any]) -> list[str]:
-        """What keeps `config` from being a member, one sentence each; empty when it is one."""
+        """Why `config` is not a point of this space, one sentence for each reason; empty when it is one."""
         known = {**self.constants, **self.params}
-        found = [f"{n} is not a parameter{did_you_mean(n, known)}" for n in config if n not in known]
+        reasons = [f"{n} is not a parameter{did_you_mean(n, known)}" for n in config if n not in known]
         for name, constant in self.constants.items():
             if name not in config or identity(plain(config[name])) != identity(constant):
-                found.append(f"{name} must be {constant!r}")
+                reasons.append(f"{name} must be {constant!r}")
         for name, p in self.params.items():
             if self.active(name, config) != (name in config):
-                found.append(f"{name} is {'not active here' if name in config else 'missing'}")
+                reasons.append(f"{name} is {'not active here' if name in config else 'missing'}")
             elif name in config and not p.contains(plain(config[name])):
-                found.append(f"{name} = {config[name]!r} is outside {describe(p)}")
-        return found
+                reasons.append(f"{name} = {config[name]!r} is outside {describe(p)}")
+        return reasons
 
     def contains(self, config: Mapping[str, Any]) -> bool:
+        """Whether `config` is a point of this space, constants included."""
         return not self.problems(config)
 
     def canonical(self, config: Mapping[str, Any]) -> Config:
         """`config` with plain Python values, constants filled in and names in order.
 
         Raises:
-            SpecError: when it is not a member of this space.
+            SpecError: it is not a point of this space.
         """
         full = {**self.constants, **{name: plain(value) for name, value in config.items()}}
         if problems := self.problems(full):
@@ -210,6 +223,7 @@ class Space:
         return out
 
     def __str__(self) -> str:
+        """A line for each parameter and constant."""
         lines = []
         for name, p in self.params.items():
             when = " and ".join(f"{k} in {list(v)}" if len(v) > 1 else f"{k} = {v[0]}" for k, v in p.when.items())

@@ -1,7 +1,7 @@
-"""What is known of a study's trials: frozen records, and the History that strategies and stoppers read.
+"""The records of a study: one trial, the metric that trials are ranked on, the budget.
 
-Inside a study **lower is better**: the direction of the metric is flipped once, where a report enters
-(`Metric.loss`), and once back where a value is shown (`Metric.value`).
+Inside a study **lower is better**: a metric that is maximized changes its sign once when a report comes in
+(`Metric.loss`), and once more when a value is shown (`Metric.value`).
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from automl.errors import SpecError
 
 
 class State(StrEnum):
-    """Where a trial stands. RUNNING: unfinished (also when its worker died and it waits for its next attempt)."""
+    """The state of a trial. RUNNING: not ended; also while it waits for another attempt after its worker died."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -25,12 +25,19 @@ class State(StrEnum):
 
     @property
     def ended(self) -> bool:
+        """Whether a trial in this state never goes on."""
         return self in (State.DONE, State.STOPPED, State.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """The metric trials are ranked on. `count` says what counts as a trial's value: its last report or its best."""
+    """The metric that trials are ranked on.
+
+    Args:
+        name: under which trials report it.
+        direction: whether lower or higher values are better.
+        count: which report counts as the trial's value: the last or the best one.
+    """
 
     name: str
     direction: Literal["minimize", "maximize"] = "minimize"
@@ -38,10 +45,12 @@ class Metric:
 
     @classmethod
     def of(cls, described: "str | Mapping[str, str] | Metric", count: str = "last") -> "Metric":
-        """The metric of that name; its direction from the name, where it is a usual one.
+        """A metric from its name, from `{"name": ..., "direction": ...}`, or from itself.
+
+        Usual names (`val_loss`, `accuracy`, ...) need no direction, see `metrics.direction`.
 
         Raises:
-            SpecError: the direction of that name is not known, or is none.
+            SpecError: the direction cannot be told from the name, or direction or count are wrong.
         """
         if isinstance(described, Metric):
             return described
@@ -54,33 +63,33 @@ class Metric:
         return Metric(entries["name"], direction, count)  # type: ignore[arg-type]
 
     def loss(self, value: float) -> float:
-        """`value` as shown to the user -> lower is better."""
+        """The loss (lower is better) of a `value` as the user knows it."""
         return -value if self.direction == "maximize" else value
 
     def value(self, loss: float) -> float:
-        """Lower is better -> as shown to the user."""
+        """The value as the user knows it, of a `loss` (lower is better)."""
         return -loss if self.direction == "maximize" else loss
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a study may spend, as far as it is known beforehand; None: no such limit."""
+    """The budget of a study and the length of its trials; None: no such limit, or not known."""
 
-    trials: int | None = None  # trials to start
+    trials: int | None = None  # how many to begin
     steps: int | None = None  # steps (epochs) of all trials together
-    time_s: float | None = None  # wall time
+    time_s: float | None = None  # seconds of wall time
     horizon: int | None = None  # steps of a full trial
-    workers: int = 1  # trials in flight at once
+    workers: int = 1  # how many trials run at once
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a trial failed. `kind`: exception, nan, metric, oom, timeout, killed, lost."""
+    """Why a trial failed. `kind`: exception, nan, metric, oom, disk, device, timeout, killed or lost."""
 
     kind: str
     message: str
     step: int = 0
-    traceback: str = ""  # a file below the study's folder
+    traceback: str = ""  # the file that holds it, relative to the study's folder
 
 
 Point = tuple[int, float]  # (step, loss), lower is better
@@ -88,36 +97,32 @@ Point = tuple[int, float]  # (step, loss), lower is better
 
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
-    """One trial, as far as it is known.
+    """All that is known about one trial. Records are never changed: a change makes a new one."""
 
-    `curve` holds (step, loss) by increasing step; `loss` is what the trial is ranked by (see `Metric.count`), None
-    before the first report. `order` counts endings: 0 for the trial that ended first, -1 while it has not.
-    """
-
-    number: int
+    number: int  # 0, 1, 2, ... in the order in which trials began
     config: Config
     state: State = State.RUNNING
-    curve: tuple[Point, ...] = ()
-    loss: float | None = None
-    reason: str = ""
+    curve: tuple[Point, ...] = ()  # (step, loss) of every report, steps rising
+    loss: float | None = None  # what it is ranked by (see `Metric.count`); None before the first report
+    reason: str = ""  # why it was stopped or paused
     failure: Failure | None = None
-    order: int = -1
-    attempt: int = 1
-    resumed: int = 0  # how many of its attempts went on after a pause
-    started_s: float = 0.0  # seconds of driven time since the study began
-    ended_s: float | None = None
-    origin: str = ""  # who suggested it: "default", "user", "" for the strategy
+    order: int = -1  # 0 for the trial that ended first, 1 for the next; -1 while it has not ended
+    attempt: int = 1  # how many times it was given to a worker
+    resumed: int = 0  # how many of its attempts continued it after a pause
+    started_s: float = 0.0  # seconds that the search had run when it began, over all sessions of the study
+    ended_s: float | None = None  # and when it ended
+    origin: str = ""  # who suggested it: "default", "user", "added", or "" for the strategy
 
     @property
     def step(self) -> int:
-        """The last step reported, 0 before the first."""
+        """The last step reported; 0 before the first report."""
         return self.curve[-1][0] if self.curve else 0
 
     @property
     def retries(self) -> int:
-        """How many of its attempts began because the one before was lost, with its worker or its driver."""
+        """How many of its attempts began because the worker or the driver of the one before died."""
         return self.attempt - 1 - self.resumed
 
     def at(self, step: int) -> float | None:
-        """The loss at exactly `step`, None when it was not reported."""
+        """The loss reported at exactly `step`, None where there was no such report."""
         return next((loss for s, loss in reversed(self.curve) if s == step), None)

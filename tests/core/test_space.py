@@ -200,7 +200,7 @@ def test_what_is_wrong_with_a_config_is_said() -> None:
         ({"float": [0, 1], "step": "a"}, "step takes a number, got 'a'"),
         ({"float": [0, 1], "step": math.nan}, "step takes a number, got nan"),
         ({"float": [0, 1], "default": "a"}, "default 'a' is not in [0, 1]"),
-        ({"float": [0, 1], "stpe": 1}, "float knows no 'stpe'; did you mean 'step'?"),
+        ({"float": [0, 1], "stpe": 1}, "float has no option 'stpe'; did you mean 'step'?"),
         ({"float": 3}, "float takes [low, high], got 3"),
         ({"float": [1]}, "float takes [low, high], got [1]"),
         ({"int": [1, 2.5]}, "int needs a whole number within 2^53 for high, got 2.5"),

@@ -48,7 +48,7 @@ class Cube:
         """(coordinate, [(its parent's coordinate, allowed coordinates there)]), parents before children."""
         at = {name: k for k, name in enumerate(self.space.names)}
         rows = []
-        for k, name in self.space._order:
+        for k, name in self.space.parents_first:
             when = self.space.params[name].when
             found = [
                 (at[parent], np.array([self.space.params[parent].to_unit(v) for v in allowed]))
