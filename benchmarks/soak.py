@@ -14,7 +14,7 @@ import psutil
 from automl.api import doors
 from automl.core.space import Float
 from automl.core.trial import TrialRecord
-from automl.driver.screen import Blank
+from automl.driver.screen import NullScreen
 from automl.study.study import Study
 from automl.worker.trial import Trial
 
@@ -24,7 +24,7 @@ def train(trial: Trial) -> None:
         trial.report(loss=trial["x"] / step)
 
 
-class Meter(Blank):
+class Meter(NullScreen):
     """Looks at this process whenever a thousandth of the trials has ended."""
 
     def __init__(self, trials: int) -> None:

@@ -4,8 +4,11 @@ import dataclasses
 import importlib.metadata
 from collections.abc import Mapping
 from functools import cache
+from types import MethodType
 from typing import Any, Literal
 
+from automl.core.stopper import Stopper
+from automl.core.strategy import LoadedStrategy
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
 Group = Literal["strategies", "stoppers", "executors", "search_spaces", "loggers"]
@@ -15,6 +18,10 @@ SINGULAR = {
     "executors": "executor",
     "search_spaces": "search space",
     "loggers": "logger",
+}
+PROTOCOLS: dict[str, tuple[type, str]] = {  # of plugins with optional methods: their protocol, and what it demands
+    "strategies": (LoadedStrategy, "suggest"),
+    "stoppers": (Stopper, "verdict"),
 }
 
 
@@ -52,7 +59,9 @@ def load(group: Group, name: str) -> Any:
 
 
 def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
-    """A plugin object from its name, from `{"name": ..., option: value}`, or the object itself as it is.
+    """A plugin object from its name, from `{"name": ..., option: value}`, or from the object itself.
+
+    Optional methods that a strategy's or stopper's class does not have are those of its protocol.
 
     Raises:
         UnknownPlugin: no such plugin.
@@ -61,7 +70,7 @@ def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
     if isinstance(described, str):
         described = {"name": described}
     if not isinstance(described, Mapping):
-        return described
+        return completed(group, described)
     options = dict(described)
     name = options.pop("name", None)
     if not isinstance(name, str):
@@ -73,6 +82,38 @@ def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
             has = f"its options are {', '.join(known)}" if known else "it has none"
             raise SpecError(f"{SINGULAR[group]} {name!r} has no option {option!r}{did_you_mean(option, known)} ({has})")
     try:
-        return made(**options)
+        return completed(group, made(**options))
     except (TypeError, ValueError) as error:
         raise SpecError(f"{SINGULAR[group]} {name!r}: {error}") from None
+
+
+def completed(group: Group, plugin: Any) -> Any:
+    """The plugin itself if it has every method of its protocol, else one with the protocol's defaults for the rest.
+
+    Raises:
+        SpecError: it lacks the one method that is not optional.
+    """
+    if group not in PROTOCOLS:
+        return plugin
+    protocol, method = PROTOCOLS[group]
+    if isinstance(plugin, protocol):
+        return plugin
+    if not callable(getattr(plugin, method, None)):
+        raise SpecError(f"{type(plugin).__name__} is not a {SINGULAR[group]}: it has no method {method!r}")
+    return _Completed(plugin, protocol)
+
+
+class _Completed:
+    """A plugin whose class lacks optional methods of its protocol."""
+
+    def __init__(self, plugin: Any, protocol: type) -> None:
+        self.plugin, self.protocol = plugin, protocol
+        for name in dir(protocol):
+            if not name.startswith("_"):
+                setattr(self, name, getattr(plugin, name, None) or MethodType(getattr(protocol, name), self))
+
+    def __repr__(self) -> str:
+        return repr(self.plugin)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Completed, (self.plugin, self.protocol)

@@ -30,7 +30,9 @@ CONTINUE = Verdict(Kind.CONTINUE)
 
 @runtime_checkable
 class Stopper(Protocol):
-    """Decides what goes on. Never asked about a trial's last step (`history.plan.horizon`) or about step 0.
+    """Decides which trials go on. A stopper must have `verdict`, the other methods are optional.
+
+    It is never asked about a trial's last step (`history.plan.horizon`) or about step 0.
 
     Its laws (held by `automl.testing.StopperContract`): a verdict, promotion, drop and room are functions of the
     options and the history alone, in any process; only paused trials are promoted or dropped, none both; a search
@@ -56,4 +58,8 @@ class Stopper(Protocol):
 
     def summary(self, history: History) -> str:
         """One sentence on what early stopping did so far (such as the estimated share of false kills), or nothing."""
+        return ""
+
+    def note(self, history: History) -> str:
+        """A sentence on what it is going to do, shown once before the first trial; or an empty string."""
         return ""

@@ -18,7 +18,7 @@ from automl.core.space import Config
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Decides what to try."""
+    """Decides what to try. A strategy need not inherit from this class."""
 
     def suggest(self, history: History, n: int) -> list[Config]:
         """Up to `n` configs for the next trials, which will get the numbers `history.next_number + 0 ... n - 1`.
@@ -29,16 +29,21 @@ class Strategy(Protocol):
 
 
 class Note(Protocol):
-    """A strategy or stopper may say once, before the first trial, what it is going to do (shown on the screen)."""
+    """An optional method of strategies and stoppers."""
 
     def note(self, history: History) -> str:
-        """One sentence, or an empty string."""
-        ...
+        """A sentence on what it is going to do, shown once before the first trial; or an empty string."""
+        return ""
 
 
 class Prepare(Protocol):
-    """A strategy may load what it needs while workers start."""
+    """An optional method of strategies."""
 
     def prepare(self) -> None:
-        """Called once, in a thread of its own, before the first trial: import heavy libraries here, and not above."""
-        ...
+        """Called once, in a thread of its own, while workers start: import heavy libraries here, and not above."""
+        return
+
+
+@runtime_checkable
+class LoadedStrategy(Strategy, Note, Prepare, Protocol):
+    """A strategy as `plugins.make` returns it, with the optional methods."""

@@ -1,25 +1,24 @@
-"""The Executor protocol: what carries messages and starts, watches and kills workers. Members are the other files here.
+"""The Executor protocol: what starts, watches and kills workers, and carries messages between them and the driver.
 
-An executor decides nothing: the driver says how many workers, answers their messages, and asks for another worker
-where one was lost.
+An executor decides nothing: the driver says how many workers there are, answers their messages, and asks for another
+worker where one was lost. The executors that come with automl are in `automl.executors`.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from automl.core.messages import Event, Order
-    from automl.worker.worker import Task
+from automl.core.messages import Event, Order
+from automl.worker.worker import Task
 
-Handle = Callable[["Event"], None]
+Handle = Callable[[Event], None]
 
 
 @runtime_checkable
 class Executor(Protocol):
     """Runs workers somewhere. Called from the driver's thread alone."""
 
-    def start(self, task: "Task", workers: int, folder: Path | None) -> int:
+    def start(self, task: Task, workers: int, folder: Path | None) -> int:
         """Start up to `workers` workers (0: as many as the machine has devices or cores); returns how many.
 
         Raises:
@@ -31,24 +30,24 @@ class Executor(Protocol):
         """Wait up to `timeout_s` for events and call `handle` with each; it may `send` in answer."""
         ...
 
-    def send(self, worker: int, order: "Order") -> None:
-        """Send to a worker. One that is dead or gone is no error: `Lost` tells of it."""
+    def send(self, worker: int, order: Order) -> None:
+        """Send to a worker. It is no error if the worker is dead: `Lost` reports that."""
         ...
 
     def restart(self, worker: int) -> None:
-        """Replace a worker, killing it where it still runs."""
+        """Replace a worker by a fresh one; kill it if it still runs."""
         ...
 
     def recycle(self, worker: int) -> bool:
-        """Put a fresh process in the place of an idle worker; False where there is no process to replace."""
+        """Replace the process of an idle worker by a fresh one; False if there is no process to replace."""
         return False
 
     def dump(self, worker: int) -> None:
-        """Have a worker that hangs write where it is to its trial's log, if that is possible."""
+        """Have a worker that hangs write its stacks to its trial's log, if that is possible."""
         return
 
     def log(self, trial: int) -> str:
-        """The file of what a trial printed, below the study's folder; empty where there is none."""
+        """The file with what a trial printed, relative to the study's folder; empty if there is none."""
         return ""
 
     def device(self, worker: int) -> str:
@@ -56,5 +55,5 @@ class Executor(Protocol):
         ...
 
     def stop(self, grace_s: float) -> None:
-        """End all workers: those that have not gone by themselves after `grace_s` are killed. Idempotent."""
+        """End all workers: those that have not ended by themselves after `grace_s` seconds are killed. Idempotent."""
         ...

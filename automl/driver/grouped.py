@@ -1,8 +1,8 @@
-"""Which trials a worker gets when it trains many at once: those of one group, so that they fit into one cohort.
+"""Which trials a worker gets that trains many at once: trials of one group, so that they fit into one cohort.
 
-The study is asked a little ahead; what does not fit what a worker is running waits here until one asks that runs
-nothing, and gets the largest group there is. Trials that wait count as begun: should the driver die, the next one hands
-them out first.
+The study is asked for a few trials more than are needed at once. A trial that does not fit what a worker is running
+waits here until an idle worker asks, which gets the largest group there is. Trials that wait count as begun: should the
+driver die, the next one hands them out first.
 """
 
 from collections.abc import Callable
@@ -10,23 +10,22 @@ from dataclasses import dataclass, field
 
 from automl.core.messages import ALIKE, Assignment, Ready
 from automl.core.space import Config
-from automl.driver.order import AtOnce
+from automl.driver.order import ArrivalOrder
 
-AHEAD = 32  # trials that may wait here: each is one that was suggested before the results of those that run
+AHEAD = 32  # trials that may wait here: each one was suggested before the results of those that run were known
 
 
 @dataclass(frozen=True)
-class Grouped(AtOnce):
-    """Everything is observed when it arrives; trials are handed out by `group(config)`.
+class GroupedOrder(ArrivalOrder):
+    """Events are processed when they arrive; trials are handed out by `group(config)`.
 
     Trials of the group "" run alone, so a worker gets one of them at a time. A group may have a subgroup, "group/sub":
-    an idle worker is offered the largest group, a busy one asks for what it can use.
-    `workers`: how many share the last trials.
+    an idle worker gets trials of the largest group, a busy one asks for the group it can use.
     """
 
     group: Callable[[Config], str] = lambda config: ""
-    workers: list[int] = field(default_factory=lambda: [1])
-    stock: list[tuple[str, Assignment]] = field(default_factory=list)  # oldest first
+    workers: list[int] = field(default_factory=lambda: [1])  # one number: how many workers share the last trials
+    stock: list[tuple[str, Assignment]] = field(default_factory=list)  # (group, trial) that wait, oldest first
 
     def begin(self, workers: int) -> int:
         self.workers[0] = max(1, workers)
@@ -47,7 +46,7 @@ class Grouped(AtOnce):
         return self._take(wanted, lanes if wanted else 1)
 
     def _share(self) -> int:
-        """How many trials one worker may take, so that the others get some of the last ones too."""
+        """How many trials one worker may take, so that the others get some of the last trials too."""
         total = self.study.plan.trials
         if total is None:
             return 10**9
@@ -55,7 +54,7 @@ class Grouped(AtOnce):
         return max(1, -(-left // self.workers[0]))
 
     def _fill(self, lanes: int, fits: str | None) -> None:
-        """Ask the study until `lanes` trials that fit (None: any) are here, or too many others."""
+        """Ask the study until `lanes` trials that fit (None: any) wait here, or `AHEAD` others."""
         while True:
             fitting = sum(fits is None or _within(name, fits) for name, _ in self.stock)
             missing = min(lanes - fitting, AHEAD - (len(self.stock) - fitting))
@@ -65,13 +64,14 @@ class Grouped(AtOnce):
                 return
 
     def _take(self, name: str, most: int) -> list[Assignment]:
+        """Up to `most` of the waiting trials of the group `name`."""
         chosen = [entry for entry in self.stock if _within(entry[0], name)][:most]
         for entry in chosen:
             self.stock.remove(entry)
         return [one for _, one in chosen]
 
     def _withdraw(self) -> None:
-        """Time or steps are used up: what waits here is not begun any more."""
+        """The budget of time or steps is used up: the trials that wait here will not be trained."""
         for _, one in self.stock:
             self.study.withdraw(one.number)
         self.stock.clear()

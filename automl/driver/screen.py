@@ -1,4 +1,4 @@
-"""What a driver tells of a search, and to whom: the `Screen` protocol and its two members that draw nothing."""
+"""The `Screen` protocol, to which the driver reports a search, and the two screens that draw nothing themselves."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,26 +12,28 @@ from automl.study.reader import Readable
 class Screen(Protocol):
     """Shows a search. Called from the driver's thread; must return quickly and never raise."""
 
-    def begin(self, study: Readable) -> None: ...
+    def begin(self, study: Readable) -> None:
+        """The search begins, or goes on."""
+        ...
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        """Once for each trial that ended."""
+        """Called once for each trial that has ended."""
         ...
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
-        """Often; the screen decides when it draws."""
+        """Called often; the screen decides when it draws."""
         ...
 
     def note(self, text: str) -> None:
-        """Something the user should know, once."""
+        """Something that the user should know; called once for each."""
         ...
 
     def finish(self, study: Readable, outcome: str) -> None:
-        """The search is over (or interrupted); `outcome` says how, in a few words."""
+        """The search is over; `outcome` is "finished", "interrupted" or "failed"."""
         ...
 
 
-class Blank:
+class NullScreen:
     """A screen that shows nothing."""
 
     def begin(self, study: Readable) -> None: ...
@@ -42,11 +44,11 @@ class Blank:
 
 
 @dataclass
-class Held:
-    """A screen whose last word is held back when the search has gone well: the finalists come after it."""
+class DeferredScreen:
+    """Passes everything on to `screen`, except the end of a search that has gone well: the finalists come after it."""
 
     screen: Screen
-    outcome: str = ""
+    outcome: str = ""  # what the driver ended with
 
     def begin(self, study: Readable) -> None:
         self.screen.begin(study)

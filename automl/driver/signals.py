@@ -10,7 +10,8 @@ from types import FrameType
 
 from automl.errors import AutoMLError
 
-SAVING_S = {signal.SIGINT: 30.0, signal.SIGTERM: 15.0, signal.SIGUSR1: 15.0}  # for running epochs, after a signal
+SAVING_S = {"SIGINT": 30.0, "SIGTERM": 15.0, "SIGUSR1": 15.0}  # for running epochs, after a signal
+HANDLED = [number for number in signal.Signals if number.name in (*SAVING_S, "SIGHUP")]  # those this system has
 
 
 class Interrupted(AutoMLError):
@@ -25,13 +26,14 @@ class Interrupted(AutoMLError):
 class Stopping:
     """Whether, and how urgently, the user asked to stop. A closed terminal (SIGHUP) changes nothing.
 
-    Python runs a handler between any two instructions, so it only takes note here; the driver acts on it in its loop.
+    Python runs a handler between any two instructions, so the handler only keeps the signal; the driver acts on it in
+    its loop.
     """
 
     clock: Callable[[], float] = time.monotonic
     number: int = 0  # the first signal that asked to stop
-    deadline: float = 0.0  # how long running epochs are waited for, on `clock`
-    now: bool = False  # a second one came
+    deadline_s: float = 0.0  # until when running epochs are waited for, on `clock`
+    now: bool = False  # a second signal came
     _handling: bool = False  # inside `untorn`
 
     def __bool__(self) -> bool:
@@ -40,11 +42,11 @@ class Stopping:
     @property
     def over(self) -> bool:
         """Whether not even running epochs are waited for."""
-        return self.now or (self.number != 0 and self.clock() > self.deadline)
+        return self.now or (self.number != 0 and self.clock() > self.deadline_s)
 
     def take(self, number: int) -> None:
         """A signal has come."""
-        if number == signal.SIGHUP:
+        if signal.Signals(number).name == "SIGHUP":
             return
         if self.number:
             self.now = True
@@ -52,11 +54,11 @@ class Stopping:
                 raise KeyboardInterrupt
             return
         self.number = number
-        self.deadline = self.clock() + SAVING_S[signal.Signals(number)]
+        self.deadline_s = self.clock() + SAVING_S[signal.Signals(number).name]
 
     @contextmanager
     def untorn(self) -> Iterator[None]:
-        """A signal to stop at once waits until this block is left, so that no change of state is half made."""
+        """A signal to stop at once waits until this block ends, so that no change of state is only half made."""
         self._handling = True
         try:
             yield
@@ -67,7 +69,7 @@ class Stopping:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Signals are taken while inside; only possible in the main thread."""
+        """Handle signals inside the block; only possible in the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -75,8 +77,7 @@ class Stopping:
         def handler(number: int, frame: FrameType | None) -> None:
             self.take(number)
 
-        watched = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-        before = {number: signal.signal(number, handler) for number in watched}
+        before = {number: signal.signal(number, handler) for number in HANDLED}
         try:
             yield
         finally:
@@ -86,5 +87,5 @@ class Stopping:
     def interrupted(self) -> Interrupted:
         """The error a search that was stopped by a signal ends with."""
         name = signal.Signals(self.number).name
-        code = 128 + (signal.SIGTERM if self.number == signal.SIGUSR1 else self.number)
+        code = 128 + (signal.SIGTERM if name == "SIGUSR1" else self.number)
         return Interrupted(f"stopped by {name}; everything is saved", code)

@@ -1,57 +1,63 @@
-"""Patience: how long a worker may say nothing, how long a trial may take, and which trials are slow."""
+"""The watchdog: how long a worker may be silent, how long a trial may take, and which trials are slow."""
 
 import statistics
 from collections import deque
 from dataclasses import dataclass, field
 
 FLOOR_S = 60.0
-TIMES = 10.0  # a step may take so many times the median
-KNOWN = 5  # steps that must have been seen before a limit on steps is known
-SLOW = 4.0  # a step that takes so many times the median is told
-ASLEEP_S = 10.0  # a driver that did not look for so long was itself stopped: nobody is to blame
+TIMES_MEDIAN = 10.0  # a worker hangs when it is silent for so many times the median step (and for the floor)
+STEPS_NEEDED = 5  # steps that must have been seen before anything is said about their length
+SLOW_TIMES_MEDIAN = 4.0  # a step that takes so many times the median is called slow
+SUSPENDED_S = 10.0  # a driver that did not look for so long was itself suspended: no worker is at fault
 
 
 @dataclass
-class Patience:
-    """Durations of the study's steps, in seconds, and what follows from them."""
+class Watchdog:
+    """Durations of the study's steps, in seconds, and what follows from them.
+
+    Args:
+        trial_timeout_s: an attempt that takes longer has failed; None: no limit.
+        floor_s: a worker that has been silent for less never counts as hanging.
+    """
 
     trial_timeout_s: float | None = None
     floor_s: float = FLOOR_S
     steps_s: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
-    _looked: float | None = None
-    _median: float | None = None  # of `steps_s`, unless it is stale
+    _looked_s: float | None = None
+    _median_s: float | None = None  # of `steps_s`, unless it is stale
     _stale: bool = True
 
     def step(self, seconds: float) -> None:
+        """A step took `seconds`."""
         self.steps_s.append(seconds)
         self._stale = True
 
     def median_s(self) -> float | None:
-        """The median step, None until `KNOWN` are known."""
-        if self._stale and len(self.steps_s) >= KNOWN:
-            self._median, self._stale = statistics.median(self.steps_s), False
-        return self._median
+        """The median step; None before `STEPS_NEEDED` steps."""
+        if self._stale and len(self.steps_s) >= STEPS_NEEDED:
+            self._median_s, self._stale = statistics.median(self.steps_s), False
+        return self._median_s
 
-    def silent_too_long(self, seconds: float) -> bool:
-        """Whether a worker that has been training for `seconds` without a word hangs."""
-        if seconds <= self.floor_s:
+    def hangs(self, silent_s: float) -> bool:
+        """Whether a worker hangs that has trained for `silent_s` without a report."""
+        if silent_s <= self.floor_s:
             return False
         median = self.median_s()
-        return median is not None and seconds > TIMES * median
+        return median is not None and silent_s > TIMES_MEDIAN * median
 
-    def slow(self, seconds: float) -> bool:
-        """Whether a step that has taken `seconds` so far is far slower than the others."""
-        if seconds < 1:
+    def is_slow(self, step_s: float) -> bool:
+        """Whether a step that has taken `step_s` so far is far slower than the others."""
+        if step_s < 1:
             return False
         median = self.median_s()
-        return median is not None and seconds > SLOW * median
+        return median is not None and step_s > SLOW_TIMES_MEDIAN * median
 
-    def took_too_long(self, seconds: float) -> bool:
-        """Whether a trial may not go on because of `trial_timeout`."""
-        return self.trial_timeout_s is not None and seconds > self.trial_timeout_s
+    def too_long(self, attempt_s: float) -> bool:
+        """Whether an attempt may not go on because of `trial_timeout_s`."""
+        return self.trial_timeout_s is not None and attempt_s > self.trial_timeout_s
 
-    def asleep(self, now: float) -> float:
-        """Seconds for which this process did not run (suspended, stopped) since the last look."""
-        gap = now - self._looked if self._looked is not None else 0.0
-        self._looked = now
-        return gap if gap > ASLEEP_S else 0.0
+    def suspended_s(self, now_s: float) -> float:
+        """Seconds for which this process did not run (suspended, stopped) since the last call."""
+        gap = now_s - self._looked_s if self._looked_s is not None else 0.0
+        self._looked_s = now_s
+        return gap if gap > SUSPENDED_S else 0.0

@@ -22,7 +22,7 @@ from automl.core.history import History
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.strategy import Strategy
+from automl.core.strategy import LoadedStrategy
 from automl.core.trial import Failure, Metric, Plan, State, TrialRecord
 from automl.errors import SpecError, did_you_mean
 from automl.study.ledger import Ledger
@@ -84,7 +84,7 @@ class Study(Readable):
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.strategy: Strategy = plugins.make("strategies", strategy)
+        self.strategy: LoadedStrategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None
         self.name = name or (self.path.name if self.path else "study")

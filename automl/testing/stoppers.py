@@ -41,7 +41,7 @@ def falling(config: Config, history: History) -> Curve:
     return Curve(config, losses, step_s=0.5 + start)
 
 
-class Watched:
+class Watched(Stopper):
     """A stopper that checks each answer of the one it wraps, and notes it down."""
 
     def __init__(self, stopper: Stopper) -> None:

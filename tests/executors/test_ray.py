@@ -17,7 +17,7 @@ from automl.core.space import Float
 from automl.core.trial import Metric, TrialRecord
 from automl.driver.driver import Driver
 from automl.driver.executor import Executor
-from automl.driver.screen import Blank
+from automl.driver.screen import NullScreen
 from automl.errors import EnvironmentProblem, TaskError
 from automl.executors import ray_connect
 from automl.executors.inline import Inline
@@ -124,7 +124,7 @@ class TestRay(ExecutorContract):
         driver = Driver(study, FunctionTask.of(places), executor)
         driver.run()
         study.close()
-        assert len(driver.hands) == 4, "two workers for each of two GPUs"
+        assert len(driver.workers) == 4, "two workers for each of two GPUs"
         given = [file.read_text().split()[-1] for file in tmp_path.glob("s/trials/*/place")]
         assert set(given) == {"0", "1"}
 
@@ -184,7 +184,7 @@ def slow_bowl(trial: Trial) -> None:
         trial.save({})
 
 
-class Weather(Blank):
+class Weather(NullScreen):
     """Removes a node once two have worked and three trials have ended, and adds one three trials later."""
 
     def __init__(self, cluster: Any, node: Any, notes: Callable[[], set[str]], *, graceful: bool) -> None:

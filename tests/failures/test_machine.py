@@ -14,7 +14,7 @@ import pytest
 import automl
 from automl.core.trial import State
 from automl.driver.signals import Interrupted
-from automl.driver.watchdog import Patience
+from automl.driver.watchdog import Watchdog
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
 from automl.study import checkpoint
@@ -22,7 +22,7 @@ from automl.study.ledger import FILE
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.testing.executors import bowl
-from automl.view.screens.screens import GuardedScreen
+from automl.view.screens.wrappers import GuardedScreen
 from tests.failures.kit import (
     Notes,
     board,
@@ -86,7 +86,7 @@ def test_a_worker_killed_for_memory_is_not_replaced(tmp_path: Path, monkeypatch:
     run.study.close()
     assert run.study.counts.done == 6
     assert run.study.history.trials[1].attempt == 2
-    assert [hand.gone for hand in run.hands].count(True) == 1
+    assert run.workers.usable == 1
     assert screen.notes == ["going on with one worker less: the system ran out of memory"]
 
 
@@ -316,8 +316,8 @@ def test_jumps_of_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     24, "the machine sleeps, or the driver is stopped (SIGSTOP)", "nobody is taken for hanging because of it", None
 )
 def test_time_in_which_the_driver_did_not_run_counts_for_nobody() -> None:
-    patience = Patience()
-    assert [patience.asleep(now) for now in (0.0, 0.25, 3600.25, 3600.5)] == [0, 0, 3600, 0]
+    watchdog = Watchdog()
+    assert [watchdog.suspended_s(now) for now in (0.0, 0.25, 3600.25, 3600.5)] == [0, 0, 3600, 0]
 
 
 def bad_device(trial: automl.Trial) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 import automl
 from automl.core.trial import State
-from automl.driver.watchdog import Patience
+from automl.driver.watchdog import Watchdog
 from automl.errors import SearchFailed, SpecError, TaskError
 from automl.executors.capture import LIMIT_BYTES
 from automl.executors.local import Local
@@ -101,7 +101,7 @@ def hangs_once(trial: automl.Trial) -> None:
 )  # fmt: skip
 def test_a_hang_is_noticed_and_retried(tmp_path: Path) -> None:
     run = driver(hangs_once, tmp_path / "s", Local())
-    run.patience.floor_s = 0.5
+    run.watchdog.floor_s = 0.5
     run.run()
     run.study.close()
     assert run.study.counts.done == 6
@@ -167,13 +167,13 @@ def test_stragglers_are_told(tmp_path: Path) -> None:
     assert ended.index(1) == 5, "five others ended before it"
 
 
-def test_patience_knows_nothing_before_the_first_steps() -> None:
-    patience = Patience()
-    assert not patience.silent_too_long(1e6)
+def test_the_watchdog_knows_nothing_before_the_first_steps() -> None:
+    watchdog = Watchdog()
+    assert not watchdog.hangs(1e6)
     for _ in range(5):
-        patience.step(20.0)
-    assert not patience.silent_too_long(150)
-    assert patience.silent_too_long(250)
+        watchdog.step(20.0)
+    assert not watchdog.hangs(150)
+    assert watchdog.hangs(250)
 
 
 @pytest.mark.catalogue(

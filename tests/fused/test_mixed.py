@@ -15,7 +15,7 @@ from automl.core.seeds import derive
 from automl.core.trial import State
 from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
-from automl.driver.grouped import Grouped
+from automl.driver.grouped import GroupedOrder
 from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
 from automl.fused.mixed import epoch, strips
@@ -29,7 +29,7 @@ from automl.fused.sizing import growth
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.models.mlp import build
 from automl.study.study import Study
-from automl.tasks.described import mixes
+from automl.tasks.fusing import mixes
 from tests.support.plain_training import assert_same, masked, trained
 
 F64, F32 = torch.float64, torch.float32
@@ -342,7 +342,7 @@ def test_spaces_with_few_kinds_of_models_keep_them_apart():
 
 def test_a_worker_may_ask_for_a_group_or_for_a_part_of_it():
     study = Study({"a": automl.Choice([0, 1, 2, 3])}, metric="loss", trials=200, defaults=False)
-    order = Grouped(study, lambda config: f"{config['a'] // 2}/{config['a']}")  # type: ignore[operator]
+    order = GroupedOrder(study, lambda config: f"{config['a'] // 2}/{config['a']}")  # type: ignore[operator]
     order.begin(1)
     alike = order.ask(Ready(0, 16, fits=ALIKE))
     assert len(alike) > 1

@@ -13,7 +13,7 @@ import automl
 from automl.core.messages import Assignment, Measured, Ready
 from automl.core.stopper import Kind
 from automl.core.trial import Metric, State
-from automl.driver.screen import Blank
+from automl.driver.screen import NullScreen
 from automl.errors import EnvironmentProblem
 from automl.study import checkpoint
 from automl.study.ledger import Ledger
@@ -42,7 +42,7 @@ finalists: none
 """
 
 
-class Notes(Blank):
+class Notes(NullScreen):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
@@ -256,11 +256,11 @@ def test_checkpoints_are_written_in_between_and_cleared_at_the_end(
 
 
 def grouped(trials: int, groups: int) -> tuple[Study, object]:
-    from automl.driver.grouped import Grouped
+    from automl.driver.grouped import GroupedOrder
 
     study = Study({"a": automl.Choice(list(range(groups))), "x": automl.Float(0, 1)}, metric="loss", trials=trials,
                   defaults=False)  # fmt: skip
-    return study, Grouped(study, lambda config: str(config["a"]) if config["a"] else "")
+    return study, GroupedOrder(study, lambda config: str(config["a"]) if config["a"] else "")
 
 
 def test_an_idle_worker_gets_the_largest_group_and_a_busy_one_what_fits() -> None:

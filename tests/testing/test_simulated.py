@@ -138,4 +138,4 @@ def test_a_worker_that_joins_and_is_lost_before_it_is_ready_costs_nothing() -> N
     driver = Driver(Study(SPACE, metric="loss", trials=2), FunctionTask.of(bowl), Inline())
     driver.handle(Lost(3, "its node left"))
     assert driver.error is None
-    assert len(driver.hands) == 4
+    assert len(driver.workers) == 4
