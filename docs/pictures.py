@@ -25,7 +25,8 @@ from automl.view.pages.report import report
 from automl.view.screens.final import final
 from automl.view.screens.plain import PlainScreen
 from automl.view.screens.render import render
-from automl.view.screens.snapshot import Snapshot, Tracker
+from automl.view.screens.snapshot import Snapshot
+from automl.view.screens.tracker import Tracker
 
 DOCS = Path(__file__).resolve().parent
 FAILING = """\

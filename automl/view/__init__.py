@@ -1,1 +1,4 @@
-"""What people see: screens while a search runs, pages about a study, figures. Reads studies, changes nothing."""
+"""What people see: screens while a search runs, pages about a study, charts.
+
+This folder reads studies and changes nothing; it prints nothing itself except in `screens`.
+"""

@@ -272,7 +272,7 @@ def test_search_ends_with_the_block_and_exit_code_0(run, spec):
     code, out, err = run("search", spec, "--executor", "inline", "--workers", "1")
     assert code == 0, err
     assert out.startswith("Finished: 6 trials in ")
-    assert "best  t000" in out
+    assert out.splitlines()[1].startswith("best       t000")
     assert " start  study=parabola trials<=6" in err
     assert err.count(" done   ") + err.count(" fail   ") == 6
 

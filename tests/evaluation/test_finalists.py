@@ -167,7 +167,7 @@ def test_a_described_task_is_tested_once_and_says_so(tmp_path: Path) -> None:
     assert told["test"]["value"] == verdict["test"]["value"]
     assert told["finalists"][0]["seeds"] == 3
     json.dumps(told, allow_nan=False)
-    assert "looked at once" in final(study)
+    assert "evaluated once" in final(study)
 
     again = automl.resume(tmp_path / "s")
     assert again.verdict == json.loads(json.dumps(verdict))

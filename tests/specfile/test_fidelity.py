@@ -63,7 +63,7 @@ def test_a_function_has_it_too_and_a_small_value_is_no_optimism(tmp_path: Path) 
     assert best["found"] - best["mean"] == pytest.approx(1 / 8 - 1 / 64)
     assert document(study)["optimism"] is None
     assert document(study)["big"] == {"width": 64}
-    assert "at width 64 on 2 fresh seeds" in final(study)
+    assert "at width 64 over 2 fresh seeds" in final(study)
 
 
 def test_without_finalists_there_is_nothing_to_train_big(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from automl.core.trial import Failure, Metric, Plan, State
 from automl.leaderboard import words
 from automl.leaderboard.table import lines
 from automl.view.screens.render import frame, render
-from automl.view.screens.snapshot import Tracker
+from automl.view.screens.tracker import Tracker
 from tests.support.golden import Golden
 from tests.support.view_fakes import SPACE, FakeStudy, simulate
 
@@ -94,7 +94,7 @@ def test_says_what_matters():
         "lr 1.8e-3",
     ):
         assert part in text
-    for part in ("rank 7 of 12 at rung 9", "5th of 7 at 12", "importance", "gpu0 93%", "Ctrl-C", "ETA"):
+    for part in ("rank 7 of 12 at rung 9", "5th of 7 at step 12", "importance", "gpu0 93%", "Ctrl-C", "ETA"):
         assert part in text
 
 
@@ -158,11 +158,11 @@ def test_a_tracker_told_one_by_one_knows_what_one_told_at_once_knows():
 
 
 def test_the_live_table_is_the_leaderboard():
-    from automl.leaderboard import board
+    from automl.leaderboard.rows import rows
 
     study, workers = simulate(ended=90)
     live = Tracker.of(study).snapshot(study, workers).board.rows
-    assert list(live[:40]) == board.rows(study.history, 40)
+    assert list(live[:40]) == rows(study.history, 40)
 
 
 def test_a_frame_of_a_large_study_costs_less_than_50_ms():

@@ -137,7 +137,7 @@ def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "It
     if events is None:
         yield inner
         return
-    from automl.view.screens.screens import EventScreen, GuardedScreen
+    from automl.view.screens.wrappers import EventScreen, GuardedScreen
 
     with events.open("a", encoding="utf-8") as file:
         yield GuardedScreen(EventScreen(inner, file))

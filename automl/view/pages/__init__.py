@@ -1,1 +1,1 @@
-"""Texts about a study, a trial, a machine, and the HTML report."""
+"""Pages: texts about one or several studies or about the machine, each a function that returns text or plain data."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from automl.errors import NothingToDraw
 from automl.leaderboard import words
-from automl.leaderboard.board import Leaderboard, saved_share
+from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.rows import saved_share
 from automl.study.reader import Readable
 from automl.view import figures
 from automl.view.screens.final import failures, winner

@@ -1,1 +1,4 @@
-"""What is shown in a terminal or a log while a search runs and when it ends."""
+"""Screens: what a terminal or a log shows while a search runs and when it ends. `choose.screen` picks one.
+
+Screens read a study and never change it. The live screen is a pure function (`render`) of plain data (`snapshot`).
+"""

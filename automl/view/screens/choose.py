@@ -1,4 +1,4 @@
-"""What people see while a search runs and when it ends. `screen()` picks the one that suits where the output goes."""
+"""`screen()` chooses the screen that suits the output streams."""
 
 import os
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TextIO
 
 from automl.driver.screen import Screen
-from automl.view.screens.screens import GuardedScreen, QuietScreen
+from automl.view.screens.wrappers import GuardedScreen, QuietScreen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,27 +21,33 @@ def screen(
     stdout: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> Screen:
-    """The screen for these streams: live on a terminal, lines elsewhere, nothing but the final block when `quiet`.
+    """The screen for these streams: live on a terminal, lines of text elsewhere.
 
-    `block=False` leaves the final block out (stdout is then the caller's, for one JSON document).
+    Args:
+        quiet: nothing but the final block.
+        block: whether the final block is printed to `stdout`; False leaves stdout to the caller's JSON document.
+        ascii: no characters beyond ASCII.
+        stderr: where progress goes; None: the process's own.
+        stdout: where the final block goes; None: the process's own.
+        environ: environment variables that terminals set (TERM, NO_COLOR, TMUX, ...); None: the process's own.
     """
-    environ = os.environ if environ is None else environ
+    environ, stderr = os.environ if environ is None else environ, stderr or sys.stderr
     results = console(stdout or sys.stdout, environ=environ) if block else None
     if quiet:
         return GuardedScreen(QuietScreen(results))
-    progress = console(stderr or sys.stderr, environ=environ)
-    if progress.is_terminal and not progress.is_dumb_terminal and getattr(stderr or sys.stderr, "isatty", bool)():
-        from automl.view.screens.live import LiveScreen
+    progress = console(stderr, environ=environ)
+    if progress.is_terminal and not progress.is_dumb_terminal and stderr.isatty():
+        from automl.view.screens.live import LiveScreen, rewraps
 
-        unicode = not ascii and speaks_unicode(stderr or sys.stderr)
-        return GuardedScreen(LiveScreen(progress, results, unicode=unicode))
+        unicode = not ascii and speaks_unicode(stderr)
+        return GuardedScreen(LiveScreen(progress, results, unicode=unicode, rewraps=rewraps(environ)))
     from automl.view.screens.plain import PlainScreen
 
     return GuardedScreen(PlainScreen(progress, results))
 
 
 def console(stream: TextIO, *, environ: Mapping[str, str] | None = None) -> "Console":
-    """A rich console on `stream` that honours NO_COLOR, FORCE_COLOR and TERM=dumb, and is 120 wide off a terminal."""
+    """A rich console on `stream`: respects NO_COLOR, FORCE_COLOR and TERM=dumb; 120 cells wide where no terminal is."""
     from rich.console import Console
 
     environ = dict(os.environ if environ is None else environ)
@@ -52,7 +58,7 @@ def console(stream: TextIO, *, environ: Mapping[str, str] | None = None) -> "Con
 def speaks_unicode(stream: TextIO) -> bool:
     """Whether block elements can be written to `stream`."""
     try:
-        "▁━…".encode(getattr(stream, "encoding", None) or "ascii")
+        "▁━…".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

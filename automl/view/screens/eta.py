@@ -1,16 +1,16 @@
-"""When the search will end, as a range."""
+"""When the search will end, as an interval."""
 
 import math
 from dataclasses import dataclass
 
 from automl.core.trial import Plan
 
-Z80 = 1.2816  # four of five outcomes lie within this many standard deviations
+Z80 = 1.2816  # 80 % of a normal distribution lie within this many standard deviations
 
 
 @dataclass(slots=True)
 class Durations:
-    """Count, mean, spread and maximum of the seconds that trials took (Welford)."""
+    """Count, mean, variance and maximum of the seconds that trials took, updated one by one (Welford 1962)."""
 
     n: int = 0
     mean: float = 0.0
@@ -18,6 +18,7 @@ class Durations:
     _squares: float = 0.0
 
     def add(self, seconds: float) -> None:
+        """Count one trial."""
         self.n += 1
         self.longest = max(self.longest, seconds)
         delta = seconds - self.mean
@@ -26,17 +27,26 @@ class Durations:
 
     @property
     def variance(self) -> float:
+        """The sample variance, in seconds squared; 0 for fewer than two trials."""
         return self._squares / (self.n - 1) if self.n > 1 else 0.0
 
 
 def eta(
     plan: Plan, durations: Durations, *, elapsed_s: float, ended: int, busy_s: float, steps: int
 ) -> tuple[float, float] | None:
-    """(earliest, latest) seconds to the end, an 80 % interval.
+    """The time to the end, as an 80 % interval; of several limits the one that is reached first counts.
 
-    None until three trials have ended, except where only the time is limited. `busy_s`: seconds that all trials
-    together, ended and running, have been in work; over `elapsed_s` that is how many run at once. Of several limits
-    the one that is reached first counts.
+    Args:
+        plan: the limits of the search.
+        durations: of the trials that have ended.
+        elapsed_s: seconds since the search began.
+        ended: trials that have ended.
+        busy_s: seconds that all trials together, ended and running, have run; divided by `elapsed_s` that is how
+            many run at once.
+        steps: steps of all trials together.
+
+    Returns:
+        (earliest, latest) seconds to the end. None until three trials have ended, except where only time is limited.
     """
     ranges: list[tuple[float, float]] = []
     if plan.time_s is not None:
@@ -45,12 +55,12 @@ def eta(
     if plan.trials is not None and durations.n >= 3 and elapsed_s > 0 and busy_s > 0:
         left_trials = max(plan.trials - ended, 0)
         at_once = max(busy_s / elapsed_s, 0.01)
-        # seconds a trial: those that still run count with what they have taken so far, else only the short ones would
+        # seconds per trial: running ones count with their time so far, otherwise only the short ones would count
         mean = busy_s / max(ended, 1)
-        # at the end workers wait for the last one, which may be as long as the longest: not at all, or up to that
+        # at the end workers wait for the last trial: between no time and as long as the longest trial takes
         drain = (1 - 1 / max(at_once, 1.0)) * durations.longest / 2
         middle = left_trials * mean / at_once + drain
-        few = 1 + 2 * at_once / durations.n + 4 / durations.n  # the first to end are the short ones
+        few = 1 + 2 * at_once / durations.n + 4 / durations.n  # the first trials to end are the short ones
         spread = few * math.sqrt(durations.variance * (left_trials + left_trials**2 / durations.n)) / at_once
         half = max(math.hypot(Z80 * spread, drain), 0.05 * middle)
         ranges.append((max(middle - half, 0.0), middle + half))

@@ -5,30 +5,47 @@ import shlex
 import textwrap
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from automl.core.trial import State, TrialRecord
+from automl.core.trial import TrialRecord
 from automl.leaderboard import words
-from automl.leaderboard.board import SCHEMA, full_length, saved_share
+from automl.leaderboard.rows import SCHEMA, full_length, saved_share
 from automl.study.reader import Readable
-from automl.view.screens import verdict
+from automl.view.screens import finalists
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 WIDTH = 100
+INDENT = 11  # cells of the labels
 
 
 def final(study: Readable, outcome: str = "", width: int = WIDTH) -> str:
-    """The final block: counts, winner, config and score, what early stopping saved, where things are, what next.
+    """The final block for people.
 
-    `outcome` says in a word or two how the search ended ("interrupted"); empty or "finished": by its budget.
+    It has counts, the winner with config and score, causes of failures, what early stopping saved, where the files are,
+    and what to do next.
+
+    Args:
+        study: the study that has ended.
+        outcome: how the search ended in a word or two ("interrupted"); empty or "finished": its budget was used up.
+        width: of the lines, in cells.
     """
-    lines = [*_folded(_headline(study, outcome), width), *winner(study, width), *failures(study, width), *_saved(study)]
+    lines = [*_folded(_headline(study, outcome), "", width), *winner(study, width), *failures(study, width)]
+    lines += _saved(study)
     if study.path is not None:
         lines += _files(study, outcome)
     return "\n".join(lines)
 
 
+def print_final(results: "Console | None", study: Readable, outcome: str) -> None:
+    """Print the final block, unless the search failed before its first trial or `results` is None."""
+    if results is not None and len(study.history):
+        results.print(final(study, outcome, min(results.width, 100)), markup=False, highlight=False, soft_wrap=True)
+
+
 def document(study: Readable) -> dict[str, Any]:
-    """What `automl search --json` prints (schema 1)."""
+    """What `automl search --json` prints: the result of a study as plain data (schema 1)."""
     counts, best = study.counts, study.winner
     return {
         "schema": SCHEMA,
@@ -40,11 +57,12 @@ def document(study: Readable) -> dict[str, Any]:
         "counts": {"done": counts.done, "stopped": counts.stopped, "failed": counts.failed},
         "epochs": study.history.steps_spent,
         "seconds": round(study.elapsed_s, 3),
-        **verdict.fields(study),
+        **finalists.fields(study),
     }
 
 
 def document_text(study: Readable) -> str:
+    """`document` as one line of JSON."""
     return json.dumps(document(study), ensure_ascii=False, allow_nan=False)
 
 
@@ -63,44 +81,30 @@ def _headline(study: Readable, outcome: str) -> str:
 
 
 def winner(study: Readable, width: int) -> list[str]:
-    """The winner, its score and config, in lines of about `width` cells."""
+    """The winner, its config and its scores, in lines of about `width` cells."""
     best = study.winner
     if best is None or best.loss is None:
-        leading = min(
-            (t for t in study.history.trials if t.loss is not None and t.state is not State.FAILED),
-            key=lambda t: (t.loss, t.number),
-            default=None,
-        )
-        if leading is None or leading.loss is None:
-            return ["best  none: no trial reported a value"]
-        at = f"{words.trial(leading.number)} got to {words.number(study.metric.value(leading.loss))} at {leading.step}"
-        return [f"best  none: no trial ran its full length ({at})"]
+        return _folded(_no_winner(study), "best", width)
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     step = f" after {words.plural(best.step, 'epoch')}" if full_length(study.history) else ""
-    lines = [f"best  {words.trial(best.number)}  {name} {value}{step}"]
-    told = [part for line in verdict.lines(study) for part in _folded(line, width)]
-    return [*lines, *_wrapped(words.config(best.config, digits=4), "      ", width), *told]
+    lines = [_labelled("best", f"{words.trial(best.number)}  {name} {value}{step}")]
+    lines += _wrapped(words.config(best.config, digits=4), width)
+    return lines + [part for label, text in finalists.sentences(study) for part in _folded(text, label, width)]
 
 
-def _folded(line: str, width: int) -> list[str]:
-    """A sentence in lines of `width` cells, the further ones indented."""
-    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    return textwrap.wrap(line, max(width, 40), subsequent_indent="      ", **how)
-
-
-def _wrapped(text: str, indent: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` cells, broken between its double blanks only."""
-    lines: list[str] = []
-    for part in text.split("  "):
-        if lines and words.cells(lines[-1]) + 2 + words.cells(part) <= width:
-            lines[-1] += "  " + part
-        elif part:
-            lines.append(indent + part)
-    return lines
+def _no_winner(study: Readable) -> str:
+    """Why there is no winner."""
+    ranked = study.history.ranked(1)
+    if not ranked or ranked[0].loss is None:
+        return "none: no trial reported a value"
+    value = words.number(study.metric.value(ranked[0].loss))
+    return (
+        f"none: no trial ran its full length ({words.trial(ranked[0].number)} reached {value} at step {ranked[0].step})"
+    )
 
 
 def failures(study: Readable, width: int) -> list[str]:
-    """The commonest causes of failures, a line each; none where none failed."""
+    """The three most frequent causes of failures, each with the log of its first trial; empty without failures."""
     failed = [t for t in study.history.failed if t.failure is not None]
     causes = Counter((t.failure.kind, words.clean(t.failure.message)) for t in failed if t.failure)
     lines = []
@@ -108,12 +112,12 @@ def failures(study: Readable, width: int) -> list[str]:
         first = next(
             t for t in failed if t.failure and (t.failure.kind, words.clean(t.failure.message)) == (kind, message)
         )
-        lines.append(words.fit(f"{'fail ' if k == 0 else '     '} {n}x {kind}: {message}", max(width, 40)))
+        lines.append(words.fit(_labelled("failed" if k == 0 else "", f"{n}x {kind}: {message}"), max(width, 40)))
         if first.failure and first.failure.traceback:
             log = words.clean(Path(study.path or "") / first.failure.traceback)
-            lines.append(f"      {words.trial(first.number)}: {log}")
+            lines.append(_labelled("", f"{words.trial(first.number)}: {log}"))
     if len(causes) > 3:
-        lines.append(f"      and {words.plural(len(causes) - 3, 'other cause')}")
+        lines.append(_labelled("", f"and {words.plural(len(causes) - 3, 'other cause')}"))
     return lines
 
 
@@ -122,7 +126,7 @@ def _saved(study: Readable) -> list[str]:
     spent = words.plural(study.history.steps_spent, "epoch")
     if share is None or share < 0.0005:
         return []
-    return [f"saved {share:.0%} of the epochs by early stopping ({spent} run)"]
+    return [_labelled("saved", f"{share:.0%} of the epochs by early stopping ({spent} run)")]
 
 
 def _files(study: Readable, outcome: str) -> list[str]:
@@ -130,12 +134,40 @@ def _files(study: Readable, outcome: str) -> list[str]:
     where = words.clean(study.path)
     has = [f"{name}/" for name in ("best", "ensemble", "logs") if (study.path / name).is_dir()]
     used = words.size(sum(file.stat().st_size for file in study.path.rglob("*") if file.is_file()))
-    lines = [f"files {where}" + (f": {', '.join(has)}, ledger" if has else "") + f" ({used} on disk)"]
+    content = f": {', '.join(has)}, ledger" if has else ""
     quoted = shlex.quote(where)
     resume = f"automl resume {quoted}"
     if not (study.counts.running or outcome == "interrupted"):
         resume += f" --trials +{study.plan.trials or 20}"
-    lines.append(f"next  {resume}  |  automl top {quoted}")
+    lines = [_labelled("files", f"{where}{content} ({used} on disk)")]
+    lines.append(_labelled("next", f"{resume}  |  automl top {quoted}"))
     if (study.path / "best" / "manifest.json").is_file():
-        lines.append(f"      python: automl.load({where!r}).predict(rows)")
+        lines.append(_labelled("", f"python: automl.load({where!r}).predict(rows)"))
+    return lines
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label:<{INDENT}}{text}"
+
+
+def _folded(text: str, label: str, width: int) -> list[str]:
+    """A sentence in lines of `width` cells, the further ones indented."""
+    return textwrap.wrap(
+        text,
+        max(width, 40),
+        initial_indent=f"{label:<{INDENT}}" if label else "",
+        subsequent_indent=" " * INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A config in indented lines of at most `width` cells, broken only between its double blanks."""
+    lines: list[str] = []
+    for part in text.split("  "):
+        if lines and words.cells(lines[-1]) + 2 + words.cells(part) <= width:
+            lines[-1] += "  " + part
+        elif part:
+            lines.append(_labelled("", part))
     return lines

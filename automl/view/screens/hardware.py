@@ -1,4 +1,4 @@
-"""One short line per GPU and one for the CPU, sampled at most every two seconds; silent where nothing can be read."""
+"""Samples of the machine: a short text per GPU, for the CPU and for the memory; empty where nothing can be read."""
 
 import time
 from collections.abc import Callable
@@ -8,17 +8,22 @@ EVERY_S = 2.0
 
 
 class Hardware:
-    """`read()` gives lines such as `gpu0 93% 5.3/141G 61C 512W` and `cpu 71%`."""
+    """Reads texts such as `gpu0 93% 5.3/141G 61C 512W` and `cpu 71%`, at most every two seconds.
+
+    Args:
+        clock: seconds, from any zero.
+        nvml: the module pynvml or a stand-in; None: imported when it is needed.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, nvml: Any = None) -> None:
         self._clock = clock
         self._at = -EVERY_S
         self._lines: tuple[str, ...] = ()
-        self._nvml = nvml  # the module pynvml, when it is needed
+        self._nvml = nvml
         self._gpus: list[Any] | None = None
 
     def read(self) -> tuple[str, ...]:
-        """The last sample, or a new one when that is old."""
+        """The last sample, or a new one when that is older than two seconds."""
         if self._clock() - self._at >= EVERY_S:
             self._at = self._clock()
             self._lines = (*self._gpu_lines(), *_cpu())
@@ -45,7 +50,7 @@ class Hardware:
             return [self._nvml.nvmlDeviceGetHandleByIndex(k) for k in range(self._nvml.nvmlDeviceGetCount())]
         except ImportError:
             return []
-        except self._nvml.NVMLError:  # no driver, no GPU, or not for us
+        except self._nvml.NVMLError:  # no driver, no GPU, or no permission
             return []
 
     def _gpu(self, gpu: Any) -> str:
@@ -60,7 +65,7 @@ class Hardware:
         for read, unit in readings:
             try:
                 parts.append(f"{read():.0f}{unit}")
-            except nvml.NVMLError:  # not every card measures it
+            except nvml.NVMLError:  # not every GPU measures it
                 continue
         return " ".join(parts)
 

@@ -1,6 +1,5 @@
-"""The live screen: one region at the end of the terminal, redrawn at most twice a second; scrollback is kept."""
+"""The live screen: one region at the end of the terminal, redrawn at most twice a second; the scrollback is kept."""
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.leaderboard import words
+from automl.leaderboard.board import Leaderboard
 from automl.study.reader import Readable
+from automl.view.screens.final import print_final
 from automl.view.screens.hardware import Hardware
 from automl.view.screens.render import render
-from automl.view.screens.screens import print_final
-from automl.view.screens.snapshot import Snapshot, Tracker
+from automl.view.screens.snapshot import Snapshot
+from automl.view.screens.tracker import Tracker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +26,17 @@ FRAME_S = 0.5
 
 
 class LiveScreen:
-    """Draws on `progress` (a terminal, normally stderr); the final block goes to `results` (None: nowhere)."""
+    """A `Screen` for terminals.
+
+    Args:
+        progress: where frames are drawn (a terminal, normally stderr).
+        results: where the final block goes; None: nowhere.
+        unicode: whether characters beyond ASCII may be used.
+        rewraps: whether the terminal wraps existing lines when it gets narrower, see `rewraps`.
+        clock: seconds, from any zero.
+        now: the time of day.
+        hardware: gives samples of the machine; None: of this one, see `Hardware.read`.
+    """
 
     def __init__(
         self,
@@ -33,23 +44,23 @@ class LiveScreen:
         results: "Console | None",
         *,
         unicode: bool = True,
+        rewraps: bool = True,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = datetime.now,
-        hardware: Hardware | None = None,
+        hardware: Callable[[], Sequence[str]] | None = None,
     ) -> None:
-        self._progress, self._results, self._unicode = progress, results, unicode
+        self._progress, self._results, self._unicode, self._rewraps = progress, results, unicode, rewraps
         self._clock, self._now = clock, now
-        self._hardware = hardware or Hardware(clock)
+        self._hardware = hardware or Hardware(clock).read
         self._live: Live | None = None
         self._tracker: Tracker | None = None
         self._drawn_at = -FRAME_S
         self._drawn: object = None
         self._widths: list[int] = []  # of the lines of the last frame
         self._notes: deque[str] = deque()
-        self._wraps = wraps(os.environ)
 
     def begin(self, study: Readable) -> None:
-        """The search begins (or goes on)."""
+        """The search begins or continues: open the region."""
         from rich.live import Live
         from rich.text import Text
 
@@ -60,12 +71,12 @@ class LiveScreen:
         self._live.start()
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        """A trial ended."""
+        """Count a trial that ended; it is drawn at the next tick."""
         assert self._tracker is not None, "begin() comes first"
         self._tracker.add(record)
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
-        """Draw, if something changed and the last frame is old enough. Cheap when called often."""
+        """Draw if something has changed and the last frame is at least half a second old."""
         self._print_notes()
         now = self._clock()
         if now - self._drawn_at < FRAME_S or self._live is None or self._tracker is None:
@@ -74,29 +85,33 @@ class LiveScreen:
         if state == self._drawn:
             return
         self._drawn_at, self._drawn = now, state
-        self._draw(self._tracker.snapshot(study, workers, now=self._now(), hardware=self._hardware.read()))
+        self._draw(self._tracker.snapshot(study, workers, now=self._now(), hardware=self._hardware()))
 
     def note(self, text: str) -> None:
-        """A line above the region at the next tick (a signal handler may call this in the middle of a frame)."""
+        """Print a line above the region at the next tick (a signal handler may call this while a frame is drawn)."""
         self._notes.append(text)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        """Take the region away and print what stays: the top of the table, and the final block."""
+        """Remove the region and print the top of the leaderboard and the final block."""
         self._print_notes()
         if self._live is None:
             return
         self._live.stop()
         self._live = None
         if self._tracker is not None and self._results is not None:
-            board = self._tracker.snapshot(study).board
-            if board.rows:
-                from automl.leaderboard.table import lines, to_text
-
-                width, best = self._progress.size.width, study.winner
-                rows = [replace(row, best=best is not None and row.trial == best.number) for row in board.rows[:8]]
-                self._progress.print(to_text(lines(board, rows, width, unicode=self._unicode, digits=3)))
-                self._progress.print()
+            self._print_table(self._tracker.snapshot(study).board, study.winner)
         print_final(self._results, study, outcome)
+
+    def _print_table(self, board: Leaderboard, winner: TrialRecord | None) -> None:
+        """The best eight rows, with the winner marked; they stay on the screen."""
+        from automl.leaderboard.table import lines, to_text
+
+        if board.rows:
+            rows = [replace(row, best=winner is not None and row.trial == winner.number) for row in board.rows[:8]]
+            self._progress.print(
+                to_text(lines(board, rows, self._progress.size.width, unicode=self._unicode, digits=3))
+            )
+            self._progress.print()
 
     def _print_notes(self) -> None:
         while self._notes:
@@ -106,14 +121,14 @@ class LiveScreen:
         assert self._live is not None
         size = self._progress.size
         # one column and one line less: writing into the last cell makes some terminals scroll
-        made = render(snapshot, max(size.width - 1, 10), max(size.height - 1, 1), unicode=self._unicode)
-        if self._wraps:
+        frame = render(snapshot, max(size.width - 1, 10), max(size.height - 1, 1), unicode=self._unicode)
+        if self._rewraps:
             self._erase(wrapped(self._widths, size.width), size.height)
-        self._widths = [words.cells(line) for line in made.plain.split("\n")]
-        self._live.update(made, refresh=True)
+        self._widths = [words.cells(line) for line in frame.plain.split("\n")]
+        self._live.update(frame, refresh=True)
 
     def _erase(self, lines: int, height: int) -> None:
-        """Go up by what the terminal has made of the last frame in excess of its own lines."""
+        """Erase the extra lines that the terminal made by wrapping the last frame."""
         from rich.control import Control
         from rich.segment import ControlType
 
@@ -123,12 +138,12 @@ class LiveScreen:
 
 
 def wrapped(widths: Sequence[int], width: int) -> int:
-    """How many lines more than before a frame has in a terminal that is `width` wide now and wraps what is there."""
+    """How many extra lines a frame takes whose lines have these widths, in a terminal that wraps at `width` cells."""
     return sum(max(0, (one - 1) // width) for one in widths)
 
 
-def wraps(environ: Mapping[str, str]) -> bool:
-    """Whether the terminal wraps lines that are there when it gets narrower: most do, these cut them off."""
+def rewraps(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal wraps existing lines when it gets narrower. Most do; xterm, screen and linux crop them."""
     if environ.get("TMUX"):
         return True
     return not (environ.get("XTERM_VERSION") or environ.get("STY") or environ.get("TERM") in ("linux", "dumb"))

@@ -1,4 +1,4 @@
-"""Progress without a terminal: one line per ended trial and a beat a minute, for logs, pipes and dumb terminals."""
+"""Progress without a terminal: a line per ended trial and a status line every minute, for logs and pipes."""
 
 import time
 from collections import deque
@@ -10,19 +10,26 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.screens.screens import print_final
-from automl.view.screens.snapshot import Tracker, label
+from automl.view.screens.final import print_final
+from automl.view.screens.tracker import Tracker, label
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-BEAT_S = 60.0
-BURST, BURST_S = 10, 10.0  # more trials than that in that time: all but new best ones are only counted, in the beat
+STATUS_S = 60.0
+BURST, BURST_S = 10, 10.0  # with more lines than that in that time, further trials are only counted
 VERBS = {State.DONE: "done", State.STOPPED: "stop", State.FAILED: "fail"}
 
 
 class PlainScreen:
-    """Lines such as `02:14:39 done   t0003 val_acc=0.9412 at=27 31s lr=3.1e-4 BEST` on `progress`."""
+    """A `Screen` of lines such as `02:14:39 done   t0003 val_acc=0.9412 at=27 31s lr=3.1e-4 BEST`.
+
+    Args:
+        progress: where the lines go.
+        results: where the final block goes; None: nowhere.
+        clock: seconds, from any zero.
+        now: the time of day.
+    """
 
     def __init__(
         self,
@@ -36,14 +43,15 @@ class PlainScreen:
         self._clock, self._now = clock, now
         self._tracker: Tracker | None = None
         self._lines: deque[float] = deque(maxlen=BURST)
-        self._unlisted = 0
-        self._beat_at = clock()
-        self._told: set[str] = set()
+        self._not_listed = 0
+        self._status_at = clock()
+        self._kinds: set[str] = set()
         self._notes: deque[str] = deque()
 
     def begin(self, study: Readable) -> None:
+        """The search begins or continues: print its name, limits and plugins."""
         self._tracker = Tracker.of(study)
-        self._beat_at = self._clock()
+        self._status_at = self._clock()
         plan = study.plan
         limits = {"trials": plan.trials, "epochs": plan.steps}
         parts = [f"study={words.clean(study.name)}", *(f"{k}<={v}" for k, v in limits.items() if v)]
@@ -54,50 +62,53 @@ class PlainScreen:
             f"workers={plan.workers}",
         ]
         parts += [f"dir={words.clean(study.path)}"] if study.path is not None else []
-        parts += [f"known={len(study.history)}"] if len(study.history) else []
-        self._say("start", " ".join(parts))
+        parts += [f"earlier_trials={len(study.history)}"] if len(study.history) else []
+        self._print("start", " ".join(parts))
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
+        """Print a line for a trial that ended; in a burst only new best trials and new kinds of failures get one."""
         assert self._tracker is not None, "begin() comes first"
         best = self._tracker.add(record)
         now = self._clock()
         burst = len(self._lines) == BURST and now - self._lines[0] < BURST_S
         if burst and not best and not self._new_cause(record):
-            self._unlisted += 1
+            self._not_listed += 1
             return
         self._lines.append(now)
-        self._say(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
+        self._print(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
-        self._say_notes()
+        """Print notes, and every minute a status line."""
+        self._print_notes()
         now = self._clock()
-        if now - self._beat_at < BEAT_S or self._tracker is None:
+        if now - self._status_at < STATUS_S or self._tracker is None:
             return
-        self._beat_at = now
+        self._status_at = now
         s = self._tracker.snapshot(study, workers)
         c = s.counts
         best = f"{words.number(s.best.value)}({words.trial(s.best.trial)})" if s.best else "-"
         of = f"/{s.plan.trials}" if s.plan.trials else ""
         left = words.span(*s.eta).replace(" ", "") if s.eta else "-"
         text = f"{c.ended}{of} done={c.done} stop={c.stopped} fail={c.failed} run={c.running} best={best} eta={left}"
-        self._say("beat", text + (f" unlisted={self._unlisted}" if self._unlisted else ""))
-        self._unlisted = 0
+        self._print("status", text + (f" not_listed={self._not_listed}" if self._not_listed else ""))
+        self._not_listed = 0
 
     def note(self, text: str) -> None:
-        """Kept for the next tick: a signal handler may call this in the middle of another line."""
+        """Keep a note for the next tick (a signal handler may call this while another line is printed)."""
         self._notes.append(text)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        self._say_notes()
+        """Print how the search ended, and the final block."""
+        self._print_notes()
         c = study.counts
-        unlisted = f" unlisted={self._unlisted}" if self._unlisted else ""
+        not_listed = f" not_listed={self._not_listed}" if self._not_listed else ""
         ending = words.clean(outcome) or "finished"
-        self._say("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{unlisted}")
+        self._print("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{not_listed}")
         print_final(self._results, study, outcome)
 
     def _new_cause(self, record: TrialRecord) -> bool:
-        """A failure of a kind that was not told yet is told also in a burst."""
-        return record.failure is not None and record.failure.kind not in self._told
+        """Whether a trial failed in a way that has not been printed yet."""
+        return record.failure is not None and record.failure.kind not in self._kinds
 
     def _trial(self, study: Readable, record: TrialRecord) -> str:
         parts = [words.trial(record.number)]
@@ -110,17 +121,17 @@ class PlainScreen:
         if record.state is State.STOPPED:
             parts.append(words.clean(record.reason))
         elif record.failure is not None:
-            self._told.add(record.failure.kind)
+            self._kinds.add(record.failure.kind)
             parts.append(f"{record.failure.kind}: {words.clean(record.failure.message)}")
             parts += [words.clean(record.failure.traceback)] if record.failure.traceback else []
         else:
             parts.append(words.config(record.config, equals="=").replace("  ", " "))
         return " ".join(parts)
 
-    def _say_notes(self) -> None:
+    def _print_notes(self) -> None:
         while self._notes:
-            self._say("note", words.clean(self._notes.popleft()))
+            self._print("note", words.clean(self._notes.popleft()))
 
-    def _say(self, verb: str, text: str) -> None:
+    def _print(self, verb: str, text: str) -> None:
         line = f"{self._now():%H:%M:%S} {verb:<6} {text}"
         self._progress.print(line, markup=False, highlight=False, soft_wrap=True)

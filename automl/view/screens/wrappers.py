@@ -1,4 +1,4 @@
-"""The small screens: final block only (`-q`), events for programs, a guard for the others."""
+"""Small screens: the final block only (`-q`), events for programs, and a guard that survives a broken screen."""
 
 import contextlib
 import json
@@ -10,64 +10,71 @@ from typing import IO, TYPE_CHECKING, Any
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.driver.screen import Screen
+from automl.leaderboard.rows import row
 from automl.study.reader import Readable
-from automl.view.screens.final import document, final
+from automl.view.screens.final import document, print_final
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-def print_final(results: "Console | None", study: Readable, outcome: str) -> None:
-    """The final block, unless there is nothing to say (the search failed before its first trial)."""
-    if results is not None and len(study.history):
-        results.print(final(study, outcome, min(results.width, 100)), markup=False, highlight=False, soft_wrap=True)
-
-
 class QuietScreen:
-    """Says nothing until the end; the final block goes to `results` (None: nowhere)."""
+    """A `Screen` that shows nothing until the end; the final block goes to `results` (None: nowhere)."""
 
     def __init__(self, results: "Console | None" = None) -> None:
         self._results = results
 
     def begin(self, study: Readable) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def note(self, text: str) -> None:
-        """Nothing to show."""
+        """Shows nothing."""
 
     def finish(self, study: Readable, outcome: str) -> None:
+        """Print the final block."""
         print_final(self._results, study, outcome)
 
 
 class GuardedScreen:
-    """Keeps a search alive when its screen breaks (terminal gone, pipe closed, our error): told once, then silent."""
+    """Keeps a search alive when its screen fails (terminal gone, pipe closed, our bug): one message, then silence.
 
-    def __init__(self, inner: Screen) -> None:
+    Args:
+        inner: the screen that everything is passed on to.
+        stderr: where the message goes; None: the process's own.
+    """
+
+    def __init__(self, inner: Screen, stderr: IO[str] | None = None) -> None:
         self.inner = inner
         self.broken: Exception | None = None
+        self._stderr = stderr
 
     def begin(self, study: Readable) -> None:
+        """Pass on."""
         self._call(self.inner.begin, study)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
+        """Pass on."""
         self._call(self.inner.ended, study, record)
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
+        """Pass on."""
         self._call(self.inner.tick, study, workers)
 
     def note(self, text: str) -> None:
+        """Pass on."""
         self._call(self.inner.note, text)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        self.broken, told = None, self.broken  # the final block is worth another try
+        """Pass on, also after an earlier failure: the final block is worth another try."""
+        self.broken, before = None, self.broken
         self._call(self.inner.finish, study, outcome)
-        self.broken = self.broken or told
+        self.broken = self.broken or before
 
     def _call(self, method: Callable[..., None], *arguments: Any) -> None:
         if self.broken is not None:
@@ -76,37 +83,45 @@ class GuardedScreen:
             method(*arguments)
         except Exception as error:
             self.broken = error
-            with contextlib.suppress(OSError, ValueError):  # stderr may be what is gone
-                print(
-                    f"automl: the screen failed, the search goes on ({type(error).__name__}: {error})", file=sys.stderr
-                )
+            message = f"automl: the screen failed, the search continues ({type(error).__name__}: {error})"
+            with contextlib.suppress(OSError, ValueError):  # stderr itself may be gone
+                print(message, file=self._stderr or sys.stderr)
 
 
 class EventScreen:
-    """Writes JSON Lines (`begin`, `ended`, `note`, `finish`) and passes everything on to another screen."""
+    """Writes JSON Lines (`begin`, `ended`, `note`, `finish`) to `file` and passes everything on to another screen.
+
+    Args:
+        inner: the other screen.
+        file: an open text file; every line is flushed.
+        clock: seconds since the epoch.
+    """
 
     def __init__(self, inner: Screen, file: IO[str], *, clock: Callable[[], float] = time.time) -> None:
         self._inner, self._file, self._clock = inner, file, clock
 
     def begin(self, study: Readable) -> None:
+        """Write name, metric and the number of earlier trials."""
         self._write("begin", study=study.name, known=len(study.history), metric=study.metric.name)
         self._inner.begin(study)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        from automl.leaderboard.board import row
-
-        made = row(record, study.metric)
-        self._write("ended", **made.to_json(), curve=made.curve, attempt=record.attempt)
+        """Write a trial that ended, with its curve."""
+        ended = row(record, study.metric)
+        self._write("ended", **ended.to_json(), curve=ended.curve, attempt=record.attempt)
         self._inner.ended(study, record)
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
+        """Write nothing."""
         self._inner.tick(study, workers)
 
     def note(self, text: str) -> None:
+        """Write a note."""
         self._write("note", text=text)
         self._inner.note(text)
 
     def finish(self, study: Readable, outcome: str) -> None:
+        """Write the result, as `--json` prints it."""
         self._write("finish", outcome=outcome, **document(study))
         self._inner.finish(study, outcome)
 

@@ -1,0 +1,127 @@
+"""What the finalists showed: the sentences of the final block, and the fields of `--json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from automl.leaderboard import words
+from automl.study.reader import Readable
+
+Verdict = Mapping[str, Any]
+"""What `automl.evaluation` has written about the finalists into the study's ledger."""
+CONFIDENT = 0.95
+"""An ensemble is called better (or worse) without reserve when it is so in this share of bootstrap draws."""
+
+
+def fields(study: Readable) -> dict[str, Any]:
+    """`finalists`, `test`, `optimism` and more of the JSON document; the first three are null without finalists."""
+    verdict = study.verdict
+    if verdict is None:
+        return {"finalists": None, "test": None, "optimism": None}
+    test = verdict["test"]
+    names = ("trial", "mean", "interval", "seeds", "found")
+    shown = ("metric", "value", "interval", "rows")
+    return {
+        "finalists": [{name: f[name] for name in names} for f in verdict["finalists"]],
+        "test": None if test is None else {**{name: test[name] for name in shown}, "looks": verdict["looks"]},
+        "optimism": verdict["optimism"],
+        "big": verdict.get("big", {}),
+        "tied": verdict["tied"],
+        "default": verdict["default"],
+        "first_suggested": verdict["first"],
+        "ensemble": verdict["ensemble"],
+    }
+
+
+def sentences(study: Readable) -> list[tuple[str, str]]:
+    """(label, sentence) of the final block, below the winner's config; empty without finalists."""
+    verdict = study.verdict
+    if verdict is None:
+        return []
+    lines = [("retrained", _retrained(verdict)), ("test", _test(verdict))]
+    optional = {"tied": _tied(verdict), "baselines": _baselines(verdict), "ensemble": _ensemble(verdict)}
+    return [*lines, *((label, text) for label, text in optional.items() if text)]
+
+
+def _retrained(verdict: Verdict) -> str:
+    """The winner's mean over fresh seeds, and by how much the search had overrated or underrated it."""
+    best = verdict["finalists"][0]
+    target = verdict.get("big", {})
+    at = "".join(f" at {words.clean(name)} {words.short(value)}" for name, value in target.items())
+    text = f"mean {words.number(best['mean'])}{at} over {words.plural(best['seeds'], 'fresh seed')}"
+    if verdict.get("seeds_have_no_effect", verdict.get("deaf")):
+        return f"{text}, all exactly equal: does the training use trial.seed?"
+    if best["interval"]:
+        text += f" ({_interval(best['interval'])})"
+    estimate = f"search estimate {words.number(best['found'])}"
+    if target:
+        return f"{text}; {estimate} was made with the small model"
+    if words.number(best["found"]) == words.number(best["mean"]):
+        return f"{text}; {estimate} was accurate"
+    side = "high" if best["found"] > best["mean"] else "low"
+    kind = "optimistic" if verdict["optimism"] > 0 else "pessimistic"
+    return f"{text}; {estimate} was {_gap(verdict['optimism'], best['found'])} too {side} ({kind})"
+
+
+def _gap(gap: float, value: float) -> str:
+    """The size of a difference, with as many decimals as `value` is shown with."""
+    shown = words.number(value)
+    return words.number(abs(gap)) if "e" in shown else f"{abs(gap):.{len(shown.partition('.')[2])}f}"
+
+
+def _test(verdict: Verdict) -> str:
+    """The winner's score on the test set, and how often that set was used."""
+    test, evaluations = verdict["test"], verdict["looks"]
+    if test is None:
+        return "none: this task has no test set, so every score above was used to choose the winner"
+    score = f"{words.clean(test['metric'])} {words.number(test['value'])} ({_interval(test['interval'])})"
+    often = "evaluated once"
+    if evaluations > 1:
+        often = f"evaluation number {evaluations}: each further one makes the score less trustworthy"
+    return f"{score}, {test['rows']} rows, {often}"
+
+
+def _tied(verdict: Verdict) -> str:
+    """Which finalists the winner does not clearly beat."""
+    tied = verdict["tied"]
+    if not tied:
+        return ""
+    if len(tied) == len(verdict["finalists"]) - 1 > 1:
+        names = f"all {len(tied) + 1} finalists"
+    else:
+        first, *others, last = [words.trial(n) for n in (verdict["winner"], *tied)]
+        names = f"{', '.join([first, *others])} and {last}"
+    return f"{names} are statistically tied: any of them may be the best"
+
+
+def _baselines(verdict: Verdict) -> str:
+    """The search's values of the defaults, and of the best of the first suggested configs."""
+    default, first = verdict["default"], verdict["first"]
+    parts = []
+    if default:
+        parts.append(f"default config {words.number(default['value'])} ({words.trial(default['trial'])})")
+    if first:
+        winner = ", the winner itself" if first["trial"] == verdict["winner"] else ""
+        name = words.trial(first["trial"])
+        parts.append(f"best of the first 20 suggested configs {words.number(first['value'])} ({name}{winner})")
+    return ", ".join(parts)
+
+
+def _ensemble(verdict: Verdict) -> str:
+    """The ensemble's score on the test set, compared with the winner's."""
+    ensemble = verdict["ensemble"]
+    if not ensemble or ensemble["test"] is None:
+        return ""
+    models = words.plural(ensemble["models"], "model")
+    if "among" in ensemble:
+        models = f"{ensemble['models']} of {words.plural(ensemble['among'], 'model')}"
+    size = _gap(ensemble["gain"], ensemble["test"])
+    gain = f"{size} {'better' if ensemble['gain'] > 0 else 'worse'} than the winner"
+    if CONFIDENT > ensemble.get("sure", 1.0) > 1 - CONFIDENT:
+        gain += ", possibly by chance"
+    if not float(size):
+        gain = "as good as the winner"
+    return f"{models}: {words.clean(ensemble['metric'])} {words.number(ensemble['test'])}, {gain} (in ensemble/)"
+
+
+def _interval(interval: Sequence[float]) -> str:
+    return f"95 % interval {words.number(interval[0])} to {words.number(interval[1])}"
