@@ -21,8 +21,8 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.study.study import Study
 from automl.view import figures
+from automl.view.pages.final import final
 from automl.view.pages.report import report
-from automl.view.screens.final import final
 from automl.view.screens.plain import PlainScreen
 from automl.view.screens.render import render
 from automl.view.screens.snapshot import Snapshot

@@ -15,7 +15,7 @@ from automl.evaluation import verdict as verdicts
 from automl.study import winner
 from automl.study.reader import StudyView
 from automl.study.study import Study
-from automl.view.screens.final import document, final
+from automl.view.pages.final import document, final
 
 X = {"x": automl.Float(0, 1)}
 SPEC = """

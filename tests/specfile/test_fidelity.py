@@ -9,7 +9,7 @@ import automl
 from automl import specfile
 from automl.errors import SpecError
 from automl.study.reader import StudyView
-from automl.view.screens.final import document, final
+from automl.view.pages.final import document, final
 
 SPEC = """
 model: mlp

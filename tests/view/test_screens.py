@@ -10,8 +10,8 @@ from rich.console import Console
 from automl.core.history import History
 from automl.core.trial import Failure, Metric, Plan, State
 from automl.leaderboard.rows import saved_share
+from automl.view.pages.final import document, final
 from automl.view.screens import choose
-from automl.view.screens.final import document, final
 from automl.view.screens.hardware import Hardware
 from automl.view.screens.live import LiveScreen, rewraps, wrapped
 from automl.view.screens.plain import PlainScreen

@@ -145,7 +145,7 @@ def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "It
 
 def _end(study: Any, *, json: bool, fail_under: float | None) -> None:
     """The document, and the exit code: 0 with a winner (that is good enough)."""
-    from automl.view.screens.final import document_text
+    from automl.view.pages.final import document_text
 
     if json:
         typer.echo(document_text(study))

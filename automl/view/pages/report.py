@@ -17,7 +17,7 @@ from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.rows import saved_share
 from automl.study.reader import Readable
 from automl.view import figures
-from automl.view.screens.final import failures, winner
+from automl.view.pages.final import failures, winner
 
 ROWS = 100
 

@@ -12,7 +12,7 @@ from automl.core.trial import TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard
 from automl.study.reader import Readable
-from automl.view.screens.final import print_final
+from automl.view.pages.final import print_final
 from automl.view.screens.hardware import Hardware
 from automl.view.screens.render import render
 from automl.view.screens.snapshot import Snapshot

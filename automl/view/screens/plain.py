@@ -10,7 +10,7 @@ from automl.core.messages import WorkerStatus
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.study.reader import Readable
-from automl.view.screens.final import print_final
+from automl.view.pages.final import print_final
 from automl.view.screens.tracker import Tracker, label
 
 if TYPE_CHECKING:

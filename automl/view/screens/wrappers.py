@@ -12,7 +12,7 @@ from automl.core.trial import TrialRecord
 from automl.driver.screen import Screen
 from automl.leaderboard.rows import row
 from automl.study.reader import Readable
-from automl.view.screens.final import document, print_final
+from automl.view.pages.final import document, print_final
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,7 +11,7 @@ from automl.core.trial import TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, full_length, saved_share
 from automl.study.reader import Readable
-from automl.view.screens import finalists
+from automl.view.pages import finalists
 
 if TYPE_CHECKING:
     from rich.console import Console
