@@ -1,6 +1,6 @@
-"""Data for the described task: read it, split it in three, prepare it with what the training part alone shows.
+"""Data: read it, split it in three parts, prepare it by what the training part shows. Knows nothing of models.
 
-`automl.data.shapes` imports no torch; everything else is loaded when it is first asked for.
+`automl.data.shapes` imports no torch; everything else is imported when it is first used.
 """
 
 from typing import TYPE_CHECKING, Any

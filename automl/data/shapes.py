@@ -1,4 +1,4 @@
-"""What a model is told about its data: how many values go in and come out, and how they are laid out. No torch here."""
+"""What a model needs to know of its data: how many values go in and come out, and their layout. No torch here."""
 
 from math import prod
 from typing import Any, Literal, Self
@@ -10,10 +10,18 @@ OutputKind = Literal["classes", "values", "tokens"]
 class Inputs(int):
     """The number of values in one sample, so that `nn.Linear(inputs, 64)` works, with its layout as attributes.
 
-    `shape`: one sample without the batch axis: `(features,)`, `(channels, height, width)`, `(time,)` of tokens,
-    `(time, features)`. `kind`: "float", "tokens" (integer codes below `vocabulary`) or "table". `cardinalities`: one
-    entry per categorical column that is to be embedded; the codes are the last columns of x. `continues`: of a series
-    `(time, features)`, for each output unit the column whose next values it is, in the same unit; empty otherwise.
+    Attributes:
+        shape: one sample without the batch axis: `(features,)`, `(channels, height, width)`, `(time,)` for tokens,
+            `(time, features)` for series.
+        kind: "float", "tokens" (integer codes below `vocabulary`) or "table".
+        vocabulary: number of different tokens; None for other kinds.
+        cardinalities: number of codes of each categorical column that is to be embedded; these are the last columns.
+        continues: for series, the input column that each output unit continues, in the same unit; empty otherwise.
+
+    Example:
+        >>> inputs = Inputs((3, 8, 8))
+        >>> int(inputs), inputs.shape
+        (192, (3, 8, 8))
     """
 
     shape: tuple[int, ...]
@@ -44,6 +52,7 @@ class Inputs(int):
         return Inputs, (self.shape, self.kind, self.vocabulary, self.cardinalities, self.continues)
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON-able values; `from_json` reads them."""
         return {
             "shape": list(self.shape),
             "kind": self.kind,
@@ -54,12 +63,17 @@ class Inputs(int):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
+        """The layout that `to_json` wrote; `continues` may be absent."""
         codes, continues = tuple(data["cardinalities"]), tuple(data.get("continues", ()))
         return cls(tuple(data["shape"]), data["kind"], data["vocabulary"], codes, continues)
 
 
 class Outputs(int):
-    """The number of output units of a model; `kind`: "classes" (logits), "values" or "tokens" (logits per position)."""
+    """The number of output units of a model.
+
+    Attributes:
+        kind: "classes" (logits), "values", or "tokens" (logits for each position).
+    """
 
     kind: OutputKind
 
@@ -75,8 +89,10 @@ class Outputs(int):
         return Outputs, (int(self), self.kind)
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON-able values; `from_json` reads them."""
         return {"units": int(self), "kind": self.kind}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
+        """What `to_json` wrote."""
         return cls(data["units"], data["kind"])

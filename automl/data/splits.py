@@ -1,4 +1,4 @@
-"""Who trains, who is searched on, who is left alone: 0 = train, 1 = val, 2 = test for every row."""
+"""Splits: which rows are for training (0), validation (1) and testing (2)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,22 @@ from numpy.typing import NDArray
 from automl.errors import DataError
 
 Parts = NDArray[np.int8]
+"""[rows]: 0 = train, 1 = val, 2 = test."""
 NAMES = ("train", "val", "test")
 DEFAULT = {"train": 0.5, "val": 0.25, "test": 0.25}
 SMALLEST = 12
-"""Fewest rows that can be split: a part of three says nothing at all."""
+"""Fewest rows that can be split; parts would have three rows or fewer below it."""
 
 
 def shares(split: Mapping[str, Any] | None) -> NDArray[np.float64]:
-    """The three shares, [3], adding up to 1. Raises DataError when they do not."""
+    """The shares of train, val and test, [3], adding up to 1.
+
+    Args:
+        split: shares by name, other keys are ignored; None, or no share: `DEFAULT`.
+
+    Raises:
+        DataError: they do not add up to 1, or there is none for training or validation.
+    """
     given = {k: float(v) for k, v in (split or DEFAULT).items() if k in NAMES} or DEFAULT
     values = np.array([given.get(name, 0.0) for name in NAMES])
     if (values < 0).any() or abs(values.sum() - 1) > 1e-6:
@@ -38,9 +46,20 @@ def assign(
     order: NDArray[Any] | None = None,
     given: Parts | None = None,
 ) -> Parts:
-    """A part for every row: by time when `order` is given, by group when `groups` is, else stratified by `labels`.
+    """Assign a part to every row: by time where `order` is given, by group where `groups` is, else at random.
 
-    `given` holds parts that came with the data (-1 = none); missing parts are taken out of the given training rows.
+    Args:
+        rows: their number.
+        split: the shares, see `shares`.
+        seed: of the random assignment.
+        labels: [rows]; each label is split in the same shares (stratified).
+        groups: [rows]; all rows of a group get the same part.
+        order: [rows]; training rows come first in this order, test rows last.
+        given: [rows], parts that came with the data (-1: none). Parts that are missing there are taken from its
+            training rows.
+
+    Raises:
+        DataError: there are too few rows or groups, or the shares are wrong.
     """
     if rows < SMALLEST:
         raise DataError(f"{rows} rows are too few: at least {SMALLEST} are needed for three parts")
@@ -57,12 +76,13 @@ def assign(
 
 
 def _cut(ranks: NDArray[np.int64], rows: int, wanted: NDArray[np.float64]) -> Parts:
+    """Ranks 0 .. rows - 1 cut in three."""
     edges = np.round(np.cumsum(wanted)[:2] * rows)
     return np.searchsorted(edges, ranks, side="right").astype(np.int8)
 
 
 def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
-    """Each label's rows are dealt out in `wanted` proportion; rounding errors are carried on: the totals agree too."""
+    """Split each label's rows in shares `wanted`; rounding errors carry over to the next label, so totals agree too."""
     parts = np.zeros(len(labels), dtype=np.int8)
     debt = np.zeros(3)
     for label in np.unique(labels):
@@ -72,7 +92,7 @@ def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.rando
         for part in np.argsort(-(due - counts), kind="stable"):
             if counts.sum() < len(rows):
                 counts[part] += 1
-        if counts[0] == 0:  # a label with a row or two is of use in training only
+        if counts[0] == 0:  # a label with one or two rows is used for training only
             counts = np.array([len(rows), 0, 0])
         counts[0] += len(rows) - counts.sum()
         debt = np.clip(due - counts, -1, 1) * (wanted > 0)
@@ -82,7 +102,7 @@ def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.rando
 
 
 def _by_group(groups: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
-    """Whole groups to parts, the largest first, each to the part that lacks most."""
+    """Assign whole groups, the largest first, each to the part that lacks the most rows."""
     codes, sizes = np.unique(groups, return_inverse=True)[1], np.unique(groups, return_counts=True)[1]
     if len(sizes) < 3:
         raise DataError(f"split by group: {len(sizes)} groups cannot make three parts")
@@ -97,6 +117,7 @@ def _by_group(groups: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.
 
 
 def _complete(given: Parts, wanted: NDArray[np.float64], seed: int, labels: NDArray[Any] | None) -> Parts:
+    """Take the parts that `given` lacks from its training rows."""
     missing = [part for part in (1, 2) if wanted[part] > 0 and not (given == part).any()]
     parts = given.copy()
     if not missing:

@@ -1,4 +1,4 @@
-"""The target column: classes or values, and the way from one to the other and back."""
+"""The target: whether it is classes or values, and its codes or numbers."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,14 +11,19 @@ from automl.data.preparing.columns import LARGEST
 from automl.errors import DataError
 
 MOST_CLASSES = 30
-"""Whole numbers with more distinct values than this are read as amounts, not as classes."""
+"""Whole numbers with more distinct values than this are read as quantities, not as classes."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """`kind`: "classification" or "regression". `y`: [rows] int64 codes, or [rows, targets] float64 in the data's unit.
+    """What a target column is.
 
-    `keep`: [rows] bool, False where the row has no target. `notes`: what was decided.
+    Attributes:
+        kind: "classification" or "regression".
+        y: [rows] int64 codes, or [rows, targets] float64 in the data's unit.
+        classes: the label of each code (classification), sorted.
+        keep: [rows] bool, False where the row has no target.
+        notes: what was decided.
     """
 
     kind: Literal["classification", "regression"]
@@ -29,12 +34,21 @@ class Target:
 
 
 def read(values: Any, name: str, task: str | None) -> Target:
-    """Find out what kind of target this is (`task` overrides) and bring it to codes or numbers."""
+    """Find out what kind of target this is, and bring it to codes or numbers.
+
+    Args:
+        values: [rows] or [rows, targets].
+        name: of the target, for messages.
+        task: "classification" or "regression" to decide it, None to go by the values.
+
+    Raises:
+        DataError: there is nothing to learn, or the values do not fit the task.
+    """
     if task not in (None, "classification", "regression"):
         raise DataError(f"prepare.task: expected classification or regression, got {task!r}")
     array = np.asarray(values)
     if array.ndim == 2:
-        return _many(array, name)
+        return _read_several(array, name)
     column = pd.Series(array) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
     keep = column.notna().to_numpy(copy=True)
     if column.dtype.kind == "f":
@@ -43,33 +57,15 @@ def read(values: Any, name: str, task: str | None) -> Target:
         raise DataError(f"target {name!r} has no value in any row")
     notes = [f"{(~keep).sum()} rows without a finite target {name!r} left out"] if not keep.all() else []
     present = column[keep]
-    kind, reason = (task, "as told") if task else _kind(present)
-    distinct = int(present.nunique())
-    if distinct < 2:
-        raise DataError(f"target {name!r} has a single value, {_plain(present.iloc[0])!r}: there is nothing to learn")
-    if kind == "regression":
-        try:
-            numbers = pd.to_numeric(present).to_numpy(dtype=np.float64)
-        except (ValueError, TypeError) as error:
-            raise DataError(f"target {name!r} is not numeric, so it cannot be regressed: {error}") from error
-        if np.abs(numbers).max() > LARGEST:
-            raise DataError(f"target {name!r} has values beyond {LARGEST:g}; rescale it")
-        notes.append(f"target {name!r}: regression ({reason})")
-        y: NDArray[Any] = np.full((len(column), 1), np.nan)
-        y[keep, 0] = numbers
-        return Target("regression", y, [], keep, notes)
-    classes = [_plain(value) for value in sorted(present.unique(), key=_order)]
-    if distinct > 0.5 * len(present) and distinct > MOST_CLASSES:
-        raise DataError(f"target {name!r} has {distinct} classes in {len(present)} rows: is it an identifier?")
-    code = {value: k for k, value in enumerate(classes)}
-    codes = np.array(
-        [code[_plain(value)] if ok else -1 for value, ok in zip(column, keep, strict=True)], dtype=np.int64
-    )
-    notes.append(f"target {name!r}: classification, {distinct} classes ({reason})")
-    return Target("classification", codes, classes, keep, notes)
+    kind, reason = (task, "as set in `prepare`") if task else _guess_kind(present)
+    if int(present.nunique()) < 2:
+        raise DataError(f"target {name!r} has a single value, {_label(present.iloc[0])!r}: there is nothing to learn")
+    read_kind = _read_numbers if kind == "regression" else _read_classes
+    return read_kind(column, keep, name, reason, notes)
 
 
-def _kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regression"], str]:
+def _guess_kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regression"], str]:
+    """(kind, the reason)."""
     if present.dtype.kind not in "iuf":
         return "classification", "not numeric"
     numbers = present.to_numpy(dtype=np.float64)
@@ -78,14 +74,51 @@ def _kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regress
         return "regression", "fractions"
     most = MOST_CLASSES if present.dtype.kind in "iu" else 10
     if distinct <= most and len(numbers) >= 5 * distinct:
-        return "classification", f"{distinct} distinct whole numbers; say `prepare: {{task: regression}}` for amounts"
-    return "regression", f"{distinct} distinct whole numbers; say `prepare: {{task: classification}}` for classes"
+        return (
+            "classification",
+            f"{distinct} distinct whole numbers; set `prepare: {{task: regression}}` if they are quantities",
+        )
+    return (
+        "regression",
+        f"{distinct} distinct whole numbers; set `prepare: {{task: classification}}` if they are classes",
+    )
 
 
-def _many(array: NDArray[Any], name: str) -> Target:
+def _read_numbers(
+    column: "pd.Series[Any]", keep: NDArray[np.bool_], name: str, reason: str, notes: list[str]
+) -> Target:
+    try:
+        numbers = pd.to_numeric(column[keep]).to_numpy(dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"target {name!r} is not numeric, so regression is not possible: {error}") from error
+    if np.abs(numbers).max() > LARGEST:
+        raise DataError(f"target {name!r} has values beyond {LARGEST:g}; rescale it")
+    y: NDArray[Any] = np.full((len(column), 1), np.nan)
+    y[keep, 0] = numbers
+    return Target("regression", y, [], keep, [*notes, f"target {name!r}: regression ({reason})"])
+
+
+def _read_classes(
+    column: "pd.Series[Any]", keep: NDArray[np.bool_], name: str, reason: str, notes: list[str]
+) -> Target:
+    present = column[keep]
+    classes = [_label(value) for value in sorted(present.unique(), key=_order)]
+    distinct = int(present.nunique())
+    if distinct > 0.5 * len(present) and distinct > MOST_CLASSES:
+        raise DataError(f"target {name!r} has {distinct} classes in {len(present)} rows: is it an identifier?")
+    code = {label: k for k, label in enumerate(classes)}
+    codes = np.array(
+        [code[_label(value)] if ok else -1 for value, ok in zip(column, keep, strict=True)], dtype=np.int64
+    )
+    note = f"target {name!r}: classification, {distinct} classes ({reason})"
+    return Target("classification", codes, classes, keep, [*notes, note])
+
+
+def _read_several(array: NDArray[Any], name: str) -> Target:
+    """Several targets, [rows, targets]: always numbers."""
     if array.dtype.kind not in "iufb":
         raise DataError(
-            f"target {name!r} has {array.shape[1]} columns of type {array.dtype}: only numbers can be several"
+            f"target {name!r} has {array.shape[1]} columns of type {array.dtype}: several targets must be numbers"
         )
     y = array.astype(np.float64)
     keep = np.asarray(np.isfinite(y).all(axis=1))
@@ -94,8 +127,8 @@ def _many(array: NDArray[Any], name: str) -> Target:
     return Target("regression", y, [], keep, [f"target {name!r}: regression of {array.shape[1]} values"])
 
 
-def _plain(value: Any) -> Any:
-    """A JSON-able label: numpy scalars become Python's, whole floats become ints, the rest text."""
+def _label(value: Any) -> Any:
+    """A JSON-able label: numpy scalars become Python's, whole floats become ints, other types text."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool | int | str):
         return value
@@ -103,5 +136,6 @@ def _plain(value: Any) -> Any:
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    plain = _plain(value)
-    return (1, plain) if isinstance(plain, str) else (0, plain)
+    """Sort key of a label: numbers before texts."""
+    label = _label(value)
+    return (1, label) if isinstance(label, str) else (0, label)

@@ -1,1 +1,1 @@
-"""What is learned from the training rows, and how any row is brought to tensors with it."""
+"""Preparations: fitted on the training rows, kept as JSON, and applied to any row. Nothing here reads files."""

@@ -1,6 +1,6 @@
-"""What each column of a table is, decided on the training rows alone; the decision is JSON, one dict per column.
+"""How each column of a table is used, decided on the training rows alone; each decision is a JSON-able dict.
 
-Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time, position in year, week, day).
+Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time, position in year, week and day).
 """
 
 import warnings
@@ -15,13 +15,13 @@ from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]
 LARGEST = 1e100
-"""Numbers beyond it are cut to it, so that their squares are finite."""
+"""Larger numbers are cut to this size, so that their squares are finite."""
 MISSING = "\x00missing"
-"""The value that stands for no value in a category's list of values."""
+"""Stands for a missing value in a category's list of values."""
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with names as text, periods as dates, spans as days and anything that cannot be compared as text."""
+    """The table with names as text, periods as dates, durations as days, and lists and the like as text."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     changed: dict[str, Any] = {}
     for name, values in frame.items():
@@ -35,7 +35,19 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> list[Column]:
-    """One decision per column that is used; a line in `notes` for each that is not, or is used in an unexpected way."""
+    """Decide how to use each column.
+
+    Args:
+        train: the training rows.
+        options: those of `prepare:`.
+        notes: gets a line for each column that is left out or used in an unexpected way.
+
+    Returns:
+        One dict per column that is used.
+
+    Raises:
+        DataError: no column is left, or an option has a wrong value.
+    """
     forced = [str(name) for name in options.get("categories", [])]
     for name in forced:
         if name not in train.columns:
@@ -53,6 +65,7 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
 def _decide(
     values: "pd.Series[Any]", name: str, forced: bool, options: dict[str, Any], notes: list[str]
 ) -> Column | None:
+    """The decision for one column; None: it is left out."""
     present = values.dropna()
     if present.empty:
         return _drop(name, "no value in any training row", notes)
@@ -69,7 +82,7 @@ def _decide(
     numbers = pd.to_numeric(present, errors="coerce")
     if numbers.notna().mean() >= 0.95:
         if numbers.isna().any():
-            notes.append(f"column {name!r}: {int(numbers.isna().sum())} values that are no numbers read as missing")
+            notes.append(f"column {name!r}: {int(numbers.isna().sum())} values that are not numbers read as missing")
         return _number(pd.to_numeric(values, errors="coerce"), name, options, notes)
     dates = as_dates(present)
     if dates.notna().mean() >= 0.95:
@@ -84,10 +97,10 @@ def _drop(name: str, why: str, notes: list[str]) -> Column | None:
 
 def _number(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
     numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    endless = np.isinf(numbers)
-    if endless.any():
-        notes.append(f"column {name!r}: {int(endless.sum())} infinite values read as missing")
-        numbers = np.where(endless, np.nan, numbers)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        notes.append(f"column {name!r}: {int(infinite.sum())} infinite values read as missing")
+        numbers = np.where(infinite, np.nan, numbers)
     numbers = np.clip(numbers, -LARGEST, LARGEST)
     present = numbers[np.isfinite(numbers)]
     if len(present) == 0:
@@ -103,6 +116,7 @@ def _number(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes:
 
 
 def _is_identifier(present: NDArray[np.float64], name: str, rows: int) -> bool:
+    """Whether a column numbers the rows: whole numbers, all different, and dense or named like an identifier."""
     if len(present) < rows or rows < 20 or (present != np.round(present)).any() or len(np.unique(present)) < rows:
         return False
     steps = np.diff(np.sort(present))
@@ -111,6 +125,7 @@ def _is_identifier(present: NDArray[np.float64], name: str, rows: int) -> bool:
 
 
 def _fill(present: NDArray[np.float64], how: str) -> float:
+    """The value that replaces missing ones."""
     if how == "median":
         return float(np.median(present))
     if how == "mean":
@@ -142,7 +157,7 @@ def _scaling(numbers: NDArray[np.float64], how: str) -> tuple[float, float]:
 def _category(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
     texts = as_texts(values)
     counts = pd.Series(texts).value_counts()
-    counts = counts.sort_index().sort_values(ascending=False, kind="stable")  # ties in one order, always
+    counts = counts.sort_index().sort_values(ascending=False, kind="stable")  # ties always in the same order
     if len(counts) == 1:
         return _drop(name, "constant", notes)
     if len(counts) == len(texts) and len(texts) > 20:
@@ -151,12 +166,15 @@ def _category(values: "pd.Series[Any]", name: str, options: dict[str, Any], note
     if len(counts) > 0.5 * len(texts) and len(counts) > most:
         return _drop(name, f"free text ({len(counts)} different values in {len(texts)} rows)", notes)
     if len(counts) > most:
-        notes.append(f"column {name!r}: the {most} commonest of {len(counts)} values kept, the others count as unseen")
+        notes.append(
+            f"column {name!r}: the {most} commonest of {len(counts)} values kept, the others treated as unseen"
+        )
         counts = counts.iloc[:most]
     return {"name": name, "role": "category", "values": sorted(str(value) for value in counts.index)}
 
 
 def _date(dates: "pd.Series[Any]", name: str, notes: list[str]) -> Column | None:
+    """The decision for a column of dates; `clock`: whether it has times of day."""
     days = as_days(dates)
     if days.min() == days.max():
         return _drop(name, "constant date", notes)
@@ -174,7 +192,7 @@ def _date(dates: "pd.Series[Any]", name: str, notes: list[str]) -> Column | None
 
 
 def as_texts(values: "pd.Series[Any]") -> NDArray[Any]:
-    """[rows] of text: one spelling for equal values (3, 3.0 and "3"; True and "True"), `MISSING` for no value."""
+    """[rows] of text, the same for equal values (3, 3.0 and "3"; True and "True"), `MISSING` for missing values."""
 
     def spell(value: Any) -> str:
         if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -182,13 +200,13 @@ def as_texts(values: "pd.Series[Any]") -> NDArray[Any]:
         return str(value).strip()
 
     missing = values.isna().to_numpy()
-    codes, distinct = pd.factorize(values)  # spell each distinct value once
+    codes, distinct = pd.factorize(values)  # so that each distinct value is spelled once
     spelled = np.array([spell(value) for value in distinct] + [MISSING], dtype=object)
     return spelled[np.where(missing, len(spelled) - 1, codes)]
 
 
 def as_dates(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Dates where they can be read (ISO first, then pandas' guess), NaT elsewhere; in UTC, without a zone."""
+    """Dates in UTC, without a time zone; NaT where no date can be read. pandas guesses the format."""
     if values.dtype.kind == "M":
         dates = values
     else:
@@ -196,10 +214,10 @@ def as_dates(values: "pd.Series[Any]") -> "pd.Series[Any]":
         if not texts.head(50).str.contains(r"\d{1,4}[-/.:]\d{1,2}").any():
             return pd.Series(pd.NaT, index=values.index)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pandas tells that it guesses the format; we said so
+            warnings.simplefilter("ignore", UserWarning)  # pandas warns that it guesses the format
             dates = pd.to_datetime(texts, errors="coerce", utc=True)
-    zone = getattr(dates.dt, "tz", None)
-    return dates.dt.tz_convert("UTC").dt.tz_localize(None) if zone is not None else dates
+    zoned = isinstance(dates.dtype, pd.DatetimeTZDtype)
+    return dates.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else dates
 
 
 def as_days(dates: "pd.Series[Any]") -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
-"""Text: sentences with labels become padded token sequences; one long text becomes windows for next-token prediction.
+"""Text: labelled sentences become padded token sequences; one long text becomes windows for next-token prediction.
 
-Tokens: `word` (words and punctuation marks, lower case), `char`, `byte`, or `ids` (whole numbers, already tokenized).
-The vocabulary is that of the training part. In sentences 0 is padding and 1 unknown; in a long text 0 is unknown.
+Tokens: `word` (words and punctuation marks, lower case), `char`, `byte`, or `ids` (token numbers). The vocabulary is
+that of the training part. In sentences code 0 is padding and 1 an unknown token; in a long text 0 is an unknown token.
 """
 
 import re
@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -25,7 +26,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def split_tokens(text: str, how: str) -> list[str]:
-    """The tokens of `text` as strings."""
+    """Split a text into tokens; `how`: one of `TOKENS`. Bytes are given as the characters of the same number."""
     if how == "word":
         return _WORD.findall(text.lower())
     if how == "ids":
@@ -35,24 +36,21 @@ def split_tokens(text: str, how: str) -> list[str]:
     return list(text)
 
 
-def _how(options: Mapping[str, Any], default: str) -> str:
-    how = str(options.get("tokens", default))
-    if how not in TOKENS:
-        raise DataError(f"prepare.tokens: unknown value {how!r}{did_you_mean(how, TOKENS)}; one of {', '.join(TOKENS)}")
-    return how
-
-
-def _vocabulary(texts: Iterable[str], how: str, most: int, least: int) -> list[str]:
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(split_tokens(text, how))
-    common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [token for token, count in common[:most] if count >= least]
-
-
 def fit_sentences(train: NDArray[Any], options: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
-    """The preparation of sentences: vocabulary of tokens seen at least twice, length that holds 95 % of them whole."""
-    how = _how(options, "word")
+    """Fit the preparation of sentences.
+
+    The vocabulary has the commonest tokens (words: those seen at least twice); the window holds 95 % of the sentences
+    whole, between 4 and 256 tokens.
+
+    Args:
+        train: [N] texts of the training part.
+        options: those of `prepare:`; `tokens`, `max_tokens` and `window` are used.
+        notes: gets a line.
+
+    Raises:
+        DataError: `tokens` has an unknown value.
+    """
+    how = _token_kind(options, "word")
     vocabulary = _vocabulary(train, how, int(options.get("max_tokens", 20_000)), 2 if how == "word" else 1)
     lengths = [len(split_tokens(text, how)) for text in train]
     window = int(options.get("window", max(4, min(256, int(np.percentile(lengths, 95))))))
@@ -67,62 +65,98 @@ def fit_sentences(train: NDArray[Any], options: Mapping[str, Any], notes: list[s
     }
 
 
+def _token_kind(options: Mapping[str, Any], default: str) -> str:
+    how = str(options.get("tokens", default))
+    if how not in TOKENS:
+        raise DataError(f"prepare.tokens: unknown value {how!r}{did_you_mean(how, TOKENS)}; one of {', '.join(TOKENS)}")
+    return how
+
+
+def _vocabulary(texts: Iterable[str], how: str, most: int, least: int) -> list[str]:
+    """The `most` commonest tokens that occur at least `least` times, the commonest first."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(split_tokens(text, how))
+    common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [token for token, count in common[:most] if count >= least]
+
+
 def transform(preparation: Mapping[str, Any], rows: Any) -> Tensor:
-    """Sentences (strings, or a one-column table) -> [N, window] int64. One string counts as one sentence."""
-    if hasattr(rows, "to_numpy"):
+    """Sentences (texts, or a table with one column) -> [N, window] int64. A single text counts as one sentence."""
+    if isinstance(rows, pd.DataFrame | pd.Series):
         rows = rows.to_numpy()
     rows = [rows] if isinstance(rows, str) else list(np.asarray(rows, dtype=object).reshape(len(rows), -1)[:, 0])
-    window, how = preparation["window"], preparation["tokens"]
-    first = 2 if preparation["task"] == "sentences" else 1
+    window, how, first = preparation["window"], preparation["tokens"], _first_code(preparation)
     code = {token: k + first for k, token in enumerate(preparation["vocabulary"])}
-    made = np.zeros((len(rows), window), dtype=np.int64)
+    sequences = np.zeros((len(rows), window), dtype=np.int64)
     for k, text in enumerate(rows):
         codes = [code.get(token, first - 1) for token in split_tokens(str(text), how)[:window]]
-        made[k, : len(codes)] = codes
-    return torch.from_numpy(made)
+        sequences[k, : len(codes)] = codes
+    return torch.from_numpy(sequences)
 
 
 def inputs_of(preparation: Mapping[str, Any]) -> Inputs:
-    first = 2 if preparation["task"] == "sentences" else 1
-    return Inputs((preparation["window"],), "tokens", len(preparation["vocabulary"]) + first)
+    """The layout of what `transform` returns."""
+    vocabulary = len(preparation["vocabulary"]) + _first_code(preparation)
+    return Inputs((preparation["window"],), "tokens", vocabulary)
+
+
+def _first_code(preparation: Mapping[str, Any]) -> int:
+    """The code of the first token of the vocabulary: behind padding and unknown, or behind unknown alone."""
+    return 2 if preparation["task"] == "sentences" else 1
 
 
 def load_language(text: Any, split: Mapping[str, Any], options: Mapping[str, Any], name: str) -> Prepared:
-    """One long text (or a vector of token ids) -> windows of `window` tokens and the tokens that follow them.
+    """Cut one long text into windows, for predicting at each place the token that follows.
 
-    The parts are consecutive stretches of the text. `stride` (default: `window`) is the distance between windows.
+    x and y: [N, window] int64; y is x shifted by one token. The parts are consecutive in the text.
+
+    Args:
+        text: the text, or [tokens] of token numbers.
+        split: shares of the tokens.
+        options: those of `prepare:`; `tokens`, `max_tokens`, `window` (default 64) and `stride` (default `window`, the
+            distance between the beginnings of windows) are used.
+        name: of the text, for messages.
+
+    Raises:
+        DataError: the text is too short for a window, or `tokens` has an unknown value.
     """
     ids = not isinstance(text, str)
-    how = "ids" if ids else _how(options, "char")
+    how = "ids" if ids else _token_kind(options, "char")
     window = int(options.get("window", 64))
     tokens: Any = np.asarray(text) if ids else split_tokens(text, how)
     edges = np.round(np.concatenate([[0.0], np.cumsum(splits.shares(split))]) * len(tokens)).astype(int)
     if min(np.diff(edges)[:2]) < window + 1:
         raise DataError(f"data: {name}: {len(tokens)} tokens are too few for windows of {window}")
-    known = [str(t) for t in sorted(set(tokens[: edges[1]].tolist()))] if ids else sorted(set(tokens[: edges[1]]))
-    most = int(options.get("max_tokens", 50_000))
-    if len(known) > most:
-        counts = Counter(str(t) for t in tokens[: edges[1]])
-        known = sorted(token for token, _ in counts.most_common(most))
-    code = {token: k + 1 for k, token in enumerate(known)}
+    vocabulary = _known_tokens(tokens[: edges[1]], int(options.get("max_tokens", 50_000)), ids)
+    code = {token: k + 1 for k, token in enumerate(vocabulary)}
     codes = np.array([code.get(str(token), 0) for token in tokens], dtype=np.int64)
-    stride = int(options.get("stride", window))
-    parts = [_windows(codes[a:b], window, stride) for a, b in pairwise(edges)]
+    parts = [_windows(codes[a:b], window, int(options.get("stride", window))) for a, b in pairwise(edges)]
     preparation = {
-        "version": 1, "form": "text", "task": "next_token", "tokens": how, "vocabulary": known, "window": window,
+        "version": 1, "form": "text", "task": "next_token", "tokens": how, "vocabulary": vocabulary, "window": window,
         "target": {"name": "next token", "kind": "next_token"},
     }  # fmt: skip
     inputs = inputs_of(preparation)
     unseen = int((codes[edges[1] :] == 0).sum())
     notes = [
-        f"{name}: {len(tokens)} tokens ({how}), {len(known)} different, {unseen} outside training never seen in it"
+        f"{name}: {len(tokens)} tokens ({how}), {len(vocabulary)} different; "
+        f"{unseen} tokens of validation and test do not occur in training"
     ]
     join = " " if how in ("word", "ids") else ""
     sample = [join.join(str(t) for t in tokens[edges[1] : edges[1] + window])]
     return Prepared(
         inputs, Outputs(int(inputs.vocabulary or 0), "tokens"), "next_token", parts[0], parts[1], parts[2],
-        ["\x00unknown", *known], [], preparation, fingerprint(parts), notes, sample,
+        ["\x00unknown", *vocabulary], [], preparation, fingerprint(parts), notes, sample,
     )  # fmt: skip
+
+
+def _known_tokens(train: Any, most: int, ids: bool) -> list[str]:
+    """The different tokens of the training part, sorted; the `most` commonest where there are more."""
+    known = [str(t) for t in sorted(set(train.tolist()))] if ids else sorted(set(train))
+    if len(known) > most:
+        counts = Counter(str(t) for t in train)
+        known = sorted(token for token, _ in counts.most_common(most))
+    return known
 
 
 def _windows(codes: NDArray[np.int64], window: int, stride: int) -> Part:

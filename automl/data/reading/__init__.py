@@ -1,1 +1,1 @@
-"""From files, arrays and functions to `Raw`. Decides nothing about columns."""
+"""From files, arrays and functions to `Raw`. Nothing here decides how columns or targets are used."""

@@ -14,13 +14,19 @@ _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
 def read_idx(path: Path) -> NDArray[Any]:
-    """An IDX file, also gzipped: two zero bytes, type, number of axes, sizes (big-endian int32), values."""
+    """Read an IDX file, also gzipped, as an array of the shape and type it states.
+
+    The format: two zero bytes, type, number of axes, sizes (big-endian int32), values.
+
+    Raises:
+        DataError: the file is not an IDX file, or is cut short.
+    """
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise DataError(f"data: {path.name} cannot be read: {error}") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in _TYPES:
-        raise DataError(f"data: {path.name} is no IDX file")
+        raise DataError(f"data: {path.name} is not an IDX file")
     kind: np.dtype[Any] = np.dtype(_TYPES[raw[2]])
     axes = raw[3]
     shape = np.frombuffer(raw, ">i4", axes, 4)
@@ -30,7 +36,14 @@ def read_idx(path: Path) -> NDArray[Any]:
 
 
 def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """`folder/class/*.png` -> ([N, H, W] or [N, H, W, 3] uint8, [N] names). All images get the size of the first."""
+    """Read the images of `folder/CLASS/*.png` and the like -> ([N, H, W] or [N, H, W, 3] uint8, [N] class names).
+
+    All images get the size and the mode (grey or colour) of the first.
+
+    Raises:
+        DataError: there are no images, or one cannot be read.
+        EnvironmentProblem: Pillow is not installed.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -43,15 +56,15 @@ def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         if path.suffix.lower() in SUFFIXES
     ]
     if not files:
-        raise DataError(f"data: {folder} has no images in folders named for their class")
+        raise DataError(f"data: {folder} has no images in folders named after their class")
     images, size, mode = [], None, "L"
     for path, _ in files:
         try:
             with Image.open(path) as image:
                 if size is None:
                     size, mode = image.size, "L" if image.mode in ("1", "L", "I;16") else "RGB"
-                fitted = image.convert(mode)
-                images.append(np.asarray(fitted if fitted.size == size else fitted.resize(size)))
+                converted = image.convert(mode)
+                images.append(np.asarray(converted if converted.size == size else converted.resize(size)))
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"data: {path} cannot be read as an image: {error}") from error
     return np.stack(images), np.array([label for _, label in files], dtype=object)

@@ -1,4 +1,4 @@
-"""`Raw`: the one form everything that was read is brought to, and the ways into it."""
+"""`Raw`, the form that all data is read into, and the conversions to it from tables, arrays and parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import Tensor
 
 from automl.data.preparing import columns
 from automl.data.splits import NAMES, Parts
@@ -15,10 +16,16 @@ from automl.errors import DataError, did_you_mean
 
 @dataclass
 class Raw:
-    """Data as read. `x`: a table, or an array [rows, ...]; `y`: [rows] or [rows, targets]; `target`: what y is called.
+    """Data as read.
 
-    `parts`: [rows] int8, a part that came with the data (-1: none), or None. `extra`: columns kept out of x (weights,
-    groups, time) by name. `form`: how x is to be read: "table", "array", "image", "sentences".
+    Attributes:
+        x: a DataFrame, or an array [rows, ...].
+        y: [rows] or [rows, targets].
+        target: name of y.
+        form: how x is to be read: "table", "array", "image" or "sentences".
+        parts: [rows] int8, the part of each row where the data came with parts (-1: none), or None.
+        extra: columns that are not inputs (weights, groups, times), by name, each [rows].
+        notes: a line for each decision that was made without being asked for.
     """
 
     x: Any
@@ -31,7 +38,16 @@ class Raw:
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], target: str | None, where: str) -> Raw:
-    """Arrays by name: `x`/`y`, or `x_train`/`y_train` (and `_val`, `_test`); `target` may name another y."""
+    """Convert arrays with names: `x` and `y`, or `x_train` and `y_train` (also `_val`, `_test`).
+
+    Args:
+        arrays: by name, in upper or lower case.
+        target: name of y where it has another one.
+        where: what the message of an error calls them.
+
+    Raises:
+        DataError: names are missing, or lengths or types do not fit.
+    """
     lower = {key.lower(): value for key, value in arrays.items()}
     x_name = next((n for n in ("x", "data", "images", "features") if n in lower), None)
     y_names = [target.lower()] if target else []
@@ -47,7 +63,17 @@ def from_arrays(arrays: Mapping[str, NDArray[Any]], target: str | None, where: s
 
 
 def from_object(data: Any, target: str | None, keep_out: tuple[str, ...] = ()) -> Raw:
-    """What a function returned: `(x, y)`, a DataFrame with the target in it, or a dict of `train`, `val`, `test`."""
+    """Convert what a data function returned.
+
+    Args:
+        data: `(x, y)`, a DataFrame with the target in it, `(DataFrame, name of the target)`, a dict of arrays, or a
+            dict with any of these for `train`, `val` and `test`.
+        target: name of the target.
+        keep_out: columns that are not inputs.
+
+    Raises:
+        DataError: it is none of these, or does not fit together.
+    """
     if isinstance(data, pd.DataFrame):
         return from_frame(data, target, keep_out)
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[1], str):
@@ -62,7 +88,7 @@ def from_object(data: Any, target: str | None, keep_out: tuple[str, ...] = ()) -
             )
         return _from_parts(data, target, keep_out)
     if isinstance(data, Mapping):
-        return from_arrays({k: _numpy(v) for k, v in data.items()}, target, "the data function's answer")
+        return from_arrays({k: _numpy(v) for k, v in data.items()}, target, "what the data function returned")
     raise DataError(f"data: expected (x, y), a DataFrame or a dict of parts, got {type(data).__name__}")
 
 
@@ -75,6 +101,7 @@ def _pair(x: Any, y: Any, target: str, keep_out: tuple[str, ...]) -> Raw:
 
 
 def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str, ...]) -> Raw:
+    """Join the parts that came with the data; which rows are in which is kept in `parts`."""
     raws = [(NAMES.index(part), from_object(value, target, keep_out)) for part, value in data.items()]
     parts = np.concatenate([np.full(len(raw.y), code, dtype=np.int8) for code, raw in raws])
     first = raws[0][1]
@@ -93,7 +120,11 @@ def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str
 def from_frame(
     frame: pd.DataFrame, target: str | None, keep_out: tuple[str, ...] = (), where: str = "the table"
 ) -> Raw:
-    """A table with its target column; `keep_out` columns become `extra`."""
+    """Convert a table that has its target as a column; the columns `keep_out` become `extra`.
+
+    Raises:
+        DataError: a column is missing, or two have the same name.
+    """
     names = pd.Index([str(name) for name in frame.columns])
     if names.has_duplicates:
         raise DataError(f"data: {where} has two columns named {names[names.duplicated()][0]!r}")
@@ -110,6 +141,13 @@ def from_frame(
 
 
 def from_pair(x: NDArray[Any], y: NDArray[Any], target: str) -> Raw:
+    """Convert x [rows, ...] (numbers, or texts [rows]) and y [rows] or [rows, targets].
+
+    Four axes, or three of uint8, are read as images.
+
+    Raises:
+        DataError: lengths differ, or x holds neither numbers nor texts.
+    """
     if len(x) != len(y):
         raise DataError(f"data: x has {len(x)} rows, y has {len(y)}")
     if x.ndim == 1 and (x.dtype.kind in "UT" or (x.dtype == object and isinstance(x[0], str))):
@@ -125,9 +163,7 @@ def from_pair(x: NDArray[Any], y: NDArray[Any], target: str) -> Raw:
 
 
 def _numpy(values: Any) -> NDArray[Any]:
-    if hasattr(values, "detach"):  # a torch tensor, wherever it lives
-        values = values.detach().cpu().numpy()
-    return np.asarray(values)
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
 
 
 def _some(names: Any) -> str:

@@ -1,1 +1,1 @@
-"""Tables that do not fit into memory: prepared once into shards on disk, read shard by shard."""
+"""Tables that do not fit into memory: prepared once into shards on disk, and read shard by shard while training."""

@@ -1,7 +1,8 @@
-"""Parts whose inputs stay in a file: read shard by shard, in a new order each epoch, the next shard ahead of time.
+"""Parts whose inputs stay in a file, which is read shard by shard, in a new order each epoch.
 
-Rows lie in the file in a random order already (see `automl.data.streaming`), so a shard is a random sample of the part:
-shards in random order, and the rows of each in random order, make batches that are as good as drawn from all rows.
+Training rows are in the file in random order already (see `automl.data.streaming.writer`), so that a shard is a random
+sample of them. Shards in random order, and the rows of each shard in random order, give batches like those drawn from
+all rows. A thread reads the next shard while the present one is used.
 """
 
 import warnings
@@ -20,10 +21,14 @@ from automl.data.prepared import Part
 
 @dataclass(frozen=True)
 class Streamed(Part):
-    """A part of a table that does not fit into memory. `x` is mapped from a file and must not be loaded as a whole.
+    """A part of a table that does not fit into memory.
 
-    `edges`: shard k is the rows edges[k] .. edges[k + 1] - 1; `file`, `first`: where x begins, in rows; `y` and
-    `weight` are in memory.
+    Attributes:
+        x: mapped from the file; must not be copied as a whole.
+        y, weight: in memory.
+        file: holds the rows of x, float32.
+        first: row of the file at which x begins.
+        edges: shard k is the rows edges[k] .. edges[k + 1] - 1 of this part.
     """
 
     file: Path = Path()
@@ -31,7 +36,11 @@ class Streamed(Part):
     edges: tuple[int, ...] = (0,)
 
     def __add__(self, other: Part) -> "Streamed":
-        """The rows of both; `other` must lie behind this one in the same file."""
+        """The rows of both.
+
+        Raises:
+            ValueError: `other` does not follow this part in the same file.
+        """
         if not isinstance(other, Streamed) or (other.file, other.first) != (self.file, self.first + len(self)):
             raise ValueError("streamed parts can be joined only in the order in which they lie in one file")
         both = Part(self.y, self.y, self.weight) + Part(other.y, other.y, other.weight)
@@ -41,27 +50,27 @@ class Streamed(Part):
         return Streamed(x, both.y, both.weight, self.file, self.first, edges)
 
     def batches(self, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Part]:
-        """Batches of `size` rows (the last: fewer) on `device`: all rows once, in an order drawn from `generator`."""
+        """Yield all rows once, in an order drawn from `generator`, in batches of `size` (the last may be smaller)."""
         order = torch.randperm(len(self.edges) - 1, generator=generator).tolist()
-        waiting: Part | None = None
-        for shard in _ahead(self, order, generator, device):
-            ready = shard if waiting is None else waiting + shard
+        rest: Part | None = None
+        for shard in _prefetched(self, order, generator, device):
+            ready = shard if rest is None else rest + shard
             whole = len(ready) // size * size
             for first in range(0, whole, size):
-                yield _cut(ready, slice(first, first + size))
-            waiting = _cut(ready, slice(whole, None)) if whole < len(ready) else None
-        if waiting is not None:
-            yield waiting
+                yield _slice(ready, slice(first, first + size))
+            rest = _slice(ready, slice(whole, None)) if whole < len(ready) else None
+        if rest is not None:
+            yield rest
 
     def _read(self, shard: int, order: Tensor, device: torch.device) -> Part:
         first, end = self.edges[shard], self.edges[shard + 1]
         part = Part(self.x[first:end][order], self.y[first:end][order],
                     None if self.weight is None else self.weight[first:end][order])  # fmt: skip
-        return _on(part, device)
+        return _moved(part, device)
 
 
-def _ahead(part: Streamed, order: list[int], generator: torch.Generator, device: torch.device) -> Iterator[Part]:
-    """The shards in `order`, each read while the one before it is being used."""
+def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, device: torch.device) -> Iterator[Part]:
+    """The shards in `order`, each read while the one before it is used."""
     sizes = [end - first for first, end in pairwise(part.edges)]
     with ThreadPoolExecutor(1, "prefetch") as pool:
 
@@ -69,19 +78,19 @@ def _ahead(part: Streamed, order: list[int], generator: torch.Generator, device:
             inside = torch.randperm(sizes[order[k]], generator=generator)
             return pool.submit(part._read, order[k], inside, device)
 
-        coming = start(0)
+        upcoming = start(0)
         for k in range(len(order)):
-            ready = coming.result()
+            ready = upcoming.result()
             if k + 1 < len(order):
-                coming = start(k + 1)
+                upcoming = start(k + 1)
             yield ready
 
 
-def _cut(part: Part, rows: slice) -> Part:
+def _slice(part: Part, rows: slice) -> Part:
     return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
 
 
-def _on(part: Part, device: torch.device) -> Part:
+def _moved(part: Part, device: torch.device) -> Part:
     if device.type == "cpu":
         return part
 
@@ -92,10 +101,7 @@ def _on(part: Part, device: torch.device) -> Part:
 
 
 def mapped(file: Path, first: int, rows: int, width: int) -> Tensor:
-    """[rows, width] float32 of a file of such rows, from row `first` on: pages are read when they are used.
-
-    Not to be written to: the file is opened for reading.
-    """
+    """[rows, width] float32, mapped from a file of such rows, from row `first` on. Must not be written to."""
     if rows == 0:
         return torch.empty(0, width)
     raw = np.memmap(file, np.float32, "r", first * width * 4, (rows, width))
