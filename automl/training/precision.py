@@ -78,8 +78,10 @@ class Runner:
             torch.set_float32_matmul_precision(before)
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The model's outputs for `x`, in float32 (in float64 where the model computes in it)."""
         with self.cast():
-            return self._guarded(x).float()
+            out = self._guarded(x)
+        return out if out.dtype == torch.float64 else out.float()
 
     def consider(self, seconds_left: float) -> None:
         """Called after the first epoch: compile when what is left repays it (auto, on a GPU)."""

@@ -155,7 +155,7 @@ class Solo:
 
     def _piece(self, x: Tensor, y: Tensor, weight: Tensor | None, share: Tensor | None) -> Tensor:
         loss = losses.loss(self.prepared.kind, self.runner(x), y, weight, self.options.label_smoothing)
-        loss = loss if share is None else loss * share
+        loss = loss if share is None else loss * share.to(loss.dtype)
         self.runner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -278,7 +278,7 @@ class Solo:
         self.model.eval()
         with torch.no_grad():
             if self.average is None or self.sharded:
-                return self.runner(x)
+                return self.runner(x).float()
             with self.runner.cast():
                 return self._with(self.average, x).float()
 

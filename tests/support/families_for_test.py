@@ -24,6 +24,20 @@ class Uneven(nn.Module):
         return out
 
 
+class Double(nn.Module):
+    """A model that computes in float64: two ways to the same numbers then differ by 1e-15, which no CPU changes."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model.double()
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.model(x.double() if x.is_floating_point() else x)
+        return out
+
+
 def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Module:
+    """The model of `family` (default mlp), in float64 where the config has `double: true`."""
     family = str(config.get("family", "mlp"))
-    return Uneven(inputs, outputs) if family == "uneven" else models.build(family)(config, inputs, outputs)
+    model = Uneven(inputs, outputs) if family == "uneven" else models.build(family)(config, inputs, outputs)
+    return Double(model) if config.get("double") else model

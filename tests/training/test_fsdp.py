@@ -16,8 +16,9 @@ from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.errors import SpecError
 from automl.executors.inline import Inline
-from automl.tasks.described import DescribedSession, DescribedTask
-from automl.tasks.ranks import Crew
+from automl.tasks.described import DescribedTask
+from automl.tasks.ranks import RankGroup
+from automl.tasks.session import TrainingSession
 from automl.training import Settings, Solo
 from automl.training.distributed import ddp, fsdp
 from automl.training.distributed.ddp import Rank
@@ -27,12 +28,22 @@ from automl.worker.trial import Trial
 from automl.worker.worker import run_trial
 from tests.support.paths import SUPPORT
 
-EPOCHS = 3
+EPOCHS = 2
+CLOSE = 1e-9
+"""Largest difference of weights, which are about 1 and move by about `lr` = 0.01 at each of the 10 steps, in float64.
+
+The two ways sum the same numbers in another order: each gradient is off by 1e-16 or so, and no optimizer here makes
+more than 1e-10 of that. In float32 nothing of the kind holds on every CPU: Muon rounds to bf16, where 1e-8 becomes
+4e-3 now and then, and its five Newton-Schulz iterations enlarge that up to 3.4445^5 = 485 times.
+"""
 TASK = DescribedTask(
     "families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT,
     settings={"parallel": "shard"},
 )  # fmt: skip
-MLP = {"width": 16, "depth": 3, "norm": "layer", "lr": 0.01, "batch_size": 13, "clip": 1.0, "weight_decay": 0.1}
+MLP = {
+    "double": True, "width": 16, "depth": 3, "norm": "layer", "lr": 0.01, "batch_size": 23, "clip": 1.0,
+    "weight_decay": 0.1,
+}  # fmt: skip
 TRANSFORMER = {
     **MLP,
     "family": "transformer",
@@ -42,55 +53,57 @@ TRANSFORMER = {
     "dropout": 0.0,
     "schedule": "cosine",
 }
+FLOAT = {"double": False}
 CPUS = ("cpu", "cpu")
 
 
 @pytest.fixture(scope="module")
-def session() -> DescribedSession:
+def session() -> TrainingSession:
     return TASK.open(("cpu",))
 
 
 @pytest.fixture(scope="module")
-def crew() -> Iterator[Crew]:
-    with closing(Crew(TASK, CPUS)) as made:  # its processes are started when they are needed
+def ranks() -> Iterator[RankGroup]:
+    with closing(RankGroup(TASK, CPUS)) as made:  # its processes are started when they are needed
         yield made
 
 
-def solo(session: DescribedSession, config: dict[str, Any], rank: Rank | None = None) -> Solo:
-    settings = Settings(**session.task.settings)
+def solo(session: TrainingSession, config: dict[str, Any], rank: Rank | None = None) -> Solo:
+    settings = Settings(**session.recipe.settings)
     return Solo(session.build, session.prepared, config, EPOCHS, 5, settings=settings, rank=rank)
 
 
-def begun(crew: Crew, session: DescribedSession, config: dict[str, Any], state: dict[str, Any] | None = None) -> Solo:
-    return crew.begin(lambda rank: solo(session, config, rank), config, EPOCHS, 5, state)
+def begun(
+    ranks: RankGroup, session: TrainingSession, config: dict[str, Any], state: dict[str, Any] | None = None
+) -> Solo:
+    return ranks.begin(lambda rank: solo(session, config, rank), config, EPOCHS, 5, state)
 
 
-def same(one: dict[str, Tensor], two: dict[str, Tensor], close: float = 1e-5) -> None:
+def same(one: dict[str, Tensor], two: dict[str, Tensor]) -> None:
     assert one.keys() == two.keys()
     for name, weight in one.items():
         assert type(two[name]) is Tensor
-        torch.testing.assert_close(two[name], weight, rtol=0, atol=close, msg=lambda told, name=name: f"{name}: {told}")
+        torch.testing.assert_close(two[name], weight, rtol=0, atol=CLOSE, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def trained_like_one(crew: Crew, session: DescribedSession, config: dict[str, Any]) -> None:
+def trained_like_one(ranks: RankGroup, session: TrainingSession, config: dict[str, Any]) -> None:
     """Reports, weights and states of one device and of two; and each goes on from where the other was saved."""
-    close = 1e-3 if config.get("optimizer") == "muon" else 1e-5  # it computes in bf16, which turns 1e-8 into 1e-4
-    one, two = solo(session, config), begun(crew, session, config)
+    one, two = solo(session, config), begun(ranks, session, config)
     assert two.sharded
-    one.epoch(), crew.epoch(two)
-    states = one.state(), crew.state(two)
-    rest, whole = zip(*[(one.epoch(), crew.epoch(two)) for _ in range(EPOCHS - 1)], strict=True)
-    weights = crew.weights(two)
-    same(one.weights(), weights, close)
+    one.epoch(), ranks.epoch(two)
+    states = one.state(), ranks.state(two)
+    rest, whole = zip(*[(one.epoch(), ranks.epoch(two)) for _ in range(EPOCHS - 1)], strict=True)
+    weights = ranks.weights(two)
+    same(one.weights(), weights)
     for state in states:
-        back = begun(crew, session, config, state)
-        again = [crew.epoch(back) for _ in whole]
-        assert [r["val_loss"] for r in again] == pytest.approx([r["val_loss"] for r in rest], rel=1e-4)
-        same(weights, crew.weights(back), close)
+        back = begun(ranks, session, config, state)
+        again = [ranks.epoch(back) for _ in whole]
+        assert [r["val_loss"] for r in again] == pytest.approx([r["val_loss"] for r in rest])
+        same(weights, ranks.weights(back))
     assert again == list(whole)
     alone = solo(session, config)
     alone.load(states[1])
-    assert [alone.epoch()["val_loss"] for _ in whole] == pytest.approx([r["val_loss"] for r in whole], rel=1e-4)
+    assert [alone.epoch()["val_loss"] for _ in whole] == pytest.approx([r["val_loss"] for r in whole])
 
 
 @pytest.mark.slow
@@ -106,9 +119,9 @@ def trained_like_one(crew: Crew, session: DescribedSession, config: dict[str, An
     ids=str,
 )  # fmt: skip
 def test_every_optimizer_trains_halves_as_it_trains_the_whole(
-    crew: Crew, session: DescribedSession, more: dict[str, Any]
+    ranks: RankGroup, session: TrainingSession, more: dict[str, Any]
 ) -> None:
-    trained_like_one(crew, session, {**MLP, **more})
+    trained_like_one(ranks, session, {**MLP, **more})
 
 
 @pytest.mark.slow
@@ -120,28 +133,26 @@ def test_every_optimizer_trains_halves_as_it_trains_the_whole(
     ],
     ids=lambda config: f"{config['family']} {config.get('ema', 0)}",
 )  # fmt: skip
-def test_other_families_too(crew: Crew, session: DescribedSession, config: dict[str, Any]) -> None:
-    trained_like_one(crew, session, config)
+def test_other_families_too(ranks: RankGroup, session: TrainingSession, config: dict[str, Any]) -> None:
+    trained_like_one(ranks, session, config)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "more", [{"family": "transformer", "tied": True, "optimizer": "sgd"}, {"family": "lstm"}], ids=str
-)
-def test_the_next_token(crew: Crew, tmp_path: Path, more: dict[str, Any]) -> None:
-    crew.close()  # a process is in one crew at a time
+def test_the_next_token(ranks: RankGroup, tmp_path: Path) -> None:
+    ranks.close()  # a process is in one group of ranks at a time
     file = tmp_path / "text.txt"
     file.write_text("".join(f"{k} and {k + 1} are {2 * k + 1}. " for k in range(300)))
     task = replace(TASK, data=str(file), metric=Metric("val_loss", "minimize"), prepare={"window": 16})
-    with closing(Crew(task, CPUS)) as made:
-        trained_like_one(made, task.open(("cpu",)), {**TRANSFORMER, **more, "batch_size": 32, "ema": 0.5})
+    with closing(RankGroup(task, CPUS)) as made:
+        for more in ({"tied": True, "optimizer": "sgd"}, {"family": "lstm"}):
+            trained_like_one(made, task.open(("cpu",)), {**TRANSFORMER, **more, "batch_size": 32, "ema": 0.5})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_each_rank_holds_half_of_everything(crew: Crew, session: DescribedSession, optimizer: str) -> None:
-    trained = begun(crew, session, {**TRANSFORMER, "ema": 0.9, "width": 64, "optimizer": optimizer})
-    crew.epoch(trained)
+def test_each_rank_holds_half_of_everything(ranks: RankGroup, session: TrainingSession, optimizer: str) -> None:
+    trained = begun(ranks, session, {**TRANSFORMER, **FLOAT, "ema": 0.9, "width": 64, "optimizer": optimizer})
+    ranks.epoch(trained)
     total = sum(p.numel() for p in trained.parameters)
     state = [value for one in trained.optimizers for each in one.state.values() for value in each.values()]
     assert trained.average is not None
@@ -155,26 +166,27 @@ def test_each_rank_holds_half_of_everything(crew: Crew, session: DescribedSessio
 
 
 @pytest.mark.slow
-def test_bf16_computes_in_it_and_keeps_float32(crew: Crew) -> None:
-    crew.close()
+def test_bf16_computes_in_it_and_keeps_float32(ranks: RankGroup) -> None:
+    ranks.close()
     task = replace(TASK, settings={"parallel": "shard", "precision": "bf16"})
     session = task.open(("cpu",))
-    one = solo(session, TRANSFORMER)
-    with closing(Crew(task, CPUS)) as made:
-        two = begun(made, session, TRANSFORMER)
+    config = {**TRANSFORMER, **FLOAT}
+    one = solo(session, config)
+    with closing(RankGroup(task, CPUS)) as made:
+        two = begun(made, session, config)
         for _ in range(EPOCHS):
             assert made.epoch(two)["val_loss"] == pytest.approx(one.epoch()["val_loss"], rel=0.05)
         assert {value.dtype for value in made.weights(two).values()} == {torch.float32}
 
 
 @pytest.mark.slow
-def test_batch_norm_uneven_shares_unused_and_frozen_layers(crew: Crew, session: DescribedSession) -> None:
+def test_batch_norm_uneven_shares_unused_and_frozen_layers(ranks: RankGroup, session: TrainingSession) -> None:
     config = {"family": "uneven", "lr": 0.01, "batch_size": 13, "ema": 0.9}
-    first = begun(crew, session, config)
-    crew.epoch(first)
-    state = crew.state(first)
+    first = begun(ranks, session, config)
+    ranks.epoch(first)
+    state = ranks.state(first)
     before = {name: value.clone() for name, value in state["model"].items()}
-    whole = [crew.epoch(first) for _ in range(EPOCHS - 1)]
+    whole = [ranks.epoch(first) for _ in range(EPOCHS - 1)]
     assert all(torch.equal(before[name], value) for name, value in state["model"].items()), "a snapshot has changed"
     alone = solo(session, config)
     alone.load(state)
@@ -183,53 +195,53 @@ def test_batch_norm_uneven_shares_unused_and_frozen_layers(crew: Crew, session: 
 
 
 @pytest.mark.slow
-def test_dropout_goes_on_exactly_and_the_saved_state_is_left_alone(crew: Crew, session: DescribedSession) -> None:
+def test_dropout_goes_on_exactly_and_the_saved_state_is_left_alone(ranks: RankGroup, session: TrainingSession) -> None:
     config = {**MLP, "dropout": 0.3, "optimizer": "adafactor", "ema": 0.9}
-    first = begun(crew, session, config)
-    crew.epoch(first)
-    state = crew.state(first)
-    whole = [crew.epoch(first) for _ in range(EPOCHS - 1)]
+    first = begun(ranks, session, config)
+    ranks.epoch(first)
+    state = ranks.state(first)
+    whole = [ranks.epoch(first) for _ in range(EPOCHS - 1)]
     for _ in range(2):
-        second = begun(crew, session, config, state)
-        assert [crew.epoch(second) for _ in range(EPOCHS - 1)] == whole
+        second = begun(ranks, session, config, state)
+        assert [ranks.epoch(second) for _ in range(EPOCHS - 1)] == whole
 
 
 @pytest.mark.slow
 def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    ranks: RankGroup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    crew.close()
+    ranks.close()
     task = replace(TASK, settings={})
     session = task.open(("cpu",))
-    with closing(Crew(task, CPUS)) as made:
+    with closing(RankGroup(task, CPUS)) as made:
         assert not begun(made, session, MLP).sharded
         monkeypatch.setattr(ddp, "memory_of", lambda device: 1000)  # of rank 0 alone
         trained = begun(made, session, MLP)
         assert trained.sharded
         reports, weights = [made.epoch(trained) for _ in range(EPOCHS)], made.weights(trained)
     one = solo(session, MLP)
-    assert [one.epoch()["train_loss"] for _ in reports] == pytest.approx([r["train_loss"] for r in reports], rel=1e-4)
+    assert [one.epoch()["train_loss"] for _ in reports] == pytest.approx([r["train_loss"] for r in reports])
     same(one.weights(), weights)
 
 
 @pytest.mark.slow
-def test_a_trial_goes_on_from_its_checkpoint_sharded_or_alone(crew: Crew, tmp_path: Path) -> None:
-    crew.close()
+def test_a_trial_goes_on_from_its_checkpoint_sharded_or_alone(ranks: RankGroup, tmp_path: Path) -> None:
+    ranks.close()
     config = {**MLP, "ema": 0.9, "optimizer": "muon"}
 
     def run(name: str, devices: tuple[str, ...], until: int | None = None) -> list[float]:
         made, link = replace(TASK, until=until).open(devices), Recorder()
         made.checkpoint_s = 0.0
         trial = Trial(Assignment(3, config, 1, 5), Place(0, devices, tmp_path / name), link)
-        with closing(made.crew) if made.crew else nullcontext():
+        with closing(made.ranks) if made.ranks else nullcontext():
             assert run_trial(made, trial) == (Outcome.FINISHED, None)
         return [event.points[0].metrics["val_loss"] for event in link.sent if isinstance(event, Reported)]
 
     whole = run("alone", ("cpu",))
     assert len(whole) == EPOCHS
     for name, then in (("both", CPUS), ("then alone", ("cpu",))):
-        assert run(name, CPUS, until=1) == pytest.approx(whole[:1], rel=1e-3)
-        assert run(name, then) == pytest.approx(whole, rel=1e-3)
+        assert run(name, CPUS, until=1) == pytest.approx(whole[:1])
+        assert run(name, then) == pytest.approx(whole)
 
 
 class TwoDevices(Inline):
@@ -240,8 +252,8 @@ class TwoDevices(Inline):
 
 
 @pytest.mark.slow
-def test_a_whole_search(crew: Crew, tmp_path: Path) -> None:
-    crew.close()
+def test_a_whole_search(ranks: RankGroup, tmp_path: Path) -> None:
+    ranks.close()
     (tmp_path / "space.yaml").write_text(
         "model: mlp\ndata: digits\nepochs: 3\nmetric: val_accuracy\nvalue: best\nbudget: {trials: 2}\nseed: 1\n"
         "resources: {gpus: 2}\nparallel: shard\nfinalists: {top: 1, seeds: 1}\n"

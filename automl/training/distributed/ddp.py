@@ -45,12 +45,12 @@ class Rank:
         return fsdp.shard(model, device, self.world)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
-        """This rank's rows of a batch, and by what their mean loss is multiplied so that the average over ranks is the
-        batch's mean. A rank without a row takes the first, multiplied by 0."""
+        """This rank's rows of a batch, and by what their mean loss is multiplied (float64, a scalar) so that the
+        average over ranks is the batch's mean. A rank without a row takes the first row, multiplied by 0."""
         rows = torch.arange(len(batch), device=batch.y.device)[self.rank :: self.world]
         weight = batch.weight
         each = torch.ones(len(batch), device=batch.y.device) if weight is None else weight
-        part = each[rows].sum() / each.sum().clamp_min(1e-12) * self.world
+        part = each[rows].double().sum() / each.double().sum().clamp_min(1e-12) * self.world
         rows = rows if len(rows) else torch.zeros(1, dtype=torch.long, device=batch.y.device)
         return Part(batch.x[rows], batch.y[rows], None if weight is None else weight[rows]), part
 
