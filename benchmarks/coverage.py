@@ -27,7 +27,7 @@ from _cache import Cache
 
 import automl
 from automl import metrics, specfile
-from automl.api import search as running
+from automl.api import from_spec
 from automl.evaluation.finalists import holdout_of
 from automl.metrics import intervals as honest
 from automl.tasks.described import DescribedTask
@@ -108,7 +108,7 @@ def tree(case: Case, number: int, trials: int) -> dict[str, object]:
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
     read = specfile.from_json(tree(case, number, trials), name="s", folder=folder)
-    study = running.run_spec(read, folder / "s", executor="inline")
+    study = from_spec.prepare(read, folder / "s", objects={"executor": "inline"}).run()
     assert study.verdict is not None
     assert study.best is not None
     assert study.best.loss is not None

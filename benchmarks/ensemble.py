@@ -19,7 +19,7 @@ from coverage import CASES, Case, arguments, draw, score, searches, tree
 
 import automl
 from automl import metrics, specfile
-from automl.api import search as running
+from automl.api import from_spec
 from automl.evaluation import ensemble_selection
 from automl.evaluation.finalists import holdout_of
 from automl.tasks.described import DescribedTask
@@ -44,7 +44,7 @@ class Result:
 def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int, folder: Path) -> Result:
     begun, rest = time.process_time(), draw(frame, number, rows, folder)
     found = specfile.from_json({**tree(case, number, trials), "ensemble": SIZE}, name="s", folder=folder)
-    study = running.run_spec(found, folder / "s", executor="inline")
+    study = from_spec.prepare(found, folder / "s", objects={"executor": "inline"}).run()
     assert study.verdict is not None
     seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], task_of(found)
     assert isinstance(task, DescribedTask)

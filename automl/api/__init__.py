@@ -1,1 +1,4 @@
-"""`automl.search` and `automl.resume`: from what is to be trained to a finished study."""
+"""`automl.search` and `automl.resume`: from what is to be trained to a finished study.
+
+The command line and Python programs come in here. What is below this folder never imports it.
+"""

@@ -1,4 +1,4 @@
-"""What a search depends on besides its specification: the user's code and data files, known again by their content."""
+"""What a search depends on: its specification, and the user's code and data files, which are known by their content."""
 
 import difflib
 import hashlib
@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from automl.specfile import Spec
 
 WHOLE = 16 * 2**20  # files up to this many bytes are read whole, larger ones in samples
-SAMPLES, SAMPLE = 64, 64 * 2**10
-
+SAMPLES, SAMPLE = 64, 64 * 2**10  # how many samples of how many bytes
 
 # What may change between two sessions of a study without making its trials incomparable.
 ANY_TIME = {"study", "budget", "workers", "executor", "resources", "parallel", "isolation", "retries", "trial_timeout"}
@@ -21,28 +20,41 @@ ANY_TIME |= {"fuse", "compile", "finalists", "refit", "ensemble"}
 
 
 def code(read: "Spec") -> dict[str, str]:
-    """{file: digest} of the modules and programs a specification names, as far as they lie beside it."""
+    """{file: digest} of the modules and programs that a specification names, if they are in its folder."""
     return {str(file): digest(file) for file in _code_files(read)}
 
 
 def data(read: "Spec") -> dict[str, str]:
-    """{file: digest} of the data, where it is a file."""
+    """{file: digest} of the data, if they are a file."""
     if read.data is None or ":" in read.data:
         return {}
     file = read.folder / read.data
     return {str(file): digest(file)} if file.is_file() else {}
 
 
+def kept(read: "Spec") -> dict[str, Any]:
+    """The specification as the study's ledger keeps it."""
+    return {
+        "tree": read.to_json(),
+        "text": read.text,
+        "folder": str(read.folder.absolute()),
+        "path": str(read.path.absolute()) if read.path else None,
+    }
+
+
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Files whose content is not what it was; of files that were not known before, none."""
+    """Files whose content is not what it was; files that were not known before do not count."""
     return sorted(file for file in before.keys() & now.keys() if before[file] != now[file])
 
 
 def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[str]]:
-    """The study's own specification (as `kept` in its ledger) with what its file says differently now, and notes.
+    """The specification as `kept` in the study's ledger, with the entries that its file has changed since; and notes.
+
+    Args:
+        accept: accept changes of entries other than `ANY_TIME`.
 
     Raises:
-        SpecError: the file is wrong now, or says something else about more than `ANY_TIME` and that is not accepted.
+        SpecError: the file is wrong now, or has changes that are not accepted.
     """
     from automl import specfile
 
@@ -53,18 +65,18 @@ def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[
     before, now = specfile.parse(kept["text"], str(file)).to_json(), specfile.read(file).to_json()
     entries = sorted(key for key in before | now if before.get(key) != now.get(key))
     lines = difflib.unified_diff(kept["text"].splitlines(), text.splitlines(), "begun with", "now", n=0, lineterm="")
-    told = "\n".join(f"  {line}" for line in lines)
+    shown = "\n".join(f"  {line}" for line in lines)
     refused = [key for key in entries if key not in ANY_TIME]
     if refused and not accept:
         raise SpecError(
-            f"{file} was edited since the study was begun ({', '.join(refused)}):\n{told}\n"
+            f"{file} was edited since the study was begun ({', '.join(refused)}):\n{shown}\n"
             "undo that, begin another study, or go on all the same with --accept-spec-change"
         )
     for key in entries:
         tree.pop(key, None)
         if key in now:
             tree[key] = now[key]
-    note = f"{file} was edited since; going on with {', '.join(entries)} as it says now:\n{told}"
+    note = f"{file} was edited since; going on with {', '.join(entries)} as it says now:\n{shown}"
     return tree, [note] if entries else []
 
 
@@ -83,6 +95,7 @@ def digest(file: Path) -> str:
 
 
 def _code_files(read: "Spec") -> Iterator[Path]:
+    """Files below the specification's folder that its references and its command name."""
     for reference in (read.train, read.model, read.data):
         if reference and ":" in reference:
             module = reference.partition(":")[0].replace(".", "/")
@@ -93,5 +106,5 @@ def _code_files(read: "Spec") -> Iterator[Path]:
         try:
             if (read.folder / word).is_file() and not Path(word).is_absolute():
                 yield read.folder / word
-        except OSError:  # no name of a file
+        except OSError:  # not the name of a file
             continue

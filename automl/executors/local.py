@@ -2,7 +2,7 @@
 
 Our own supervisor over `Process`, `Pipe` and `connection.wait`: in a `ProcessPoolExecutor` one killed worker fails
 all other trials. Processes are spawned (a fork would share CUDA's state) or forked from a process that has done nothing
-but import torch (see `warm`). They die with the driver, and whatever they have started dies with them.
+but import torch (see `forkserver`). They die with the driver, and whatever they have started dies with them.
 """
 
 import faulthandler
@@ -26,9 +26,9 @@ import cloudpickle
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.executors import devices, leftovers, warm
+from automl.executors import devices, forkserver, leftovers
 from automl.executors.capture import DescriptorCapture, log_name, shorten
-from automl.executors.warm import environment
+from automl.executors.forkserver import environment
 from automl.tasks.command import exit_in_words
 from automl.worker.link import Place
 from automl.worker.worker import Capture, Task, Worker, no_capture
@@ -78,7 +78,7 @@ class Local(Executor):
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         self._task, self._folder, self._shares = task, folder, devices.shares(devices.gpus(), self.gpus)
         forked = task.forkable if self.forked is None else self.forked
-        self._context = (warm.context() if forked else None) or SPAWN
+        self._context = (forkserver.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
         leftovers.sweep(self._mark)  # of a driver that was killed
         count = workers or len(self._shares) or devices.cores()
@@ -246,7 +246,7 @@ def _main_forked(pickled: bytes, place: Place, pipe: Connection, variables: Mapp
     """A forked worker process; `variables`: the environment that a spawned one would have begun with."""
     os.environ.clear()
     os.environ.update(variables)
-    warm.die_with_driver()
+    forkserver.die_with_driver()
     _work(pickled, place, pipe)
 
 
@@ -264,7 +264,7 @@ def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
 def _die_with(driver: int) -> None:
     """Have the kernel kill this process when the driver dies (Linux); elsewhere a thread watches for it."""
     if sys.platform == "linux":
-        warm.die_with_parent()
+        forkserver.die_with_parent()
     else:
         threading.Thread(target=_watch, args=(driver,), daemon=True).start()
     if os.getppid() != driver:

@@ -15,7 +15,7 @@ import pytest
 
 import automl
 from automl.core import plugins
-from automl.executors import warm
+from automl.executors import forkserver
 from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
 from automl.executors.local import Local
 from automl.testing.executors import ExecutorContract
@@ -30,7 +30,7 @@ class TestLocal(ExecutorContract):
     executor = plugins.load("executors", "local")
 
 
-@pytest.mark.skipif(not warm.possible(), reason="workers are not forked on this machine")
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
 class TestForked(ExecutorContract):
     """Workers from the fork server keep the same contract."""
 
@@ -89,9 +89,9 @@ def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_pat
         driver.communicate()
 
 
-@pytest.mark.skipif(not warm.possible(), reason="workers are not forked on this machine")
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
 def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm.begin()
+    forkserver.begin()
     monkeypatch.setenv("SET_LATER", "17")
     parents: list[int] = []
 

@@ -9,14 +9,12 @@ import psutil
 import pytest
 
 from automl.api import doors
-from automl.api import search as running
+from automl.api.from_spec import placed
 from automl.core.messages import Assign, Ended, Event, Outcome, Ready, Shutdown
-from automl.core.space import Float
 from automl.errors import EnvironmentProblem, SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
 from automl.executors.ray_cluster import RayCluster
-from automl.study.study import Study
 
 
 def said(letters: list[Any]) -> list[Event]:
@@ -121,15 +119,12 @@ def test_naming_the_executor_loads_no_ray() -> None:
 
 
 def test_what_a_trial_needs_reaches_the_executor_and_what_cannot_is_told() -> None:
-    study = Study({"x": Float(0, 1)}, metric="loss", trials=1)
     resources = {"gpus": 2.0, "cpus": 4.0}
-    assert running._placed("ray", resources, study) == {"name": "ray", **resources}
+    assert placed("ray", resources) == ({"name": "ray", **resources}, "")
     given = {"name": "ray", "gpus": 0.5}
-    assert running._placed(given, resources, study) == {"name": "ray", "gpus": 0.5, "cpus": 4.0}
-    assert study.notes == []
-    assert running._placed("local", resources, study) == {"name": "local", "gpus": 2.0}
-    assert study.notes == ["resources: executor 'local' does not use cpus"]
-    study.close()
+    assert placed(given, resources) == ({"name": "ray", "gpus": 0.5, "cpus": 4.0}, "")
+    note = "resources: executor 'local' does not use cpus"
+    assert placed("local", resources) == ({"name": "local", "gpus": 2.0}, note)
 
 
 def test_command_line_names_cluster_and_options(monkeypatch: pytest.MonkeyPatch) -> None:

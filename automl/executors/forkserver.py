@@ -1,11 +1,11 @@
-"""Workers forked from one warm process: what they need is imported once, while the driver still reads the spec.
+"""Workers forked from one process that has done all imports, while the driver still reads the spec.
 
 Importing torch takes a second of CPU time. The standard library's fork server does it in a process of its own, which
-runs nothing else: no threads, no CUDA, no user code; workers are forked from there in milliseconds and share its
-memory. Only on Linux and without a GPU, where that is safe; elsewhere workers are spawned.
+runs nothing else: no threads, no CUDA, no user code. Workers are forked from there in milliseconds and share its
+memory. This is done on Linux and without a GPU only, where it is safe; elsewhere workers are spawned.
 
-The fork server lives until this program ends. Its children cannot be told from it by their first environment, so tasks
-of the user's own code, whose forgotten children must be found again (see `leftovers`), are spawned, too.
+The fork server lives until this program ends. By their environment its children cannot be told from it, so tasks of
+the user's own code, whose forgotten children must be found again (see `leftovers`), are spawned, too.
 """
 
 import ctypes
@@ -15,7 +15,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import connection, forkserver, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing import forkserver as stdlib_forkserver
 from multiprocessing.context import BaseContext
 
 from automl.executors import devices
@@ -27,28 +28,28 @@ def possible() -> bool:
 
 
 def begin() -> None:
-    """Start the fork server where it may be of use, and do not wait for it. Cheap when it runs already."""
+    """Start the fork server if workers may be forked here, and do not wait for it. Cheap when it runs already."""
     if possible():
         _context()
 
 
 def context() -> BaseContext | None:
-    """Makes processes that are forked from the fork server; None where that is not possible."""
+    """What makes processes that are forked from the fork server; None where that is not possible."""
     return _context() if possible() else None
 
 
 def _context() -> BaseContext:
-    found = get_context("forkserver")
-    found.set_forkserver_preload(["automl.executors.preload"])
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["automl.executors.forkserver_imports"])
     with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""):
-        forkserver.ensure_running()
-    return found
+        stdlib_forkserver.ensure_running()
+    return context
 
 
 def die_with_driver() -> None:
-    """Have this forked process killed with its group when the driver dies, or the fork server.
+    """Have this forked process and its process group killed when the driver dies, or the fork server.
 
-    The fork server does not end with the driver alone, but when the last of its children has gone, too.
+    The fork server does not end with the driver, but when the last of its children has ended, too.
     """
     die_with_parent()
     threading.Thread(target=_watch, daemon=True).start()
@@ -60,6 +61,7 @@ def die_with_parent() -> None:
 
 
 def _watch() -> None:
+    """Wait for the driver's end."""
     if (driver := parent_process()) is not None:
         connection.wait([driver.sentinel])
         os.killpg(0, signal.SIGKILL)
@@ -67,7 +69,7 @@ def _watch() -> None:
 
 @contextmanager
 def environment(**values: str) -> Iterator[None]:
-    """Environment variables a spawned process begins with; they must be set before it loads any library."""
+    """Environment variables that a process started in the block begins with, before it loads any library."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,0 +1,174 @@
+"""A search of a specification: of a space.yaml, of a ready-made space, or of what an earlier session kept."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.api import provenance
+from automl.api.options import SearchOptions
+from automl.api.search import Search, screen_for
+from automl.core import plugins
+from automl.driver.screen import Screen
+from automl.errors import SpecError
+from automl.evaluation.candidates import FinalistOptions
+from automl.study import winner
+from automl.study.study import Described, Study
+from automl.tasks.from_spec import task_of
+
+if TYPE_CHECKING:
+    from automl.specfile import Spec
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What is known of a study's earlier sessions.
+
+    Attributes:
+        digests: {"code": {file: digest}, "data": {file: digest}} of when the study was begun.
+        notes: what the user is to know about the difference.
+        accept_changes: go on although the space, the objective or the data are others now.
+    """
+
+    digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    accept_changes: bool = False
+
+
+def prepare_file(file: str | Path, options: SearchOptions) -> Search:
+    """The search of `automl.search("space.yaml", ...)`, or of a ready-made space, ready to run.
+
+    Raises:
+        SpecError: the spec or an option is wrong.
+    """
+    from automl import specfile
+
+    screen = screen_for(options.screen, options.loggers)
+    read = specfile.read(file, overrides=options.spec_entries)
+    return prepare(
+        read,
+        options.folder(read.name),
+        screen,
+        deterministic=options.deterministic,
+        objects=options.plugin_objects,
+    )
+
+
+def prepare(
+    read: "Spec",
+    folder: Path,
+    screen: Screen | None = None,
+    *,
+    deterministic: bool = False,
+    objects: Mapping[str, Described] | None = None,
+    earlier: Earlier | None = None,
+) -> Search:
+    """The search that `read` describes, ready to run (or to go on) in `folder`.
+
+    Args:
+        objects: plugins that replace those named in the spec, by kind: strategy, stopper, executor.
+        earlier: what is known of the study's earlier sessions.
+
+    Raises:
+        SpecError: the data are not those that the study was begun with, or an option is wrong.
+    """
+    objects, earlier = objects or {}, earlier or Earlier()
+    digests = {"code": provenance.code(read), "data": provenance.data(read)}
+    notes = [*read.warnings, *earlier.notes]
+    if read.ensemble and not read.finalists:
+        notes.append("ensemble: left out, it is made after the finalists, and finalists are off")
+    if changed := _changed(digests, earlier):
+        notes.append(f"changed since the study was begun: {', '.join(changed)}")
+    executor, unused = placed(objects.get("executor", read.executor or "local"), read.resources)
+    if unused:
+        notes.append(unused)
+    facts = {"spec": provenance.kept(read), **digests}
+    study = _study(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
+    study.notes[:0] = notes
+    return Search(
+        study,
+        task_of(read),
+        executor,
+        read.workers or 0,
+        screen,
+        _finalists(read),
+        trial_timeout_s=read.trial_timeout_s,
+        fresh=read.isolation == "process",
+    )
+
+
+def _changed(digests: Mapping[str, Mapping[str, str]], earlier: Earlier) -> list[str]:
+    """Files of code and data that are not what they were when the study was begun.
+
+    Raises:
+        SpecError: some of them are data, and that is not accepted.
+    """
+    code, data = (provenance.changed(earlier.digests.get(kind, {}), digests[kind]) for kind in ("code", "data"))
+    if data and not earlier.accept_changes:
+        raise SpecError(
+            f"{', '.join(data)} changed since the study was begun: scores before and after could not be "
+            "compared; begin another study, or go on all the same with --accept-spec-change"
+        )
+    return code + data
+
+
+def _study(
+    read: "Spec",
+    folder: Path,
+    objects: Mapping[str, Described],
+    facts: Mapping[str, Any],
+    *,
+    deterministic: bool,
+    accept_changes: bool,
+) -> Study:
+    strategy = objects.get("strategy", read.strategy)
+    if read.constraints:  # kept by the plugin that knows how
+        strategy = {"name": "constrained", "constraints": list(read.constraints), "strategy": strategy}
+    return Study(
+        read.space,
+        metric=read.metric,
+        strategy=strategy,
+        stopper=objects.get("stopper", read.stopper),
+        trials=read.plan.trials,
+        steps=read.plan.steps,
+        time_s=read.plan.time_s,
+        horizon=read.plan.horizon,
+        workers=read.workers or 1,
+        seed=read.seed,
+        value=read.value,
+        first=list(read.first),
+        retries=read.retries,
+        deterministic=deterministic,
+        accept_changes=accept_changes,
+        pool=winner.POOL if read.ensemble and read.finalists else 0,
+        path=folder,
+        name=folder.name,
+        facts=facts,
+    )
+
+
+def _finalists(read: "Spec") -> FinalistOptions | None:
+    if not read.finalists:
+        return None
+    return FinalistOptions(
+        read.finalists["top"],
+        read.finalists["seeds"],
+        refit=read.refit != "none",
+        ensemble=read.ensemble or 0,
+        target_fidelity={name: high for name, (_, high) in read.fidelity.items()},
+    )
+
+
+def placed(executor: Described, resources: Mapping[str, float]) -> tuple[Described, str]:
+    """The executor with what a trial needs, and a note on what it cannot use (or an empty text).
+
+    Options that are given to the executor itself count more.
+    """
+    if not resources or not isinstance(executor, str | Mapping):
+        return executor, ""
+    described = {"name": executor} if isinstance(executor, str) else dict(executor)
+    made = plugins.load("executors", described["name"])
+    known = {field.name for field in fields(made)} if is_dataclass(made) else set()
+    unused = [name for name in resources if name not in known]
+    note = f"resources: executor {described['name']!r} does not use {', '.join(unused)}" if unused else ""
+    return {**{name: value for name, value in resources.items() if name in known}, **described}, note

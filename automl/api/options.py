@@ -1,0 +1,101 @@
+"""All options of a search as one value, which is handed on as it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import SpecError
+
+if TYPE_CHECKING:
+    from automl.core.space import Config, Space
+    from automl.core.trial import Metric
+    from automl.driver.screen import Screen
+    from automl.study.study import Described
+
+FINALISTS = {"top": 5, "seeds": 3}
+PLUGINS = ("strategy", "stopper", "executor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """The options of `automl.search`, which describes each of them. None: the spec's value, or the usual one."""
+
+    space: "Space | Mapping[str, Any] | None" = None
+    metric: "str | Mapping[str, str] | Metric | None" = None
+    trials: int | None = None
+    time_s: float | None = None
+    epochs: int | None = None
+    horizon: int | None = None
+    strategy: "Described | None" = None
+    stopper: "Described | None" = None
+    executor: "Described | None" = None
+    loggers: "Sequence[Described]" = ()
+    seed: int | None = None
+    value: str | None = None
+    first: "list[Config] | None" = None
+    workers: int | None = None
+    dir: str | Path = "studies"
+    name: str | None = None
+    path: str | Path | None = None
+    screen: "Screen | None" = None
+    overrides: Mapping[str, Any] | None = None
+    deterministic: bool = False
+    retries: int = 1
+    trial_timeout_s: float | None = None
+    isolation: str = "warm"
+    finalists: Mapping[str, int] | bool | None = True
+    fidelity: Mapping[str, tuple[float, float]] | None = None
+
+    @property
+    def plugin_objects(self) -> dict[str, object]:
+        """The plugins that were given as objects; a spec names the others."""
+        given = {kind: getattr(self, kind) for kind in PLUGINS}
+        return {kind: one for kind, one in given.items() if one is not None and not isinstance(one, str | Mapping)}
+
+    @property
+    def spec_entries(self) -> dict[str, Any]:
+        """The options that replace entries of a spec, by dotted path; `overrides` come last and count most."""
+        entries = {
+            "budget.trials": self.trials,
+            "budget.time": self.time_s,
+            "budget.epochs": self.epochs,
+            "strategy": self.strategy,
+            "stopper": self.stopper,
+            "seed": self.seed,
+            "value": self.value,
+            "executor": self.executor,
+            "workers": self.workers,
+            "finalists": None if self.finalists is True else dict(self.finalists) if self.finalists else "none",
+        }
+        given = {key: entry for key, entry in entries.items() if entry is not None and key not in self.plugin_objects}
+        return {**given, **(self.overrides or {})}
+
+    @property
+    def finalist_counts(self) -> dict[str, int] | None:
+        """How many finalists and fresh seeds a search of a function has; None: no finalists.
+
+        Raises:
+            SpecError: an entry is unknown or not a number from 1 up.
+        """
+        if not self.finalists:
+            return None
+        given = {} if self.finalists is True else dict(self.finalists)
+        wrong = [f"{k}: {v}" for k, v in given.items() if k not in FINALISTS or type(v) is not int or v < 1]
+        if wrong:
+            raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, numbers from 1 up, not {", ".join(wrong)}')
+        return {**FINALISTS, **given}
+
+    def folder(self, name: str) -> Path:
+        """The study's folder: `path` if it was given, else a new one; `name`: of the study, unless that was given."""
+        if self.path is not None:
+            return Path(self.path)
+        return unused(Path(self.dir), self.name or name)
+
+
+def unused(dir: Path, name: str) -> Path:
+    """`dir/name`, or `dir/name-2`, `dir/name-3`, ... if that exists."""
+    folder, k = dir / name, 2
+    while folder.exists():
+        folder, k = dir / f"{name}-{k}", k + 1
+    return folder
