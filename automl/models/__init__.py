@@ -1,6 +1,6 @@
-"""Built-in model families. Each is a function `build(config, inputs, outputs) -> nn.Module`, as a user's own would be.
+"""Built-in model families: functions `build(config, inputs, outputs) -> nn.Module`, as users write their own.
 
-`families()` and `defaults` load no torch; `build(name)` does.
+Nothing here knows of training or searching. Listing the families imports no torch; building a model does.
 """
 
 import importlib
@@ -19,7 +19,14 @@ Build = Callable[[Mapping[str, Any], Inputs, Outputs], "nn.Module"]
 
 @dataclass(frozen=True)
 class Family:
-    """`module`: where `build` lives. `defaults`: every name the family reads, with the value used when it is absent."""
+    """A model family.
+
+    Attributes:
+        name: as in `model:` of a specification.
+        module: the module that has the function `build`.
+        defaults: every name of a config that the family reads, with the value used where it is absent.
+        doc: what it is for, in a line.
+    """
 
     name: str
     module: str
@@ -28,9 +35,9 @@ class Family:
 
     @property
     def build(self) -> Build:
-        """The building function; loads torch."""
-        built: Build = importlib.import_module(self.module).build
-        return built
+        """The family's `build(config, inputs, outputs)`. Imports torch."""
+        function: Build = importlib.import_module(self.module).build
+        return function
 
 
 _MUP: dict[str, Any] = {"parametrization": "standard", "base_width": 64}
@@ -40,7 +47,7 @@ _FAMILIES = (
         "automl.models.mlp",
         {"depth": 2, "width": 128, "activation": "relu", "norm": "none", "residual": False, "dropout": 0.0,
          "embedding": 16, **_MUP},
-        "fully connected layers, for tables and anything made flat",
+        "fully connected layers, for tables and any other samples as flat vectors",
     ),
     Family(
         "sparse_mlp",
@@ -79,7 +86,11 @@ def families() -> dict[str, Family]:
 
 
 def family(name: str) -> Family:
-    """The family of that name. Raises SpecError with the nearest name."""
+    """The family of that name.
+
+    Raises:
+        SpecError: there is none; the message has the nearest name.
+    """
     known = families()
     if name not in known:
         raise SpecError(f"unknown model family {name!r}{did_you_mean(name, known)}; families: {', '.join(known)}")
@@ -87,5 +98,12 @@ def family(name: str) -> Family:
 
 
 def build(name: str) -> Build:
-    """The building function of the family `name`. Loads torch."""
+    """The function that builds models of the family `name`. Imports torch.
+
+    Raises:
+        SpecError: there is no such family; the message has the nearest name.
+
+    Example:
+        >>> model = build("mlp")({"width": 64}, Inputs(16), Outputs(3))
+    """
     return family(name).build

@@ -23,25 +23,33 @@ class Residual(nn.Module):
 
 
 def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Module:
-    """[B, *inputs.shape] float32 -> [B, outputs].
+    """Build a fully connected network, [B, *inputs.shape] float32 -> [B, outputs].
 
-    `depth` hidden layers of `width` units, each linear, norm, activation, dropout; from the second on around a shortcut
-    when `residual`. Categorical columns to be embedded get at most `embedding` dimensions each.
+    `depth` hidden layers of `width` units, each linear, norm, activation, dropout; with `residual`, there is a shortcut
+    around each from the second on. Categorical columns get embeddings of at most `embedding` dimensions.
+
+    Args:
+        config: the names of the family's defaults; others are ignored.
+        inputs: layout of one sample.
+        outputs: number and kind of output units.
+
+    Raises:
+        SpecError: the inputs are tokens, or a setting has a wrong value.
     """
     if inputs.kind == "tokens":
         raise SpecError("mlp: tokens need a transformer or an lstm")
-    made = parts.settings("mlp", config)
-    stem = parts.TableStem(inputs, int(made["embedding"]))
-    width, size = int(made["width"]), stem.features
+    settings = parts.settings("mlp", config)
+    stem = parts.TableStem(inputs, int(settings["embedding"]))
+    width, size = int(settings["width"]), stem.features
     layers: list[nn.Module] = [stem]
-    for k in range(int(made["depth"])):
+    for k in range(int(settings["depth"])):
         hidden: list[nn.Module] = [
-            nn.Linear(size, width, bias=made["norm"] != "batch"),
-            parts.norm("mlp", made["norm"], width),
-            parts.activation("mlp", made["activation"]),
-            nn.Dropout(float(made["dropout"])),
+            nn.Linear(size, width, bias=settings["norm"] != "batch"),
+            parts.norm("mlp", settings["norm"], width),
+            parts.activation("mlp", settings["activation"]),
+            nn.Dropout(float(settings["dropout"])),
         ]
         block = nn.Sequential(*[layer for layer in hidden if not isinstance(layer, nn.Identity)])
-        layers.append(Residual(block) if made["residual"] and k > 0 else block)
+        layers.append(Residual(block) if settings["residual"] and k > 0 else block)
         size = width
     return nn.Sequential(*layers, nn.Linear(size, int(outputs)))

@@ -1,4 +1,4 @@
-"""What several families share: reading a config with defaults, activations, norms, the embedding of a table."""
+"""What several families share: reading a config, activations, norms, averages over tokens, inputs of tables."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,48 +14,68 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh,
 }  # fmt: skip
 NORMS = ("none", "batch", "layer")
+PADDING = 0
+"""The token at places behind the end of a sentence, in classification of token sequences."""
 
 
 def settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The family's defaults overridden by `config`; names of other concerns (the optimizer's) are left aside.
+    """The settings of a family: its defaults, overridden by `config`.
 
-    `batch_norm: true|false` is read as `norm: batch|none`.
+    Names that the family does not have (the optimizer's, for instance) are ignored. `batch_norm: true|false` is read as
+    `norm: batch|none`.
+
+    Raises:
+        SpecError: a value is out of range.
     """
     defaults = dict(family(name).defaults)
     given = {key: value for key, value in config.items() if key in defaults}
     if "norm" in defaults and "norm" not in given and "batch_norm" in config:
         given["norm"] = "batch" if config["batch_norm"] else "none"
-    made = {**defaults, **given}
+    result = {**defaults, **given}
     for key in ("depth", "width", "layers", "heads", "stages"):
-        if key in made and int(made[key]) < 1:
-            raise SpecError(f"{name}: {key} must be at least 1, got {made[key]!r}")
+        if key in result and int(result[key]) < 1:
+            raise SpecError(f"{name}: {key} must be at least 1, got {result[key]!r}")
     for key in ("dropout", "drop_path"):
-        if key in made and not 0 <= float(made[key]) < 1:
-            raise SpecError(f"{name}: {key} must be in [0, 1), got {made[key]!r}")
-    choose(name, "parametrization", made["parametrization"], ("standard", "mup"))
-    return made
+        if key in result and not 0 <= float(result[key]) < 1:
+            raise SpecError(f"{name}: {key} must be in [0, 1), got {result[key]!r}")
+    choose(name, "parametrization", result["parametrization"], ("standard", "mup"))
+    return result
 
 
 def choose(name: str, key: str, value: Any, known: Mapping[str, Any] | tuple[str, ...]) -> Any:
-    """`known[value]` (or `value` itself), with the nearest valid name when there is none."""
+    """Check that `known` has `value`, a setting `key` of the family `name`.
+
+    Returns:
+        `known[value]`, or `value` where `known` is a tuple.
+
+    Raises:
+        SpecError: it has not; the message has the nearest valid value.
+    """
     if value not in known:
         raise SpecError(f"{name}: unknown {key} {value!r}{did_you_mean(str(value), known)}; one of {', '.join(known)}")
     return known[value] if isinstance(known, Mapping) else value
 
 
 def activation(name: str, value: Any) -> nn.Module:
-    made: nn.Module = choose(name, "activation", value, ACTIVATIONS)()
-    return made
+    """A new activation module of the kind `value` for the family `name`."""
+    module: nn.Module = choose(name, "activation", value, ACTIVATIONS)()
+    return module
 
 
 def norm(name: str, value: Any, width: int) -> nn.Module:
-    """A norm over the last axis of [B, width]."""
+    """A norm over the last axis of [B, width]; for "none" the identity."""
     kind = choose(name, "norm", value, NORMS)
     return nn.BatchNorm1d(width) if kind == "batch" else nn.LayerNorm(width) if kind == "layer" else nn.Identity()
 
 
+def masked_mean(h: Tensor, present: Tensor) -> Tensor:
+    """[B, T, width], [B, T] bool -> [B, width]: the mean over the tokens that are present."""
+    weight = present.to(h.dtype).unsqueeze(-1)
+    return (h * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
 class TableStem(nn.Module):
-    """[B, *shape] -> [B, features]: samples made flat; the last columns, codes of categories, replaced by embeddings.
+    """[B, *shape] -> [B, features]: flattens samples; the last columns, codes of categories, become embeddings.
 
     A column of n codes gets min(limit, floor(sqrt(n)) + 1) dimensions. Code 0 (unseen or missing) has its own row.
     """
@@ -72,5 +92,5 @@ class TableStem(nn.Module):
         if not len(self.embeddings):
             return flat
         codes = flat[:, self.dense :].long()
-        found = [embed(codes[:, k]) for k, embed in enumerate(self.embeddings)]
-        return torch.cat([flat[:, : self.dense], *found], dim=1)
+        embedded = [embed(codes[:, k]) for k, embed in enumerate(self.embeddings)]
+        return torch.cat([flat[:, : self.dense], *embedded], dim=1)

@@ -1,7 +1,7 @@
-"""Forecasts that begin where the series is: what is learned is the change from the last value.
+"""Forecasts as changes from the last observed value.
 
-The level of a series wanders; a network that has to reproduce it from scratch is lost as soon as it leaves what was
-seen in training. After Zeng et al. 2023 ("Are transformers effective for time series forecasting?", NLinear).
+The level of a series drifts; a network that predicts it directly fails once it leaves the range seen in training.
+After Zeng et al. 2023 ("Are transformers effective for time series forecasting?", NLinear).
 """
 
 import torch
@@ -11,9 +11,14 @@ from automl.data.shapes import Inputs
 
 
 class FromLast(nn.Module):
-    """[B, T, features] -> [B, outputs]: `inner` sees the predicted columns less their last values, added again.
+    """[B, T, features] -> [B, outputs]: `inner` predicts changes from the last values.
 
-    `continues`: for each output the column of x that it goes on from.
+    It sees the predicted columns minus their last values, which are added to its outputs.
+
+    Args:
+        inner: the network, which sees x after the subtraction.
+        features: number of columns of x.
+        continues: for each output, the column of x that it continues.
     """
 
     columns: Tensor
@@ -35,7 +40,14 @@ class FromLast(nn.Module):
 
 
 def from_last(model: nn.Module, head: nn.Linear, inputs: Inputs, *, wanted: bool) -> nn.Module:
-    """`model` for a series that goes on from its last values (where `wanted`): it begins with predicting no change."""
+    """Make `model` predict changes from the last values, where `wanted` and the inputs are such a series.
+
+    Args:
+        model: the network.
+        head: its last layer, set to 0, so that an untrained model predicts no change.
+        inputs: layout of one sample.
+        wanted: False returns the model unchanged.
+    """
     if not wanted or not inputs.continues:
         return model
     nn.init.zeros_(head.weight)

@@ -1,9 +1,9 @@
-"""Sparsely connected network: each block of units sees a fixed, evenly spread choice of blocks below it.
+"""Sparsely connected network: each block of units is connected to a fixed choice of blocks in the layer below.
 
 Work and memory of a hidden layer are `density` times those of a dense one: only the blocks that exist are stored and
-multiplied (one batched product over gathered inputs). Blocks of 16 and more pay on CPUs and GPUs; `block: 1` is
-unstructured sparsity of fixed fan-in, after Mocanu et al. 2018 ("Scalable training with adaptive sparse connectivity"),
-which saves memory but seldom time. Blocks after Gray et al. 2017 ("GPU kernels for block-sparse weights").
+multiplied (one batched product over gathered inputs). Blocks of 16 or more save time on CPUs and GPUs. `block: 1` is
+unstructured sparsity with a fixed fan-in, which saves memory but rarely time, after Mocanu et al. 2018 ("Scalable
+training with adaptive sparse connectivity"). Blocks after Gray et al. 2017 ("GPU kernels for block-sparse weights").
 """
 
 import math
@@ -21,10 +21,15 @@ from automl.models.mlp import Residual
 
 
 class BlockLinear(nn.Module):
-    """[B, inputs] -> [B, outputs]. `weight`: [output blocks, inputs seen, block]; `seen`: [output blocks, k] int64.
+    """[B, inputs] -> [B, outputs], a linear layer with `density` of the connections.
 
-    Sizes that are no multiple of `block` are padded with zeros (inputs) or cut (outputs). The connections depend on the
-    sizes alone, so that every trial, lane and restored model of one shape has the same.
+    Sizes that are not a multiple of `block` are padded with zeros (inputs) or cut (outputs). The connections depend on
+    the sizes alone, so that all trials, lanes and restored models of one shape have the same.
+
+    Attributes:
+        seen: [output blocks, k] int64, the k input blocks that each output block is connected to.
+        weight: [output blocks, k * block, block].
+        bias: [outputs] or None.
     """
 
     seen: Tensor
@@ -44,9 +49,8 @@ class BlockLinear(nn.Module):
         missing = self.below * self.block - self.inputs
         padded = nn.functional.pad(x, (0, missing)) if missing else x
         blocks = padded.reshape(-1, self.below, self.block).transpose(0, 1)  # [below, B, block]
-        gathered = blocks.index_select(
-            0, self.seen.flatten()
-        )  # [above * k, B, block]; twice as fast back as blocks[seen]
+        # [above * k, B, block]; the backward pass is twice as fast as that of blocks[seen]
+        gathered = blocks.index_select(0, self.seen.flatten())
         above, k = self.seen.shape
         rows = gathered.view(above, k, -1, self.block).transpose(1, 2).flatten(2)  # [above, B, k * block]
         out = torch.bmm(rows, self.weight).transpose(0, 1).flatten(1)
@@ -55,37 +59,46 @@ class BlockLinear(nn.Module):
 
 
 def _connections(below: int, above: int, count: int) -> Tensor:
-    """[above, count] int64: different blocks for each row, every block below used equally often (to one)."""
+    """[above, count] int64: each row has different blocks; blocks are used equally often, give or take one."""
     generator = torch.Generator("cpu").manual_seed(seeds.derive("connections", below, above, count))
     rows: list[Tensor] = []
-    waiting = torch.empty(0, dtype=torch.int64, device="cpu")
+    unused = torch.empty(0, dtype=torch.int64, device="cpu")
     for _ in range(above):
-        if len(waiting) < count:
+        if len(unused) < count:
             order = torch.randperm(below, generator=generator, device="cpu")
-            again = torch.isin(order, waiting)
-            waiting = torch.cat([waiting, order[~again], order[again]])
-        rows.append(waiting[:count].sort().values)
-        waiting = waiting[count:]
+            again = torch.isin(order, unused)
+            unused = torch.cat([unused, order[~again], order[again]])
+        rows.append(unused[:count].sort().values)
+        unused = unused[count:]
     return torch.stack(rows)
 
 
 def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Module:
-    """[B, *inputs.shape] float32 -> [B, outputs]; as `mlp`, hidden layers at `density` in blocks of `block`."""
+    """Build an `mlp` whose hidden layers are `BlockLinear`, [B, *inputs.shape] float32 -> [B, outputs].
+
+    Args:
+        config: the names of the family's defaults; others are ignored.
+        inputs: layout of one sample.
+        outputs: number and kind of output units.
+
+    Raises:
+        SpecError: the inputs are tokens, or a setting has a wrong value.
+    """
     if inputs.kind == "tokens":
         raise SpecError("sparse_mlp: tokens need a transformer or an lstm")
-    made = parts.settings("sparse_mlp", config)
-    density, block = float(made["density"]), int(made["block"])
+    settings = parts.settings("sparse_mlp", config)
+    density, block = float(settings["density"]), int(settings["block"])
     if not 0 < density <= 1 or block < 1:
         raise SpecError(f"sparse_mlp: density must be in (0, 1] and block at least 1, got {density} and {block}")
-    stem = parts.TableStem(inputs, int(made["embedding"]))
-    width, size = int(made["width"]), stem.features
+    stem = parts.TableStem(inputs, int(settings["embedding"]))
+    width, size = int(settings["width"]), stem.features
     layers: list[nn.Module] = [stem]
-    for k in range(int(made["depth"])):
-        inner: list[nn.Module] = [BlockLinear(size, width, density, block, bias=made["norm"] != "batch")]
-        if made["norm"] != "none":
-            inner.append(parts.norm("sparse_mlp", made["norm"], width))
-        inner += [parts.activation("sparse_mlp", made["activation"]), nn.Dropout(float(made["dropout"]))]
+    for k in range(int(settings["depth"])):
+        inner: list[nn.Module] = [BlockLinear(size, width, density, block, bias=settings["norm"] != "batch")]
+        if settings["norm"] != "none":
+            inner.append(parts.norm("sparse_mlp", settings["norm"], width))
+        inner += [parts.activation("sparse_mlp", settings["activation"]), nn.Dropout(float(settings["dropout"]))]
         hidden = nn.Sequential(*inner)
-        layers.append(Residual(hidden) if made["residual"] and k > 0 else hidden)
+        layers.append(Residual(hidden) if settings["residual"] and k > 0 else hidden)
         size = width
     return nn.Sequential(*layers, nn.Linear(size, int(outputs)))
