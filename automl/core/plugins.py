@@ -1,4 +1,10 @@
-"""From a plugin's name to the object: entry points, options checked, near names told, broken plugins bearable."""
+"""Plugins by name: found through entry points, imported when asked for, made with their options.
+
+A package offers a strategy with this entry in its pyproject.toml:
+
+    [project.entry-points."automl.strategies"]
+    halves = "my_package.halves:Halves"
+"""
 
 import dataclasses
 import importlib.metadata
@@ -8,10 +14,12 @@ from types import MethodType
 from typing import Any, Literal
 
 from automl.core.stopper import Stopper
-from automl.core.strategy import LoadedStrategy
+from automl.core.strategy import Strategy
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
 Group = Literal["strategies", "stoppers", "executors", "search_spaces", "loggers"]
+Described = str | Mapping[str, Any] | object
+"""A plugin: its name, `{"name": ..., option: value}`, or the object."""
 SINGULAR = {
     "strategies": "strategy",
     "stoppers": "stopper",
@@ -19,8 +27,8 @@ SINGULAR = {
     "search_spaces": "search space",
     "loggers": "logger",
 }
-PROTOCOLS: dict[str, tuple[type, str]] = {  # of plugins with optional methods: their protocol, and what it demands
-    "strategies": (LoadedStrategy, "suggest"),
+PROTOCOLS: dict[str, tuple[type, str]] = {  # of groups with optional methods: the protocol, and what is not optional
+    "strategies": (Strategy, "suggest"),
     "stoppers": (Stopper, "verdict"),
 }
 
@@ -31,20 +39,24 @@ def _entries(group: Group) -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def names(group: Group) -> list[str]:
-    """Names of the installed plugins of a group, sorted; nothing is imported."""
+    """The names of the installed plugins of a group, sorted. Imports none of them."""
     return sorted(_entries(group))
 
 
 def target(group: Group, name: str) -> str:
-    """Where the plugin lives, `package.module:attribute`; nothing is imported. KeyError when it is not installed."""
+    """Where the plugin is defined: `package.module:attribute`. Does not import it.
+
+    Raises:
+        KeyError: it is not installed.
+    """
     return _entries(group)[name].value
 
 
 def load(group: Group, name: str) -> Any:
-    """The plugin's class (or function), imported now.
+    """Import the plugin's class (or function).
 
     Raises:
-        UnknownPlugin: no such name (with the nearest and all installed ones), or its import fails (with the reason).
+        UnknownPlugin: there is no such name (the message has all that are installed), or its import fails.
     """
     entries = _entries(group)
     if name not in entries:
@@ -58,14 +70,20 @@ def load(group: Group, name: str) -> Any:
         ) from error
 
 
-def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
-    """A plugin object from its name, from `{"name": ..., option: value}`, or from the object itself.
+def make(group: Group, described: Described) -> Any:
+    """A plugin object.
 
-    Optional methods that a strategy's or stopper's class does not have are those of its protocol.
+    Args:
+        group: "strategies", "stoppers", ...
+        described: its name, `{"name": ..., option: value}`, or the object itself. A strategy or stopper whose class
+            lacks optional methods gets the defaults of its protocol.
 
     Raises:
-        UnknownPlugin: no such plugin.
-        SpecError: an option it does not have, or a value it refuses.
+        UnknownPlugin: there is no plugin of that name.
+        SpecError: it has no such option, or does not accept the value.
+
+    Example:
+        make("stoppers", {"name": "asha", "eta": 4})
     """
     if isinstance(described, str):
         described = {"name": described}
@@ -88,10 +106,10 @@ def make(group: Group, described: str | Mapping[str, Any] | object) -> Any:
 
 
 def completed(group: Group, plugin: Any) -> Any:
-    """The plugin itself if it has every method of its protocol, else one with the protocol's defaults for the rest.
+    """The plugin itself if it has all methods of its protocol; else an object that has the protocol's defaults too.
 
     Raises:
-        SpecError: it lacks the one method that is not optional.
+        SpecError: it lacks the one method that has no default.
     """
     if group not in PROTOCOLS:
         return plugin
@@ -104,7 +122,7 @@ def completed(group: Group, plugin: Any) -> Any:
 
 
 class _Completed:
-    """A plugin whose class lacks optional methods of its protocol."""
+    """A plugin whose class lacks optional methods of its protocol, with the protocol's defaults for them."""
 
     def __init__(self, plugin: Any, protocol: type) -> None:
         self.plugin, self.protocol = plugin, protocol

@@ -1,6 +1,18 @@
-"""The Stopper protocol: what decides which trials go on. Its members are the other files of this folder.
+"""The protocol of stoppers, which decide which trials go on.
 
-A stopper is, like a strategy, a frozen dataclass of its options and pure: its verdict is a function of the history.
+A stopper is, like a strategy, a frozen dataclass of its options; what it decides depends on the history alone:
+
+    @dataclass(frozen=True)
+    class Hopeless(Stopper):
+        \"\"\"Stop a trial whose loss is above a limit after ten steps.\"\"\"
+
+        limit: float = 10.0
+
+        def verdict(self, history: History, trial: int) -> Verdict:
+            step, loss = history.trials[trial].curve[-1]
+            if step == 10 and loss > self.limit:
+                return Verdict(Kind.STOP, f"{loss:.4g} > {self.limit:.4g} at step 10")
+            return CONTINUE
 """
 
 from collections.abc import Mapping
@@ -12,6 +24,8 @@ from automl.core.history import History
 
 
 class Kind(StrEnum):
+    """What a trial does after a report. PAUSE: it saves its state, and may continue later."""
+
     CONTINUE = "continue"
     STOP = "stop"
     PAUSE = "pause"
@@ -19,7 +33,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a trial is to do after a report, and why (the reason is shown on the screen and kept in the ledger)."""
+    """What a trial does after a report, and why (shown on the screen and kept in the ledger)."""
 
     kind: Kind
     reason: str = ""
@@ -30,34 +44,39 @@ CONTINUE = Verdict(Kind.CONTINUE)
 
 @runtime_checkable
 class Stopper(Protocol):
-    """Decides which trials go on. A stopper must have `verdict`, the other methods are optional.
+    """Decides which trials go on. Only `verdict` must be written; the other methods have defaults.
 
-    It is never asked about a trial's last step (`history.plan.horizon`) or about step 0.
+    A class that does not inherit from this one gets the defaults when it is loaded (see `plugins.make`).
 
-    Its laws (held by `automl.testing.StopperContract`): a verdict, promotion, drop and room are functions of the
-    options and the history alone, in any process; only paused trials are promoted or dropped, none both; a search
-    with it ends; and unless a budget of steps runs out, some trial runs its full length.
+    Its laws, which `automl.testing.StopperContract` tests: what it returns depends on its options and the history
+    alone, in any process; only paused trials are promoted or dropped, and none is both; every search with it ends;
+    and unless a budget of steps runs out, at least one trial runs its full length.
     """
 
     def verdict(self, history: History, trial: int) -> Verdict:
-        """Called after each new report of `trial`, which is then the last point of `history.trials[trial].curve`."""
+        """What `trial` does next. Called after each new report, which is the last point of its curve.
+
+        Never called for a trial's last step (`history.plan.horizon`) or for step 0.
+        """
         ...
 
     def promote(self, history: History) -> list[int]:
-        """Paused trials that have earned to go on, best first. Called when a worker is free, before new trials."""
+        """Paused trials that continue, the best first. Called when a worker is free, before new trials begin."""
         return []
 
     def room(self, history: History) -> int | None:
-        """How many new trials may begin now; None: as many as there are workers. 0 waits for reports."""
+        """How many new trials may begin now: None for as many as there are free workers, 0 to wait for reports."""
         return None
 
     def drop(self, history: History) -> Mapping[int, str]:
-        """{paused trial: why} for those that can never go on; they become stopped and their checkpoints are freed.
-        Called before `promote`."""
+        """{paused trial: why} for trials that will never continue: they are stopped, and their checkpoints deleted.
+
+        Called before `promote`.
+        """
         return {}
 
     def summary(self, history: History) -> str:
-        """One sentence on what early stopping did so far (such as the estimated share of false kills), or nothing."""
+        """A sentence on what early stopping has done, shown at the end of the search; or an empty string."""
         return ""
 
     def note(self, history: History) -> str:

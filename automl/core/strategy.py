@@ -1,13 +1,23 @@
-"""The Strategy protocol: what decides which configs are tried.
+"""The protocol of strategies, which decide which configs are tried.
 
-A strategy is a frozen dataclass of its options with one pure method. Its laws
-(held by `automl.testing.StrategyContract`):
+A strategy is a frozen dataclass of its options with one pure method, `suggest`:
 
-1. Every suggestion is a member of `history.space`.
+    @dataclass(frozen=True)
+    class Halves(Strategy):
+        \"\"\"Try the middle of every range, then random configs.\"\"\"
+
+        def suggest(self, history: History, n: int) -> list[Config]:
+            space = history.space
+            middle = [space.decode([0.5] * space.dim)] if not len(history) else []
+            return (middle + [space.sample(history.rng(k)) for k in range(n)])[:n]
+
+Its laws, which `automl.testing.StrategyContract` tests:
+
+1. Every suggestion is a point of `history.space`.
 2. It keeps no state: the same options and history give the same suggestions, in any process. Random numbers come
-   from `history.rng(k)`, seeded by (study seed, trial number). A costly fit may be cached, never as truth.
-3. It reads what is running (`history.running`) and failed (`history.failed`), and never meets a NaN.
-4. It returns at most `n` configs; fewer (or none) only when it has nothing left to suggest, for good.
+   from `history.rng(k)`, seeded by (study seed, trial number). A costly fit may be cached, but never be relied on.
+3. It takes running (`history.running`) and failed trials (`history.failed`) into account, and never meets a NaN.
+4. It returns at most `n` configs; fewer (or none) only when it will never have anything more to suggest.
 """
 
 from typing import Protocol, runtime_checkable
@@ -18,32 +28,29 @@ from automl.core.space import Config
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Decides what to try. A strategy need not inherit from this class."""
+    """Decides what to try. Only `suggest` must be written; the other methods have defaults.
+
+    A class that does not inherit from this one gets the defaults when it is loaded (see `plugins.make`).
+    """
 
     def suggest(self, history: History, n: int) -> list[Config]:
-        """Up to `n` configs for the next trials, which will get the numbers `history.next_number + 0 ... n - 1`.
+        """Configs for the next trials.
 
-        Called whenever workers are free; may be called again for the same numbers when nothing was recorded between.
+        Called whenever workers are free; perhaps again for the same numbers, if nothing has changed in between.
+
+        Args:
+            history: all trials so far; only to be read.
+            n: how many configs are wanted. The k-th of them gets the number `history.next_number + k`.
+
+        Returns:
+            up to `n` configs; fewer end the search.
         """
         ...
-
-
-class Note(Protocol):
-    """An optional method of strategies and stoppers."""
 
     def note(self, history: History) -> str:
         """A sentence on what it is going to do, shown once before the first trial; or an empty string."""
         return ""
 
-
-class Prepare(Protocol):
-    """An optional method of strategies."""
-
     def prepare(self) -> None:
-        """Called once, in a thread of its own, while workers start: import heavy libraries here, and not above."""
+        """Import heavy libraries here: it is called once, in a thread of its own, while the workers start."""
         return
-
-
-@runtime_checkable
-class LoadedStrategy(Strategy, Note, Prepare, Protocol):
-    """A strategy as `plugins.make` returns it, with the optional methods."""

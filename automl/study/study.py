@@ -1,17 +1,13 @@
-"""The study: one search's state and its only way to change. It starts no process.
+"""The study: the state of one search, and the only way to change it. It starts no process.
 
-    ask     -> trials to run: interrupted ones first, then promoted ones, then new ones from the strategy
-    report  -> a point of a trial's curve; answered with the stopper's verdict
-    finish, stop, fail, tell -> a trial's end
+    ask     -> trials to run: interrupted ones first, then those that the stopper continues, then new ones
+    report  -> a point of a trial's curve; the answer is the stopper's verdict
+    finish, fail, tell -> a trial's end
 
 Every change goes to the ledger and to the history; strategies and stoppers see the history alone.
 """
 
-import difflib
-import json
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,42 +15,56 @@ from typing import Any, Literal, Self, overload
 
 from automl.core import plugins, seeds
 from automl.core.history import History
-from automl.core.messages import Assignment, Measured, Odd, as_number
+from automl.core.messages import Assignment, Measured
+from automl.core.plugins import Described
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
-from automl.core.strategy import LoadedStrategy
-from automl.core.trial import Failure, Metric, Plan, State, TrialRecord
-from automl.errors import SpecError, did_you_mean
+from automl.core.strategy import Strategy
+from automl.core.trial import Metric, Plan, State, TrialRecord
+from automl.errors import SpecError
+from automl.study.budget import OUT_OF_BUDGET, Budget
+from automl.study.facts import changes, check_members, described
 from automl.study.ledger import Ledger
-from automl.study.reader import Readable, StudyView
+from automl.study.reader import StudyView
+from automl.study.reports import checked
+from automl.study.retries import Retries
+from automl.study.trials import Trials, number_of
 
-Described = str | Mapping[str, Any] | object
-OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")
 
-
-class Study(Readable):
-    """One search. Made new, or opened again at an existing `path` (then it continues where it was).
+class Study(Trials):
+    """One search: a new one, or one that continues where it was, if there is a study at `path`.
 
     Args:
         space: a Space, or what `Space.of` takes.
-        metric: its name (the direction of the usual names is known), `{"name": ..., "direction": ...}` or a Metric.
+        metric: its name (the direction of usual names is known), `{"name": ..., "direction": ...}` or a Metric.
         strategy, stopper: a plugin's name, `{"name": ..., option: value}`, or the object.
-        trials, steps, time_s: the budget, whichever is used up first; None: no such limit.
+        trials, steps, time_s: the budget; the search ends when the first of them is used up. None: no such limit.
         horizon: steps of a full trial, where known.
-        path: the study's folder; None keeps the ledger in memory.
-        first: configs tried before the strategy is asked (after the space's defaults).
-        defaults: whether the space's defaults are tried first of all.
-        keep: whose saved model stays on disk: that of the best trial, or of every trial.
-        pool: so many of the best trials keep their models beside the best one's, for an ensemble.
-        seed_of: the seed a trial is trained with; the default depends on the study's seed and the trial's number.
-        clock: seconds, for everything the study and its driver time; a simulation has its own.
-        retries: further attempts of a trial whose worker was lost.
-        deterministic: the driver observes results in an order that does not depend on timing (see `lockstep`).
-        accept_changes: go on at `path` although space, metric or seed are others, where all known trials fit.
+        workers: how many trials run at once, as far as strategies and stoppers need to know.
+        seed: from which all random numbers are derived.
+        value: which report counts as the value of a trial: "last" or "best".
+        path: the study's folder; None keeps everything in memory.
+        name: shown on screens; None: the name of the folder.
+        first: configs to try before the strategy is asked (but after the defaults).
+        retries: how often a trial is tried again after its worker died.
+        deterministic: the driver processes reports in an order that does not depend on timing.
+        accept_changes: continue at `path` although space, metric or seed have changed, if all known trials fit.
+        defaults: whether the default config of the space is tried first of all.
+        keep: whose saved model stays on disk: that of the best trial, or of all trials.
+        pool: how many of the best trials keep their models for an ensemble.
+        seed_of: the training seed of a trial; None: it is derived from the study's seed and the trial's number.
+        facts: more about the study, as plain values, to be stored in the ledger.
+        clock: seconds, for everything that the study and its driver time; a simulation has a clock of its own.
 
     Raises:
-        SpecError: an option is wrong, or the study at `path` was made for another space, metric or seed.
+        SpecError: an option is wrong, or the study at `path` was begun with another space, metric or seed.
         LedgerError: the ledger is locked, damaged or newer than this program.
+
+    Example:
+        study = automl.Study({"x": automl.Float(0, 1)}, metric="loss", trials=20, strategy="tpe")
+        while (trial := study.ask()) is not None:
+            study.tell(trial, loss=(trial["x"] - 0.3) ** 2)
+        print(study.best, study.leaderboard())
     """
 
     def __init__(
@@ -84,87 +94,63 @@ class Study(Readable):
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.strategy: LoadedStrategy = plugins.make("strategies", strategy)
+        self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None
         self.name = name or (self.path.name if self.path else "study")
-        self.retries = retries
-        self.clock = clock
-        self.deterministic = deterministic
-        self.keep = keep
-        self.pool = pool
+        self.retries, self.deterministic, self.keep, self.pool = retries, deterministic, keep, pool
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
+        self.clock = clock
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         plan = Plan(trials, steps, time_s, horizon, workers)
         self.history = History(Space.of(space), seed=seed, metric=Metric.of(metric, value), plan=plan)
+        self.facts = {**described(self, strategy, stopper, deterministic=deterministic), **(facts or {})}
         self.ledger = Ledger.open(self.path) if self.path else Ledger.in_memory()
-        self.facts = {
-            "name": self.name,
-            "space": self.space.to_json(),
-            "metric": {"name": self.metric.name, "direction": self.metric.direction, "count": self.metric.count},
-            "strategy": _told(strategy),
-            "stopper": _told(stopper),
-            "seed": seed,
-            "plan": {"trials": trials, "steps": steps, "time_s": time_s, "horizon": horizon},
-            "deterministic": deterministic,
-            **(facts or {}),
-        }
         try:
-            self._open(first or [], accept_changes, defaults)
+            self._load(accept_changes)
+            self._given = self._given_configs(first or [], defaults)
         except BaseException:
             self.ledger.close()
             raise
 
-    def _open(self, first: list[Config], accept_changes: bool, defaults: bool) -> None:
+    def _load(self, accept_changes: bool) -> None:
+        """Read what the ledger has of earlier sessions, and write down what this one is."""
         before = self.ledger.facts()
-        changes = {fact: _difference(fact, before, self.facts) for fact in ("space", "metric", "seed")}
-        changed = "\n".join(difference for difference in changes.values() if difference)
-        if changed and not accept_changes:
-            names = " and ".join(fact for fact, difference in changes.items() if difference)
-            raise SpecError(f"{self.path}: this study was begun with another {names}:\n{changed}")
+        changed = changes(self.path, before, self.facts, accept=accept_changes)
         self.ledger.replay(self.history)
-        for record in self.history.trials if changed else ():
-            if not self.space.contains(record.config):
-                raise SpecError(f"{self.path}: trial {record.number} is outside of the new space: {record.config}")
-        self.ledger.describe(**self.facts)
         if changed:
+            check_members(self.path, self.history)
             self.notes.append(f"going on with what was changed:\n{changed}")
-        self._losses = self.ledger.losses()
-        self._added = sum(t.origin == "added" for t in self.history.trials)
-        self._interrupted = deque(t.number for t in self.history.running)
+        self.ledger.describe(**self.facts)
         if "finalists" in before:
             self.facts["finalists"] = before["finalists"]
-        default = self.space.default() if defaults else {}
-        self._first = [("default", default)] if default else []
-        self._first += [("user", self.space.canonical(config)) for config in first]
-        self._exhausted = False
-        self._elapsed_s = self.ledger.elapsed_s()
-        self._opened = self.clock()
+        self._retries = Retries(self.retries, self.ledger.losses(), [t.number for t in self.history.running])
+        self.budget = Budget(self.history, self.clock, self.ledger.elapsed_s())
+        self._exhausted = False  # whether the strategy has nothing more to suggest
 
-    def work_with(self, workers: int) -> None:
-        """The driver has this many workers; now strategy and stopper may say what they are going to do."""
-        self.history.plan = replace(self.plan, workers=workers)
-        for plugin in (self.strategy, self.stopper):
-            if note := plugin.note(self.history):
-                self.notes.append(note)
-
-    def ranked(self, n: int) -> list[TrialRecord]:
-        """The best `n` of the trials that ran their full length, the best first."""
-        return self.history.ranked(n, full=True)
-
-    @property
-    def last_kept(self) -> TrialRecord | None:
-        """The worst of the trials whose models are kept; None where there is room for more."""
-        if not self.pool:
-            return self.best
-        kept = self.ranked(self.pool)
-        return kept[-1] if len(kept) == self.pool else None
+    def _given_configs(self, first: list[Config], defaults: bool) -> list[tuple[str, Config]]:
+        """(origin, config) of what is tried before the strategy is asked."""
+        default = self.space.default() if defaults else None
+        given = [("default", default)] if default else []
+        return given + [("user", self.space.canonical(config)) for config in first]
 
     @classmethod
     def open(cls, path: str | Path) -> StudyView:
-        """The study at `path` for reading, also while a search runs there."""
+        """The study at `path` for reading, also while a search runs there.
+
+        Raises:
+            LedgerError: there is no study at `path`, or its ledger is damaged.
+
+        Example:
+            print(automl.Study.open("studies/digits").leaderboard())
+        """
         return StudyView(Path(path))
+
+    def work_with(self, workers: int) -> None:
+        """Set the number of workers; then strategy and stopper may add notes about what they are going to do."""
+        self.history.plan = replace(self.plan, workers=workers)
+        self.notes += filter(None, (self.strategy.note(self.history), self.stopper.note(self.history)))
 
     # -- ask ---------------------------------------------------------------------------------------------------------
 
@@ -173,62 +159,51 @@ class Study(Readable):
     @overload
     def ask(self, n: int) -> list[Assignment]: ...
     def ask(self, n: int | None = None) -> Assignment | list[Assignment] | None:
-        """The next trial to run, or None when budget or grid are used up; with `n`, a list of up to `n`."""
-        asked = self._ask(1 if n is None else n)
-        return asked if n is not None else next(iter(asked), None)
+        """The next trial to run, or None when the budget or the strategy's configs are used up.
+
+        With `n`: a list of up to `n` trials.
+        """
+        assignments = self._ask(1 if n is None else n)
+        return assignments if n is not None else next(iter(assignments), None)
 
     def _ask(self, n: int) -> list[Assignment]:
         for number, reason in self.stopper.drop(self.history).items():
             self._end(number, State.STOPPED, reason=reason)
-        asked = self.again(n)
+        assignments = self.again(n)
         if not self.out_of_budget:
-            for number in self.stopper.promote(self.history)[: n - len(asked)]:
-                asked.append(self._again(number))
+            for number in self.stopper.promote(self.history)[: n - len(assignments)]:
+                assignments.append(self._try_again(number))
             room = self.stopper.room(self.history)
-            missing = n - len(asked) if room is None else min(room, n - len(asked))
+            missing = n - len(assignments) if room is None else min(room, n - len(assignments))
             if self.plan.trials is not None:
                 missing = min(missing, self.plan.trials - self.started)
-            asked += self._new(missing)
+            assignments += self._new(missing)
         self.ledger.commit()  # before a worker can leave a checkpoint of what was handed out
-        return asked
+        return assignments
 
     def again(self, n: int | None = None) -> list[Assignment]:
-        """Up to `n` (None: all) of the trials that wait for another attempt, because their worker or driver died."""
-        asked: list[Assignment] = []
-        while self._interrupted and (n is None or len(asked) < n):
-            number = self._interrupted.popleft()
-            if self._no_steps_left:
-                self._end(number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+        """Up to `n` (None: all) of the trials that wait for another attempt because their worker or driver died."""
+        assignments: list[Assignment] = []
+        while self._retries.waiting and (n is None or len(assignments) < n):
+            number = self._retries.waiting.popleft()
+            if self.budget.no_steps_left:
+                self.withdraw(number)
             else:
-                asked.append(self._again(number))
+                assignments.append(self._try_again(number))
         self.ledger.commit()
-        return asked
+        return assignments
 
     def _new(self, n: int) -> list[Assignment]:
-        """Up to `n` new trials: configs given beforehand, then the strategy's."""
+        """Up to `n` new trials: first the given configs, then the strategy's."""
         new: list[Assignment] = []
-        while len(new) < n and self.started < len(self._first):
-            new.append(self._begin(*self._first[self.started]))
+        while len(new) < n and self.started < len(self._given):
+            new.append(self._begin(*self._given[self.started]))
         missing = n - len(new)
         if missing > 0 and not self._exhausted:
             suggested = self.strategy.suggest(self.history, missing)
             self._exhausted = len(suggested) < missing
             new += [self._begin("", config, None if k else missing) for k, config in enumerate(suggested)]
         return new
-
-    def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
-        at_s = self.elapsed_s
-        self.ledger.begin(self.history.next_number, config, origin, at_s, asked)
-        record = self.history.begin(config, origin=origin, at_s=at_s)
-        return self._assignment(record)
-
-    def _again(self, number: int) -> Assignment:
-        return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
-
-    def _assignment(self, record: TrialRecord) -> Assignment:
-        self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
-        alone = self._losses.get(record.number, 0) > 0
-        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step, alone)
 
     # -- report ------------------------------------------------------------------------------------------------------
 
@@ -241,237 +216,121 @@ class Study(Readable):
         attempt: int | None = None,
         horizon: int | None = None,
     ) -> Verdict:
-        """A trial reached `step` with these metrics; the answer says whether it goes on.
+        """A trial has reached `step` with these metrics.
 
-        Steps begin at 1 (0: before any training; kept, but never judged). A step that is known already (a trial that
-        goes on after a crash repeats some) changes nothing. Late reports of an earlier attempt, or of a trial that has
-        ended, are dropped and answered with STOP, and so is what comes when the budget of steps is used up. A value
-        that is not finite ends the trial as failed.
+        Args:
+            trial: the trial, or its number.
+            step: 1, 2, ...; 0 is for a value before any training, which is kept but never judged. A step that is
+                known already changes nothing: a trial that continues after a crash repeats some.
+            metrics: {name: number}; the study's metric must be among them. If it is not finite, the trial has failed.
+            attempt: of the trial; reports of an earlier one are dropped. None: the current one.
+            horizon: the trial's last step, where known.
+
+        Returns:
+            whether the trial goes on; STOP also for a trial that has ended, and when the budget of steps is used up.
 
         Raises:
-            SpecError: the metric is missing although no trial has ever reported it: it must be misnamed.
+            SpecError: the metric is missing, and no trial has ever reported it: its name must be wrong.
         """
-        point = Measured(_number(trial), attempt or 0, step, metrics, horizon)
+        point = Measured(number_of(trial), attempt or 0, step, metrics, horizon)
         return self.report_all([point])[point.trial]
 
     def report_all(self, points: Sequence[Measured]) -> dict[int, Verdict]:
-        """`report` for trials that train side by side: all points are known before the first trial is judged.
+        """`report` for trials that train side by side; all points are stored before the first trial is judged.
 
-        So lanes that arrive at a rung together are judged against each other, not each against those before it.
+        So trials that reach a rung together are compared with each other, not only with those before them.
         """
         verdicts: dict[int, Verdict] = {}
-        arrived: list[tuple[int, int, int | None]] = []
+        to_judge: list[Measured] = []
         for point in points:
-            found = self._enter(point)
-            if isinstance(found, Verdict):
-                verdicts[point.trial] = found
-            else:
-                arrived.append((point.trial, point.step, found or self.plan.horizon))
-        for number, step, horizon in arrived:
-            verdicts[number] = self._judge(number, step, horizon)
+            verdict = self._store(point)
+            verdicts[point.trial] = verdict or CONTINUE
+            if verdict is None:
+                to_judge.append(point)
+        for point in to_judge:
+            horizon = point.horizon or self.plan.horizon
+            if point.step >= 1 and (horizon is None or point.step < horizon):
+                verdicts[point.trial] = self._obeyed(point, self.stopper.verdict(self.history, point.trial))
         self.ledger.beat()
         return verdicts
 
-    def _enter(self, point: Measured) -> Verdict | int | None:
-        """Keep a point. A verdict where none is to be asked for, else the trial's horizon."""
-        step, metrics = point.step, point.metrics
+    def _store(self, point: Measured) -> Verdict | None:
+        """Write a point down. Returns a verdict if the stopper need not be asked."""
         record = self.history.trials[point.trial]
         if record.state is not State.RUNNING or point.attempt not in (0, record.attempt):
             return Verdict(Kind.STOP, "already ended")
-        if record.curve and step <= record.step:
+        if record.curve and point.step <= record.step:
             return CONTINUE
-        if self._no_steps_left and step > 0:
-            self._end(record.number, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+        if self.budget.no_steps_left and point.step > 0:
+            self.withdraw(record.number)
             return OUT_OF_BUDGET
-        values, failure = self._checked(metrics, step)
+        values, failure = checked(self.metric, point.metrics, point.step)
+        if failure and self.metric.name not in point.metrics and not any(t.curve for t in self.history.trials):
+            raise SpecError(failure.message)  # the first report of all: the metric's name must be wrong
         if failure:
             self._end(record.number, State.FAILED, failure=failure)
             return Verdict(Kind.STOP, failure.message)
         value = values[self.metric.name]
         horizon = point.horizon or self.plan.horizon
-        self.ledger.report(record.number, step, record.attempt, value, values, self.elapsed_s, horizon)
-        self.history.point(record.number, step, self.metric.loss(value))
-        return horizon
+        self.ledger.report(record.number, point.step, record.attempt, value, values, self.elapsed_s, horizon)
+        self.history.point(record.number, point.step, self.metric.loss(value))
+        return None
 
-    def _judge(self, number: int, step: int, horizon: int | None) -> Verdict:
-        if step < 1 or (horizon is not None and step >= horizon):
-            return CONTINUE
-        verdict = self.stopper.verdict(self.history, number)
+    def _obeyed(self, point: Measured, verdict: Verdict) -> Verdict:
+        """Do what the stopper says; returns what the trial has to do."""
         if verdict.kind is Kind.CONTINUE and self.spent:
             verdict = OUT_OF_BUDGET
         if verdict.kind is Kind.STOP:
-            self._end(number, State.STOPPED, reason=verdict.reason)
+            self._end(point.trial, State.STOPPED, reason=verdict.reason)
         elif verdict.kind is Kind.PAUSE:
-            self.ledger.pause(number, step, verdict.reason, self.elapsed_s)
-            self.history.pause(number, verdict.reason)
+            self.ledger.pause(point.trial, point.step, verdict.reason, self.elapsed_s)
+            self.history.pause(point.trial, verdict.reason)
         return verdict
-
-    def _checked(self, metrics: Mapping[str, object], step: int) -> tuple[dict[str, float], Failure | None]:
-        name = self.metric.name
-        if name not in metrics:
-            told = f"the task reported {', '.join(map(repr, metrics)) or 'nothing'}; the study ranks on {name!r}"
-            told += did_you_mean(name, metrics)
-            if not any(t.curve for t in self.history.trials):
-                raise SpecError(told)
-            return {}, Failure("metric", told, step)
-        values: dict[str, float] = {}
-        for key, value in metrics.items():
-            number = as_number(value)
-            if number is not None:
-                values[str(key)] = number
-        if name not in values:
-            value = metrics[name]
-            got = value.name if isinstance(value, Odd) else type(value).__name__
-            return {}, Failure("metric", f"{name} must be a number, got {got}", step)
-        if not math.isfinite(values[name]):
-            return {}, Failure("nan", f"{name} is {values[name]} at step {step}", step)
-        return {key: value for key, value in values.items() if math.isfinite(value)}, None
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
     def tell(self, trial: int | Assignment, step: int | None = None, **metrics: object) -> TrialRecord:
-        """A trial is done, with these last metrics (for programs that run trials themselves, after `ask`)."""
-        record = self.history.trials[_number(trial)]
+        """A trial is done with these metrics: for programs that run the trials themselves, after `ask`.
+
+        Args:
+            trial: the trial, or its number.
+            step: its last step; None: one more than it has reported.
+            metrics: name=number; the study's metric must be among them.
+        """
+        record = self.history.trials[number_of(trial)]
         at = (record.step + 1) if step is None else step
         self.report(record.number, at, metrics, horizon=at)
         return self.finish(record.number)
 
-    def finish(self, trial: int | Assignment) -> TrialRecord:
-        """A trial ran its full length. Without any report it has failed."""
-        record = self.history.trials[_number(trial)]
-        if record.state.ended:
-            return record
-        if record.loss is None:
-            return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
-        full = self.plan.horizon
-        early = f"finished early, at step {record.step} of {full}" if full and record.step < full else ""
-        return self._end(record.number, State.DONE, reason=early)
-
-    def fail(self, trial: int | Assignment, failure: Failure | Exception) -> TrialRecord:
-        """A trial failed, for good."""
-        record = self.history.trials[_number(trial)]
-        if record.state.ended:
-            return record
-        if not isinstance(failure, Failure):
-            failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
-        return self._end(record.number, State.FAILED, failure=failure)
-
-    def may_retry(self, trial: int) -> bool:
-        """Whether the trial would get another attempt if it were lost now."""
-        return self._losses.get(trial, 0) < self.retries
-
-    def withdraw(self, trial: int) -> None:
-        """The trial will not be trained (any further): the budget is used up."""
-        if not self.history.trials[trial].state.ended:
-            self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
-
-    def runs(self, trial: int, attempt: int | None = None) -> bool:
-        """Whether that attempt (None: any) is the one that counts: not over, not paused, no later one handed out."""
-        record = self.history.trials[trial]
-        return record.state is State.RUNNING and attempt in (None, record.attempt)
-
-    def interrupted(self, trial: int, attempt: int | None = None) -> None:
-        """The attempt ended through no fault of the trial or its worker; another one does not count as a retry."""
-        if self.runs(trial, attempt):
-            self._interrupted.append(trial)
-
-    def lost(
-        self, trial: int, reason: str, kind: str = "killed", traceback: str = "", attempt: int | None = None
-    ) -> TrialRecord | None:
-        """The attempt ended by no fault of the trial. It is tried again, `retries` times; then it has failed.
-
-        `kind` and `traceback` are those of its Failure, should this have been its last attempt. A trial that was
-        paused, or is in a later attempt already, has lost nothing.
-        """
-        record = self.history.trials[trial]
-        if not self.runs(trial, attempt):
-            return record
-        may_retry = self.may_retry(trial)
-        self._losses[trial] = self._losses.get(trial, 0) + 1
-        if not may_retry:
-            times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
-            return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
-        self._interrupted.append(trial)
-        return None
-
     def add(self, config: Config, **metrics: object) -> TrialRecord:
-        """Record a result known from elsewhere; it informs the strategy and does not count against the budget."""
-        asked = self._begin("added", self.space.canonical(config))
-        self._added += 1
-        return self.tell(asked, None, **metrics)
+        """Add a result from elsewhere: the strategy learns from it, and it does not count against the budget.
 
-    def _end(self, number: int, state: State, *, reason: str = "", failure: Failure | None = None) -> TrialRecord:
-        at_s = self.elapsed_s
-        self.ledger.end(number, state, reason, failure, at_s)
-        record = self.history.end(number, state, reason=reason, failure=failure, at_s=at_s)
-        self.on_end(record)
-        return record
+        Raises:
+            SpecError: `config` is not a point of the space.
+
+        Example:
+            study.add({"lr": 0.01, "width": 64}, val_loss=0.31)
+        """
+        assignment = self._begin("added", self.space.canonical(config))
+        self.budget.added += 1
+        return self.tell(assignment, None, **metrics)
 
     def close(self) -> None:
-        """Paused trials end as stopped when none of them can go on any more; the ledger is flushed and given back."""
-        if self._at_an_end:
+        """Close the ledger and give the lock back; trials that stay paused end as stopped if none can continue."""
+        if self._nothing_follows():
             for record in self.history.paused:
                 self._end(record.number, State.STOPPED, reason=record.reason)
         self.ledger.close()
 
-    # -- what is known -----------------------------------------------------------------------------------------------
-
-    @property
-    def started(self) -> int:
-        """Trials begun by this study (results added from elsewhere do not count)."""
-        return len(self.history) - self._added
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds this study has been driven, over all its sessions."""
-        return self._elapsed_s + self.clock() - self._opened
-
-    @property
-    def _no_steps_left(self) -> bool:
-        return self.plan.steps is not None and self.history.steps_spent >= self.plan.steps
-
-    @property
-    def spent(self) -> bool:
-        """Whether the budget of steps or time is used up."""
-        return self._no_steps_left or (self.plan.time_s is not None and self.elapsed_s >= self.plan.time_s)
-
-    @property
-    def _at_an_end(self) -> bool:
-        """Whether nothing runs, and nothing will."""
+    def _nothing_follows(self) -> bool:
+        """Whether trials are paused, and no trial runs or will run."""
         if not self.history.paused or self.history.running or self.ledger.broken:
             return False
-        all_begun = self._exhausted or (self.plan.trials is not None and self.started >= self.plan.trials)
+        all_begun = self._exhausted or self.budget.no_trials_left
         return self.spent or (all_begun and not self.stopper.promote(self.history))
-
-    @property
-    def out_of_budget(self) -> bool:
-        """Whether no new trial may begin."""
-        return self.spent or (
-            self.plan.trials is not None and self.started >= self.plan.trials and not self.history.paused
-        )
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _difference(fact: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What is not the same in the fact `fact`, line by line; empty when it is, or was not known before."""
-    if fact not in before or before[fact] == now[fact]:
-        return ""
-    a, b = (json.dumps(facts[fact], indent=1, sort_keys=True).splitlines() for facts in (before, now))
-    lines = [line for line in difflib.unified_diff(a, b, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]
-    return "\n".join(f"  {line}" for line in lines)
-
-
-def _number(trial: int | Assignment) -> int:
-    return trial if isinstance(trial, int) else trial.number
-
-
-def _told(described: Described) -> Any:
-    """How a plugin is written down: its name and options, never the object."""
-    if isinstance(described, str):
-        return {"name": described}
-    return dict(described) if isinstance(described, Mapping) else {"name": type(described).__name__.lower()}

@@ -14,6 +14,7 @@ import pytest
 from automl.core.history import History
 from automl.core.space import Config, Float, Space
 from automl.core.stopper import Kind, Stopper, Verdict
+from automl.core.strategy import Strategy
 from automl.core.trial import Metric, Plan, State
 from automl.testing.simulate import Curve, Simulated, simulate
 
@@ -25,7 +26,7 @@ print(json.dumps(decisions(pickle.load(sys.stdin.buffer))))
 """
 
 
-class Draw:
+class Draw(Strategy):
     """Random configs; the strategy of these tests."""
 
     def suggest(self, history: History, n: int) -> list[Config]:

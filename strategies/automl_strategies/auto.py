@@ -24,7 +24,7 @@ COMPARED = (12, 24)  # trials compared at rungs before a model learns from their
 
 
 @dataclass(frozen=True)
-class Auto:
+class Auto(Strategy):
     """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
 
     Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250

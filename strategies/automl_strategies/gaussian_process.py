@@ -12,6 +12,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill
@@ -29,7 +30,7 @@ from automl_strategies.surrogates.unit_cube import Points
 
 
 @dataclass(frozen=True)
-class Gp:
+class Gp(Strategy):
     """Fit a Gaussian process to all results and suggest where most improvement is expected; for few, costly trials.
 
     Strongest on up to about 20 parameters and 300 trials, choices (one-hot) and conditions (a flag for each) included;

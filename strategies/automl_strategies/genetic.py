@@ -11,6 +11,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill
@@ -21,7 +22,7 @@ TRIES = 20  # children made before a random config takes the place of one that i
 
 
 @dataclass(frozen=True)
-class Genetic:
+class Genetic(Strategy):
     """Mix and mutate the best configs, steadily; robust, costs nothing, good with many workers and long searches."""
 
     population: int = 20  # the best so many are parents

@@ -11,6 +11,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.gaussian_process import Acquisition, Gp
 from automl_strategies.sobol import sobol
@@ -19,7 +20,7 @@ from automl_strategies.surrogates.observations import Floats, evidence
 
 
 @dataclass(frozen=True)
-class Gradient:
+class Gradient(Strategy):
     """Follow the gradient of a smooth model of the results from the best configs; for refining few numbers.
 
     Each suggestion starts at another good config or random point and climbs the model's optimistic bound. Local and

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from automl.core.history import History
 from automl.core.space import Config, Space, Value, config_key, identity
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 
 MOST_BRANCHES = 100_000  # combinations of values that decide over conditions, within one component
@@ -21,7 +22,7 @@ GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
-class Grid:
+class Grid(Strategy):
     """Try every combination of up to `resolution` values per number and all choices; ends when all were tried.
 
     Numbers with a step keep all their values. For small, mostly discrete spaces; with more points than budget, random

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(Strategy):
     """Draw configs at random; the honest yardstick, and hard to beat with many workers and little time."""
 
     def suggest(self, history: History, n: int) -> list[Config]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.distinct import Taken, fill
 from automl_strategies.surrogates.operators import mutated
@@ -20,7 +21,7 @@ TRIES = 20  # children made before a random config takes the place of one that i
 
 
 @dataclass(frozen=True)
-class Aging:
+class Aging(Strategy):
     """Mutate the best of a sample of recent trials; the simple default of architecture search, for long searches with
     many workers and noisy results.
     """

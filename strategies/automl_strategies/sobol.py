@@ -13,6 +13,7 @@ from scipy.stats import qmc
 from automl.core import seeds
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl_strategies.surrogates.distinct import Taken, fill
 
 MOST_DIMENSIONS = 1000  # coordinates beyond this are random
@@ -20,7 +21,7 @@ BLOCK = 256
 
 
 @dataclass(frozen=True)
-class Sobol:
+class Sobol(Strategy):
     """Spread the trials evenly over the space; better than random with few trials, as good with many workers."""
 
     def suggest(self, history: History, n: int) -> list[Config]:

@@ -18,6 +18,7 @@ from scipy.special import ndtr, ndtri
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.distinct import Taken, fill
 from automl_strategies.surrogates.observations import evidence
@@ -28,7 +29,7 @@ LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @dataclass(frozen=True)
-class Tpe:
+class Tpe(Strategy):
     """Model good and bad configs by densities and suggest where their ratio is highest; the all-round model.
 
     Knows conditions (an inactive parameter takes part in nothing), stopped trials (ranked by how far they got) and

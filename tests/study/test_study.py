@@ -233,4 +233,4 @@ def test_going_on_after_a_pause_is_no_retry() -> None:
     study.history.again(0, 3)  # its worker was lost
     assert (study.history.trials[0].resumed, study.history.trials[0].retries) == (1, 1)
     told = text(study, 0, 100)
-    assert "attempt 3: it went on after 1 pause, its worker was lost 1 time" in told
+    assert "attempt 3: continued after 1 pause, its worker was lost 1 time" in told

@@ -13,6 +13,7 @@ from typing import Any
 from automl.core import seeds
 from automl.core.history import History
 from automl.core.space import Config, Value
+from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.distinct import Taken, fill, retried
 
@@ -20,7 +21,7 @@ RETRIES = 4  # times a repeated config is asked for again
 
 
 @dataclass(frozen=True)
-class Optuna:
+class Optuna(Strategy):
     """Use an Optuna sampler by name, with its options: `{name: optuna, sampler: GPSampler}`.
 
     Slower than `tpe` and `gp` here, and mostly there so that people keep what they know.

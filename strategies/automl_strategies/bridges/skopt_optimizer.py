@@ -15,6 +15,7 @@ import numpy as np
 from automl.core import seeds
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill
@@ -24,7 +25,7 @@ from automl_strategies.surrogates.unit_cube import Points
 
 
 @dataclass(frozen=True)
-class Skopt:
+class Skopt(Strategy):
     """Use a scikit-optimize model by name: `GP`, `RF` or `ET`. Slower than `gp` and `forest` here; for comparison and
     for those used to it.
     """

@@ -4,7 +4,7 @@ In between a suggestion costs next to nothing, so a model keeps up with trials t
 trial gets the k-th entry of the plan, whoever asks for it and whenever.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
@@ -14,6 +14,7 @@ import numpy as np
 from automl.core import seeds
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl.core.trial import State
 from automl_strategies.sobol import sobol
 from automl_strategies.surrogates.distinct import Taken, fill
@@ -21,7 +22,7 @@ from automl_strategies.surrogates.observations import Evidence, evidence
 from automl_strategies.surrogates.unit_cube import Cube, Mask, Points
 
 
-class Planned(ABC):
+class Planned(Strategy):
     """Quasi-random until `startup` trials have ended; then, but for a `random_share`, from the plan."""
 
     startup: int

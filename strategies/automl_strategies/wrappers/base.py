@@ -1,4 +1,4 @@
-"""What strategies that wrap a strategy share."""
+"""What strategies share that wrap another strategy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,15 +7,15 @@ from automl.core import plugins
 from automl.core.strategy import Strategy
 
 Described = str | Mapping[str, Any] | Strategy
+"""A strategy's name, `{"name": ..., option: value}`, or the strategy itself."""
 
 
 def inner(described: Described) -> Strategy:
-    """The wrapped strategy, from its name, its description or itself."""
-    made: Strategy = plugins.make("strategies", described)
-    return made
+    """The wrapped strategy.
 
-
-def note_of(strategy: Strategy, history: Any) -> str:
-    """What the wrapped strategy has to say, if it says anything."""
-    say = getattr(strategy, "note", None)
-    return str(say(history)) if callable(say) else ""
+    Raises:
+        UnknownPlugin: there is no strategy of that name.
+        SpecError: an option is wrong.
+    """
+    strategy: Strategy = plugins.make("strategies", described)
+    return strategy

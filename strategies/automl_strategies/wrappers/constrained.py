@@ -12,6 +12,7 @@ from typing import Any
 
 from automl.core.history import History
 from automl.core.space import Config, Space, Value
+from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.distinct import Taken
 from automl_strategies.wrappers.base import Described, inner
@@ -44,7 +45,7 @@ MOST_DRAWS = 20_000  # random configs looked at before the rules count as imposs
 
 
 @dataclass(frozen=True)
-class Constrained:
+class Constrained(Strategy):
     """Follow another strategy, but only to configs that keep all given rules: `["width % heads == 0"]`.
 
     A rule that names an inactive parameter holds. Configs that break one are replaced by random ones that keep all.

@@ -11,7 +11,7 @@ from automl_strategies.wrappers.base import Described, inner
 
 
 @dataclass(frozen=True)
-class First:
+class First(Strategy):
     """Try these configs first, then follow another strategy, which learns from them.
 
     A config may leave parameters out: they take their defaults, or the middle of their range.

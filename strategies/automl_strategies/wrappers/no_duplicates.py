@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from automl.core.history import History
 from automl.core.space import Config
+from automl.core.strategy import Strategy
 from automl_strategies.grid_search import Grid
 from automl_strategies.surrogates.distinct import RANDOM_TRIES, Taken
 from automl_strategies.surrogates.unit_cube import Cube
@@ -14,7 +15,7 @@ ENUMERABLE = 200_000  # spaces up to this size are written out to find what is l
 
 
 @dataclass(frozen=True)
-class NoDuplicates:
+class NoDuplicates(Strategy):
     """Follow another strategy but never repeat a config; in a finite space the search ends when all were tried."""
 
     strategy: Described = "auto"

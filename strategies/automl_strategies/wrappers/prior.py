@@ -11,6 +11,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config, Value
+from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.distinct import Taken, fill
 from automl_strategies.surrogates.ranking import by_merit
@@ -22,7 +23,7 @@ ORIGIN_NEAR = 0.15  # a config this close to the prior (mean distance per parame
 
 
 @dataclass(frozen=True)
-class Prior:
+class Prior(Strategy):
     """Draw part of the configs around a good guess (or the defaults); the share shrinks if the guess is poor.
 
     `confidence` 0 ignores the guess, 1 begins with nothing else.

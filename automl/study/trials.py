@@ -1,0 +1,144 @@
+"""The trials of a study that is being driven: how they begin, are lost, and end.
+
+Each change is written to the ledger first and then to the history, at the same second of the study's time.
+"""
+
+from collections.abc import Callable
+
+from automl.core.messages import Assignment
+from automl.core.space import Config
+from automl.core.trial import Failure, State, TrialRecord
+from automl.study.budget import OUT_OF_BUDGET, Budget
+from automl.study.reader import Readable
+from automl.study.retries import Retries
+
+
+class Trials(Readable):
+    """The part of a `Study` that changes single trials; the driver uses it beside `ask` and `report_all`."""
+
+    pool: int  # how many of the best trials keep their models for an ensemble
+    budget: Budget
+    seed_of: Callable[[TrialRecord], int]  # the training seed of a trial
+    on_end: Callable[[TrialRecord], None]  # called with each trial that has ended
+    _retries: Retries
+
+    def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
+        at_s = self.elapsed_s
+        self.ledger.begin(self.history.next_number, config, origin, at_s, asked)
+        return self._assignment(self.history.begin(config, origin=origin, at_s=at_s))
+
+    def _try_again(self, number: int) -> Assignment:
+        return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
+
+    def _assignment(self, record: TrialRecord) -> Assignment:
+        self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
+        alone = self._retries.lost.get(record.number, 0) > 0
+        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step, alone)
+
+    def finish(self, trial: int | Assignment) -> TrialRecord:
+        """A trial has run its full length. If it never reported, it has failed."""
+        record = self.history.trials[number_of(trial)]
+        if record.state.ended:
+            return record
+        if record.loss is None:
+            return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
+        full = self.plan.horizon
+        early = f"finished early, at step {record.step} of {full}" if full and record.step < full else ""
+        return self._end(record.number, State.DONE, reason=early)
+
+    def fail(self, trial: int | Assignment, failure: Failure | Exception) -> TrialRecord:
+        """A trial has failed for good."""
+        record = self.history.trials[number_of(trial)]
+        if record.state.ended:
+            return record
+        if not isinstance(failure, Failure):
+            failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
+        return self._end(record.number, State.FAILED, failure=failure)
+
+    def withdraw(self, trial: int) -> None:
+        """Stop a trial because the budget is used up."""
+        if not self.history.trials[trial].state.ended:
+            self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+
+    def runs(self, trial: int, attempt: int | None = None) -> bool:
+        """Whether that attempt (None: any) is the current one of a running trial."""
+        record = self.history.trials[trial]
+        return record.state is State.RUNNING and attempt in (None, record.attempt)
+
+    def may_retry(self, trial: int) -> bool:
+        """Whether the trial would be tried again if its worker died now."""
+        return self._retries.allowed(trial)
+
+    def interrupted(self, trial: int, attempt: int | None = None) -> None:
+        """The attempt ended, and neither the trial nor its worker caused it: the next one does not count as a retry."""
+        if self.runs(trial, attempt):
+            self._retries.waiting.append(trial)
+
+    def lost(
+        self, trial: int, reason: str, kind: str = "killed", traceback: str = "", attempt: int | None = None
+    ) -> TrialRecord | None:
+        """The worker died during the attempt. The trial is tried again `retries` times; then it has failed.
+
+        Args:
+            trial: its number.
+            reason: why the worker died.
+            kind, traceback: those of the trial's Failure, if this was its last attempt.
+            attempt: which one; None: the current one. If the trial was paused, or a later attempt of it runs, nothing
+                was lost.
+
+        Returns:
+            the trial's record if it does not run any more; None if it is going to be tried again.
+        """
+        record = self.history.trials[trial]
+        if not self.runs(trial, attempt):
+            return record
+        if self._retries.lose(trial):
+            return None
+        times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+        return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
+
+    def _end(self, number: int, state: State, *, reason: str = "", failure: Failure | None = None) -> TrialRecord:
+        at_s = self.elapsed_s
+        self.ledger.end(number, state, reason, failure, at_s)
+        record = self.history.end(number, state, reason=reason, failure=failure, at_s=at_s)
+        self.on_end(record)
+        return record
+
+    # -- what is left ------------------------------------------------------------------------------------------------
+
+    @property
+    def started(self) -> int:
+        """How many trials the study began; results added from elsewhere do not count."""
+        return self.budget.started
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that this study has been driven, over all its sessions."""
+        return self.budget.elapsed_s
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget of steps or of time is used up."""
+        return self.budget.spent
+
+    @property
+    def out_of_budget(self) -> bool:
+        """Whether no trial may begin or continue any more."""
+        return self.spent or (self.budget.no_trials_left and not self.history.paused)
+
+    def ranked(self, n: int) -> list[TrialRecord]:
+        """The best `n` trials that ran their full length, the best first."""
+        return self.history.ranked(n, full=True)
+
+    @property
+    def last_kept(self) -> TrialRecord | None:
+        """The worst of the trials whose models are kept; None while there is room for more."""
+        if not self.pool:
+            return self.best
+        kept = self.ranked(self.pool)
+        return kept[-1] if len(kept) == self.pool else None
+
+
+def number_of(trial: int | Assignment) -> int:
+    """The number of a trial that is given as its number or as an assignment."""
+    return trial if isinstance(trial, int) else trial.number
