@@ -11,6 +11,7 @@ Names are imported when first used: `import automl` loads neither torch nor anyt
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from automl import moved
 from automl.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ _HOMES = {
     "Int": "automl.core.space",
     "Space": "automl.core.space",
     "Study": "automl.study.study",
-    "Trial": "automl.worker.worker",
+    "Trial": "automl.worker.trial",
     "load": "automl.bundle.loading",
     "resume": "automl.api.doors",
     "search": "automl.api.doors",
 }
+moved.install()
 __all__ = ["AutoMLError", "Choice", "Float", "Int", "Space", "Study", "Trial", "load", "resume", "search"]
 
 

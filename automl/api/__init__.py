@@ -2,3 +2,7 @@
 
 The command line and Python programs come in here. What is below this folder never imports it.
 """
+
+from automl.moved import names_of
+
+__getattr__ = names_of(__name__)

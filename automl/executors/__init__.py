@@ -2,3 +2,7 @@
 
 Their protocol is in `driver.executor`; an executor decides nothing.
 """
+
+from automl.moved import names_of
+
+__getattr__ = names_of(__name__)

@@ -2,3 +2,7 @@
 
 Used by the study and by every screen; knows neither.
 """
+
+from automl.moved import names_of
+
+__getattr__ = names_of(__name__)

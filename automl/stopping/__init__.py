@@ -2,3 +2,7 @@
 
 The core never imports them.
 """
+
+from automl.moved import names_of
+
+__getattr__ = names_of(__name__)
