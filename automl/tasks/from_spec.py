@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING
 
 from automl.tasks.command import CommandTask
-from automl.tasks.described import DescribedTask, mixes
+from automl.tasks.described import DescribedTask
 from automl.tasks.function import ReferencedTask
+from automl.tasks.fusing import mixes
 from automl.worker.worker import Task
 
 if TYPE_CHECKING:

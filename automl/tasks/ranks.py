@@ -1,9 +1,9 @@
-"""One trial on several devices: the worker's process is rank 0, a `Crew` holds the processes of the other ranks.
+"""One trial on several devices: the worker's process is rank 0, a `RankGroup` holds the processes of the other ranks.
 
 Rank 0 evaluates, reports and saves; the others live as long as the session and follow it from trial to trial:
 
-    rank 0     Crew.begin(config, ...)     Crew.epoch(solo)        Crew.begin(next config, ...)
-    others     Solo(config, ...)           solo.train_epoch()      Solo(next config, ...)
+    rank 0     RankGroup.begin(config, ...)     RankGroup.epoch(trainer)     RankGroup.begin(next config, ...)
+    others     Trainer(config, ...)                trainer.train_epoch()        Trainer(next config, ...)
 
 Where the model is sharded, the others also take part in evaluating it and in gathering its weights and its state.
 """
@@ -24,94 +24,101 @@ import cloudpickle
 
 from automl.core.space import Value
 from automl.errors import EnvironmentProblem
+from automl.tasks.recipe import PreparedData, Recipe
 from automl.worker.failures import sendable
 
 if TYPE_CHECKING:
-    from automl.tasks.described import DescribedTask
-    from automl.training import Solo
+    from automl.training import Trainer
     from automl.training.distributed.ddp import Rank
 
 JOIN_S = 10.0
+"""How long a process may take to end before it is killed."""
 
 
-class Crew:
-    """The processes of ranks 1, 2, ... of a task's trials; this process is rank 0.
+class RankGroup:
+    """The processes of ranks 1, 2, ... of a recipe's trials; this process is rank 0.
 
-    `devices`: one for each rank; the first is this process's.
+    Args:
+        recipe: what is trained.
+        devices: one for each rank; the first is this process's.
     """
 
-    def __init__(self, task: "DescribedTask", devices: tuple[str, ...]) -> None:
+    def __init__(self, recipe: Recipe, devices: tuple[str, ...]) -> None:
         from automl.training.distributed.ddp import Rank
 
         self.devices, self.rank = devices, Rank(0, len(devices))
-        self._task = cloudpickle.dumps(task)
-        self._members: list[tuple[BaseProcess, Connection]] = []
+        self._recipe = cloudpickle.dumps(recipe)
+        self._others: list[tuple[BaseProcess, Connection]] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # where the ranks meet
 
     def begin(
-        self, make: "Callable[[Rank], Solo]", config: Mapping[str, Value], epochs: int, seed: int, state: Any
-    ) -> "Solo":
-        """A trainer made here by `make` and by the other ranks too; those are started where they do not run yet.
+        self, make: "Callable[[Rank], Trainer]", config: Mapping[str, Value], epochs: int, seed: int, state: Any
+    ) -> "Trainer":
+        """Make a trainer for a trial, here and in the other ranks; starts their processes if they do not run.
 
-        `state`: a saved one that all go on from, or None.
+        Args:
+            make: makes the trainer of this rank.
+            config, epochs, seed: of the trial, for the other ranks.
+            state: a saved state that all ranks go on from, or None.
+
+        Returns:
+            The trainer of this rank.
         """
-        if not self._members or not all(process.is_alive() for process, _ in self._members):
+        if not self._others or not all(process.is_alive() for process, _ in self._others):
             self.close()
             self._start()
-        self._tell("begin", config, epochs, seed)
-        with self._watched():
-            solo = make(self.rank)
+        self._send("begin", config, epochs, seed)
+        with self._failing_together():
+            trainer = make(self.rank)
             if state is not None:
-                self._tell("load", _outline(state) if solo.sharded else state)
-                solo.load(state)
-        return solo
+                self._send("load", _outline(state) if trainer.sharded else state)
+                trainer.load(state)
+        return trainer
 
-    def epoch(self, solo: "Solo") -> dict[str, float]:
-        """All ranks train an epoch; this one's report."""
-        self._tell("epoch")
-        with self._watched():
-            return solo.epoch()
+    def epoch(self, trainer: "Trainer") -> dict[str, float]:
+        """Train one epoch in all ranks; returns what rank 0 measured."""
+        self._send("epoch")
+        with self._failing_together():
+            return trainer.epoch()
 
-    def weights(self, solo: "Solo") -> dict[str, Any]:
-        """Its weights to keep."""
-        return self._gathered(solo, "weights")
+    def weights(self, trainer: "Trainer") -> dict[str, Any]:
+        """The weights to save; of a sharded model they are gathered from all ranks."""
+        if trainer.sharded:
+            self._send("weights")
+        with self._failing_together():
+            return trainer.weights()
 
-    def state(self, solo: "Solo") -> dict[str, Any]:
-        """Its state to go on from, on any number of devices."""
-        return self._gathered(solo, "state")
-
-    def _gathered(self, solo: "Solo", word: str) -> dict[str, Any]:
-        """What a method of the trainer's gives; where the model is sharded, all ranks call it."""
-        if solo.sharded:
-            self._tell(word)
-        with self._watched():
-            found: dict[str, Any] = getattr(solo, word)()
-        return found
+    def state(self, trainer: "Trainer") -> dict[str, Any]:
+        """The state to go on from, on any number of devices; gathered like the weights."""
+        if trainer.sharded:
+            self._send("state")
+        with self._failing_together():
+            return trainer.state()
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        """An error inside is told as that of the rank it began in; after one the other ranks are dismissed."""
+    def _failing_together(self) -> Iterator[None]:
+        """If the block fails, stop the other ranks, and raise the error of the rank that failed first."""
         try:
             yield
         except Exception as error:
-            found = self._error()
+            first = self._error()
             self.close()
-            if found is not None:
-                raise found from error
+            if first is not None:
+                raise first from error
             raise
 
     def close(self) -> None:
         """End the other ranks."""
-        for _, pipe in self._members:
+        for _, pipe in self._others:
             pipe.close()
-        for process, _ in self._members:
+        for process, _ in self._others:
             process.terminate()
             process.join(JOIN_S)
             if process.is_alive():
                 process.kill()
-        if self._members:
+        if self._others:
             _leave()
-        self._members = []
+        self._others = []
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -124,31 +131,32 @@ class Crew:
         for rank, device in enumerate(self.devices[1:], start=1):
             ours, theirs = context.Pipe()
             place = (replace(self.rank, rank=rank), device, backend, str(meeting))
-            process = context.Process(target=_member, args=(self._task, place, theirs, os.getpid()), daemon=True)
+            process = context.Process(target=_follow, args=(self._recipe, place, theirs, os.getpid()), daemon=True)
             process.start()
             theirs.close()
-            self._members.append((process, ours))
+            self._others.append((process, ours))
         _join(self.rank, self.devices[0], backend, str(meeting))
 
-    def _tell(self, *words: Any) -> None:
+    def _send(self, *words: Any) -> None:
         message = pickle.dumps(words)  # not `send`: it would share the tensors' memory, and both would train on it
-        for _, pipe in self._members:
+        for _, pipe in self._others:
             try:
                 pipe.send_bytes(message)
             except OSError:
                 raise self._error() or EnvironmentProblem("a process of this trial's other devices has died") from None
 
     def _error(self) -> Exception | None:
-        """What another rank failed with, None where none did."""
-        for _, pipe in self._members:
+        """The error that another rank failed with, None where none did."""
+        for _, pipe in self._others:
             with contextlib.suppress(EOFError, OSError):
                 if pipe.poll(1.0):
-                    found: Exception = pipe.recv()
-                    return found
+                    error: Exception = pipe.recv()
+                    return error
         return None
 
 
 def _join(rank: "Rank", device: str, backend: str, meeting: str) -> None:
+    """Make this process one of the ranks."""
     import torch
     from torch import distributed as dist
 
@@ -165,23 +173,23 @@ def _leave() -> None:
         dist.destroy_process_group()
 
 
-def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, parent: int) -> None:
-    """What the process of a rank other than 0 does until its pipe is closed."""
-    from automl.training import Settings, Solo
+def _follow(recipe: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, parent: int) -> None:
+    """The process of a rank other than 0: does what rank 0 sends, until its pipe is closed."""
+    from automl.training import Settings, Trainer
 
     rank, device, backend, meeting = place
     try:
-        made: DescribedTask = cloudpickle.loads(task)
-        session, settings = made.open((device,)), Settings(**made.settings)
+        own: Recipe = cloudpickle.loads(recipe)
+        build, data, settings = own.builder(), PreparedData(own), Settings(**own.settings)
         _join(rank, device, backend, meeting)
-        solo: Solo | None = None
+        trainer: Trainer | None = None
         while os.getppid() == parent:
             word, *given = pickle.loads(pipe.recv_bytes())
             if word == "begin":
                 config, epochs, seed = given
-                solo = Solo(session.build, session.data_of(config), config, epochs, seed, device, settings, rank)
-            elif solo is not None:
-                _follow(solo, word, *given)
+                trainer = Trainer(build, data.of(config), config, epochs, seed, device, settings, rank)
+            elif trainer is not None:
+                _take_part(trainer, word, *given)
     except EOFError:
         return
     except Exception as error:
@@ -189,17 +197,23 @@ def _member(task: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection, 
             pipe.send(sendable(error))
 
 
+def _take_part(trainer: "Trainer", word: str, *given: Any) -> None:
+    """Do what rank 0 does, as far as it takes all ranks."""
+    match word:
+        case "load":
+            trainer.load(*given)
+        case "epoch":
+            if trainer.sharded:
+                trainer.epoch()
+            else:  # rank 0 evaluates by itself
+                trainer.train_epoch()
+        case "weights":
+            trainer.weights()
+        case "state":
+            trainer.state()
+
+
 def _outline(state: dict[str, Any]) -> dict[str, Any]:
     from automl.training.distributed.fsdp import outline
 
     return outline(state)
-
-
-def _follow(solo: "Solo", word: str, *given: Any) -> None:
-    """Do what rank 0 does, as far as it takes all ranks."""
-    if word == "load":
-        solo.load(*given)
-    elif word == "epoch" and not solo.sharded:
-        solo.train_epoch()
-    else:  # epoch, weights, state
-        getattr(solo, word)()

@@ -1,4 +1,4 @@
-"""Preparation as part of the space: which options, their names, and that every model is judged on its own data."""
+"""Preparation as part of the space: which options, their names, and that every model is evaluated on its own data."""
 
 from pathlib import Path
 
@@ -10,8 +10,10 @@ import automl
 from automl import specfile
 from automl.data.preparing import options
 from automl.errors import SpecError
-from automl.tasks.described import DescribedSession, unfusable
 from automl.tasks.from_spec import task_of
+from automl.tasks.fusing import why_alone
+from automl.tasks.recipe import KEPT
+from automl.tasks.session import TrainingSession
 
 SPEC = """
 model: mlp
@@ -38,9 +40,9 @@ seed: 2
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
-    made = pd.DataFrame(rng.normal(size=(400, 5)), columns=list("abcde")).assign(f=rng.choice(["u", "v"], 400))
-    made["y"] = np.where(made.a + made.b + (made.f == "u") + 0.3 * rng.normal(size=400) > 0.5, "yes", "no")
-    made.to_csv(tmp_path / "t.csv", index=False)
+    frame = pd.DataFrame(rng.normal(size=(400, 5)), columns=list("abcde")).assign(f=rng.choice(["u", "v"], 400))
+    frame["y"] = np.where(frame.a + frame.b + (frame.f == "u") + 0.3 * rng.normal(size=400) > 0.5, "yes", "no")
+    frame.to_csv(tmp_path / "t.csv", index=False)
     (tmp_path / "space.yaml").write_text(SPEC)
     return tmp_path
 
@@ -68,13 +70,13 @@ def test_a_training_function_keeps_its_own_names() -> None:
      ("prepare: {scale: [standard, big]}", "scale cannot be 'big'; one of standard"),
      ("prepare: {pca: [many, 3]}", "pca must be a number"), ("prepare: {impute: meen}", "impute cannot be 'meen'")],
 )  # fmt: skip
-def test_what_cannot_be_searched_is_told(entry: str, message: str) -> None:
+def test_what_cannot_be_searched_is_reported(entry: str, message: str) -> None:
     head = "model: mlp\ndata: digits\nmetric: val_loss\nepochs: 1\n"
     with pytest.raises(SpecError, match=message):
         specfile.parse(f"{head}space: {{{entry}, lr: [0.1, 0.2]}}\nbudget: {{trials: 1}}\n")
 
 
-def test_each_model_is_trained_saved_and_judged_on_its_own_preparation(folder: Path) -> None:
+def test_each_model_is_trained_saved_and_evaluated_on_its_own_preparation(folder: Path) -> None:
     study = automl.search(folder / "space.yaml", path=folder / "s", executor="inline", workers=1)
     assert study.counts.done == 6
     seen = {(t.config["prepare_scale"], t.config["prepare_pca"]) for t in study.history.trials}
@@ -95,16 +97,15 @@ def test_each_model_is_trained_saved_and_judged_on_its_own_preparation(folder: P
 
 def test_few_preparations_are_kept_and_targets_are_the_same(folder: Path) -> None:
     session = task_of(specfile.read(folder / "space.yaml")).open(("cpu",))
-    assert isinstance(session, DescribedSession)
-    plain = session.data_of({"lr": 0.1})
+    assert isinstance(session, TrainingSession)
+    plain = session.data.of({"lr": 0.1})
     assert plain is session.prepared
-    first = session.data_of({"prepare_pca": 1})
+    first = session.data.of({"prepare_pca": 1})
     assert first.train.x.shape[1] == 1
-    assert first is session.data_of({"prepare_pca": 1, "lr": 3.0})
+    assert first is session.data.of({"prepare_pca": 1, "lr": 3.0})
     assert (first.val.y == plain.val.y).all()
     assert (first.test.y == plain.test.y).all()
-    for count in range(2, 8):
-        session.data_of({"prepare_pca": count})
-    assert first is not session.data_of({"prepare_pca": 1})
-    assert len(session._prepared) == 4
-    assert "one at a time" in unfusable({"prepare_pca": 1}, {})
+    others = [session.data.of({"prepare_pca": count}) for count in range(2, 2 + KEPT)]
+    assert others == [session.data.of({"prepare_pca": count}) for count in range(2, 2 + KEPT)]
+    assert first is not session.data.of({"prepare_pca": 1})
+    assert "one at a time" in why_alone({"prepare_pca": 1}, {})

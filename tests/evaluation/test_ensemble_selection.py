@@ -12,7 +12,7 @@ from automl.data import load
 from automl.evaluation import ensemble_selection
 from automl.evaluation.holdout import Holdout
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 
 def test_models_that_err_differently_are_taken_together() -> None:
@@ -50,7 +50,7 @@ def test_what_is_reported_is_what_the_saved_ensemble_scores(tmp_path: Path) -> N
     bundles = {}
     for seed in range(3):
         config = {"width": 8, "lr": 1e-2}
-        trainer = Solo(build("mlp"), prepared, config, 3, seed=seed)
+        trainer = Trainer(build("mlp"), prepared, config, 3, seed=seed)
         for _ in range(3):
             metrics = trainer.epoch()
         bundles[f"m{seed}"] = io.save(

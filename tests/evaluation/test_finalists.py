@@ -108,7 +108,7 @@ def test_wrong_numbers_are_refused_before_the_search(tmp_path: Path, wrong: Mapp
 def test_a_training_that_ignores_its_seed_is_told(tmp_path: Path) -> None:
     study = run(plain, tmp_path / "s")
     assert "does the training use trial.seed?" in final(study)
-    assert "no test part" in final(study)
+    assert "no test set" in final(study)
 
 
 def test_a_config_that_fails_on_a_fresh_seed_does_not_win(tmp_path: Path) -> None:
@@ -212,4 +212,4 @@ def test_refit_and_ensemble(tmp_path: Path) -> None:
     assert sum(ensemble.weights) <= 4
     assert verdict["ensemble"]["gain"] == pytest.approx(verdict["test"]["value"] - verdict["ensemble"]["test"])
     assert verdict["ensemble"]["among"] == 6 + 15  # models of the search, and of five finalists on three seeds
-    assert f"{verdict['ensemble']['models']} of 21 models together: test_log_loss" in final(study)
+    assert f"{verdict['ensemble']['models']} of 21 models: test_log_loss" in final(study)

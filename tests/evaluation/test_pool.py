@@ -56,7 +56,7 @@ def search(
     read = specfile.read(file)
     with Study(read.space, metric=read.metric, strategy="random", trials=trials, seed=2, path=path, pool=POOL) as study:
         winner.recover(study)
-        Driver(study, task(file), Inline(), 1, publish=keep_best).run()
+        Driver(study, task(file), Inline(), 1, keep_files=keep_best).run()
         finalists.run(study, task(file), Inline, 1, FinalistOptions(ensemble=4))
     return study
 
@@ -139,11 +139,11 @@ def test_killed_and_resumed_it_has_the_same_pool(tmp_path: Path) -> None:
 
 
 def test_the_pool_has_a_largest_size(tmp_path: Path) -> None:
-    study = search(spec(tmp_path), tmp_path / "s", lambda study, record: winner.keep_best(study, record, room=30_000))
+    study = search(spec(tmp_path), tmp_path / "s", lambda study, record: winner.keep_best(study, record, room=16_000))
     numbers = kept(tmp_path / "s")
     sizes = sum(f.stat().st_size for n in numbers for f in paths.trial(tmp_path / "s", n).glob("**/*.*"))
     assert 0 < len(numbers) < POOL
-    assert sizes <= 30_000
+    assert sizes <= 16_000
     assert numbers == sorted(t.number for t in study.ranked(POOL) if t.number in numbers)
     assert study.ranked(1)[0].number in numbers
 

@@ -1,0 +1,65 @@
+"""Which trials can train together as one batched model, and why others cannot. No torch here: the driver asks."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from automl.core.space import Space
+from automl.data.preparing import options
+from automl.fused import signature
+from automl.tasks.recipe import Recipe
+
+AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")
+"""The augmentations of `automl.training.augment`."""
+FEW_KINDS = 4
+"""Where a space has at most so many kinds of models, trials train together with those of their own kind only."""
+
+
+def mixes(model: str, space: Space) -> tuple[str, ...]:
+    """Which hyperparameters may differ among models that train together, although they shape the model.
+
+    None, where the space has so few kinds of models that trials find enough others of their own kind.
+    """
+    names = signature.MIXES.get(model, ())
+    kinds = math.prod(space.params[name].size for name in names if name in space.params)
+    return names if kinds > FEW_KINDS else ()
+
+
+def group(recipe: Recipe) -> Callable[[Mapping[str, Any]], str] | None:
+    """A function that gives configs the same text if their trials can train together; "" for one that trains alone.
+
+    None where every trial trains alone.
+    """
+    if recipe.fuse == "never":
+        return None
+    named = partial(signature.group, mixes=recipe.mixes, own_factory=recipe.own_factory)
+    return lambda config: "" if why_alone(config, recipe.settings) else named(config)
+
+
+def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Why a trial trains alone, in the trainer that knows every option, and what could be done about it.
+
+    Args:
+        config: the trial's hyperparameters.
+        settings: of `training.Settings`.
+
+    Returns:
+        A sentence for the user; empty where the trial can train together with others.
+    """
+    name = str(config.get("optimizer") or "adamw")
+    if name not in signature.FUSABLE:
+        return (
+            f"trials with optimizer {name} run one at a time; those with {', '.join(signature.FUSABLE)} train together"
+        )
+    strengths = {**settings.get("augment", {}), **config}
+    varied = [one for one in AUGMENT if strengths.get(one)]
+    if varied:
+        return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
+    if options.chosen(config):
+        return "trials with a preparation of their own run one at a time; with one for all they train together"
+    if settings.get("precision", "auto") in ("bf16", "fp16"):
+        return f"precision: {settings['precision']} trains one trial at a time; auto trains many together"
+    if settings.get("compile", "auto") == "always":
+        return "compile: always trains one trial at a time; auto trains many together"
+    return ""

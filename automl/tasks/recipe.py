@@ -1,0 +1,135 @@
+"""`Recipe`: what a built-in task trains, as plain data that can be sent to any process."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from automl import metrics
+from automl.core.trial import Metric
+from automl.core.user_code import import_object
+from automl.data.preparing import options
+from automl.errors import SpecError, did_you_mean
+
+if TYPE_CHECKING:
+    from automl.data.prepared import Prepared
+    from automl.models import Build
+
+KEPT = 4
+"""So many preparations of the data are kept in memory, where they are searched."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, its data, and how it is trained; the hyperparameters come with each trial.
+
+    Attributes:
+        model: a family's name or `package.module:build`.
+        data: see `automl.data.load`, as are `target`, `split` and `prepare`.
+        epochs: of a full trial; schedules are planned for them.
+        metric: the study's.
+        folder: what relative names of files and modules refer to.
+        seed: of the split into training, validation and test rows.
+        spec: the specification, which is saved with each model.
+        keep: which trials save their model at their end: those that would then be among the best, or all.
+        refit: whether the validation rows are training rows too.
+        outputs: whether a model's outputs on the validation rows are saved with it, for an ensemble.
+        patience: a trial ends after so many epochs without a better one; 0: it never does.
+        until: the epoch after which training ends; None: the last one.
+        fuse: whether trials train together as one batched model; "require" makes it an error where they cannot.
+        mixes: hyperparameters that shape the model and may yet differ among such trials (see `tasks.fusing.mixes`).
+        settings: of `training.Settings`: precision, compile, ...
+        checkpoint_s: seconds of training between two checkpoints of a trial, at least.
+        sent: the data themselves, for workers on machines that do not have the files.
+    """
+
+    model: str
+    data: str
+    epochs: int
+    metric: Metric
+    target: str | None = None
+    split: Mapping[str, Any] | None = None
+    prepare: Mapping[str, Any] | None = None
+    folder: Path = Path()
+    seed: int = 0
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    keep: Literal["leader", "all"] = "leader"
+    refit: bool = False
+    outputs: bool = False
+    patience: int = 0
+    until: int | None = None
+    fuse: Literal["auto", "never", "require"] = "auto"
+    mixes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint_s: float = 10.0
+    sent: "Prepared | None" = None
+
+    @property
+    def runs_user_code(self) -> bool:
+        """Whether model or data are functions of the user's."""
+        return ":" in self.model or ":" in self.data
+
+    @property
+    def own_factory(self) -> bool:
+        """Whether the model is a user's; its factory may leave a dropout layer out where the probability is 0."""
+        return ":" in self.model
+
+    def builder(self) -> "Build":
+        """The function `build(config, inputs, outputs)` that makes the model."""
+        from automl import models
+
+        if ":" in self.model:
+            build: Build = import_object(self.model, self.folder)
+            return build
+        return models.build(self.model)
+
+    def load(self, config: Mapping[str, Any] | None = None) -> "Prepared":
+        """The data, split and prepared as `config` wants it; with `refit` validation rows are training rows too."""
+        chosen = options.chosen(config or {})
+        if self.sent is not None and not chosen:
+            return self.sent
+        from automl import data
+
+        prepare = {**(self.prepare or {}), **chosen}
+        prepared = data.load(
+            self.data, target=self.target, split=self.split, seed=self.seed, prepare=prepare, base=self.folder
+        )
+        return replace(prepared, train=prepared.train + prepared.val) if self.refit else prepared
+
+    def check(self, prepared: "Prepared") -> None:
+        """Check before the first epoch that the study's metric is measured on data of this kind.
+
+        Raises:
+            SpecError: it is not; the message lists those that are.
+        """
+        measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
+        if self.metric.name not in measured:
+            near = did_you_mean(self.metric.name, measured)
+            reason = f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near}"
+            raise SpecError(f"{reason} (measured: {', '.join(measured)})")
+
+
+class PreparedData:
+    """The data of a recipe in memory, as configs want them prepared.
+
+    Attributes:
+        default: as they are prepared for a config that has no say in it.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.default = recipe.load()
+        self._recipe = recipe
+        self._others: dict[str, Prepared] = {}  # by the options that were chosen, the last one used last
+
+    def of(self, config: Mapping[str, Any]) -> "Prepared":
+        """The data as `config` wants them prepared; the last `KEPT` preparations are kept."""
+        chosen = options.chosen(config)
+        if not chosen:
+            return self.default
+        key = json.dumps(chosen, sort_keys=True)
+        prepared = self._others.pop(key, None) or self._recipe.load(config)
+        self._others[key] = prepared
+        if len(self._others) > KEPT:
+            self._others.pop(next(iter(self._others)))
+        return prepared

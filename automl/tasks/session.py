@@ -1,0 +1,183 @@
+"""`TrainingSession`: a recipe with its data in memory, inside one worker; trains single trials and saves models."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from automl.study import paths
+from automl.tasks import fusing
+from automl.tasks.ranks import RankGroup
+from automl.tasks.recipe import PreparedData, Recipe
+from automl.training.best_epoch import BestEpoch
+from automl.worker.worker import Session
+
+if TYPE_CHECKING:
+    from automl.data.prepared import Prepared
+    from automl.training import Trainer
+    from automl.training.distributed.ddp import Rank
+    from automl.worker.trial import Trial
+    from automl.worker.worker import Worker
+
+
+class TrainingSession(Session):
+    """Trains the trials of a worker.
+
+    Args:
+        recipe: what is trained.
+        device: where, as torch names it.
+        ranks: the processes on further devices, where a trial has several.
+        loop: pulls the worker's trials and trains them; None: one after another.
+
+    Raises:
+        AutoMLError: model or data cannot be loaded, or the metric is not measured.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: str,
+        ranks: RankGroup | None = None,
+        loop: "Callable[[TrainingSession, Worker], None] | None" = None,
+    ) -> None:
+        self.recipe, self.device, self.ranks = recipe, device, ranks
+        self.build, self.data = recipe.builder(), PreparedData(recipe)
+        self._loop = loop
+        recipe.check(self.data.default)
+
+    @property
+    def prepared(self) -> "Prepared":
+        """The data as they are prepared for a config that has no say in it."""
+        return self.data.default
+
+    def serve(self, worker: "Worker") -> None:
+        """Train the worker's trials until there are no more."""
+        with closing(self.ranks) if self.ranks else nullcontext(), _one_thread(self.device):
+            if self._loop is None:
+                super().serve(worker)
+            else:
+                self._loop(self, worker)
+
+    def why_alone(self, config: Mapping[str, Any]) -> str:
+        """See `fusing.why_alone`; what is streamed from disk is not gathered for many trials either."""
+        from automl.data.streaming.shards import Streamed
+
+        if isinstance(self.prepared.train, Streamed):
+            return "trials run one at a time, as the table is streamed from disk; in memory they train together"
+        return fusing.why_alone(config, self.recipe.settings)
+
+    def best_epoch(self) -> BestEpoch:
+        """Keeps the weights of a trial that begins, and says when it is over."""
+        return BestEpoch(self.recipe.metric, self.recipe.until or self.recipe.epochs, self.recipe.patience)
+
+    def run(self, trial: "Trial") -> None:
+        """Train one trial alone, in the trainer that knows every option; from its checkpoint, where it has one."""
+        saved = trial.load()
+        if saved is not None and "solo" not in saved:  # it was trained together with others: begins again
+            saved = None
+        trainer, best = self._trainer(trial, saved["solo"] if saved else None), self.best_epoch()
+        weights, state = self._readers(trainer)
+        if saved:
+            best.load(saved["best"])
+        saved_at, epochs, seconds = time.monotonic(), 0, 0.0
+        try:
+            for step in trial.steps(self.recipe.epochs):
+                if best.is_over(step - 1):
+                    break
+                begun = time.perf_counter()
+                measured = trainer.epoch() if self.ranks is None else self.ranks.epoch(trainer)
+                epochs, seconds = epochs + 1, seconds + time.perf_counter() - begun
+                best.update(step, measured, weights)
+                trial.horizon = step if best.is_over(step) else self.recipe.epochs
+                try:
+                    trial.report(step, **measured)
+                finally:  # a paused trial leaves from `report`, and goes on from here
+                    if time.monotonic() - saved_at > self.recipe.checkpoint_s or trial.paused:
+                        trial.save({"solo": state(), "best": best.state()})
+                        saved_at = time.monotonic()
+        finally:
+            trial.details = self.rates(trial.config, epochs, seconds, trainer)
+        self.save_if_wanted(trial, best)
+
+    def rates(
+        self, config: Mapping[str, Any], epochs: int, seconds: float, trainer: "Trainer | None" = None
+    ) -> dict[str, object]:
+        """How fast a trial trained, see `automl.training.throughput`; `trainer`: the one that trained it alone."""
+        import torch
+
+        from automl.training.throughput import rates
+
+        data = self.prepared if trainer is None else trainer.prepared
+        format = torch.float32 if trainer is None else trainer.runner.format or torch.float32
+        devices = 1 if self.ranks is None else len(self.ranks.devices)
+        return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
+                          seconds=seconds, device=self.device, format=format, devices=devices))  # fmt: skip
+
+    def _trainer(self, trial: "Trial", state: dict[str, Any] | None) -> "Trainer":
+        """The trial's trainer; as it was when `state` was saved, where there is one."""
+        from automl.training import Settings, Trainer
+
+        epochs = self.recipe.epochs
+
+        def make(rank: "Rank | None" = None) -> Trainer:
+            prepared, settings = self.data.of(trial.config), Settings(**self.recipe.settings)
+            return Trainer(self.build, prepared, trial.config, epochs, trial.seed, trial.device, settings, rank=rank)
+
+        if self.ranks is not None:
+            return self.ranks.begin(make, trial.config, epochs, trial.seed, state)
+        trainer = make()
+        if state is not None:
+            trainer.load(state)
+        return trainer
+
+    def _readers(self, trainer: "Trainer") -> tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]:
+        """Functions that give the trainer's weights and its state, gathered from all ranks."""
+        if self.ranks is None:
+            return trainer.weights, trainer.state
+        return partial(self.ranks.weights, trainer), partial(self.ranks.state, trainer)
+
+    def save_if_wanted(self, trial: "Trial", best: BestEpoch) -> None:
+        """Save the model of a trial that has run its full length, if it may be wanted."""
+        if trial.leads or self.recipe.keep == "all":
+            self.save(trial, best)
+
+    def save(self, trial: "Trial", best: BestEpoch) -> None:
+        """Save the trial's model in its folder."""
+        if trial.folder is None:
+            return
+        from automl.bundle import io, outputs, restore
+
+        prepared = self.data.of(trial.config)
+        if self.recipe.outputs and prepared.kind != "next_token":
+            units = prepared.inputs, prepared.outputs
+            module = restore.restore(self.build, trial.config, *units, best.weights)
+            outputs.store(trial.folder / paths.OUTPUTS, outputs.compute(module, prepared.val.x, self.device))
+        io.save(
+            trial.folder / paths.BUNDLE,
+            model=self.recipe.model,
+            config=trial.config,
+            prepared=prepared,
+            state_dict=best.weights,
+            metrics=best.metrics,
+            spec=self.recipe.spec,
+            build=self.build,
+        )
+
+
+@contextmanager
+def _one_thread(device: str) -> Iterator[None]:
+    """One thread on a CPU (more threads than idle cores make small models many times slower), no denormal numbers."""
+    import torch
+
+    if device != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)

@@ -1,0 +1,30 @@
+"""A search that saves a checkpoint of every trial after every epoch: `python saving_search.py FOLDER`."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from automl import specfile
+from automl.core.trial import TrialRecord
+from automl.driver.driver import Driver
+from automl.executors.inline import Inline
+from automl.study.study import Study
+from automl.study.winner import keep_best
+from automl.tasks.described import DescribedTask
+from automl.tasks.from_spec import task_of
+
+
+def saving(folder: Path, keep_files: Callable[[Study, TrialRecord], None] = keep_best) -> Study:
+    """Search `folder/space.yaml` (random, a number of trials) in `folder/saving`, or go on there."""
+    read = specfile.read(folder / "space.yaml", overrides={"fuse": "require"})
+    task = task_of(read)
+    assert isinstance(task, DescribedTask)
+    plan, path = read.plan, folder / "saving"
+    with Study(read.space, metric=read.metric, trials=plan.trials, seed=read.seed, path=path) as study:
+        Driver(study, replace(task, checkpoint_s=0.0), Inline(), 1, keep_files=keep_files).run()
+    return study
+
+
+if __name__ == "__main__":
+    saving(Path(sys.argv[1]))
