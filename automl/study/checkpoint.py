@@ -1,8 +1,9 @@
-"""Checkpoints: what a trial needs to go on where it was, written so that a kill at any instant leaves a whole one.
+"""Checkpoints: the state from which a trial continues. A kill at any moment leaves a complete one.
 
-A trial's folder holds `00000012.ckpt` (the step it was saved at) and `manifest.json` (step, SHA-256 and curve of the
-last two). Written to a temporary file, flushed, renamed, and only then named in the manifest. Plain values are kept
-as JSON, anything with tensors as `torch.save` writes it; neither runs code when it is read.
+A trial's folder holds `00000012.ckpt` (12: the step at which it was saved) and `manifest.json` (step, SHA-256 and
+curve of the last two checkpoints). A checkpoint is written to a temporary file, flushed to the disk, renamed, and only
+then listed in the manifest. Plain values are stored as JSON, anything with tensors as by `torch.save`; reading either
+of them runs no code.
 """
 
 import hashlib
@@ -21,19 +22,24 @@ KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`state` as it was given to `save`, at `step`; `curve` is every report up to there."""
+    """A checkpoint that was read."""
 
-    step: int
-    state: Any
-    curve: tuple[tuple[int, Mapping[str, float]], ...] = ()
+    step: int  # at which it was saved
+    state: Any  # as it was given to `save`
+    curve: tuple[tuple[int, Mapping[str, float]], ...] = ()  # (step, metrics) of every report up to there
 
 
 def save(
     folder: Path, step: int, state: Any, curve: list[tuple[int, Mapping[str, float]]], *, identity: str = ""
 ) -> None:
-    """Keep `state` (tensors and plain values, as `torch.save` takes them) in `folder`, and the one before it.
+    """Write a checkpoint; the one before it is kept too, older ones are deleted.
 
-    `identity` says whose state it is (see `load`).
+    Args:
+        folder: of the trial; it is made if it does not exist.
+        step: the trial's last step.
+        state: tensors and plain values, as `torch.save` takes them.
+        curve: (step, metrics) of every report so far.
+        identity: says whose state it is; `load` returns only a checkpoint with the same identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = _packed(state)
@@ -49,7 +55,7 @@ def save(
 
 
 def load(folder: Path, *, identity: str = "") -> Checkpoint | None:
-    """The newest whole checkpoint of `identity` in `folder`; a damaged one is passed over, None when there is none."""
+    """The newest intact checkpoint with this identity in `folder`; None where there is none."""
     for entry in reversed(_manifest(folder)):
         file = folder / entry["file"]
         try:
@@ -86,7 +92,7 @@ def _unpacked(content: bytes) -> Any:
 
 
 def _plain(state: Any) -> bool:
-    """Whether JSON gives `state` back just as it was: no tuples, no keys but texts, no subclasses."""
+    """Whether `state` comes back from JSON exactly as it was: only text keys, no tuples, no subclasses."""
     if type(state) is dict:
         return all(type(key) is str and _plain(value) for key, value in state.items())
     if type(state) is list:
@@ -95,7 +101,7 @@ def _plain(state: Any) -> bool:
 
 
 def _manifest(folder: Path) -> list[dict[str, Any]]:
-    """The manifest's entries, oldest first; none where it is damaged."""
+    """The entries of the manifest, oldest first; none where it is missing or damaged."""
     try:
         entries = json.loads((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, ValueError):

@@ -1,6 +1,5 @@
-"""One driver a study: a lock on a file, given back by the operating system however the driver ends."""
+"""One driver for each study: a lock on a file, which the operating system releases however the driver ends."""
 
-import fcntl
 import os
 import socket
 import time
@@ -8,21 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
-from automl.errors import LedgerError
+from automl.errors import EnvironmentProblem, LedgerError
 
 
 @dataclass(frozen=True)
 class DriverLock:
-    """Held while `file` is open; its content tells who holds it."""
+    """Held while `file` is open; the file's content says who holds it."""
 
     file: IO[str]
 
     @classmethod
     def take(cls, path: Path) -> Self:
-        """
+        """Lock the file at `path`, which is made if it does not exist.
+
         Raises:
-            LedgerError: another driver holds it; says which process, where and since when.
+            LedgerError: another driver holds it; the message says which process, where and since when.
+            EnvironmentProblem: the operating system has no such locks (Windows).
         """
+        try:
+            import fcntl
+        except ImportError as error:
+            raise EnvironmentProblem(
+                f"{path.parent}: studies on disk need the file locks of Linux or macOS; without a path a study works"
+            ) from error
         file = path.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,6 +45,7 @@ class DriverLock:
         return cls(file)
 
     def release(self) -> None:
+        """Give the lock back; nothing happens if it was given back before."""
         if not self.file.closed:
             self.file.truncate(0)
             self.file.close()

@@ -1,4 +1,4 @@
-"""Reading a study: the questions that a running one (`Study`) and one opened for reading (`StudyView`) both answer."""
+"""What can be read from a study: from one that runs (`Study`) and from one opened for reading (`StudyView`)."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -17,78 +17,85 @@ if TYPE_CHECKING:
 
 
 class Readable:
-    """What can be asked of a study, whether it runs, has ended, or is another process's."""
+    """The part of a study that only reads, whether the study runs, has ended, or is driven by another process."""
 
     name: str
     path: Path | None  # its folder
     history: History
     ledger: Ledger
-    facts: dict[str, Any]  # what the ledger says of it: strategy and stopper by name, seed, spec, finalists
-    notes: list[str]  # what its user should know
+    facts: dict[str, Any]  # about the study as a whole: strategy and stopper by name, seed, spec, finalists, ...
+    notes: list[str]  # sentences for the user
 
     @property
     def space(self) -> Space:
+        """The search space."""
         return self.history.space
 
     @property
     def metric(self) -> Metric:
+        """The metric that trials are ranked on."""
         return self.history.metric
 
     @property
     def plan(self) -> Plan:
+        """The budget, and the length of a full trial."""
         return self.history.plan
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds this study has been driven, over all its sessions."""
+        """Seconds that this study has been driven, over all its sessions."""
         return self.ledger.elapsed_s()
 
     @property
     def counts(self) -> Counts:
+        """How many trials are in each state."""
         return Counts.of(self.history)
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial that ran its full length."""
+        """The best trial that ran its full length, None before there is one."""
         return self.history.best
 
     @property
     def verdict(self) -> Mapping[str, Any] | None:
-        """What the finalists showed (see `automl.evaluation.verdict`), None until they have run."""
+        """The result of the finalists (see `automl.evaluation.verdict`), None until they have run."""
         return self.facts.get("finalists")
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The trial whose config won: by the finalists' fresh seeds, or `best` where there were none."""
+        """The trial whose config won: the finalists' winner, or `best` where there were no finalists."""
         return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
-        """All metrics of all reports of a trial, by step; also after the study was closed, where it has a folder."""
+        """(step, metrics) of all reports of a trial; also after the study was closed, if it has a folder."""
         with self._readable() as ledger:
             return ledger.reports(trial)
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
-        """Every execution of a trial: attempt, worker, outcome, details; also after the study was closed."""
+        """All attempts of a trial: number, worker, outcome, seconds at which they began, details.
+
+        Also after the study was closed, if it has a folder.
+        """
         with self._readable() as ledger:
             return ledger.attempts(trial)
 
     def _readable(self) -> AbstractContextManager[Ledger]:
-        """The ledger; of a closed study with a folder, one opened for the moment."""
+        """The ledger, opened once more if the study was closed and has a folder."""
         if self.ledger.closed and self.path is not None:
             return closing(Ledger.read_only(self.path))
         return nullcontext(self.ledger)
 
     def leaderboard(self, n: int | None = 10) -> board.Leaderboard:
-        """The best `n` trials as a table that rich, notebooks and `print` show."""
+        """The best `n` trials (None: all) as a table that `print`, notebooks and rich can show."""
         return board.table(self.history, n, self.winner)
 
     def frame(self) -> "pd.DataFrame":
-        """All trials as a pandas DataFrame, one row each."""
+        """All trials as a pandas DataFrame, one row each, in the order of the leaderboard."""
         return board.frame(self.history)
 
 
 class StudyView(Readable):
-    """A study opened for reading, also while a search runs there: no way to change it.
+    """A study opened for reading, also while a search runs in its folder.
 
     Raises:
         LedgerError: there is no study at `path`, it has not begun yet, or its ledger is damaged.
@@ -117,4 +124,5 @@ class StudyView(Readable):
         return self._elapsed_s
 
     def close(self) -> None:
+        """Close the ledger."""
         self.ledger.close()

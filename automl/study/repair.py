@@ -1,9 +1,9 @@
-"""`automl repair`: what can still be read of a damaged ledger, in a new ledger. The damaged file is never changed.
+"""`automl repair`: saves what can still be read of a damaged ledger in a new one. The damaged file is never changed.
 
-SQLite reads a table page by page; a damaged page hides its rows, the others stay readable. All rows of all tables are
-read one by one, forwards and backwards, past whatever cannot be read. Kept is the longest beginning of the study that
-fits together: trials 0, 1, 2, ... without a gap, each with its config, and the reports, pauses and ends of those.
-A trial whose end was lost is trained again from what is left of its curve.
+SQLite reads a table page by page: the rows of a damaged page are lost, the others can be read. So all tables are read
+twice, from the beginning and from the end, each time up to the first damaged page. What is kept is the longest
+consistent beginning of the study: trials 0, 1, 2, ... without a gap, each with its config, and the reports, pauses and
+ends of those trials. A trial whose end was lost is trained again from what is left of its curve.
 """
 
 import json
@@ -17,8 +17,10 @@ from typing import Any
 
 from automl.core.trial import State
 from automl.errors import LedgerError
-from automl.study.ledger import FILE, MIGRATIONS, Ledger
+from automl.study import paths
+from automl.study.ledger import Ledger
 from automl.study.lock import DriverLock
+from automl.study.schema import MIGRATIONS
 
 KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
 COLUMNS = {
@@ -34,34 +36,37 @@ Rows = dict[tuple[Any, ...], tuple[Any, ...]]  # by what makes a row of its tabl
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was saved: numbers of rows, and what could not be read, in words."""
+    """What `repair` saved."""
 
-    file: Path
+    file: Path  # the new ledger
     trials: int
-    ended: int
+    ended: int  # of these trials
     reports: int
-    lost: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()  # what could not be saved, one sentence each
 
     def __str__(self) -> str:
-        told = f"{self.file}: {self.trials} trials ({self.ended} ended), {self.reports} reports saved"
-        return "\n".join([told, *(f"  {line}" for line in self.lost)])
+        saved = f"{self.file}: {self.trials} trials ({self.ended} ended), {self.reports} reports saved"
+        return "\n".join([saved, *(f"  {line}" for line in self.lost)])
 
 
 def repair(folder: Path, out: Path | None = None) -> Repaired:
-    """Salvage the ledger in `folder` into a new one: in the folder `out`, or in the old one's place, which is kept
-    beside it as `ledger.sqlite.damaged`.
+    """Write a new ledger with what can be read of a damaged one.
+
+    Args:
+        folder: of the study.
+        out: the folder for the new ledger; None: it replaces the damaged one, which is kept as `ledger.sqlite.damaged`.
 
     Raises:
-        LedgerError: there is no ledger, a driver holds it, or not even what the study was about can be read.
+        LedgerError: there is no ledger, a driver holds it, or the study's space, metric, seed or budget are lost.
     """
-    source = folder / FILE
+    source = folder / paths.LEDGER
     if not source.exists():
-        raise LedgerError(f"{folder}: no study here (no {FILE})")
-    target = (out or folder) / (FILE if out else f"{FILE}.repaired")
+        raise LedgerError(f"{folder}: no study here (no {paths.LEDGER})")
+    target = (out or folder) / (paths.LEDGER if out else f"{paths.LEDGER}.repaired")
     if out and target.exists():
         raise LedgerError(f"{target} exists already")
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = DriverLock.take(folder / "driver.lock")
+    lock = DriverLock.take(folder / paths.LOCK)
     try:
         found, lost = salvaged(source)
         kept, dropped = fitting(found)
@@ -77,7 +82,14 @@ def repair(folder: Path, out: Path | None = None) -> Repaired:
 
 
 def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
-    """All rows that can be read, by table, and what could not be read."""
+    """Read a damaged ledger.
+
+    Returns:
+        {table: its rows that can be read}, and what could not be read, one sentence each.
+
+    Raises:
+        LedgerError: nothing can be read.
+    """
     found: dict[str, list[tuple[Any, ...]]] = {}
     lost: list[str] = []
     for table, columns in COLUMNS.items():
@@ -98,7 +110,7 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]
 
 
 def _rows(source: Path, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a table until the first one that cannot be read, in a connection of its own (an error may spoil it)."""
+    """Rows of a table up to the first damaged one; in a new connection, because an error may make it unusable."""
     with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
         db.text_factory = lambda raw: raw.decode(errors="replace")
         present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
@@ -111,10 +123,16 @@ def _identity(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def fitting(found: dict[str, list[tuple[Any, ...]]]) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
-    """Of the rows found those that fit together, and what had to be left out.
+    """Choose the rows that are consistent with each other.
+
+    Args:
+        found: {table: its rows}, as `salvaged` returns them.
+
+    Returns:
+        {table: its rows} to keep, and what had to be left out, one sentence each.
 
     Raises:
-        LedgerError: what the study was about is lost: its space, metric or seed.
+        LedgerError: the study's space, metric, seed or budget are lost.
     """
     study = {}
     for key, value in found["study"]:
@@ -159,10 +177,10 @@ def _write(target: Path, kept: dict[str, list[tuple[Any, ...]]]) -> None:
 
 
 def _swap(source: Path, target: Path) -> None:
-    """The repaired file takes the damaged one's place; the damaged one is kept, with its log."""
-    damaged = source.with_name(f"{FILE}.damaged")
+    """Replace the damaged file by the repaired one; the damaged file is renamed, with its write-ahead log."""
+    damaged = source.with_name(f"{paths.LEDGER}.damaged")
     for suffix in ("", "-wal", "-shm"):
-        part = source.with_name(FILE + suffix)
+        part = source.with_name(paths.LEDGER + suffix)
         if part.exists():
             shutil.move(part, damaged.with_name(damaged.name + suffix))
     target.rename(source)

@@ -21,14 +21,11 @@ from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
 from automl.core.trial import Metric, Plan, State, TrialRecord
-from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.facts import changes, check_members, described
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
-from automl.study.reports import checked
-from automl.study.retries import Retries
-from automl.study.trials import Trials, number_of
+from automl.study.trials import Retries, Trials, number_of
 
 
 class Study(Trials):
@@ -253,28 +250,6 @@ class Study(Trials):
                 verdicts[point.trial] = self._obeyed(point, self.stopper.verdict(self.history, point.trial))
         self.ledger.beat()
         return verdicts
-
-    def _store(self, point: Measured) -> Verdict | None:
-        """Write a point down. Returns a verdict if the stopper need not be asked."""
-        record = self.history.trials[point.trial]
-        if record.state is not State.RUNNING or point.attempt not in (0, record.attempt):
-            return Verdict(Kind.STOP, "already ended")
-        if record.curve and point.step <= record.step:
-            return CONTINUE
-        if self.budget.no_steps_left and point.step > 0:
-            self.withdraw(record.number)
-            return OUT_OF_BUDGET
-        values, failure = checked(self.metric, point.metrics, point.step)
-        if failure and self.metric.name not in point.metrics and not any(t.curve for t in self.history.trials):
-            raise SpecError(failure.message)  # the first report of all: the metric's name must be wrong
-        if failure:
-            self._end(record.number, State.FAILED, failure=failure)
-            return Verdict(Kind.STOP, failure.message)
-        value = values[self.metric.name]
-        horizon = point.horizon or self.plan.horizon
-        self.ledger.report(record.number, point.step, record.attempt, value, values, self.elapsed_s, horizon)
-        self.history.point(record.number, point.step, self.metric.loss(value))
-        return None
 
     def _obeyed(self, point: Measured, verdict: Verdict) -> Verdict:
         """Do what the stopper says; returns what the trial has to do."""

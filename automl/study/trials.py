@@ -1,16 +1,50 @@
-"""The trials of a study that is being driven: how they begin, are lost, and end.
+"""The trials of a study that is being driven: how they begin, report, lose their worker, and end.
 
 Each change is written to the ledger first and then to the history, at the same second of the study's time.
 """
 
-from collections.abc import Callable
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 
-from automl.core.messages import Assignment
+from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config
-from automl.core.trial import Failure, State, TrialRecord
+from automl.core.stopper import CONTINUE, Kind, Verdict
+from automl.core.trial import Failure, Metric, State, TrialRecord
+from automl.errors import SpecError, did_you_mean
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.reader import Readable
-from automl.study.retries import Retries
+
+
+class Retries:
+    """Counts the lost attempts of each trial, and keeps the queue of those that are tried again.
+
+    Args:
+        limit: how many lost attempts of a trial are repeated.
+        lost: {trial: attempts it has lost so far}.
+        waiting: trials that were interrupted, in the order in which they are tried again.
+    """
+
+    def __init__(self, limit: int, lost: Mapping[int, int], waiting: Iterable[int]) -> None:
+        self.limit = limit
+        self.lost = dict(lost)
+        self.waiting = deque(waiting)
+
+    def allowed(self, trial: int) -> bool:
+        """Whether the trial would be tried again if it lost its attempt now."""
+        return self.lost.get(trial, 0) < self.limit
+
+    def lose(self, trial: int) -> bool:
+        """Count a lost attempt, and put the trial into the queue if it may be tried again.
+
+        Returns:
+            whether it may.
+        """
+        again = self.allowed(trial)
+        self.lost[trial] = self.lost.get(trial, 0) + 1
+        if again:
+            self.waiting.append(trial)
+        return again
 
 
 class Trials(Readable):
@@ -34,6 +68,28 @@ class Trials(Readable):
         self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
         alone = self._retries.lost.get(record.number, 0) > 0
         return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step, alone)
+
+    def _store(self, point: Measured) -> Verdict | None:
+        """Write a point down. Returns a verdict if the stopper need not be asked."""
+        record = self.history.trials[point.trial]
+        if record.state is not State.RUNNING or point.attempt not in (0, record.attempt):
+            return Verdict(Kind.STOP, "already ended")
+        if record.curve and point.step <= record.step:
+            return CONTINUE
+        if self.budget.no_steps_left and point.step > 0:
+            self.withdraw(record.number)
+            return OUT_OF_BUDGET
+        values, failure = checked(self.metric, point.metrics, point.step)
+        if failure and self.metric.name not in point.metrics and not any(t.curve for t in self.history.trials):
+            raise SpecError(failure.message)  # the first report of all: the metric's name must be wrong
+        if failure:
+            self._end(record.number, State.FAILED, failure=failure)
+            return Verdict(Kind.STOP, failure.message)
+        value = values[self.metric.name]
+        horizon = point.horizon or self.plan.horizon
+        self.ledger.report(record.number, point.step, record.attempt, value, values, self.elapsed_s, horizon)
+        self.history.point(record.number, point.step, self.metric.loss(value))
+        return None
 
     def finish(self, trial: int | Assignment) -> TrialRecord:
         """A trial has run its full length. If it never reported, it has failed."""
@@ -142,3 +198,28 @@ class Trials(Readable):
 def number_of(trial: int | Assignment) -> int:
     """The number of a trial that is given as its number or as an assignment."""
     return trial if isinstance(trial, int) else trial.number
+
+
+def checked(metric: Metric, metrics: Mapping[str, object], step: int) -> tuple[dict[str, float], Failure | None]:
+    """The numbers of a report, or why the trial has failed with it.
+
+    Args:
+        metric: what the study ranks on; it must be among `metrics`, and finite.
+        metrics: what was reported; other values that are no finite numbers are dropped.
+        step: when.
+
+    Returns:
+        {name: number} and None; or an empty dict and the failure.
+    """
+    name = metric.name
+    if name not in metrics:
+        message = f"the task reported {', '.join(map(repr, metrics)) or 'nothing'}; the study ranks on {name!r}"
+        return {}, Failure("metric", message + did_you_mean(name, metrics), step)
+    numbers = {str(key): number for key, value in metrics.items() if (number := as_number(value)) is not None}
+    if name not in numbers:
+        value = metrics[name]
+        kind = value.name if isinstance(value, Odd) else type(value).__name__
+        return {}, Failure("metric", f"{name} must be a number, got {kind}", step)
+    if not math.isfinite(numbers[name]):
+        return {}, Failure("nan", f"{name} is {numbers[name]} at step {step}", step)
+    return {key: number for key, number in numbers.items() if math.isfinite(number)}, None

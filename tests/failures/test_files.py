@@ -11,13 +11,15 @@ import pytest
 
 import automl
 from automl import specfile
-from automl.cli import told
+from automl.cli import describe_error
 from automl.core.trial import State
 from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.study import checkpoint
-from automl.study.ledger import FILE, MIGRATIONS, Ledger
+from automl.study.ledger import Ledger
+from automl.study.paths import LEDGER
 from automl.study.reader import StudyView
 from automl.study.repair import repair
+from automl.study.schema import MIGRATIONS
 from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.testing.stress import replay
@@ -27,14 +29,14 @@ from tests.failures.kit import Notes, board, parabola, search
 @pytest.mark.catalogue(16, "the ledger is of a newer version", "not touched; says which version", 3)
 def test_a_newer_ledger(tmp_path: Path) -> None:
     search(bowl, tmp_path / "s")
-    with closing(sqlite3.connect(tmp_path / "s" / FILE)) as db:
+    with closing(sqlite3.connect(tmp_path / "s" / LEDGER)) as db:
         db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 7}")
-    before = (tmp_path / "s" / FILE).read_bytes()
+    before = (tmp_path / "s" / LEDGER).read_bytes()
     for opening in (lambda: search(bowl, tmp_path / "s"), lambda: StudyView(tmp_path / "s")):
         with pytest.raises(LedgerError, match=f"newer automl .ledger version {len(MIGRATIONS) + 7}") as caught:
             opening()
         assert caught.value.exit_code == 3
-    assert (tmp_path / "s" / FILE).read_bytes() == before
+    assert (tmp_path / "s" / LEDGER).read_bytes() == before
 
 
 @pytest.mark.catalogue(
@@ -43,7 +45,7 @@ def test_a_newer_ledger(tmp_path: Path) -> None:
 def test_an_older_ledger(tmp_path: Path) -> None:
     search(bowl, tmp_path / "new")
     shutil.copytree(tmp_path / "new", tmp_path / "old")
-    with closing(sqlite3.connect(tmp_path / "old" / FILE)) as db:  # as version 1 wrote it
+    with closing(sqlite3.connect(tmp_path / "old" / LEDGER)) as db:  # as version 1 wrote it
         db.execute("ALTER TABLE trials DROP COLUMN asked")
         db.execute("ALTER TABLE reports DROP COLUMN horizon")
         db.execute("PRAGMA user_version=1")
@@ -70,13 +72,13 @@ def filled(path: Path, trials: int = 60) -> list[tuple[object, ...]]:
 )
 def test_every_damaged_page_is_told_or_harmless(tmp_path: Path) -> None:
     whole = filled(tmp_path / "s")
-    content = (tmp_path / "s" / FILE).read_bytes()
+    content = (tmp_path / "s" / LEDGER).read_bytes()
     told_of = saved = 0
     for at in range(0, len(content), 4096):
         damaged = tmp_path / f"d{at}"
         damaged.mkdir()
         flipped = bytes(b ^ 0xFF for b in content[at + 8 : at + 1032])
-        (damaged / FILE).write_bytes(content[: at + 8] + flipped + content[at + 1032 :])
+        (damaged / LEDGER).write_bytes(content[: at + 8] + flipped + content[at + 1032 :])
         try:
             assert board(damaged) == whole, f"damage at {at} goes unnoticed"
         except LedgerError as error:
@@ -110,7 +112,7 @@ def _repaired(damaged: Path, whole: list[tuple[object, ...]]) -> bool:
 @pytest.mark.parametrize("left", [0, 50, 512, 4096, 9000, 20_000])
 def test_truncated_ledgers_are_told(tmp_path: Path, left: int) -> None:
     filled(tmp_path / "s")
-    file = tmp_path / "s" / FILE
+    file = tmp_path / "s" / LEDGER
     file.write_bytes(file.read_bytes()[:left])
     with pytest.raises(LedgerError):
         StudyView(tmp_path / "s")
@@ -119,11 +121,11 @@ def test_truncated_ledgers_are_told(tmp_path: Path, left: int) -> None:
 
 def test_repair_in_place_keeps_the_damaged_file(tmp_path: Path) -> None:
     whole = filled(tmp_path / "s")
-    damaged = (tmp_path / "s" / FILE).read_bytes()
+    damaged = (tmp_path / "s" / LEDGER).read_bytes()
     done = repair(tmp_path / "s")
     assert (done.trials, done.ended, done.reports, done.lost) == (60, 60, 180, ())
     assert board(tmp_path / "s") == whole
-    assert (tmp_path / "s" / f"{FILE}.damaged").read_bytes() == damaged
+    assert (tmp_path / "s" / f"{LEDGER}.damaged").read_bytes() == damaged
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "missing", "other trial's"])
@@ -291,7 +293,7 @@ def test_hostile_specs(text: str) -> None:
 def test_budgets_that_make_no_sense(budget: str) -> None:
     with pytest.raises(SpecError, match=r"space.yaml:\d+:\d+: ") as caught:
         specfile.parse(SPEC.replace("{trials: 4}", budget), "space.yaml")
-    assert told(caught.value)[1] == 2
+    assert describe_error(caught.value)[1] == 2
 
 
 @pytest.mark.parametrize(
@@ -330,7 +332,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
 def test_a_replay_suggests_what_was_tried(tmp_path: Path) -> None:
     search(parabola, tmp_path / "s", strategy="tpe", trials=20, stopper={"name": "asha", "eta": 2})
     assert list(replay.problems(tmp_path / "s")) == []
-    with closing(sqlite3.connect(tmp_path / "s" / FILE)) as db, db:
+    with closing(sqlite3.connect(tmp_path / "s" / LEDGER)) as db, db:
         db.execute("UPDATE trials SET config = ? WHERE number = 15", (json.dumps({"x": 0.5}),))
     assert any("trial 15" in problem for problem in replay.problems(tmp_path / "s"))
 

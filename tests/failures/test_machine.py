@@ -18,7 +18,7 @@ from automl.driver.watchdog import Watchdog
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.executors.local import Local
 from automl.study import checkpoint
-from automl.study.ledger import FILE
+from automl.study.paths import LEDGER
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.testing.executors import bowl
@@ -379,7 +379,7 @@ def test_moved_and_equal_names(tmp_path: Path) -> None:
     (tmp_path / "s").rename(tmp_path / "elsewhere")
     study = search(parabola, tmp_path / "elsewhere", trials=9)
     assert study.counts.done == 9
-    assert str(tmp_path).encode() not in (tmp_path / "elsewhere" / FILE).read_bytes()
+    assert str(tmp_path).encode() not in (tmp_path / "elsewhere" / LEDGER).read_bytes()
 
 
 @pytest.mark.catalogue(55, "the terminal is closed (SIGHUP)", "the search goes on", 0)

@@ -10,7 +10,9 @@ from automl.core.history import History
 from automl.core.space import Float, Space
 from automl.core.trial import Failure, State
 from automl.errors import LedgerError
-from automl.study.ledger import FILE, MIGRATIONS, Ledger
+from automl.study import paths
+from automl.study.ledger import Ledger
+from automl.study.schema import MIGRATIONS
 
 SPACE = Space.of({"x": Float(0, 1)})
 
@@ -49,7 +51,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_order_of_facts_is_kept_over_all_tables(tmp_path: Path) -> None:
     filled(tmp_path)
-    db = sqlite3.connect(tmp_path / FILE)
+    db = sqlite3.connect(tmp_path / paths.LEDGER)
     seqs = [s for t in ("trials", "attempts", "reports", "ends") for (s,) in db.execute(f"SELECT seq FROM {t}")]
     db.close()
     assert len(set(seqs)) == len(seqs) == 11
@@ -63,7 +65,7 @@ def test_a_trial_cannot_end_twice(tmp_path: Path) -> None:
 
 def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
     filled(tmp_path)
-    db = sqlite3.connect(tmp_path / FILE)
+    db = sqlite3.connect(tmp_path / paths.LEDGER)
     db.execute(f"PRAGMA user_version={len(MIGRATIONS) + 1}")
     db.close()
     for opening in (Ledger.open, Ledger.read_only):
@@ -74,7 +76,7 @@ def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["header", "truncated", "text"])
 def test_a_damaged_ledger_is_told(tmp_path: Path, damage: str) -> None:
     filled(tmp_path)
-    file = tmp_path / FILE
+    file = tmp_path / paths.LEDGER
     content = bytearray(file.read_bytes())
     if damage == "header":
         content[:16] = b"\0" * 16

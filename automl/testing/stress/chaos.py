@@ -30,8 +30,10 @@ import psutil
 from automl.api import doors
 from automl.core import plugins
 from automl.errors import AutoMLError
-from automl.study.ledger import FILE, TABLES, Ledger
+from automl.study import paths
+from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
+from automl.study.schema import TABLES
 from automl.testing.stress import replay
 from automl.worker.trial import Trial
 
@@ -147,7 +149,7 @@ def ended(path: Path) -> dict[int, tuple[Any, ...]]:
 
 def check_ledger(path: Path) -> Iterator[str]:
     """What is wrong with a ledger: damage, doubles, holes in curves."""
-    with closing(sqlite3.connect(path / FILE)) as db:
+    with closing(sqlite3.connect(path / paths.LEDGER)) as db:
         if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             yield f"integrity: {found}"
         seqs = [s for table in TABLES for (s,) in db.execute(f"SELECT seq FROM {table}")]
