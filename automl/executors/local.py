@@ -36,7 +36,8 @@ from automl.worker.worker import Capture, Task, Worker, no_capture
 SPAWN = get_context("spawn")
 CRASHES_AT_START = 3
 KILLS_AT_START = 10
-DUMP = signal.SIGUSR2  # has a worker write its stacks to the log
+DUMP = next((number for number in signal.Signals if number.name == "SIGUSR2"), signal.SIGTERM)
+"""Has a worker write its stacks to the log. (Windows, where no worker is started, does not have it.)"""
 TIDY_S = 5.0  # between two looks at the size of logs
 
 
