@@ -12,10 +12,11 @@ from automl.executors import forkserver
 
 if TYPE_CHECKING:
     from automl.api.search import Search
+    from automl.core.plugins import Described
     from automl.core.space import Config, Space
     from automl.core.trial import Metric
     from automl.driver.screen import Screen
-    from automl.study.study import Described, Study
+    from automl.study.study import Study
     from automl.worker.trial import Trial
 
 

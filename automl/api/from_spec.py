@@ -9,11 +9,12 @@ from automl.api import provenance
 from automl.api.options import SearchOptions
 from automl.api.search import Search, screen_for
 from automl.core import plugins
+from automl.core.plugins import Described
 from automl.driver.screen import Screen
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions
 from automl.study import winner
-from automl.study.study import Described, Study
+from automl.study.study import Study
 from automl.tasks.from_spec import task_of
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from automl.errors import SpecError
 
 if TYPE_CHECKING:
+    from automl.core.plugins import Described
     from automl.core.space import Config, Space
     from automl.core.trial import Metric
     from automl.driver.screen import Screen
-    from automl.study.study import Described
 
 FINALISTS = {"top": 5, "seeds": 3}
 PLUGINS = ("strategy", "stopper", "executor")

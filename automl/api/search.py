@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from automl.core import plugins
+from automl.core.plugins import Described
 from automl.driver.driver import Driver
 from automl.driver.screen import DeferredScreen, NullScreen, Screen
 from automl.errors import EnvironmentProblem
@@ -13,7 +14,7 @@ from automl.evaluation import finalists
 from automl.evaluation.candidates import FinalistOptions
 from automl.integrations.loggers import Logged
 from automl.study import winner
-from automl.study.study import Described, Study
+from automl.study.study import Study
 from automl.worker.worker import Task
 
 
