@@ -26,11 +26,11 @@ from torch import nn
 from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.modules.blueprint import Blueprint
-from automl.fused.optim.tables import steps_per_epoch
-from automl.fused.uniform.cohort import Cohort
+from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.epoch import Epoch
-from automl.fused.uniform.stepper import stepper
+from automl.fused.uniform.pieces import cohort_stepper
 from automl.models import build
+from automl.training.schedules import steps_per_epoch
 
 STEPS, WINDOW = 45, 0.25  # most steps of an epoch that are run; least CPU seconds of a run
 
@@ -114,16 +114,16 @@ def plain_epoch(case: Case, data: Part, fused: bool) -> Callable[[int], None]:
 def fused_epoch(case: Case, data: Part, lanes: int) -> Callable[[int], None]:
     """`lanes` trials with their own learning rate, dropout and smoothing; the returned function trains some steps."""
     blueprint = Blueprint(build(case.family), case.inputs, case.outputs, torch.device("cpu"))
-    cohort = Cohort(blueprint, dict(case.config))
+    cohort = UniformCohort(blueprint, dict(case.config))
     cohort.resize(lanes)
     drop = float(str(case.config.get("dropout", 0.0)))
     for j in range(lanes):
         own = {"lr": 1e-3 * (1 + j / lanes), "label_smoothing": 0.1, "dropout": drop * (0.5 + j / lanes)}
         cohort.admit(j, {**case.config, **own}, j, 1000, None)
-    held = stepper(cohort)
+    stepper = cohort_stepper(cohort)
 
     def run(steps: int) -> None:
-        Epoch(cohort, held, case.kind, data, steps).train()
+        Epoch(stepper, case.kind, data, steps).train()
 
     return run
 

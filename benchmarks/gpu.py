@@ -34,11 +34,13 @@ from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.launch import launched
 from automl.fused.optim.rules import RULES
 from automl.fused.sizing.timing import memory_limit
-from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import PieceEpoch
-from automl.fused.uniform.stepper import mode, stepper
+from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cuda_graph import StepGraphs
+from automl.fused.uniform.epoch import Epoch
+from automl.fused.uniform.piece import PieceEpoch
+from automl.fused.uniform.pieces import cohort_stepper, module_mode
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 from automl.training.throughput import operations, peak
 
 Row = dict[str, Any]
@@ -94,23 +96,26 @@ def resident_peak() -> float:
 
 def lanes_run(
     case: Case, at: Setting, lanes: int, graphed: bool, optimizer: str = "adamw"
-) -> tuple[Callable[[], None], Cohort, PieceEpoch]:
-    """A function that trains `at.steps` full batches of all lanes."""
+) -> tuple[Callable[[], None], int, StepGraphs | None]:
+    """A function that trains at most `at.steps` steps of all lanes; how many they are; and their recorded steps.
+
+    `graphed`: record the steps; without a GPU they run eagerly on the tables of a recorded step.
+    """
     config = {**case.config, **OWN, "optimizer": optimizer}
-    cohort = Cohort(Blueprint(build(case.family), case.inputs, case.outputs, at.device), config)
+    cohort = UniformCohort(Blueprint(build(case.family), case.inputs, case.outputs, at.device), config)
     cohort.resize(max(2, lanes))
     for j in range(lanes):
         cohort.admit(j, {**config, "lr": 1e-3 * (1 + j / lanes)}, j, 1000, None)
-    held = stepper(cohort)
-    epochs = [PieceEpoch(cohort, piece, case.kind, case.part().to(at.device), at.steps) for piece in held.pieces]
+    stepper, data = cohort_stepper(cohort), case.part().to(at.device)
+    graphs = StepGraphs(record=at.device.type == "cuda") if graphed else None
+    pieces = [PieceEpoch(piece, case.kind, data, at.steps, recordable=graphed) for piece in stepper.pieces]
 
     def run() -> None:
-        with mode(held, True):
-            for epoch in epochs:
-                epoch.graphed = graphed
-                epoch.train()
+        with module_mode(cohort, batched=stepper.batched, training=True):
+            for piece in pieces:
+                piece.train(None if graphs is None else graphs.step_of(piece))
 
-    return run, cohort, epochs[0]
+    return run, pieces[0].steps, graphs
 
 
 def plain_run(case: Case, at: Setting, graphed: bool) -> Callable[[], None]:
@@ -168,19 +173,18 @@ def throughput(at: Setting) -> list[Row]:
         for lanes in at.lanes:
             row: Row = {"case": case.name, "lanes": lanes, "plain": plain, "plain graphed": graphed}
             for name, recording in (("fused eager", False), ("fused graphed", True)):
-                run, _, epoch = lanes_run(case, at, lanes, recording)
-                row[name] = lanes * epoch.steps / at.seconds(run)
+                run, steps, graphs = lanes_run(case, at, lanes, recording)
+                row[name] = lanes * steps / at.seconds(run)
             best = max(row["fused eager"], row["fused graphed"])
             rows.append({**row, "x eager": best / plain, "x graphed": best / graphed, "peak MiB": at.peak(),
-                         "remarks": "; ".join(remarks(epoch))})  # fmt: skip
+                         "remarks": "; ".join(remarks(graphs))})  # fmt: skip
     return rows
 
 
-def remarks(epoch: PieceEpoch) -> list[str]:
-    """Why its steps could not be recorded, and which kernels could not be used."""
-    graphs = epoch.stepper.graphs.values()
+def remarks(graphs: StepGraphs | None) -> list[str]:
+    """Why steps could not be recorded, and which kernels could not be used."""
     unused = [f"{kernel} not used: {why}" for kernel, why in launched.refused.items()]
-    return [f"not recorded: {graph.refused}" for graph in graphs if graph.refused] + unused
+    return [f"not recorded: {why}" for why in (graphs.refused if graphs else [])] + unused
 
 
 def kernels(at: Setting) -> list[Row]:
@@ -192,9 +196,9 @@ def kernels(at: Setting) -> list[Row]:
         told = [] if at.device.type == "cuda" else ["kernels need a GPU: torch's operations both times"]
         for name, context in (("with kernels", nullcontext()), ("without", launched.paused())):
             with context:
-                run, _, epoch = lanes_run(case, at, lanes, True, optimizer)
-                row[name] = lanes * epoch.steps / at.seconds(run)
-            told += [remark for remark in remarks(epoch) if remark not in told]
+                run, steps, graphs = lanes_run(case, at, lanes, True, optimizer)
+                row[name] = lanes * steps / at.seconds(run)
+            told += [remark for remark in remarks(graphs) if remark not in told]
         rows.append({**row, "x": row["with kernels"] / row["without"], "remarks": "; ".join(told)})
     return rows
 
@@ -220,14 +224,11 @@ def bits(at: Setting) -> list[Row]:
         found = []
         for others in ((), range(100, 107)):
             made = Blueprint(build(case.family), case.inputs, case.outputs, at.device)
-            cohort = Cohort(made, {**case.config, **OWN})
+            cohort = UniformCohort(made, {**case.config, **OWN})
             cohort.resize(8)
             for trial in (*others, 5):
                 cohort.admit(trial, {**case.config, **OWN, "lr": 1e-3 * (1 + trial % 7)}, trial, 9, None)
-            held = stepper(cohort)
-            with mode(held, True):
-                for piece in held.pieces:
-                    PieceEpoch(cohort, piece, case.kind, case.part().to(at.device), at.steps).train()
+            Epoch(cohort_stepper(cohort), case.kind, case.part().to(at.device), at.steps).train()
             found.append(cohort.snapshot(5).rows["param"])
         gap = float((found[0] - found[1]).abs().max())
         rows.append({"case": case.name, "bitwise": torch.equal(*found), "largest difference": gap})
@@ -282,13 +283,13 @@ def families(at: Setting) -> list[Row]:
     return rows
 
 
-def solo(case: Case, at: Setting) -> Solo:
+def solo(case: Case, at: Setting) -> Trainer:
     """The trainer of a trial alone; an epoch is `at.steps` batches."""
     batch = int(str(case.config["batch_size"]))
     made = replace(case, samples=batch * at.steps).part()
     part, target = Part(made.x, made.y), {"name": "y", "kind": case.kind}
     prepared = Prepared(case.inputs, case.outputs, case.kind, part, part, part, [], [], {"target": target}, "")  # type: ignore[arg-type]
-    return Solo(build(case.family), prepared, {**case.config, **OWN}, 1000, 0, at.device)
+    return Trainer(build(case.family), prepared, {**case.config, **OWN}, 1000, 0, at.device)
 
 
 def _side_by_side(device: str, size: str, steps: int, start: Any, done: Any) -> None:

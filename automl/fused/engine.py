@@ -1,13 +1,14 @@
-"""The fused engine: trials in, one report per round out. Nothing above it knows about cohorts.
+"""The fused engine: trials in, one report per epoch out. What uses it does not know of cohorts.
 
-engine = Engine(Problem(build, inputs, outputs, "classification", train, val), Options())
-engine.admit([Entry(trial=0, config=..., seed=..., epochs=20), ...])
-while engine.trials:
-    report = engine.run_round()            # one epoch of every lane, one device-to-host copy
-    engine.release(report.ended())         # and whatever the stopper ends
+Example:
+    engine = Engine(Problem(build, inputs, outputs, "classification", train, val), Options())
+    engine.admit([Entry(trial=0, config=..., seed=..., epochs=20), ...])
+    while engine.trials:
+        report = engine.run_epoch()            # one epoch of every lane, one copy from the device to the host
+        engine.release(report.ended())         # and whatever else shall stop
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,246 +16,211 @@ import torch
 from torch import Tensor
 
 from automl.fused.lane import LaneState
+from automl.fused.lane_group import GroupRunner
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
-from automl.fused.mixed.epoch import MixedEpoch, evaluate_mixed
+from automl.fused.mixed.runner import MixedRunner
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Entry, Options, Problem
-from automl.fused.report import Round, merged, summary, told
-from automl.fused.sizing import timing as cap
-from automl.fused.sizing.policy import Configs, Judge
-from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import Epoch, evaluate
-from automl.fused.uniform.memory import train_within_memory
-from automl.fused.uniform.stepper import Stepper, stepper
-
-AnyCohort = Cohort | MixedCohort
+from automl.fused.report import EpochReport, merged
+from automl.fused.sizing.policy import FusionPolicy
+from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.runner import UniformRunner
 
 
 @dataclass
 class Engine:
-    """Cohorts by signature on one device. Not thread-safe; one engine per worker process."""
+    """Groups of lanes on one device, by signature. Not thread-safe; one engine per worker process."""
 
     problem: Problem
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
-        p, o = self.problem, self.options
-        device = torch.device(o.device)
-        self.blueprint = Blueprint(p.build, p.inputs, p.outputs, device, o.dtype)
-        self.train, self.val = p.train.to(device), p.val.to(device)
-        self.judge = Judge(p, o, self.blueprint, self.train)
-        self.cohorts: dict[str, list[AnyCohort]] = {}
-        self.steppers: dict[int, Stepper] = {}
-        self.scale = None if p.scale is None else p.scale.to(device)
+        device = torch.device(self.options.device)
+        self.problem = self.problem.to(device)
+        p = self.problem
+        self.blueprint = Blueprint(p.build, p.inputs, p.outputs, device, self.options.dtype)
+        self.policy = FusionPolicy(p, self.options, self.blueprint)
+        self.runners: dict[str, list[GroupRunner]] = {}
+
+    # -- what trains together ------------------------------------------------------------------------------------------
 
     def signature(self, config: Mapping[str, Any]) -> str:
-        """Equal for configs whose trials may share a cohort; computed without torch."""
-        return self.judge.signature(config)
+        """Equal for configs whose trials may train together, see `FusionPolicy.signature`."""
+        return self.policy.signature(config)
 
     @property
-    def mixing(self) -> bool:
-        """Whether models of different shapes train side by side here."""
-        return bool(self.judge.mixes)
+    def joins_subgroups(self) -> bool:
+        """Whether trials of one group but different subgroups (see `signature.group`) train together here."""
+        return self.policy.joins_subgroups
 
-    def alone(self, configs: Configs, lanes: int | None = None) -> str | None:
-        """Why trials like `configs` had better run one after the other, see `Judge.alone`; `lanes`: how many."""
-        return self.judge.alone(configs, len(configs) if lanes is None else lanes)
+    def reason_to_run_alone(self, configs: Sequence[Mapping[str, Any]], lanes: int | None = None) -> str | None:
+        """Why trials like `configs` had better run one by one; None if together, "" if there are just too few of them.
 
-    def room(self, config: Mapping[str, Any]) -> int:
-        """How many lanes like `config` to hold just now, those that are running included."""
-        return self.judge.room(config)
+        `lanes`: how many there will be; None: as many as `configs`. See `FusionPolicy.reason_to_run_alone`.
+        """
+        return self.policy.reason_to_run_alone(configs, len(configs) if lanes is None else lanes)
+
+    def target_lanes(self, config: Mapping[str, Any]) -> int:
+        """How many lanes like `config` there should be now, those that are running included."""
+        return self.policy.target_lanes(config)
+
+    def runs_together(self, config: Mapping[str, Any]) -> bool:
+        """Whether lanes like `config` are running together now."""
+        runner = self._shared(self.signature(config))
+        return runner is not None and bool(runner.group.lanes)
+
+    # -- trials that are in --------------------------------------------------------------------------------------------
 
     @property
     def trials(self) -> list[int]:
-        """Trials that are in, in the order of their cohorts."""
-        return [lane.trial for cohort in self._all() for lane in cohort.lanes]
+        """Trials that are in, group by group."""
+        return [lane.trial for runner in self._all() for lane in runner.group.lanes]
 
-    def _all(self) -> list[AnyCohort]:
-        return [cohort for group in self.cohorts.values() for cohort in group]
+    def num_lanes(self, trial: int) -> int:
+        """How many trials train in the group of `trial`, itself included. Raises KeyError where it is not in."""
+        return len(self._home(trial).group.lanes)
+
+    def slot(self, trial: int) -> int:
+        """The slot of its group that `trial` has. Raises KeyError where it is not in."""
+        return self._home(trial).group.find(trial)
+
+    def snapshot(self, trials: Iterable[int]) -> dict[int, LaneState]:
+        """Copies on the CPU from which `admit` continues, here or in another process, together or alone."""
+        return {trial: self._home(trial).group.snapshot(trial) for trial in trials}
+
+    def weights(self, trial: int) -> dict[str, Tensor]:
+        """The `state_dict` of a plain `build(config, inputs, outputs)` module with this trial's present weights."""
+        return self._home(trial).group.weights(trial)
+
+    # -- in and out ----------------------------------------------------------------------------------------------------
 
     def admit(self, entries: Sequence[Entry], together: bool | None = None) -> None:
-        """Put trials into slots, freed ones first; takes effect at the next round.
+        """Put trials into slots, free ones first; they train from the next epoch on.
 
-        `together`: in one cohort for each signature, or each alone; None: whatever `alone` says.
+        Args:
+            entries: the trials.
+            together: one group for each signature (True), each trial alone (False), or as `reason_to_run_alone` says.
 
-        Raises SpecError for a training value out of range and ValueError for a trial that is already in.
+        Raises:
+            SpecError: a hyperparameter of training is out of range.
+            ValueError: a trial is in already, its model does not fit in with the running ones, or there are too many.
         """
-        groups: dict[str, list[Entry]] = {}
+        by_signature: dict[str, list[Entry]] = {}
         for entry in entries:
             if entry.trial in self.trials:
                 raise ValueError(f"trial {entry.trial} is already running here")
-            groups.setdefault(self.signature(entry.config), []).append(entry)
-        for cohort in [c for c in self._all() if not c.lanes and self.signature(c.config) not in groups]:
-            self._forget(cohort)
-        for key, group in groups.items():
-            running = self._fused(key)
-            if together is None:
-                lanes = len(group) + (len(running.lanes) if running else 0)
-                fused = running is not None or self.alone([entry.config for entry in group], lanes) is None
-            else:
-                fused = together
-            if fused:
-                self._join(running or self._new_cohort(key, group[0], shared=True), group)
+            by_signature.setdefault(self.signature(entry.config), []).append(entry)
+        for runner in list(self._all()):
+            if not runner.group.lanes and self.signature(runner.group.config) not in by_signature:
+                self._forget(runner)
+        for key, group in by_signature.items():
+            if self._together(key, group) if together is None else together:
+                self._join(key, group)
             else:
                 for entry in group:
-                    self._alone(key, entry)
+                    self._admit_alone(key, entry)
 
-    def _fused(self, key: str) -> AnyCohort | None:
-        """The signature's cohort of several lanes, where there is one."""
-        return next((cohort for cohort in self.cohorts.get(key, []) if cohort.shared), None)
+    def _together(self, key: str, entries: Sequence[Entry]) -> bool:
+        running = self._shared(key)
+        if running is not None:
+            return True
+        return self.reason_to_run_alone([entry.config for entry in entries]) is None
 
-    def fused(self, config: Mapping[str, Any]) -> bool:
-        """Whether lanes like `config` run together just now."""
-        cohort = self._fused(self.signature(config))
-        return cohort is not None and bool(cohort.lanes)
+    def _join(self, key: str, entries: Sequence[Entry]) -> None:
+        runner = self._shared(key) or self._new_runner(key, entries[0], shared=True)
+        lanes = len(runner.group.lanes)
+        if lanes + len(entries) > self.options.max_parallel:
+            free = self.options.max_parallel - lanes
+            raise ValueError(f"{len(entries)} trials do not fit into the {free} free lanes of their group")
+        self._place(runner, entries)
 
-    def beside(self, trial: int) -> int:
-        """How many trials train in one with `trial`, itself included."""
-        return len(self._home(trial).lanes)
-
-    def slot(self, trial: int) -> int:
-        """The row of its cohort that `trial` has."""
-        return self._home(trial).find(trial)
-
-    def _join(self, cohort: AnyCohort, group: list[Entry]) -> None:
-        room = self.options.max_parallel - len(cohort.lanes)
-        if len(group) > room:
-            raise ValueError(f"{len(group)} trials do not fit into the {room} free lanes of their cohort")
-        bucket = self.options.fixed_bucket or max(2, cohort.bucket, _power(len(cohort.lanes) + len(group)))
-        self._place(cohort, group, bucket)
-
-    def _alone(self, key: str, entry: Entry) -> None:
-        """Place one trial in a cohort of its own: mixed, as its companions would be, where the model allows it."""
-        if self.mixing:
+    def _admit_alone(self, key: str, entry: Entry) -> None:
+        """One trial in a group of its own: mixed, as its companions would be, where its model allows it."""
+        if self.policy.mixes:
             try:
-                self._place(self._new_cohort(key, entry, shared=False), [entry], 1)
+                self._place(self._new_runner(key, entry, shared=False), [entry])
             except NotMixable:
                 pass
             else:
                 return
-        self._place(self._plain_cohort(key, entry), [entry], 1)
+        self._place(self._new_uniform(key, entry, shared=False), [entry])
 
-    def part(self) -> None:
-        """Let the last lanes of cohorts that became too small to pay go on one by one."""
-        for key, group in list(self.cohorts.items()):
-            cohort, growth = self._fused(key), self.judge.growths.get(key)
-            if self.options.fuse != "auto" or growth is None or not isinstance(cohort, Cohort):
-                continue  # in a mixed cohort even a single lane costs what it would cost alone
-            lanes = [lane for lane in cohort.lanes if lane.fate == "running"]
-            if len(lanes) < len(cohort.lanes) or growth.pays(len(lanes)):
+    def _new_runner(self, key: str, entry: Entry, *, shared: bool) -> GroupRunner:
+        if not self.policy.mixes:
+            return self._new_uniform(key, entry, shared=shared)
+        runner = MixedRunner(MixedCohort(self.blueprint, dict(entry.config)), self.problem, shared)
+        self.runners.setdefault(key, []).append(runner)
+        return runner
+
+    def _new_uniform(self, key: str, entry: Entry, *, shared: bool) -> GroupRunner:
+        cohort = UniformCohort(self.blueprint, dict(entry.config), ema=bool(entry.config.get("ema")))
+        runner = UniformRunner(cohort, self.problem, shared, self.options.fixed_bucket)
+        self.runners.setdefault(key, []).append(runner)
+        return runner
+
+    def _place(self, runner: GroupRunner, entries: Sequence[Entry]) -> None:
+        group = runner.group
+        try:
+            runner.reserve(len(group.lanes) + len(entries))
+            for e in entries:
+                group.admit(e.trial, e.config, e.seed, e.epochs, e.state)
+        except BaseException:
+            if not group.lanes:
+                self._forget(runner)
+            raise
+
+    def release(self, trials: Iterable[int]) -> None:
+        """Free the slots of `trials` (stopped, done, diverged, or paused after a snapshot)."""
+        for trial in list(trials):
+            runner = self._home(trial)
+            runner.group.release(trial)
+            if not runner.group.lanes and not runner.shared:
+                self._forget(runner)
+
+    def split_small_groups(self) -> None:
+        """Let the last lanes of groups that have become too small to pay go on one by one."""
+        for key in list(self.runners):
+            runner = self._shared(key)
+            if runner is None or not runner.splits_when_small:
+                continue
+            lanes = [lane for lane in runner.group.lanes if lane.status == "running"]
+            if len(lanes) < len(runner.group.lanes) or self.policy.pays(key, len(lanes)):
                 continue
             states = self.snapshot([lane.trial for lane in lanes])
-            group.remove(cohort)
-            self.steppers.pop(id(cohort), None)
+            self._forget(runner)
             alone = [Entry(x.trial, x.config, x.seed, x.epochs, states[x.trial]) for x in lanes]
             self.admit(alone, together=False)
 
-    def _new_cohort(self, key: str, entry: Entry, *, shared: bool) -> AnyCohort:
-        if not self.mixing:
-            return self._plain_cohort(key, entry)
-        cohort = MixedCohort(self.blueprint, dict(entry.config), shared)
-        self.cohorts.setdefault(key, []).append(cohort)
-        return cohort
+    # -- training ------------------------------------------------------------------------------------------------------
 
-    def _plain_cohort(self, key: str, entry: Entry) -> Cohort:
-        cohort = Cohort(self.blueprint, dict(entry.config), ema=bool(entry.config.get("ema")))
-        self.cohorts.setdefault(key, []).append(cohort)
-        return cohort
+    def run_epoch(self) -> EpochReport:
+        """Train every running lane for one epoch and evaluate it. Lanes that have ended just wait for their release."""
+        reports = []
+        for runner in list(self._all()):
+            group = runner.group
+            if not any(lane.status == "running" for lane in group.lanes):
+                continue
+            report, cost = runner.run_epoch(auroc_every_epoch=self.options.auroc_every_epoch)
+            if runner.shared:
+                self.policy.record(self.signature(group.config), cost)
+            reports.append(report)
+        return merged(reports)
 
-    def _place(self, cohort: AnyCohort, entries: Sequence[Entry], bucket: int) -> None:
-        try:
-            if isinstance(cohort, Cohort) and bucket != cohort.bucket:
-                cohort.resize(bucket)
-            for e in entries:
-                cohort.admit(e.trial, e.config, e.seed, e.epochs, e.state)
-        except BaseException:
-            if not cohort.lanes:
-                self._forget(cohort)
-            raise
+    # -- groups --------------------------------------------------------------------------------------------------------
 
-    def run_round(self) -> Round:
-        """Train every lane for one epoch and evaluate it. Lanes that ended before just wait."""
-        rounds = [self._run(cohort) for cohort in self._all() if any(lane.fate == "running" for lane in cohort.lanes)]
-        return merged(rounds)
+    def _all(self) -> Iterator[GroupRunner]:
+        return (runner for runners in self.runners.values() for runner in runners)
 
-    def _run(self, cohort: AnyCohort) -> Round:
-        return self._run_mixed(cohort) if isinstance(cohort, MixedCohort) else self._run_alike(cohort)
+    def _shared(self, key: str) -> GroupRunner | None:
+        """The signature's group of several lanes, where there is one."""
+        return next((runner for runner in self.runners.get(key, []) if runner.shared), None)
 
-    def _run_alike(self, cohort: Cohort) -> Round:
-        """The round of lanes of one shape."""
-        begun = cap.clock(self.blueprint.device)
-        self._shrink(cohort)
-        epoch = train_within_memory(cohort, lambda: self._stepper(cohort),
-                                    lambda held: Epoch(cohort, held, self.problem.kind, self.train))  # fmt: skip
-        values = evaluate(cohort, self._stepper(cohort), self.problem.kind, self.val, self.scale, self._ranked(cohort))
-        steps = [epoch.steps] * cohort.bucket
-        found = told(cohort.slots, epoch.live, steps, *summary(epoch.log), values, cohort.bucket)
-        if cohort.shared:
-            seconds = cap.clock(self.blueprint.device) - begun
-            self.judge.saw(self.signature(cohort.config), cohort.bucket, len(epoch.live), seconds, found.lane_steps)
-        return found
-
-    def _run_mixed(self, cohort: MixedCohort) -> Round:
-        """The round of lanes of different shapes."""
-        begun = cap.clock(self.blueprint.device)
-        epoch = MixedEpoch(cohort, self.problem.kind, self.train)
-        epoch.train()
-        values = evaluate_mixed(cohort, epoch.live, self.problem.kind, self.val, self.scale, self._ranked(cohort))
-        found = told(cohort.slots, epoch.live, epoch.steps, epoch.bad, epoch.loss, values, len(epoch.live))
-        key, growth = self.signature(cohort.config), self.judge.growths.get(self.signature(cohort.config))
-        if cohort.shared and growth is not None:
-            seconds, lanes = cap.clock(self.blueprint.device) - begun, len(epoch.live)
-            work = growth.work([epoch.steps[k] for k in epoch.live], cohort.sizes(epoch.live))
-            self.judge.saw(key, _power(lanes), lanes, seconds, work)
-        return found
-
-    def _ranked(self, cohort: AnyCohort) -> Tensor | None:
-        """The slots whose auroc is wanted after this epoch; None where there are none."""
-        last = [k for k, x in enumerate(cohort.slots) if x and (self.options.ranks or x.epoch + 1 >= x.epochs)]
-        return torch.tensor(last, device=self.blueprint.device) if last else None
-
-    def _stepper(self, cohort: Cohort) -> Stepper:
-        held = self.steppers.get(id(cohort))
-        if held is None or held.version != cohort.version:
-            held = self.steppers[id(cohort)] = stepper(cohort)
-        return held
-
-    def _shrink(self, cohort: Cohort) -> None:
-        """Halve the bucket when half of its rows would compute for nobody."""
-        wanted = max(2, _power(len(cohort.lanes)))
-        if self.options.fixed_bucket is None and cohort.bucket > 2 and wanted <= cohort.bucket // 2:
-            cohort.resize(wanted)
-
-    def release(self, trials: Iterable[int]) -> None:
-        """Free the slots of `trials` (stopped, done, paused after a snapshot, diverged)."""
-        for trial in list(trials):
-            cohort = self._home(trial)
-            cohort.release(trial)
-            if not cohort.lanes and not cohort.shared:
-                self._forget(cohort)
-
-    def _forget(self, cohort: AnyCohort) -> None:
-        for group in self.cohorts.values():
-            if cohort in group:
-                group.remove(cohort)
-        self.steppers.pop(id(cohort), None)
-
-    def snapshot(self, trials: Iterable[int]) -> dict[int, LaneState]:
-        """Copies on the CPU from which `admit` continues, here or in another process, fused or alone."""
-        return {trial: self._home(trial).snapshot(trial) for trial in trials}
-
-    def weights(self, trial: int) -> dict[str, Tensor]:
-        """The `state_dict` of a plain `build(config, inputs, outputs)` module with this trial's present weights."""
-        return self._home(trial).weights(trial)
-
-    def _home(self, trial: int) -> AnyCohort:
-        for cohort in self._all():
-            if any(lane.trial == trial for lane in cohort.lanes):
-                return cohort
+    def _home(self, trial: int) -> GroupRunner:
+        for runner in self._all():
+            if any(lane.trial == trial for lane in runner.group.lanes):
+                return runner
         raise KeyError(f"trial {trial} is not running here")
 
-
-def _power(n: int) -> int:
-    """The least power of two that is at least `n`."""
-    return 1 << max(0, n - 1).bit_length()
-
+    def _forget(self, runner: GroupRunner) -> None:
+        for runners in self.runners.values():
+            runners[:] = [other for other in runners if other is not runner]

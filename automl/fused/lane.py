@@ -1,4 +1,4 @@
-"""A lane: one trial inside a cohort, and its portable state."""
+"""A lane: one trial that trains among others, and its portable state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,15 @@ from automl.training.hyperparameters import Hyperparameters
 
 @dataclass
 class LaneState:
-    """One lane, portable: fits any slot of any cohort of the same signature, fused or alone. All tensors on the CPU.
+    """The state of one lane: fits any slot of any cohort of the same signature, also one of a single lane.
 
-    `rows`: "param", "ema" and the optimizer's state, each `[P]`; `buffers`: name -> tensor; `step` counts updates.
+    All tensors are on the CPU. P: parameters, padded as `tensors.layout` says.
+
+    Attributes:
+        epoch: epochs done.
+        step: optimizer updates done.
+        rows: "param", the optimizer's states and, where kept, "ema"; `[P]` each.
+        buffers: name -> tensor, without a lane axis.
     """
 
     epoch: int
@@ -27,12 +33,22 @@ class LaneState:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "LaneState":
+        """From what `to_dict` gave."""
         return cls(int(data["epoch"]), int(data["step"]), dict(data["rows"]), dict(data["buffers"]))
 
 
 @dataclass
 class Lane:
-    """A trial in a slot. `epochs` is its full horizon; `epoch` and `step` count what it has done."""
+    """A trial in a slot.
+
+    Attributes:
+        epochs: how many the trial has in all (its schedule ends there).
+        hypers: its learning rate, decay, schedule, ...
+        drops: dropout layer -> probability.
+        epoch: epochs done.
+        step: optimizer updates done.
+        status: running, done or diverged.
+    """
 
     trial: int
     config: dict[str, Any]
@@ -42,4 +58,4 @@ class Lane:
     drops: dict[str, float]
     epoch: int = 0
     step: int = 0
-    fate: str = "running"  # running | done | diverged
+    status: str = "running"

@@ -1,7 +1,7 @@
-"""What the engine is given: the problem, the options, and trials to admit."""
+"""What the engine is given: the problem, its options, and trials to admit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,11 +17,18 @@ Fuse = Literal["auto", "never", "require"]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is trained: the factory `build(config, inputs, outputs)`, the kind of loss, and the data.
+    """What is trained.
 
-    `scale` `[outputs]`: the unit of a regression target, in which rmse and mae are told. `mixes`: names of a config
-    that shape the model, and yet may differ among trials that train together (see `mixed`). `zeros`: a dropout of 0 may
-    make another model than one of 0.1 (see `signature`).
+    Attributes:
+        build: the factory `build(config, inputs, outputs)`.
+        inputs, outputs: what it is given besides the config.
+        kind: of the task and its loss: classification, regression or next_token.
+        train, val: the samples to train on, and those to validate on after each epoch.
+        scale: `[outputs]`, the unit of a regression target, in which rmse and mae are reported.
+        mixes: names of a config that shape the model and may nevertheless differ among trials that train together
+            (see `mixed`).
+        own_factory: `build` is a user's. It may leave a dropout layer out where the probability is exactly 0, so the
+            engine looks whether it does before it lets such trials train together (see `sizing.zero_dropout`).
     """
 
     build: Build
@@ -32,17 +39,29 @@ class Problem:
     val: Part
     scale: Tensor | None = None
     mixes: tuple[str, ...] = ()
-    zeros: bool = True
+    own_factory: bool = True
+
+    def to(self, device: torch.device) -> "Problem":
+        """The same with its data on `device`."""
+        scale = None if self.scale is None else self.scale.to(device)
+        return replace(self, train=self.train.to(device), val=self.val.to(device), scale=scale)
 
 
 @dataclass(frozen=True)
 class Options:
-    """How: `fuse`, the most lanes (`max_parallel`: stale suggestions weaken model-based search), device, dtype.
+    """How it is trained.
 
-    `ranks`: measure auroc after every epoch; otherwise, as all scores must be sorted for it, after a trial's last one
-    (nan before). `fixed_bucket` always computes that many rows, so that results do not depend in the last bit on how
-    many trials happen to run. `known`: the file in which it is kept how many lanes of each signature pay. `epochs` of a
-    full trial, so that lanes are not so many that none ends for long; 0: that does not matter.
+    Attributes:
+        fuse: "auto": trials train together where that is possible and pays; "never"; "require": always, and a model
+            that cannot is an error.
+        max_parallel: the most lanes of a group; many lanes make a model-based strategy suggest without fresh results.
+        device, dtype: where, and in what format (None: as the model is built).
+        fixed_bucket: always compute that many rows, so that results do not depend in their last bit on how many
+            trials happen to run. None: as many as are needed.
+        auroc_every_epoch: AUROC needs all scores sorted, so by default it is measured after a trial's last epoch only,
+            and is nan before.
+        measurements: the file that remembers how many lanes of each signature pay; None: nothing is remembered.
+        epochs: of a full trial, so that there are not so many lanes that none ends for long; 0: that does not matter.
     """
 
     fuse: Fuse = "auto"
@@ -50,14 +69,14 @@ class Options:
     device: str = "cpu"
     dtype: torch.dtype | None = None
     fixed_bucket: int | None = None
-    ranks: bool = False
-    known: Path | None = None
+    auroc_every_epoch: bool = False
+    measurements: Path | None = None
     epochs: int = 0
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial to admit. `epochs` is its whole horizon; `state` continues it from a snapshot."""
+    """A trial to admit. `epochs`: how many it has in all; `state` continues it from a snapshot."""
 
     trial: int
     config: Mapping[str, Any]

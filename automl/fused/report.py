@@ -1,4 +1,7 @@
-"""What a round of lanes tells: one row of numbers for each trial, and which of them ended."""
+"""Results of one epoch of a group of lanes: a row of numbers for each trial, which trials ended, and what it cost.
+
+Shape letters: K lanes (or trials), S steps.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,11 +15,16 @@ from automl.fused.lane import Lane
 
 
 @dataclass(frozen=True)
-class Round:
-    """One epoch of every lane: row i is about `trials[i]`.
+class EpochReport:
+    """One epoch of every lane; entry i of each tuple, and of each metric, belongs to `trials[i]`.
 
-    `epochs`: epochs done; `metrics`: name -> float64 `[K]` (train_loss, val_...); `status`: running, done or diverged;
-    `messages`: a sentence for each diverged trial; `lanes`: rows that computed, `lane_steps`: updates of all trials.
+    Attributes:
+        epochs: epochs done so far.
+        metrics: name -> float64 `[K]`: train_loss, val_loss, val_accuracy, ...
+        status: running, done or diverged.
+        messages: a sentence for each diverged trial.
+        lanes: rows that were computed, free ones included.
+        lane_steps: optimizer updates of all trials in this epoch.
     """
 
     trials: tuple[int, ...]
@@ -32,58 +40,81 @@ class Round:
         return [t for t, s in zip(self.trials, self.status, strict=True) if s != "running"]
 
 
-def summary(log: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the training losses `log` `[S, K]`: the first step whose loss is not finite (-1: none), and the mean."""
+@dataclass(frozen=True)
+class EpochCost:
+    """What one epoch of a group took, for the lane-count controller.
+
+    Attributes:
+        bucket: the size class of the group, a power of two.
+        lanes: lanes that trained.
+        seconds: CPU seconds on a CPU, wall seconds on a GPU; evaluation included.
+        work: the number of updates of all lanes; in a mixed group weighted by the size of each model.
+    """
+
+    bucket: int
+    lanes: int
+    seconds: float
+    work: float
+
+
+def loss_summary(log: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the losses `log` `[S, K]`: the first step whose loss is not finite (-1: none), and the mean; `[K]` each."""
     bad = (~torch.isfinite(log)).to(torch.float64)
     return torch.where(bad.any(0), bad.argmax(0), -1).double(), log.double().mean(0)
 
 
-def told(slots: Sequence[Lane | None], live: Sequence[int], steps: Sequence[int], bad: Tensor, loss: Tensor,
-         values: Mapping[str, Tensor], rows: int) -> Round:  # fmt: skip
-    """The round of the lanes in the slots `live`, which are counted on.
+def epoch_report(slots: Sequence[Lane | None], live: Sequence[int], steps: Sequence[int], bad: Tensor, loss: Tensor,
+                 metrics: Mapping[str, Tensor], rows: int) -> EpochReport:  # fmt: skip
+    """The report of the lanes in the slots `live`; counts the epoch in them and sets their `status`.
 
-    By slot: `steps`: updates of the epoch; `bad`, `loss`: see `summary`; `values`: metrics by name. `rows` computed.
+    Args:
+        slots: of the group.
+        live: slots that trained.
+        steps: updates in this epoch, by slot.
+        bad, loss: see `loss_summary`, by slot.
+        metrics: name -> values by slot, on the validation samples.
+        rows: rows that were computed.
     """
-    table = torch.stack([bad, loss, *(v.double() for v in values.values())]).cpu().numpy()  # the one copy
-    metrics = {n: table[i, live] for i, n in enumerate(["train_loss", *(f"val_{n}" for n in values)], 1)}
-    status, messages = [], {}
-    for j in live:
-        lane = slots[j]
-        assert lane is not None
+    table = torch.stack([bad, loss, *(v.double() for v in metrics.values())]).cpu().numpy()  # the only copy to the host
+    columns = {n: table[i, live] for i, n in enumerate(["train_loss", *(f"val_{n}" for n in metrics)], 1)}
+    messages, lanes = {}, [lane for j in live if (lane := slots[j]) is not None]
+    for j, lane in zip(live, lanes, strict=True):
         lane.epoch += 1
-        lane.fate, message = _fate(lane, j, table[:, j], steps[j])
+        lane.status, message = _status(lane, j, table[:, j], steps[j])
         if message:
             messages[lane.trial] = message
-        status.append(lane.fate)
-    found = [lane for j in live if (lane := slots[j]) is not None]
-    return Round(tuple(x.trial for x in found), tuple(x.epoch for x in found), metrics, tuple(status), messages,
-                 rows, sum(steps[j] for j in live))  # fmt: skip
+    return EpochReport(
+        trials=tuple(lane.trial for lane in lanes),
+        epochs=tuple(lane.epoch for lane in lanes),
+        metrics=columns,
+        status=tuple(lane.status for lane in lanes),
+        messages=messages,
+        lanes=rows,
+        lane_steps=sum(steps[j] for j in live),
+    )
 
 
-def _fate(lane: Lane, slot: int, row: npt.NDArray[np.float64], steps: int) -> tuple[str, str]:
-    """(status, message) of a lane after its epoch; `row` is first bad step, train loss, val loss, ..."""
+def _status(lane: Lane, slot: int, row: npt.NDArray[np.float64], steps: int) -> tuple[str, str]:
+    """(status, message) of a lane after its epoch; `row`: first bad step, training loss, validation loss, ..."""
     if row[0] >= 0:
         at = lane.step - steps + int(row[0]) + 1
         return "diverged", f"trial {lane.trial} (lane {slot}): the training loss is not finite at step {at}"
     if not np.isfinite(row[2]):
-        return (
-            "diverged",
-            f"trial {lane.trial} (lane {slot}): the validation loss is not finite after epoch {lane.epoch}",
-        )
+        place = f"trial {lane.trial} (lane {slot})"
+        return "diverged", f"{place}: the validation loss is not finite after epoch {lane.epoch}"
     return ("done" if lane.epoch >= lane.epochs else "running"), ""
 
 
-def merged(rounds: Sequence[Round]) -> Round:
-    """Several cohorts' rounds as one."""
-    if not rounds:
-        return Round((), (), {}, (), {})
-    names = rounds[0].metrics
-    return Round(
-        tuple(t for r in rounds for t in r.trials),
-        tuple(e for r in rounds for e in r.epochs),
-        {n: np.concatenate([r.metrics[n] for r in rounds]) for n in names},
-        tuple(s for r in rounds for s in r.status),
-        {t: m for r in rounds for t, m in r.messages.items()},
-        sum(r.lanes for r in rounds),
-        sum(r.lane_steps for r in rounds),
+def merged(reports: Sequence[EpochReport]) -> EpochReport:
+    """The reports of several groups as one."""
+    if not reports:
+        return EpochReport((), (), {}, (), {})
+    return EpochReport(
+        trials=tuple(t for r in reports for t in r.trials),
+        epochs=tuple(e for r in reports for e in r.epochs),
+        metrics={n: np.concatenate([r.metrics[n] for r in reports]) for n in reports[0].metrics},
+        status=tuple(s for r in reports for s in r.status),
+        messages={t: m for r in reports for t, m in r.messages.items()},
+        lanes=sum(r.lanes for r in reports),
+        lane_steps=sum(r.lane_steps for r in reports),
     )

@@ -1,8 +1,12 @@
-"""Which trials may share a cohort: those whose configs differ in lane values only. No torch here.
+"""Which trials may train together: those whose configs differ only in what every lane has for itself.
 
-Everything that shapes tensors or code is part of the signature; what every lane has for itself is not: learning rate,
-decay, momentum, betas, smoothing, schedule, clipping, dropout probabilities, augmentation strengths. Where a family's
-models can stand side by side at their own shapes (`MIXES`), those, the optimizer and the batch size may differ too.
+The signature of a config is a short text that covers everything that shapes tensors or code. Left out is what each lane
+has for itself: learning rate, decay, momentum, betas, smoothing, schedule, clipping, dropout probabilities, strengths
+of augmentation. Where a family's models can train in one program at their own shapes (`MIXES`), those shapes, the
+optimizer and the batch size may differ too.
+
+A driver sorts trials by `group` without torch. A group may have a subgroup, "group/subgroup": whether trials of one
+group but different subgroups can train together is found out by the worker.
 """
 
 import hashlib
@@ -13,10 +17,11 @@ from typing import Any
 from automl.training import hyperparameters
 
 FUSABLE = ("adam", "adamw", "lion", "nadam", "rmsprop", "sgd")
-"""Optimizers that lanes have; a trial with another one trains alone."""
+"""Optimizers that lanes can have; a trial with another one trains alone."""
 SHARED_TRAINING = ("optimizer", "batch_size")
+"""Hyperparameters of training that the lanes of a cohort have in common."""
 MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRAINING)}
-"""Family -> what may differ among lanes of a mixed cohort (see `mixed`), besides what may differ in any."""
+"""Family -> names that may differ within a mixed group (see `mixed`), in addition to what each lane has for itself."""
 
 
 def lane_name(name: str) -> bool:
@@ -27,37 +32,45 @@ def lane_name(name: str) -> bool:
     return "dropout" in last or last.startswith(("augment_", "mixup", "noise"))
 
 
-def shared_part(config: Mapping[str, Any], *, zeros: bool = True) -> dict[str, Any]:
-    """What the lanes of a cohort have in common.
+def dropout_names(config: Mapping[str, Any]) -> list[str]:
+    """The entries of `config` that are dropout probabilities."""
+    return [n for n, v in config.items() if "dropout" in n and isinstance(v, (int, float)) and not isinstance(v, bool)]
 
-    `zeros`: a dropout of exactly 0 counts, as a user's factory may leave such layers out; the built-in families do not.
+
+def signature(config: Mapping[str, Any], *, own_factory: bool = True) -> str:
+    """Equal for configs whose lanes can surely share a cohort.
+
+    `own_factory`: the model is a user's, which may leave out a dropout layer whose probability is exactly 0. The
+    built-in families keep such layers.
     """
     shared = {k: v for k, v in config.items() if not lane_name(k)}
-    for name, value in config.items():
-        if zeros and "dropout" in name and isinstance(value, (int, float)):
-            shared[name] = value > 0
+    if own_factory:
+        shared |= {k: v > 0 for k, v in config.items() if "dropout" in k and isinstance(v, (int, float))}
     shared["ema"] = bool(config.get("ema"))
     shared.setdefault("optimizer", "adamw")
-    return shared
+    return _hash(shared)
 
 
-def signature(config: Mapping[str, Any], *, zeros: bool = True) -> str:
-    """A short text, equal for configs that may train together: a hash of `shared_part`."""
-    return _hash(shared_part(config, zeros=zeros))
+def dropping_signature(config: Mapping[str, Any]) -> str:
+    """The signature that `config` would have if none of its dropout probabilities were 0 (for a user's model)."""
+    return signature({**config, **dict.fromkeys(dropout_names(config), 1.0)})
 
 
 def mixed_signature(config: Mapping[str, Any], mixes: tuple[str, ...]) -> str:
-    """The same where the entries called `mixes` may differ as well."""
+    """Equal for configs that may train together where the entries called `mixes` may differ as well."""
     return _hash({k: v for k, v in config.items() if not lane_name(k) and k not in mixes})
 
 
-def group(config: Mapping[str, Any], mixes: tuple[str, ...], *, zeros: bool = True) -> str:
-    """What a driver sorts trials by: the mixed signature and, after a slash, the narrow one.
+def group(config: Mapping[str, Any], mixes: tuple[str, ...], *, own_factory: bool = True) -> str:
+    """By what a driver sorts trials: "group/subgroup", or a group that has no subgroups.
 
-    A worker that mixes asks for the first, one that cannot (a GPU's) for all of it.
+    Where models mix, the group is the mixed signature; a worker on a GPU, which cannot mix, asks for one subgroup. Of a
+    user's model with dropout, the group is that of trials that drop; trials with a probability of 0 are a subgroup.
     """
-    narrow = signature(config, zeros=zeros)
-    return f"{mixed_signature(config, mixes)}/{narrow}" if mixes else narrow
+    narrow = signature(config, own_factory=own_factory)
+    if mixes:
+        return f"{mixed_signature(config, mixes)}/{narrow}"
+    return f"{dropping_signature(config)}/{narrow}" if own_factory and dropout_names(config) else narrow
 
 
 def _hash(shared: Mapping[str, Any]) -> str:

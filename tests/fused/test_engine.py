@@ -1,6 +1,6 @@
 """Lanes against an independent plain loop: torch.nn, torch.optim, one trial, with the lane's own order and masks."""
 
-from dataclasses import replace
+import math
 
 import pytest
 import torch
@@ -12,7 +12,8 @@ from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.tensors import rng
-from automl.fused.uniform import stepper
+from automl.fused.uniform.pieces import module_mode
+from automl.fused.uniform.stepper import StackStepper
 from automl.models.mlp import Residual
 from tests.support.plain_training import assert_same, masked, trained
 
@@ -69,11 +70,11 @@ def test_two_hundred_steps_with_refills_equal_the_plain_loop(fuse):
     part = e.problem.train
     e.admit([Entry(t, configs[t], seeds[t], 20) for t in (0, 1, 2)])
     for _ in range(5):
-        e.run_round()
+        e.run_epoch()
     e.release([1])
     e.admit([Entry(t, configs[t], seeds[t], 20) for t in (3, 4)])
     while set(e.trials) & {0, 2, 3, 4}:
-        report = e.run_round()
+        report = e.run_epoch()
         for t in report.ended():
             assert_same(e.weights(t), plain_loop(configs[t], seeds[t], 20, 20, part), 1e-6)
         e.release(report.ended())
@@ -83,7 +84,7 @@ def test_metrics_equal_those_of_the_plain_module():
     e = engine()
     e.admit([Entry(t, CONFIGS[t], t, 3) for t in range(3)])
     for _ in range(3):
-        report = e.run_round()
+        report = e.run_epoch()
     for t in range(3):
         module = plain_loop(CONFIGS[t], t, 3, 3, e.problem.train).eval()
         out, y = module(e.problem.val.x), e.problem.val.y
@@ -111,46 +112,46 @@ def test_a_stack_is_evaluated_as_the_general_path_does(kind, averaged):
     problem = Problem(made, 12, 3, "classification", data(203, 0), data(90, 1))
     e = Engine(problem, Options(fuse="require", dtype=F64))
     e.admit([Entry(t, {"lr": 1e-2, "ema": averaged, "batch_size": 20}, t, 2) for t in range(3)])
-    e.run_round()
-    (cohort,) = e.cohorts[e.signature({"batch_size": 20, "ema": averaged})]
-    (piece,) = e.steppers[id(cohort)].pieces
-    with stepper.mode(piece, False):
-        found = piece.predict(problem.val.x).clone()
-        general = stepper.FusedStepper.predict(piece, problem.val.x)
-    assert piece.judged is not None
-    torch.testing.assert_close(found, general, rtol=1e-12, atol=1e-12)
+    e.run_epoch()
+    (runner,) = e.runners[e.signature({"batch_size": 20, "ema": averaged})]
+    (piece,) = runner.stepper().pieces
+    assert isinstance(piece, StackStepper)
+    with module_mode(runner.group, batched=True, training=False):
+        by_hand = piece.predict(problem.val.x).clone()
+        general = piece.general.predict(problem.val.x)
+    torch.testing.assert_close(by_hand, general, rtol=1e-12, atol=1e-12)
 
 
-def run_beside(companions, slot_first, epochs=4):
-    """Weights of trial 0 after some epochs in a bucket of 8, beside `companions` and after `slot_first` other lanes."""
+def run_among(companions, slot_first, epochs=4):
+    """Weights of trial 0 after some epochs in a bucket of 8, with `slot_first` lanes before it and others behind it."""
     e = engine(dtype=torch.float32, fixed_bucket=8)
     before = [Entry(100 + j, CONFIGS[j % 3], 900 + j, 50) for j in range(slot_first)]
     after = [Entry(200 + j, CONFIGS[(j + 1) % 3], 700 + j, 50) for j in range(companions)]
     e.admit([*before, Entry(0, CONFIGS[0], 42, 50), *after])
     for _ in range(epochs):
-        e.run_round()
+        e.run_epoch()
     return e.weights(0)
 
 
-def test_a_lane_is_bitwise_the_same_in_any_slot_beside_any_companions():
-    alone = run_beside(0, 0)
+def test_a_lane_is_bitwise_the_same_in_any_slot_among_any_companions():
+    alone = run_among(0, 0)
     for companions, first in ((7, 0), (2, 3), (0, 7)):
-        other = run_beside(companions, first)
+        other = run_among(companions, first)
         assert all(torch.equal(alone[n], other[n]) for n in alone)
 
 
 def test_a_snapshot_moves_a_lane_bitwise(tmp_path):
-    straight = run_beside(3, 0, epochs=6)
+    straight = run_among(3, 0, epochs=6)
     e = engine(dtype=torch.float32, fixed_bucket=8)
     e.admit([Entry(0, CONFIGS[0], 42, 50)])
     for _ in range(3):
-        e.run_round()
+        e.run_epoch()
     torch.save(e.snapshot([0])[0].to_dict(), tmp_path / "lane.pt")
     state = LaneState.from_dict(torch.load(tmp_path / "lane.pt", weights_only=True))
     other = engine(dtype=torch.float32, fixed_bucket=8)
     other.admit([*(Entry(10 + j, CONFIGS[1], j, 50) for j in range(4)), Entry(0, CONFIGS[0], 42, 50, state)])
     for _ in range(3):
-        report = other.run_round()
+        report = other.run_epoch()
     assert report.epochs[report.trials.index(0)] == 6
     moved = other.weights(0)
     assert all(torch.equal(straight[n], moved[n]) for n in straight)
@@ -160,13 +161,26 @@ def test_a_snapshot_continues_alone():
     e = engine()
     e.admit([Entry(t, CONFIGS[t], t, 6) for t in range(3)])
     for _ in range(3):
-        e.run_round()
+        e.run_epoch()
     solo = engine("never")
     solo.admit([Entry(1, CONFIGS[1], 1, 6, e.snapshot([1])[1])])
     for _ in range(3):
-        report = solo.run_round()
+        report = solo.run_epoch()
     assert report.status == ("done",)
     assert_same(solo.weights(1), plain_loop(CONFIGS[1], 1, 6, 6, e.problem.train), 1e-6)
+
+
+def test_auroc_is_measured_after_the_last_epoch_also_when_lanes_have_moved():
+    e = engine()
+    e.admit([Entry(t, CONFIGS[t % 3], t, 1 if t < 7 else 2) for t in range(10)])
+    report = e.run_epoch()
+    ended = report.ended()
+    assert ended == list(range(7))
+    assert [math.isnan(value) for value in report.metrics["val_auroc"]] == [t not in ended for t in report.trials]
+    e.release(ended)  # of 16 rows: the next epoch has 4
+    report = e.run_epoch()
+    assert not any(math.isnan(value) for value in report.metrics["val_auroc"])
+    assert [e.slot(t) for t in report.trials] == [0, 1, 2]
 
 
 def test_a_diverged_lane_is_named_and_harms_no_other():
@@ -174,13 +188,13 @@ def test_a_diverged_lane_is_named_and_harms_no_other():
     wild = {**CONFIGS[0], "lr": 1e300, "norm": False}
     tame = {**CONFIGS[0], "norm": False}
     e.admit([Entry(0, tame, 1, 3), Entry(1, wild, 2, 3), Entry(2, tame, 3, 3)])
-    report = e.run_round()
+    report = e.run_epoch()
     assert report.status == ("running", "diverged", "running")
     assert "trial 1 (lane 1)" in report.messages[1]
     assert "not finite at step" in report.messages[1]
     e.release([1])
-    e.run_round()
-    e.run_round()
+    e.run_epoch()
+    e.run_epoch()
     assert_same(e.weights(2), plain_loop(tame, 3, 3, 3, e.problem.train), 1e-6)
 
 
@@ -189,8 +203,8 @@ def test_averaged_weights_are_what_is_evaluated_and_returned():
     for fuse in ("require", "never"):
         e = engine(fuse)
         e.admit([Entry(t, {**config, "lr": 1e-2 * (t + 1)}, 5, 2) for t in range(2)])
-        e.run_round()
-        report = e.run_round()
+        e.run_epoch()
+        report = e.run_epoch()
         module = build(config, 12, 3).double()
         module.load_state_dict(e.weights(1))
         loss = nn.functional.cross_entropy(module(e.problem.val.x), e.problem.val.y).item()
@@ -200,30 +214,16 @@ def test_averaged_weights_are_what_is_evaluated_and_returned():
 def test_signatures_ignore_what_varies_per_lane_and_nothing_else():
     e = engine()
     assert e.signature(CONFIGS[0]) == e.signature(CONFIGS[1])
-    for name, value in (("width", 32), ("batch_size", 40), ("optimizer", "sgd"), ("dropout", 0.0), ("ema", 0.5)):
+    for name, value in (("width", 32), ("batch_size", 40), ("optimizer", "sgd"), ("ema", 0.5)):
         assert e.signature(CONFIGS[0]) != e.signature({**CONFIGS[0], name: value}), name
-
-
-@pytest.mark.parametrize("first", [0.0, 0.5])
-def test_lanes_without_dropout_train_beside_lanes_with_it(first):
-    """Where the factory keeps the layer, whichever of them the cohort was begun with."""
-    e = engine()
-    e.judge.problem = replace(e.problem, zeros=False)
-    entries = [Entry(t, {**CONFIGS[0], "dropout": rate}, t, 2) for t, rate in enumerate((first, 0.5 - first, 0.25))]
-    e.admit(entries, together=True)
-    assert e.beside(0) == 3
-    e.run_round()
-    e.run_round()
-    for one in entries:
-        assert_same(e.weights(one.trial), plain_loop(one.config, one.seed, 2, 2, e.problem.train), 1e-6)
 
 
 def test_two_architectures_train_side_by_side():
     e = engine()
     wide = {**CONFIGS[0], "width": 24}
     e.admit([Entry(0, CONFIGS[0], 1, 2), Entry(1, wide, 2, 2), Entry(2, CONFIGS[1], 3, 2)])
-    e.run_round()
-    report = e.run_round()
+    e.run_epoch()
+    report = e.run_epoch()
     assert sorted(report.trials) == [0, 1, 2]
     assert_same(e.weights(1), plain_loop(wide, 2, 2, 2, e.problem.train), 1e-6)
 
@@ -250,7 +250,7 @@ def test_regression_with_sample_weights(fuse):
     config = {"optimizer": "sgd", "lr": 0.05, "batch_size": 16, "momentum": 0.9}
     e.admit([Entry(t, {**config, "lr": 0.02 * (t + 1)}, t, 3) for t in range(2)])
     for _ in range(3):
-        report = e.run_round()
+        report = e.run_epoch()
     torch.manual_seed(derive(1, "init"))
     module = regression_build({}, 4, 2).double()
     optimizer = torch.optim.SGD(module.parameters(), lr=0.04, momentum=0.9)
@@ -267,42 +267,3 @@ def test_regression_with_sample_weights(fuse):
     mse = ((residual**2).mean(1) * weight).sum() / weight.sum()
     assert report.metrics["val_loss"][1] == pytest.approx(mse.item())
     assert report.metrics["val_rmse"][1] == pytest.approx(mse.sqrt().item())
-
-
-def test_out_of_memory_halves_what_trains_at_once_and_loses_nothing(monkeypatch):
-    from automl.fused.uniform import stepper
-
-    calls, sizes = [0], []
-    outputs = stepper.StackStepper.outputs
-
-    def scarce(self, draw, x):
-        calls[0] += 1
-        sizes.append(self.size)
-        if self.size > 2 and calls[0] % 7 == 5:  # in the middle of an epoch
-            raise torch.OutOfMemoryError("no room")
-        return outputs(self, draw, x)
-
-    e = engine()
-    e.admit([Entry(t, CONFIGS[t % 3], t, 3) for t in range(7)])
-    monkeypatch.setattr(stepper.StackStepper, "outputs", scarce)
-    for _ in range(3):
-        report = e.run_round()
-    assert report.status == ("done",) * 7
-    assert sorted(set(sizes)) == [2, 4, 8]
-    assert sizes[-1] == 2
-    for t in (0, 4, 6):
-        assert_same(e.weights(t), plain_loop(CONFIGS[t % 3], t, 3, 3, e.problem.train), 1e-6)
-
-
-def test_a_lane_that_does_not_fit_alone_is_told(monkeypatch):
-    from automl.fused.uniform import stepper
-
-    def never(self, draw, x):
-        raise torch.OutOfMemoryError("no room")
-
-    e = engine()
-    e.admit([Entry(t, CONFIGS[t], t, 3) for t in range(2)])
-    monkeypatch.setattr(stepper.FusedStepper, "outputs", never)
-    monkeypatch.setattr(stepper.StackStepper, "outputs", never)
-    with pytest.raises(torch.OutOfMemoryError):
-        e.run_round()

@@ -1,7 +1,7 @@
-"""Lanes of different shapes side by side: against plain modules, against themselves alone, and in searches."""
+"""Lanes of different shapes in one program: against plain modules, and against themselves alone."""
 
-import json
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -9,27 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import automl
-from automl.core.messages import ALIKE, Ready
 from automl.core.seeds import derive
-from automl.core.trial import State
 from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
-from automl.driver.grouped import GroupedOrder
 from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
-from automl.fused.mixed import epoch, strips
+from automl.fused.mixed import epoch
+from automl.fused.mixed.activations import ACTIVATIONS
 from automl.fused.mixed.blocks import read
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.swap import operate
 from automl.fused.problem import Entry, Options, Problem
-from automl.fused.signature import MIXES, group, mixed_signature, signature
-from automl.fused.sizing import growth
+from automl.fused.signature import MIXES, group
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.models.mlp import build
-from automl.study.study import Study
-from automl.tasks.fusing import mixes
 from tests.support.plain_training import assert_same, masked, trained
 
 F64, F32 = torch.float64, torch.float32
@@ -42,10 +36,10 @@ def data(n, seed, dtype=F64):
     return Part(x, (x[:, :3, 0] + 0.3 * torch.randn(n, 3, generator=generator, dtype=dtype)).argmax(1))
 
 
-def engine(fuse="require", dtype=F64, known=None, mixing=MIXES["mlp"], problem=None, **options):
+def engine(fuse="require", dtype=F64, measurements=None, mixing=MIXES["mlp"], problem=None, **options):
     made = problem or Problem(build, INPUTS, OUTPUTS, "classification", data(203, 0, dtype), data(90, 1, dtype),
                               mixes=mixing)  # fmt: skip
-    return Engine(made, Options(fuse=fuse, dtype=dtype, max_parallel=64, known=known, **options))
+    return Engine(made, Options(fuse=fuse, dtype=dtype, max_parallel=64, measurements=measurements, **options))
 
 
 CONFIGS = [
@@ -88,12 +82,12 @@ def test_two_hundred_steps_of_different_shapes_with_refills_equal_the_plain_loop
     e, epochs = engine(fuse), 20  # 220, 140 or 80 steps
     e.admit([Entry(t, CONFIGS[t], 50 + t, epochs) for t in (0, 1, 2)])
     for _ in range(4):
-        e.run_round()
+        e.run_epoch()
     e.release([1])
     e.admit([Entry(t, CONFIGS[t % 6], 50 + t, epochs) for t in (3, 4, 5, 7)])
     left = {0, 2, 3, 4, 5, 7}
     while left:
-        report = e.run_round()
+        report = e.run_epoch()
         for t in report.ended():
             assert_same(e.weights(t), plain_loop(CONFIGS[t % 6], 50 + t, epochs, epochs, e.problem.train), 1e-6)
             i = report.trials.index(t)
@@ -106,7 +100,7 @@ def test_scores_are_those_of_the_plain_module():
     e = engine()
     e.admit([Entry(t, config, t, 3) for t, config in enumerate(CONFIGS)])
     for _ in range(3):
-        report = e.run_round()
+        report = e.run_epoch()
     for t, config in enumerate(CONFIGS):
         module = plain_loop(config, t, 3, 3, e.problem.train).eval()
         out, y, i = module(e.problem.val.x), e.problem.val.y, report.trials.index(t)
@@ -116,13 +110,13 @@ def test_scores_are_those_of_the_plain_module():
 
 @pytest.mark.parametrize("optimizer", ["adamw", "lion", "rmsprop"])
 def test_averages_and_clipping_are_those_of_a_cohort_of_one_shape(optimizer):
-    """The other engine's lanes, themselves tested against torch, are the judge."""
+    """The lanes of uniform cohorts are themselves tested against torch."""
     configs = [{**config, "optimizer": optimizer, "ema": 0.9, "clip": 0.1, "lr": 1e-3} for config in CONFIGS]
     mixed, narrow, seen = engine(), engine("never", mixing=()), []
     for e in (mixed, narrow):
         e.admit([Entry(t, config, t, 3) for t, config in enumerate(configs)])
         for _ in range(3):
-            report = e.run_round()
+            report = e.run_epoch()
         assert report.status == ("done",) * len(configs)
         seen.append(dict(zip(report.trials, report.metrics["val_loss"], strict=True)))
     for t in range(len(configs)):
@@ -143,33 +137,34 @@ def test_regression_with_weights_and_several_targets():
         problem = Problem(build, INPUTS, outputs, "regression", part, part, unit, mixing)
         e = engine("require" if mixing else "never", problem=problem)
         e.admit([Entry(t, config, t, 2) for t, config in enumerate(CONFIGS)])
-        e.run_round()
-        report = e.run_round()
+        e.run_epoch()
+        report = e.run_epoch()
         found.append({n: dict(zip(report.trials, v, strict=True)) for n, v in report.metrics.items()})
     for name, values in found[0].items():
         assert values == pytest.approx(found[1][name], rel=1e-6), name
 
 
-def weights_beside(others, first, monkeypatch=None, epochs=3, config=CONFIGS[1]):
-    """Trial 0's weights after some epochs beside lanes of other shapes, `first` of which were there before."""
+def weights_among(others, first, epochs=3, config=CONFIGS[1], cache_bytes=epoch.CACHE_BYTES):
+    """Trial 0's weights after some epochs among lanes of other shapes, `first` of which were there before."""
     e = engine(dtype=F32)
     lanes = [Entry(100 + j, CONFIGS[(j * 5) % 6], 900 + j, 50) for j in range(others)]
     e.admit([*lanes[:first], Entry(0, config, 42, 50), *lanes[first:]])
+    ((runner,),) = e.runners.values()
+    runner.cache_bytes = cache_bytes
     for _ in range(epochs):
-        e.run_round()
+        e.run_epoch()
     return e.weights(0)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_lane_has_the_same_bits_alone_and_beside_any_others(config, monkeypatch):
+def test_a_lane_has_the_same_bits_alone_and_among_any_others(config):
     torch.set_flush_denormal(False)
-    alone = weights_beside(0, 0, config=config)
+    alone = weights_among(0, 0, config=config)
     for others, first in ((1, 1), (7, 0), (7, 7), (40, 20)):
-        beside = weights_beside(others, first, config=config)
-        assert all(torch.equal(alone[n], beside[n]) for n in alone), (others, first)
-    monkeypatch.setattr(epoch, "CACHE", 40_000)  # other pieces
-    beside = weights_beside(7, 3, config=config)
-    assert all(torch.equal(alone[n], beside[n]) for n in alone)
+        among = weights_among(others, first, config=config)
+        assert all(torch.equal(alone[n], among[n]) for n in alone), (others, first)
+    among = weights_among(7, 3, config=config, cache_bytes=40_000)  # other pieces
+    assert all(torch.equal(alone[n], among[n]) for n in alone)
 
 
 def test_a_trial_that_is_not_fused_has_the_bits_of_its_lane():
@@ -178,21 +173,21 @@ def test_a_trial_that_is_not_fused_has_the_bits_of_its_lane():
     solo = engine("never", dtype=F32)
     solo.admit([Entry(t, config, t, 3) for t, config in enumerate(CONFIGS)])
     for _ in range(3):
-        one, other = lanes.run_round(), solo.run_round()
+        one, other = lanes.run_epoch(), solo.run_epoch()
         for i, t in enumerate(one.trials):
             j = other.trials.index(t)
             assert {n: v[i] for n, v in one.metrics.items()} == pytest.approx(
                 {n: v[j] for n, v in other.metrics.items()}, rel=0, abs=0, nan_ok=True
             )
-    assert all(len(cohorts) > 1 for cohorts in solo.cohorts.values())
+    assert all(len(runners) > 1 for runners in solo.runners.values())
 
 
 def test_a_snapshot_moves_a_lane_into_any_cohort(tmp_path):
-    straight = weights_beside(3, 1, epochs=6)
+    straight = weights_among(3, 1, epochs=6)
     e = engine(dtype=F32)
     e.admit([Entry(7, CONFIGS[0], 3, 50), Entry(0, CONFIGS[1], 42, 50)])
     for _ in range(3):
-        e.run_round()
+        e.run_epoch()
     torch.save(e.snapshot([0])[0].to_dict(), tmp_path / "lane.pt")
     state = LaneState.from_dict(torch.load(tmp_path / "lane.pt", weights_only=True))
     assert len(state.rows["param"]) < 4400  # its true shape: 40 x 12 + 2 x 40 x 40 + ...
@@ -200,31 +195,31 @@ def test_a_snapshot_moves_a_lane_into_any_cohort(tmp_path):
         other = engine(fuse, dtype=F32)
         other.admit([*(Entry(10 + j, CONFIGS[2 + j], j, 50) for j in range(3)), Entry(0, CONFIGS[1], 42, 50, state)])
         for _ in range(3):
-            report = other.run_round()
+            report = other.run_epoch()
         assert report.epochs[report.trials.index(0)] == 6
         moved = other.weights(0)
         assert all(torch.equal(straight[n], moved[n]) for n in straight)
     narrow = engine(dtype=F32, mixing=())  # a cohort of one shape, as a GPU's: the same to rounding
     narrow.admit([Entry(t, CONFIGS[1], 42 + t, 50, state) for t in range(2)])
-    narrow.run_round()
+    narrow.run_epoch()
     back = narrow.snapshot([0])[0]
     assert {n: len(r) for n, r in back.rows.items()} == {n: len(r) for n, r in state.rows.items()}
     again = engine(dtype=F32)
     again.admit([Entry(0, CONFIGS[1], 42, 50, back)])
-    assert again.run_round().epochs == (5,)
+    assert again.run_epoch().epochs == (5,)
 
 
 def test_a_diverged_lane_is_named_and_harms_no_other():
     e = engine()
     wild = {**CONFIGS[4], "optimizer": "sgd", "lr": 1e300}
     e.admit([Entry(0, CONFIGS[0], 1, 3), Entry(1, wild, 2, 3), Entry(2, CONFIGS[5], 3, 3)])
-    report = e.run_round()
+    report = e.run_epoch()
     assert report.status == ("running", "diverged", "running")
     assert "trial 1 (lane 1)" in report.messages[1]
     assert "not finite at step" in report.messages[1]
-    e.run_round()
+    e.run_epoch()
     e.release([1])
-    e.run_round()
+    e.run_epoch()
     assert_same(e.weights(0), plain_loop({**CONFIGS[0]}, 1, 3, 3, e.problem.train), 1e-6)
 
 
@@ -258,13 +253,13 @@ def test_any_shapes_give_the_plain_modules_gradients_and_leave_padding_alone(con
         plain.backward(slope[j])
         assert torch.allclose(out[j], plain, rtol=1e-9, atol=1e-9)
         for name, p in module.named_parameters():
-            assert torch.allclose(program.slopes[j][name], p.grad, rtol=1e-7, atol=1e-9), name
-    for made in program.of(8).strips:
-        true = torch.zeros(made.strip.total, dtype=torch.bool)
-        for columns in made.strip.columns:
-            true[columns] = True
-        assert not made.g[:, ~true].any()
-        assert not made.y[:, ~true].any()
+            assert torch.allclose(program.named_gradients[j][name], p.grad, rtol=1e-7, atol=1e-9), name
+    for packed in program.batch_pass(8).layers:
+        units = torch.zeros(packed.layer.total, dtype=torch.bool)
+        for columns in packed.layer.columns:
+            units[columns] = True
+        assert not packed.g[:, ~units].any()
+        assert not packed.y[:, ~units].any()
 
 
 def test_what_is_no_plain_stack_does_not_mix():
@@ -298,184 +293,26 @@ def test_categories_to_be_embedded_keep_to_cohorts_of_one_shape():
     e = engine(dtype=F32, problem=problem)
     assert e.signature(CONFIGS[0]) == group(CONFIGS[0], MIXES["mlp"]) != e.signature(CONFIGS[1])
     e.admit([Entry(t, config, t, 1) for t, config in enumerate(CONFIGS)])
-    assert e.run_round().status == ("done",) * len(CONFIGS)
+    assert e.run_epoch().status == ("done",) * len(CONFIGS)
     with pytest.raises(NotMixable, match="trial 0"):
         MixedCohort(e.blueprint, CONFIGS[0]).admit(0, CONFIGS[0], 0, 1, None)
 
 
-def test_a_wrong_rule_is_caught_and_the_trials_train_right_nevertheless(monkeypatch):
-    right = strips.RULES[nn.GELU]
-    wrong = strips.Rule(right.forward, lambda m, g, z: g.mul_(0.9))
+WRONG = {**ACTIVATIONS, nn.GELU: replace(ACTIVATIONS[nn.GELU], backward=lambda m, g, z: g.mul_(0.9))}
+
+
+def wrong_probe(blueprint, configs, kind, data):
+    return probe_mixed(blueprint, configs, kind, data, new_cohort=partial(MixedCohort, activations=WRONG))
+
+
+def test_a_wrong_derivative_is_caught_and_the_trials_train_right_nevertheless():
     e = engine("auto")
-    monkeypatch.setitem(strips.RULES, nn.GELU, wrong)
-    found = probe_mixed(e.blueprint, CONFIGS, "classification", e.problem.train)
-    assert "gradient" in found.reason
-    reason = e.alone(CONFIGS)
+    assert probe_mixed(e.blueprint, CONFIGS, "classification", e.problem.train).ok
+    e.policy.probe_mixed = wrong_probe
+    reason = e.reason_to_run_alone(CONFIGS)
     assert reason is not None
     assert "gradient" in reason
     e.admit([Entry(1, CONFIGS[1], 1, 2)], together=False)
-    e.run_round()
-    e.run_round()
+    e.run_epoch()
+    e.run_epoch()
     assert_same(e.weights(1), plain_loop(CONFIGS[1], 1, 2, 2, e.problem.train), 1e-6)
-
-
-# -- how many, and who with whom ---------------------------------------------------------------------------------------
-
-
-def test_signatures_and_groups():
-    one, other = CONFIGS[0], CONFIGS[3]
-    assert mixed_signature(one, MIXES["mlp"]) == mixed_signature(other, MIXES["mlp"])
-    assert signature(one) != signature(other)
-    assert group(one, ()) == signature(one)
-    assert group(one, MIXES["mlp"]) == f"{mixed_signature(one, MIXES['mlp'])}/{signature(one)}"
-    assert mixed_signature({**one, "embedding": 3}, MIXES["mlp"]) != mixed_signature(one, MIXES["mlp"])
-
-
-def test_spaces_with_few_kinds_of_models_keep_them_apart():
-    few = {"width": [16, 32], "optimizer": ["sgd", "adamw"], "lr": automl.Float(1e-4, 1.0)}
-    many = {"width": automl.Int(16, 256), "lr": automl.Float(1e-4, 1.0)}
-    assert mixes("mlp", automl.Space.of(few)) == ()
-    assert mixes("mlp", automl.Space.of(many)) == MIXES["mlp"]
-    assert mixes("convnet", automl.Space.of(many)) == ()
-    assert mixes("own:build", automl.Space.of(many)) == ()
-
-
-def test_a_worker_may_ask_for_a_group_or_for_a_part_of_it():
-    study = Study({"a": automl.Choice([0, 1, 2, 3])}, metric="loss", trials=200, defaults=False)
-    order = GroupedOrder(study, lambda config: f"{config['a'] // 2}/{config['a']}")  # type: ignore[operator]
-    order.begin(1)
-    alike = order.ask(Ready(0, 16, fits=ALIKE))
-    assert len(alike) > 1
-    assert len({one.config["a"] for one in alike}) == 1
-    idle = order.ask(Ready(0, 16))
-    assert len({one.config["a"] // 2 for one in idle}) == 1  # type: ignore[operator]
-    assert len({one.config["a"] for one in idle}) == 2
-    assert {one.config["a"] for one in order.ask(Ready(0, 8, busy=True, fits="1"))} == {2, 3}
-    assert {one.config["a"] for one in order.ask(Ready(0, 8, busy=True, fits="1/3"))} == {3}
-    assert order.ask(Ready(0, 8, busy=True, fits="1/")) == []
-
-
-def test_what_was_measured_is_remembered_by_the_next_worker(tmp_path):
-    file = tmp_path / "lanes.json"
-    first = engine("auto", dtype=F32, known=file)
-    assert first.alone(CONFIGS) is None
-    first.admit([Entry(t, CONFIGS[t % 6], t, 3) for t in range(12)])
-    assert first.room(CONFIGS[0]) == 16
-    first.run_round()
-    (kept,) = json.loads(file.read_text()).values()
-    assert kept["mixed"]
-    assert list(kept["costs"]) == ["16"]
-    second = engine("auto", dtype=F32, known=file)
-    assert second.judge.growth(CONFIGS).costs.keys() == {16}
-    assert second.room(CONFIGS[0]) == first.room(CONFIGS[0]) == kept["lanes"] == 32
-    file.write_text("{half a f")
-    assert engine("auto", dtype=F32, known=file).room(CONFIGS[0]) == 16
-
-
-def test_a_second_worker_does_not_time_lanes_of_one_shape_again(tmp_path, monkeypatch):
-    file = tmp_path / "lanes.json"
-    first = engine("auto", dtype=F32, known=file, mixing=())
-    measured = first.judge.growth(CONFIGS[:1])
-    assert measured.solo > 0
-    monkeypatch.setattr(growth, "lane_seconds", None)
-    again = engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[:1])
-    assert again == measured
-    monkeypatch.undo()
-    other = engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[1:2])
-    assert other != measured
-    assert len(json.loads(file.read_text())) == 2
-    file.write_text(json.dumps({key: {"of": "another"} for key in json.loads(file.read_text())}))
-    assert engine("auto", dtype=F32, known=file, mixing=()).judge.growth(CONFIGS[:1]).solo > 0
-
-
-def test_lanes_are_no_more_than_the_search_can_wait_for():
-    grown = growth.Growth(128, first=8, epochs=20, lane_s=0.01)  # a full trial among 16 lanes takes 3.2 s
-    assert grown.may_wait(8)
-    assert not grown.may_wait(16)
-    assert not grown.saw(8, 4, 0.04, 376)  # half empty: nothing about costs
-    assert grown.saw(8, 8, 0.08, 752)
-    assert grown.target == 8
-    for _ in range(200):
-        grown.saw(8, 8, 0.08, 752)
-    assert grown.target == 16  # 3.2 s is less than a quarter of 16 s
-    impatient = growth.Growth(128, costs={16: 1e-3}, epochs=0, lane_s=9.0)
-    assert impatient.target == 32  # nobody waits for anything
-
-
-def test_more_lanes_are_not_given_up_for_their_first_slow_round():
-    grown = growth.Growth(128, first=16)
-    grown.saw(16, 16, 1.0, 1000)
-    assert grown.target == 32
-    grown.saw(32, 32, 1.0, 1000)  # new memory: no cheaper than 16
-    assert grown.target == 32
-    grown.saw(32, 32, 0.8, 1000)
-    assert grown.target == 64
-    grown.saw(64, 64, 0.8, 1000)
-    grown.saw(64, 64, 0.75, 1000)
-    assert grown.target == 32
-    again = growth.Growth.remembered(128, {**grown.kept(), "probed": 0.0})
-    assert again is not None
-    assert again.target == 32
-
-
-@pytest.mark.parametrize(
-    ("fewer", "epochs", "first"),
-    [(1.2, 1000, 4), (1.4, 1000, 8), (1.2, 1, 16)],  # (cost of a lane among 4 by that among 8, of a trial; lanes)
-)
-def test_lanes_are_few_where_a_full_trial_would_end_late_among_many(monkeypatch, fewer, epochs, first):
-    costs = {1: 4e-3, 4: fewer * 1e-3, 8: 1e-3}
-    monkeypatch.setattr(growth, "lane_seconds", lambda blueprint, config, kind, data, lanes: costs[lanes])
-    blueprint = Blueprint(build, INPUTS, OUTPUTS, torch.device("cpu"), F32)
-    found = growth.Growth.measured(blueprint, CONFIGS[0], "classification", data(200, 0), 128, epochs)
-    assert (found.first, found.probed_at) == (first, min(first, 8))
-    assert found.pays(first)
-
-
-# -- searches ----------------------------------------------------------------------------------------------------------
-
-SPEC = """
-model: mlp
-data: digits
-split: {train: 0.5, val: 0.25, test: 0.25}
-metric: val_accuracy
-epochs: 9
-space:
-  depth: {int: [1, 4]}
-  width: {int: [16, 128], log: true}
-  activation: [relu, gelu, silu]
-  norm: [none, batch, layer]
-  dropout: {float: [0.0, 0.6]}
-  optimizer: [sgd, adamw]
-  lr: {float: [1e-4, 1.0], log: true}
-  momentum: {float: [0.5, 0.99], when: {optimizer: sgd}}
-  batch_size: [32, 64, 128]
-strategy: random
-stopper: {name: asha, eta: 2}
-budget: {trials: 16}
-seed: 7
-finalists: none
-"""
-
-
-def search(folder: Path, fuse: str) -> Study:
-    return automl.search(folder / "space.yaml", path=folder / fuse, executor="inline", workers=1,
-                         overrides={"fuse": fuse})  # fmt: skip
-
-
-def test_fused_and_unfused_searches_of_many_shapes_agree_to_the_last_digit(tmp_path):
-    (tmp_path / "space.yaml").write_text(SPEC)
-    fused, alone = search(tmp_path, "require"), search(tmp_path, "never")
-    assert len(fused.history.trials) == len(alone.history.trials) == 16
-    both = 0
-    for a, b in zip(fused.history.trials, alone.history.trials, strict=True):
-        assert a.config == b.config
-        shared = min(len(a.curve), len(b.curve))
-        assert a.curve[:shared] == b.curve[:shared]
-        if a.state is State.DONE and b.state is State.DONE:
-            both += 1
-            one, other = fused.reports(a.number)[-1][1], alone.reports(b.number)[-1][1]
-            assert one == other
-    assert both
-    model = automl.load(fused.path)
-    assert fused.best is not None
-    assert -model.metrics["val_accuracy"] == dict(fused.best.curve)[9]

@@ -41,7 +41,7 @@ def engine(fuse: str, mixes: tuple[str, ...] = ()) -> Engine:
 
 
 def plain(config: Mapping[str, Any], seed: int, epochs: int) -> nn.Module:
-    """One trial as a person would write it, with `Solo`'s optimizers."""
+    """One trial as a person would write it, with `Trainer`'s optimizers."""
     torch.manual_seed(derive(seed, "init"))
     module = build("mlp")(dict(config), INPUTS, OUTPUTS)
     roles = mup.roles(build("mlp"), config, INPUTS, OUTPUTS)
@@ -54,7 +54,7 @@ def plain(config: Mapping[str, Any], seed: int, epochs: int) -> nn.Module:
 def check(e: Engine, configs: Mapping[int, Mapping[str, Any]]) -> None:
     e.admit([Entry(t, dict(config), SEEDS[t], 8) for t, config in configs.items()])
     while e.trials:
-        for t in (ended := e.run_round().ended()):
+        for t in (ended := e.run_epoch().ended()):
             expected = plain(configs[t], SEEDS[t], 8).state_dict()
             for name, value in e.weights(t).items():
                 torch.testing.assert_close(value, expected[name], rtol=1e-6, atol=1e-7, msg=f"{t} {name}")

@@ -9,8 +9,9 @@ from automl.fused.engine import Engine
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.sizing.probe import probe
-from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.stepper import stepper
+from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.pieces import cohort_stepper
+from automl.fused.uniform.stepper import StackStepper
 from automl.models.mlp import Residual
 
 TOKENS = Part(torch.randint(0, 11, (40, 6), generator=torch.Generator().manual_seed(0)), torch.arange(40) % 3)
@@ -28,21 +29,21 @@ class Bag(nn.Module):
 
 
 class OwnEmbedding(nn.Embedding):
-    """A subclass is left alone by surgery, so that vmap's wrong gradient shows."""
+    """Subclasses are not swapped, so vmap's wrong gradient shows."""
 
 
-def fusion(build, data=VALUES):
+def probed(build, data=VALUES):
     return probe(Blueprint(build, 6, 3, torch.device("cpu")), CONFIG, "classification", data)
 
 
 def test_silently_wrong_padding_gradients_are_caught():
-    found = fusion(lambda c, i, o: Bag(OwnEmbedding(11, 8, padding_idx=0)), TOKENS)
+    found = probed(lambda c, i, o: Bag(OwnEmbedding(11, 8, padding_idx=0)), TOKENS)
     assert not found.ok
     assert "gradient of 'embedding.weight' is wrong" in found.reason
 
 
-def test_surgery_makes_padding_embeddings_right():
-    assert fusion(lambda c, i, o: Bag(nn.Embedding(11, 8, padding_idx=0), 0.3), TOKENS).ok
+def test_swapped_padding_embeddings_are_right():
+    assert probed(lambda c, i, o: Bag(nn.Embedding(11, 8, padding_idx=0), 0.3), TOKENS).ok
 
 
 class Scaled(nn.Module):
@@ -62,8 +63,8 @@ class Scaled(nn.Module):
         (lambda y, m: (y, y), "single tensor"),
     ],
 )
-def test_unfusable_models_are_told_with_a_remedy(how, words):
-    found = fusion(lambda c, i, o: Scaled(how))
+def test_what_cannot_train_as_lanes_is_reported_with_a_remedy(how, words):
+    found = probed(lambda c, i, o: Scaled(how))
     assert not found.ok
     assert words in found.sentence()
 
@@ -95,7 +96,7 @@ FUSABLE = {
 
 @pytest.mark.parametrize("name", FUSABLE)
 def test_fusable_models(name):
-    found = fusion(FUSABLE[name])
+    found = probed(FUSABLE[name])
     assert found.ok, found.reason
 
 
@@ -110,7 +111,7 @@ class Tied(nn.Module):
 
 
 def test_a_weight_used_three_times_gets_the_sum_of_its_gradients():
-    found = fusion(lambda c, i, o: Tied())
+    found = probed(lambda c, i, o: Tied())
     assert found.ok, found.reason
 
 
@@ -119,16 +120,16 @@ def test_require_refuses_and_auto_falls_back():
         lambda c, i, o: Scaled(lambda y, m: F.dropout(y, 0.5, m.training)), 6, 3, "classification", VALUES, VALUES
     )
     with pytest.raises(EnvironmentProblem, match="fuse: require"):
-        Engine(problem, Options(fuse="require")).alone([CONFIG], 8)
-    reason = Engine(problem, Options(fuse="auto")).alone([CONFIG], 8)
+        Engine(problem, Options(fuse="require")).reason_to_run_alone([CONFIG], 8)
+    reason = Engine(problem, Options(fuse="auto")).reason_to_run_alone([CONFIG], 8)
     assert reason is not None
     assert "one at a time" in reason
 
 
 def plain(build, lanes=4):
-    cohort = Cohort(Blueprint(build, 6, 3, torch.device("cpu")), CONFIG)
+    cohort = UniformCohort(Blueprint(build, 6, 3, torch.device("cpu")), CONFIG)
     cohort.resize(lanes)
-    return stepper(cohort).pieces[0].program is not None
+    return isinstance(cohort_stepper(cohort).pieces[0], StackStepper)
 
 
 def test_plain_stacks_are_known_and_others_are_left_to_the_general_path():
@@ -155,6 +156,6 @@ def test_lanes_are_bitwise_the_same_in_every_bucket_of_more_than_one_piece():
     for others in (64, 200):
         e = Engine(Problem(normed, 6, 3, "classification", part, part), Options(fuse="require", max_parallel=256))
         e.admit([Entry(t, {**CONFIG, "optimizer": "adamw", "lr": 1e-3 * (1 + t)}, t, 2) for t in range(others)])
-        e.run_round()
+        e.run_epoch()
         weights.append(e.weights(5))
     assert all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])

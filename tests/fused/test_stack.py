@@ -1,4 +1,4 @@
-"""Layers of plain stacks, one by one, beside autograd."""
+"""Layers of plain stacks, one by one, against autograd."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from automl.fused.modules.context import Draw
 from automl.fused.tensors import rng
-from automl.fused.uniform.stack import Gate
+from automl.fused.uniform.stack import ReluDropoutLayer
 
 K, B, F = 3, 5, 4
 
@@ -20,11 +20,11 @@ def draw(rates: list[float]) -> Draw:
 @pytest.mark.parametrize("relu", [True, False])
 @pytest.mark.parametrize("rates", [[0.0] * K, [0.5, 0.0, 0.9]])
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_a_gate_is_relu_and_dropout(relu: bool, rates: list[float], contiguous: bool) -> None:
+def test_one_layer_is_relu_and_dropout(relu: bool, rates: list[float], contiguous: bool) -> None:
     x = torch.randn(K, B, F, generator=torch.Generator().manual_seed(1))
     x[0, 0, 0] = 0.0
     g: Tensor = torch.randn(K, F, B).transpose(1, 2) if not contiguous else torch.randn(K, B, F)
-    gate = Gate(relu, "drop")
+    layer = ReluDropoutLayer(relu, "drop")
     for step in (0, 1):
         drawn = draw(rates)
         drawn.step = step
@@ -34,10 +34,10 @@ def test_a_gate_is_relu_and_dropout(relu: bool, rates: list[float], contiguous: 
         leaf = x.clone().requires_grad_()
         wanted = (leaf.relu() if relu else leaf) * (1.0 if kept is None else kept)
         wanted.backward(g)
-        assert torch.equal(gate.forward(drawn, x.clone()), wanted)
-        assert torch.equal(gate.backward(drawn, g.clone(), True), leaf.grad)
+        assert torch.equal(layer.forward(drawn, x.clone()), wanted)
+        assert torch.equal(layer.backward(g.clone(), True), leaf.grad)
 
 
-def test_a_gate_lets_what_is_not_a_number_through() -> None:
+def test_nan_stays_nan() -> None:
     x = torch.full((K, B, F), torch.nan)
-    assert Gate(True, "drop").forward(draw([0.5] * K), x).isnan().all()
+    assert ReluDropoutLayer(True, "drop").forward(draw([0.5] * K), x).isnan().all()

@@ -159,7 +159,7 @@ def test_an_unfusable_model_is_a_function_of_its_seed():
         e.admit([Entry(t, CONFIG, 70 + t, 3) for t in range(companions, -1, -1)])
         for _ in range(3):
             torch.manual_seed(noise)
-            e.run_round()
+            e.run_epoch()
             after = torch.rand(1)
             torch.manual_seed(noise)
             assert torch.equal(after, torch.rand(1)), "the process's own random numbers were touched"
@@ -167,5 +167,5 @@ def test_an_unfusable_model_is_a_function_of_its_seed():
     assert all(torch.equal(found[0][n], found[1][n]) for n in found[0])
     other = Engine(Problem(lambda c, i, o: Noisy(), 8, 3, "classification", part, part), Options())
     other.admit([Entry(0, CONFIG, 71, 3)])
-    other.run_round()
+    other.run_epoch()
     assert not torch.equal(other.weights(0)["linear.weight"], found[0]["linear.weight"])

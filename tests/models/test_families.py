@@ -16,7 +16,7 @@ from automl.fused.problem import Problem
 from automl.fused.tensors.layout import layout
 from automl.models import build, families
 from automl.models.sparse_mlp import BlockLinear
-from automl.training import Solo
+from automl.training import Trainer
 from tests.support.paths import ROOT
 
 SAMPLES = {
@@ -55,20 +55,20 @@ def test_no_family_leaves_dropout_out_where_it_is_zero(family, sample):
     """So lanes with and without dropout share a cohort, whichever of them its template was built from."""
     inputs, x = SAMPLES[sample]
     config = {"width": 24, "depth": 2}
-    problem = Problem(build(family), inputs, Outputs(3), "classification", Part(x, x), Part(x, x), zeros=False)
-    judge = Engine(problem).judge
+    problem = Problem(build(family), inputs, Outputs(3), "classification", Part(x, x), Part(x, x), own_factory=False)
+    policy = Engine(problem).policy
     without, some = ({**config, "dropout": rate} for rate in (0.0, 0.4))
-    assert judge.signature(without) == judge.signature(some)
-    blueprint = judge.blueprint
-    made = [swap.operate(blueprint.module(one, 0)) for one in (without, some)]
-    assert layout(made[0]) == layout(made[1])
-    kinds = [{name: type(child) for name, child in module.named_modules()} for module in made]
+    assert policy.signature(without) == policy.signature(some)
+    blueprint = policy.blueprint
+    models = [swap.operate(blueprint.module(one, 0)) for one in (without, some)]
+    assert layout(models[0]) == layout(models[1])
+    kinds = [{name: type(child) for name, child in module.named_modules()} for module in models]
     assert kinds[0] == kinds[1]
-    rates = [swap.drop_rates(module) for module in made]
+    rates = [swap.drop_rates(module) for module in models]
     assert rates[0].keys() == rates[1].keys()
     assert 0.4 in rates[1].values()
     others = (nn.MultiheadAttention, nn.LSTM, nn.GRU)  # these look at their own rate, which is the template's
-    assert all(not isinstance(child, others) or not child.dropout for child in made[1].modules())
+    assert all(not isinstance(child, others) or not child.dropout for child in models[1].modules())
 
 
 @pytest.mark.parametrize("family", ["transformer", "lstm"])
@@ -114,7 +114,7 @@ def test_a_block_layer_is_a_dense_one_with_zeros(inputs, outputs, density, block
     blocks = -(-inputs // block)
     assert layer.weight.shape[1] <= max(1, round(density * blocks)) * block
     if layer.seen.numel() >= blocks:
-        assert layer.seen.unique().numel() == blocks, "an input nobody sees"
+        assert layer.seen.unique().numel() == blocks, "an input that no output is connected to"
     assert all(row.unique().numel() == len(row) for row in layer.seen)
 
 
@@ -140,7 +140,7 @@ def test_batch_norm_is_an_alias():
         ("convnet", "series", "images"),
     ],
 )
-def test_what_a_family_cannot_take_is_told(family, sample, message):
+def test_inputs_a_family_cannot_take_are_refused(family, sample, message):
     with pytest.raises(SpecError, match=message):
         build(family)({}, SAMPLES[sample][0], Outputs(2))
 
@@ -159,7 +159,7 @@ def test_unknown_family_and_values():
 )  # fmt: skip
 def test_every_family_learns_digits(family, config, epochs):
     data = load("digits", seed=0)
-    trainer = Solo(build(family), data, {"lr": 1e-2, "batch_size": 64, "schedule": "cosine", **config}, epochs, seed=0)
+    trainer = Trainer(build(family), data, {"lr": 1e-2, "batch_size": 64, "schedule": "cosine", **config}, epochs, seed=0)
     for _ in range(epochs):
         report = trainer.epoch()
     assert report["val_accuracy"] > (0.3 if family == "lstm" else 0.85), report

@@ -22,23 +22,23 @@ def series():
 
 @pytest.mark.parametrize("family", SMALL)
 def test_a_new_model_predicts_the_last_value(series, family):
-    made = build(family)(SMALL[family], series.inputs, series.outputs)
+    data = build(family)(SMALL[family], series.inputs, series.outputs)
     column = series.columns.index("b")
     assert series.inputs.continues == (column,) * 3
-    assert torch.allclose(made(series.val.x), series.val.x[:, -1, [column] * 3], atol=1e-6)
+    assert torch.allclose(data(series.val.x), series.val.x[:, -1, [column] * 3], atol=1e-6)
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_the_level_goes_through_and_nothing_else_changes(series, family):
+def test_the_level_is_passed_on_and_nothing_else_changes(series, family):
     torch.manual_seed(0)
-    made = build(family)(SMALL[family], series.inputs, series.outputs).eval()
-    torch.nn.init.normal_(made.inner.head.weight)
+    data = build(family)(SMALL[family], series.inputs, series.outputs).eval()
+    torch.nn.init.normal_(data.inner.head.weight)
     higher = series.val.x.clone()
     higher[..., series.columns.index("b")] += 5
-    assert torch.allclose(made(higher), made(series.val.x) + 5, atol=1e-4)
+    assert torch.allclose(data(higher), data(series.val.x) + 5, atol=1e-4)
     other = series.val.x.clone()
     other[..., series.columns.index("a")] += 5
-    assert not torch.allclose(made(other), made(series.val.x), atol=1e-2)
+    assert not torch.allclose(data(other), data(series.val.x), atol=1e-2)
 
 
 @pytest.mark.parametrize("family", SMALL)
@@ -50,12 +50,12 @@ def test_it_can_be_fused_and_left_out(series, family):
     assert not torch.allclose(plain(series.val.x), series.val.x[:, -1, -1:].expand(-1, 3), atol=1e-2)
 
 
-def test_several_targets_each_go_on_from_their_own_past():
+def test_several_targets_each_continue_their_own_past():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)).cumsum(0), columns=list("abc"))
-    made = load(frame, prepare={"window": 8, "horizon": 2})
-    assert made.inputs.continues == (0, 1, 2, 0, 1, 2)
-    out = build("lstm")(SMALL["lstm"], made.inputs, made.outputs)(made.val.x)
-    assert torch.allclose(out, made.val.x[:, -1].repeat(1, 2), atol=1e-6)
+    data = load(frame, prepare={"window": 8, "horizon": 2})
+    assert data.inputs.continues == (0, 1, 2, 0, 1, 2)
+    out = build("lstm")(SMALL["lstm"], data.inputs, data.outputs)(data.val.x)
+    assert torch.allclose(out, data.val.x[:, -1].repeat(1, 2), atol=1e-6)
 
 
 @pytest.mark.parametrize("options", [{"pca": 2}, {"scale": "robust"}])

@@ -1,7 +1,8 @@
-"""A plain stack read as hidden layers and a head, so that stacks of different shapes can be laid side by side.
+"""Reads a plain stack as hidden layers and a head, so that stacks of different shapes can train in one program.
 
-Read are modules of the form [flatten or table stem], hidden layer, ..., hidden layer, linear. A hidden layer is linear,
-norm, activation, dropout in this order, all but the first optional, alone or around a shortcut (`Residual`).
+A stack has the form [flatten or table stem], hidden layer, ..., hidden layer, head. A hidden layer is linear, norm,
+activation, dropout in this order, all but the first optional, alone or inside a shortcut (`Residual`); the head is a
+linear layer with a bias.
 """
 
 from collections.abc import Iterator
@@ -10,19 +11,24 @@ from itertools import pairwise
 
 from torch import nn
 
+from automl.fused.mixed.activations import ACTIVATIONS
 from automl.fused.modules import swap
+from automl.fused.modules.plain import can_be_rewritten, only_flattens
 from automl.models.mlp import Residual
-from automl.models.parts import TableStem
 
-ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.Tanh, nn.Sigmoid, nn.LeakyReLU)
-Token = tuple[str, nn.Module]
+Named = tuple[str, nn.Module]  # a submodule with its name in the model
 
 
 @dataclass(frozen=True)
 class Block:
-    """A hidden layer (or the head, which is `linear` alone): its parts by their names in the module.
+    """A hidden layer, or the head, which is `linear` alone.
 
-    `norm`: "batch", "layer" or ""; `activation`: the module or None; `drop`: the name of its dropout layer or None.
+    Attributes:
+        linear: the name of the linear layer in the module; `inputs` and `outputs` are its sizes, `bias`: has it one.
+        norm: "batch", "layer" or "" (none), with its name and its module.
+        activation: the module, or None.
+        drop: the name of the dropout layer, or None.
+        shortcut: whether the block's input is added to its output.
     """
 
     linear: str
@@ -38,27 +44,29 @@ class Block:
 
     @property
     def kind(self) -> tuple[str, ...]:
-        """Equal for blocks whose elements are computed alike, whatever their width."""
-        options = "" if self.norm_module is None else f"{self.norm_module.eps}, {_momentum(self.norm_module)}"
-        affine = "" if self.norm_module is None else str(bool(list(self.norm_module.parameters())))
-        return self.norm, options, affine, repr(self.activation), str(self.bias), str(self.drop is not None)
+        """Equal for blocks that can be packed into one layer: computed in the same way, whatever their widths."""
+        norm = self.norm_module
+        affine = "" if norm is None else str(bool(list(norm.parameters())))
+        return self.norm, _norm_options(norm), affine, repr(self.activation), str(self.bias), str(self.drop is not None)
 
 
-def _momentum(module: nn.Module) -> str:
-    return str(getattr(module, "momentum", ""))
+def _norm_options(norm: nn.Module | None) -> str:
+    if isinstance(norm, nn.BatchNorm1d):
+        return f"{norm.eps}, {norm.momentum}"
+    return f"{norm.eps}, " if isinstance(norm, nn.LayerNorm) else ""
 
 
 class NotBlocks(Exception):
-    """The module is no such stack."""
+    """The module has another form."""
 
 
 def read(module: nn.Module) -> tuple[Block, ...] | None:
-    """The hidden layers and, last, the head of an operated `module`; None where it is something else."""
-    for child in module.modules():
-        if child._forward_hooks or child._forward_pre_hooks or hasattr(child, "parametrizations"):
-            return None
-        if any(not p.requires_grad for p in child.parameters(recurse=False)):
-            return None
+    """The hidden layers of `module` (whose submodules have been swapped, see `swap`) and, last, its head.
+
+    None where it has another form, or parameters that are shared, frozen or seen by hooks.
+    """
+    if not can_be_rewritten(module):
+        return None
     if len(list(module.named_parameters())) != len(list(module.named_parameters(remove_duplicate=False))):
         return None
     try:
@@ -73,54 +81,47 @@ def read(module: nn.Module) -> tuple[Block, ...] | None:
 
 
 def _bare(block: Block) -> bool:
-    """Whether `block` is a linear layer with a bias and nothing else, as a head is."""
+    """Whether `block` is a linear layer with a bias and nothing else."""
     return block.bias and not (block.norm or block.activation or block.drop or block.shortcut)
 
 
 def _blocks(module: nn.Module) -> Iterator[Block]:
-    tokens: list[Token] = []
+    parts: list[Named] = []
     for name, part in _parts(module, ""):
         if isinstance(part, Residual):
-            yield from _grouped(tokens)
-            tokens = []
+            yield from _grouped(parts)
+            parts = []
             inner = list(_grouped(list(_parts(part.inner, f"{name}.inner"))))
             if len(inner) != 1 or inner[0].inputs != inner[0].outputs:
                 raise NotBlocks
             yield Block(**{**inner[0].__dict__, "shortcut": True})
         else:
-            tokens.append((name, part))
-    yield from _grouped(tokens)
+            parts.append((name, part))
+    yield from _grouped(parts)
 
 
-def _parts(module: nn.Module, name: str) -> Iterator[Token]:
-    """The stack's modules one after another, containers opened, with their names."""
+def _parts(module: nn.Module, name: str) -> Iterator[Named]:
+    """The modules of a stack in their order, with their names, without containers and what only flattens."""
     if type(module) is swap.LaneSequential:
         for key, child in module.named_children():
             yield from _parts(child, f"{name}.{key}" if name else key)
-    elif not _frame(module):
+    elif type(module) is not nn.Identity and not only_flattens(module):
         yield name, module
 
 
-def _frame(module: nn.Module) -> bool:
-    """Whether `module` only makes samples flat, or does nothing."""
-    if type(module) is nn.Flatten:
-        return (module.start_dim, module.end_dim) == (1, -1)
-    return type(module) is nn.Identity or (type(module) is TableStem and not len(module.embeddings))
-
-
-def _grouped(tokens: list[Token]) -> Iterator[Block]:
+def _grouped(parts: list[Named]) -> Iterator[Block]:
     """Each linear layer with what follows it."""
     at = 0
-    while at < len(tokens):
+    while at < len(parts):
         end = at + 1
-        while end < len(tokens) and not isinstance(tokens[end][1], nn.Linear):
+        while end < len(parts) and not isinstance(parts[end][1], nn.Linear):
             end += 1
-        yield _block(tokens[at:end])
+        yield _block(parts[at:end])
         at = end
 
 
-def _block(tokens: list[Token]) -> Block:
-    (name, linear), *rest = tokens
+def _block(parts: list[Named]) -> Block:
+    (name, linear), *rest = parts
     if type(linear) is not swap.LaneLinear:
         raise NotBlocks
     found: dict[str, object] = {}

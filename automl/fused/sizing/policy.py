@@ -1,111 +1,157 @@
-"""Which trials run together, and how many: probed and timed once a signature, and remembered in the study's folder."""
+"""Which trials train together, and how many: probed and timed once per signature, and remembered in a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from automl.data.prepared import Part
+from automl.data.shapes import Inputs
 from automl.errors import EnvironmentProblem
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Options, Problem
-from automl.fused.signature import group, mixed_signature
-from automl.fused.sizing.cache import Known
-from automl.fused.sizing.growth import FEWEST, Growth
+from automl.fused.report import EpochCost
+from automl.fused.signature import dropout_names, dropping_signature, group, mixed_signature
+from automl.fused.sizing.lane_count import FEWEST, START, LaneCountController
+from automl.fused.sizing.measurements import MeasurementCache
 from automl.fused.sizing.mixed_probe import probe_mixed
-from automl.fused.sizing.probe import Fusion, probe
+from automl.fused.sizing.probe import ProbeResult, probe
+from automl.fused.sizing.timing import lane_seconds
+from automl.fused.sizing.zero_dropout import zero_dropout_joins
+from automl.training import hyperparameters
+from automl.training.schedules import steps_per_epoch
 
-Configs = Sequence[Mapping[str, Any]]
+Config = Mapping[str, Any]
+TOO_FEW = ""  # the reason where there is nothing to tell the user: there are just too few trials
 
 
 @dataclass
-class Judge:
-    """`mixes`: what may differ among lanes (see `mixed`); nothing on a GPU, where each product would be a launch."""
+class FusionPolicy:
+    """Decides for one engine. `problem`: with its data on the device of `blueprint`.
+
+    `mixes`: names that may differ among lanes (see `mixed`); none on a GPU, where each matrix product would be a kernel
+    launch of its own. `step_seconds`, `probe_mixed`: how a step is timed, and how mixed lanes are checked.
+    """
 
     problem: Problem
     options: Options
     blueprint: Blueprint
-    train: Part
-    fusions: dict[str, Fusion] = field(default_factory=dict)
-    growths: dict[str, Growth] = field(default_factory=dict)
+    step_seconds: Callable[..., float] = lane_seconds
+    probe_mixed: Callable[..., ProbeResult] = probe_mixed
+    probes: dict[str, ProbeResult] = field(default_factory=dict)
+    controllers: dict[str, LaneCountController] = field(default_factory=dict)
+    _zero_joins: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         p = self.problem
         able = self.blueprint.device.type == "cpu" and p.kind in ("classification", "regression")
-        self.mixes = p.mixes if able and not getattr(p.inputs, "cardinalities", ()) else ()
-        self.known = Known(self.options.known, self.options.device)
+        embeds = isinstance(p.inputs, Inputs) and bool(p.inputs.cardinalities)
+        self.mixes = p.mixes if able and not embeds else ()
+        self.measurements = MeasurementCache(self.options.measurements, self.options.device)
 
-    def signature(self, config: Mapping[str, Any]) -> str:
-        """Equal for configs whose trials may share a cohort; computed without torch."""
+    def signature(self, config: Config) -> str:
+        """Equal for configs whose trials may train together here.
+
+        It is the group of `automl.fused.signature.group`, or a group and its subgroup. For a user's model the first
+        config of a group may cost two passes of a small batch (see `zero_dropout`).
+        """
+        p = self.problem
         if self.mixes:
             return mixed_signature(config, self.mixes)
-        return group(config, self.problem.mixes, zeros=self.problem.zeros)
+        if p.own_factory and not p.mixes and dropout_names(config) and self._zero_dropout_joins(config):
+            return dropping_signature(config)
+        return group(config, p.mixes, own_factory=p.own_factory)
 
-    def fusion(self, configs: Configs) -> Fusion:
-        """Whether trials like `configs` (of one signature) can be fused, and why not; probed once per signature, or
-        once for all where models mix."""
+    def _zero_dropout_joins(self, config: Config) -> bool:
+        if self.options.fuse == "never":
+            return False
+        key, p = dropping_signature(config), self.problem
+        if key not in self._zero_joins:
+            self._zero_joins[key] = zero_dropout_joins(self.blueprint, config, p.kind, p.train)
+        return self._zero_joins[key]
+
+    @property
+    def joins_subgroups(self) -> bool:
+        """Whether trials of different subgroups train together here."""
+        return bool(self.mixes) or any(self._zero_joins.values())
+
+    def probe_result(self, configs: Sequence[Config]) -> ProbeResult:
+        """Whether trials like `configs` (of one signature) can train as lanes, and why not.
+
+        Probed once per signature; where models mix, once for all. If the mixed program turns out to be wrong for these
+        models, only lanes of one shape train together from then on.
+        """
         key, p = "mixed" if self.mixes else self.signature(configs[0]), self.problem
-        if key not in self.fusions:
+        if key not in self.probes:
             if self.mixes:
-                found = probe_mixed(self.blueprint, configs, p.kind, self.train)
-                if not found.ok:  # must not be: from now on one shape a cohort, which needs nothing of `mixed`
+                result = self.probe_mixed(self.blueprint, configs, p.kind, p.train)
+                if not result.ok:
                     self.mixes = ()
             else:
                 dropping = (c for c in configs if any("dropout" in name and value for name, value in c.items()))
-                found = probe(self.blueprint, next(dropping, configs[0]), p.kind, self.train)
-            self.fusions[key] = found
-        return self.fusions[key]
+                result = probe(self.blueprint, next(dropping, configs[0]), p.kind, p.train)
+            self.probes[key] = result
+        return self.probes[key]
 
-    def alone(self, configs: Configs, lanes: int) -> str | None:
+    def reason_to_run_alone(self, configs: Sequence[Config], lanes: int) -> str | None:
         """Why `lanes` trials like `configs` had better run one after the other; None: they are faster together.
 
-        An empty text: there are too few of them. What is measured for this is measured once per signature.
+        An empty text: there are just too few of them. What is measured for this is measured once per signature.
 
-        Raises EnvironmentProblem under `fuse: require` for a model that cannot be fused.
+        Raises:
+            EnvironmentProblem: `fuse: require` for a model that cannot train as lanes.
         """
         if self.options.fuse == "never":
-            return ""
+            return TOO_FEW
         required = self.options.fuse == "require"
         if lanes < (2 if self.mixes else FEWEST) and not required:
-            return ""
-        fusion = self.fusion(configs)
-        if not fusion.ok:
+            return TOO_FEW
+        result = self.probe_result(configs)
+        if not result.ok:
             if required:
-                raise EnvironmentProblem(f"fuse: require, but {fusion.sentence()}")
-            return fusion.sentence()
-        growth = self.growth(configs)
-        if required or growth.pays(lanes):
+                raise EnvironmentProblem(f"fuse: require, but {result.sentence()}")
+            return result.sentence()
+        controller = self.controller(configs)
+        if required or controller.pays(lanes):
             return None
-        if growth.hopeless:
+        if controller.never_pays:
             return f"trials run one at a time: together they would be no faster on {self.options.device} (measured)"
-        return ""
+        return TOO_FEW
 
-    def growth(self, configs: Configs) -> Growth:
-        """What is known of how fast lanes like `configs` are together."""
-        key, most, epochs = self.signature(configs[0]), self.options.max_parallel, self.options.epochs
-        if key not in self.growths:
-            kept = self.known.get(key)
-            found = Growth.remembered(most, kept, epochs) if kept else None
-            if found is None:
-                found = self._measured(configs, most)
-                if found.solo:
-                    self.known.put(key, found.kept())
-            self.growths[key] = found
-        return self.growths[key]
+    def controller(self, configs: Sequence[Config]) -> LaneCountController:
+        """How fast lanes like `configs` are together, from the file of measurements or measured now."""
+        key, options = self.signature(configs[0]), self.options
+        if key not in self.controllers:
+            kept = self.measurements.get(key)
+            made = LaneCountController.from_json(options.max_parallel, kept, options.epochs) if kept else None
+            if made is None:
+                made = self._new_controller(configs[0])
+                if made.solo_s:
+                    self.measurements.put(key, made.to_json())
+            self.controllers[key] = made
+        return self.controllers[key]
 
-    def _measured(self, configs: Configs, most: int) -> Growth:
-        kind = self.problem.kind
-        if self.options.fuse == "require" or self.mixes:
-            return Growth(most, mixed=bool(self.mixes), epochs=self.options.epochs)
-        return Growth.measured(self.blueprint, configs[0], kind, self.train, most, self.options.epochs)
+    def _new_controller(self, config: Config) -> LaneCountController:
+        p, o = self.problem, self.options
+        if o.fuse == "require" or self.mixes:
+            return LaneCountController(o.max_parallel, mixed=bool(self.mixes), epochs=o.epochs)
+        step_s = partial(self.step_seconds, self.blueprint, config, p.kind, p.train)
+        steps = steps_per_epoch(len(p.train), hyperparameters.read(config).batch_size)
+        start = START.get(self.blueprint.device.type, START["cpu"])
+        return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start)
 
-    def saw(self, key: str, bucket: int, lanes: int, seconds: float, work: float) -> None:
-        """A round of lanes together took that long, see `Growth.saw`."""
-        growth = self.growths.get(key)
-        if growth is not None and growth.saw(bucket, lanes, seconds, work) and (growth.solo or growth.mixed):
-            self.known.put(key, growth.kept())
+    def record(self, signature: str, cost: EpochCost) -> None:
+        """Take note of what an epoch of several lanes took."""
+        controller = self.controllers.get(signature)
+        if controller is not None and controller.record(cost) and (controller.solo_s or controller.mixed):
+            self.measurements.put(signature, controller.to_json())
 
-    def room(self, config: Mapping[str, Any]) -> int:
-        """How many lanes like `config` to hold just now, those that are running included."""
+    def target_lanes(self, config: Config) -> int:
+        """How many lanes like `config` there should be now, those that are running included."""
         if self.options.fuse == "require":
             return self.options.max_parallel
-        return self.growth([config]).target
+        return self.controller([config]).target
+
+    def pays(self, signature: str, lanes: int) -> bool:
+        """Whether so few lanes that are left of a group are still faster together than one by one."""
+        controller = self.controllers.get(signature)
+        return self.options.fuse != "auto" or controller is None or controller.pays(lanes)

@@ -1,7 +1,7 @@
-"""May this model be fused? Three lanes, one real batch: outputs, every gradient of every lane, and buffers, compared.
+"""Can this model train as lanes? Three lanes, one real batch: outputs, every gradient of every lane, and buffers.
 
-A `try` is not enough: `vmap` of some modules runs without a complaint and gives wrong gradients. The plain module, as
-the user wrote it, is the judge; dropout is compared against the same module alone with the same masks.
+It is not enough that nothing raises: `vmap` of some modules gives wrong gradients without complaint. So lanes are
+compared with the plain module as the user wrote it; with dropout, with the same lane alone, which has the same masks.
 """
 
 import copy
@@ -14,31 +14,36 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.prepared import Part
+from automl.fused.lane_group import power_of_two
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
 from automl.fused.tensors import layout as lay
 from automl.fused.tensors import losses
 from automl.fused.tensors.batches import gather
-from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import PieceEpoch
-from automl.fused.uniform.stepper import SoloStepper, mode, stepper
+from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.piece import PieceEpoch
+from automl.fused.uniform.pieces import cohort_stepper, module_mode
+from automl.fused.uniform.stepper import PieceStepper, SoloStepper
 
-LANES, TOLERANCE = 3, 2e-3
+LANES, TOLERANCE, FIRST_SEED = 3, 2e-3, 1000
+NO_VALUES = "keep values of tensors out of Python control flow (no .item(), float() or boolean indexing)"
 REMEDIES = {
-    "data-dependent": "keep values of tensors out of Python control flow (no .item(), float() or boolean indexing)",
-    "control flow": "keep values of tensors out of Python control flow (no .item(), float() or boolean indexing)",
-    ".item()": "keep values of tensors out of Python control flow (no .item(), float() or boolean indexing)",
+    "data-dependent": NO_VALUES,
+    "control flow": NO_VALUES,
+    ".item()": NO_VALUES,
     "randomness": "draw random numbers through nn.Dropout, whose masks belong to each lane",
     "outside of a fused": "draw random numbers through nn.Dropout modules registered on the model",
     "in-place": "do not write in place into tensors that all lanes share",
     "must return one tensor": "let forward return a single tensor",
     "dtype": "use one floating dtype for all trainable parameters",
 }
+"""A part of the reason -> what a user can do about it."""
+OTHER = "nothing is lost but speed"
 
 
 @dataclass(frozen=True)
-class Fusion:
-    """The answer: `ok`, or the `reason` and `remedy`; `slow` names operations that run lane by lane."""
+class ProbeResult:
+    """`ok`, or the `reason` why not and a `remedy`; `slow`: operations that `vmap` runs lane by lane."""
 
     ok: bool
     reason: str = ""
@@ -46,47 +51,53 @@ class Fusion:
     slow: tuple[str, ...] = ()
 
     def sentence(self) -> str:
-        """One sentence for the screen, empty when fusing works."""
+        """One sentence for the screen; empty where the model can train as lanes."""
         return "" if self.ok else f"trials of this model run one at a time: {self.reason}; {self.remedy}"
 
 
-def probe(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, batch: int = 16) -> Fusion:
-    """Compare three lanes with three plain modules on the first samples of `data`; never raises for a model's fault."""
+def probe(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, batch: int = 16) -> ProbeResult:
+    """Compare three lanes with three plain modules on the first `batch` samples of `data`.
+
+    Whatever the user's model raises becomes the reason of the result.
+    """
     few = data.head(batch)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             reason = _compare(blueprint, dict(config), kind, few)
-        except Exception as error:  # whatever a user's model raises under vmap means: not fusable
+        except Exception as error:  # a user's model may raise anything under vmap
             reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
     slow = tuple(sorted({str(w.message).split("for ")[1].split(". ")[0] for w in caught
                          if "performance drop" in str(w.message) and "for " in str(w.message)}))  # fmt: skip
     if not reason:
-        return Fusion(True, slow=slow)
-    remedy = next((r for key, r in REMEDIES.items() if key in reason), "nothing is lost but speed")
-    return Fusion(False, reason, remedy, slow)
+        return ProbeResult(True, slow=slow)
+    remedy = next((r for key, r in REMEDIES.items() if key in reason), OTHER)
+    return ProbeResult(False, reason, remedy, slow)
 
 
 def _compare(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Part) -> str:
-    silent = {**config, **{name: 0.0 for name in config if name in ("label_smoothing", "clip")}}
-    fused = _one_step(blueprint, silent, kind, data, LANES, drop=False)
+    """What is wrong, or an empty string."""
+    simple = {**config, **{name: 0.0 for name in config if name in ("label_smoothing", "clip")}}
+    configs = [simple] * LANES
+    fused = lane_step(blueprint, configs, kind, data, drop=False)
     for lane in range(LANES):
-        plain = plain_step(blueprint, silent, kind, data, 1000 + lane, fused.chosen[lane : lane + 1])
-        complaint = difference(fused, plain, lane)
-        if complaint:
+        plain = plain_step(blueprint, simple, kind, data, FIRST_SEED + lane, fused.chosen[lane : lane + 1])
+        if complaint := difference(fused, plain, lane):
             return complaint
-    masked = _one_step(blueprint, silent, kind, data, LANES, drop=True)
+    fused = lane_step(blueprint, configs, kind, data)
     for lane in range(LANES):
-        alone = _one_step(blueprint, silent, kind, data, 1, drop=True, first_seed=lane)
-        complaint = difference(masked, alone, lane, 0)
-        if complaint:
+        alone = lane_step(blueprint, [simple], kind, data, first_seed=FIRST_SEED + lane)
+        if complaint := difference(fused, alone, lane, 0):
             return f"with dropout, {complaint}"
     return ""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one forward and backward pass left: all with the lane axis in front; `chosen` are the sample indices."""
+class StepResult:
+    """What one forward and backward pass gave, with the lane axis in front (a plain module has none).
+
+    `out`: outputs; `gradients`: name -> gradient; `buffers`: name -> buffer; `chosen` `[K, B]`: the samples used.
+    """
 
     out: Tensor
     gradients: dict[str, Tensor]
@@ -94,54 +105,61 @@ class Step:
     chosen: Tensor
 
 
-def _one_step(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Part, lanes_wanted: int, *, drop: bool,
-              first_seed: int = 0) -> Step:  # fmt: skip
-    cohort = Cohort(blueprint, config)
-    cohort.resize(1 if lanes_wanted == 1 else 4)
-    for j in range(lanes_wanted):
-        cohort.admit(j, config, 1000 + first_seed + j, 1, None)
+def lane_step(blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: str, data: Part, *, drop: bool = True,
+              first_seed: int = FIRST_SEED, template: Mapping[str, Any] | None = None) -> StepResult:  # fmt: skip
+    """One forward and backward pass of a lane for each of `configs`, all on a batch of all of `data`.
+
+    Args:
+        blueprint: of the modules.
+        configs: of the lanes; a single lane runs without `vmap`.
+        kind, data: see `PieceEpoch`.
+        drop: False switches all dropout off.
+        first_seed: lane j has the seed `first_seed` + j.
+        template: the config whose module runs all lanes; None: that of the first lane.
+    """
+    cohort = UniformCohort(blueprint, dict(template or configs[0]))
+    alone = len(configs) == 1
+    cohort.resize(1 if alone else power_of_two(len(configs)))
+    for j, config in enumerate(configs):
+        cohort.admit(j, config, first_seed + j, 1, None)
     if not drop:
         for lane in cohort.lanes:
             lane.drops = dict.fromkeys(lane.drops, 0.0)
-    pass_over = SoloStepper(cohort) if lanes_wanted == 1 else stepper(cohort).pieces[0]
-    epoch = PieceEpoch(cohort, pass_over, kind, data, 1)
-    chosen = epoch.order[:, : len(data)]
+    stepper: PieceStepper = SoloStepper(cohort) if alone else cohort_stepper(cohort).pieces[0]
+    piece = PieceEpoch(stepper, kind, data, 1)
+    chosen = piece.order[:, : len(data)]
     x, y, weight = gather(data, chosen)
-    with running(epoch.draw), mode(pass_over, True):
-        out = pass_over.outputs(epoch.draw, x)
+    with running(piece.context), module_mode(cohort, batched=stepper.batched, training=True):
+        out = stepper.outputs(piece.context, x)
         _, gradient = losses.gradient(kind, out.detach(), y, weight, None)
-        if isinstance(pass_over, SoloStepper):
+        if alone:
             _backward(out, gradient)
         else:
-            pass_over.backward(epoch.draw, out, gradient)
-    if isinstance(pass_over, SoloStepper):
-        pass_over.collect()
-        found = {n: g.unsqueeze(0) for n, g in pass_over.gradients.items()}
-    else:
-        found = dict(pass_over.gradients)
-    copies = {n: g.clone() for n, g in found.items()}
-    return Step(out.detach().clone(), copies, {n: b.clone() for n, b in cohort.buffers.items()}, chosen)
+            stepper.backward(piece.context, out, gradient)
+    stepper.collect()
+    gradients = {n: (g.unsqueeze(0) if alone else g).clone() for n, g in stepper.gradients.items()}
+    return StepResult(out.detach().clone(), gradients, {n: b.clone() for n, b in cohort.buffers.items()}, chosen)
 
 
 def plain_step(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, seed: int,
-               chosen: Tensor) -> Step:  # fmt: skip
-    """The same of the module as the user wrote it, on the samples `chosen` `[1, B]`."""
+               chosen: Tensor) -> StepResult:  # fmt: skip
+    """The same of the module as the user wrote it, without dropout, on the samples `chosen` `[1, B]`."""
     module = copy.deepcopy(blueprint.module(config, seed)).to(blueprint.device).train()
-    _silence(module)
+    _switch_dropout_off(module)
     x, y, weight = gather(data, chosen)
     out = module(x[0])
     _, gradient = losses.gradient(kind, out.detach().unsqueeze(0), y, weight, None)
     _backward(out, gradient[0])
     gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in lay.trainable(module)}
-    return Step(out.detach(), gradients, dict(lay.constants(module)), chosen)
+    return StepResult(out.detach(), gradients, dict(lay.constants(module)), chosen)
 
 
 def _backward(out: Tensor, gradient: Tensor) -> None:
-    """`out.backward(gradient)`, which would import sympy to compare shapes: a third of a second before a search."""
+    """As `out.backward(gradient)`, which would import sympy to compare shapes: a third of a second before a search."""
     (out * gradient).sum().backward()  # type: ignore[no-untyped-call]
 
 
-def _silence(module: nn.Module) -> None:
+def _switch_dropout_off(module: nn.Module) -> None:
     """Set every dropout probability to 0, also those that attention and recurrent layers keep for themselves."""
     for child in module.modules():
         if isinstance(child, nn.modules.dropout._DropoutNd):
@@ -150,8 +168,11 @@ def _silence(module: nn.Module) -> None:
             child.dropout = 0.0
 
 
-def difference(fused: Step, plain: Step, lane: int, plain_lane: int | None = None) -> str:
-    """What differs, in words, or an empty string. `plain_lane` indexes a step that has a lane axis."""
+def difference(fused: StepResult, plain: StepResult, lane: int, plain_lane: int | None = None) -> str:
+    """What differs between lane `lane` of `fused` and `plain`, in words; an empty string where nothing does.
+
+    `plain_lane`: the lane of `plain` where that has a lane axis.
+    """
 
     def pick(value: Tensor) -> Tensor:
         return value if plain_lane is None else value[plain_lane]
@@ -179,6 +200,3 @@ def _relative(ours: Tensor, theirs: Tensor, floor: float) -> float:
         return 0.0
     ours, theirs = ours.double(), theirs.double()
     return float((ours - theirs).abs().max()) / max(float(theirs.abs().max()), floor, 1e-6)
-
-
-__all__ = ["Fusion", "Step", "difference", "plain_step", "probe"]

@@ -1,67 +1,53 @@
-"""How many lanes: memory from two small dry runs, then buckets upward while lanes per second grow; below 1.2 x solo: 1.
+"""How long a training step of a lane takes in a bucket, and how many lanes fit into a GPU's memory.
 
-Measured once per signature on throw-away cohorts with real data, in CPU seconds on a CPU and in synchronized wall
-seconds on a GPU.
+Measured on cohorts of their own with real data.
 """
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from automl.data.prepared import Part
+from automl.fused.clock import clock
 from automl.fused.modules.blueprint import Blueprint
-from automl.fused.uniform.cohort import Cohort
-from automl.fused.uniform.epoch import PieceEpoch
-from automl.fused.uniform.stepper import mode, stepper
+from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.epoch import step_graphs
+from automl.fused.uniform.piece import PieceEpoch
+from automl.fused.uniform.pieces import cohort_stepper, module_mode
 
-KNEE, WORTH, FILL = 1.15, 1.2, 0.85
-START = {"cpu": 8, "cuda": 16}
-STEPS = 3
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """`lanes`: 1 means solo. `speedup` over solo, `reason` when it is 1; `bytes_per_lane` where it was measured."""
-
-    lanes: int
-    speedup: float
-    reason: str = ""
-    bytes_per_lane: float = 0.0
-
-
-def clock(device: torch.device) -> float:
-    """CPU seconds of this process on a CPU, else wall seconds when the device has done all it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()
+STEPS = 3  # of a run that is timed
+FILL = 0.85  # share of a GPU's free memory that lanes may take
 
 
 def lane_seconds(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, bucket: int) -> float:
-    """Seconds per lane and training step in a full bucket: the least of three short runs after one to warm up."""
-    cohort = Cohort(blueprint, dict(config), ema=bool(config.get("ema")))
+    """Seconds (see `clock`) for one training step of one lane in a full bucket of `bucket` lanes.
+
+    The least of three short runs, after one to warm up.
+    """
+    cohort = UniformCohort(blueprint, dict(config), ema=bool(config.get("ema")))
     cohort.resize(bucket)
-    held = stepper(cohort)
-    for j in range(held.pieces[0].size):  # further pieces cost the same
+    stepper = cohort_stepper(cohort)
+    first = stepper.pieces[0]  # the other pieces take as long
+    for j in range(first.size):
         cohort.admit(j, config, j, 1, None)
-    run = PieceEpoch(cohort, held.pieces[0], kind, data, STEPS)
+    graphs = step_graphs(cohort) if stepper.batched else None
+    piece = PieceEpoch(first, kind, data, STEPS, recordable=graphs is not None)
+    step = None if graphs is None else graphs.step_of(piece)
     best = float("inf")
-    with mode(held, True):
+    with module_mode(cohort, batched=stepper.batched, training=True):
         for attempt in range(4):
-            begin = clock(blueprint.device)
-            run.train()
-            spent = clock(blueprint.device) - begin
-            best = min(best, spent) if attempt else best
-    return best / (run.steps * held.pieces[0].size)
+            began = clock(blueprint.device)
+            piece.train(step)
+            seconds = clock(blueprint.device) - began
+            best = min(best, seconds) if attempt else best
+    return best / (piece.steps * first.size)
 
 
 def memory_limit(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part) -> tuple[int, float]:
-    """Lanes that fit and bytes per lane, from the peaks of two and four lanes; unlimited on a CPU (swap is the user's).
+    """Lanes that fit into a GPU's memory, and bytes per lane; on a CPU practically unlimited, and 0.
 
-    Memory is `constant + lanes * slope`; FILL of what is free may be used.
+    From the peaks of two and of four lanes: memory = constant + lanes x slope; FILL of what is free may be used.
     """
     device = blueprint.device
     if device.type != "cuda":
@@ -74,28 +60,3 @@ def memory_limit(blueprint: Blueprint, config: Mapping[str, Any], kind: str, dat
     slope = max(1.0, (peaks[1] - peaks[0]) / 2)
     free, _ = torch.cuda.mem_get_info(device)
     return int(FILL * free / slope), slope
-
-
-def search(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, most: int) -> Capacity:
-    """The knee of lane-steps per second over power-of-two buckets up to `most`; out of memory ends the climb."""
-    solo = lane_seconds(blueprint, config, kind, data, 1)
-    limit, slope = memory_limit(blueprint, config, kind, data)
-    most = min(most, limit)
-    best, at = solo, 1
-    bucket = min(START.get(blueprint.device.type, 8), 1 << max(1, most).bit_length() - 1)
-    while 2 <= bucket <= most:
-        try:
-            cost = lane_seconds(blueprint, config, kind, data, bucket)
-        except torch.cuda.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            break
-        if at > 1 and best / cost < KNEE:
-            break
-        if cost < best:
-            best, at = cost, bucket
-        elif at == 1:
-            break
-        bucket *= 2
-    if at == 1 or solo / best < WORTH:
-        return Capacity(1, 1.0, f"fused lanes gain {solo / best:.2f}x on this device, less than {WORTH}x", slope)
-    return Capacity(at, solo / best, "", slope)

@@ -1,9 +1,10 @@
-"""A cohort: trials of one signature as the rows of shared matrices. Lanes arrive, leave and move without reallocation.
+"""The storage of a cohort of one shape: each trial is a row of shared matrices.
 
-Storage is allocated for a power of two of lanes and grows by doubling; the *bucket* is the power of two of rows that
-compute. Refilling a slot overwrites its rows. Free slots go on computing on stale rows: lanes cannot touch each other.
+The *bucket* is the number of rows that are computed, a power of two; storage grows by doubling and never shrinks.
+Admitting a trial overwrites the rows of a free slot. Free slots go on computing on whatever is in their rows, which
+does no harm, as no lane reads another's rows.
 
-Shape letters: K lanes of the bucket, C rows of the storage, P parameters.
+Shape letters: K rows of the bucket, C rows of the storage, P parameters.
 """
 
 from collections.abc import Mapping
@@ -23,8 +24,13 @@ from automl.training import hyperparameters
 
 
 @dataclass
-class Cohort:
-    """Lanes, their rows and a template module. `slots[k]` is the lane in row k or None."""
+class UniformCohort:
+    """Lanes of one signature, their rows and a template module whose structure all of them share.
+
+    `config`: that of the trial the cohort began with. `ema`: keep a row of averaged weights. `slots[k]`: the lane in
+    row k of the bucket, or None. `rows`: name -> `[C, P]`: "param", the optimizer's states, "ema", and "grad" and
+    "scratch", which are not part of a lane's state. `buffers`: name -> `[C, *shape]`.
+    """
 
     blueprint: Blueprint
     config: dict[str, Any]
@@ -36,35 +42,36 @@ class Cohort:
 
     def __post_init__(self) -> None:
         self.template = swap.operate(self.blueprint.module(self.config, 0)).to(self.blueprint.device)
-        self.plan = lay.layout(self.template)
+        self.layout = lay.layout(self.template)
         self.optimizer = hyperparameters.read(self.config).optimizer
         self.rule = rule(self.optimizer)
-        self.scales = scales(self.blueprint.roles(self.config), self.plan, self.optimizer)
+        self.scales = scales(self.blueprint.roles(self.config), self.layout, self.optimizer)
         self.layers = list(swap.drop_rates(self.template))
-        self.most_rows = 1 << 30  # of a piece, learnt when memory ended
-        self.proved = 0  # the bucket that has trained an epoch within memory
-        self.version = 0  # changes whenever views of the rows become stale
+        self.max_piece_rows = 1 << 30  # lowered when memory has run out (see `memory`)
+        self.bucket_that_fits = 0  # the bucket that has trained an epoch without running out of memory
+        self.version = 0  # changes whenever views of the rows become invalid
 
     @property
     def lanes(self) -> list[Lane]:
+        """The lanes that are in, by slot."""
         return [lane for lane in self.slots if lane is not None]
 
     @property
-    def shared(self) -> bool:
-        """Whether several lanes are meant to be here, so that more may come."""
-        return self.bucket > 1
-
-    @property
     def row_names(self) -> tuple[str, ...]:
+        """The rows that make up a lane's state."""
         return ("param", *self.rule.states, *(("ema",) if self.ema else ()))
 
     def resize(self, bucket: int) -> None:
-        """Make `bucket` rows compute (a power of two at least as large as the number of lanes); live rows move down."""
+        """Make `bucket` rows compute, a power of two; lanes beyond it move to free slots within it.
+
+        Raises ValueError if there are more lanes than that.
+        """
         live = [k for k, lane in enumerate(self.slots) if lane is not None]
         if len(live) > bucket:
             raise ValueError(f"{len(live)} lanes do not fit into a bucket of {bucket}")
-        moves = self._moves(live, bucket)
-        if bucket > self._stored:
+        free = [k for k in range(bucket) if k >= len(self.slots) or self.slots[k] is None]
+        moves = list(zip([k for k in live if k >= bucket], free, strict=False))
+        if bucket > self._capacity:
             self._grow(bucket)
         for source, target in moves:
             for matrix in (*self.rows.values(), *self.buffers.values()):
@@ -75,15 +82,11 @@ class Cohort:
         self.version += 1
 
     @property
-    def _stored(self) -> int:
+    def _capacity(self) -> int:
         return self.rows["param"].shape[0] if self.rows else 0
 
-    def _moves(self, live: list[int], bucket: int) -> list[tuple[int, int]]:
-        free = [k for k in range(bucket) if k >= len(self.slots) or self.slots[k] is None]
-        return list(zip([k for k in live if k >= bucket], free, strict=False))
-
     def _grow(self, capacity: int) -> None:
-        device, old = self.blueprint.device, self._stored
+        device, old = self.blueprint.device, self._capacity
 
         def grown(before: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
             new = torch.zeros((capacity, *shape), dtype=dtype, device=device)
@@ -92,19 +95,22 @@ class Cohort:
             return new
 
         names = (*self.row_names, "grad", "scratch")
-        self.rows = {n: grown(self.rows.get(n), (self.plan.width,), self.plan.dtype) for n in names}
-        self.buffers = {n: grown(self.buffers.get(n), shape, dtype) for n, shape, dtype in self.plan.buffers}
+        self.rows = {n: grown(self.rows.get(n), (self.layout.width,), self.layout.dtype) for n in names}
+        self.buffers = {n: grown(self.buffers.get(n), shape, dtype) for n, shape, dtype in self.layout.buffers}
 
     def admit(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, state: LaneState | None) -> int:
-        """Put a trial into a free slot of the bucket, fresh or from `state`; returns the slot.
+        """Put a trial into a free slot of the bucket, newly initialized or from `state`; returns the slot.
 
-        Raises ValueError when the module built from `config` does not have this cohort's layout.
+        Raises ValueError when the module built from `config` has other parameters, buffers or dropout layers than the
+        cohort's template, or when no slot is free.
         """
         slot = self.slots.index(None)
         module = swap.operate(self.blueprint.module(config, seed))
-        if lay.layout(module) != self.plan:
+        if lay.layout(module) != self.layout:
             raise ValueError(f"trial {trial} builds other parameters than its cohort: a shape depends on a lane value")
         lane = Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), swap.drop_rates(module))
+        if lane.drops.keys() != set(self.layers):
+            raise ValueError(f"trial {trial} builds other dropout layers than its cohort: one depends on a lane value")
         if state is None:
             self._fill(slot, module)
         else:
@@ -114,8 +120,8 @@ class Cohort:
         return slot
 
     def _fill(self, slot: int, module: nn.Module) -> None:
-        row = torch.zeros(self.plan.width, dtype=self.plan.dtype)
-        buffers = lay.read(module, self.plan, row)
+        row = torch.zeros(self.layout.width, dtype=self.layout.dtype)
+        buffers = lay.read(module, self.layout, row)
         for name in self.row_names:
             self.rows[name][slot].zero_()
         self.rows["param"][slot].copy_(row)
@@ -131,7 +137,7 @@ class Cohort:
             self.buffers[name][slot].copy_(value)
 
     def find(self, trial: int) -> int:
-        """The slot of `trial`; KeyError when it is not here."""
+        """The slot of `trial`. Raises KeyError when it is not here."""
         for k, lane in enumerate(self.slots):
             if lane is not None and lane.trial == trial:
                 return k
@@ -155,14 +161,11 @@ class Cohort:
 
     def weights(self, trial: int) -> dict[str, Tensor]:
         """The `state_dict` of a plain module of this trial, on the CPU; the averaged weights where it keeps them."""
-        return state_dict(self, self.snapshot(trial), hypers_of=self.slots[self.find(trial)])
-
-
-def state_dict(cohort: Cohort, state: LaneState, hypers_of: Lane | None) -> dict[str, Tensor]:
-    """A plain module's `state_dict` from a lane's state."""
-    averaged = hypers_of is not None and hypers_of.hypers.ema > 0 and "ema" in state.rows
-    row = state.rows["ema" if averaged else "param"]
-    found = {name: view.clone() for name, view in cohort.plan.row_views(row).items()}
-    found |= state.buffers
-    found |= {further: found[first] for further, first in cohort.plan.aliases if first in found}
-    return {name: found[name] for name in cohort.template.state_dict()}
+        state, lane = self.snapshot(trial), self.slots[self.find(trial)]
+        assert lane is not None
+        averaged = lane.hypers.ema > 0 and "ema" in state.rows
+        row = state.rows["ema" if averaged else "param"]
+        tensors = {name: view.clone() for name, view in self.layout.row_views(row).items()}
+        tensors |= state.buffers
+        tensors |= {further: tensors[first] for further, first in self.layout.aliases if first in tensors}
+        return {name: tensors[name] for name in self.template.state_dict()}

@@ -1,8 +1,8 @@
-"""Out of memory in the middle of an epoch: fewer lanes at a time from then on, and nothing is lost.
+"""Running out of memory in the middle of an epoch: fewer lanes at a time from then on, and nothing is lost.
 
-The first epoch of a cohort's present bucket keeps a copy of its rows on the host. When memory ends, they are put back
-and the epoch starts again with pieces of half as many lanes, which need half the activations. What fits is remembered
-as `most_rows` of the cohort; a bucket that has run once needs no copy any more.
+The first epoch of a cohort's present bucket keeps a copy of its rows on the host. When memory runs out, they are put
+back and the epoch starts again with pieces of half as many lanes, which need half the activations. The size that fits
+is remembered as the cohort's `max_piece_rows`; a bucket that has run once needs no copy any more.
 """
 
 from collections.abc import Callable
@@ -10,43 +10,47 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from automl.fused.uniform.cohort import Cohort
+from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.epoch import Epoch
-from automl.fused.uniform.stepper import Stepper
 
 
-def train_within_memory(cohort: Cohort, held: Callable[[], Stepper], made: Callable[[Stepper], Epoch]) -> Epoch:
-    """Train one epoch, in halves of halves where needed; `held()` gives the stepper, `made` the epoch.
+def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -> Epoch:
+    """Train one epoch, with smaller pieces where needed, and return it.
 
-    Raises torch.OutOfMemoryError when a single lane does not fit.
+    Args:
+        cohort: the lanes.
+        new_epoch: makes the epoch, with a stepper that is valid for the cohort's `version` of that moment.
+
+    Raises:
+        torch.OutOfMemoryError: a single lane does not fit.
     """
-    if cohort.proved == cohort.bucket:
-        epoch = made(held())
+    if cohort.bucket_that_fits == cohort.bucket:
+        epoch = new_epoch()
         epoch.train()
         return epoch
     rows = [(m, m[: cohort.bucket].to("cpu", copy=True)) for m in (*cohort.rows.values(), *cohort.buffers.values())]
     steps = [lane.step for lane in cohort.lanes]
     while True:
-        piece = held()
-        epoch = made(piece)
+        epoch = new_epoch()
         try:
             epoch.train()
         except torch.OutOfMemoryError:
-            size = piece.pieces[0].size
+            size = epoch.stepper.pieces[0].size
             if size == 1:
                 raise
             _start_again(cohort, rows, steps, size // 2)
         else:
-            cohort.proved = cohort.bucket
+            cohort.bucket_that_fits = cohort.bucket
             return epoch
 
 
-def _start_again(cohort: Cohort, rows: list[tuple[Tensor, Tensor]], steps: list[int], most_rows: int) -> None:
+def _start_again(cohort: UniformCohort, rows: list[tuple[Tensor, Tensor]], steps: list[int], max_rows: int) -> None:
+    """Put `rows` and `steps` back as they were before the epoch, and allow pieces of `max_rows` at most."""
     for matrix, before in rows:
         matrix[: cohort.bucket].copy_(before)
     for lane, step in zip(cohort.lanes, steps, strict=True):
         lane.step = step
-    cohort.most_rows = most_rows
-    cohort.version += 1  # a new stepper
+    cohort.max_piece_rows = max_rows
+    cohort.version += 1  # so that a new stepper is made
     if cohort.blueprint.device.type == "cuda":
         torch.cuda.empty_cache()

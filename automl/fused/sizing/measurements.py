@@ -1,4 +1,4 @@
-"""A small file that keeps what was measured of each signature, so that a resumed search does not measure again."""
+"""A small file that keeps what was measured for each signature, so that a resumed search does not measure again."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from typing import Any
 
 
 @dataclass
-class Known:
-    """JSON objects by signature, for this machine and `device`; with `file` None they are kept in memory only.
+class MeasurementCache:
+    """JSON objects by signature, for this machine and kind of device; with `file` None they are kept in memory only.
 
-    Workers of one study share the file. Each write is whole, and what two write at once one of them may lose: then it
-    is measured again.
+    The workers of a study share the file. A write replaces the whole file, so two workers that write at the same time
+    may lose one entry: it is then measured again.
     """
 
     file: Path | None
@@ -25,12 +25,12 @@ class Known:
         return f"{platform.node()} {self.device.partition(':')[0]} {signature}"
 
     def get(self, signature: str) -> Mapping[str, Any] | None:
-        """What is known, or None."""
-        found = {**self._read(), **self.own}.get(self._key(signature))
-        return found if isinstance(found, dict) else None
+        """What was measured, or None."""
+        entry = {**self._read(), **self.own}.get(self._key(signature))
+        return entry if isinstance(entry, dict) else None
 
     def put(self, signature: str, value: Mapping[str, Any]) -> None:
-        """Keep `value`."""
+        """Keep `value`, which must be JSON."""
         self.own[self._key(signature)] = dict(value)
         if self.file is None or not self.file.parent.is_dir():
             return
@@ -43,7 +43,7 @@ class Known:
         if self.file is None or not self.file.is_file():
             return {}
         try:
-            found = json.loads(self.file.read_text())
-        except (OSError, ValueError):  # not ours, or half a file of a full disk: measure again
+            content = json.loads(self.file.read_text())
+        except (OSError, ValueError):  # another program's file, or half a file of a full disk: measure again
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}

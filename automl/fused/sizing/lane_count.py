@@ -1,0 +1,146 @@
+"""How many lanes of one signature to run: decided while they train, so that almost no time goes into measuring.
+
+A few steps alone and together tell whether training together pays at all, and from how many lanes on. Then the real
+epochs are timed: the number of lanes doubles as long as that makes a lane's step at least 15 % cheaper, and as long as
+the search can wait for a full trial. Among many lanes a trial ends later, and what the strategy suggests next is based
+on its result.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automl.fused.report import EpochCost
+
+FIRST, LEAST, FEWEST = 16, 4, 3
+"""Lanes of a first group: FIRST (few enough not to run far ahead of the results known), down to LEAST where epochs are
+long. Fewer than FEWEST lanes run alone."""
+START = {"cpu": 8, "cuda": 16}  # lanes whose first steps are timed
+KNEE = 1.15  # by what factor a doubled bucket must make a step cheaper
+WORTH = 1.2  # by what factor a step must be cheaper than alone
+PATIENT = 1.3  # how much more a step may cost among half as many lanes where a full trial would end late
+WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so many seconds, or such a share of the time trained so far
+SETTLED = 2  # epochs of a bucket before it can be given up: the first is slower, as its memory is new
+KEYS = {"probed_at": "probed_lanes", "solo": "solo_s", "probed": "probed_s", "mixed": "mixed", "first": "first_lanes",
+        "lane_s": "lane_s"}  # fmt: skip
+"""Key in the file of measurements -> attribute."""
+
+
+@dataclass
+class BucketTiming:
+    """`step_s`: least seconds for one step of one lane; `epochs`: how many were timed."""
+
+    step_s: float
+    epochs: int = 1
+
+
+@dataclass
+class LaneCountController:
+    """What is known of how fast lanes of one signature train together, and how many there should be.
+
+    Attributes:
+        max_lanes: never more.
+        solo_s, probed_s: seconds for one step of one lane, alone and among `probed_lanes`.
+        mixed: lanes differ in size and batch. They run in the program that also runs one alone, so they always pay.
+        first_lanes: how many to begin with.
+        epochs: of a full trial; 0: it does not matter how long one takes.
+        lane_s: seconds that one lane adds to an epoch of all.
+        spent_s: seconds of all epochs so far.
+        timings: bucket -> what its epochs took; the work of mixed lanes is weighted (see `EpochCost`).
+    """
+
+    max_lanes: int
+    probed_lanes: int = 8
+    solo_s: float = 0.0
+    probed_s: float = 0.0
+    mixed: bool = False
+    first_lanes: int = FIRST
+    epochs: int = 0
+    lane_s: float = 0.0
+    spent_s: float = 0.0
+    timings: dict[int, BucketTiming] = field(default_factory=dict)
+
+    @classmethod
+    def measured(cls, step_s: Callable[[int], float], steps_per_epoch: int, max_lanes: int, epochs: int = 0,
+                 start: int = START["cpu"]) -> "LaneCountController":  # fmt: skip
+        """From timing one lane and a small bucket.
+
+        Args:
+            step_s: measures the seconds for one step of one lane among so many.
+            steps_per_epoch: of one lane.
+            max_lanes, epochs: see above.
+            start: lanes of the small bucket.
+        """
+        bucket = min(start, 1 << (max(1, max_lanes).bit_length() - 1))
+        made = cls(max_lanes, bucket, step_s(1), step_s(bucket), epochs=epochs)
+        made.lane_s = made.probed_s * steps_per_epoch
+        while made.first_lanes > made.probed_lanes and not made.may_wait(made.first_lanes):
+            made.first_lanes //= 2
+        half = bucket // 2
+        if half >= LEAST and not made.may_wait(bucket):
+            among_half = step_s(half)
+            if among_half <= min(PATIENT * made.probed_s, made.solo_s / WORTH):
+                made.first_lanes, made.probed_lanes, made.probed_s = half, half, among_half
+        return made
+
+    @classmethod
+    def from_json(cls, max_lanes: int, kept: Mapping[str, Any], epochs: int = 0) -> "LaneCountController | None":
+        """From what `to_json` gave; None where another version wrote it."""
+        if not {*KEYS, "costs"} <= kept.keys():
+            return None
+        timings = {int(bucket): BucketTiming(float(step_s), SETTLED) for bucket, step_s in kept["costs"].items()}
+        return cls(max_lanes, epochs=epochs, timings=timings, **{name: kept[key] for key, name in KEYS.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """What the next worker or the resumed search needs."""
+        costs = {bucket: timing.step_s for bucket, timing in self.timings.items()}
+        return {"lanes": self.target, **{key: getattr(self, name) for key, name in KEYS.items()}, "costs": costs}
+
+    def pays(self, lanes: int) -> bool:
+        """Whether that many lanes are faster together than one after the other."""
+        if self.mixed:
+            return lanes > 1
+        if lanes < FEWEST:
+            return False
+        together = self.probed_s * max(lanes, self.probed_lanes)  # fewer lanes cost as much as the whole bucket
+        return lanes * self.solo_s >= WORTH * together
+
+    @property
+    def never_pays(self) -> bool:
+        """Whether no number of lanes is likely to pay: a full bucket does not."""
+        return not self.pays(self.probed_lanes)
+
+    def record(self, cost: EpochCost) -> bool:
+        """Take note of an epoch; returns whether it was the first of its bucket.
+
+        An epoch of a half-empty bucket says nothing about the cost of a lane's step.
+        """
+        self.spent_s += cost.seconds
+        if cost.lanes <= cost.bucket // 2 or cost.work <= 0:
+            return False
+        self.lane_s = cost.seconds / cost.lanes
+        step_s, timing = cost.seconds / cost.work, self.timings.get(cost.bucket)
+        if timing is None:
+            self.timings[cost.bucket] = BucketTiming(step_s)
+            return True
+        timing.step_s, timing.epochs = min(step_s, timing.step_s), timing.epochs + 1
+        return False
+
+    def may_wait(self, bucket: int) -> bool:
+        """Whether a full trial among so many lanes would end soon enough."""
+        return self.epochs * bucket * self.lane_s <= max(WAIT_S, WAIT_SHARE * self.spent_s)
+
+    @property
+    def target(self) -> int:
+        """How many lanes there should be now."""
+        bucket = min(self.first_lanes, self.max_lanes)
+        while bucket in self.timings:
+            timing, half = self.timings[bucket], self.timings.get(bucket // 2)
+            if half is not None and half.step_s / timing.step_s < KNEE:
+                if timing.epochs < SETTLED:
+                    break
+                return bucket // 2  # more lanes would delay each trial and gain next to nothing
+            if bucket * 2 > self.max_lanes or not self.may_wait(bucket * 2):
+                break
+            bucket *= 2
+        return bucket

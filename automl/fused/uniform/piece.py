@@ -1,0 +1,155 @@
+"""One epoch of a piece: each lane has its own sample order, dropout masks, schedule and optimizer coefficients.
+
+The host prepares tables for the whole epoch; a step only indexes them. All lanes of a cohort have the same batch size
+and the same data, so their last, partial batch comes at the same step. A last batch of a single sample is left out, as
+batch norm has no variance there.
+
+Shape letters: K lanes (rows of the piece), S steps, B batch, N samples.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automl.data.prepared import Part
+from automl.fused.modules.context import Draw, running
+from automl.fused.optim.tables import batches, rates
+from automl.fused.tensors import losses, rng
+from automl.fused.tensors.batches import gather, prepared_labels
+from automl.fused.uniform.stepper import PieceStepper
+from automl.fused.uniform.update import Lanes, lane_update
+from automl.training.hyperparameters import Hyperparameters
+from automl.training.schedules import steps_per_epoch
+
+IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)  # of rows whose slot is free or whose lane has ended
+
+
+class PieceEpoch:
+    """The tables of one epoch of one piece; `train()` runs it. Slots are counted from the piece's first row.
+
+    `live`: slots that train; `steps`: updates; `log` `[S, K]`: training losses, after `train()`.
+    """
+
+    def __init__(self, stepper: PieceStepper, kind: str, data: Part, steps: int | None = None, *,
+                 recordable: bool = False) -> None:  # fmt: skip
+        """
+        Args:
+            stepper: the piece's forward and backward pass.
+            kind: of the task: classification, regression or next_token.
+            data: the training samples, on the cohort's device.
+            steps: at most so many; None: the whole epoch.
+            recordable: every optional part of a step runs for every lane, so that a step that was recorded (as a CUDA
+                graph) is right for any lanes.
+        """
+        self.stepper, self.kind, self.data, self.recordable = stepper, kind, data, recordable
+        cohort = stepper.cohort
+        k, device, slots = stepper.size, cohort.blueprint.device, cohort.slots[stepper.span]
+        self.lanes = [lane if lane is not None and lane.status == "running" else None for lane in slots]
+        self.live = [j for j, lane in enumerate(self.lanes) if lane is not None]
+        self.hypers = [IDLE if lane is None else lane.hypers for lane in self.lanes]
+        self.seeds = [0 if lane is None else lane.seed for lane in self.lanes]
+        self.first_steps = [0 if lane is None else lane.step for lane in self.lanes]
+        self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), len(data))
+        full_steps = steps_per_epoch(len(data), self.batch)
+        self.steps = full_steps if steps is None else min(steps, full_steps)
+        epochs = [0 if lane is None else lane.epoch for lane in self.lanes]
+        self.order = rng.permutations(self.seeds, epochs, len(data), device)
+        self.chosen = batches(self.order, self.batch, self.steps)
+        lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps))
+        smoothing = lanes.column("label_smoothing")
+        self.smoothing = None
+        if smoothing.any() or recordable:
+            self.smoothing = torch.from_numpy(smoothing).to(device, cohort.layout.dtype)
+        self.context = self._context()
+        self.update = lane_update(stepper, lanes, recordable=recordable)
+        self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.layout.dtype)
+        self.losses = self.log.view(self.steps, k, 1, 1).unbind(0)
+        self.labels = self.prepared_labels()
+        shape = torch.Size((k * self.batch, *data.x.shape[1:]))
+        self.gathered = self.context.space(shape, data.x.dtype, "batch")  # a full batch of all lanes
+        self.x = self.gathered.view(k, self.batch, *data.x.shape[1:])
+
+    def prepared_labels(self) -> losses.Targets | None:
+        """Prepared labels of the full batches, where the loss is an unweighted cross-entropy."""
+        return prepared_labels(self.kind, self.data, self.chosen, self.stepper.size, self.smoothing)
+
+    def _context(self) -> Draw:
+        """What the model's layers need of each lane: mask keys of all steps `[S, L, 2, K]`, dropout rates."""
+        cohort, device = self.stepper.cohort, self.stepper.cohort.blueprint.device
+        layers = cohort.layers
+        drops = np.asarray([[0.0 if lane is None else lane.drops[name] for lane in self.lanes] for name in layers])
+        drops = drops.reshape(len(layers), len(self.lanes))
+        limits, scales = rng.thresholds(drops)
+        live = [bool(row.any() or self.recordable) for row in drops]
+        keys = rng.step_keys(self.seeds, self.first_steps, self.steps, layers if any(live) else []).to(device)
+        index = {name: j for j, name in enumerate(layers)}
+        return Draw(self.stepper.batched, len(self.lanes), index, keys, limits.to(device), scales.to(device), live,
+                    spaces=self.stepper.scratch)  # fmt: skip
+
+    def train(self, step: Callable[[int], None] | None = None) -> None:
+        """Run the epoch and count it in the lanes' `step`.
+
+        Args:
+            step: does one step of this piece, given its number; None: `self.step`.
+        """
+        step = step or self.step
+        with running(self.context), ExitStack() as stack:
+            reseed = None if self.stepper.batched else stack.enter_context(self._torch_seeded())
+            for s in range(self.steps):
+                if reseed is not None:
+                    reseed(s)
+                step(s)
+        for j in self.live:
+            lane = self.lanes[j]
+            assert lane is not None
+            lane.step += self.steps
+
+    @contextmanager
+    def _torch_seeded(self) -> Iterator[Callable[[int], None]]:
+        """For a lane alone: a function that sets torch's generators from (lane seed, step) before each step."""
+        device = self.stepper.cohort.blueprint.device
+        cuda = device.type == "cuda"
+        generators = [torch.default_generator]
+        if cuda:
+            generators.append(torch.cuda.default_generators[device.index or 0])
+        words = rng.step_keys(self.seeds, self.first_steps, self.steps, ["torch"])
+        seeds = words[:, 0, :, 0].contiguous().view(torch.int64)[:, 0].tolist()
+
+        def reseed(s: int) -> None:
+            for generator in generators:
+                generator.manual_seed(seeds[s])
+
+        with torch.random.fork_rng(devices=[device.index or 0] if cuda else []):
+            yield reseed
+
+    def step(self, s: int) -> None:
+        """One update of all lanes: batch, forward, loss, backward, then `update`."""
+        full = s < len(self.chosen)
+        if full:
+            torch.index_select(self.data.x, 0, self.chosen[s], out=self.gathered)
+            x = self.x
+        else:
+            x, y, weight = gather(self.data, self.order[:, s * self.batch : (s + 1) * self.batch])
+        self.context.step = s
+        out = self.stepper.outputs(self.context, x)
+        seen = out.detach() if out.requires_grad else out
+        if full and self.labels is not None and out.dim() == 3 and out.shape[-1] <= losses.FEW:
+            gradient = self.labels.gradient(seen, s, self.losses[s])
+        else:
+            if full:
+                y, weight = self._labels(s)
+            loss, gradient = losses.gradient(self.kind, seen, y, weight, self.smoothing)
+            self.log[s].copy_(loss)
+        self.stepper.backward(self.context, out, gradient)
+        with torch.no_grad():
+            self.update(s)
+
+    def _labels(self, s: int) -> tuple[Tensor, Tensor | None]:
+        """Labels `[K, B, ...]` and weights `[K, B]` of full batch `s`."""
+        k, data = self.stepper.size, self.data
+        y = data.y.index_select(0, self.chosen[s]).view(k, self.batch, *data.y.shape[1:])
+        weight = None if data.weight is None else data.weight.index_select(0, self.chosen[s]).view(k, self.batch)
+        return y, weight
