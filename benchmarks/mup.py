@@ -15,7 +15,7 @@ import torch
 from automl.data import load
 from automl.data.prepared import Prepared
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 from automl.training.mup_check import alignment_check, coordinate_check
 from automl.training.throughput import operations
 
@@ -70,7 +70,7 @@ class Runs:
         for key in [(point, width, seed) for seed in seeds]:
             if key not in self.known:
                 config = {**BASE, "parametrization": "mup", "width": width, **self.points[point]}
-                trainer = Solo(build("mlp"), self.data, config, self.epochs, key[-1])
+                trainer = Trainer(build("mlp"), self.data, config, self.epochs, key[-1])
                 self.known[key] = [trainer.epoch() for _ in range(self.epochs)][-1]["val_loss"]
         return np.array([self.known[point, width, seed] for seed in seeds])
 

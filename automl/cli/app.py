@@ -5,12 +5,13 @@ from typing import Annotated
 import typer
 
 from automl.cli import options
-from automl.cli.commands import mup, pictures, plugins, repair, results, search, spec, tools
+from automl.cli.commands import models, mup, pictures, plugins, repair, results, search, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
-    epilog="Start with: automl search digits. Exit codes: 0 a winner, 1 none, 2 wrong input, 3 ledger or bundle, "
-    "4 only failures, 5 machine, 130 Ctrl-C, 143 SIGTERM. Options can also be set by AUTOML_COMMAND_OPTION.",
+    epilog="Start with: automl search digits. Exit codes: 0 a winner, 1 no winner, 2 wrong input, 3 ledger or bundle, "
+    "4 all trials failed, 5 machine, 130 Ctrl-C, 143 SIGTERM. Options can also be set in the environment as "
+    "AUTOML_COMMAND_OPTION, e.g. AUTOML_SEARCH_TRIALS.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,10 +33,10 @@ def common(
         bool, options.option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     debug: Annotated[
-        bool, options.option("--debug", help="Show the traceback of an error (also after a command).")
+        bool, options.option("--debug", help="Show the traceback of an error; may also follow the command.")
     ] = False,
 ) -> None:
-    """Options of all commands; `--debug` is taken out by `main` before it gets here."""
+    """Options of all commands. `main` removes `--debug` before it reaches this function."""
 
 
 app.command()(search.search)
@@ -46,8 +47,8 @@ app.command()(results.show)
 app.command()(tools.compare)
 app.command()(pictures.plot)
 app.command()(pictures.report)
-app.command()(tools.export)
-app.command()(tools.predict)
+app.command()(models.export)
+app.command()(models.predict)
 app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)

@@ -15,7 +15,7 @@ F64 = torch.float64
 
 @dataclass
 class Meter:
-    """`add` chunks, then `result()` gives name -> `[K]`, as `training.Solo.evaluate` gives numbers.
+    """`add` chunks, then `result()` gives name -> `[K]`, as `training.Trainer.evaluate` gives numbers.
 
     `kind`: classification, regression or next_token. `scale` `[D]`: the unit of a regression target. `ranks`: the lanes
     for which auroc, which has to sort all scores, is wanted; it is nan for the others.

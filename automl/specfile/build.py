@@ -1,4 +1,4 @@
-"""From what was read to a Spec: presets composed, overrides applied, every rule checked, all complaints at once."""
+"""From a read document to a Spec: insert presets, apply overrides, check every rule, report all mistakes at once."""
 
 import copy
 import math
@@ -21,20 +21,31 @@ from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places
 
 DEFAULT_STRATEGY = {"name": "auto"}
-DEFAULT_STOPPER = {"name": "halving"}  # described models keep checkpoints, so their trials can pause and go on
-PROGRAM_STOPPER = {"name": "asha"}  # programs may keep none
+DEFAULT_STOPPER = {"name": "halving"}  # built-in training saves checkpoints, so its trials can pause and continue
+PROGRAM_STOPPER = {"name": "asha"}  # user programs may save none
 
 
 def build(document: Document, *, name: str, path: Path | None, folder: Path | None, changes: Mapping[str, Any]) -> Spec:
-    """Raises SpecError with all complaints (`.complaints`)."""
+    """The specification that a document describes.
+
+    Args:
+        document: the file as it was read.
+        name: the study's name where the document gives none.
+        path: the file; None: there is none.
+        folder: what relative paths are relative to; None: the current folder, and files are not checked.
+        changes: overrides by dotted path.
+
+    Raises:
+        InvalidSpec: it has mistakes; `.complaints` has all of them.
+    """
     places = Places(document)
     tree = _tree(document, places, changes)
     model = space = None
     if tree is not None:
         model = _model(tree, places)
-        described = "model" in tree
-        space = spaces.read(tree.get("space"), places, described=described)
-        checks.check(tree, spaces.names(tree.get("space"), described=described), folder, places)
+        builtin = "model" in tree
+        space = spaces.read(tree.get("space"), places, builtin=builtin)
+        checks.check(tree, spaces.names(tree.get("space"), builtin=builtin), folder, places)
         if space is not None:
             space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)
@@ -43,17 +54,17 @@ def build(document: Document, *, name: str, path: Path | None, folder: Path | No
     assert tree is not None
     assert model is not None
     assert space is not None
-    made = _spec(model, space, tree, places)
-    return Spec(**made, name=model.study or name, path=path, folder=folder or Path("."), text=document.source.text)
+    fields = _fields(model, space, tree, places)
+    return Spec(**fields, name=model.study or name, path=path, folder=folder or Path("."), text=document.source.text)
 
 
 def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The plain tree with presets and overrides in it; None when there is nothing to check further."""
+    """The plain tree with presets and overrides in it; None where there is nothing more to check."""
     if not isinstance(document.value, dict):
         if not places.complaints:
             empty = document.value is None
             places.complain(
-                (), "the file is empty" if empty else f"needs key: value lines, got {shown(document.value)}"
+                (), "the file is empty" if empty else f"expected lines `key: value`, got {shown(document.value)}"
             )
         return None
     tree: dict[str, Any] = copy.deepcopy(document.value)
@@ -73,15 +84,15 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
         return SpecModel.model_validate(tree)
     except ValidationError as wrong:
         for path, message, hint, at_key in explain(wrong, SpecModel):
-            told = len(path) == 1 and path[0] in empty
+            reported = len(path) == 1 and path[0] in empty
             missing = path == () and checks.misspelt(tree, message.removesuffix(" is missing"))
-            if not told and not missing:
+            if not reported and not missing:
                 places.complain(path, message, hint, key=at_key)
         return None
 
 
-def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) -> dict[str, Any]:
-    """The fields of Spec that come from the checked model."""
+def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) -> dict[str, Any]:
+    """The fields of a Spec that come from the checked model."""
     direction = model.metric.direction or metrics.direction(model.metric.name)
     value = model.value or ("best" if model.patience else "last")
     budget = model.budget
@@ -120,38 +131,38 @@ def _spec(model: SpecModel, space: Space, tree: dict[str, Any], places: Places) 
 
 
 def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
-    """The stopper that is written, or the default; unless told otherwise, halving compares no trial in its warm-up."""
+    """The given stopper, or the default. By default, halving compares no trial before its warm-up is over."""
     own = model.model is not None and model.epochs is not None
-    told: dict[str, Any] = dict(DEFAULT_STOPPER if own else PROGRAM_STOPPER)
+    stopper: dict[str, Any] = dict(DEFAULT_STOPPER if own else PROGRAM_STOPPER)
     if model.stopper:
-        told = model.stopper.model_dump()
-    if own and model.epochs and told == DEFAULT_STOPPER:
+        stopper = model.stopper.model_dump()
+    if own and model.epochs and stopper == DEFAULT_STOPPER:
         warm, usual = _warmup(space, model.epochs), math.ceil(0.02 * model.epochs)
         if warm > usual:
-            told["min_steps"] = min(warm, model.epochs)
-    return told
+            stopper["min_steps"] = min(warm, model.epochs)
+    return stopper
 
 
 def _warmup(space: Space, epochs: int) -> int:
-    """Epochs after which the learning rate has risen in every config of `space`; see `hyperparameters`."""
-    found = space.params.get("warmup")
+    """Epochs after which the warm-up is over in every config of `space`; see `automl.training.hyperparameters`."""
+    warmup = space.params.get("warmup")
     most = space.constants.get("warmup", 0.0)
-    if isinstance(found, Choice):
-        most = max((v for v in found.choices if isinstance(v, int | float)), default=0.0)
-    elif found is not None:
-        most = found.high
+    if isinstance(warmup, Choice):
+        most = max((v for v in warmup.choices if isinstance(v, int | float)), default=0.0)
+    elif warmup is not None:
+        most = warmup.high
     if not isinstance(most, int | float):
         return 0
     return math.ceil(round(most * epochs if most < 1 else most, 9))
 
 
 def _parametrized(space: Space, parametrization: str) -> Space:
-    """The parametrization reaches model and optimizer as a constant of every config."""
+    """The space with the parametrization as a constant, through which it reaches model and optimizer."""
     if parametrization == "standard" or "parametrization" in (*space.params, *space.constants):
         return space
     return space.fixed({"parametrization": parametrization})
 
 
 def slug(text: str) -> str:
-    """`text` as a study's name: letters, digits, `_`, `-` and `.`; never empty, hidden or a path."""
+    """`text` as the name of a study: letters, digits, `_`, `-` and `.`; never empty, hidden or a path."""
     return re.sub(r"[^\w.-]+", "-", text).strip("-.") or "study"

@@ -1,6 +1,6 @@
-"""Rules between keys: what belongs together, what excludes what, and names that must exist elsewhere.
+"""Rules between keys: which belong together, which exclude each other, and which names must exist elsewhere.
 
-They read the plain tree, so that they speak up even when another part of it is wrong.
+They read the plain tree, so that they apply even when another part of it is wrong.
 """
 
 import ast
@@ -21,7 +21,7 @@ from automl.specfile.yaml.places import Places
 TASKS = ("model", "train", "command")
 PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config"})
-"""What a command's arguments may name besides parameters."""
+"""Names that the arguments of a command may use besides parameters."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
     "ensemble", "patience",
@@ -30,7 +30,14 @@ _DATA_FILES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz", ".npy", ".txt")
 
 
 def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places: Places) -> None:
-    """`tree`: the whole specification; `known`: names of all parameters; `folder`: where relative files start."""
+    """Check all rules between keys.
+
+    Args:
+        tree: the whole specification as plain data.
+        known: names of all parameters.
+        folder: what relative file names are relative to; None: files are not checked.
+        places: takes the complaints.
+    """
     _task(tree, folder, places)
     _metric(tree, places)
     _plugins(tree, places)
@@ -39,11 +46,11 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
         _constraints(tree, known, places)
     _parallel(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
-        places.complain(("value",), "patience keeps the best epoch: value is best with it, got last")
+        places.complain(("value",), "patience keeps the best epoch, so value must be best, got last")
 
 
 def misspelt(tree: Mapping[str, Any], key: str) -> bool:
-    """Whether an unknown key of `tree` was probably meant to be `key`; then its absence is not worth a line."""
+    """Whether an unknown key of `tree` was probably meant to be `key`; then `key` is not reported as missing."""
     return any(repr(key) in did_you_mean(k, SpecModel.names()) for k in tree if k not in SpecModel.names())
 
 
@@ -67,9 +74,7 @@ def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
         return
     for key in _DATA_ONLY:
         if key in tree:
-            places.complain(
-                (key,), f"{key} goes with model, but this spec has {given[0]}, which brings its own", key=True
-            )
+            places.complain((key,), f"{key} can only be used with model, but this spec has {given[0]}", key=True)
 
 
 def _family(name: Any, places: Places) -> None:
@@ -105,7 +110,7 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
             places.complain(path, str(error).removeprefix(f"metric {name!r}: "))
         return
     if given in ("minimize", "maximize") and given != usual:
-        places.warn(("metric", "direction"), f"{given} {name}? usually one would {usual} it")
+        places.warn(("metric", "direction"), f"{name} is usually {usual}d, got {given}")
 
 
 def _plugins(tree: Mapping[str, Any], places: Places) -> None:
@@ -119,15 +124,15 @@ def _plugins(tree: Mapping[str, Any], places: Places) -> None:
 
 
 def _parallel(tree: Mapping[str, Any], places: Places) -> None:
-    """A sharded model needs something to be shared out among."""
+    """A sharded model needs several devices."""
     if tree.get("parallel") != "shard":
         return
     given = [tree.get(key) for key in ("resources", "executor")]
     gpus = [each["gpus"] for each in given if isinstance(each, dict) and isinstance(each.get("gpus"), int | float)]
     if not any(number > 1 for number in gpus):
-        places.complain(("parallel",), "shard is for trials on several devices, as with resources: {gpus: 2}")
+        places.complain(("parallel",), "shard needs trials on several devices, e.g. resources: {gpus: 2}")
     if tree.get("compile") in ("always", True):
-        places.complain(("compile",), "a sharded model is not compiled; take compile: never or parallel: replicate")
+        places.complain(("compile",), "a sharded model cannot be compiled; write compile: never or parallel: replicate")
 
 
 def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
@@ -149,16 +154,16 @@ _ALLOWED = (
 
 
 def constraint_problems(text: str, known: list[str]) -> Iterator[tuple[str, str]]:
-    """(message, hint) of everything that keeps `text` from being a constraint over the parameters `known`."""
+    """(message, hint) of every reason why `text` is not a constraint on the parameters `known`."""
     if len(text) > 500:
-        yield "a constraint longer than 500 characters", ""
+        yield "the constraint is longer than 500 characters", ""
         return
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(text.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        yield f"{text!r} is no expression, e.g. width % heads == 0", ""
+        yield f"{text!r} is not a valid expression such as width % heads == 0", ""
         return
     nodes = list(ast.walk(tree))
     for node in nodes:
@@ -167,7 +172,7 @@ def constraint_problems(text: str, known: list[str]) -> Iterator[tuple[str, str]
             return
     used = list(dict.fromkeys(n.id for n in nodes if isinstance(n, ast.Name)))
     if not used:
-        yield f"{text!r} names no parameter", ""
+        yield f"{text!r} uses no parameter", ""
     for name in used:
         if name not in known:
             yield f"{name!r} is not a parameter of the space", did_you_mean(name, known)
@@ -182,7 +187,7 @@ def _constraints(tree: Mapping[str, Any], known: list[str], places: Places) -> N
 
 
 def first(configs: Any, space: Space, places: Places) -> None:
-    """Configs to try first: known names, values inside. Names left out are filled in later."""
+    """Check the configs to try first: known names, values in their ranges. Missing names are filled in later."""
     for k, config in enumerate(configs if isinstance(configs, list) else ()):
         for name, value in config.items() if isinstance(config, dict) else ():
             path = ("first", k, name)

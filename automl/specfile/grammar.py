@@ -1,7 +1,7 @@
-"""The grammar of `space.yaml`, as pydantic models: which keys there are and what each may hold.
+"""The grammar of `space.yaml` as pydantic models: the keys, and what each may contain.
 
-Short forms (`strategy: random`, `budget: {time: 10m}`) are brought to their long form by the validators here, so that
-what comes out has one shape. `space` is checked by `spaces.py`, where a complaint can name the parameter.
+Validators turn short forms (`strategy: random`, `budget: {time: 10m}`) into their long form, so that the result has one
+shape. `space` is checked in `spaces.py`, where a complaint can name the parameter.
 """
 
 import math
@@ -11,13 +11,15 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from automl.specfile.yaml.explain import CUSTOM
+
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _REFERENCE = re.compile(r"[^:\s]+:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def wrong(message: str, hint: str = "") -> PydanticCustomError:
-    """A complaint in our own words; braces in `message` are safe."""
-    return PydanticCustomError("told", "{message}", {"message": message, "hint": hint})
+    """A validation error with our own message; braces in `message` are safe."""
+    return PydanticCustomError(CUSTOM, "{message}", {"message": message, "hint": hint})
 
 
 def seconds(value: Any) -> float:
@@ -58,7 +60,7 @@ def _compile(value: Any) -> Any:
 
 def _reference(value: Any) -> Any:
     if isinstance(value, str) and not _REFERENCE.fullmatch(value):
-        raise wrong(f"takes package.module:function, got {value!r}")
+        raise wrong(f"must be package.module:function, got {value!r}")
     return value
 
 
@@ -96,6 +98,8 @@ Reference = Annotated[str, BeforeValidator(_reference)]
 
 
 class Strict(BaseModel):
+    """A mapping with these keys only; values are not converted to other types."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
 
 
@@ -103,39 +107,45 @@ class FloatParameter(Strict):
     """A real number between two ends."""
 
     range: list[float] = Field(alias="float", min_length=2, max_length=2, description="[low, high]")
-    log: bool = Field(False, description="search the logarithm; needs low > 0")
+    log: bool = Field(False, description="search on a logarithmic scale; needs low > 0")
     step: float | None = Field(None, gt=0, description="only low + k * step")
-    default: float | None = Field(None, description="tried first")
-    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+    default: float | None = Field(None, description="tried first in a search")
+    when: dict[str, Any] | None = Field(
+        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
+    )
 
 
 class IntParameter(Strict):
     """A whole number between two ends, both included."""
 
     range: list[int] = Field(alias="int", min_length=2, max_length=2, description="[low, high]")
-    log: bool = Field(False, description="search the logarithm; needs low > 0")
+    log: bool = Field(False, description="search on a logarithmic scale; needs low > 0")
     step: int | None = Field(None, ge=1, description="only low + k * step")
-    default: int | None = Field(None, description="tried first")
-    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+    default: int | None = Field(None, description="tried first in a search")
+    when: dict[str, Any] | None = Field(
+        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
+    )
 
 
 class ChoiceParameter(Strict):
-    """One of several values; `ordered` when neighbours are alike."""
+    """One of several values; `ordered` if neighbouring values behave similarly."""
 
     choice: list[Scalar] = Field(min_length=1, description="the values")
-    ordered: bool = Field(False, description="neighbours are alike, as in [32, 64, 128]")
-    default: Scalar = Field(None, description="tried first")
-    when: dict[str, Any] | None = Field(None, description="{parameter: value or list}: only then part of a config")
+    ordered: bool = Field(False, description="neighbouring values behave similarly, as in [32, 64, 128]")
+    default: Scalar = Field(None, description="tried first in a search")
+    when: dict[str, Any] | None = Field(
+        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
+    )
 
 
 PARAMETERS: dict[str, type[Strict]] = {"float": FloatParameter, "int": IntParameter, "choice": ChoiceParameter}
 
 
 class MetricModel(Strict):
-    """What trials are ranked on."""
+    """The metric by which trials are ranked."""
 
-    name: Word = Field(description="as reported, or val_accuracy, val_loss, ...")
-    direction: Literal["minimize", "maximize"] | None = Field(None, description="needed for names of your own")
+    name: Word = Field(description="the name under which it is reported, e.g. val_accuracy or val_loss")
+    direction: Literal["minimize", "maximize"] | None = Field(None, description="required for a metric of your own")
 
 
 class Plugin(BaseModel):
@@ -146,30 +156,32 @@ class Plugin(BaseModel):
 
 
 class Budget(Strict):
-    """Whichever ends first ends the search."""
+    """The limits of a search; the first one that is reached ends it."""
 
-    trials: Positive | None = Field(None, description="trials to start")
-    time: Duration | None = Field(None, description="wall time, e.g. 10m")
+    trials: Positive | None = Field(None, description="number of trials")
+    time: Duration | None = Field(None, description="wall-clock time, e.g. 10m")
     epochs: Positive | None = Field(None, description="epochs (steps) of all trials together")
-    steps: Positive | None = Field(None, description="the same as epochs, for training functions that count otherwise")
+    steps: Positive | None = Field(
+        None, description="the same as epochs, for training functions that count other steps"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         if self.epochs is not None and self.steps is not None:
-            raise wrong("epochs and steps are two names of one limit; give one of them")
+            raise wrong("epochs and steps are the same limit; give only one of them")
         if self.trials is None and self.time is None and self.epochs is None and self.steps is None:
             raise wrong("needs at least one of trials, time, epochs")
         return self
 
 
 class Split(Strict):
-    """Shares of the three parts; stratified for classes, or by group, or by time."""
+    """Shares of the training, validation and test rows; stratified by class, or split by group or by time."""
 
-    train: float = Field(0.5, gt=0, lt=1, description="share of the rows that models learn from")
-    val: float = Field(0.25, gt=0, lt=1, description="share that the search ranks on")
-    test: float = Field(0.25, ge=0, lt=1, description="share that only the winner sees")
-    group: Word | None = Field(None, description="column whose values stay together")
-    time: Word | None = Field(None, description="column to order by; the newest rows are the test part")
+    train: float = Field(0.5, gt=0, lt=1, description="share of the rows that models are trained on")
+    val: float = Field(0.25, gt=0, lt=1, description="share by which trials are ranked")
+    test: float = Field(0.25, ge=0, lt=1, description="share for the final evaluation of the winner")
+    group: Word | None = Field(None, description="column; rows with equal values stay in the same part")
+    time: Word | None = Field(None, description="column to order rows by; the newest rows are the test rows")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -182,94 +194,102 @@ class Split(Strict):
 
 
 class Finalists(Strict):
-    """The best `top` trials are trained again on `seeds` fresh seeds before the winner is named."""
+    """The best `top` trials are retrained on `seeds` fresh seeds before the winner is chosen."""
 
-    top: int = Field(5, ge=1, le=100, description="how many of the best trials")
-    seeds: int = Field(3, ge=1, le=100, description="how often each")
+    top: int = Field(5, ge=1, le=100, description="number of trials to retrain")
+    seeds: int = Field(3, ge=1, le=100, description="fresh seeds for each of them")
 
 
 class Resources(Strict):
-    """What one trial needs."""
+    """The devices that one trial needs."""
 
-    gpus: float | None = Field(None, ge=0, le=1024, description="GPUs; 0.5: two trials share one")
-    cpus: float | None = Field(None, gt=0, le=4096, description="CPU cores")
+    gpus: float | None = Field(None, ge=0, le=1024, description="number of GPUs; 0.5: two trials share one")
+    cpus: float | None = Field(None, gt=0, le=4096, description="number of CPU cores")
 
 
 class SpecModel(Strict):
-    """A whole search."""
+    """A complete search."""
 
-    study: Word | None = Field(None, description="name; the folder is studies/NAME")
+    study: Word | None = Field(None, description="name of the study; its folder is studies/NAME")
     model: Word | None = Field(None, description="built-in family, or package.module:build")
     data: Word | None = Field(None, description="built-in name, a file, or package.module:load")
     target: Word | None = Field(None, description="the column to predict, for tables")
     split: Split | None = Field(None, description="shares of training, validation and test rows")
-    prepare: dict[str, Any] | None = Field(None, description="how the data is prepared, see below")
-    augment: dict[str, Any] | None = Field(None, description="how training batches are varied, see below")
-    sample_weight: Word | None = Field(None, description="column of weights, for loss and metrics")
+    prepare: dict[str, Any] | None = Field(None, description="preparation of the data, see below")
+    augment: dict[str, Any] | None = Field(None, description="augmentation of training batches, see below")
+    sample_weight: Word | None = Field(None, description="column of row weights, for the loss and the metrics")
     class_weight: Literal["balanced", "none"] | None = Field(
-        None, description="balanced: rare classes count as much as common ones"
+        None, description="balanced: all classes have the same total weight"
     )
     train: Reference | None = Field(None, description="package.module:function, your own training loop")
     command: Annotated[list[Text] | None, BeforeValidator(_words)] = Field(
-        None, min_length=1, description="program and arguments; {name} is replaced by the parameter's value"
+        None, min_length=1, description="program and arguments; {name} is replaced by the value of that parameter"
     )
     metric: Annotated[MetricModel, BeforeValidator(_named), WithJsonSchema({
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "additionalProperties": False,
                   "properties": {"name": {"type": "string"}, "direction": {"enum": ["minimize", "maximize"]}}}]
-    })] = Field(description="what trials are ranked on")  # fmt: skip
+    })] = Field(description="the metric by which trials are ranked")  # fmt: skip
     value: Literal["last", "best"] | None = Field(
-        None, description="a trial counts by its last report, or by its best (the default with patience)"
+        None, description="rank a trial by its last report, or by its best one (the default with patience)"
     )
-    epochs: Positive | None = Field(None, description="steps of a full trial")
-    patience: Positive | None = Field(None, description="end a trial after so many epochs without a better one")
-    space: dict[str, Any] = Field(description="groups of parameters")
+    epochs: Positive | None = Field(None, description="length of a full trial")
+    patience: Positive | None = Field(None, description="end a trial after this many epochs without improvement")
+    space: dict[str, Any] = Field(description="the parameters, in groups or not")
     first: list[dict[str, Scalar]] | None = Field(None, max_length=1000, description="configs to try first")
-    constraints: list[str] | None = Field(None, max_length=100, description='e.g. "width % heads == 0"')
+    constraints: list[str] | None = Field(
+        None, max_length=100, description='conditions that every config fulfils, e.g. "width % heads == 0"'
+    )
     fidelity: dict[str, Annotated[list[int | float], Field(min_length=2, max_length=2)]] | None = Field(
-        None, description="{width: [128, 1024]}: search at the low end, train the finalists at the high end"
+        None, description="{width: [128, 1024]}: search with the low value, retrain the finalists with the high one"
     )
     parametrization: Literal["standard", "mup"] = Field(
-        "standard", description="mup: what is best for a narrow model is best for a wide one"
+        "standard", description="mup: the best hyperparameters of a narrow model are also the best of a wide one"
     )
     strategy: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
-        None, description="what is tried next (default auto); `automl strategies` lists them"
+        None, description="suggests configs (default auto); `automl strategies` lists all"
     )
     stopper: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
-        None, description="which trials end early"
+        None, description="ends bad trials early (default halving; asha with train or command)"
     )
     executor: Annotated[Plugin, BeforeValidator(_named), WithJsonSchema(_NAMED_SCHEMA)] | None = Field(
         None, description="where trials run: local (the default), inline, ray"
     )
-    budget: Budget = Field(description="whichever ends first; at least one is required")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="of everything random")
+    budget: Budget = Field(description="the limits of the search; at least one is required")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="seed of all random numbers")
     workers: int | None = Field(
-        None, ge=1, le=100_000, description="processes that train (default: one for each GPU, or each core)"
+        None, ge=1, le=100_000, description="worker processes (default: one per GPU, or one per core)"
     )
-    resources: Resources | None = Field(None, description="what one trial needs, for executors that place trials")
-    isolation: Literal["warm", "process"] = Field("warm", description="process: a fresh process for every trial")
-    retries: int = Field(1, ge=0, le=100, description="further attempts after a loss of the worker")
-    trial_timeout: Duration | None = Field(None, description="a trial that takes longer fails")
+    resources: Resources | None = Field(None, description="what one trial needs")
+    isolation: Literal["warm", "process"] = Field("warm", description="process: a new process for every trial")
+    retries: int = Field(1, ge=0, le=100, description="further attempts after a worker was lost")
+    trial_timeout: Duration | None = Field(None, description="a trial that takes longer has failed")
     fuse: Literal["auto", "never", "require"] = Field("auto", description="train many trials as one batched model")
     compile: Annotated[Literal["auto", "never", "always"], BeforeValidator(_compile)] = Field(
-        "auto", description="torch.compile: where it pays for itself"
+        "auto", description="whether to use torch.compile; auto: where it saves time"
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto", description="auto: bf16 on a GPU that has it, else fp16; fp32 on a CPU"
     )
-    oom: Literal["fail", "accumulate", "halve_batch"] = Field("fail", description="what to do when memory runs out")
+    oom: Literal["fail", "accumulate", "halve_batch"] = Field(
+        "fail", description="when memory runs out: fail the trial, accumulate gradients, or halve the batch"
+    )
     parallel: Literal["auto", "replicate", "shard"] = Field(
         "auto",
-        description="a trial on several devices: the whole model on each (replicate), or a share of it (shard: FSDP2); "
-        "auto shards what does not fit a GPU",
+        description="a trial on several devices: the whole model on each (replicate), or a part of it (shard: FSDP2); "
+        "auto: shard models that do not fit on one GPU",
     )
     finalists: Annotated[Finalists | None, BeforeValidator(_finalists), WithJsonSchema({
         "anyOf": [{"const": "none"}, {"type": "object", "additionalProperties": False,
                   "properties": {"top": {"type": "integer"}, "seeds": {"type": "integer"}}}]
     })] = Field(
-        Finalists(top=5, seeds=3), description="the best trials are trained again on fresh seeds; none: they are not"
+        Finalists(top=5, seeds=3), description="the best trials are retrained on fresh seeds; none: no retraining"
     )  # fmt: skip
-    refit: Literal["none", "train+val"] = Field("none", description="train the winner on the validation rows too")
-    ensemble: int | None = Field(None, ge=1, le=1000, description="size of a greedy ensemble of trials")
+    refit: Literal["none", "train+val"] = Field(
+        "none", description="train+val: train the winner once more, on the validation rows too"
+    )
+    ensemble: int | None = Field(
+        None, ge=1, le=1000, description="largest number of models in a greedy ensemble of trials"
+    )
 
     @classmethod
     def names(cls) -> list[str]:

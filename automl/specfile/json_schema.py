@@ -1,6 +1,6 @@
-"""JSON Schema (draft 7) of `space.yaml`, for editors: completion, types and descriptions as one writes.
+"""JSON Schema (draft 7) of `space.yaml`, for editors: completion, types and descriptions while writing.
 
-It is looser than the loader (it cannot know that low < high); what it refuses, the loader refuses too.
+It accepts more than the loader does (it cannot express that low < high); what it refuses, the loader refuses too.
 """
 
 import json
@@ -13,8 +13,8 @@ SCALAR = {"type": ["string", "number", "boolean", "null"]}
 
 def schema() -> dict[str, Any]:
     """The schema as plain data."""
-    made = SpecModel.model_json_schema(by_alias=True)
-    definitions = made.pop("$defs", {})
+    whole = SpecModel.model_json_schema(by_alias=True)
+    definitions = whole.pop("$defs", {})
     for kind, model in PARAMETERS.items():
         own = model.model_json_schema(by_alias=True)
         definitions |= own.pop("$defs", {})
@@ -30,23 +30,23 @@ def schema() -> dict[str, Any]:
     parameter = {"$ref": "#/$defs/parameter"}
     definitions["group"] = {
         "type": "object",
-        "properties": {"use": {"type": "string", "description": "a preset to take, e.g. mlp"}},
+        "properties": {"use": {"type": "string", "description": "the preset to use, e.g. mlp"}},
         "additionalProperties": parameter,
     }
-    made["properties"]["space"] = {
+    whole["properties"]["space"] = {
         "type": "object",
         "description": "groups of parameters, or parameters",
         "additionalProperties": {"anyOf": [parameter, {"$ref": "#/$defs/group"}]},
     }
-    made["anyOf"] = [{"required": ["model", "data", "epochs"]}, {"required": ["train"]}, {"required": ["command"]}]
-    made["title"] = "automl search specification"
-    named = {"$schema": "http://json-schema.org/draft-07/schema#", **_plain(made), "definitions": _plain(definitions)}
+    whole["anyOf"] = [{"required": ["model", "data", "epochs"]}, {"required": ["train"]}, {"required": ["command"]}]
+    whole["title"] = "automl search specification"
+    named = {"$schema": "http://json-schema.org/draft-07/schema#", **_plain(whole), "definitions": _plain(definitions)}
     written: dict[str, Any] = json.loads(json.dumps(named).replace('"#/$defs/', '"#/definitions/'))
     return written
 
 
 def _plain(node: Any) -> Any:
-    """Without pydantic's titles and null defaults, which only blur what an editor shows."""
+    """Without pydantic's titles and null defaults, which only clutter what an editor shows."""
     if isinstance(node, list):
         return [_plain(part) for part in node]
     if not isinstance(node, dict):

@@ -1,8 +1,8 @@
-"""Are a strategy, stopper or executor and its options known? Found out without importing anything heavy.
+"""Checks names and options of strategies, stoppers and executors without importing anything heavy.
 
 A plugin's module is imported only when its source imports nothing but the standard library, numpy and our own light
-modules; then the object is really built, and its own complaint is heard. Otherwise its options are read from the
-source's syntax tree.
+modules; then the object is built, and its own error is reported. Otherwise the options are read from the syntax tree of
+the source.
 """
 
 import ast
@@ -20,7 +20,15 @@ Found = tuple[tuple[str, ...], str, str]
 
 
 def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
-    """(path below the plugin's key, message, hint) for everything wrong with `{"name": ..., option: value}`."""
+    """Mistakes in a plugin described as `{"name": ..., option: value}`.
+
+    Args:
+        group: what kind of plugin it is.
+        described: its name and options.
+
+    Returns:
+        (path below the plugin's key, message, hint) of each mistake.
+    """
     name, options = described["name"], {k: v for k, v in described.items() if k != "name"}
     known = plugins.names(group)
     if name not in known:
@@ -39,7 +47,7 @@ def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
     fields = _fields(tree, attribute)
     if fields is None:
         return []
-    has = f" (its options: {', '.join(fields)})" if fields else " (it has no options)"
+    has = f" (options: {', '.join(fields)})" if fields else " (it has no options)"
     unknown = [o for o in options if o not in fields]
     if unknown:
         return [
@@ -60,7 +68,7 @@ def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
 
 @cache
 def _source(module: str) -> ast.Module | None:
-    """The syntax tree of a module that is not imported for this (its packages are)."""
+    """The syntax tree of a module, which is not imported for this (its packages are)."""
     try:
         spec = importlib.util.find_spec(module)
         source = spec.loader.get_source(module) if spec and spec.loader else None  # type: ignore[attr-defined]
@@ -70,7 +78,7 @@ def _source(module: str) -> ast.Module | None:
 
 
 def _fields(tree: ast.Module, name: str) -> list[str] | None:
-    """The annotated fields of the class `name`, bases of the same module first; None when they cannot be known."""
+    """The annotated fields of the class `name`, those of bases in the same module first; None if they are unknown."""
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
     node = classes.get(name)
     if node is None or not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
@@ -117,7 +125,7 @@ def _all_light(module: str, seen: set[str]) -> bool:
 
 
 def _imports(lines: list[ast.stmt]) -> Iterator[str]:
-    """Modules imported when these lines run; those inside functions and `if TYPE_CHECKING` are not."""
+    """Modules that are imported when these lines run; functions and `if TYPE_CHECKING` are left out."""
     for line in lines:
         if isinstance(line, ast.Import):
             yield from (alias.name for alias in line.names)

@@ -1,6 +1,6 @@
 """Overrides with dotted paths: `budget.trials=5`, `strategy=grid`, `space.optimizer.lr.high=0.1`.
 
-They change the plain tree before it is checked, so that they go through the same rules as the file.
+They change the plain tree before it is checked, so that the same rules apply as to the file.
 """
 
 from collections.abc import Mapping
@@ -19,11 +19,15 @@ _OPTIONS = ("low", "high", "log", "step", "ordered", "default", "when", "float",
 
 
 class _Unknown(Exception):
-    """The path leads nowhere; args: message, hint."""
+    """There is nothing at the path; args: message, hint."""
 
 
 def parse(assignment: str) -> tuple[str, str]:
-    """`"a.b=3"` -> `("a.b", "3")`; the value is read as YAML later. Raises ValueError without a `=`."""
+    """`"a.b=3"` -> `("a.b", "3")`; the value is read as YAML later.
+
+    Raises:
+        ValueError: there is no `=`, or nothing before it.
+    """
     name, sign, value = assignment.partition("=")
     if not sign or not name.strip():
         raise ValueError(f"expected path=value, e.g. budget.trials=5, got {assignment!r}")
@@ -31,7 +35,13 @@ def parse(assignment: str) -> tuple[str, str]:
 
 
 def apply(tree: dict[str, Any], overrides: Mapping[str, Any], places: Places) -> None:
-    """Change `tree` (a deep copy of what was read) in place; unknown paths become complaints."""
+    """Change a tree in place.
+
+    Args:
+        tree: a deep copy of what was read.
+        overrides: {dotted path: value}; text is read as YAML, null removes an entry.
+        places: takes complaints, e.g. about unknown paths.
+    """
     for name, given in overrides.items():
         label = f"override {name}={given}"
         path: Path = tuple(name.split("."))
@@ -60,7 +70,7 @@ def _setting(tree: dict[str, Any], path: Path, value: Any) -> Path:
         _put(tree, top, value)
         return path
     if top not in _DEEP:
-        raise _Unknown(f"{top} holds a single value; write {top}=...", "")
+        raise _Unknown(f"{top} is a single value; write {top}=...", "")
     node = tree.get(top)
     if isinstance(node, str) and top in _SHORT:
         node = {"name": node}
@@ -68,13 +78,13 @@ def _setting(tree: dict[str, Any], path: Path, value: Any) -> Path:
     for part in rest[:-1]:
         node = node.setdefault(part, {})
         if not isinstance(node, dict):
-            raise _Unknown(f"{part} holds a single value", "")
+            raise _Unknown(f"{part} is a single value", "")
     _put(node, rest[-1], value)
     return path
 
 
 def _put(node: dict[str, Any], name: str, value: Any) -> None:
-    """null takes a setting away."""
+    """Set an entry; None removes it."""
     if value is None:
         node.pop(name, None)
     else:
@@ -84,7 +94,7 @@ def _put(node: dict[str, Any], name: str, value: Any) -> None:
 def _space(tree: dict[str, Any], path: Path, value: Any) -> Path:
     space = tree.get("space")
     if len(path) == 1 or not isinstance(space, dict):
-        raise _Unknown("takes the path of a parameter, e.g. space.lr.high=0.1", "")
+        raise _Unknown("needs the path of a parameter, e.g. space.lr.high=0.1", "")
     holder, where, rest = _find(space, tuple(str(part) for part in path[1:]), value)
     name = where[-1]
     if rest:
@@ -97,7 +107,11 @@ def _space(tree: dict[str, Any], path: Path, value: Any) -> Path:
 def _find(
     space: dict[str, Any], names: tuple[str, ...], value: Any
 ) -> tuple[dict[str, Any], tuple[str, ...], list[str]]:
-    """(the dict that holds it, its path below space, what is left of the path)."""
+    """Where an override points to.
+
+    Returns:
+        (the dict that has the entry, its path below space, the rest of the path).
+    """
     first, *rest = names
     groups = {name: inner for name, inner in space.items() if isinstance(inner, dict) and not is_described(inner)}
     group = groups.get(first)
@@ -120,7 +134,7 @@ def _changed(item: Any, name: str, rest: list[str], value: Any) -> Any:
     """A parameter with one option changed."""
     option = rest[0]
     if option not in _OPTIONS:
-        raise _Unknown(f"a parameter has no {option!r}", did_you_mean(option, _OPTIONS))
+        raise _Unknown(f"a parameter has no option {option!r}", did_you_mean(option, _OPTIONS))
     if isinstance(item, list):
         item = {"choice": item}
     if not isinstance(item, dict):
@@ -128,13 +142,13 @@ def _changed(item: Any, name: str, rest: list[str], value: Any) -> Any:
     if option == "when" and len(rest) == 2:
         return {**item, "when": {**(item.get("when") or {}), rest[1]: value}}
     if len(rest) > 1:
-        raise _Unknown(f"{option} holds a single value", "")
+        raise _Unknown(f"{option} is a single value", "")
     if option not in ("low", "high"):
         kept = {k: v for k, v in item.items() if option not in PARAMETERS or k not in PARAMETERS}
         _put(kept, option, value)
         return kept
     kind = next((k for k in ("float", "int") if isinstance(item.get(k), list) and len(item[k]) == 2), None)
     if kind is None:
-        raise _Unknown(f"{name} has no {option}: it is no range", "")
+        raise _Unknown(f"{name} has no {option}: it is not a range", "")
     low, high = item[kind]
     return {**item, kind: [value, high] if option == "low" else [low, value]}

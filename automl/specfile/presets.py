@@ -1,4 +1,4 @@
-"""Preset spaces: found through the entry points `automl.search_spaces`, taken with `use:`, entries replaced one by one.
+"""Preset spaces: found through the entry points `automl.search_spaces`, used with `use:`; single entries can be replaced.
 
 A plugin of that group is a function `presets() -> dict[str, Path]`: `architecture/mlp` for a part (parameters of the
 group `architecture`), a name without a slash (`digits`) for a whole specification.
@@ -16,22 +16,22 @@ from automl.specfile.yaml.places import Places
 
 
 def all_presets() -> dict[str, File]:
-    """Name -> file of every preset of every installed plugin. A plugin that cannot be loaded offers none."""
-    found: dict[str, File] = {}
+    """Name -> file of every preset of every installed plugin. A plugin that cannot be loaded is skipped."""
+    files: dict[str, File] = {}
     for plugin in plugins.names("search_spaces"):
         try:
             offered = plugins.load("search_spaces", plugin)()
         except UnknownPlugin:
             continue
-        found |= {str(name): File(file) for name, file in offered.items()}
-    return dict(sorted(found.items()))
+        files |= {str(name): File(file) for name, file in offered.items()}
+    return dict(sorted(files.items()))
 
 
 def part(name: str) -> dict[str, Any]:
-    """The parameters of the preset `name`, as they stand in its file.
+    """The parameters of the preset `name` (group/short name), as written in its file.
 
     Raises:
-        SpecError: no such preset (with the nearest), or a file that is not one.
+        SpecError: there is no such preset (with the nearest name), or its file is wrong.
     """
     parts = {n: file for n, file in all_presets().items() if "/" in n}
     if name not in parts:
@@ -47,7 +47,7 @@ def part(name: str) -> dict[str, Any]:
 
 
 def whole(name: str) -> File | None:
-    """The file of the complete preset `name`; None when there is none."""
+    """The file of the complete preset `name`; None if there is none."""
     return None if "/" in name else all_presets().get(name)
 
 
@@ -67,7 +67,7 @@ def _group(group: str, items: Mapping[str, Any], places: Places) -> Any:
     name = items["use"]
     own = {k: v for k, v in items.items() if k != "use"}
     if not isinstance(name, str) or not name:
-        places.complain((*path, "use"), "use takes the name of one preset, e.g. use: mlp")
+        places.complain((*path, "use"), "use needs the name of one preset, e.g. use: mlp")
         places.names_known = False
         return items
     try:
@@ -79,7 +79,7 @@ def _group(group: str, items: Mapping[str, Any], places: Places) -> Any:
     for key in own:
         if key not in taken:
             places.complain(
-                (*path, key), f"the preset {name!r} has no parameter of this name to override",
+                (*path, key), f"the preset {name!r} has no parameter {key!r} to replace",
                 did_you_mean(key, taken) or f" (it has {', '.join(taken)})", key=True,
             )  # fmt: skip
     values, place = places.document.values, places.document.at((*path, "use"))

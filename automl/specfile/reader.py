@@ -1,4 +1,4 @@
-"""`space.yaml` -> `Spec`. Reading imports neither torch nor the user's code; every complaint is a SpecError.
+"""`space.yaml` -> `Spec`. Reading imports neither torch nor the user's code; every mistake is a SpecError.
 
 read("space.yaml", overrides={"budget.trials": 5})    a file, or a complete preset by name ("digits")
 parse(text, "space.yaml")                             text from elsewhere
@@ -20,10 +20,18 @@ __all__ = ["Complaint", "InvalidSpec", "Spec", "from_json", "parse", "read", "sc
 
 
 def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> Spec:
-    """The specification in a file, or the complete preset of that name (a file of the same name goes first).
+    """Read a specification from a file, or a complete preset by name (a file of the same name is preferred).
 
-    `overrides`: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
-    Raises SpecError: nothing of that name, or all complaints about what it says.
+    Args:
+        path_or_preset: the file, or the name of a preset.
+        overrides: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
+
+    Raises:
+        SpecError: there is no such file or preset, or it has mistakes; the message lists them.
+
+    Example:
+        >>> specfile.read("digits", overrides={"budget.trials": 5}).plan.trials
+        5
     """
     from automl.specfile import presets
     from automl.specfile.yaml.events import MAX_BYTES
@@ -47,24 +55,37 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
 
 
 def parse(text: str | bytes, file: str = "spec", *, overrides: Mapping[str, Any] | None = None) -> Spec:
-    """The specification in `text`; `file` is what complaints call it, its stem the study's name if it has none."""
+    """The specification in `text`.
+
+    Args:
+        text: YAML.
+        file: what complaints call it; its stem is the study's name where the text gives none.
+        overrides: as for `read`.
+
+    Raises:
+        SpecError: it has mistakes.
+    """
     return _build(text, file, changes=overrides)
 
 
 def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | None = None) -> Spec:
-    """A specification from plain data in the grammar of `space.yaml` (as `Spec.to_json` writes it)."""
+    """A specification from plain data in the grammar of `space.yaml`, as `Spec.to_json` writes it.
+
+    Raises:
+        SpecError: it has mistakes, or is not plain data.
+    """
     try:
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise SpecError(f"{name}: holds more than plain data: {error}") from None
+        raise SpecError(f"{name}: is not plain data: {error}") from None
     return _build(text, name, folder=folder)
 
 
 def schema() -> dict[str, Any]:
     """JSON Schema (draft 7) of `space.yaml`."""
-    from automl.specfile.json_schema import schema as made
+    from automl.specfile import json_schema
 
-    return made()
+    return json_schema.schema()
 
 
 def _build(
@@ -75,7 +96,7 @@ def _build(
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> Spec:
-    from automl.specfile.build import build, slug  # pydantic and PyYAML: only when there is something to read
+    from automl.specfile.build import build, slug  # imported late: these need pydantic and PyYAML
     from automl.specfile.yaml.events import load
 
     return build(load(content, file), name=slug(Path(file).stem), path=path, folder=folder, changes=changes or {})
@@ -94,6 +115,6 @@ def _not_found(name: str) -> str:
     known = presets.all_presets()
     wholes = [n for n in known if "/" not in n]
     if name in known:
-        return f"preset {name!r} is a part of a space; complete ones: {', '.join(wholes)}"
+        return f"preset {name!r} is only a part of a space; complete presets: {', '.join(wholes)}"
     near = did_you_mean(name, [*wholes, *(p.name for p in Path(".").glob("*.y*ml"))])
-    return f"no file {name!r}, and no preset of that name{near} (presets: {', '.join(wholes) or 'none is installed'})"
+    return f"there is no file and no preset {name!r}{near} (presets: {', '.join(wholes) or 'none is installed'})"

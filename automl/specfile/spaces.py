@@ -1,4 +1,4 @@
-"""The `space:` part: from the plain tree to a Space, with every complaint at its place."""
+"""The entry `space`: from plain data to a Space, with every complaint at its place."""
 
 import math
 import re
@@ -16,40 +16,58 @@ from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
-_FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
+_FOREIGN = {  # keys that other tools use
+    "min",
+    "max",
+    "low",
+    "high",
+    "lower",
+    "upper",
+    "type",
+    "values",
+    "distribution",
+    "uniform",
+    "loguniform",
+}
 _OPTIONS = {"log", "step", "default", "when", "ordered"}
 _MANY_CHOICES = 4
 _DECADES = 2
 
 
-def read(tree: Any, places: Places, *, described: bool = False) -> Space | None:
-    """The space described by `tree` (presets composed), or None when something is wrong with it.
+def read(tree: Any, places: Places, *, builtin: bool = False) -> Space | None:
+    """The space described by plain data.
 
-    `described`: of a built-in task, which reads the parameters of a group `prepare` itself: see `name_of`.
+    Args:
+        tree: the entry `space`, with presets inserted.
+        places: takes complaints and warnings.
+        builtin: of the built-in task, which reads the parameters of a group `prepare` itself: see `name_of`.
+
+    Returns:
+        None if it has mistakes.
     """
     if not isinstance(tree, dict):
-        return None  # SpecModel has said so
+        return None  # SpecModel has already complained
     before = places.found
     params: dict[str, Parameter] = {}
     constants: dict[str, Value] = {}
     groups: dict[str, str] = {}
     paths: dict[str, Path] = {}
     for path, item in _entries(tree, places):
-        name = name_of(path, described=described)
+        name = name_of(path, builtin=builtin)
         if name in paths:
             first = f"first in line {places.line(paths[name])}"
             places.complain(path, f"parameter names must be unique across groups ({first})", key=True)
             continue
         paths[name] = path
-        made = _parameter(path, item, places)
-        if isinstance(made, Float | Int | Choice):
-            params[name] = made
-        elif made is not _BAD:
-            constants[name] = made
+        value = _parameter(path, item, places)
+        if isinstance(value, Float | Int | Choice):
+            params[name] = value
+        elif value is not _WRONG:
+            constants[name] = value
         if len(path) == 3:
             groups[name] = str(path[1])
-        if described and name.startswith(options.PREFIX):
-            _preparation(name, path, made, places)
+        if builtin and name.startswith(options.PREFIX):
+            _preparation(name, path, value, places)
     if not paths and places.names_known and places.found == before:
         places.complain(("space",), "has no parameters")
     _conditions(params, constants, paths, places)
@@ -63,30 +81,31 @@ def read(tree: Any, places: Places, *, described: bool = False) -> Space | None:
         return None
 
 
-def names(tree: Any, *, described: bool = False) -> list[str]:
-    """Names of all parameters and constants, also when some of them are wrong."""
-    found: list[str] = []
+def names(tree: Any, *, builtin: bool = False) -> list[str]:
+    """Names of all parameters and constants, also if some of them are wrong; arguments as for `read`."""
+    known: list[str] = []
     for name, item in tree.items() if isinstance(tree, dict) else ():
-        inner = [name_of(("space", name, one), described=described) for one in item] if _is_group(item) else [name]
-        found += inner
-    return found
+        inner = [name_of(("space", name, one), builtin=builtin) for one in item] if _is_group(item) else [name]
+        known += inner
+    return known
 
 
-def name_of(path: Path, *, described: bool) -> str:
+def name_of(path: Path, *, builtin: bool) -> str:
     """The name of the parameter at `path`: `pca` in the group `prepare` of a built-in task is `prepare_pca`."""
     name = str(path[-1])
-    mine = described and len(path) == 3 and path[1] == "prepare" and not name.startswith(options.PREFIX)
+    mine = builtin and len(path) == 3 and path[1] == "prepare" and not name.startswith(options.PREFIX)
     return options.PREFIX + name if mine else name
 
 
-def _preparation(name: str, path: Path, made: Any, places: Places) -> None:
-    values = made.choices if isinstance(made, Choice) else () if isinstance(made, Float | Int) else (made,)
-    message, hint = options.problem(name, tuple(values)) if made is not _BAD else ("", "")
+def _preparation(name: str, path: Path, value: Any, places: Places) -> None:
+    """Complain where a searched option of the preparation does not exist or has a wrong value."""
+    values = value.choices if isinstance(value, Choice) else () if isinstance(value, Float | Int) else (value,)
+    message, hint = options.problem(name, tuple(values)) if value is not _WRONG else ("", "")
     if message:
         places.complain(path, message, hint, key="no option" in message)
 
 
-_BAD: Any = object()
+_WRONG: Any = object()
 
 
 def _is_group(item: Any) -> bool:
@@ -94,7 +113,7 @@ def _is_group(item: Any) -> bool:
 
 
 def _mistyped(item: Mapping[str, Any]) -> bool:
-    """Whether a mapping looks like a parameter of a mistaken kind (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
+    """Whether a mapping looks like a parameter with a wrong kind (`{flaot: [0, 1]}`, `{min: 0, max: 1}`)."""
     wrong = [k for k in item if k not in _OPTIONS]
     if not wrong or any(isinstance(v, dict) for k, v in item.items() if k != "when"):
         return False
@@ -111,15 +130,15 @@ def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
             found.append((path, item))
             continue
         if "use" in item:
-            continue  # a preset that could not be taken, told by then
+            continue  # a preset that could not be read; there is a complaint already
         if not item:
-            places.complain(path, "an empty group; remove it or give it a parameter")
+            places.complain(path, "the group is empty; remove it or add a parameter")
         for inner, description in item.items():
             _check_name((*path, inner), places)
             if _is_group(description):
                 places.complain(
                     (*path, inner),
-                    f"needs one of float, int, choice, got {shown(description)}; groups cannot hold groups",
+                    f"needs one of float, int, choice, got {shown(description)}; a group cannot contain groups",
                 )
             else:
                 found.append(((*path, inner), description))
@@ -129,31 +148,31 @@ def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
 def _check_name(path: Path, places: Places) -> None:
     name = str(path[-1])
     if not _NAME.fullmatch(name):
-        places.complain(path, f"{name!r} cannot be a name; use letters, digits and _", key=True)
+        places.complain(path, f"{name!r} is not a valid name; use letters, digits and _", key=True)
 
 
 def _parameter(path: Path, item: Any, places: Places) -> Any:
-    """A parameter, a constant, or _BAD after complaining."""
+    """A parameter, a constant, or _WRONG after a complaint."""
     if item is None:
         places.complain(
             path, "has no value", "; write a list, {float: [low, high]}, {int: ...} or a constant", key=True
         )
-        return _BAD
+        return _WRONG
     before = places.found
     if places.refused(path):
-        return _BAD
+        return _WRONG
     if isinstance(item, list):
         _choices(path, item, places)
     elif isinstance(item, dict):
         _described(path, item, places)
     if places.found > before:
-        return _BAD
+        return _WRONG
     try:
         return parameter(_cleaned(item))
     except SpecError as error:
         message = str(error)
-        places.complain(path, message, at=_aim(path, item, message))
-        return _BAD
+        places.complain(path, message, at=_culprit(path, item, message))
+        return _WRONG
 
 
 def _cleaned(item: Any) -> Any:
@@ -164,8 +183,8 @@ def _choices(path: Path, values: list[Any], places: Places) -> None:
     for k, value in enumerate(values):
         if isinstance(value, list | dict):
             places.complain(
-                (*path, k), "a choice holds text, numbers, true, false or null, got " + shown(value),
-                "; give it a name and look the value up in your code",
+                (*path, k), "a choice may contain text, numbers, true, false or null, got " + shown(value),
+                "; use a name, and look the value up in your code",
             )  # fmt: skip
     if not values:
         places.complain(path, "a choice needs at least one value")
@@ -193,16 +212,16 @@ def _described(path: Path, item: dict[str, Any], places: Places) -> None:
         for below, message, hint, key in explain(error, PARAMETERS[kind]):
             if key and message == "unknown key":
                 allowed = ", ".join(f.alias or n for n, f in PARAMETERS[kind].model_fields.items())
-                message, hint = f"{kind} knows no {below[-1]!r}", hint or f" (it knows {allowed})"
+                message, hint = f"{kind} has no option {below[-1]!r}", hint or f" (options: {allowed})"
             if below and below[0] == kind and len(below) == 1:
-                message = f"{kind} takes [low, high], got {shown(item[kind])}" if kind != "choice" else message
+                message = f"{kind} needs [low, high], got {shown(item[kind])}" if kind != "choice" else message
             places.complain((*path, *below), message, hint, key=key)
     if kind == "choice" and isinstance(item["choice"], list):
         _choices((*path, "choice"), item["choice"], places) if item["choice"] else None
 
 
-def _aim(path: Path, item: Any, message: str) -> Path:
-    """Where a broken rule points to: the number, the option, or the whole parameter."""
+def _culprit(path: Path, item: Any, message: str) -> Path:
+    """The path of what breaks a rule: a number, an option, or the whole parameter."""
     if not isinstance(item, dict):
         return path
     kind = next(k for k in PARAMETERS if k in item)
@@ -227,15 +246,15 @@ def _conditions(
                 continue
             if parent not in paths:
                 hint = did_you_mean(parent, [n for n in paths if n != name])
-                places.complain(paths[name], f"when names {parent!r}, which is not a parameter", hint, at=at)
+                places.complain(paths[name], f"the condition uses {parent!r}, which is not a parameter", hint, at=at)
             elif parent == name:
-                places.complain(paths[name], "when cannot depend on itself", at=at)
+                places.complain(paths[name], "a parameter cannot depend on itself", at=at)
             elif not allowed:
-                places.complain(paths[name], f"when {parent} is one of nothing: the list is empty", at=at)
+                places.complain(paths[name], f"the condition has an empty list of values for {parent}", at=at)
             elif parent in params:
                 for value in allowed:
                     _possible(name, parent, value, params[parent], paths[name], at, places)
-    _circles(params, paths, places)
+    _cycles(params, paths, places)
 
 
 def _possible(name: str, parent: str, value: Any, p: Parameter, path: Path, at: Path, places: Places) -> None:
@@ -243,22 +262,22 @@ def _possible(name: str, parent: str, value: Any, p: Parameter, path: Path, at: 
         return
     if isinstance(p, Choice):
         near = did_you_mean(value, [c for c in p.choices if isinstance(c, str)]) if isinstance(value, str) else ""
-        rule = near or f"; it is one of {shown(list(p.choices))}"
+        rule = near or f"; {parent} is one of {shown(list(p.choices))}"
     else:
-        rule = f"; it lies in {shown([p.low, p.high])}"
-    places.complain(path, f"when {parent} = {shown(value)}, but {parent} can never be that", rule, at=at)
+        rule = f"; {parent} is in {shown([p.low, p.high])}"
+    places.complain(path, f"the condition {parent} = {shown(value)} is never fulfilled", rule, at=at)
 
 
-def _circles(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: Places) -> None:
+def _cycles(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: Places) -> None:
     waiting = {n: {w for w in p.when if w in params and w != n} for n, p in params.items()}
     while free := [n for n, parents in waiting.items() if not parents & waiting.keys()]:
         for name in free:
             del waiting[name]
     needed = set().union(*waiting.values()) if waiting else set()
-    circle = [n for n in waiting if n in needed]
-    if circle:
+    cycle = [n for n in waiting if n in needed]
+    if cycle:
         places.complain(
-            paths[circle[0]], f"when conditions go in a circle ({', '.join(circle)})", at=(*paths[circle[0]], "when")
+            paths[cycle[0]], f"the conditions form a cycle ({', '.join(cycle)})", at=(*paths[cycle[0]], "when")
         )
 
 
@@ -269,12 +288,12 @@ def _warnings(params: Mapping[str, Parameter], paths: Mapping[str, Path], places
             if decades > _DECADES:
                 places.warn(
                     paths[name],
-                    f"a linear range over {decades:.1f} decades is searched mostly near {p.high:g}; consider log: true",
+                    f"a linear range over {decades:.1f} decades is mostly searched near {p.high:g}; consider log: true",
                 )
         if isinstance(p, Choice) and not p.ordered and len(p.choices) > _MANY_CHOICES:
             numbers = [v for v in p.choices if isinstance(v, int | float) and not isinstance(v, bool)]
             if len(numbers) == len(p.choices) and numbers == sorted(numbers):
                 places.warn(
                     paths[name],
-                    f"{len(numbers)} sorted numbers: are neighbours alike? consider {{choice: [...], ordered: true}}",
+                    f"{len(numbers)} sorted numbers; if neighbours behave similarly, write {{choice: [...], ordered: true}}",
                 )

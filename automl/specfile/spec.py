@@ -1,4 +1,4 @@
-"""`Spec`: a specification that has been read, checked and resolved; what the rest of the program works from."""
+"""`Spec`: a specification that has been read, checked and resolved."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from automl.core.trial import Metric, Plan
 
 @dataclass(frozen=True)
 class Spec:
-    """One search, as described by a file, a preset or plain data.
+    """One search, as described by a file, a preset or plain data; the fields are the keys of `space.yaml`.
 
-    Exactly one of `model`, `train`, `command` is set. `folder` is what relative paths (data, train) are relative to.
+    Exactly one of `model`, `train`, `command` is set. Relative paths (data, train) are relative to `folder`.
     `strategy`, `stopper`, `executor` are `{"name": ..., option: value}`, as `plugins.make` takes them.
     """
 
@@ -23,17 +23,17 @@ class Spec:
     plan: Plan
     path: Path | None = None  # the file it was read from
     folder: Path = Path(".")
-    text: str = ""  # the file as it stands, comments and all; overrides are not in it
+    text: str = ""  # the file as written, with comments and without overrides
     model: str | None = None
     data: str | None = None
     target: str | None = None
-    split: Mapping[str, Any] = field(default_factory=dict)  # only what was given
-    prepare: Mapping[str, Any] = field(default_factory=dict)  # with sample_weight as weight, and class_weight
+    split: Mapping[str, Any] = field(default_factory=dict)  # only the given keys
+    prepare: Mapping[str, Any] = field(default_factory=dict)  # with `weight` (sample_weight) and `class_weight`
     augment: Mapping[str, Any] = field(default_factory=dict)
     train: str | None = None
     command: tuple[str, ...] | None = None
     epochs: int | None = None
-    patience: int | None = None  # a trial ends after so many epochs without a better one
+    patience: int | None = None  # a trial ends after this many epochs without improvement
     strategy: Mapping[str, Any] = field(default_factory=dict)
     stopper: Mapping[str, Any] = field(default_factory=dict)
     executor: Mapping[str, Any] | None = None
@@ -42,7 +42,9 @@ class Spec:
     value: Literal["last", "best"] = "last"
     first: tuple[Config, ...] = ()
     constraints: tuple[str, ...] = ()
-    fidelity: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # (search, finalists)
+    fidelity: Mapping[str, tuple[float, float]] = field(
+        default_factory=dict
+    )  # {name: (value in the search, value for the finalists)}
     parametrization: Literal["standard", "mup"] = "standard"
     resources: Mapping[str, float] = field(default_factory=dict)
     isolation: Literal["warm", "process"] = "warm"
@@ -53,14 +55,16 @@ class Spec:
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
     oom: Literal["fail", "accumulate", "halve_batch"] = "fail"
     parallel: Literal["auto", "replicate", "shard"] = "auto"
-    finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: switched off
+    finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: no finalists
     refit: Literal["none", "train+val"] = "none"
     ensemble: int | None = None
-    warnings: tuple[str, ...] = ()  # each as `file:line:column: path: what may be a mistake`
-    tree: Mapping[str, Any] = field(default_factory=dict, repr=False)  # the grammar's own form, overrides applied
+    warnings: tuple[str, ...] = ()  # possible mistakes, each as `file:line:column: path: message`
+    tree: Mapping[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # plain data in the grammar of `space.yaml`, with overrides
 
     def to_json(self) -> dict[str, Any]:
-        """The resolved specification in the grammar of `space.yaml`; `automl.specfile.from_json` reads it back."""
+        """The resolved specification as plain data; `automl.specfile.from_json` reads it back."""
         return {
             **self.tree,
             "study": self.name,

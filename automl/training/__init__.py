@@ -1,6 +1,9 @@
-"""The plain trainer: one model, one device, the recipe a specialist would write. `Solo` is the whole of it."""
+"""Training of one model by one trainer, with every option: what a specialist would write for a single trial.
+
+Nothing here knows of searches, studies or other trials; training many models at once is `automl.fused`.
+"""
 
 from automl.training.precision import Settings
-from automl.training.trainer import Solo
+from automl.training.trainer import Trainer
 
-__all__ = ["Settings", "Solo"]
+__all__ = ["Settings", "Trainer"]

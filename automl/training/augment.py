@@ -1,7 +1,7 @@
-"""Augmentation of a batch where it lies: pure functions of the batch, uniform random numbers and strengths.
+"""Augmentation of a batch on its device: pure functions of the batch, uniform random numbers and strengths.
 
-Strengths may differ from sample to sample ([B] tensors), so lanes with strengths of their own share one call. At 0
-every operation is the identity.
+A strength is a number, or a [B] tensor with one for each sample, so that lanes with strengths of their own can share
+one call. At strength 0 every operation is the identity. Shape letters: B batch, C classes, D values.
 
     flip    chance of mirroring left and right                       images
     shift   largest move, share of the side                          images
@@ -11,7 +11,8 @@ every operation is the identity.
     mixup   Zhang et al. 2018: share of a partner, up to strength/2  anything but tokens
     cutmix  Yun et al. 2019: area of a partner, up to strength/2     images
 
-With strength 1 the shares of mixup and cutmix are those of Beta(1, 1), up to exchanging the two samples.
+With strength 1 the shares of mixup and cutmix are those of Beta(1, 1), up to exchanging the two samples. A sample's
+partner is another sample of the same batch.
 """
 
 import math
@@ -26,28 +27,41 @@ from automl.data.shapes import Inputs
 from automl.errors import SpecError
 
 LIMITS = {"flip": 1.0, "shift": 1.0, "rotate": 180.0, "crop": 0.9, "noise": math.inf, "mixup": 1.0, "cutmix": 1.0}
-PICTURES = ("flip", "shift", "rotate", "crop", "cutmix")
-DRAWS = 9
-"""Uniform numbers a sample needs."""
+"""Operation -> largest strength."""
+MOVES = ("flip", "shift", "rotate", "crop")
+IMAGES_ONLY = (*MOVES, "cutmix")
+UNIFORMS = 9
+"""Uniform random numbers that a sample needs."""
 
 Strength = Tensor | float
 
 
 def read(config: Mapping[str, Any], augment: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """The strengths above 0 in `augment` (a fixed choice) and `config` (searched ones win). Raises SpecError."""
-    found = {name: value for name, value in {**(augment or {}), **config}.items() if name in LIMITS}
+    """The strengths above 0, by operation.
+
+    Args:
+        config: hyperparameters of the trial; those with the name of an operation win over `augment`.
+        augment: fixed strengths, by operation.
+
+    Raises:
+        SpecError: an unknown operation, or a strength out of its limits.
+    """
+    strengths = {name: value for name, value in {**(augment or {}), **config}.items() if name in LIMITS}
     unknown = [name for name in augment or {} if name not in LIMITS]
     if unknown:
         raise SpecError(f"augment: unknown operation {unknown[0]!r}; operations: {', '.join(LIMITS)}")
-    for name, value in found.items():
+    for name, value in strengths.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value <= LIMITS[name]:
             raise SpecError(f"{name} must be a number from 0 to {LIMITS[name]:g}, got {value!r}")
-    return {name: float(value) for name, value in found.items() if value > 0}
+    return {name: float(value) for name, value in strengths.items() if value > 0}
 
 
-def picture_shape(inputs: Inputs) -> tuple[int, int, int] | None:
-    """(channels, height, width) of image inputs; a square number of values counts as one channel; None otherwise."""
+def image_shape(inputs: Inputs) -> tuple[int, int, int] | None:
+    """(channels, height, width) of image inputs; None for other inputs.
+
+    A square number of plain values counts as an image of one channel.
+    """
     if len(inputs.shape) == 3:
         return inputs.shape[0], inputs.shape[1], inputs.shape[2]
     side = math.isqrt(int(inputs))
@@ -55,11 +69,15 @@ def picture_shape(inputs: Inputs) -> tuple[int, int, int] | None:
 
 
 def check(strengths: Mapping[str, Strength], inputs: Inputs) -> None:
-    """Raises SpecError when an operation does not go with the data."""
+    """Check that every operation in `strengths` suits the data.
+
+    Raises:
+        SpecError: one does not.
+    """
     for name in strengths:
         if inputs.kind == "tokens":
             raise SpecError(f"{name}: tokens cannot be augmented")
-        if name in PICTURES and picture_shape(inputs) is None:
+        if name in IMAGES_ONLY and image_shape(inputs) is None:
             raise SpecError(f"{name} needs images, the samples have shape {inputs.shape}")
         if inputs.cardinalities:
             raise SpecError(f"{name}: codes of categories cannot be mixed; prepare: {{categorical: onehot}}")
@@ -68,23 +86,31 @@ def check(strengths: Mapping[str, Strength], inputs: Inputs) -> None:
 def apply(
     x: Tensor, strengths: Mapping[str, Strength], inputs: Inputs, u: Tensor, noise: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """([B, *shape], [B]): the new batch, and each sample's own share in it; the rest is its partner's, `partner(x)`.
+    """Augment a batch.
 
-    `x` [B, *inputs.shape]; `u` [B, DRAWS] uniform in [0, 1); `noise` like `x`, standard normal, when `noise` is asked.
+    Args:
+        x: [B, *inputs.shape] the batch.
+        strengths: operation -> strength.
+        inputs: layout of one sample.
+        u: [B, UNIFORMS] uniform random numbers in [0, 1).
+        noise: like `x`, standard normal; needed for the operation `noise` only.
+
+    Returns:
+        The new batch [B, *inputs.shape], and each sample's own share in it [B]; the rest is its partner's.
     """
-    picture = picture_shape(inputs)
+    shape = image_shape(inputs)
     own = torch.ones(len(x), device=x.device, dtype=x.dtype)
-    if picture is not None and any(name in strengths for name in PICTURES):
-        image = x.view(len(x), *picture)
-        if any(name in strengths for name in ("flip", "shift", "rotate", "crop")):
+    if shape is not None and any(name in strengths for name in IMAGES_ONLY):
+        image = x.view(len(x), *shape)
+        if any(name in strengths for name in MOVES):
             image = _moved(image, strengths, u)
         if "cutmix" in strengths:
-            image, own = _cut(image, strengths["cutmix"], u)
+            image, own = _cutmix(image, strengths["cutmix"], u)
         x = image.reshape(x.shape)
     if "mixup" in strengths:
         kept = 1 - 0.5 * strengths["mixup"] * u[:, 8]
-        around = kept.view(-1, *(1 for _ in x.shape[1:]))
-        x = x * around + partner(x) * (1 - around)
+        per_sample = kept.view(-1, *(1 for _ in x.shape[1:]))
+        x = x * per_sample + partner(x) * (1 - per_sample)
         own = own * kept + (1 - partner(own)) * (1 - kept)  # the partner of the partner is the sample itself
     if "noise" in strengths and noise is not None:
         level = torch.as_tensor(strengths["noise"], device=x.device, dtype=x.dtype)
@@ -93,19 +119,26 @@ def apply(
 
 
 def partner(values: Tensor) -> Tensor:
-    """Each sample's partner in mixing: the batch backwards (its order is random already)."""
+    """Each sample's partner: the batch in reverse order (its order is random already)."""
     return values.flip(0)
 
 
 def mixed_targets(kind: str, y: Tensor, own: Tensor, classes: int) -> Tensor:
-    """Targets of a mixed batch: [B, classes] probabilities, or [B, D] values."""
+    """Targets of a mixed batch: [B, C] probabilities, or [B, D] values.
+
+    Args:
+        kind: of the task; "classification", or another one for values.
+        y: [B] int64 classes, or [B, D] values.
+        own: [B] each sample's own share, from `apply`.
+        classes: C.
+    """
     target = F.one_hot(y, classes).to(own.dtype) if kind == "classification" else y
     share = own[:, None]
     return target * share + partner(target) * (1 - share)
 
 
 def _moved(x: Tensor, strengths: Mapping[str, Strength], u: Tensor) -> Tensor:
-    """Flip, turn, zoom and shift in one resampling; what lies outside is the nearest pixel of the edge."""
+    """Flip, rotate, zoom and shift images [B, C, H, W] in one resampling; outside is the nearest pixel of the edge."""
     angle = (2 * u[:, 1] - 1) * strengths.get("rotate", 0.0) * (math.pi / 180)
     mirror = torch.where(u[:, 0] < strengths.get("flip", 0.0), -1.0, 1.0)
     zoom = 1 - u[:, 2] * strengths.get("crop", 0.0)
@@ -117,8 +150,8 @@ def _moved(x: Tensor, strengths: Mapping[str, Strength], u: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _cut(x: Tensor, strength: Strength, u: Tensor) -> tuple[Tensor, Tensor]:
-    """A rectangle of each sample replaced by its partner's; the share kept is counted in pixels."""
+def _cutmix(x: Tensor, strength: Strength, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Replace a rectangle of each image by its partner's; returns also the share of pixels kept, [B]."""
     side = (0.5 * strength * u[:, 5]).sqrt()
     down = torch.arange(x.shape[2], device=x.device) / x.shape[2]
     across = torch.arange(x.shape[3], device=x.device) / x.shape[3]

@@ -1,4 +1,4 @@
-"""Batches of the training part, in an order of their own for each epoch: from memory, or from a file shard by shard."""
+"""Batches of the training part, in a new order for each epoch: from memory, or streamed from a file shard by shard."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,18 +11,20 @@ from automl.data.streaming.shards import Streamed
 
 
 class Batches(Protocol):
-    """A part to train on."""
+    """A part of the data to train on."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
 
     def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
-        """All rows once, `size` at a time (the last batch may be smaller), on the device."""
+        """All samples once, `size` at a time (the last batch may be smaller), on the device."""
         ...
 
 
 @dataclass(frozen=True)
-class Resident:
-    """The part lies on the device."""
+class InMemory:
+    """The whole part is in the device's memory."""
 
     part: Part
 
@@ -30,6 +32,7 @@ class Resident:
         return len(self.part)
 
     def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
+        """See `Batches.epoch`."""
         part = self.part
         order = torch.randperm(len(part), generator=generator).to(part.y.device)
         for first in range(0, len(part), size):
@@ -39,7 +42,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class FromFile:
-    """The part is streamed to the device."""
+    """The part is streamed from disk to the device."""
 
     part: Streamed
     device: torch.device
@@ -48,16 +51,17 @@ class FromFile:
         return len(self.part)
 
     def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
+        """See `Batches.epoch`; shards in random order, rows in random order within each."""
         return self.part.batches(size, generator, self.device)
 
 
-def of(part: Part, device: torch.device) -> Batches:
-    """The way to train on `part`."""
-    return FromFile(part, device) if isinstance(part, Streamed) else Resident(resident(part, device))
+def batches_of(part: Part, device: torch.device) -> Batches:
+    """`part` as batches on `device`."""
+    return FromFile(part, device) if isinstance(part, Streamed) else InMemory(on_device(part, device))
 
 
-def resident(part: Part, device: torch.device) -> Part:
-    """The part on the device; of a streamed one only what is in memory."""
-    weight = None if part.weight is None else part.weight.to(device)
-    x = part.x if isinstance(part, Streamed) else part.x.to(device)
-    return Part(x, part.y.to(device), weight)
+def on_device(part: Part, device: torch.device) -> Part:
+    """`part` with its tensors on `device`; the inputs of a streamed part stay where they are."""
+    if not isinstance(part, Streamed):
+        return part.to(device)
+    return Part(part.x, part.y.to(device), None if part.weight is None else part.weight.to(device))

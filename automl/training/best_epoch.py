@@ -1,4 +1,4 @@
-"""What counts of a trial's epochs: whose weights are kept, and whether it is over before its full length."""
+"""Keeps the weights of a trial's best (or last) epoch, and applies early-stopping patience."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,18 @@ from automl.core.trial import Metric
 
 
 @dataclass
-class Best:
-    """The weights that count: those of the last epoch, or of the best one where the metric's `count` says so.
+class BestEpoch:
+    """The weights and metrics of the epoch that counts: the last one, or the best one if the metric's `count` says so.
 
-    `length`: epochs to train; `patience`: end after so many epochs without a better one (0: never).
+    Args:
+        metric: compared between epochs.
+        length: epochs to train.
+        patience: end after this many epochs in a row that are no better than the best one; 0: never.
+
+    Attributes:
+        weights, metrics: of the epoch that counts.
+        loss: the metric of the best epoch so far, as a loss (lower is better); None before the first epoch.
+        step: number of the best epoch so far, from 1.
     """
 
     metric: Metric
@@ -19,11 +27,11 @@ class Best:
     patience: int = 0
     weights: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
-    loss: float | None = None  # of the best epoch so far, lower is better
-    step: int = 0  # the best epoch so far
+    loss: float | None = None
+    step: int = 0
 
-    def see(self, step: int, metrics: Mapping[str, float], weights: Callable[[], dict[str, Any]]) -> None:
-        """After epoch `step`; `weights` gives those of now."""
+    def update(self, step: int, metrics: Mapping[str, float], weights: Callable[[], dict[str, Any]]) -> None:
+        """Compare epoch `step` with the best one so far; `weights()` returns the current weights."""
         loss = self.metric.loss(metrics[self.metric.name])
         better = self.loss is None or loss < self.loss
         if better:
@@ -34,15 +42,15 @@ class Best:
         if self.metric.count == "best" or step == self.length:
             self.weights = weights()
 
-    def over(self, step: int) -> bool:
-        """Whether the trial ends with epoch `step`."""
+    def is_over(self, step: int) -> bool:
+        """Whether the trial ends with epoch `step`: it is the last one, or patience has run out."""
         return step >= self.length or bool(self.patience and step - self.step >= self.patience)
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Everything that `load` needs, for a checkpoint."""
         return {"weights": self.weights, "metrics": self.metrics, "loss": self.loss, "step": self.step}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take up a `state()`."""
+        """Go on from a `state()`."""
         self.weights, self.metrics = state["weights"], state["metrics"]
         self.loss, self.step = state["loss"], state["step"]

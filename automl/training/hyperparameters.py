@@ -1,4 +1,4 @@
-"""The hyperparameters of training, read from a config and checked: those of every trainer. No torch here."""
+"""The hyperparameters of training, read from a trial's config and checked; the same for all trainers. No torch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -43,32 +43,37 @@ OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "muon": {"momentum": 0.95, "nesterov": True, "weight_decay": 0.01},
     "adafactor": {"lr": 1e-2},
 }
-"""What differs from `Hyperparameters` for one optimizer: the values its authors (or torch) use."""
+"""Optimizer -> the defaults that differ from those of `Hyperparameters`: the values its authors (or torch) use."""
 LIMITS: dict[str, tuple[float, float | None]] = {
     "lr": (0, None), "weight_decay": (0, None), "clip": (0, None), "eps": (0, None), "batch_size": (1, None),
     "warmup": (0, None), "momentum": (0, 1), "beta1": (0, 1), "beta2": (0, 1), "label_smoothing": (0, 1), "ema": (0, 1),
 }  # fmt: skip
+"""Name -> smallest value, and the value it must stay below (None: no limit)."""
 
 
 def read(config: Mapping[str, Any]) -> Hyperparameters:
-    """The options in `config`, the optimizer's own defaults for the rest; other names are somebody else's.
+    """The training hyperparameters of a trial; unknown keys of `config` are ignored, they are for the model.
 
-    Raises SpecError.
+    What is not in `config` (or None there) has the optimizer's own default.
+
+    Raises:
+        SpecError: a value of the wrong type or out of its limits, or an unknown optimizer or schedule.
     """
     name = str(config.get("optimizer") or "adamw")
-    given = {key: _typed(key, config[key]) for key in NAMES if config.get(key) is not None}
-    made = Hyperparameters(**{**OWN_DEFAULTS.get(name, {}), **given})
-    for what, value, known in (("optimizer", made.optimizer, OPTIMIZERS), ("schedule", made.schedule, SCHEDULES)):
+    values = {key: _typed(key, config[key]) for key in NAMES if config.get(key) is not None}
+    options = Hyperparameters(**{**OWN_DEFAULTS.get(name, {}), **values})
+    for what, value, known in (("optimizer", options.optimizer, OPTIMIZERS), ("schedule", options.schedule, SCHEDULES)):
         if value not in known:
             raise SpecError(f"unknown {what} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
     for key, (low, high) in LIMITS.items():
-        value = getattr(made, key)
+        value = getattr(options, key)
         if not (value >= low and (high is None or value < high)):
             raise SpecError(f"{key} must be at least {low}{f' and below {high}' if high else ''}, got {value!r}")
-    return made
+    return options
 
 
 def _typed(name: str, value: Any) -> Any:
+    """`value` in the type of the hyperparameter `name`. Raises SpecError."""
     kind = type(getattr(Hyperparameters(), name))
     if kind is bool or kind is str:
         ok = isinstance(value, kind)

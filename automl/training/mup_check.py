@@ -1,4 +1,7 @@
-"""Two checks of muP, after Yang et al. 2022: sizes of activations, and the best learning rate, over widths."""
+"""Two checks of a muP parametrization: sizes of activations, and the best learning rate, over widths.
+
+Both are of Yang et al. 2022, "Tensor Programs V": the coordinate check of its appendix D.1, and figure 1.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,28 +13,33 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.data.prepared import Part, Prepared
-from automl.training.trainer import Build, Solo
+from automl.training.trainer import Build, Trainer
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """`sizes`: layer -> [steps + 1, widths] mean |activation|, averaged over seeds. `widths`: [widths]."""
+    """What `coordinate_check` measured.
+
+    Attributes:
+        widths: of the models.
+        sizes: layer -> [steps + 1, widths] mean |activation|, averaged over seeds.
+    """
 
     widths: tuple[int, ...]
     sizes: dict[str, NDArray[np.float64]]
 
     def slopes(self, step: int = -1) -> dict[str, float]:
-        """Layer -> d log2(size) / d log2(width) at `step`: 0 is flat, 0.5 grows with the root of the width."""
+        """Layer -> d log2(size) / d log2(width) at `step`: 0 does not depend on width, 0.5 grows with its root."""
         x = np.log2(self.widths)
         return {name: float(np.polyfit(x, np.log2(size[step] + 1e-30), 1)[0]) for name, size in self.sizes.items()}
 
     def judged(self) -> dict[str, float]:
-        """The slopes after the last step of all layers but the output, which is small by construction at first."""
+        """The slopes after the last step, without those of the output, which muP makes small at first."""
         out = self.sizes["output"]
         return {name: slope for name, slope in self.slopes().items() if not np.allclose(self.sizes[name], out)}
 
     def worst(self) -> float:
-        """The largest |slope| of `judged`."""
+        """The largest |slope| of `judged`; muP promises one near 0."""
         return max(abs(slope) for slope in self.judged().values())
 
 
@@ -43,9 +51,17 @@ def coordinate_check(
     steps: int = 4,
     seeds: Sequence[int] = (0, 1, 2),
 ) -> Coordinates:
-    """Train each width for a few steps on one batch; measure every layer's output on it before each step and at last.
+    """Train models of several widths on one batch, and measure the outputs of their layers on it after each step.
 
-    In muP every slope is near 0 after the first step (the model's output starts at -0.5: it is small by construction).
+    In muP every slope is near 0 after the first step (that of the model's output is -0.5 before it).
+
+    Args:
+        build: makes the model: `build(config, inputs, outputs)`.
+        prepared: data; the first `batch_size` training samples are used.
+        config: hyperparameters; `width` is replaced.
+        widths: to compare, at least two.
+        steps: of training.
+        seeds: of the initial weights, one model each.
     """
     total: dict[str, NDArray[np.float64]] = {}
     size = min(int(config.get("batch_size", 32)), len(prepared.train))
@@ -54,7 +70,7 @@ def coordinate_check(
     batch = replace(prepared, train=part, val=part)
     for column, width in enumerate(widths):
         for seed in seeds:
-            trainer = Solo(build, batch, {**config, "width": width, "batch_size": size}, max(steps, 1), seed)
+            trainer = Trainer(build, batch, {**config, "width": width, "batch_size": size}, max(steps, 1), seed)
             for step in range(steps + 1):
                 if step:
                     trainer.epoch()
@@ -65,14 +81,14 @@ def coordinate_check(
 
 
 def _sizes(model: nn.Module, x: Tensor) -> dict[str, float]:
-    """Mean |output| of every module that has parameters of its own (or wraps a layer of torch's), by name."""
-    found: dict[str, float] = {}
+    """Mean |output| of every module with parameters of its own, by name; and of the model, as "output"."""
+    sizes: dict[str, float] = {}
 
     def hook(name: str) -> Any:
         def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
             value = output[0] if isinstance(output, tuple) else output
             if isinstance(value, Tensor) and value.is_floating_point():
-                found[name] = float(value.detach().abs().mean())
+                sizes[name] = float(value.detach().abs().mean())
 
         return keep
 
@@ -80,31 +96,41 @@ def _sizes(model: nn.Module, x: Tensor) -> dict[str, float]:
     handles = [module.register_forward_hook(hook(name)) for name, module in own]
     model.eval()
     with torch.no_grad():
-        found["output"] = float(model(x).abs().mean())
+        sizes["output"] = float(model(x).abs().mean())
     for handle in handles:
         handle.remove()
-    return found
+    return sizes
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """`losses`: [widths, lrs] final losses, averaged over seeds (inf where training diverged)."""
+    """What `alignment_check` measured.
+
+    Attributes:
+        widths: of the models.
+        lrs: learning rates, in rising order.
+        losses: [widths, lrs] final losses, averaged over seeds; inf where training diverged.
+    """
 
     widths: tuple[int, ...]
     lrs: tuple[float, ...]
     losses: NDArray[np.float64]
 
     def best(self) -> list[float]:
-        """The best log2 learning rate of each width: the vertex of a parabola through the lowest point."""
+        """log2 of the best learning rate of each width.
+
+        It is the vertex of the parabola through the lowest loss and its two neighbours.
+        """
         return [_vertex(np.log2(self.lrs), row) for row in self.losses]
 
     def spread(self) -> float:
-        """Octaves between the smallest and the largest best learning rate; muP promises at most 1 (a factor of 2)."""
+        """Octaves between the smallest and the largest best learning rate; at most 1 (a factor of 2) is good."""
         best = self.best()
         return max(best) - min(best)
 
 
 def _vertex(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Where the parabola through the lowest point and its neighbours is lowest; at an edge, the lowest point."""
     k = int(np.nanargmin(np.where(np.isfinite(y), y, np.inf)))
     if k in (0, len(x) - 1) or not np.isfinite(y[k - 1 : k + 2]).all():
         return float(x[k])
@@ -123,12 +149,23 @@ def alignment_check(
     seeds: Sequence[int] = (0, 1),
     measure: str = "train_loss",
 ) -> Alignment:
-    """Train every width with every learning rate; `measure` after the last epoch is compared."""
+    """Train models of several widths with several learning rates: is the best rate the same for all widths?
+
+    Args:
+        build: makes the model: `build(config, inputs, outputs)`.
+        prepared: data.
+        config: hyperparameters; `width` and `lr` are replaced.
+        widths: to compare.
+        lrs: learning rates, in rising order.
+        epochs: of each training.
+        seeds: one training each.
+        measure: which number of the last epoch's report is compared; lower is better.
+    """
     losses = np.zeros((len(widths), len(lrs)))
     for row, width in enumerate(widths):
         for column, lr in enumerate(lrs):
             for seed in seeds:
-                trainer = Solo(build, prepared, {**config, "width": width, "lr": lr}, epochs, seed)
+                trainer = Trainer(build, prepared, {**config, "width": width, "lr": lr}, epochs, seed)
                 value = [trainer.epoch() for _ in range(epochs)][-1][measure]
                 losses[row, column] += value / len(seeds) if np.isfinite(value) else np.inf
     return Alignment(tuple(widths), tuple(lrs), losses)

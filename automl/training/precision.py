@@ -1,4 +1,4 @@
-"""Using the device well: number formats, memory layout, compilation, and what to do when memory runs out."""
+"""How a trial is run on its device: number format, memory layout, compilation, and what to do if memory runs out."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -12,17 +12,22 @@ from torch import Tensor, nn
 from automl.errors import EnvironmentProblem, SpecError
 
 COMPILE_S = 60.0
-"""About what compiling a model costs; it is done when a third of the training time left is more than that."""
+"""Roughly what compiling a model costs; a model is compiled if a third of its remaining training time is more."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a trial is run, as against what it is: nothing here may be searched, but it may vary from device to device.
+    """How a trial is run. None of this is searched, and it may differ from device to device.
 
-    `parallel`: replicate puts the whole model on each of a trial's devices, shard a share of it; auto shards what does
-    not fit a GPU. `precision`: auto is bf16 on GPUs that have it, else fp16 with scaled gradients; fp32 on the CPU.
-    `oom`: accumulate answers CUDA's lack of memory with smaller micro-batches. `augment`: strengths, see
-    `automl.training.augment`.
+    Args:
+        precision: of the computation; the weights are float32 always. `auto` is bf16 on GPUs that have it, fp16 with
+            scaled gradients on other GPUs, fp32 on the CPU.
+        compile: whether to use `torch.compile`; `auto` on a GPU, if the training time left is long enough to repay it.
+        oom: what to do if a CUDA device runs out of memory: `fail`, or `accumulate` the gradients of smaller
+            micro-batches. `halve_batch` is accepted, and still does what `fail` does.
+        augment: operation -> strength, see `automl.training.augment`.
+        parallel: with several devices, `replicate` puts the whole model on each of them and `shard` a part of it;
+            `auto` shards models that do not fit the memory of one GPU.
     """
 
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"
@@ -35,8 +40,16 @@ class Settings:
 class Runner:
     """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
-    `wrap`: what stands around the model while it trains (other devices train it too, see `ddp`).
-    `sharded`: it shares out the parameters, which then keep torch's own layout and are not compiled.
+    Args:
+        model: already on `device`, unless it is to be sharded.
+        device: where it runs.
+        settings: how it runs.
+        wrap: `wrap(model, device)` makes the module that is called while training on several devices (see `ddp.Rank`).
+        sharded: `wrap` shards the model, which then keeps its memory layout and is not compiled.
+
+    Attributes:
+        format: what forward passes are cast to, or None for float32.
+        scaler: scales the loss of fp16 training; does nothing in other formats.
     """
 
     def __init__(
@@ -52,24 +65,27 @@ class Runner:
         self.device, self.settings, self.sharded = device, settings, sharded
         self.format = _format(settings.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.format is torch.float16)
-        if device.type == "cuda":
-            self.tf32 = settings.precision != "fp32"
-            if not sharded and any(isinstance(module, nn.Conv2d) for module in model.modules()):
-                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        else:
-            self.tf32 = False
+        self.tf32 = device.type == "cuda" and settings.precision != "fp32"
+        if device.type == "cuda" and not sharded and any(isinstance(m, nn.Conv2d) for m in model.modules()):
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model = wrap(model, device) if wrap else model
         self.call: Callable[[Tensor], Tensor] = self.model
         if settings.compile == "always":
             self._compile()
 
+    def __call__(self, x: Tensor) -> Tensor:
+        """The model's outputs for `x`, in float32 (in float64 where the model computes in it)."""
+        with self.cast():
+            out = self._outputs(x)
+        return out if out.dtype == torch.float64 else out.float()
+
     def cast(self) -> AbstractContextManager[Any]:
-        """The number format, around forward passes."""
+        """Forward passes inside the block use the number format."""
         return torch.autocast(self.device.type, self.format) if self.format else nullcontext()
 
     @contextmanager
-    def matrices(self) -> Iterator[None]:
-        """TF32 for matrix products inside, where the device has it and fp32 was not insisted on."""
+    def matmul_precision(self) -> Iterator[None]:
+        """Matrix products inside the block use TF32, if the device has it and the settings do not ask for fp32."""
         before = torch.get_float32_matmul_precision()
         torch.set_float32_matmul_precision("high" if self.tf32 else before)
         try:
@@ -77,41 +93,32 @@ class Runner:
         finally:
             torch.set_float32_matmul_precision(before)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The model's outputs for `x`, in float32 (in float64 where the model computes in it)."""
-        with self.cast():
-            out = self._guarded(x)
-        return out if out.dtype == torch.float64 else out.float()
-
-    def consider(self, seconds_left: float) -> None:
-        """Called after the first epoch: compile when what is left repays it (auto, on a GPU)."""
+    def consider_compiling(self, seconds_left: float) -> None:
+        """With `compile: auto`, compile if `seconds_left` of training are worth it; called after the first epoch."""
         compiled = self.call is not self.model
-        if (
-            self.settings.compile == "auto"
-            and self.device.type == "cuda"
-            and not self.sharded
-            and not compiled
-            and seconds_left / 3 > COMPILE_S
-        ):
+        auto = self.settings.compile == "auto" and self.device.type == "cuda"
+        if auto and not self.sharded and not compiled and seconds_left / 3 > COMPILE_S:
             self._compile()
 
     def _compile(self) -> None:
         self.call = torch.compile(self.model)
 
-    def _guarded(self, x: Tensor) -> Tensor:
+    def _outputs(self, x: Tensor) -> Tensor:
+        """The compiled model's outputs; those of the plain one from the first failure of the compiler on."""
         if self.call is self.model:
             return self.model(x)  # type: ignore[no-any-return]
         try:
             return self.call(x)
         except torch.OutOfMemoryError:
             raise
-        except Exception as error:  # a compiler may fail in any way: say so once, and go on without it
+        except Exception as error:  # a compiler may fail in any way
             self.call = self.model
             warnings.warn(f"torch.compile failed, going on without it: {str(error).splitlines()[0]}", stacklevel=2)
             return self.model(x)  # type: ignore[no-any-return]
 
 
 def _format(precision: str, device: torch.device) -> torch.dtype | None:
+    """What forward passes are cast to; None for float32. Raises EnvironmentProblem if the device lacks it."""
     if precision in ("fp32", "tf32") or (precision == "auto" and device.type != "cuda"):
         return None
     if precision == "fp16" and device.type == "cpu":

@@ -1,7 +1,7 @@
-"""How fast a trial trained: samples a second, operations a second, and their share of what the device can do at most.
+"""How fast a trial trained: samples a second, operations a second, and their share of the device's measured peak.
 
-The most it can do is measured, with one big matrix product in the trial's number format: data sheets count what no
-program reaches. A multiplication and an addition are two operations, as in torch's counter.
+The peak is measured with one large matrix product in the trial's number format, as no program reaches the figures of
+data sheets. A multiplication and an addition count as two operations, as in torch's own counter.
 """
 
 import time
@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
-RATED_S = 10.0  # of training, from which on operations are counted: that takes a tenth of a second or two
-SIDE = {"cpu": 1024, "cuda": 8192}  # of the matrices
+RATED_S = 10.0
+"""Seconds of training from which operations are counted, which takes a tenth of a second or two."""
+SIDE = {"cpu": 1024, "cuda": 8192}
+"""Device type -> rows and columns of the matrices that the peak is measured with."""
 
 
 def rates(
@@ -28,25 +30,39 @@ def rates(
     format: torch.dtype = torch.float32,
     devices: int = 1,
 ) -> dict[str, float]:
-    """`samples_per_s` of a trial that trained on `samples` in `seconds`, evaluation included.
+    """The speed of a trial that trained on `samples` samples in `seconds`, evaluation included.
 
-    Of one that trained for RATED_S and more also `tflops` (10^12 operations a second) and `peak_share`, of the measured
-    most of `devices` like `device`. A model of the user's own that torch's meta device cannot build is not counted.
+    Args:
+        build: makes the model: `build(config, inputs, outputs)`.
+        config, inputs, outputs: of the trial, for `build`.
+        samples: on which the model was trained, counted once for each epoch.
+        seconds: of training and evaluation.
+        device: on which it ran.
+        format: number format of the forward passes.
+        devices: how many devices like `device` it ran on.
+
+    Returns:
+        `samples_per_s`, and for a trial of RATED_S seconds and more also `tflops` (10^12 operations a second) and
+        `peak_share` (0..1, of the measured peak of all its devices). Empty if nothing was trained; without operations
+        if the model cannot be built on torch's meta device.
     """
     if seconds <= 0 or samples <= 0:
         return {}
-    found = {"samples_per_s": float(f"{samples / seconds:.4g}")}
-    if seconds < RATED_S or (each := operations(build, config, inputs, outputs)) is None:
-        return found
-    speed = each * samples / seconds
-    share = speed / (devices * peak(device, format))
-    return {**found, "tflops": float(f"{speed / 1e12:.4g}"), "peak_share": float(f"{share:.3g}")}
+    speed = {"samples_per_s": float(f"{samples / seconds:.4g}")}
+    if seconds < RATED_S or (per_sample := operations(build, config, inputs, outputs)) is None:
+        return speed
+    per_s = per_sample * samples / seconds
+    share = per_s / (devices * peak(device, format))
+    return {**speed, "tflops": float(f"{per_s / 1e12:.4g}"), "peak_share": float(f"{share:.3g}")}
 
 
 def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Any, outputs: Any) -> float | None:
-    """Of training on one sample: forward once, and backward twice as many. None: the model does not say.
+    """Operations of training on one sample: a forward pass, and a backward pass that counts twice as much.
 
-    Counted on the meta device, where nothing is computed and torch's counter sees recurrent layers too.
+    They are counted on the meta device, where nothing is computed, and where torch's counter sees recurrent layers too.
+
+    Returns:
+        The number, or None if the model cannot be built or called there.
     """
     from torch.utils.flop_counter import FlopCounterMode  # imports triton, where that is installed
 
@@ -56,19 +72,19 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
             x = torch.zeros(2, *inputs.shape, dtype=torch.long if inputs.kind == "tokens" else torch.float32)
         with torch.no_grad(), FlopCounterMode(display=False) as counted:
             model(x)
-    except Exception:  # user code, which knows nothing of meta tensors
+    except Exception:  # user code, which may need the values that meta tensors lack
         return None
-    return float(1.5 * counted.get_total_flops())  # three passes for two samples
+    return float(1.5 * counted.get_total_flops())  # three passes, counted for two samples
 
 
 @lru_cache
 def peak(device: str, format: torch.dtype) -> float:
-    """Operations a second of a big square matrix product on `device`; measured once in a process."""
+    """Operations a second of a large square matrix product on `device`, best of four; measured once in a process."""
     kind = torch.device(device).type
     side = SIDE.get(kind, 1024)
     a, b = (torch.randn(side, side, device=device).to(format) for _ in range(2))
     best = float("inf")
-    for attempt in range(5):
+    for attempt in range(5):  # the first one warms up
         begun = time.perf_counter()
         torch.mm(a, b)
         if kind == "cuda":

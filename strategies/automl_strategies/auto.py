@@ -13,7 +13,7 @@ from automl.core.strategy import Strategy
 from automl.core.trial import State
 from automl_strategies.grid_search import Grid
 from automl_strategies.random_search import Random
-from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.deduplication import Taken, fill
 from automl_strategies.surrogates.unit_cube import Cube
 
 GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
@@ -40,7 +40,7 @@ class Auto(Strategy):
         models = self._models(history)
         turns = [models[(history.next_number + k) % len(models)] for k in range(n)]
         answers = {m: iter(m.suggest(history, turns.count(m))) for m in dict.fromkeys(turns) if m is not None}
-        from automl_strategies.sobol import sobol
+        from automl_strategies.surrogates.initial_design import sobol
 
         proposals = (sobol(history, k) if m is None else next(answers[m]) for k, m in enumerate(turns))
         return fill(history, n, proposals, taken)

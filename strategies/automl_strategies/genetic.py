@@ -13,8 +13,8 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.sobol import sobol
-from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.initial_design import sobol
 from automl_strategies.surrogates.observations import Evidence, evidence
 from automl_strategies.surrogates.operators import crossed, mutated
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.errors import SpecError
-from automl_strategies.gaussian_process import Acquisition, Gp
+from automl_strategies.gaussian_process import Gp
+from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.batch_plan import Planned
 from automl_strategies.surrogates.observations import Evidence
 from automl_strategies.surrogates.unit_cube import Mask, Points

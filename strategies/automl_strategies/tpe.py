@@ -20,7 +20,7 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.deduplication import Taken, fill
 from automl_strategies.surrogates.observations import evidence
 from automl_strategies.surrogates.unit_cube import Cube, Mask, Points, encoded
 

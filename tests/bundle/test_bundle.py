@@ -10,7 +10,7 @@ from automl.bundle import files, io, loading
 from automl.data import load
 from automl.errors import BundleError, DataError
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 
 def table(rows=200):
@@ -20,10 +20,10 @@ def table(rows=200):
     return pd.DataFrame({"a": np.where(np.arange(rows) % 9 == 0, np.nan, a), "b": b, "y": y})
 
 
-def saved(folder: Path, data="digits", model="mlp", own=None, **kwargs) -> tuple[Solo, Path]:
+def saved(folder: Path, data="digits", model="mlp", own=None, **kwargs) -> tuple[Trainer, Path]:
     made = load(data, seed=1, **kwargs)
     config = {"depth": 1, "width": 32, "norm": "batch", "lr": 1e-2}
-    trainer = Solo(own or build(model), made, config, 3, seed=0)
+    trainer = Trainer(own or build(model), made, config, 3, seed=0)
     for _ in range(3):
         report = trainer.epoch()
     io.save(
@@ -115,7 +115,7 @@ def test_a_language_model_goes_on_with_a_text(tmp_path: Path, tied):
     (tmp_path / "t.txt").write_text("abcabcabc" * 200)
     made = load("t.txt", prepare={"window": 12}, base=tmp_path)
     config = {"width": 16, "depth": 1, "heads": 2, "tied": tied, "lr": 1e-2, "batch_size": 16}
-    trainer = Solo(build("transformer"), made, config, 8, seed=0)
+    trainer = Trainer(build("transformer"), made, config, 8, seed=0)
     for _ in range(8):
         report = trainer.epoch()
     assert report["val_perplexity"] < 1.5

@@ -10,7 +10,7 @@ from automl.bundle import ensemble, io
 from automl.data import load
 from automl.errors import BundleError
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundles = {}
     for seed in range(3):
         config = {"width": 8, "lr": 1e-2}
-        trainer = Solo(build("mlp"), prepared, config, 1, seed=seed)
+        trainer = Trainer(build("mlp"), prepared, config, 1, seed=seed)
         report = trainer.epoch()
         bundles[f"m{seed}"] = io.save(
             root / f"m{seed}",

@@ -11,12 +11,12 @@ from automl.bundle.model import Model
 from automl.data import load
 from automl.errors import BundleError
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 
 def saved(folder: Path, model: str, config: dict[str, Any], own: Any = None) -> Model:
     prepared = load("digits", seed=1, prepare={"form": "images"} if model == "convnet" else None)
-    trainer = Solo(own or build(model), prepared, config, 1, seed=0)
+    trainer = Trainer(own or build(model), prepared, config, 1, seed=0)
     report = trainer.epoch()
     io.save(
         folder, model=model, config=config, prepared=prepared, state_dict=trainer.weights(), metrics=report, build=own

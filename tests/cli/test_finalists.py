@@ -41,7 +41,7 @@ def test_json_has_finalists_test_and_optimism(
     assert told["optimism"] == pytest.approx(told["best"]["value"] - first["mean"])
     code, out = run(capsys, "show", "with", str(first["trial"]))
     assert out.splitlines()[0].endswith("(the winner)")
-    assert "again on 2 fresh seeds: " in out
+    assert "retrained on 2 fresh seeds: " in out
     low, high = told["test"]["interval"]
     assert 0 <= low <= told["test"]["value"] <= high <= 1
     assert told["test"]["looks"] == 1

@@ -10,7 +10,7 @@ from automl_search_spaces import presets
 from automl import specfile
 from automl.data import Inputs, Outputs, Part, Prepared, load
 from automl.models import build, families
-from automl.training import Solo, hyperparameters
+from automl.training import Trainer, hyperparameters
 
 PARTS = sorted(name for name in presets() if "/" in name)
 WHOLE = sorted(name for name in presets() if "/" not in name)
@@ -37,8 +37,8 @@ def of_part(name: str) -> specfile.Spec:
 
 
 def two_steps(family: str, config: dict, inputs: Inputs, outputs: Outputs) -> None:
-    trainer = Solo(build(family), small(inputs, outputs, "classification"), {**config, "batch_size": 4}, 1, seed=0)
-    assert trainer.batches == 2
+    trainer = Trainer(build(family), small(inputs, outputs, "classification"), {**config, "batch_size": 4}, 1, seed=0)
+    assert trainer.steps == 2
     report = trainer.epoch()
     assert trainer.done == 1
     assert set(report) >= {"train_loss", "val_loss", "val_accuracy"}
@@ -72,9 +72,9 @@ def test_each_complete_space_is_sampled_and_trained(name, shared_data, monkeypat
     data = load(made.data, target=made.target, split=made.split, prepare=made.prepare, seed=made.seed)
     few = {part: Part(getattr(data, part).x[:64], getattr(data, part).y[:64]) for part in ("train", "val", "test")}
     config = {**configs[0], "batch_size": 32}
-    trainer = Solo(build(str(made.model)), replace(data, **few), config, 1, seed=0)
+    trainer = Trainer(build(str(made.model)), replace(data, **few), config, 1, seed=0)
     report = trainer.epoch()
-    assert trainer.batches == 2
+    assert trainer.steps == 2
     assert made.metric.name in report
     assert all(np.isfinite(value) for value in report.values())
 

@@ -1,4 +1,4 @@
-"""Importing the user's code by name: what is found, what is told, and that nothing else is shadowed."""
+"""Importing the user's code by name: what is found, what is reported, and that nothing else is shadowed."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ def test_files_of_the_user_shadow_neither_the_standard_library_nor_installed_pac
     assert done.returncode == 0, done.stderr
 
 
-def test_a_file_named_like_another_module_is_told(tmp_path: Path) -> None:
+def test_a_file_named_like_another_module_is_reported(tmp_path: Path) -> None:
     (tmp_path / "colorsys.py").write_text("def load(): ...\n")
     with pytest.raises(TaskError, match=r"colorsys has no 'load'; it was imported from .*give your file another name"):
         import_object("colorsys:load", tmp_path)
@@ -57,6 +57,6 @@ def test_a_file_named_like_another_module_is_told(tmp_path: Path) -> None:
         ("user_code_needs:load", "needs a module that is not installed: surely_not_installed"),
     ],
 )
-def test_what_cannot_be_imported_is_told(modules: Path, reference: str, message: str) -> None:
+def test_what_cannot_be_imported_is_reported(modules: Path, reference: str, message: str) -> None:
     with pytest.raises(TaskError, match=message):
         import_object(reference, modules)

@@ -20,12 +20,12 @@ from tests.support.paths import ROOT
      ("breast_cancer", "classification", 2), ("diabetes", "regression", 1)],
 )  # fmt: skip
 def test_built_in(name, kind, outputs):
-    made = load(name, seed=7)
-    assert (made.kind, int(made.outputs)) == (kind, outputs)
-    sizes = np.array([len(made.train), len(made.val), len(made.test)])
+    data = load(name, seed=7)
+    assert (data.kind, int(data.outputs)) == (kind, outputs)
+    sizes = np.array([len(data.train), len(data.val), len(data.test)])
     assert np.abs(sizes / sizes.sum() - [0.5, 0.25, 0.25]).max() < 0.01
-    assert load(name, seed=7).fingerprint == made.fingerprint
-    assert load(name, seed=8).fingerprint != made.fingerprint
+    assert load(name, seed=7).fingerprint == data.fingerprint
+    assert load(name, seed=8).fingerprint != data.fingerprint
 
 
 def test_files_of_every_kind_give_the_same_data(tmp_path: Path):
@@ -42,9 +42,9 @@ def test_files_of_every_kind_give_the_same_data(tmp_path: Path):
     }
     assert len(prints) == 1
     np.savez(tmp_path / "t.npz", x=frame[["a"]].to_numpy(), y=frame.price.to_numpy())
-    made = load("t.npz", base=tmp_path)
-    assert made.kind == "regression"
-    assert abs(float(made.train.y.mean())) < 1e-5
+    data = load("t.npz", base=tmp_path)
+    assert data.kind == "regression"
+    assert abs(float(data.train.y.mean())) < 1e-5
 
 
 def test_a_function_may_return_anything_sensible(tmp_path: Path):
@@ -83,11 +83,11 @@ def test_a_data_function_does_not_shadow_the_standard_library(tmp_path: Path):
 
 def test_torch_tensors_are_arrays():
     x = torch.randn(40, 3)
-    made = load((x, (x[:, 0] > 0).long()))
-    assert made.classes == [0, 1]
+    data = load((x, (x[:, 0] > 0).long()))
+    assert data.classes == [0, 1]
 
 
-def test_a_numeric_target_may_be_classes_or_amounts():
+def test_a_numeric_target_may_be_classes_or_quantities():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 2))
     assert load((x, rng.integers(0, 5, 200))).kind == "classification"
@@ -96,11 +96,11 @@ def test_a_numeric_target_may_be_classes_or_amounts():
     assert load((x, rng.normal(size=(200, 2)))).outputs == 2
 
 
-def test_rows_without_a_target_are_left_out_and_told():
+def test_rows_without_a_target_are_left_out_and_noted():
     frame = pd.DataFrame({"a": np.arange(60) / 7, "y": [None, "u", "v"] * 20})
-    made = load(frame, target="y")
-    assert len(made.train) + len(made.val) + len(made.test) == 40
-    assert any("20 rows without" in note for note in made.notes)
+    data = load(frame, target="y")
+    assert len(data.train) + len(data.val) + len(data.test) == 40
+    assert any("20 rows without" in note for note in data.notes)
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,6 @@ def test_shapes_are_integers_that_know_their_layout_and_need_no_torch():
     ("table", "kind", "outputs"), [("adult", "classification", 2), ("537_houses", "regression", 1)]
 )
 def test_real_tables(shared_data: Path, table, kind, outputs):
-    made = load(shared_data / "tables" / f"{table}.tsv.gz", target="target", prepare={"rows": 2000})
-    assert (made.kind, int(made.outputs)) == (kind, outputs)
-    assert len(made.train) == 1000
+    data = load(shared_data / "tables" / f"{table}.tsv.gz", target="target", prepare={"rows": 2000})
+    assert (data.kind, int(data.outputs)) == (kind, outputs)
+    assert len(data.train) == 1000

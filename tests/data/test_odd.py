@@ -1,4 +1,4 @@
-"""Odd tables: whatever a column holds, loading ends with finite numbers or a DataError that names the trouble."""
+"""Odd tables: whatever a column holds, loading ends with finite numbers or a DataError that names the column."""
 
 import json
 import warnings
@@ -48,25 +48,25 @@ ODD = {
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_odd_columns_together(names, embed):
     frame = pd.DataFrame({name: ODD[name] for name in names}).assign(plain=RNG.normal(size=N), y=["u", "v"] * 20)
-    made = load(frame, target="y", prepare={"categorical": "embed" if embed else "onehot"})
-    again = transform(json.loads(json.dumps(made.preparation)), frame)
+    data = load(frame, target="y", prepare={"categorical": "embed" if embed else "onehot"})
+    again = transform(json.loads(json.dumps(data.preparation)), frame)
     assert torch.isfinite(again).all()
-    assert again.shape[1] == int(made.inputs)
-    assert transform(made.preparation, made.sample).shape == (4, int(made.inputs))
-    assert torch.allclose(transform(made.preparation, made.sample), made.val.x[:4], atol=1e-4)
+    assert again.shape[1] == int(data.inputs)
+    assert transform(data.preparation, data.sample).shape == (4, int(data.inputs))
+    assert torch.allclose(transform(data.preparation, data.sample), data.val.x[:4], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(ODD))
 def test_odd_targets(name):
     frame = pd.DataFrame({"a": RNG.normal(size=N), "y": ODD[name]})
     try:
-        made = load(frame, target="y")
+        data = load(frame, target="y")
     except DataError as error:
         message = str(error)
     else:
         message = "target 'y' was read"
-        assert torch.isfinite(made.train.y.float()).all()
-        json.dumps([made.preparation, made.classes])
+        assert torch.isfinite(data.train.y.float()).all()
+        json.dumps([data.preparation, data.classes])
     assert "'y'" in message
 
 
@@ -74,5 +74,5 @@ def test_no_warning_for_dates_of_a_usual_kind():
     frame = pd.DataFrame({"d": ["03/11/2024", "04/11/2024"] * 20, "a": RNG.normal(size=N), "y": ["u", "v"] * 20})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = load(frame, target="y")
-    assert any("a date" in note for note in made.notes)
+        data = load(frame, target="y")
+    assert any("a date" in note for note in data.notes)

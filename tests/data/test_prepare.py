@@ -29,16 +29,16 @@ def table(rows: int = 80) -> pd.DataFrame:
 
 
 def test_columns_are_used_or_left_out_with_a_reason():
-    made = load(table(), target="y")
-    notes = "\n".join(made.notes)
+    data = load(table(), target="y")
+    notes = "\n".join(data.notes)
     for name, why in [("id", "identifier"), ("name", "differs"), ("constant", "constant"), ("empty", "no value")]:
-        assert any(repr(name) in note and "left out" in note and why in note for note in made.notes), (name, notes)
+        assert any(repr(name) in note and "left out" in note and why in note for note in data.notes), (name, notes)
     assert "date" in notes
-    assert made.columns[:2] == ["amount", "amount is missing"]
-    assert {"city=Bern", "city=Oslo", "city=Rome", "flag=True"} <= set(made.columns)
-    assert made.train.x.shape == (len(made.train), int(made.inputs))
-    assert torch.isfinite(made.train.x).all()
-    assert torch.isfinite(made.test.x).all()
+    assert data.columns[:2] == ["amount", "amount is missing"]
+    assert {"city=Bern", "city=Oslo", "city=Rome", "flag=True"} <= set(data.columns)
+    assert data.train.x.shape == (len(data.train), int(data.inputs))
+    assert torch.isfinite(data.train.x).all()
+    assert torch.isfinite(data.test.x).all()
 
 
 def test_preparation_is_fitted_on_the_training_part_alone():
@@ -54,24 +54,24 @@ def test_preparation_is_fitted_on_the_training_part_alone():
 
 def test_new_rows_are_treated_the_same_way_after_json():
     frame = table()
-    made = load(frame, target="y", seed=4)
-    again = transform(json.loads(json.dumps(made.preparation)), frame.drop(columns="y"))
+    data = load(frame, target="y", seed=4)
+    again = transform(json.loads(json.dumps(data.preparation)), frame.drop(columns="y"))
     rows = {tuple(row) for row in again.numpy().tolist()}
-    assert all(tuple(row) in rows for row in made.val.x.numpy().tolist())
+    assert all(tuple(row) in rows for row in data.val.x.numpy().tolist())
 
 
 def test_unseen_and_missing_categories_are_all_zeros_or_their_own():
-    made = load(table(), target="y")
+    data = load(table(), target="y")
     one = table(12).drop(columns="y").head(2).assign(city=["Atlantis", None])
-    where = [k for k, name in enumerate(made.columns) if name.startswith("city=")]
-    assert transform(made.preparation, one)[:, where].abs().sum() == 0
+    where = [k for k, name in enumerate(data.columns) if name.startswith("city=")]
+    assert transform(data.preparation, one)[:, where].abs().sum() == 0
 
 
 def test_embedded_categories_are_codes_in_the_last_columns():
-    made = load(table(), target="y", prepare={"categorical": "embed"})
-    assert made.inputs.cardinalities == (4, 3)
-    assert made.columns[-2:] == ["city", "flag"]
-    codes = made.train.x[:, -2:]
+    data = load(table(), target="y", prepare={"categorical": "embed"})
+    assert data.inputs.cardinalities == (4, 3)
+    assert data.columns[-2:] == ["city", "flag"]
+    codes = data.train.x[:, -2:]
     assert (codes == codes.round()).all()
     assert codes.min() >= 1
     assert codes[:, 0].max() == 3
@@ -91,21 +91,21 @@ def test_pca_and_crosses():
 
 def test_weights_and_balanced_classes_have_mean_one():
     frame = table(120).assign(w=np.arange(120) % 3 + 1.0, y=["a"] * 90 + ["b"] * 30)
-    made = load(frame, target="y", prepare={"weight": "w", "class_weight": "balanced"})
-    assert "w" not in made.columns
-    weight = made.train.weight
+    data = load(frame, target="y", prepare={"weight": "w", "class_weight": "balanced"})
+    assert "w" not in data.columns
+    weight = data.train.weight
     assert weight is not None
     assert abs(float(weight.mean()) - 1) < 1e-5
-    sums = [float(weight[made.train.y == k].sum()) for k in (0, 1)]
+    sums = [float(weight[data.train.y == k].sum()) for k in (0, 1)]
     assert abs(sums[0] - sums[1]) < 1e-3 * sums[0]
 
 
 def test_images_are_scaled_per_channel_and_known_by_their_layout():
     x = np.random.default_rng(0).integers(0, 255, (60, 6, 6, 3)).astype(np.uint8)
-    made = load((x, np.arange(60) % 2))
-    assert made.inputs.shape == (3, 6, 6)
-    assert made.train.x.mean((0, 2, 3)).abs().max() < 1e-4
-    assert transform(made.preparation, x[:2]).shape == (2, 3, 6, 6)
+    data = load((x, np.arange(60) % 2))
+    assert data.inputs.shape == (3, 6, 6)
+    assert data.train.x.mean((0, 2, 3)).abs().max() < 1e-4
+    assert transform(data.preparation, x[:2]).shape == (2, 3, 6, 6)
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_wrong_options_name_the_nearest(prepare, message):
         load(table(), target="y", prepare=prepare)
 
 
-def test_rows_that_do_not_fit_are_told():
-    made = load(table(), target="y")
+def test_rows_that_do_not_fit_are_reported():
+    data = load(table(), target="y")
     with pytest.raises(DataError, match="column 'amount' is missing; did you mean 'amonut'"):
-        transform(made.preparation, table().rename(columns={"amount": "amonut"}))
+        transform(data.preparation, table().rename(columns={"amount": "amonut"}))
     with pytest.raises(DataError, match="expected samples of shape"):
         transform(load("digits").preparation, np.zeros((2, 63)))

@@ -12,20 +12,20 @@ from automl.data import load
 from automl.data.preparing.transform import transform
 from automl.errors import DataError
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 TEXT = "the quick brown fox jumps over the lazy dog. " * 60 + "ZZZ" * 200
 
 
 def test_a_long_text_becomes_windows_and_what_follows(tmp_path: Path):
     (tmp_path / "t.txt").write_text(TEXT)
-    made = load("t.txt", prepare={"window": 16}, base=tmp_path)
-    assert made.kind == "next_token"
-    assert made.inputs.vocabulary == int(made.outputs) == len(made.classes)
-    assert torch.equal(made.train.x[:, 1:], made.train.y[:, :-1])
-    assert "".join(made.classes[k] for k in made.train.x[0]) == TEXT[:16]
-    assert (made.test.y == 0).any(), "Z was never seen in training: it is unknown"
-    assert (transform(made.preparation, made.sample) == made.val.x[:1]).all()
+    data = load("t.txt", prepare={"window": 16}, base=tmp_path)
+    assert data.kind == "next_token"
+    assert data.inputs.vocabulary == int(data.outputs) == len(data.classes)
+    assert torch.equal(data.train.x[:, 1:], data.train.y[:, :-1])
+    assert "".join(data.classes[k] for k in data.train.x[0]) == TEXT[:16]
+    assert (data.test.y == 0).any(), "Z was never seen in training: it is unknown"
+    assert (transform(data.preparation, data.sample) == data.val.x[:1]).all()
 
 
 def test_words_bytes_and_ids(tmp_path: Path):
@@ -41,10 +41,10 @@ def test_words_bytes_and_ids(tmp_path: Path):
 def test_sentences_with_labels(tmp_path: Path):
     lines = [f"{k % 2} {'good fine' if k % 2 else 'bad sad'} film number {k}\n" for k in range(60)]
     (tmp_path / "t.all").write_bytes("".join([*lines, "1 caf\xe9 good\n"]).encode("latin-1"))
-    made = load("t.all", prepare={"form": "sentences"}, base=tmp_path)
-    assert made.classes == ["0", "1"]
-    assert made.inputs.kind == "tokens"
-    again = transform(made.preparation, ["good film", "never seen words"])
+    data = load("t.all", prepare={"form": "sentences"}, base=tmp_path)
+    assert data.classes == ["0", "1"]
+    assert data.inputs.kind == "tokens"
+    again = transform(data.preparation, ["good film", "never seen words"])
     assert again[0, 2:].sum() == 0
     assert again[1, :3].tolist() == [1, 1, 1]
     frame = pd.DataFrame(
@@ -65,26 +65,26 @@ def series(rows: int = 400) -> pd.DataFrame:
 
 def test_windows_never_predict_what_an_earlier_part_has_seen():
     frame = series()
-    made = load(frame, target="load", prepare={"window": 24, "horizon": 6})
-    assert made.inputs.shape[0] == 24
-    assert int(made.outputs) == 6
-    assert len(made.train) == 200 - 24 - 6 + 1
-    assert len(made.val) == 100 - 6 + 1
-    values = made.val.y * made.target_scale + made.target_center
+    data = load(frame, target="load", prepare={"window": 24, "horizon": 6})
+    assert data.inputs.shape[0] == 24
+    assert int(data.outputs) == 6
+    assert len(data.train) == 200 - 24 - 6 + 1
+    assert len(data.val) == 100 - 6 + 1
+    values = data.val.y * data.target_scale + data.target_center
     assert np.allclose(values[0], frame.load[200:206], atol=1e-3)
-    past = transform(made.preparation, frame.iloc[176:200])
-    assert torch.equal(past, made.val.x[:1])
+    past = transform(data.preparation, frame.iloc[176:200])
+    assert torch.equal(past, data.val.x[:1])
     with pytest.raises(DataError, match="looks back 24"):
-        transform(made.preparation, frame.head(5))
+        transform(data.preparation, frame.head(5))
 
 
 def test_a_saved_forecaster_answers_in_the_unit_of_the_data(tmp_path: Path):
-    made = load(series(), target="load", prepare={"window": 24, "horizon": 6})
+    data = load(series(), target="load", prepare={"window": 24, "horizon": 6})
     config = {"width": 16, "lr": 1e-2}
-    trainer = Solo(build("lstm"), made, config, 12, seed=0)
+    trainer = Trainer(build("lstm"), data, config, 12, seed=0)
     for _ in range(12):
         report = trainer.epoch()
-    io.save(tmp_path / "b", model="lstm", config=config, prepared=made, state_dict=trainer.weights(), metrics=report)
+    io.save(tmp_path / "b", model="lstm", config=config, prepared=data, state_dict=trainer.weights(), metrics=report)
     predicted = load_bundle(tmp_path / "b").predict(series().iloc[:300])
     assert predicted.shape == (1, 6)
     assert np.abs(predicted[0] - series().load[300:306].to_numpy()).max() < 6
@@ -96,16 +96,16 @@ def test_idx_files_and_image_folders(tmp_path: Path):
     for name, array in (("a-images-idx3-ubyte.gz", pictures), ("a-labels-idx1-ubyte.gz", labels)):
         head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">i4").tobytes()
         (tmp_path / name).write_bytes(gzip.compress(head + array.tobytes()))
-    made = load("a-images-idx3-ubyte.gz", base=tmp_path)
-    assert made.inputs.shape == (1, 5, 4)
+    data = load("a-images-idx3-ubyte.gz", base=tmp_path)
+    assert data.inputs.shape == (1, 5, 4)
     image = pytest.importorskip("PIL.Image")
     for k in range(24):
         folder = tmp_path / "pets" / ("cat" if k % 2 else "dog")
         folder.mkdir(parents=True, exist_ok=True)
         image.fromarray(pictures[k].repeat(3).reshape(5, 4, 3)).save(folder / f"{k}.png")
-    made = load("pets", base=tmp_path)
-    assert made.classes == ["cat", "dog"]
-    assert made.inputs.shape == (3, 5, 4)
+    data = load("pets", base=tmp_path)
+    assert data.classes == ["cat", "dog"]
+    assert data.inputs.shape == (3, 5, 4)
 
 
 def test_npy_files(tmp_path: Path):
@@ -133,25 +133,25 @@ def test_npy_files(tmp_path: Path):
     ],
 )
 def test_real_sequences_and_images(shared_data: Path, file, target, prepare, family, config, metric, beats):
-    made = load(shared_data / file, target=target, prepare=prepare)
-    trainer = Solo(build(family), made, {"batch_size": 64, "schedule": "cosine", **config}, 3, seed=0)
+    data = load(shared_data / file, target=target, prepare=prepare)
+    trainer = Trainer(build(family), data, {"batch_size": 64, "schedule": "cosine", **config}, 3, seed=0)
     for _ in range(3):
         report = trainer.epoch()
     assert report[f"val_{metric}"] > beats, report
 
 
 def test_a_language_model_beats_letter_frequencies(shared_data: Path):
-    made = load(shared_data / "shakespeare/input.txt.gz", prepare={"window": 32})
-    few = made.train.x[:1500]
-    counts = torch.bincount(made.train.y.flatten(), minlength=int(made.outputs)).double() + 1
+    data = load(shared_data / "shakespeare/input.txt.gz", prepare={"window": 32})
+    few = data.train.x[:1500]
+    counts = torch.bincount(data.train.y.flatten(), minlength=int(data.outputs)).double() + 1
     p = counts / counts.sum()
     frequencies = float(-(p * p.log()).sum())
     from dataclasses import replace
 
     from automl.data import Part
 
-    small = replace(made, train=Part(few, made.train.y[:1500]), val=Part(made.val.x[:200], made.val.y[:200]))
-    trainer = Solo(
+    small = replace(data, train=Part(few, data.train.y[:1500]), val=Part(data.val.x[:200], data.val.y[:200]))
+    trainer = Trainer(
         build("transformer"), small, {"width": 32, "depth": 1, "heads": 2, "lr": 1e-2, "batch_size": 32}, 1, seed=0
     )
     assert trainer.epoch()["val_loss"] < frequencies - 0.5

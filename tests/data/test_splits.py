@@ -32,7 +32,7 @@ def test_same_seed_same_parts_other_seed_other_parts():
     assert (splits.assign(100, None, 1) != splits.assign(100, None, 2)).any()
 
 
-def test_groups_are_never_torn():
+def test_groups_are_never_split():
     groups = np.random.default_rng(0).integers(0, 30, 500)
     parts = splits.assign(500, None, 0, groups=groups)
     assert all(len(np.unique(parts[groups == g])) == 1 for g in range(30))
@@ -45,7 +45,7 @@ def test_time_splits_past_from_future():
     assert order[parts == 0].max() < order[parts == 1].min() < order[parts == 1].max() < order[parts == 2].min()
 
 
-def test_given_parts_stay_and_missing_ones_come_out_of_training():
+def test_given_parts_stay_and_missing_ones_are_taken_from_training():
     given_parts = np.array([0] * 80 + [2] * 20, dtype=np.int8)
     parts = splits.assign(100, None, 0, given=given_parts)
     assert (parts[80:] == 2).all()
@@ -61,7 +61,7 @@ def test_no_test_part_when_none_is_wanted():
     ("split", "message"),
     [({"train": 0.5, "val": 0.2}, "add up to 1"), ({"train": 1.0}, "compare"), ({"train": 1.2, "val": -0.2}, "add up")],
 )
-def test_wrong_shares_are_told(split, message):
+def test_wrong_shares_are_reported(split, message):
     with pytest.raises(DataError, match=message):
         splits.assign(100, split, 0)
 

@@ -20,7 +20,7 @@ from automl.data.streaming.writer import Request, Sizes
 from automl.errors import DataError
 from automl.models import build
 from automl.tasks.described import DescribedTask
-from automl.training import Solo
+from automl.training import Trainer
 
 CPU = torch.device("cpu")
 
@@ -36,14 +36,14 @@ def cache(tmp_path, monkeypatch):
 
 def table(rows: int = 3000) -> pd.DataFrame:
     rng = np.random.default_rng(0)
-    made = pd.DataFrame(
+    frame = pd.DataFrame(
         {"a": rng.normal(size=rows), "b": rng.choice(["x", "y", "z"], rows), "c": rng.normal(size=rows)}
     )
-    made.loc[rng.random(rows) < 0.1, "a"] = np.nan
-    made["w"] = rng.integers(1, 4, rows)
-    made["when"] = np.arange(rows)[::-1]
-    made["y"] = np.where(made.c + (made.b == "x") + rng.normal(size=rows) > 0.3, "yes", "no")
-    return made.sort_values("y", ignore_index=True)  # a file in the worst of orders
+    frame.loc[rng.random(rows) < 0.1, "a"] = np.nan
+    frame["w"] = rng.integers(1, 4, rows)
+    frame["when"] = np.arange(rows)[::-1]
+    frame["y"] = np.where(frame.c + (frame.b == "x") + rng.normal(size=rows) > 0.3, "yes", "no")
+    return frame.sort_values("y", ignore_index=True)  # a file in the worst of orders
 
 
 def both(file: Path, split: dict[str, object] | None = None, **prepare: object):
@@ -71,7 +71,7 @@ def test_the_same_rows_in_the_same_parts(tmp_path, suffix):
     assert {**whole.preparation} == {**streamed.preparation}
     assert whole.sample == streamed.sample
     ours, theirs = (torch.cat([p.x, p.y[:, None]], 1).numpy() for p in (whole.train, streamed.train))
-    assert not np.array_equal(ours, theirs)  # in an order of its own
+    assert not np.array_equal(ours, theirs)  # in another order
     assert np.array_equal(ours[np.lexsort(ours.T)], theirs[np.lexsort(theirs.T)])
     assert any("streamed from disk: 3,000 rows" in note for note in streamed.notes)
 
@@ -113,12 +113,12 @@ def test_each_epoch_has_every_row_once_in_a_new_order(tmp_path):
 def test_training_rows_can_be_joined_with_validation_rows(tmp_path):
     file = tmp_path / "t.csv"
     table().to_csv(file, index=False)
-    made = both(file)[1]
-    joined = made.train + made.val
-    assert torch.equal(joined.x[len(made.train) :], made.val.x)
+    data = both(file)[1]
+    joined = data.train + data.val
+    assert torch.equal(joined.x[len(data.train) :], data.val.x)
     assert sum(len(b) for b in joined.batches(64, torch.Generator(), CPU)) == len(joined)
     with pytest.raises(ValueError, match="in one file"):
-        made.val + made.train
+        data.val + data.train
 
 
 def test_it_is_prepared_once_and_again_when_the_file_changes(tmp_path, cache):
@@ -131,7 +131,7 @@ def test_it_is_prepared_once_and_again_when_the_file_changes(tmp_path, cache):
     table(3500).to_csv(file, index=False)
     assert both(file)[1].fingerprint != first.fingerprint
     assert len(list(cache.rglob("x.bin"))) == 2
-    assert not list(cache.glob(".*"))  # nothing half made is left
+    assert not list(cache.glob(".*"))  # no unfinished folder is left
 
 
 def test_training_learns_the_same_and_resumes_exactly(tmp_path):
@@ -139,12 +139,12 @@ def test_training_learns_the_same_and_resumes_exactly(tmp_path):
     table().to_csv(file, index=False)
     whole, streamed = both(file)
     config = {"width": 16, "lr": 1e-2, "batch_size": 64, "norm": "batch"}
-    one, other = (Solo(build("mlp"), made, config, 4, seed=0) for made in (whole, streamed))
+    one, other = (Trainer(build("mlp"), data, config, 4, seed=0) for data in (whole, streamed))
     reports = [[trainer.epoch() for _ in range(4)] for trainer in (one, other)]
     assert reports[1][-1]["val_auroc"] == pytest.approx(reports[0][-1]["val_auroc"], abs=0.03)
-    half = Solo(build("mlp"), streamed, config, 4, seed=0)
+    half = Trainer(build("mlp"), streamed, config, 4, seed=0)
     half.epoch()
-    rest = Solo(build("mlp"), streamed, config, 4, seed=0)
+    rest = Trainer(build("mlp"), streamed, config, 4, seed=0)
     rest.load(half.state())
     assert [rest.epoch() for _ in range(3)] == reports[1][1:]
 
@@ -160,7 +160,7 @@ def test_labels_that_are_numbers_here_and_text_there(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["1,2,3,4,5,6,7,8,9\n", '"open\n'])
-def test_a_broken_file_is_told(tmp_path, line):
+def test_a_broken_file_is_reported(tmp_path, line):
     file = tmp_path / "t.csv"
     table().to_csv(file, index=False)
     file.write_text(file.read_text() + line)
@@ -201,13 +201,13 @@ def test_the_file_is_not_sent_with_the_task(tmp_path):
 
 
 @pytest.mark.parametrize("wrong", ["much", "0GB", "12", "-1MB"])
-def test_a_wrong_size_is_told(tmp_path, wrong):
+def test_a_wrong_size_is_reported(tmp_path, wrong):
     table(100).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match=r"prepare\.memory"):
         load("t.csv", base=tmp_path, target="y", prepare={"memory": wrong})
 
 
-def test_a_missing_target_is_told(tmp_path):
+def test_a_missing_target_is_reported(tmp_path):
     table().to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match="target 'yy' is not a column"):
         load("t.csv", base=tmp_path, target="yy", prepare={"memory": "1KB"})
@@ -218,21 +218,21 @@ import resource, sys
 import torch
 from automl.data import load
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 
 torch.set_num_threads(1)
-Solo(build("mlp"), load("diabetes"), {"width": 8}, 1, seed=0).epoch()  # everything is imported, buffers are made
+Trainer(build("mlp"), load("diabetes"), {"width": 8}, 1, seed=0).epoch()  # everything is imported, buffers are data
 used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
 resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
-made = load("big.csv", target="y", prepare={"memory": sys.argv[2]} if sys.argv[2] else None)
-trainer = Solo(build("mlp"), made, {"width": 16, "batch_size": 512, "lr": 3e-3}, 1, seed=0)
-values = sum(part.x.numel() for part in (made.train, made.val, made.test))
+data = load("big.csv", target="y", prepare={"memory": sys.argv[2]} if sys.argv[2] else None)
+trainer = Trainer(build("mlp"), data, {"width": 16, "batch_size": 512, "lr": 3e-3}, 1, seed=0)
+values = sum(part.x.numel() for part in (data.train, data.val, data.test))
 print(values * 4 / 2**20, trainer.epoch()["val_auroc"])
 """
 
 
 def limited(folder: Path, spare_mib: int, memory: str) -> subprocess.CompletedProcess[str]:
-    """Load and train with so much more memory than an empty process with everything imported has."""
+    """Load and train in a process that may take `spare_mib` more memory than it has after importing everything."""
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", LIMITED, str(spare_mib), memory]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=300)
@@ -245,17 +245,17 @@ def test_a_table_larger_than_the_limit_of_memory_trains_within_it(tmp_path):
     block = pd.DataFrame(levels, columns=[f"x{k}" for k in range(columns)])
     lines = block.assign(y=(levels[:, 0] + levels[:, 1] > 1000).astype(int)).to_csv(index=False).partition("\n")
     (tmp_path / "big.csv").write_text(lines[0] + "\n" + 10 * lines[2])
-    within = limited(tmp_path, 128, "")  # found out without being told
+    within = limited(tmp_path, 128, "")  # it streams of its own accord
     assert within.returncode == 0, within.stderr[-2000:]
     size, quality = map(float, within.stdout.split())
-    assert size > 150  # MiB of prepared inputs, more than there was
+    assert size > 150  # MiB of prepared inputs, more than was left
     assert quality > 0.9
-    whole = limited(tmp_path, 128, "100GB")  # the same, if it insists on memory
+    whole = limited(tmp_path, 128, "100GB")  # the same, when forced to read it into memory
     assert whole.returncode != 0
     assert "memory" in whole.stderr.lower()
 
 
-def test_what_nobody_has_opened_for_a_month_is_deleted_when_another_table_is_made(tmp_path, cache):
+def test_files_unused_for_a_month_are_deleted_when_another_table_is_prepared(tmp_path, cache):
     files = [tmp_path / f"{name}.csv" for name in ("old", "used", "new")]
     for file in files:
         table(300).to_csv(file, index=False)
@@ -267,5 +267,5 @@ def test_what_nobody_has_opened_for_a_month_is_deleted_when_another_table_is_mad
     both(files[1])  # opened again
     both(files[2])
     assert {path.name.partition("-")[0] for path in cache.iterdir() if path.is_dir()} == {"used", "new"}
-    whole, streamed = both(files[0])  # made again
+    whole, streamed = both(files[0])  # prepared again
     assert len(whole.train) == len(streamed.train)

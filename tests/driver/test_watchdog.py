@@ -9,7 +9,7 @@ import automl
 from automl import specfile
 from automl.core.trial import Metric, State
 from automl.study.reader import StudyView
-from automl.training.best_epoch import Best
+from automl.training.best_epoch import BestEpoch
 
 SPEC = """
 model: mlp
@@ -68,24 +68,24 @@ def test_a_stopper_is_not_asked_about_a_trial_that_ends(tmp_path: Path) -> None:
 
 
 def test_best_counts_and_goes_on_from_its_state() -> None:
-    best = Best(Metric("val_accuracy", "maximize", "best"), 10, patience=2)
+    best = BestEpoch(Metric("val_accuracy", "maximize", "best"), 10, patience=2)
     for step, value in enumerate([0.5, 0.7, 0.6], 1):
-        best.see(step, {"val_accuracy": value}, lambda step=step: {"w": step})  # type: ignore[misc]
-    assert (best.step, best.weights, best.over(3), best.over(4)) == (2, {"w": 2}, False, True)
+        best.update(step, {"val_accuracy": value}, lambda step=step: {"w": step})  # type: ignore[misc]
+    assert (best.step, best.weights, best.is_over(3), best.is_over(4)) == (2, {"w": 2}, False, True)
     again = replace(best, weights={}, metrics={}, loss=None, step=0)
     again.load(best.state())
-    again.see(4, {"val_accuracy": 0.7}, lambda: {"w": 4})  # equal is not better
+    again.update(4, {"val_accuracy": 0.7}, lambda: {"w": 4})  # equal is not better
     assert again == best
-    again.see(5, {"val_accuracy": 0.8}, lambda: {"w": 5})
-    assert (again.weights, again.over(6), again.over(7), again.over(10)) == ({"w": 5}, False, True, True)
+    again.update(5, {"val_accuracy": 0.8}, lambda: {"w": 5})
+    assert (again.weights, again.is_over(6), again.is_over(7), again.is_over(10)) == ({"w": 5}, False, True, True)
 
 
 def test_without_patience_the_last_epoch_counts() -> None:
-    best = Best(Metric("val_loss"), 2)
-    best.see(1, {"val_loss": 0.1}, lambda: {"w": 1})
+    best = BestEpoch(Metric("val_loss"), 2)
+    best.update(1, {"val_loss": 0.1}, lambda: {"w": 1})
     assert best.weights == {}
-    best.see(2, {"val_loss": 0.5}, lambda: {"w": 2})
-    assert (best.weights, best.metrics, best.over(1), best.over(2)) == ({"w": 2}, {"val_loss": 0.5}, False, True)
+    best.update(2, {"val_loss": 0.5}, lambda: {"w": 2})
+    assert (best.weights, best.metrics, best.is_over(1), best.is_over(2)) == ({"w": 2}, {"val_loss": 0.5}, False, True)
 
 
 def test_patience_makes_the_best_epoch_count() -> None:

@@ -63,9 +63,9 @@ def driver(
 
 def python(code: str, folder: Path, **options: Any) -> "subprocess.Popen[str]":
     """A program of its own in `folder`; errors of ours end it with their exit code, as the command line does."""
-    head = "import sys, time, os, signal\nimport automl\nfrom automl.cli import told\n"
+    head = "import sys, time, os, signal\nimport automl\nfrom automl.cli import describe_error\n"
     body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    tail = "except Exception as error:\n    message, code = told(error)\n    print(message)\n    sys.exit(code)\n"
+    tail = "except Exception as error:\n    message, code = describe_error(error)\n    print(message)\n    sys.exit(code)\n"
     paths = os.pathsep.join(str(ROOT / part) for part in ("", "strategies", "search_spaces"))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(

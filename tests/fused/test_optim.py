@@ -8,7 +8,7 @@ from automl.errors import SpecError
 from automl.fused.optim.rules import RULES, clip_rows, rule
 from automl.fused.signature import FUSABLE
 from automl.training.hyperparameters import SCHEDULES, read
-from automl.training.schedules import SHAPES, factors, warmup_steps
+from automl.training.schedules import SHAPES, lr_factors, warmup_steps
 
 LANES = [
     {"lr": 1e-2, "weight_decay": 0.1, "momentum": 0.9, "beta1": 0.9, "beta2": 0.99},
@@ -109,8 +109,8 @@ def test_clipping_is_per_lane_and_equals_torch():
 
 def test_schedules_continue_where_they_were_cut():
     for kind in ("constant", "cosine", "linear", "step", "wsd"):
-        whole = factors(kind, 0, 100, 100, 10)
-        parts = np.concatenate([factors(kind, 0, 37, 100, 10), factors(kind, 37, 63, 100, 10)])
+        whole = lr_factors(kind, 0, 100, 100, 10)
+        parts = np.concatenate([lr_factors(kind, 0, 37, 100, 10), lr_factors(kind, 37, 63, 100, 10)])
         assert np.array_equal(whole, parts)
         assert whole[9] == 1.0
         assert whole[0] == pytest.approx(0.1)
@@ -126,7 +126,7 @@ def test_cosine_matches_torch_scheduler():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    assert np.allclose(factors("cosine", 0, 50, 50, 0), rates)
+    assert np.allclose(lr_factors("cosine", 0, 50, 50, 0), rates)
 
 
 def test_warmup_is_a_share_or_a_number_of_epochs():

@@ -5,7 +5,7 @@ from torch import nn
 from automl.data import Inputs, Outputs, load
 from automl.errors import SpecError
 from automl.models import build, families, mup
-from automl.training import Solo
+from automl.training import Trainer
 from automl.training.mup_check import alignment_check, coordinate_check
 
 
@@ -68,12 +68,12 @@ def test_a_users_own_model_gets_the_table_of_the_paper():
 
 def test_nothing_changes_at_the_base_width(digits):
     config = {"width": 32, "depth": 2, "base_width": 32}
-    plain = Solo(build("mlp"), digits, config, 1, seed=0)
-    same = Solo(build("mlp"), digits, {**config, "parametrization": "mup"}, 1, seed=0)
+    plain = Trainer(build("mlp"), digits, config, 1, seed=0)
+    same = Trainer(build("mlp"), digits, {**config, "parametrization": "mup"}, 1, seed=0)
     assert plain.epoch() == same.epoch()
 
 
-def test_a_model_without_width_is_told():
+def test_a_model_without_width_is_refused():
     with pytest.raises(SpecError, match="does not change with `width`"):
         mup.roles(lambda c, i, o: nn.Linear(i, o), {"width": 8}, Inputs(4), Outputs(2))
 
@@ -115,5 +115,5 @@ def test_all_families_train_under_mup():
     data = load("digits", seed=0)
     for name in families():
         config = {"width": 16, "base_width": 8, "depth": 1, "parametrization": "mup", "lr": 1e-2, "batch_size": 128}
-        report = Solo(build(name), data, config, 1, seed=0).epoch()
+        report = Trainer(build(name), data, config, 1, seed=0).epoch()
         assert torch.isfinite(torch.tensor(report["val_loss"]))

@@ -9,12 +9,13 @@ from automl_strategies.auto import Auto
 from automl_strategies.bridges.optuna_sampler import Optuna
 from automl_strategies.bridges.skopt_optimizer import Skopt
 from automl_strategies.forest import Forest
-from automl_strategies.gaussian_process import Acquisition, Gp
+from automl_strategies.gaussian_process import Gp
 from automl_strategies.genetic import Genetic
 from automl_strategies.gradient_ascent import Bound
 from automl_strategies.random_search import Random
 from automl_strategies.regularized_evolution import Aging
 from automl_strategies.sobol import Sobol
+from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.gp import Features, GaussianProcess, log_expected_improvement
 from automl_strategies.surrogates.observations import evidence
 from automl_strategies.surrogates.operators import mutated

@@ -4,13 +4,13 @@ import torch
 from automl.data import Inputs, Prepared, load
 from automl.errors import SpecError
 from automl.models import build
-from automl.training import Settings, Solo, augment
+from automl.training import Settings, Trainer, augment
 
 IMAGE = Inputs((2, 8, 6))
 
 
 def numbers(n: int) -> torch.Tensor:
-    return torch.rand(n, augment.DRAWS, generator=torch.Generator().manual_seed(0))
+    return torch.rand(n, augment.UNIFORMS, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", list(augment.LIMITS))
@@ -67,17 +67,17 @@ def digits() -> Prepared:
 def test_training_with_augmentation_learns_and_resumes(digits):
     config = {"width": 8, "lr": 1e-2, "batch_size": 64, "shift": 0.1, "mixup": 0.3, "label_smoothing": 0.1}
     settings = Settings(augment={"rotate": 5.0, "noise": 0.1, "cutmix": 0.2})
-    trainer = Solo(build("convnet"), digits, config, 4, seed=0, settings=settings)
+    trainer = Trainer(build("convnet"), digits, config, 4, seed=0, settings=settings)
     reports = [trainer.epoch() for _ in range(3)]
     state = trainer.state()
     assert reports[-1]["val_accuracy"] > 0.7, reports
-    again = Solo(build("convnet"), digits, config, 4, seed=0, settings=settings)
+    again = Trainer(build("convnet"), digits, config, 4, seed=0, settings=settings)
     again.load(state)
     assert again.epoch() == trainer.epoch()
 
 
 def test_regression_can_be_mixed():
-    report = Solo(build("mlp"), load("diabetes"), {"mixup": 0.5, "noise": 0.1}, 3, seed=0).epoch()
+    report = Trainer(build("mlp"), load("diabetes"), {"mixup": 0.5, "noise": 0.1}, 3, seed=0).epoch()
     assert report["val_loss"] < 2
 
 

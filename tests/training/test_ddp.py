@@ -14,7 +14,7 @@ from automl.data.prepared import Part
 from automl.errors import SpecError
 from automl.tasks.described import DescribedTask
 from automl.tasks.ranks import RankGroup
-from automl.training import Solo
+from automl.training import Trainer
 from automl.training.distributed.ddp import Rank
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
@@ -38,17 +38,17 @@ def ranks() -> Iterator[RankGroup]:
     made.close()
 
 
-def solo(config: dict[str, Any], rank: Rank | None = None) -> Solo:
+def solo(config: dict[str, Any], rank: Rank | None = None) -> Trainer:
     session = TASK.open(("cpu",))
-    return Solo(session.build, session.prepared, config, EPOCHS, 5, rank=rank)
+    return Trainer(session.build, session.prepared, config, EPOCHS, 5, rank=rank)
 
 
-def alone(config: dict[str, Any]) -> tuple[list[dict[str, float]], Solo]:
+def alone(config: dict[str, Any]) -> tuple[list[dict[str, float]], Trainer]:
     trained = solo(config)
     return [trained.epoch() for _ in range(EPOCHS)], trained
 
 
-def together(ranks: RankGroup, config: dict[str, Any]) -> tuple[list[dict[str, float]], Solo]:
+def together(ranks: RankGroup, config: dict[str, Any]) -> tuple[list[dict[str, float]], Trainer]:
     trained = ranks.begin(lambda rank: solo(config, rank), config, EPOCHS, 5, None)
     return [ranks.epoch(trained) for _ in range(EPOCHS)], trained
 

@@ -19,9 +19,10 @@ from automl.executors.inline import Inline
 from automl.tasks.described import DescribedTask
 from automl.tasks.ranks import RankGroup
 from automl.tasks.session import TrainingSession
-from automl.training import Settings, Solo
+from automl.training import Settings, Trainer
 from automl.training.distributed import ddp, fsdp
 from automl.training.distributed.ddp import Rank
+from automl.training.distributed.tensors import local
 from automl.training.precision import Runner
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
@@ -68,14 +69,14 @@ def ranks() -> Iterator[RankGroup]:
         yield made
 
 
-def solo(session: TrainingSession, config: dict[str, Any], rank: Rank | None = None) -> Solo:
+def solo(session: TrainingSession, config: dict[str, Any], rank: Rank | None = None) -> Trainer:
     settings = Settings(**session.recipe.settings)
-    return Solo(session.build, session.prepared, config, EPOCHS, 5, settings=settings, rank=rank)
+    return Trainer(session.build, session.prepared, config, EPOCHS, 5, settings=settings, rank=rank)
 
 
 def begun(
     ranks: RankGroup, session: TrainingSession, config: dict[str, Any], state: dict[str, Any] | None = None
-) -> Solo:
+) -> Trainer:
     return ranks.begin(lambda rank: solo(session, config, rank), config, EPOCHS, 5, state)
 
 
@@ -153,15 +154,15 @@ def test_the_next_token(ranks: RankGroup, tmp_path: Path) -> None:
 def test_each_rank_holds_half_of_everything(ranks: RankGroup, session: TrainingSession, optimizer: str) -> None:
     trained = begun(ranks, session, {**TRANSFORMER, **FLOAT, "ema": 0.9, "width": 64, "optimizer": optimizer})
     ranks.epoch(trained)
-    total = sum(p.numel() for p in trained.parameters)
+    total = sum(p.numel() for p in trained.step.parameters)
     state = [value for one in trained.optimizers for each in one.state.values() for value in each.values()]
     assert trained.average is not None
     for tensors, copies in (
-        (trained.parameters, 1),
+        (trained.step.parameters, 1),
         ([value for value in state if value.ndim], 2 if optimizer == "adamw" else 1),
-        ([value for value in trained.average.values() if value.is_floating_point()], 1),
+        ([value for value in trained.average.weights.values() if value.is_floating_point()], 1),
     ):
-        held = sum(ddp.local(t).untyped_storage().nbytes() // 4 for t in tensors)
+        held = sum(local(t).untyped_storage().nbytes() // 4 for t in tensors)
         assert 0.4 * copies * total < held < 0.6 * copies * total
 
 
@@ -207,15 +208,13 @@ def test_dropout_goes_on_exactly_and_the_saved_state_is_left_alone(ranks: RankGr
 
 
 @pytest.mark.slow
-def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(
-    ranks: RankGroup, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(ranks: RankGroup) -> None:
     ranks.close()
     task = replace(TASK, settings={})
     session = task.open(("cpu",))
     with closing(RankGroup(task, CPUS)) as made:
         assert not begun(made, session, MLP).sharded
-        monkeypatch.setattr(ddp, "memory_of", lambda device: 1000)  # of rank 0 alone
+        made.rank = replace(made.rank, memory=1000)  # of rank 0 alone
         trained = begun(made, session, MLP)
         assert trained.sharded
         reports, weights = [made.epoch(trained) for _ in range(EPOCHS)], made.weights(trained)

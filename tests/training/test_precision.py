@@ -5,7 +5,7 @@ from torch import nn
 from automl.data import load
 from automl.errors import EnvironmentProblem
 from automl.models import build
-from automl.training import Settings, Solo
+from automl.training import Settings, Trainer
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +28,36 @@ class Small(nn.Module):
 
 def test_no_memory_is_answered_by_smaller_pieces_with_the_same_result(digits):
     config = {"batch_size": 64, "lr": 1e-2, "clip": 1.0}
-    plain = Solo(lambda c, i, o: nn.Sequential(nn.Linear(i, o)), digits, config, 2, seed=0)
-    small = Solo(lambda c, i, o: Small(i, o), digits, config, 2, seed=0, settings=Settings(oom="accumulate"))
+    plain = Trainer(lambda c, i, o: nn.Sequential(nn.Linear(i, o)), digits, config, 2, seed=0)
+    small = Trainer(lambda c, i, o: Small(i, o), digits, config, 2, seed=0, settings=Settings(oom="accumulate"))
     small.model.layer.load_state_dict(plain.model[0].state_dict())
     one, other = plain.epoch(), small.epoch()
-    assert small.micro == 16
+    assert small.step.micro_batch == 16
     assert other == pytest.approx(one, rel=1e-4)
     with pytest.raises(torch.OutOfMemoryError):
-        Solo(lambda c, i, o: Small(i, o), digits, config, 2, seed=0).epoch()
+        Trainer(lambda c, i, o: Small(i, o), digits, config, 2, seed=0).epoch()
 
 
 def test_weighted_pieces_give_the_weighted_batch():
     data = load("breast_cancer", prepare={"class_weight": "balanced"})
     config = {"batch_size": 64, "optimizer": "sgd", "lr": 0.1}
-    plain = Solo(build("mlp"), data, config, 1, seed=0)
-    pieces = Solo(build("mlp"), data, config, 1, seed=0)
-    pieces.micro = 7
+    plain = Trainer(build("mlp"), data, config, 1, seed=0)
+    pieces = Trainer(build("mlp"), data, config, 1, seed=0)
+    pieces.step.micro_batch = 7
     assert pieces.epoch() == pytest.approx(plain.epoch(), rel=1e-3)
 
 
 def test_bf16_on_request(digits):
-    trainer = Solo(build("mlp"), digits, {"lr": 3e-3}, 3, seed=0, settings=Settings(precision="bf16"))
+    trainer = Trainer(build("mlp"), digits, {"lr": 3e-3}, 3, seed=0, settings=Settings(precision="bf16"))
     reports = [trainer.epoch() for _ in range(3)]
     assert reports[-1]["val_accuracy"] > 0.85
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
     with pytest.raises(EnvironmentProblem, match="fp16 needs a GPU"):
-        Solo(build("mlp"), digits, {}, 1, seed=0, settings=Settings(precision="fp16"))
+        Trainer(build("mlp"), digits, {}, 1, seed=0, settings=Settings(precision="fp16"))
 
 
 def test_a_compiler_that_fails_is_told_once_and_left_out(digits):
-    trainer = Solo(build("mlp"), digits, {}, 2, seed=0)
+    trainer = Trainer(build("mlp"), digits, {}, 2, seed=0)
 
     def broken(x: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("no compiler here\nand much more text")
@@ -73,6 +73,6 @@ def test_a_compiler_that_fails_is_told_once_and_left_out(digits):
 def test_on_a_gpu_each_format_learns(digits, family):
     for precision in ("fp32", "tf32", "bf16", "fp16"):
         config = {"width": 32, "lr": 3e-3, "batch_size": 64}
-        trainer = Solo(build(family), digits, config, 4, 0, "cuda", Settings(precision=precision))
+        trainer = Trainer(build(family), digits, config, 4, 0, "cuda", Settings(precision=precision))
         reports = [trainer.epoch() for _ in range(4)]
         assert reports[-1]["val_accuracy"] > 0.6, precision

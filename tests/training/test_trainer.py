@@ -6,7 +6,7 @@ import torch
 from automl.data import load
 from automl.errors import SpecError
 from automl.models import build
-from automl.training import Solo
+from automl.training import Trainer
 from automl.training.optimizers import Lion
 
 FULL = {
@@ -23,14 +23,14 @@ def digits():
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "nadam", "rmsprop", "adafactor", "muon", "lion"])
 def test_each_optimizer_learns_and_resumes_exactly(digits, optimizer):
     config = {**FULL, "optimizer": optimizer, "lr": {"sgd": 0.1, "lion": 5e-3, "adafactor": 0.03}.get(optimizer, 3e-3)}
-    through = Solo(build("mlp"), digits, config, 4, seed=3)
+    through = Trainer(build("mlp"), digits, config, 4, seed=3)
     reports = [through.epoch() for _ in range(4)]
     assert reports[-1]["val_accuracy"] > 0.85, reports[-1]
-    half = Solo(build("mlp"), digits, config, 4, seed=3)
+    half = Trainer(build("mlp"), digits, config, 4, seed=3)
     half.epoch(), half.epoch()
     state = half.state()
     torch.manual_seed(12345)
-    rest = Solo(build("mlp"), digits, config, 4, seed=3)
+    rest = Trainer(build("mlp"), digits, config, 4, seed=3)
     rest.load(state)
     assert [rest.epoch(), rest.epoch()] == reports[2:]
     assert all(torch.equal(a, b) for a, b in zip(rest.weights().values(), through.weights().values(), strict=True))
@@ -39,7 +39,7 @@ def test_each_optimizer_learns_and_resumes_exactly(digits, optimizer):
 def test_everything_random_comes_from_the_trials_seed(digits):
     def run(seed):
         torch.rand(7)
-        return Solo(build("mlp"), digits, FULL, 2, seed=seed).epoch()
+        return Trainer(build("mlp"), digits, FULL, 2, seed=seed).epoch()
 
     before = torch.get_rng_state()
     one = run(5)
@@ -54,7 +54,7 @@ def test_everything_random_comes_from_the_trials_seed(digits):
 
 def test_regression_reports_the_unit_of_the_data():
     made = load("diabetes", seed=2)
-    trainer = Solo(build("mlp"), made, {"width": 32, "lr": 3e-3}, 15, seed=0)
+    trainer = Trainer(build("mlp"), made, {"width": 32, "lr": 3e-3}, 15, seed=0)
     for _ in range(15):
         report = trainer.epoch()
     values = trainer.predict(made.val.x) * made.target_scale + made.target_center
@@ -68,7 +68,7 @@ def test_weights_steer_what_is_learned():
     frame = pd.DataFrame({"a": rng.normal(size=400), "y": rng.choice(["u", "v"], 400), "w": 1.0})
     frame["w"] = np.where(frame.y == "u", 10.0, 0.1)
     made = load(frame, target="y", prepare={"weight": "w"})
-    trainer = Solo(build("mlp"), made, {"width": 16, "lr": 1e-2}, 5, seed=0)
+    trainer = Trainer(build("mlp"), made, {"width": 16, "lr": 1e-2}, 5, seed=0)
     for _ in range(5):
         report = trainer.epoch()
     assert (trainer.predict(made.val.x).argmax(1) == 0).float().mean() > 0.95
@@ -76,7 +76,7 @@ def test_weights_steer_what_is_learned():
 
 
 def test_the_average_of_weights_is_what_is_evaluated_and_kept(digits):
-    trainer = Solo(build("mlp"), digits, {**FULL, "ema": 0.99}, 2, seed=0)
+    trainer = Trainer(build("mlp"), digits, {**FULL, "ema": 0.99}, 2, seed=0)
     trainer.epoch()
     plain = build("mlp")(FULL, digits.inputs, digits.outputs)
     plain.load_state_dict(trainer.weights())
@@ -89,7 +89,7 @@ def test_a_left_over_sample_does_not_stop_a_batch_norm():
     x = np.random.default_rng(0).normal(size=(130, 3)).astype(np.float32)
     parts = {"train": (x[:65], x[:65, :1] > 0), "val": (x[65:], x[65:, :1] > 0)}
     made = load({k: (a, b[:, 0].astype(int)) for k, (a, b) in parts.items()}, split={"train": 0.5, "val": 0.5})
-    assert np.isfinite(Solo(build("mlp"), made, {"norm": "batch", "batch_size": 64}, 1, seed=0).epoch()["val_loss"])
+    assert np.isfinite(Trainer(build("mlp"), made, {"norm": "batch", "batch_size": 64}, 1, seed=0).epoch()["val_loss"])
 
 
 def test_lion_is_the_papers_rule():
@@ -112,4 +112,4 @@ def test_lion_is_the_papers_rule():
 )  # fmt: skip
 def test_wrong_hyperparameters_are_told(digits, config, message):
     with pytest.raises(SpecError, match=message):
-        Solo(build("mlp"), digits, config, 1, seed=0)
+        Trainer(build("mlp"), digits, config, 1, seed=0)

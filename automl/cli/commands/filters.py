@@ -1,4 +1,4 @@
-"""`top --where 'lr<1e-3' --sort -width`: picking and ordering rows by plain comparisons, never by running text."""
+"""`top --where 'lr<1e-3' --sort -width`: select and order rows by plain comparisons; no text is run as code."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,13 +22,21 @@ FIELDS: dict[str, Callable[[Row], Any]] = {
 
 
 def where(board: Leaderboard, conditions: Sequence[str]) -> Callable[[Row], bool]:
-    """A test that holds for rows that meet all `conditions`, each `NAME OPERATOR VALUE`."""
+    """A test for rows that fulfil all `conditions`, each `NAME OPERATOR VALUE`.
+
+    Raises:
+        SpecError: a condition is not of that form, or names no column.
+    """
     tests = [_condition(board, text) for text in conditions]
     return lambda row: all(test(row) for test in tests)
 
 
 def sort_key(board: Leaderboard, name: str) -> Callable[[Row], tuple[bool, str, Any]]:
-    """A key for `sorted`; rows without a value come last. `name` may begin with `-` (descending): see `descending`."""
+    """A key for `sorted`; rows without a value come last. A `name` that begins with `-` orders numbers descending.
+
+    Raises:
+        SpecError: there is no such column.
+    """
     get = _getter(board, name.removeprefix("-"))
     sign = -1 if name.startswith("-") else 1
 

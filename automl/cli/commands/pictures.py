@@ -1,54 +1,50 @@
-"""`automl plot` and `automl report`: pictures of a study, as files."""
+"""`automl plot` and `automl report`: charts of a study, as files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from automl.cli import options
+from automl.cli import options, values
 
-Out = Annotated[Path | None, options.option("--out", "-o", help="The file to write.")]
+Kind = Annotated[
+    str,
+    typer.Argument(
+        metavar="KIND",
+        help="history, curves, importance, parallel, slices, contour, rungs, timeline, cost, seeds or errors.",
+    ),
+]
 
 
-def plot(
-    kind: Annotated[
-        str,
-        typer.Argument(
-            metavar="KIND",
-            help="history, curves, importance, parallel, slices, contour, rungs, timeline, cost, seeds or errors.",
-        ),
-    ],
-    study: options.StudyName,
-    out: Out = None,
-    dir: options.Dir = options.STUDIES,
-) -> None:
-    """Draw a picture of a study, as PNG, SVG or PDF.
+def plot(kind: Kind, study: options.StudyName, out: options.Out = None, dir: options.Dir = options.STUDIES) -> None:
+    """Draw a chart of a study, as PNG, SVG or PDF.
 
-    The ending of --out says the format; the default is STUDY-KIND.png here. Needs the extra `report`.
+    The file name extension of --out gives the format; the default is STUDY-KIND.png in this folder. Needs the extra
+    `report`.
     """
     from automl.errors import NothingToDraw, SpecError
     from automl.study.study import Study
     from automl.view import figures
 
-    opened = Study.open(options.study_path(study, dir))
+    opened = Study.open(values.study_path(study, dir))
     try:
-        made = figures.draw(kind, opened)
+        chart = figures.draw(kind, opened)
     except NothingToDraw as reason:
-        raise SpecError(f"{opened.name}: no {kind} to draw: {reason}") from None
+        raise SpecError(f"{opened.name}: there is no {kind} to draw: {reason}") from None
     file = out or Path(f"{opened.name}-{kind}.png")
-    figures.save(made, file)
+    figures.save(chart, file)
     typer.echo(str(file))
 
 
-def report(study: options.StudyName, out: Out = None, dir: options.Dir = options.STUDIES) -> None:
-    """Write one HTML file with all there is to see of a study.
+def report(study: options.StudyName, out: options.Out = None, dir: options.Dir = options.STUDIES) -> None:
+    """Write one HTML file with all results and charts of a study.
 
     It needs no network and no other file; the default is report.html in the study's folder. Needs the extra `report`.
     """
     from automl.study.study import Study
-    from automl.view.pages.report import report as made
+    from automl.view.pages import report as pages
 
-    path = options.study_path(study, dir)
+    path = values.study_path(study, dir)
     file = out or path / "report.html"
-    file.write_text(made(Study.open(path)), encoding="utf-8")
+    file.write_text(pages.report(Study.open(path)), encoding="utf-8")
     typer.echo(str(file))

@@ -1,4 +1,4 @@
-"""`automl strategies` and `automl spaces`: what is installed, with options and defaults."""
+"""`automl strategies` and `automl spaces`: the installed plugins, with options and defaults."""
 
 import dataclasses
 import inspect
@@ -13,12 +13,12 @@ from automl.errors import SpecError, UnknownPlugin, did_you_mean
 
 
 def strategies(json: options.Json = False) -> None:
-    """List strategies and stoppers, with their options."""
+    """List strategies and stoppers with their options."""
     groups: tuple[plugins.Group, ...] = ("strategies", "stoppers")
-    found = {group: [describe(group, name) for name in plugins.names(group)] for group in groups}
+    plugins_of = {group: [describe(group, name) for name in plugins.names(group)] for group in groups}
     if json:
-        return typer.echo(json_module.dumps({"schema": 1, **found}, ensure_ascii=False, default=str))
-    for group, members in found.items():
+        return typer.echo(json_module.dumps({"schema": 1, **plugins_of}, ensure_ascii=False, default=str))
+    for group, members in plugins_of.items():
         typer.echo(f"{group}:")
         longest = max((len(m["name"]) for m in members), default=0)
         for m in members:
@@ -29,18 +29,18 @@ def strategies(json: options.Json = False) -> None:
 
 
 def spaces(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this one.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The preset to print.")] = None,
 ) -> None:
-    """List the ready-made spaces, or print one.
+    """List the preset search spaces, or print one.
 
-    Names without a slash are complete (`automl search digits`); the others are parts for `use:` in a spec.
+    Names without a slash are complete (`automl search digits`); the others are groups to take with `use:` in a spec.
     """
     from automl.specfile import presets
 
     known = presets.all_presets()
     if name is not None:
         if name not in known:
-            raise SpecError(f"no ready-made space {name!r}{did_you_mean(name, known)}")
+            raise SpecError(f"no preset {name!r}{did_you_mean(name, known)}")
         return typer.echo(known[name].read_text(encoding="utf-8"), nl=False)
     longest = max((len(n) for n in known), default=0)
     for n in sorted(known, key=lambda n: ("/" in n, n)):
@@ -49,14 +49,14 @@ def spaces(
 
 
 def describe(group: plugins.Group, name: str) -> dict[str, Any]:
-    """A plugin in plain data; one that cannot be loaded is described by its error."""
+    """A plugin as plain data: name, summary, options and error (why it cannot be loaded, else None)."""
     try:
-        made = plugins.load(group, name)
+        plugin = plugins.load(group, name)
     except UnknownPlugin as error:
         return {"name": name, "summary": "", "options": [], "error": str(error)}
-    fields = dataclasses.fields(made) if dataclasses.is_dataclass(made) else ()
+    fields = dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ()
     shown = [{"name": f.name, "type": str(f.type), "default": _default(f)} for f in fields if f.init]
-    summary = (inspect.getdoc(made) or "").partition("\n")[0]
+    summary = (inspect.getdoc(plugin) or "").partition("\n")[0]
     return {"name": name, "summary": summary, "options": shown, "error": None}
 
 
@@ -73,6 +73,6 @@ def _shown(value: Any) -> str:
 
 
 def _first_comment(text: str) -> str:
-    """What a preset says of itself: its first line, when that is a comment."""
+    """The description of a preset: its first line, when that is a comment."""
     first = text.lstrip().partition("\n")[0]
     return first.lstrip("# ").strip() if first.startswith("#") else ""

@@ -1,11 +1,11 @@
-"""`automl repair`: what can be read of a damaged ledger, saved into a new one."""
+"""`automl repair`: save what can be read of a damaged ledger into a new one."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from automl.cli import options
+from automl.cli import options, values
 
 
 def repair(
@@ -17,8 +17,8 @@ def repair(
 ) -> None:
     """Save what can be read of a study's damaged ledger.
 
-    The damaged file is kept.
+    The damaged file is kept beside the new one.
     """
     from automl.study.repair import repair as salvage
 
-    typer.echo(str(salvage(options.study_path(study, dir), out)))
+    typer.echo(str(salvage(values.study_path(study, dir), out)))

@@ -1,4 +1,4 @@
-"""`automl top` and `automl show`: what a study knows, also while it runs."""
+"""`automl top` and `automl show`: the results of a study, also while it runs."""
 
 import json as json_module
 import shutil
@@ -7,35 +7,42 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.cli import options
+from automl.cli import options, values
 
 if TYPE_CHECKING:
     from automl.leaderboard.board import Leaderboard
+    from automl.study.reader import StudyView
 
 WATCH_S = 2.0
+
+Rows = Annotated[int, options.option("-n", "--rows", min=0, help="The number of rows; 0: all.")]
+Where = Annotated[
+    list[str] | None,
+    options.option(metavar="CONDITION", help="Only rows that fulfil this, e.g. 'lr<1e-3' (repeatable)."),
+]
+Sort = Annotated[str | None, options.option(metavar="COLUMN", help="Order by this column; -COLUMN: descending.")]
+Csv = Annotated[bool, options.option("--csv", help="Print CSV instead of text.")]
+Watch = Annotated[bool, options.option("--watch", help="Print again every two seconds until Ctrl-C.")]
+TrialNumber = Annotated[str, typer.Argument(metavar="TRIAL", help="The number of the trial, 42 or t0042.")]
 
 
 def top(
     study: options.StudyName,
-    n: Annotated[int, options.option("-n", "--rows", min=0, help="How many rows; 0: all.")] = 20,
-    where: Annotated[
-        list[str] | None, options.option(metavar="CONDITION", help="Only such rows, e.g. 'lr<1e-3' (repeatable).")
-    ] = None,
-    sort: Annotated[
-        str | None, options.option(metavar="COLUMN", help="Order by this column; -COLUMN: descending.")
-    ] = None,
+    n: Rows = 20,
+    where: Where = None,
+    sort: Sort = None,
     json: options.Json = False,
-    csv: Annotated[bool, options.option("--csv", help="Print CSV instead of text.")] = False,
-    watch: Annotated[bool, options.option("--watch", help="Draw again every two seconds until Ctrl-C.")] = False,
+    csv: Csv = False,
+    watch: Watch = False,
     ascii: options.Ascii = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Print the leaderboard of a study, also while it runs."""
-    path = options.study_path(study, dir)
+    path = values.study_path(study, dir)
     if watch:
         return _watch(path, n, where or [], sort, ascii)
     board = _board(path, n, where or [], sort)
@@ -46,18 +53,18 @@ def top(
 
 def show(
     study: options.StudyName,
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="The trial's number, 42 or t0042.")],
+    trial: TrialNumber,
     json: options.Json = False,
     ascii: options.Ascii = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:
-    """Print one trial: config, curve, metrics, why it ended."""
+    """Print one trial: config, curve, metrics, and why it ended."""
     from automl.errors import SpecError
     from automl.view.pages.trial import document, text
     from automl.view.screens.choose import speaks_unicode
 
-    opened = _open(options.study_path(study, dir))
-    number = options.trial_number(trial)
+    opened = _open(values.study_path(study, dir))
+    number = values.trial_number(trial)
     if not 0 <= number < len(opened.history):
         raise SpecError(f"{opened.name} has no trial {number}; it has {len(opened.history)}, numbered from 0")
     if json:
@@ -66,10 +73,10 @@ def show(
     return typer.echo(text(opened, number, width, unicode=not ascii and speaks_unicode(sys.stdout)))
 
 
-def _open(path: Path) -> Any:
-    from automl.study.study import Study
+def _open(path: Path) -> "StudyView":
+    from automl.study.reader import StudyView
 
-    return Study.open(path)
+    return StudyView(path)
 
 
 def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leaderboard":
@@ -91,7 +98,7 @@ def _print(board: "Leaderboard", ascii: bool) -> None:
 
     console = choose.console(sys.stdout)
     if not board.rows:
-        return typer.echo("no trial yet" if not board.trials else "no such trial")
+        return typer.echo("there are no trials yet" if not board.trials else "no trial fulfils the conditions")
     console.print(board.text(console.width, unicode=not ascii and choose.speaks_unicode(sys.stdout)))
     if board.trials > len(board.rows):
         typer.echo(f"{len(board.rows)} of {board.trials} trials", err=True)
@@ -99,7 +106,7 @@ def _print(board: "Leaderboard", ascii: bool) -> None:
 
 
 def _watch(path: Path, n: int, where: Sequence[str], sort: str | None, ascii: bool) -> None:
-    """Until Ctrl-C; in a terminal the table is drawn in place, elsewhere again and again."""
+    """Print the table until Ctrl-C; in a terminal it is replaced in place."""
     from rich.live import Live
 
     from automl.view.screens import choose

@@ -45,18 +45,18 @@ def search(
     from automl.executors import forkserver
 
     changes = _changes(values.overrides(set_), no_fuse, no_finalists, ray, insecure_ray)
-    plan = {"trials": trials, "time_s": values.seconds(time), "strategy": strategy, "stopper": stopper, "seed": seed}
+    plan: dict[str, Any] = {"trials": trials, "time_s": values.seconds(time)}
+    plan |= {"strategy": strategy, "stopper": stopper, "seed": seed}
     if dry_run:
-        from automl.cli.commands.spec import dry_run as print_plan
+        from automl.cli.commands.dry_run import print_plan
 
         return print_plan(spec, {**changes, **_entries(plan)}, json=json)
     if executor in (None, "local") and ray is None:
         forkserver.begin()  # before the screen is imported
-    where = {"workers": workers, "executor": executor, "dir": dir, "name": name, "deterministic": deterministic}
+    plan |= {"workers": workers, "executor": executor, "dir": dir, "name": name, "deterministic": deterministic}
+    loggers = _loggers(logger, tensorboard)
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        study = doors.search(
-            spec, **plan, **where, overrides=changes, loggers=_loggers(logger, tensorboard), screen=screen
-        )
+        study = doors.search(spec, **plan, overrides=changes, loggers=loggers, screen=screen)
     return _end(study, json=json, fail_under=fail_under)
 
 

@@ -38,9 +38,7 @@ def load_series(
     if split.get("time"):
         frame = frame.sort_values(str(split["time"]), kind="stable")
     frame = frame.reset_index(drop=True)
-    window, horizon, stride = int(options["window"]), int(options.get("horizon", 1)), int(options.get("stride", 1))
-    if min(window, horizon, stride) < 1:
-        raise DataError("prepare: window, horizon and stride must be at least 1")
+    window, horizon, stride = _spans(options)
     edges = np.round(np.concatenate([[0.0], np.cumsum(splits.shares(split))]) * len(frame)).astype(int)
     names = [target] if target else [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf"]
     values = _target_values(frame, names)
@@ -67,6 +65,14 @@ def load_series(
         inputs, Outputs(horizon * len(names), "values"), "regression", parts[0], parts[1], parts[2], [], columns,
         preparation, fingerprint(parts), notes, sample_rows(frame.iloc[edges[1] : edges[1] + window], window),
     )  # fmt: skip
+
+
+def _spans(options: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(window, horizon, stride), in rows."""
+    window, horizon, stride = int(options["window"]), int(options.get("horizon", 1)), int(options.get("stride", 1))
+    if min(window, horizon, stride) < 1:
+        raise DataError("prepare: window, horizon and stride must be at least 1")
+    return window, horizon, stride
 
 
 def _target_values(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:

@@ -95,7 +95,7 @@ def read_unchanged(source: Any, base: Path) -> Any:
         raise DataError(f"data: no file {path}{did_you_mean(path.name, neighbours)}")
     known = (*BUILT_IN, *ON_DISK)
     hint = did_you_mean(name, known) or f"; built in: {', '.join(known)}"
-    raise DataError(f"data: {name!r} is no built-in data set, no file and no package.module:function{hint}")
+    raise DataError(f"data: {name!r} is not a built-in data set, a file or a package.module:function{hint}")
 
 
 def resolve(source: Any, base: Path) -> Any:

@@ -62,7 +62,7 @@ def available_bytes() -> float:
     import psutil
 
     limits = [float(psutil.virtual_memory().available)]
-    if sys.platform == "linux":  # elsewhere the system tells neither
+    if sys.platform == "linux":  # other systems report neither limits nor groups
         import resource
 
         used = psutil.Process().memory_info().data

@@ -9,13 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from automl.fused.lane import Lane
-from automl.training.schedules import F64, factors, warmup_steps
-
-
-def steps_per_epoch(samples: int, batch: int) -> int:
-    """Updates in one epoch: the last batch may be partial, but not a single sample."""
-    full, rest = divmod(samples, batch)
-    return max(1, full + (1 if rest > 1 or (rest == 1 and batch == 1) else 0))
+from automl.training.schedules import F64, ema_decay, lr_factors, warmup_steps
 
 
 def rates(lanes: Sequence[Lane | None], steps: int, full_steps: int) -> F64:
@@ -25,7 +19,7 @@ def rates(lanes: Sequence[Lane | None], steps: int, full_steps: int) -> F64:
         if lane is not None:
             h, horizon = lane.hypers, lane.epochs * full_steps
             warm = warmup_steps(h.warmup, horizon, lane.epochs)
-            found[:, j] = h.lr * factors(h.schedule, lane.step, steps, horizon, warm)
+            found[:, j] = h.lr * lr_factors(h.schedule, lane.step, steps, horizon, warm)
     return found
 
 
@@ -39,7 +33,7 @@ def moves(decay: F64, t: F64) -> F64:
 
     Lanes without an average (`decay` 0) move all the way: their row then equals the weights.
     """
-    return 1.0 - np.minimum(decay, t / (9.0 + t))
+    return 1.0 - ema_decay(decay, t)
 
 
 def batches(order: Tensor, batch: int, steps: int) -> tuple[Tensor, ...]:

@@ -1,1 +1,1 @@
-"""YAML with the place of every value, and mistakes told with file, line and column."""
+"""Reading YAML with the place of every value, and reporting mistakes with file, line and column."""

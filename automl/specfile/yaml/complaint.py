@@ -1,11 +1,11 @@
-"""Complaints about what a user wrote: place, value, rule, nearest valid name; shown with the line and a caret."""
+"""Complaints about a specification: place, value, rule and nearest valid name, shown with the line and a caret."""
 
 import bisect
 from dataclasses import dataclass
 
 from automl.errors import SpecError
 
-SHOWN = 20
+SHOWN = 20  # complaints in one error message
 WINDOW = 110  # characters of a source line that are shown
 
 Path = tuple[str | int, ...]
@@ -27,7 +27,7 @@ def printable(text: str, most: int = 0) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """One thing that is wrong. `line` and `column` count from 1; line 0: it did not come from the file's text."""
+    """One mistake. `line` and `column` count from 1; line 0: it is not in the file but in an override."""
 
     file: str
     line: int
@@ -42,7 +42,7 @@ class Complaint:
 
 
 class Source:
-    """A text and its lines: turns an offset into line and column, and shows a complaint's place."""
+    """A text and its lines: turns an offset into line and column, and shows the place of a complaint."""
 
     def __init__(self, text: str, file: str) -> None:
         self.text = text
@@ -51,15 +51,16 @@ class Source:
         self._starts = [0, *breaks]
 
     def place(self, offset: int) -> tuple[int, int]:
-        """(line, column), counted from 1."""
+        """(line, column) of a character offset, counted from 1."""
         line = bisect.bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
     def complain(self, offset: int, path: Path, message: str, hint: str = "") -> Complaint:
+        """A complaint about what stands at `offset`."""
         return Complaint(self.file, *self.place(offset), dotted(path), printable(message, 400), printable(hint, 200))
 
     def excerpt(self, complaint: Complaint) -> str:
-        """The line and a caret below it, indented by two; empty when the complaint has no place here."""
+        """The line and a caret below it, indented by two; empty when the complaint has no place in this text."""
         if complaint.file != self.file or not 0 < complaint.line <= len(self._starts):
             return ""
         start = self._starts[complaint.line - 1]
@@ -72,7 +73,7 @@ class Source:
 
 
 class InvalidSpec(SpecError):
-    """A specification with mistakes: the text shows up to 20 of them, `complaints` has all."""
+    """A specification with mistakes: the message shows up to 20 of them, `complaints` has all."""
 
     def __init__(self, text: str, complaints: list[Complaint]) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What pydantic found, in our words: one complaint each, with the path, the rule and the nearest valid name."""
+"""Pydantic's errors in our own words: one complaint each, with path, rule and nearest valid name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 from automl.errors import did_you_mean
 from automl.specfile.yaml.complaint import Path
 
+CUSTOM = "custom"  # the type of complaints that have their message already, see `grammar.wrong`
 _KINDS = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
@@ -41,16 +42,20 @@ def shown(value: Any) -> str:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Path, str, str, bool]]:
-    """(path below the model, message, hint, whether the key rather than the value is meant) of every finding."""
-    for found in error.errors(include_url=False):
-        path: Path = found["loc"]
-        kind, value, context = found["type"], found["input"], found.get("ctx", {})
+    """Every mistake that validation found.
+
+    Yields:
+        (path below the model, message, hint, whether the complaint is about the key rather than the value).
+    """
+    for mistake in error.errors(include_url=False):
+        path: Path = mistake["loc"]
+        kind, value, context = mistake["type"], mistake["input"], mistake.get("ctx", {})
         if kind == "extra_forbidden":
             name = str(path[-1])
             yield path, "unknown key", _near(name, _names(model, path[:-1])), True
         elif kind == "missing":
             yield path[:-1], f"{path[-1]} is missing", "", True
-        elif kind == "told":
+        elif kind == CUSTOM:
             yield path, context["message"], context["hint"], False
         elif value is None:
             yield path, "has no value; give one or remove the line", "", True
@@ -62,11 +67,11 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Pa
             yield path, f"must be {words} {context[limit]:g}, got {shown(value)}", "", False
         elif kind == "literal_error":
             allowed = _literals(model, path)
-            yield path, f"{shown(value)} is none of {', '.join(allowed)}", _near(value, allowed), False
+            yield path, f"{shown(value)} is not one of {', '.join(allowed)}", _near(value, allowed), False
         elif kind in ("too_short", "too_long"):
             yield path, _length(context, value), "", False
         else:
-            yield path, f"{found['msg'].lower()}, got {shown(value)}", "", False
+            yield path, f"{mistake['msg'].lower()}, got {shown(value)}", "", False
 
 
 def _length(context: Mapping[str, Any], value: Any) -> str:

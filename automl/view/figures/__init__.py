@@ -42,7 +42,7 @@ def draw(kind: str, study: Readable) -> "Figure":
         NothingToDraw: the study has too few results for it.
     """
     if kind not in KINDS:
-        raise SpecError(f"no plot {kind!r}{did_you_mean(kind, KINDS)} (plots: {', '.join(KINDS)})")
+        raise SpecError(f"no chart {kind!r}{did_you_mean(kind, KINDS)} (charts: {', '.join(KINDS)})")
     module, _, name = KINDS[kind][0].partition(":")
     import importlib
 
@@ -51,7 +51,7 @@ def draw(kind: str, study: Readable) -> "Figure":
     except ImportError as error:
         if "matplotlib" not in str(error):
             raise
-        raise EnvironmentProblem("plots need matplotlib: pip install 'automl-search[report]'") from None
+        raise EnvironmentProblem("charts need matplotlib: pip install 'automl-search[report]'") from None
     from automl.view.figures.style import styled
 
     with styled():

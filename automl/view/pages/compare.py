@@ -1,4 +1,4 @@
-"""Studies side by side: the best value each had after the same number of epochs, and how much sooner one got there."""
+"""Studies compared: the best value of each after the same number of epochs, and how much sooner one reached it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA
 from automl.study.reader import Readable
 
-SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest budget
+SHARES = (0.1, 0.25, 0.5, 1.0)  # of the smallest number of epochs that a study has used
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a study went: its best loss after so many epochs of all its trials, one entry for each improvement."""
+    """The best loss of a study against the epochs that all its trials had used, one entry for each improvement."""
 
     epochs: tuple[int, ...]
     losses: tuple[float, ...]
@@ -24,7 +24,7 @@ class Course:
 
     @classmethod
     def of(cls, history: History) -> "Course":
-        """Only trials that ran their full length count; epochs are those of all trials that had ended by then."""
+        """The course of a study: losses of trials that ran their full length, epochs of all trials that had ended."""
         epochs: list[int] = []
         losses: list[float] = []
         spent = 0
@@ -38,8 +38,8 @@ class Course:
 
     def at(self, epochs: float) -> float | None:
         """The best loss after `epochs`; None before the first full trial."""
-        known = [loss for e, loss in zip(self.epochs, self.losses, strict=True) if e <= epochs]
-        return known[-1] if known else None
+        losses = [loss for e, loss in zip(self.epochs, self.losses, strict=True) if e <= epochs]
+        return losses[-1] if losses else None
 
     def reaches(self, loss: float) -> int | None:
         """After how many epochs the best was `loss` or better; None: never."""
@@ -47,10 +47,10 @@ class Course:
 
 
 def compare(studies: Sequence[Readable]) -> dict[str, Any]:
-    """The comparison as plain data (schema 1).
+    """The comparison of at least two studies as plain data (schema 1).
 
     Raises:
-        SpecError: they are ranked on different metrics.
+        SpecError: the studies are ranked on different metrics.
     """
     metric = studies[0].metric
     for other in studies[1:]:
@@ -61,22 +61,9 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
             )
     names = _names(studies)
     courses = [Course.of(s.history) for s in studies]
-    axis = max(min(c.total for c in courses), 1)
-    points = [max(round(share * axis), 1) for share in SHARES]
-    rows = []
-    for study, name, course in zip(studies, names, courses, strict=True):
-        best = study.history.best
-        at = [course.at(p) for p in points]
-        rows.append(
-            {
-                "study": name,
-                "trials": len(study.history),
-                "epochs": course.total,
-                "seconds": round(study.elapsed_s, 3),
-                "at": [None if loss is None else metric.value(loss) for loss in at],
-                "best": _best(best, metric),
-            }
-        )
+    epochs = max(min(c.total for c in courses), 1)
+    points = [max(round(share * epochs), 1) for share in SHARES]
+    rows = [_row(*entry, points) for entry in zip(studies, names, courses, strict=True)]
     return {
         "schema": SCHEMA,
         "metric": metric.name,
@@ -87,6 +74,19 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
     }
 
 
+def _row(study: Readable, name: str, course: Course, points: Sequence[int]) -> dict[str, Any]:
+    """One study: what it used, its best value after each of `points` epochs, and its best trial."""
+    at = [course.at(point) for point in points]
+    return {
+        "study": name,
+        "trials": len(study.history),
+        "epochs": course.total,
+        "seconds": round(study.elapsed_s, 3),
+        "at": [None if loss is None else study.metric.value(loss) for loss in at],
+        "best": _best(study.history.best, study.metric),
+    }
+
+
 def _best(best: TrialRecord | None, metric: Metric) -> dict[str, Any] | None:
     if best is None or best.loss is None:
         return None
@@ -94,43 +94,45 @@ def _best(best: TrialRecord | None, metric: Metric) -> dict[str, Any] | None:
 
 
 def _names(studies: Sequence[Readable]) -> list[str]:
-    """Names, or where two are equal the folders."""
+    """The names of the studies; folders where two have the same name."""
     names = [study.name for study in studies]
     return [str(s.path) if names.count(s.name) > 1 and s.path else s.name for s in studies]
 
 
 def _sooner(names: Sequence[str], courses: Sequence[Course]) -> list[dict[str, Any]]:
-    """For each pair whose one reached the other's final best sooner: after how many epochs, and of how many."""
-    found = []
+    """Each pair of which one reached the other's final best value sooner: after how many epochs, and of how many."""
+    pairs = []
     for a, fast in zip(names, courses, strict=True):
         for b, slow in zip(names, courses, strict=True):
             if fast is slow or not slow.losses:
                 continue
             took, needed = slow.epochs[-1], fast.reaches(slow.losses[-1])
             if needed is not None and needed < took:
-                found.append({"study": a, "than": b, "epochs": needed, "of": took})
-    return found
+                pairs.append({"study": a, "than": b, "epochs": needed, "of": took})
+    return pairs
 
 
 def text(compared: dict[str, Any]) -> str:
     """The comparison for people."""
     names = [words.clean(row["study"]) for row in compared["studies"]]
     longest = max(len("study"), *(words.cells(n) for n in names))
-    titles = [f"at {e:,}" for e in compared["epochs"]] + ["in the end", "trials", "epochs", "time"]
+    titles = [f"at {e:,}" for e in compared["epochs"]] + ["at the end", "trials", "epochs", "time"]
     widths = [max(len(t), 9) for t in titles]
     header = "  ".join([words.pad("study", longest), *(f"{t:>{w}}" for t, w in zip(titles, widths, strict=True))])
     aim = "higher" if compared["direction"] == "maximize" else "lower"
-    lines = [f"best {words.clean(compared['metric'])} ({aim} is better) after so many epochs of all trials", header]
+    lines = [
+        f"best {words.clean(compared['metric'])} ({aim} is better) after equal numbers of epochs of all trials",
+        header,
+    ]
     for name, row in zip(names, compared["studies"], strict=True):
         end = row["best"]["value"] if row["best"] else None
         cells = [words.number(v) for v in [*row["at"], end]]
         cells += [f"{row['trials']:,}", f"{row['epochs']:,}", words.duration(row["seconds"])]
         lines.append("  ".join([words.pad(name, longest), *(f"{c:>{w}}" for c, w in zip(cells, widths, strict=True))]))
     for s in compared["sooner"]:
-        lines.append(
-            f"{words.clean(s['study'])} was as good as {words.clean(s['than'])} ever got after {s['epochs']:,} epochs, "
-            f"{words.clean(s['than'])} after {s['of']:,}: {s['of'] / max(s['epochs'], 1):.1f} times sooner"
-        )
+        reached = f"{words.clean(s['study'])} reached the best value of {words.clean(s['than'])}"
+        times = s["of"] / max(s["epochs"], 1)
+        lines.append(f"{reached} after {s['epochs']:,} epochs instead of {s['of']:,}: {times:.1f} times sooner")
     for name, row in zip(names, compared["studies"], strict=True):
         if row["best"]:
             lines.append(f"{words.pad(name, longest)}  {words.config(row['best']['config'])}")

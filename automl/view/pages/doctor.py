@@ -1,4 +1,4 @@
-"""What `automl doctor` looks at: versions, devices, memory, disk and file system, limits, plugins."""
+"""`automl doctor`: checks versions, devices, memory, disk, file system, limits and plugins of this machine."""
 
 import os
 import platform
@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,7 +25,7 @@ SAFE_SQLITE = (3, 51, 3)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line: what, what was found, how good that is, and what to do about it."""
+    """One result: what was checked, what was found, how serious it is, and what to do about it."""
 
     what: str
     found: str
@@ -34,25 +34,39 @@ class Finding:
 
 
 def examine(folder: Path) -> list[Finding]:
-    """All findings of this machine; `folder` is where studies go. A check that breaks is itself a finding."""
-    checks: list[Callable[[], Iterator[Finding]]] = [
-        _python,
-        _libraries,
-        _torch,
-        _sqlite,
-        _machine,
-        lambda: _disk(folder),
-        _limits,
-        _plugins,
-    ]
+    """All findings about this machine; a check that fails is itself a finding.
+
+    Args:
+        folder: where studies are kept; it need not exist.
+    """
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
+        "python": _python,
+        "libraries": _libraries,
+        "torch": _torch,
+        "sqlite": _sqlite,
+        "machine": _machine,
+        "disk": lambda: _disk(folder),
+        "limits": _limits,
+        "plugins": _plugins,
+    }
     findings: list[Finding] = []
-    for check in checks:
+    for name, check in checks.items():
         try:
             findings += check()
         except Exception as error:
-            name = getattr(check, "__name__", "disk").strip("_<>")
             findings.append(Finding(name, f"{type(error).__name__}: {error}", "problem", "this check itself failed"))
     return findings
+
+
+def text(findings: Sequence[Finding]) -> str:
+    """The findings for people: a line each, marked `!` (a note) or `X` (a problem), with advice below."""
+    longest = max(len(f.what) for f in findings)
+    lines = []
+    for f in findings:
+        mark = {"ok": "  ", "note": "! ", "problem": "X "}[f.level]
+        lines.append(f"{mark}{f.what:<{longest}}  {f.found}")
+        lines += [f"  {'':<{longest}}  -> {f.advice}"] if f.advice else []
+    return "\n".join(lines)
 
 
 def _python() -> Iterator[Finding]:
@@ -82,7 +96,9 @@ def _torch() -> Iterator[Finding]:
     if not torch.cuda.is_available():
         built = torch.version.cuda
         if built and any(Path("/proc/driver").glob("nvidia*")):
-            yield Finding("cuda", f"torch is built for {built}, but sees no GPU", "problem", "compare with nvidia-smi")
+            yield Finding(
+                "cuda", f"torch is built for CUDA {built}, but finds no GPU", "problem", "compare with nvidia-smi"
+            )
         else:
             yield Finding("cuda", "no GPU: trials run on the CPU")
         return
@@ -104,7 +120,7 @@ def _sqlite() -> Iterator[Finding]:
         "sqlite",
         sqlite3.sqlite_version,
         "ok",
-        "older than 3.51.3: never let two programs write one ledger (the driver's lock sees to it)" if old else "",
+        "older than 3.51.3: never let two programs write to one ledger (the driver's lock prevents it)" if old else "",
     )
 
 
@@ -113,24 +129,24 @@ def _machine() -> Iterator[Finding]:
     quota = _cgroup("cpu.max").split()
     if len(quota) == 2 and quota[0] != "max":
         cores = min(cores, max(int(quota[0]) // int(quota[1]), 1))
-    yield Finding("cpu", f"{cores} cores for us, {os.cpu_count()} in the machine")
+    yield Finding("cpu", f"{cores} cores available, {os.cpu_count()} in the machine")
     import psutil
 
     memory, limit = psutil.virtual_memory(), _cgroup("memory.max")
     total = min(memory.total, int(limit)) if limit.isdecimal() else memory.total
     low = memory.available < 2 * 2**30
-    found = f"{memory.available / 2**30:.1f} GiB available, {total / 2**30:.1f} GiB in all"
-    yield Finding("memory", found, "note" if low else "ok", "little is left; use fewer workers" if low else "")
+    found = f"{memory.available / 2**30:.1f} GiB available, {total / 2**30:.1f} GiB in total"
+    yield Finding("memory", found, "note" if low else "ok", "little memory is free: use fewer workers" if low else "")
     shared = Path("/dev/shm")
     if shared.is_dir():
         size = shutil.disk_usage(shared).total
         small = size < 2**30
-        advice = "too small for tensors shared between workers: docker run --shm-size=8g" if small else ""
+        advice = "too small for tensors shared between workers; in docker: docker run --shm-size=8g" if small else ""
         yield Finding("/dev/shm", f"{size / 2**30:.1f} GiB", "note" if small else "ok", advice)
 
 
 def _cgroup(name: str) -> str:
-    """A limit of our control group (version 2); empty where there is none."""
+    """A limit of this process's control group (cgroup version 2); empty where there is none."""
     file = Path("/sys/fs/cgroup") / name
     return file.read_text(encoding="ascii").strip() if file.is_file() else ""
 
@@ -142,10 +158,14 @@ def _disk(folder: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(place).free
     low = free < 2**30
     level: Level = "problem" if low else "ok"
-    yield Finding("disk", f"{free / 2**30:.1f} GiB free in {place}", level, "make room" if low else "")
+    yield Finding("disk", f"{free / 2**30:.1f} GiB free in {place}", level, "free some space" if low else "")
     kind = _file_system(place)
     network = kind in NETWORK
-    advice = "the ledger needs a local disk: locks on network file systems cannot be trusted" if network else ""
+    advice = (
+        "use a local disk: file locks, which protect the ledger, are unreliable on network file systems"
+        if network
+        else ""
+    )
     yield Finding("file system", kind or "unknown", "problem" if network else "ok", advice)
     try:
         with tempfile.TemporaryFile(dir=place):
@@ -155,7 +175,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
 
 
 def _file_system(place: Path) -> str:
-    """The type of the file system `place` is on, from the longest mount point above it."""
+    """The type of the file system that holds `place`: that of the longest mount point above it."""
     mounts = Path("/proc/mounts")
     if not mounts.is_file():
         return ""
@@ -172,7 +192,9 @@ def _file_system(place: Path) -> str:
 def _limits() -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     few = soft < 1024
-    yield Finding("open files", f"{soft} (at most {hard})", "note" if few else "ok", "ulimit -n 4096" if few else "")
+    yield Finding(
+        "open files", f"limit {soft}, can be raised to {hard}", "note" if few else "ok", "ulimit -n 4096" if few else ""
+    )
 
 
 def _plugins() -> Iterator[Finding]:
@@ -184,8 +206,8 @@ def _plugins() -> Iterator[Finding]:
                 plugins.load(group, name)
             except UnknownPlugin as error:
                 broken[name] = str(error)
-        fine = [n for n in plugins.names(group) if n not in broken]
-        yield Finding(group.replace("_", " "), ", ".join(fine) or "none")
+        usable = [n for n in plugins.names(group) if n not in broken]
+        yield Finding(group.replace("_", " "), ", ".join(usable) or "none")
         for name, reason in broken.items():
             optional = any(f"No module named '{library}" in reason for library in OPTIONAL)
             level: Level = "ok" if optional else "note"

@@ -1,4 +1,4 @@
-"""The report: one HTML file that opens anywhere, with the pictures as inline SVG and no network, for people to send on.
+"""The report: one HTML file with charts as inline SVG that needs no network, so that it can be sent to others.
 
 Every text that comes from a user is escaped; the content security policy forbids everything but the file's own style
 and its one short script (by its hash), which sorts the table.
@@ -44,23 +44,27 @@ return(x<y?-1:x>y?1:0)*(down?1:-1)}).forEach(function(r){body.appendChild(r)})})
 
 NOTES = {
     "history": "Each dot is a trial; the line is the best trial so far that ran its full length.",
-    "curves": "The winner in black. Terrible values are cut off, not left out.",
-    "importance": "How far the distribution of each hyperparameter among the best fifth of the trials differs from its "
-    "distribution among all, less what chance alone would give.",
-    "parallel": "One line a trial, bright for the best ranks; at the bottom of an axis: not used in that config.",
-    "contour": "Shaded: a smooth guess from the trials near by; it is no model's promise.",
-    "rungs": "How well ranks at a step agree with the final ones, among trials that ran in full. Those that were "
-    "stopped are missing here, so the agreement among all trials is likely to be higher.",
+    "curves": "The best trial is black. Very bad values lie outside the axes.",
+    "importance": "How much the distribution of each hyperparameter among the best fifth of the trials differs from "
+    "that among all trials, minus the difference that chance alone would give.",
+    "parallel": "One line per trial, bright for the best ranks. At the bottom of an axis: not part of that config.",
+    "contour": "The shading is a smooth average of nearby trials, not the prediction of a model.",
+    "rungs": "How well ranks at a step agree with the final ranks, among trials that ran their full length. Stopped "
+    "trials are missing here; the agreement among all trials is probably higher.",
     "timeline": "White gaps are idle time.",
-    "seeds": "Blue dots: scores on fresh seeds; bar: their mean and its 95 % interval; cross: what the search had "
-    "found. Shaded: the winner's test score and its interval.",
-    "errors": "On the validation rows, with the saved model.",
-    "cost": "The line joins the trials that no other beats in both.",
+    "seeds": "Blue dots: scores on fresh seeds. Bar: their mean and its 95 % interval. Cross: the search estimate. "
+    "Shaded: the winner's test score and its interval.",
+    "errors": "Errors of the saved model on the validation rows.",
+    "cost": "The line joins the trials that no other trial beats in both score and time.",
 }
 
 
 def report(study: Readable, *, now: datetime | None = None) -> str:
-    """The page as HTML text.
+    """The report of a study as HTML text.
+
+    Args:
+        study: the study.
+        now: when the report is written; None: the present.
 
     Raises:
         EnvironmentProblem: matplotlib is not installed.
@@ -81,7 +85,7 @@ def report(study: Readable, *, now: datetime | None = None) -> str:
 
 
 def _text(raw: object) -> str:
-    """Anything as HTML text: control characters out, the rest escaped."""
+    """Anything as HTML text: without control characters, and escaped."""
     return html.escape(words.clean(raw), quote=True)
 
 
@@ -136,11 +140,11 @@ def _table(study: Readable) -> str:
             f"<td>{_text(r.note)}</td>",
         ]
         lines.append(f'<tr class="best">{"".join(cells)}</tr>' if r.best else f"<tr>{''.join(cells)}</tr>")
-    more = f"<p>The first {ROWS} of {board.trials:,} trials.</p>" if board.trials > ROWS else ""
+    more = f"<p>The best {ROWS} of {board.trials:,} trials.</p>" if board.trials > ROWS else ""
     head = "".join(f"<th>{_text(t)}</th>" for t in titles)
     body = "\n".join(lines)
     return (
-        f'<h2>Leaderboard</h2><p>Click a title to sort.</p>{more}<div class="wide"><table>'
+        f'<h2>Leaderboard</h2><p>Click a column title to sort.</p>{more}<div class="wide"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -159,7 +163,7 @@ def _cell(value: Any, shown: str = "", *, present: bool = True) -> str:
 
 
 def _spec(study: Readable) -> str:
-    """The specification as it was written, or the space where there was none."""
+    """The specification as it was written, or the space where there is none."""
     given = study.facts.get("spec") or {}
     text = given.get("text") or json.dumps(study.space.to_json(), indent=2, ensure_ascii=False)
     shown = "\n".join(html.escape(words.clean(line.replace("\t", "    "))) for line in text.splitlines())

@@ -12,14 +12,14 @@ from automl.leaderboard.sparkline import BLOCKS, Range
 from automl.study.reader import Readable
 
 HEIGHT = 6  # lines of the curve
-TAIL = 10  # rows of the metrics table at the end of the curve
+TAIL = 10  # reports in the table below the curve
 
 
 def document(study: Readable, number: int) -> dict[str, Any]:
-    """The trial for programs (schema 1), with all its reports."""
+    """The trial `number` for programs (schema 1), with all its reports and attempts."""
     record = study.history.trials[number]
     best = study.history.best
-    made = row(record, study.metric, rank=_rank(study.history, record), best=record is best).to_json()
+    summary = row(record, study.metric, rank=_rank(study.history, record), best=record is best).to_json()
     failure = record.failure and {
         "kind": record.failure.kind,
         "message": record.failure.message,
@@ -29,21 +29,23 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
     extra["attempts"] = study.attempts(number)
-    return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **made, **extra}
+    return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **summary, **extra}
 
 
 def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> str:
-    """The trial for people."""
+    """The trial `number` for people, in lines of about `width` cells; `unicode`: whether the curve may use blocks."""
     record, metric = study.history.trials[number], study.metric
     rank = _rank(study.history, record)
     value = "-" if record.loss is None else words.number(metric.value(record.loss))
     head = f"{words.trial(number)} of {words.clean(study.name)}: {record.state.value}"
-    head += f", {words.clean(metric.name)} {value}" + (f" at {record.step}" if record.step else "")
+    head += f", {words.clean(metric.name)} {value}" + (f" at step {record.step}" if record.step else "")
     head += f", rank {rank} of {len(study.history)}" if rank else ""
-    lines = [head + _place(study, record), *_again(study, number)]
+    lines = [head + _title(study, record), *_retrained(study, number)]
     if record.ended_s is not None:
         began = words.duration(record.started_s)
-        lines.append(f"  ran for {words.duration(record.ended_s - record.started_s)}, begun {began} into the search")
+        lines.append(
+            f"  ran for {words.duration(record.ended_s - record.started_s)}, started {began} after the search began"
+        )
     lines += _speed(study, number)
     if record.attempt > 1:
         lines.append(f"  attempt {record.attempt}: {_attempts(record)}")
@@ -62,32 +64,32 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
 
 
 def _speed(study: Readable, number: int) -> list[str]:
-    """How fast the last attempt that ended was, see `automl.training.throughput`."""
-    told = [one["details"] for one in study.attempts(number) if "samples_per_s" in one["details"]]
-    if not told:
+    """How fast the last attempt trained, where it was measured: see `automl.training.throughput`."""
+    measured = [one["details"] for one in study.attempts(number) if "samples_per_s" in one["details"]]
+    if not measured:
         return []
-    line = f"  trained on {told[-1]['samples_per_s']:,.0f} samples/s"
-    if "tflops" in told[-1]:
-        share = f"{told[-1]['peak_share']:.0%} of the device's measured matrix peak"
-        line += f", {told[-1]['tflops']:.3g} TFLOP/s: {share}"
+    line = f"  trained on {measured[-1]['samples_per_s']:,.0f} samples/s"
+    if "tflops" in measured[-1]:
+        share = f"{measured[-1]['peak_share']:.0%} of the device's measured matrix peak"
+        line += f", {measured[-1]['tflops']:.3g} TFLOP/s: {share}"
     return [line]
 
 
-def _place(study: Readable, record: TrialRecord) -> str:
+def _title(study: Readable, record: TrialRecord) -> str:
     if record is study.winner:
         return " (the winner)" if study.verdict else " (the winner so far)"
-    return " (the search's best)" if record is study.history.best else ""
+    return " (the best of the search)" if record is study.history.best else ""
 
 
-def _again(study: Readable, number: int) -> list[str]:
-    """What a finalist showed on fresh seeds."""
-    found = [f for f in (study.verdict or {}).get("finalists", []) if f["trial"] == number]
-    values = [words.number(value) for f in found for value in f["values"]]
-    return [f"  again on {words.plural(len(values), 'fresh seed')}: {', '.join(values)}"] if values else []
+def _retrained(study: Readable, number: int) -> list[str]:
+    """The values of a finalist on fresh seeds."""
+    finalists = [f for f in (study.verdict or {}).get("finalists", []) if f["trial"] == number]
+    values = [words.number(value) for f in finalists for value in f["values"]]
+    return [f"  retrained on {words.plural(len(values), 'fresh seed')}: {', '.join(values)}"] if values else []
 
 
 def _rank(history: History, record: TrialRecord) -> int | None:
-    """The trial's place on the board; None without a value or when it failed."""
+    """The trial's rank on the leaderboard; None without a value or when it failed."""
     if record.loss is None or record.state is State.FAILED:
         return None
     others = (t for t in history.trials if t.loss is not None and t.state is not State.FAILED)
@@ -95,7 +97,7 @@ def _rank(history: History, record: TrialRecord) -> int | None:
 
 
 def _config(history: History, record: TrialRecord) -> list[str]:
-    """A line per hyperparameter, by group, with all its digits."""
+    """A line for each hyperparameter, by group, with all digits."""
     groups: dict[str, list[str]] = {}
     for name in record.config:
         groups.setdefault(history.space.groups.get(name, ""), []).append(name)
@@ -114,7 +116,7 @@ def _exact(value: object) -> str:
 
 
 def _chart(points: Sequence[tuple[int, float]], width: int, maximize: bool, unicode: bool) -> list[str]:
-    """The curve as columns of block elements, HEIGHT lines high, with the range at its left."""
+    """The curve as columns of block characters, HEIGHT lines high, with the ends of its range at the left."""
     scale = replace(Range.of([points], maximize=maximize), better=0)
     high, low = words.number(scale.high), words.number(scale.low)
     label = max(len(high), len(low))
@@ -156,7 +158,7 @@ def _reports(reports: Sequence[tuple[int, Mapping[str, float]]], width: int) -> 
 
 
 def _attempts(record: TrialRecord) -> str:
-    """Why it has more than one."""
-    told = [f"it went on after {words.plural(record.resumed, 'pause')}"] if record.resumed else []
-    told += [f"its worker was lost {words.plural(record.retries, 'time')}"] if record.retries else []
-    return ", ".join(told)
+    """Why there was more than one attempt."""
+    reasons = [f"continued after {words.plural(record.resumed, 'pause')}"] if record.resumed else []
+    reasons += [f"its worker was lost {words.plural(record.retries, 'time')}"] if record.retries else []
+    return ", ".join(reasons)

@@ -15,7 +15,7 @@ from automl.core.history import History
 from automl.core.space import Config, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.surrogates.distinct import Taken, fill, retried
+from automl_strategies.surrogates.deduplication import Taken, fill, retried
 
 RETRIES = 4  # times a repeated config is asked for again
 

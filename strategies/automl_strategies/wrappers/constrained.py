@@ -14,7 +14,7 @@ from automl.core.history import History
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.surrogates.distinct import Taken
+from automl_strategies.surrogates.deduplication import Taken
 from automl_strategies.wrappers.base import Described, inner
 
 BINARY: dict[type, Callable[[Any, Any], Any]] = {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from automl.core.history import History
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
-from automl_strategies.surrogates.distinct import Taken
+from automl_strategies.surrogates.deduplication import Taken
 from automl_strategies.wrappers.base import Described, inner
 
 

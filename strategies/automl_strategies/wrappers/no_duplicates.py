@@ -7,7 +7,7 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl_strategies.grid_search import Grid
-from automl_strategies.surrogates.distinct import RANDOM_TRIES, Taken
+from automl_strategies.surrogates.deduplication import RANDOM_TRIES, Taken
 from automl_strategies.surrogates.unit_cube import Cube
 from automl_strategies.wrappers.base import Described, inner
 

@@ -13,7 +13,7 @@ from automl.core.history import History
 from automl.core.space import Config, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.surrogates.distinct import Taken, fill
+from automl_strategies.surrogates.deduplication import Taken, fill
 from automl_strategies.surrogates.ranking import by_merit
 from automl_strategies.surrogates.unit_cube import Points, encoded
 from automl_strategies.wrappers.base import Described, inner

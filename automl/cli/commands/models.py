@@ -1,0 +1,98 @@
+"""`automl export` and `automl predict`: what a study has found, for other programs and for new rows."""
+
+import csv as csv_module
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from automl.cli import options, values
+from automl.errors import SpecError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+file_option = partial(options.option, metavar="FILE")
+
+Optuna = Annotated[Path | None, file_option("--optuna", help="As an Optuna journal, for optuna-dashboard.")]
+Csv = Annotated[Path | None, file_option("--csv", help="All trials as CSV.")]
+Onnx = Annotated[Path | None, file_option("--onnx", help="The winner's network as ONNX.")]
+Pt2 = Annotated[Path | None, file_option("--pt2", help="The winner's network as a torch.export archive.")]
+Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A study (its winner), or the folder of a saved model.")]
+Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Rows to predict: CSV, TSV or Parquet.")]
+Proba = Annotated[bool, options.option("--proba", help="Add the probability of each class.")]
+Keep = Annotated[bool, options.option("--keep", help="Repeat the columns of the table.")]
+Output = Annotated[Path | None, options.option("--out", "-o", help="Write the CSV into this file instead of stdout.")]
+
+
+def export(
+    study: options.StudyName,
+    optuna: Optuna = None,
+    csv: Csv = None,
+    onnx: Onnx = None,
+    pt2: Pt2 = None,
+    dir: options.Dir = options.STUDIES,
+) -> None:
+    """Write a study or its winner for other programs.
+
+    A network is kept only if it reproduces the saved model's outputs on sample rows. Its inputs are prepared rows: see
+    best/preparation.json.
+    """
+    from automl.study.study import Study
+
+    if optuna is None and csv is None and onnx is None and pt2 is None:
+        raise typer.BadParameter("name at least one file to write: --optuna, --csv, --onnx or --pt2 FILE")
+    path = values.study_path(study, dir)
+    opened = Study.open(path)
+    if csv is not None:
+        from automl.leaderboard.board import Leaderboard
+
+        csv.write_text(Leaderboard.of(opened.history).csv(), encoding="utf-8")
+        typer.echo(f"{csv}: {len(opened.history)} trials")
+    if optuna is not None:
+        from automl.integrations.optuna_journal import export as journal
+
+        typer.echo(f"{optuna}: {journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}")
+    if onnx is not None or pt2 is not None:
+        _networks(path / "best", onnx, pt2)
+
+
+def _networks(best: Path, onnx: Path | None, pt2: Path | None) -> None:
+    """Write the winner's network in the formats for which there is a file."""
+    from automl.bundle import export
+    from automl.bundle.io import load_model
+
+    model = load_model(best)
+    for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
+        if file is not None:
+            typer.echo(f"{file}: outputs differ by at most {write(model, file):.1g} on the sample rows")
+
+
+def predict(
+    bundle: Bundle,
+    table: Table,
+    out: Output = None,
+    proba: Proba = False,
+    keep: Keep = False,
+    dir: options.Dir = options.STUDIES,
+) -> None:
+    """Predict the rows of a table with a saved model, as CSV."""
+    from automl.bundle.loading import load
+    from automl.data.reading.readers import read_table
+
+    folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
+    if not folder.is_dir():
+        raise SpecError(f"no study and no saved model {bundle!r} (also searched in {dir})")
+    model, rows = load(folder), read_table(table)
+    result: pd.DataFrame = rows.copy() if keep else rows[[]].copy()
+    result["prediction"] = model.predict(rows)
+    if proba:
+        shares = model.predict_proba(rows)
+        for k, name in enumerate(model.classes):
+            result[f"p({name})"] = shares[:, k]
+    result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
+    if out is not None:
+        typer.echo(str(out))
