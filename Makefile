@@ -37,7 +37,7 @@ check: setup
 quick: setup
 	@$(COUNT) "$(TESTS) -m 'not slow' tests/core tests/specfile tests/study tests/laws"
 
-# Branch coverage of each folder, and of each file of FOLDER: make coverage TESTED="tests/study tests/driver"
+# Branch coverage of each folder; what part of the tests runs: make coverage TESTED="tests/study tests/driver"
 coverage: setup
 	@$(COUNT) "$(TESTS) --cov --cov-report= $(TESTED); $(PY) -m tests.support.coverage_table"
 

@@ -1,4 +1,4 @@
-"""Branch coverage per folder from `.coverage`: `python -m tests.support.coverage_table`; exit code 1 where it is low."""
+"""Branch coverage per folder from `.coverage`: `python -m tests.support.coverage_table`; exit code 1 if it is low."""
 
 import json
 import sys
