@@ -27,8 +27,8 @@ from automl.data.prepared import Part
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import cohort_stepper
 from automl.fused.uniform.epoch import Epoch
-from automl.fused.uniform.pieces import cohort_stepper
 from automl.models import build
 from automl.training.schedules import steps_per_epoch
 

@@ -35,10 +35,10 @@ from automl.fused.optim.launch import launched
 from automl.fused.optim.rules import RULES
 from automl.fused.sizing.timing import memory_limit
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.epoch import Epoch
 from automl.fused.uniform.piece import PieceEpoch
-from automl.fused.uniform.pieces import cohort_stepper, module_mode
 from automl.models import build
 from automl.training import Trainer
 from automl.training.throughput import operations, peak

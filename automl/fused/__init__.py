@@ -1,1 +1,4 @@
-"""Fused trials: many trials of one architecture train as one batched model. See `engine` for the interface."""
+"""Fused trials: many trials train as one batched model, each with its own hyperparameters, seed and schedule.
+
+`engine.Engine` is the interface; it knows no studies, workers or spec files, and nothing here may import them.
+"""

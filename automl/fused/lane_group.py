@@ -47,14 +47,14 @@ class LaneGroup(Protocol):
 class GroupRunner(Protocol):
     """Trains a group of lanes, an epoch of all at a time.
 
-    `shared`: whether several lanes are meant to be in the group, so that more may join. `splits_when_small`: whether
-    the last few lanes are better trained one by one.
+    `shared`: whether several lanes are meant to be in the group, so that more may join.
     """
 
     shared: bool
 
     @property
-    def splits_when_small(self) -> bool: ...
+    def splits_when_small(self) -> bool:
+        """Whether the last few lanes may be better trained one by one."""
 
     @property
     def group(self) -> LaneGroup:

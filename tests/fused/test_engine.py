@@ -12,7 +12,7 @@ from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.tensors import rng
-from automl.fused.uniform.pieces import module_mode
+from automl.fused.uniform.cohort_stepper import module_mode
 from automl.fused.uniform.stepper import StackStepper
 from automl.models.mlp import Residual
 from tests.support.plain_training import assert_same, masked, trained

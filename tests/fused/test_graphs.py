@@ -7,9 +7,9 @@ from torch import nn
 from automl.data.prepared import Part
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import cohort_stepper
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.epoch import Epoch
-from automl.fused.uniform.pieces import cohort_stepper
 
 X = torch.randn(100, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 DATA = Part(X, (X[:, 0] > 0).long() + (X[:, 1] > 0).long())

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from automl.fused.problem import Entry
-from automl.fused.uniform.pieces import CohortStepper, cohort_stepper
+from automl.fused.uniform.cohort_stepper import CohortStepper, cohort_stepper
 from automl.fused.uniform.runner import UniformRunner
 from tests.fused.test_engine import CONFIGS, assert_same, engine, plain_loop
 

@@ -10,7 +10,7 @@ from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.sizing.probe import probe
 from automl.fused.uniform.cohort import UniformCohort
-from automl.fused.uniform.pieces import cohort_stepper
+from automl.fused.uniform.cohort_stepper import cohort_stepper
 from automl.fused.uniform.stepper import StackStepper
 from automl.models.mlp import Residual
 
@@ -147,6 +147,9 @@ def test_plain_stacks_are_known_and_others_are_left_to_the_general_path():
     hooked = nn.Sequential(nn.Linear(6, 3))
     hooked.register_forward_hook(lambda m, given, out: out * 2)
     assert not plain(lambda c, i, o: hooked)
+    replaced = nn.Sequential(nn.Linear(6, 3), nn.GELU())
+    replaced[1].forward = lambda x: 2 * x
+    assert not plain(lambda c, i, o: replaced)
 
 
 def test_lanes_are_bitwise_the_same_in_every_bucket_of_more_than_one_piece():

@@ -1,1 +1,1 @@
-"""MLPs of different shapes in one program."""
+"""Cohorts of MLPs of different shapes that train in one program. Nothing that other models need lives here."""

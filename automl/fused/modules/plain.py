@@ -6,9 +6,14 @@ from automl.models.parts import TableStem
 
 
 def can_be_rewritten(module: nn.Module) -> bool:
-    """Whether code written by hand may stand in for `module`: no hooks, no parametrizations, no frozen parameters."""
+    """Whether code written by hand may stand in for `module`.
+
+    It may not where there are hooks, parametrizations, frozen parameters, or an instance with a forward of its own.
+    """
     for child in module.modules():
         if child._forward_hooks or child._forward_pre_hooks or hasattr(child, "parametrizations"):
+            return False
+        if "forward" in vars(child):
             return False
         if any(not p.requires_grad for p in child.parameters(recurse=False)):
             return False

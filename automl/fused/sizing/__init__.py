@@ -1,1 +1,1 @@
-"""Whether a model may be fused, and how many lanes are worth it: probes, timing, growth, what was measured before."""
+"""Whether trials may train together, and how many: probes, timing, the lane-count controller. Nothing trains here."""

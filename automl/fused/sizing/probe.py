@@ -21,8 +21,8 @@ from automl.fused.tensors import layout as lay
 from automl.fused.tensors import losses
 from automl.fused.tensors.batches import gather
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.piece import PieceEpoch
-from automl.fused.uniform.pieces import cohort_stepper, module_mode
 from automl.fused.uniform.stepper import PieceStepper, SoloStepper
 
 LANES, TOLERANCE, FIRST_SEED = 3, 2e-3, 1000

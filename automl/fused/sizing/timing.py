@@ -12,9 +12,9 @@ from automl.data.prepared import Part
 from automl.fused.clock import clock
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.epoch import step_graphs
 from automl.fused.uniform.piece import PieceEpoch
-from automl.fused.uniform.pieces import cohort_stepper, module_mode
 
 STEPS = 3  # of a run that is timed
 FILL = 0.85  # share of a GPU's free memory that lanes may take

@@ -1,1 +1,1 @@
-"""Lanes of one shape: their storage, one step, one epoch, CUDA graphs."""
+"""Cohorts of one shape, of any model: storage, forward and backward pass, update, epoch, recorded steps."""

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from automl.data.prepared import Part
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import CohortStepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.piece import PieceEpoch
-from automl.fused.uniform.pieces import CohortStepper, module_mode
 from automl.metrics.batched import Meter
 
 

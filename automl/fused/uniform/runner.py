@@ -9,10 +9,10 @@ from automl.fused.lane_group import auroc_slots, power_of_two
 from automl.fused.problem import Problem
 from automl.fused.report import EpochCost, EpochReport, epoch_report, loss_summary
 from automl.fused.uniform.cohort import UniformCohort
+from automl.fused.uniform.cohort_stepper import CohortStepper, MakeStepper, cohort_stepper
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.epoch import Epoch, evaluate, step_graphs
 from automl.fused.uniform.memory import train_within_memory
-from automl.fused.uniform.pieces import CohortStepper, MakeStepper, cohort_stepper
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 There are three ways, which read the same rows and draw the same random numbers: `VmapStepper` for any model (`vmap`
 inside, autograd outside), `StackStepper` for plain stacks without either, `SoloStepper` for a single lane without
-`vmap`. `pieces.cohort_stepper` chooses.
+`vmap`. `cohort_stepper.cohort_stepper` chooses.
 
 Shape letters: K lanes (rows of the piece), B batch, P parameters.
 """
@@ -28,8 +28,8 @@ Scratch = dict[tuple[object, torch.Size, torch.dtype], Tensor]
 class PieceStepper(Protocol):
     """Rows `first : first + size` of a cohort, as a slice: `span`. Valid until `cohort.version` changes.
 
-    `batched`: False for one lane without `vmap`, whose gradients stay in `leaves` until `collect` is called. `leaves`:
-    name -> trained parameter. `scratch`: buffers that are kept from epoch to epoch.
+    `batched`: False for one lane without `vmap`, whose gradients stay in `leaves` until `collect` is called.
+    `scratch`: buffers that are kept from epoch to epoch.
     """
 
     cohort: UniformCohort
@@ -40,7 +40,8 @@ class PieceStepper(Protocol):
     scratch: Scratch
 
     @property
-    def leaves(self) -> dict[str, Tensor]: ...
+    def leaves(self) -> dict[str, Tensor]:
+        """Name -> trained parameter: of all lanes `[K, *shape]`, or `[*shape]` where not `batched`."""
 
     @property
     def gradients(self) -> dict[str, Tensor]:
@@ -100,6 +101,7 @@ class VmapStepper:
                 store[key] = value
 
     def outputs(self, context: Draw, x: Tensor) -> Tensor:
+        """See `PieceStepper.outputs`."""
         context.targets = self.targets
         context.written.clear()
         context.calls.clear()
@@ -122,6 +124,7 @@ class VmapStepper:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
+        """See `PieceStepper.predict`."""
         rows = self.leaves if self.averaged is None else self.averaged
         parameters = [rows[n] for _, n in self._parameters]
         with self._restored(), running(_without_dropout(self.size)):
@@ -150,6 +153,7 @@ class StackStepper:
         return cls(general, trained, evaluated)
 
     def outputs(self, context: Draw, x: Tensor) -> Tensor:
+        """See `PieceStepper.outputs`; the buffer is overwritten by the next pass."""
         if not self.trained.accepts(x):
             return self.general.outputs(context, x)
         context.calls.clear()
@@ -157,6 +161,7 @@ class StackStepper:
             return self.trained.forward(context, x)
 
     def backward(self, context: Draw, out: Tensor, gradient: Tensor) -> None:
+        """See `PieceStepper.backward`."""
         if out.requires_grad:  # it came from the general way
             self.general.backward(context, out, gradient)
             return
@@ -168,7 +173,7 @@ class StackStepper:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """As `PieceStepper.predict`; the buffer is overwritten by the next pass."""
+        """See `PieceStepper.predict`; the buffer is overwritten by the next pass."""
         shared = x.expand(self.size, *x.shape)
         if not self.evaluated.accepts(shared):
             return self.general.predict(x)
@@ -201,6 +206,7 @@ class SoloStepper:
         self.gradients = cohort.layout.row_views(cohort.rows["grad"][0])
 
     def outputs(self, context: Draw, x: Tensor) -> Tensor:
+        """See `PieceStepper.outputs`."""
         context.calls.clear()
         return self.cohort.template(x[0]).unsqueeze(0)  # type: ignore[no-any-return]
 
@@ -220,6 +226,7 @@ class SoloStepper:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
+        """See `PieceStepper.predict`."""
         if not self.cohort.ema:
             return self.cohort.template(x).unsqueeze(0)  # type: ignore[no-any-return]
         averaged = self.cohort.layout.row_views(self.cohort.rows["ema"][0])

@@ -41,9 +41,11 @@ class HostPart:
     """A part whose step depends on numbers of the host, so that its steps cannot be recorded in a CUDA graph."""
 
     def tables(self, s: int) -> list[Tensor]:
+        """Raises NotImplementedError: there are none on the device."""
         raise NotImplementedError("this update reads numbers of the host")
 
     def one_step(self) -> UpdatePart:
+        """Raises NotImplementedError, as `tables` does."""
         raise NotImplementedError("this update reads numbers of the host")
 
 
