@@ -139,7 +139,7 @@ class Verdicts:
     """The answer to `Reported`: what each trial does next."""
 
     kinds: Mapping[int, Kind]  # by trial
-    leads: frozenset[int] = frozenset()  # trials whose model is worth saving if they end at this step
+    models_wanted: frozenset[int] = frozenset()  # trials whose model is worth saving if they end at this step
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The one loop between a study and an executor: who gets which trial, who is late, when to stop."""
+"""The driver, the one loop between a study and an executor: it hands out trials, answers reports and ends the search.
+
+It names no plugin and starts no process itself; workers are known to it by their messages.
+"""
 
 from automl.moved import names_of
 

@@ -298,15 +298,15 @@ class Driver:
     def _answer(self, event: Reported, kinds: dict[int, Kind]) -> None:
         """Answer a report, with what each of its trials is to do."""
         last = self.study.last_kept
-        kept = frozenset(filter(partial(self._keeps_model, last=last), kinds))
+        wanted = frozenset(filter(partial(self._model_wanted, last=last), kinds))
         self.workers[event.worker].heard_s = self.study.clock()
-        self.executor.send(event.worker, Verdicts(kinds, kept))
+        self.executor.send(event.worker, Verdicts(kinds, wanted))
 
     def _answer_all(self, event: Reported, kind: Kind) -> None:
         """Answer a report with the same for all of its trials."""
         self._answer(event, dict.fromkeys((point.trial for point in event.points), kind))
 
-    def _keeps_model(self, trial: int, last: TrialRecord | None) -> bool:
+    def _model_wanted(self, trial: int, last: TrialRecord | None) -> bool:
         """Whether the trial's model would be kept if it ended now; `last`: the worst trial whose model is kept."""
         record = self.study.history.trials[trial]
         if record.loss is None or record.state in (State.FAILED, State.STOPPED):

@@ -210,7 +210,7 @@ class LaneLoop:
         speed = result.lane_steps / max(seconds, 1e-9)
         note = f"cohort {self.cohort}: {len(points)} lanes, {speed:,.0f} steps/s" if len(points) > 1 else ""
         verdicts = self.worker.report(points, note)
-        return {point.trial: self.lanes[point.trial].trial.heed(verdicts) for point in points}
+        return {point.trial: self.lanes[point.trial].trial.apply(verdicts) for point in points}
 
     def _after(self, lane: TrialLane, answer: Kind, *, diverged: str, save: bool) -> None:
         """Close the lane, or save its state, or both; `diverged`: why it cannot go on, or empty."""

@@ -139,7 +139,7 @@ class TrainingSession(Session):
 
     def save_if_wanted(self, trial: "Trial", best: BestEpoch) -> None:
         """Save the model of a trial that has run its full length, if it may be wanted."""
-        if trial.leads or self.recipe.keep == "all":
+        if trial.model_wanted or self.recipe.keep == "all":
             self.save(trial, best)
 
     def save(self, trial: "Trial", best: BestEpoch) -> None:

@@ -1,4 +1,7 @@
-"""The loop inside a worker process, and the `Trial` that user code holds."""
+"""The worker: the loop that trains trials inside a worker process, and the `Trial` that user code holds.
+
+It knows neither executors nor the driver: a `Link` carries its messages.
+"""
 
 from automl.moved import names_of
 

@@ -2,14 +2,13 @@
 
 import errno
 import traceback
-from typing import TYPE_CHECKING
 
 from automl.core.trial import Failure
 from automl.errors import AutoMLError
-
-if TYPE_CHECKING:
-    from automl.worker.trial import Trial
 from automl.worker.trial import Trial
+
+MESSAGE_CHARS = 2000
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
 def failure_of(error: BaseException, trial: Trial) -> Failure:
@@ -23,14 +22,14 @@ def failure_of(error: BaseException, trial: Trial) -> Failure:
             file = str(path.relative_to(trial.folder.parent.parent))
         except OSError:  # a full disk: the message must do
             path.unlink(missing_ok=True)
-    return Failure(kind_of(error), in_words(error)[:2000], trial.step, file)
+    return Failure(kind_of(error), in_words(error)[:MESSAGE_CHARS], trial.step, file)
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of failure: `oom`, `disk` and `device` are the machine's, `exception` is the user's code's."""
+    """The kind of failure: "oom", "disk" or "device" for the machine's, "exception" for that of the user's code."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO):
+    if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return "disk"
     text = in_words(error)
     if "CUDA error" in text and "device-side assert" not in text:
@@ -39,15 +38,15 @@ def kind_of(error: BaseException) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """`ValueError: no luck`, also for errors that cannot be told."""
+    """The error as `ValueError: no luck`, also if its `__str__` raises."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # its __str__ raises
+    except Exception:
         return f"{type(error).__name__}: (its message cannot be made)"
 
 
 def sendable(error: Exception) -> Exception:
-    """The error itself where it is one of ours, else one of ours with its text: its class may be unknown elsewhere."""
+    """The error itself if it is one of ours, else one of ours with its text: its class may be unknown elsewhere."""
     if isinstance(error, AutoMLError):
         return error
     return AutoMLError("".join(traceback.format_exception(error)))

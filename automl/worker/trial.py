@@ -1,6 +1,7 @@
 """`Trial`: one attempt of one trial, as user code sees it."""
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,12 +9,12 @@ from automl.core import seeds
 from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts
 from automl.core.space import Value
 from automl.core.stopper import Kind
-from automl.study import checkpoint
+from automl.study import checkpoint, paths
 from automl.worker.link import Link, Place, expect_verdicts
 
 
 class TrialStopped(BaseException):
-    """Leaves the training function from inside `trial.report`; `except Exception` does not catch it."""
+    """Raised by `trial.report` to leave the training function; `except Exception` does not catch it."""
 
 
 class TrialPaused(TrialStopped):
@@ -23,13 +24,24 @@ class TrialPaused(TrialStopped):
 class Trial:
     """One attempt of one trial, as the training function sees it.
 
+        def train(trial):
+            model = build(trial["width"])
+            for epoch in trial.steps(20):
+                ...
+                trial.report(val_loss=loss)
+
     Attributes:
         config: the hyperparameters, `{name: value}`; `trial["lr"]` is the short form.
-        number, attempt, seed: `seed` depends on the study's seed and the trial's number alone.
+        number: of the trial in its study, from 0.
+        attempt: 1, or more if earlier attempts were lost, interrupted or paused.
+        seed: depends on the study's seed and the trial's number alone.
         device, devices: where to train, as torch names it ("cpu", "cuda:0").
-        folder: a folder of this trial's own for files, or None when the study keeps nothing on disk.
-        leads: whether this trial's model is wanted if it ends with the last report: mostly, as it would be first.
-        paused: whether the last report was answered with "leave, you may go on later".
+        folder: a folder of this trial's own for files, or None if the study keeps nothing on disk.
+        step: the last step reported (or resumed from).
+        horizon: the step at which the trial will have run its full length; None: not known.
+        details: what is kept with the attempt in the study: speed, cohort, ...
+        model_wanted: whether it is worth saving the model if the trial ends with the last report.
+        paused: whether the trial was told by the last report to leave, and that it may go on later.
     """
 
     def __init__(self, assignment: Assignment, place: Place, link: Link) -> None:
@@ -37,19 +49,25 @@ class Trial:
         self.number, self.attempt, self.seed = assignment.number, assignment.attempt, assignment.seed
         self.devices = place.devices
         self.device = place.devices[0]
-        self.folder = place.folder / "trials" / f"{self.number:05d}" if place.folder else None
-        self.leads = self.paused = False
-        self.step = 0  # the last step reported (or resumed from)
+        self.folder = paths.trial(place.folder, self.number) if place.folder else None
+        self.model_wanted = self.paused = False
+        self.step = 0
         self.horizon: int | None = None
-        self.details: dict[str, object] = {}  # what is kept with the attempt: cohort, lane, speed, ...
+        self.details: dict[str, object] = {}
         self._place, self._link = place, link
         self._curve: list[tuple[int, Mapping[str, Any]]] = []
+
+    @property
+    def leads(self) -> bool:
+        """The old name of `model_wanted`."""
+        warnings.warn("trial.leads is called trial.model_wanted now", DeprecationWarning, stacklevel=2)
+        return self.model_wanted
 
     def __getitem__(self, name: str) -> Any:
         return self.config[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The hyperparameter, or `default` where the config does not have it (an inactive one)."""
+        """The hyperparameter, or `default` if the config does not have it (an inactive one)."""
         return self.config.get(name, default)
 
     def steps(self, n: int) -> Iterator[int]:
@@ -58,46 +76,49 @@ class Trial:
         for step in range(self.step + 1, n + 1):
             yield step
             if self.step < step:
-                self.step = step  # nothing was reported in this round
+                self.step = step  # nothing was reported after this step
 
     def report(self, step: int | None = None, **metrics: object) -> None:
-        """Tell the study how good the trial is after `step` (counted on from the last one when not given).
+        """Report how good the trial is.
 
-        Metrics are numbers, numpy scalars or one-element tensors; one of them is the study's metric.
+        Args:
+            step: the step (epoch) it has reached; None: the one after the last report's.
+            metrics: numbers, numpy scalars or one-element tensors; one of them is the study's metric.
 
         Raises:
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
+            TrialPaused: the same, but it may go on later from what `save` keeps now.
         """
         point = self.point(self.step + 1 if step is None else step, metrics)
         self._link.send(Reported(self._place.worker, (point,)))
-        match self.heed(expect_verdicts(self._link.receive())):
+        match self.apply(expect_verdicts(self._link.receive())):
             case Kind.STOP:
                 raise TrialStopped
             case Kind.PAUSE:
                 raise TrialPaused
 
     def point(self, step: int, metrics: Mapping[str, object]) -> Measured:
-        """The message's part about this trial, for workers that report many trials at once."""
+        """This trial's part of a report, for sessions that report many trials at once."""
         self.step = step
-        told = {name: plain(value) for name, value in metrics.items()}
-        self._curve.append((step, told))
-        return Measured(self.number, self.attempt, step, told, self.horizon)
+        values = {name: plain(value) for name, value in metrics.items()}
+        self._curve.append((step, values))
+        return Measured(self.number, self.attempt, step, values, self.horizon)
 
-    def heed(self, verdicts: Verdicts) -> Kind:
-        """What the driver answered for this trial; `leads` and `paused` are set from it."""
+    def apply(self, verdicts: Verdicts) -> Kind:
+        """What the trial is to do, by the driver's answer; sets `model_wanted` and `paused`."""
         kind = verdicts.kinds[self.number]
-        self.leads, self.paused = self.number in verdicts.leads, kind is Kind.PAUSE
+        self.model_wanted, self.paused = self.number in verdicts.models_wanted, kind is Kind.PAUSE
         return kind
 
     @property
     def _identity(self) -> str:
-        """What a checkpoint must agree in with the trial that loads it."""
+        """Of the trial that a checkpoint belongs to: only the same config and seed may load it."""
         return f"{seeds.derive(self.seed, json.dumps(dict(self.config), sort_keys=True)):x}"
 
     def save(self, state: Any) -> None:
         """Keep `state` (state dicts, tensors, plain values) as this trial's checkpoint of the last reported step.
 
-        A study without a folder keeps nothing.
+        Does nothing if the study has no folder.
         """
         if self.folder is not None:
             checkpoint.save(self.folder, self.step, state, self._curve, identity=self._identity)
@@ -106,20 +127,23 @@ class Trial:
         """The state last saved by an earlier attempt, or None; `steps` and `report` count on from its step.
 
         The reports up to there are sent again, so that the curve has no hole even if the driver lost some.
+
+        Raises:
+            TrialStopped: the trial is not worth going on.
         """
-        if self.folder is None or (found := checkpoint.load(self.folder, identity=self._identity)) is None:
+        if self.folder is None or (saved := checkpoint.load(self.folder, identity=self._identity)) is None:
             return None
         horizon, self.horizon = self.horizon, None
-        for step, metrics in found.curve:
+        for step, metrics in saved.curve:
             self.report(step=step, **metrics)
-        self.step, self.horizon = found.step, horizon
-        return found.state
+        self.step, self.horizon = saved.step, horizon
+        return saved.state
 
 
 def plain(value: object) -> object:
-    """A metric's value as a Python number where it has one (`.item()` of tensors and numpy scalars).
+    """A metric's value as a Python number (by `.item()` for tensors and numpy scalars).
 
-    Anything but numbers and short texts is named only: it might not survive being sent to the driver.
+    Of anything but numbers and texts only the type's name is kept: it might not survive being sent to the driver.
     """
     item = getattr(value, "item", None)
     if item is not None and not isinstance(value, int | float):

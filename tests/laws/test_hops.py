@@ -50,8 +50,8 @@ def stacks(tmp_path: Path, *, deterministic: bool = False) -> tuple[list[str], l
             trial.report(loss=1.0)
 
     automl.search(
-        train, space=SPACE, metric="loss", trials=1, executor="inline", stopper=judged, path=tmp_path / "s",
-        deterministic=deterministic, finalists=None,
+        train, space=SPACE, metric="loss", trials=1, executor="inline", strategy="random", stopper=judged,
+        path=tmp_path / "s", deterministic=deterministic, finalists=None,
     )  # fmt: skip
     return trained.read_text().splitlines(), judged.seen[0]
 
@@ -77,7 +77,8 @@ def test_few_frames_from_a_spec_to_the_training_function(tmp_path: Path) -> None
         "    trial.report(loss=1.0)\n"
     )
     (tmp_path / "space.yaml").write_text(
-        "train: hops_for_test:train\nmetric: loss\nspace: {x: {float: [0, 1]}}\nbudget: {trials: 1}\nfinalists: none\n"
+        "train: hops_for_test:train\nmetric: loss\nspace: {x: {float: [0, 1]}}\nstrategy: random\n"
+        "budget: {trials: 1}\nfinalists: none\n"
     )
     automl.search(tmp_path / "space.yaml", dir=tmp_path, executor="inline")
     frames = (tmp_path / "stack").read_text().splitlines()
