@@ -9,6 +9,7 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
@@ -25,13 +26,23 @@ each_infinite = pytest.mark.parametrize("space", [SPACES[name] for name in INFIN
 ELSEWHERE = """
 import json, pickle, sys
 from automl.testing.strategies import suggestions
-print(json.dumps(suggestions(pickle.load(sys.stdin.buffer))))
+print(json.dumps([suggestions(strategy) for strategy in pickle.load(sys.stdin.buffer)]))
 """
 
 
 def suggestions(strategy: Strategy) -> list[list[Config]]:
     """What `strategy` says to two fixed histories; asked here and in another process."""
     return [strategy.suggest(history_of(SPACES[name], 30), 3) for name in ("mixed", "conditional")]
+
+
+def suggestions_elsewhere(strategies: Sequence[Strategy]) -> list[list[list[Config]]]:
+    """The `suggestions` of each strategy, from a new process with another hash seed."""
+    env = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-c", ELSEWHERE]
+    done = subprocess.run(command, input=pickle.dumps(list(strategies)), env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    answers: list[list[list[Config]]] = json.loads(done.stdout)
+    return answers
 
 
 def check_members(space: Space, configs: list[Config]) -> None:
@@ -45,6 +56,7 @@ class StrategyContract:
     """Every strategy must pass all of these."""
 
     strategy: ClassVar[Strategy]
+    resumed_trials: ClassVar[int] = 24  # length of the search that is interrupted; at least 8
 
     @each_space
     def test_membership_with_all_states(self, space: Space) -> None:
@@ -63,13 +75,12 @@ class StrategyContract:
         history = history_of(space, 25)
         assert first == self.strategy.suggest(history, 4) == self.strategy.suggest(history, 4)
 
+    def answers_elsewhere(self) -> list[list[Config]]:
+        """What the strategy suggests in another process; replace it where several strategies share that process."""
+        return suggestions_elsewhere([self.strategy])[0]
+
     def test_same_in_another_process(self) -> None:
-        env = {**os.environ, "PYTHONHASHSEED": "4711", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-        done = subprocess.run(
-            [sys.executable, "-c", ELSEWHERE], input=pickle.dumps(self.strategy), env=env, capture_output=True
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        assert json.loads(done.stdout) == json.loads(json.dumps(suggestions(self.strategy)))
+        assert self.answers_elsewhere() == json.loads(json.dumps(suggestions(self.strategy)))
 
     def test_another_seed_changes_nothing_but_chance(self) -> None:
         for seed in (1, 2):
@@ -77,11 +88,11 @@ class StrategyContract:
 
     @pytest.mark.parametrize("name", ["mixed", "conditional"])
     def test_resumed_is_uninterrupted(self, name: str) -> None:
-        straight = History(SPACES[name], seed=3, plan=Plan(trials=24, horizon=2))
-        for _ in range(24):
+        straight = History(SPACES[name], seed=3, plan=Plan(trials=self.resumed_trials, horizon=2))
+        for _ in range(self.resumed_trials):
             _run(straight, self.strategy)
-        resumed = History(SPACES[name], seed=3, plan=Plan(trials=24, horizon=2))
-        for k in range(24):
+        resumed = History(SPACES[name], seed=3, plan=Plan(trials=self.resumed_trials, horizon=2))
+        for k in range(self.resumed_trials):
             if k % 8 == 5:
                 resumed = _replayed(resumed)
             _run(resumed, pickle.loads(pickle.dumps(self.strategy)))
