@@ -1,4 +1,4 @@
-"""What user code prints goes to `logs/` in the study's folder, never to the screen."""
+"""What user code prints goes into files below `logs/` in the study's folder, never to the screen."""
 
 import os
 import sys
@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
-LIMIT_BYTES = 10 * 2**20
+LIMIT_BYTES = 10 * 2**20  # of one log
 
 
 def log_name(trial: int | None, worker: int = 0) -> str:
-    """`t00017.log` for a trial, `worker-0.log` for what is printed outside of trials."""
+    """The name of a log: `t00017.log` of a trial, `worker-0.log` of what is printed outside of trials."""
     return f"worker-{worker}.log" if trial is None else f"t{trial:05d}.log"
 
 
 @dataclass
 class _LazyFile:
-    """A text stream that is opened at the first write, so that silent trials leave no file; cut at `LIMIT_BYTES`."""
+    """A text stream that opens its file at the first write, so that silent trials leave none; cut at `LIMIT_BYTES`."""
 
     path: Path
     written: int = 0
@@ -49,7 +49,7 @@ class _LazyFile:
 
 @dataclass(frozen=True)
 class StreamCapture:
-    """Redirects `sys.stdout` and `sys.stderr`, for a worker in this process. `breakpoint()` gets the terminal back."""
+    """Redirects `sys.stdout` and `sys.stderr`, for a worker in this process; but `breakpoint()` uses the terminal."""
 
     folder: Path
 
@@ -74,7 +74,7 @@ class StreamCapture:
 
 @dataclass(frozen=True)
 class DescriptorCapture:
-    """Redirects file descriptors 1 and 2 of a worker process: libraries in C and child processes are caught too."""
+    """Redirects file descriptors 1 and 2 of a worker process, so that of C libraries and child processes, too."""
 
     folder: Path
     worker: int
@@ -88,13 +88,14 @@ class DescriptorCapture:
             yield
         finally:
             self._point_at(self.folder / log_name(None, self.worker))
-            with suppress(FileNotFoundError):  # an attempt elsewhere that ended meanwhile has tidied it away
+            with suppress(FileNotFoundError):  # another attempt that ended meanwhile has deleted it
                 if path.stat().st_size == 0:
                     path.unlink()
                 else:
                     shorten(path)
 
     def _point_at(self, path: Path) -> None:
+        """Have both descriptors write to the end of `path`."""
         sys.stdout.flush()
         sys.stderr.flush()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
@@ -104,7 +105,7 @@ class DescriptorCapture:
 
 
 def shorten(path: Path) -> None:
-    """Keep the first and the last half of `LIMIT_BYTES` of a log that grew larger."""
+    """Keep the first and the last `LIMIT_BYTES / 2` of a log that has grown larger than `LIMIT_BYTES`."""
     size = path.stat().st_size
     if size <= LIMIT_BYTES:
         return

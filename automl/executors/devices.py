@@ -1,4 +1,4 @@
-"""Which devices this machine has, found without loading torch."""
+"""Which devices this machine has, found out without loading torch."""
 
 import math
 import os
@@ -9,7 +9,7 @@ from automl.errors import SpecError
 
 
 def gpus() -> list[str]:
-    """Indices or ids of the NVIDIA GPUs this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
+    """Indices or ids of the NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
     import pynvml
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -25,10 +25,14 @@ def gpus() -> list[str]:
 
 
 def shares(gpus: Sequence[str], each: float) -> list[tuple[str, ...]]:
-    """The GPUs of each worker, where one has `each` of them; below 1, several workers share one.
+    """The GPUs of each worker.
+
+    Args:
+        gpus: those of this machine.
+        each: how many a worker has; below 1, several workers share one.
 
     Raises:
-        SpecError: `each` is no number of GPUs, or none of this machine's GPUs would be used.
+        SpecError: `each` is above 1 and not a whole number, or more than this machine has.
     """
     if each <= 0 or (each > 1 and each != int(each)):
         raise SpecError(f"gpus is a share of one GPU or a whole number of them, got {each:g}")
@@ -41,12 +45,12 @@ def shares(gpus: Sequence[str], each: float) -> list[tuple[str, ...]]:
 
 
 def cores() -> int:
-    """Processor cores this process may run on (a container's share, not the machine's)."""
+    """How many processor cores this process may use (those of its container, not of the machine)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def oom_kills() -> int:
-    """How many processes of this process's control group the system has killed because memory ran out."""
+    """How many processes of this control group the system has killed because memory ran out; 0: not known."""
     try:
         group = Path("/proc/self/cgroup").read_text().splitlines()[-1].rpartition(":")[2].lstrip("/")
         lines = Path("/sys/fs/cgroup", group, "memory.events").read_text().splitlines()

@@ -9,7 +9,13 @@ import gc
 import os
 from importlib import import_module
 
-MODULES = ("automl.tasks.lane_loop", "automl.data.loading", "automl.models.mlp", "automl.training.throughput")
+MODULES = (
+    "automl.executors.worker_process",
+    "automl.tasks.lane_loop",
+    "automl.data.loading",
+    "automl.models.mlp",
+    "automl.training.throughput",
+)
 
 os.setpgid(0, 0)
 gc.disable()

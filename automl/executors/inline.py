@@ -1,4 +1,4 @@
-"""One worker in this very process and thread: for debugging, notebooks and tests. A debugger works inside trials."""
+"""One worker in this process and thread: for debugging, notebooks and tests. A debugger works inside trials."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -7,13 +7,14 @@ from pathlib import Path
 from automl.core.messages import Event, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.executors.capture import StreamCapture
+from automl.study import paths
 from automl.worker.link import Place
 from automl.worker.worker import Task, Worker, no_capture
 
 
 @dataclass
 class Inline(Executor):
-    """`poll` runs the worker until there is no more work; its messages call the driver as they are sent."""
+    """Runs one worker in this process: `poll` runs it until there is no more work, and sending calls the driver."""
 
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
@@ -28,19 +29,19 @@ class Inline(Executor):
         if self._task is None:
             return
         task, self._task, self._handle = self._task, None, handle
-        capture = StreamCapture(self._folder / "logs") if self._folder else no_capture
+        capture = StreamCapture(self._folder / paths.LOGS) if self._folder else no_capture
         worker = Worker(self.place(), _Link(self), capture)
         worker.open(task).serve(worker)
 
     def place(self) -> Place:
-        """Where the worker is."""
+        """Where the worker runs."""
         return Place(folder=self._folder)
 
     def send(self, worker: int, order: Order) -> None:
         self._orders.append(order)
 
     def restart(self, worker: int) -> None:
-        """Nothing to replace: this process is the worker."""
+        """Does nothing: this process is the worker, and cannot be replaced."""
 
     def device(self, worker: int) -> str:
         return "cpu"
@@ -51,7 +52,7 @@ class Inline(Executor):
 
 @dataclass(frozen=True)
 class _Link:
-    """Sending is a call of the driver's handler; its answer is there when that call returns."""
+    """The worker's link: sending calls the driver, whose answer has been sent when that call returns."""
 
     executor: Inline
 
