@@ -41,6 +41,7 @@ MODULES = {  # a module that is gone: where its names are now
     "automl.space": "automl.core.space automl.core.parameters automl.core.notation",
     "automl.spec": "automl.specfile",
     "automl.strategy": "automl.core.strategy",
+    "automl.tasks.described": "automl.tasks.builtin automl.tasks.fusing automl.tasks.session",
     "automl.tilting": "automl.metrics.tilting",
     "automl.trial": "automl.core.trial automl.core.history",
     "automl.watch": "automl.driver.watchdog",
@@ -73,11 +74,16 @@ NAMES = {  # of packages that were modules: where their names are now
     },
 }
 RENAMED = {  # old name: new name, where that has changed too
+    "automl.finalists.Again": "Repeat",
+    "automl.finalists.Plan": "FinalistOptions",
     "automl.screen.Blank": "NullScreen",
     "automl.screen.Held": "DeferredScreen",
     "automl.strategy.Note": "Strategy",
     "automl.strategy.Prepare": "Strategy",
     "automl.tasks.OneByOne": "Session",
+    "automl.tasks.described.DescribedSession": "TrainingSession",
+    "automl.tasks.described.DescribedTask": "BuiltinTask",
+    "automl.tasks.described.unfusable": "why_alone",
     "automl.watch.Patience": "Watchdog",
 }
 

@@ -30,7 +30,7 @@ from automl import metrics, specfile
 from automl.api import from_spec
 from automl.evaluation.finalists import holdout_of
 from automl.metrics import intervals as honest
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
 
 TABLES = Path(os.environ.get("AUTOML_DATA", Path(__file__).resolve().parents[2] / "shared" / "data")) / "tables"
@@ -119,7 +119,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
         return float(np.mean([score(case, model, rest) for model in models]))
 
     task = task_of(read)
-    assert isinstance(task, DescribedTask)
+    assert isinstance(task, BuiltinTask)
     alone = honest.interval(holdout_of(task).sample(folder / "s" / "best", "test"))
     seconds = time.process_time() - begun
     truths = again(study.best.number), again(first["trial"]), score(case, automl.load(folder / "s"), rest)

@@ -22,7 +22,7 @@ from automl import metrics, specfile
 from automl.api import from_spec
 from automl.evaluation import ensemble_selection
 from automl.evaluation.finalists import holdout_of
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
 
 SIZE = 8
@@ -47,7 +47,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
     study = from_spec.prepare(found, folder / "s", objects={"executor": "inline"}).run()
     assert study.verdict is not None
     seconds, told, task = time.process_time() - begun, study.verdict["ensemble"], task_of(found)
-    assert isinstance(task, DescribedTask)
+    assert isinstance(task, BuiltinTask)
     bundles = {path.parent.name: path for path in (folder / "s" / "finalists" / "trials").glob("*/bundle")}
     ensemble_selection.make(folder / "few", bundles, holdout_of(task), SIZE, folder / "s" / "best")
     truths = [score(case, automl.load(folder / one), rest) for one in ("s", "s/ensemble", "few")]

@@ -25,7 +25,7 @@ from automl.evaluation.progress import FinalistScreen
 from automl.evaluation.refit import refit
 from automl.study import paths, winner
 from automl.study.study import Study
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.worker.worker import Task
 
 
@@ -69,9 +69,9 @@ class _Finals:
     screen: Screen
 
     @property
-    def builtin(self) -> DescribedTask | None:
+    def builtin(self) -> BuiltinTask | None:
         """The task, if it trains and saves models itself; functions and commands do not."""
-        return self.task if isinstance(self.task, DescribedTask) else None
+        return self.task if isinstance(self.task, BuiltinTask) else None
 
     def run(self, trials: Sequence[TrialRecord]) -> None:
         """`trials`: the finalists, the search's best one first."""
@@ -125,7 +125,7 @@ class _Finals:
         verdict.record(study, result)
 
 
-def holdout_of(task: DescribedTask) -> Holdout:
+def holdout_of(task: BuiltinTask) -> Holdout:
     """The validation and test rows of a task, for its metric. Loads the data (and torch)."""
     return Holdout(task.load(), task.builder(), bare(task.metric.name), task.load)
 

@@ -13,12 +13,12 @@ from automl.evaluation.candidates import FinalistOptions, Repeat, saved_model
 from automl.evaluation.progress import FinalistScreen
 from automl.study import paths
 from automl.study.study import Study
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 
 
 def refit(
     study: Study,
-    task: DescribedTask,
+    task: BuiltinTask,
     record: TrialRecord,
     options: FinalistOptions,
     executor: Callable[[], Executor],
@@ -58,7 +58,7 @@ def refit(
     return model
 
 
-def on_all_rows(task: DescribedTask, record: TrialRecord) -> DescribedTask:
+def on_all_rows(task: BuiltinTask, record: TrialRecord) -> BuiltinTask:
     """The task with the validation rows among its training rows.
 
     No rows are left to choose an epoch by, so it ends with the epoch whose value counted in the search.

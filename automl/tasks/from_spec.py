@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.command import CommandTask
-from automl.tasks.described import DescribedTask
 from automl.tasks.function import ReferencedTask
 from automl.tasks.fusing import mixes
 from automl.worker.worker import Task
@@ -21,7 +21,7 @@ def task_of(read: "Spec") -> Task:
     assert read.model is not None
     assert read.data is not None
     assert read.epochs is not None
-    return DescribedTask(
+    return BuiltinTask(
         read.model,
         read.data,
         read.epochs,

@@ -19,7 +19,7 @@ from automl.data.streaming.shards import Streamed
 from automl.data.streaming.writer import Request, Sizes
 from automl.errors import DataError
 from automl.models import build
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.training import Trainer
 
 CPU = torch.device("cpu")
@@ -195,7 +195,7 @@ def test_a_whole_search(tmp_path):
 
 def test_the_file_is_not_sent_with_the_task(tmp_path):
     table().to_csv(tmp_path / "t.csv", index=False)
-    task = DescribedTask("mlp", "t.csv", 1, Metric("val_auroc", "maximize"), "y", prepare={"memory": "1KB"},
+    task = BuiltinTask("mlp", "t.csv", 1, Metric("val_auroc", "maximize"), "y", prepare={"memory": "1KB"},
                          folder=tmp_path)  # fmt: skip
     assert task.with_data().sent is None
 

@@ -17,7 +17,7 @@ from automl.evaluation.candidates import FinalistOptions
 from automl.executors.inline import Inline
 from automl.study import paths, winner
 from automl.study.study import Study
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
 
 POOL = 4
@@ -43,9 +43,9 @@ def spec(tmp_path: Path, optimizers: str = "adamw") -> Path:
     return tmp_path / "space.yaml"
 
 
-def task(file: Path) -> DescribedTask:
+def task(file: Path) -> BuiltinTask:
     found = task_of(specfile.read(file))
-    assert isinstance(found, DescribedTask)
+    assert isinstance(found, BuiltinTask)
     return found
 
 

@@ -1,6 +1,7 @@
 """The Ray executor keeps the executors' contract; a search outlives a node that goes and uses one that comes."""
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from automl.executors import ray_connect
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
 from automl.study.study import Study
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
 from automl.worker.trial import Trial
@@ -32,6 +33,12 @@ ray = pytest.importorskip("ray", reason="Ray is an optional extra: pip install '
 pytestmark = pytest.mark.slow
 
 SPACE = {"x": Float(0, 1)}
+
+
+def python(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    """A program of its own, with these variables in its environment."""
+    environment = {**os.environ, **variables}
+    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
 def start_patiently(start: Callable[[], object]) -> None:
@@ -135,7 +142,7 @@ class TestRay(ExecutorContract):
     def test_described_task_needs_no_data_files_on_the_nodes(self, tmp_path: Path) -> None:
         table = tmp_path / "t.csv"
         table.write_text("a,b,y\n" + "".join(f"{k % 7},{k % 5},{'pq'[k % 7 > 3]}\n" for k in range(120)))
-        task = DescribedTask("mlp", str(table), 2, Metric("val_loss"), target="y").with_data()
+        task = BuiltinTask("mlp", str(table), 2, Metric("val_loss"), target="y").with_data()
         table.unlink()
         study = Study({"lr": Float(1e-3, 0.1, log=True)}, metric="val_loss", trials=3, path=tmp_path / "s", horizon=2)
         Driver(study, task, RayCluster(gpus=0), 2).run()
@@ -256,9 +263,8 @@ finally:
 """
 
 
-def test_a_cluster_elsewhere_that_lets_everybody_in_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    done = subprocess.run([sys.executable, "-c", OPEN], capture_output=True, text=True, check=False)
+def test_a_cluster_elsewhere_that_lets_everybody_in_is_refused() -> None:
+    done = python(OPEN, RAY_AUTH_MODE="disabled")
     assert done.returncode == 0, done.stderr
     refusal, insecure = done.stdout.splitlines()
     assert refusal.startswith("5 the Ray cluster at ")
@@ -278,18 +284,15 @@ finally:
 """
 
 
-def test_a_cluster_that_asks_for_a_token_is_not_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
-    done = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, check=False)
+def test_a_cluster_that_asks_for_a_token_is_not_open() -> None:
+    done = python(GUARDED, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 64)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "False\n"
 
 
-def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_connect, "PROBE_S", 3.0)
+def test_nobody_there() -> None:
     with pytest.raises(EnvironmentProblem, match="cannot reach"):
-        RayCluster(address="203.0.113.7:6379").start(FunctionTask.of(bowl), 1, None)
+        ray_connect.open_to_all("203.0.113.7:6379", timeout_s=3.0)
 
 
 SCRIPT = """

@@ -20,7 +20,7 @@ from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.study.winner import keep_best
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from tests.support import saving_search
 from tests.support.saving_search import saving
 
@@ -307,11 +307,11 @@ def test_lanes_are_judged_against_those_that_arrive_with_them() -> None:
 
 def test_described_tasks_group_without_torch() -> None:
     code = (
-        "import sys\nfrom automl.tasks.described import DescribedTask\nfrom automl.core.trial import Metric\n"
-        "task = DescribedTask('mlp', 'digits', 3, Metric('val_loss'))\n"
+        "import sys\nfrom automl.tasks.builtin import BuiltinTask\nfrom automl.core.trial import Metric\n"
+        "task = BuiltinTask('mlp', 'digits', 3, Metric('val_loss'))\n"
         "assert task.group({'lr': 1.0, 'width': 3}) == task.group({'lr': 2.0, 'width': 3}) != ''\n"
         "assert task.group({'optimizer': 'muon'}) == task.group({'noise': 0.1}) == ''\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    assert DescribedTask("mlp", "digits", 3, Metric("val_loss"), fuse="never").group is None
+    assert BuiltinTask("mlp", "digits", 3, Metric("val_loss"), fuse="never").group is None

@@ -11,7 +11,7 @@ from automl.driver.driver import Driver
 from automl.executors.inline import Inline
 from automl.study.study import Study
 from automl.study.winner import keep_best
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
 
 
@@ -19,7 +19,7 @@ def saving(folder: Path, keep_files: Callable[[Study, TrialRecord], None] = keep
     """Search `folder/space.yaml` (random, a number of trials) in `folder/saving`, or go on there."""
     read = specfile.read(folder / "space.yaml", overrides={"fuse": "require"})
     task = task_of(read)
-    assert isinstance(task, DescribedTask)
+    assert isinstance(task, BuiltinTask)
     plan, path = read.plan, folder / "saving"
     with Study(read.space, metric=read.metric, trials=plan.trials, seed=read.seed, path=path) as study:
         Driver(study, replace(task, checkpoint_s=0.0), Inline(), 1, keep_files=keep_files).run()

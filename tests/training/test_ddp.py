@@ -12,7 +12,7 @@ from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.data.prepared import Part
 from automl.errors import SpecError
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.ranks import RankGroup
 from automl.training import Trainer
 from automl.training.distributed.ddp import Rank
@@ -22,7 +22,7 @@ from automl.worker.worker import run_trial
 from tests.support.paths import SUPPORT
 
 EPOCHS = 3
-TASK = DescribedTask("families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT)
+TASK = BuiltinTask("families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT)
 CONFIG = {
     "double": True, "width": 16, "lr": 0.01, "batch_size": 23, "ema": 0.9, "clip": 1.0, "weight_decay": 0.1,
 }  # fmt: skip

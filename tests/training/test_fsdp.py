@@ -16,7 +16,7 @@ from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.errors import SpecError
 from automl.executors.inline import Inline
-from automl.tasks.described import DescribedTask
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.ranks import RankGroup
 from automl.tasks.session import TrainingSession
 from automl.training import Settings, Trainer
@@ -37,7 +37,7 @@ The two ways sum the same numbers in another order: each gradient is off by 1e-1
 more than 1e-10 of that. In float32 nothing of the kind holds on every CPU: Muon rounds to bf16, where 1e-8 becomes
 4e-3 now and then, and its five Newton-Schulz iterations enlarge that up to 3.4445^5 = 485 times.
 """
-TASK = DescribedTask(
+TASK = BuiltinTask(
     "families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT,
     settings={"parallel": "shard"},
 )  # fmt: skip

@@ -74,11 +74,11 @@ def one_batch(read: "Spec") -> TrainedBatch | None:
 
     from automl.core import seeds
     from automl.errors import TaskError
-    from automl.tasks.described import DescribedTask
+    from automl.tasks.builtin import BuiltinTask
     from automl.tasks.from_spec import task_of
 
     task = task_of(read)
-    if not isinstance(task, DescribedTask):
+    if not isinstance(task, BuiltinTask):
         return None
     from automl.training import Trainer
 

@@ -71,12 +71,12 @@ def _measured(read: "Spec", widths: list[int], *, rates: bool) -> "tuple[Coordin
     import numpy as np
 
     from automl.core import seeds
-    from automl.tasks.described import DescribedTask
+    from automl.tasks.builtin import BuiltinTask
     from automl.tasks.from_spec import task_of
     from automl.training import mup_check
 
     task = task_of(read)
-    if not isinstance(task, DescribedTask):
+    if not isinstance(task, BuiltinTask):
         raise SpecError("mup-check needs a spec with `model` and `data`: it builds the model at several widths")
     session = task.open(("cpu",))
     config = read.space.default() or read.space.sample(np.random.default_rng(seeds.derive(read.seed, "mup")))

@@ -72,12 +72,12 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
         raise NothingToDraw("there is no saved model")
     from automl import specfile
     from automl.bundle.io import load_model
-    from automl.tasks.described import DescribedTask
+    from automl.tasks.builtin import BuiltinTask
     from automl.tasks.from_spec import task_of
 
     try:
         task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
-        if not isinstance(task, DescribedTask) or ":" in task.model or ":" in task.data:
+        if not isinstance(task, BuiltinTask) or ":" in task.model or ":" in task.data:
             raise NothingToDraw("the model or the data come from your own code, which a report does not run")
         model = load_model(best)
         prepared = task.load(model.config)

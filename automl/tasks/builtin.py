@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DescribedTask(Recipe, Task):
+class BuiltinTask(Recipe, Task):
     """A `Recipe` (see there for the fields) that can be sent to workers.
 
     Example:
-        >>> DescribedTask("mlp", "digits", epochs=10, metric=Metric("val_loss"))
+        >>> BuiltinTask("mlp", "digits", epochs=10, metric=Metric("val_loss"))
     """
 
     @property
@@ -30,7 +30,7 @@ class DescribedTask(Recipe, Task):
         """Whether a worker may be forked from a process that has imported torch: it runs none of the user's code."""
         return not self.runs_user_code
 
-    def with_data(self) -> "DescribedTask":
+    def with_data(self) -> "BuiltinTask":
         """The same task with its data in it, for workers on machines that do not have the files.
 
         A table that is streamed from disk stays where it is: each machine must have it.
