@@ -75,7 +75,7 @@ def told(case: Case, results: list[Result]) -> str:
 
 def main() -> None:
     options = arguments(searches=20, trials=40).parse_args()
-    print("| data | metric | winner | gain told | gain in truth | better | finalists alone | sure and better | models "
+    print("| data | metric | winner | reported gain | true gain | better | finalists alone | sure and better | models "
           "| a search |")  # fmt: skip
     print("|" + "---|" * 10, flush=True)
     for case in CASES:

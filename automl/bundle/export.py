@@ -1,7 +1,8 @@
-"""A saved model in the formats of other programs, ONNX and torch.export; kept only if it gives the same outputs.
+"""A saved model in the formats of other programs, ONNX and torch.export.
 
 What is written is the network alone: it takes rows that were prepared as `preparation.json` says (`Model.prepared`)
-and gives logits, or values in standard units. The number of rows is free.
+and gives logits, or values in standard units, for any number of rows. The file is kept only if it gives the same
+outputs as the model.
 """
 
 import contextlib
@@ -20,15 +21,22 @@ from automl.bundle.model import Model
 from automl.errors import BundleError, EnvironmentProblem
 
 TOLERANCE = 1e-4
-"""How far the written model's outputs may lie from the model's own, absolute plus relative."""
+"""How much the written network's outputs may differ from the model's own, absolute plus relative."""
 
 
 def to_onnx(model: Model, file: Path) -> float:
-    """Write one ONNX file and run it with onnxruntime on the bundle's sample; returns the largest difference.
+    """Write one ONNX file, and run it with onnxruntime on the bundle's sample rows.
+
+    Args:
+        model: a loaded bundle.
+        file: where to write.
+
+    Returns:
+        The largest difference between its outputs and the model's.
 
     Raises:
-        EnvironmentProblem: the extra is not installed.
-        BundleError: the model cannot be written so, or its outputs differ.
+        EnvironmentProblem: the extra `onnx` is not installed.
+        BundleError: the model cannot be written in this format, or its outputs differ.
     """
     try:
         import onnxruntime
@@ -48,9 +56,17 @@ def to_onnx(model: Model, file: Path) -> float:
 
 
 def to_pt2(model: Model, file: Path) -> float:
-    """Write a `torch.export` archive (for AOTInductor and C++), load it again and run it on the bundle's sample.
+    """Write a `torch.export` archive (for AOTInductor and C++), load it again, and run it on the bundle's sample rows.
 
-    Raises BundleError: the model cannot be written so, or its outputs differ.
+    Args:
+        model: a loaded bundle.
+        file: where to write.
+
+    Returns:
+        The largest difference between its outputs and the model's.
+
+    Raises:
+        BundleError: the model cannot be written in this format, or its outputs differ.
     """
 
     def write(x: Tensor, part: Path) -> Callable[[Tensor], Tensor]:
@@ -63,7 +79,10 @@ def to_pt2(model: Model, file: Path) -> float:
 
 
 def _written(model: Model, file: Path, write: Callable[[Tensor, Path], Callable[[Tensor], Tensor]], name: str) -> float:
-    """Write to a file beside `file`, compare at two numbers of rows, and only then give it its name."""
+    """Write to another file, compare outputs for two numbers of rows, and only then rename it to `file`.
+
+    `write` writes the network for samples like `x` and returns how the written one is called.
+    """
     x = model.prepared(model.sample)
     x = torch.cat([x, x])[: max(len(x), 3)]  # a batch of one would be taken for a constant
     part = file.with_name(f".{file.stem}.part{file.suffix}")
@@ -85,15 +104,15 @@ def _written(model: Model, file: Path, write: Callable[[Tensor, Path], Callable[
 
 def _gap(model: Model, run: Callable[[Tensor], Tensor], rows: Tensor) -> float:
     with torch.no_grad():
-        expected, found = model.module(rows.to(model.device)).cpu(), run(rows)
-    if found.shape != expected.shape or not torch.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        expected, computed = model.module(rows.to(model.device)).cpu(), run(rows)
+    if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=TOLERANCE, atol=TOLERANCE):
         raise BundleError("the written model does not give the outputs of the saved one; nothing was kept")
-    return float((found - expected).abs().max())
+    return float((computed - expected).abs().max())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporters' progress lines and notes on their own future are no news to our user."""
+    """Hides the exporters' progress lines, and their warnings about coming versions."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

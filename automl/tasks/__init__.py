@@ -1,4 +1,4 @@
-"""What a trial trains: a Python function, a command, or a model with its data. Knows workers, not the driver."""
+"""What a trial trains: a function, a command, or a model on data. Knows workers, but neither driver nor screens."""
 
 from automl.moved import names_of
 

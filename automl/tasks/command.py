@@ -22,22 +22,32 @@ if TYPE_CHECKING:
     from automl.worker.trial import Trial
 
 GRACE_S = 10.0
+"""How long the program may take to end after SIGTERM, and after SIGKILL."""
 
 
 @dataclass(frozen=True)
 class CommandTask(Session, Task):
-    """`argv` with `{name}` for hyperparameters; run in `folder` (where the spec lies)."""
+    """The program; it is its own session, as there is nothing to load.
+
+    Attributes:
+        argv: its arguments, with `{name}` for hyperparameters (see `filled`).
+        names: all hyperparameters of the space, also those that are not in every config.
+        folder: where it runs: that of the spec.
+        horizon: the step of a full trial, where it is known.
+    """
 
     argv: tuple[str, ...]
-    names: tuple[str, ...] = ()  # all hyperparameters of the space, also those that are not in every config
+    names: tuple[str, ...] = ()
     folder: Path | None = None
     horizon: int | None = None
 
     def open(self, devices: tuple[str, ...]) -> "CommandTask":
+        """Nothing to do."""
         return self
 
     def run(self, trial: "Trial") -> None:
-        """
+        """Run the program for one trial and pass its reports on.
+
         Raises:
             TaskError: the program cannot be started, or ends with an exit code other than 0.
         """
@@ -71,7 +81,16 @@ class CommandTask(Session, Task):
 
 
 def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> list[str]:
-    """`argv` with its `{name}` replaced; an argument that names an inactive hyperparameter is left out.
+    """The arguments for one trial.
+
+    Args:
+        argv: `{name}` stands for a hyperparameter, or for `trial` (its number), `seed`, `epochs` (of a full trial),
+            `device`, `folder` (the trial's own) or `config` (all hyperparameters, as JSON).
+        trial: gives their values.
+        names: hyperparameters that may be inactive in this trial: an argument that names one is left out.
+
+    Returns:
+        The arguments; a program called `python` is the Python that runs this.
 
     Raises:
         TaskError: a name that is neither a hyperparameter nor `trial`, `seed`, `epochs`, `device`, `folder`, `config`.
@@ -96,7 +115,7 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
 
 
 def environment(trial: "Trial") -> dict[str, str]:
-    """What the program finds in its environment besides its arguments."""
+    """Variables that are added to the program's environment."""
     return {
         "AUTOML_TRIAL": str(trial.number),
         "AUTOML_SEED": str(trial.seed),
@@ -108,24 +127,24 @@ def environment(trial: "Trial") -> dict[str, str]:
 
 
 def parsed(line: str) -> dict[str, Any] | None:
-    """The metrics of a JSON line, None for any other output."""
+    """The metrics of a JSON line such as `{"val_loss": 0.41}`; None for any other output."""
     if not line.lstrip().startswith("{"):
         return None
     try:
-        found = json.loads(line)
+        metrics = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) and found else None
+    return metrics if isinstance(metrics, dict) and metrics else None
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """End the program and everything it started: SIGTERM, after `GRACE_S` SIGKILL, to its process group."""
-    for sign, patience_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
+    """End the program and all processes it started: SIGTERM to its process group, and SIGKILL after `GRACE_S`."""
+    for number, wait_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
         if process.poll() is not None:
             break
         try:
-            os.killpg(process.pid, sign)
-            process.wait(patience_s)
+            os.killpg(process.pid, number)
+            process.wait(wait_s)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
     if process.stdout is not None:
@@ -133,7 +152,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 
 
 def exit_in_words(code: int) -> str:
-    """`exit code 3`, or `signal SIGKILL` for a negative code."""
+    """`exit code 3`; for a negative code, which stands for a signal, `signal SIGKILL`."""
     if code >= 0:
         return f"exit code {code}"
     try:

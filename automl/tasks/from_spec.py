@@ -12,35 +12,35 @@ if TYPE_CHECKING:
     from automl.specfile import Spec
 
 
-def task_of(read: "Spec") -> Task:
-    """What a spec trains."""
-    if read.train:
-        return ReferencedTask(read.train, read.folder)
-    if read.command:
-        return CommandTask(tuple(read.command), (*read.space.names, *read.space.constants), read.folder, read.epochs)
-    assert read.model is not None
-    assert read.data is not None
-    assert read.epochs is not None
+def task_of(spec: "Spec") -> Task:
+    """The function, the command, or the model and data that `spec` names, as a task."""
+    if spec.train:
+        return ReferencedTask(spec.train, spec.folder)
+    if spec.command:
+        return CommandTask(tuple(spec.command), (*spec.space.names, *spec.space.constants), spec.folder, spec.epochs)
+    assert spec.model is not None
+    assert spec.data is not None
+    assert spec.epochs is not None
     return BuiltinTask(
-        read.model,
-        read.data,
-        read.epochs,
-        read.metric,
-        target=read.target,
-        split=read.split,
-        prepare=read.prepare,
-        folder=read.folder,
-        seed=read.seed,
-        spec=read.to_json(),
-        outputs=bool(read.ensemble and read.finalists),
-        patience=read.patience or 0,
-        fuse=read.fuse,
-        mixes=mixes(read.model, read.space),
+        spec.model,
+        spec.data,
+        spec.epochs,
+        spec.metric,
+        target=spec.target,
+        split=spec.split,
+        prepare=spec.prepare,
+        folder=spec.folder,
+        seed=spec.seed,
+        spec=spec.to_json(),
+        outputs=bool(spec.ensemble and spec.finalists),
+        patience=spec.patience or 0,
+        fuse=spec.fuse,
+        mixes=mixes(spec.model, spec.space),
         settings={
-            "precision": read.precision,
-            "compile": read.compile,
-            "oom": read.oom,
-            "parallel": read.parallel,
-            "augment": dict(read.augment),
+            "precision": spec.precision,
+            "compile": spec.compile,
+            "oom": spec.oom,
+            "parallel": spec.parallel,
+            "augment": dict(spec.augment),
         },
     )

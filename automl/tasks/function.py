@@ -21,21 +21,22 @@ if TYPE_CHECKING:
 
 
 class FunctionSession(Session):
-    """Calls the function for each trial."""
+    """Calls the function for each trial, with random numbers that begin at the trial's seed."""
 
     def __init__(self, function: Callable[["Trial"], object]) -> None:
         self.function = function
 
     def run(self, trial: "Trial") -> None:
+        """Call the function with `trial`."""
         with _own_state(trial.seed):
             self.function(trial)
 
 
 @contextmanager
 def _own_state(seed: int) -> Iterator[None]:
-    """Global random numbers begin at the trial's seed; what the function does to global state ends with it.
+    """Seed the global random numbers; undo what the function does to environment, current folder and default dtype.
 
-    Of numpy and torch only what is loaded already: a function that imports them seeds them itself.
+    numpy and torch are seeded only if they are loaded already: a function that imports them has to seed them itself.
     """
     folder, variables, random_state = os.getcwd(), dict(os.environ), random.getstate()
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
@@ -59,16 +60,22 @@ def _own_state(seed: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class FunctionTask(Task):
-    """`pickled`: the function itself, by value where it lives in a script or a notebook."""
+    """A Python function as it is sent to the workers.
+
+    Attributes:
+        pickled: the function; by value, where it is defined in a script or a notebook.
+        name: for messages.
+    """
 
     pickled: bytes
     name: str
 
     @classmethod
     def of(cls, function: Callable[["Trial"], object]) -> "FunctionTask":
-        """
+        """The task that calls `function`.
+
         Raises:
-            TaskError: it holds something that cannot be sent to another process.
+            TaskError: the function refers to something that cannot be sent to another process.
         """
         name = getattr(function, "__qualname__", repr(function))
         try:
@@ -80,15 +87,22 @@ class FunctionTask(Task):
             ) from error
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
+        """Unpickle the function."""
         return FunctionSession(pickle.loads(self.pickled))
 
 
 @dataclass(frozen=True)
 class ReferencedTask(Task):
-    """A function named in a spec as `package.module:function`; `folder` (of the spec) is added to the import path."""
+    """A function that a spec names.
+
+    Attributes:
+        reference: `package.module:function`.
+        folder: of the spec, where the module may lie.
+    """
 
     reference: str
     folder: Path | None = None
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
+        """Import the function."""
         return FunctionSession(import_object(self.reference, self.folder))
