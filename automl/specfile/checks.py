@@ -74,7 +74,7 @@ def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
         return
     for key in _DATA_ONLY:
         if key in tree:
-            places.complain((key,), f"{key} can only be used with model, but this spec has {given[0]}", key=True)
+            places.complain((key,), f"can only be used with model, but this spec has {given[0]}", key=True)
 
 
 def _family(name: Any, places: Places) -> None:

@@ -26,7 +26,7 @@ def narrow(space: Space, tree: Mapping[str, Any], places: Places) -> Space:
     if not isinstance(fidelity, dict) or not fidelity:
         return space
     if tree.get("finalists") in ("none", False):
-        places.complain(("fidelity",), "fidelity needs finalists: only they are trained with the high value", key=True)
+        places.complain(("fidelity",), "needs finalists: only they are trained with the high value", key=True)
     if WIDTH in fidelity and "model" in tree and not _has_mup(space, tree):
         rule = "what is best for a narrow model is best for a wide one only with `parametrization: mup`"
         places.complain(("fidelity", WIDTH), f"{rule}; add that line", key=True)

@@ -22,18 +22,6 @@ class _Unknown(Exception):
     """There is nothing at the path; args: message, hint."""
 
 
-def parse(assignment: str) -> tuple[str, str]:
-    """`"a.b=3"` -> `("a.b", "3")`; the value is read as YAML later.
-
-    Raises:
-        ValueError: there is no `=`, or nothing before it.
-    """
-    name, sign, value = assignment.partition("=")
-    if not sign or not name.strip():
-        raise ValueError(f"expected path=value, e.g. budget.trials=5, got {assignment!r}")
-    return name.strip(), value.strip()
-
-
 def apply(tree: dict[str, Any], overrides: Mapping[str, Any], places: Places) -> None:
     """Change a tree in place.
 

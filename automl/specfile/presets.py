@@ -1,4 +1,6 @@
-"""Preset spaces: found through the entry points `automl.search_spaces`, used with `use:`; single entries can be replaced.
+"""Preset spaces, found through the entry points `automl.search_spaces`.
+
+`use: mlp` in a group takes a preset; entries beside it replace single parameters.
 
 A plugin of that group is a function `presets() -> dict[str, Path]`: `architecture/mlp` for a part (parameters of the
 group `architecture`), a name without a slash (`digits`) for a whole specification.

@@ -16,22 +16,11 @@ from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
-_FOREIGN = {  # keys that other tools use
-    "min",
-    "max",
-    "low",
-    "high",
-    "lower",
-    "upper",
-    "type",
-    "values",
-    "distribution",
-    "uniform",
-    "loguniform",
-}
+_FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
+"""Keys by which other tools describe a range; they get a hint instead of being taken for names of parameters."""
 _OPTIONS = {"log", "step", "default", "when", "ordered"}
-_MANY_CHOICES = 4
-_DECADES = 2
+_MANY_CHOICES = 4  # more sorted numbers than that may be meant as an ordered choice
+_DECADES = 2  # a wider linear range may be meant as a logarithmic one
 
 
 def read(tree: Any, places: Places, *, builtin: bool = False) -> Space | None:
@@ -282,18 +271,15 @@ def _cycles(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: 
 
 
 def _warnings(params: Mapping[str, Parameter], paths: Mapping[str, Path], places: Places) -> None:
+    """Warn of parameters that are valid but probably not meant so."""
     for name, p in params.items():
         if isinstance(p, Float) and not p.log and p.step is None and p.low > 0:
             decades = math.log10(p.high / p.low)
             if decades > _DECADES:
-                places.warn(
-                    paths[name],
-                    f"a linear range over {decades:.1f} decades is mostly searched near {p.high:g}; consider log: true",
-                )
+                rule = f"a linear range over {decades:.1f} decades is mostly searched near {p.high:g}"
+                places.warn(paths[name], f"{rule}; consider log: true")
         if isinstance(p, Choice) and not p.ordered and len(p.choices) > _MANY_CHOICES:
             numbers = [v for v in p.choices if isinstance(v, int | float) and not isinstance(v, bool)]
             if len(numbers) == len(p.choices) and numbers == sorted(numbers):
-                places.warn(
-                    paths[name],
-                    f"{len(numbers)} sorted numbers; if neighbours behave similarly, write {{choice: [...], ordered: true}}",
-                )
+                hint = "if neighbouring values behave similarly, write {choice: [...], ordered: true}"
+                places.warn(paths[name], f"a choice of {len(numbers)} sorted numbers; {hint}")
