@@ -14,6 +14,7 @@ from enum import StrEnum
 from automl.core.space import Config
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
+from automl.errors import SpecError
 
 Metrics = Mapping[str, float]
 ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must share the whole signature, not only its first part
@@ -29,6 +30,7 @@ class Assignment:
     seed: int = 0  # for the training; depends on (study seed, trial number) alone
     step: int = 0  # the last step that the ledger has; 0 for a new trial
     alone: bool = False  # it must not share a cohort: its worker died before, and would take other trials along
+    horizon: int | None = None  # the last step of a full trial, where the study was told
 
     def __getitem__(self, name: str) -> object:
         return self.config[name]
@@ -56,6 +58,21 @@ def as_number(value: object) -> float | None:
         return float(value if item is None else item())  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
+
+
+def as_step(value: object) -> int:
+    """A step as an int: whole numbers of any type (Python, numpy, tensors with one element, floats such as 3.0).
+
+    Raises:
+        SpecError: it is no whole number from 0 to 2**53.
+
+    Example:
+        as_step(np.int64(3))  # 3
+    """
+    number = as_number(value)
+    if number is None or not 0 <= number <= 2**53 or number != int(number):
+        raise SpecError(f"a step must be a whole number, 0 or more; got {value!r} ({type(value).__name__})")
+    return int(number)
 
 
 @dataclass(frozen=True, slots=True)

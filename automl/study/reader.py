@@ -1,7 +1,9 @@
 """What can be read from a study: from one that runs (`Study`) and from one opened for reading (`StudyView`)."""
 
+import copy
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,8 +55,8 @@ class Readable:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial that ran its full length, None before there is one."""
-        return self.history.best
+        """The best trial that ran its full length, None before there is one. Its config is the caller's own copy."""
+        return _copied(self.history.best)
 
     @property
     def verdict(self) -> Mapping[str, Any] | None:
@@ -64,7 +66,7 @@ class Readable:
     @property
     def winner(self) -> TrialRecord | None:
         """The trial whose config won: the finalists' winner, or `best` where there were no finalists."""
-        return self.history.trials[self.verdict["winner"]] if self.verdict else self.best
+        return _copied(self.history.trials[self.verdict["winner"]]) if self.verdict else self.best
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
         """(step, metrics) of all reports of a trial; also after the study was closed, if it has a folder."""
@@ -85,6 +87,24 @@ class Readable:
             return closing(Ledger.read_only(self.path))
         return nullcontext(self.ledger)
 
+    def __str__(self) -> str:
+        strategy, stopper = (self.facts.get(kind, {}).get("name", "?") for kind in ("strategy", "stopper"))
+        way = {"minimize": "lowest", "maximize": "highest"}[self.metric.direction]
+        counts, plan = self.counts, self.plan
+        limits = [
+            f"{n:g} {unit}" for n, unit in ((plan.trials, "trials"), (plan.steps, "steps"), (plan.time_s, "s")) if n
+        ]
+        lines = [
+            f"study     {self.name}" + (f" in {self.path}" if self.path else " (in memory)"),
+            f"metric    {self.metric.name}, {way} wins ({self.metric.count} report of a trial counts)",
+            f"strategy  {strategy}, stopper {stopper}, seed {self.history.seed}",
+            f"budget    {', '.join(limits) or 'none'}",
+            f"trials    {counts.done} done, {counts.stopped} stopped, {counts.failed} failed, {counts.running} running",
+        ]
+        if (best := self.winner) is not None and best.loss is not None:
+            lines.append(f"best      trial {best.number}: {self.metric.value(best.loss):.6g} with {dict(best.config)}")
+        return "\n".join(lines)
+
     def leaderboard(self, n: int | None = 10) -> board.Leaderboard:
         """The best `n` trials (None: all) as a table that `print`, notebooks and rich can show."""
         return board.table(self.history, n, self.winner)
@@ -92,6 +112,11 @@ class Readable:
     def frame(self) -> "pd.DataFrame":
         """All trials as a pandas DataFrame, one row each, in the order of the leaderboard."""
         return board.frame(self.history)
+
+
+def _copied(record: TrialRecord | None) -> TrialRecord | None:
+    """The record with a config of its own, so that a caller who changes it does not change the study."""
+    return None if record is None else replace(record, config=copy.deepcopy(record.config))
 
 
 class StudyView(Readable):

@@ -7,6 +7,7 @@
 Every change goes to the ledger and to the history; strategies and stoppers see the history alone.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,17 +16,18 @@ from typing import Any, Literal, Self, overload
 
 from automl.core import plugins, seeds
 from automl.core.history import History
-from automl.core.messages import Assignment, Measured
+from automl.core.messages import Assignment, Measured, as_step
 from automl.core.plugins import Described
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
 from automl.core.trial import Metric, Plan, State, TrialRecord
+from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.facts import changes, check_members, described
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
-from automl.study.trials import Retries, Trials, number_of
+from automl.study.trials import Retries, Trials, checked
 
 
 class Study(Trials):
@@ -69,7 +71,7 @@ class Study(Trials):
         space: Space | Mapping[str, Any],
         *,
         metric: str | Mapping[str, str] | Metric,
-        strategy: Described = "random",
+        strategy: Described = "auto",
         stopper: Described = "none",
         trials: int | None = None,
         steps: int | None = None,
@@ -98,6 +100,7 @@ class Study(Trials):
         self.retries, self.deterministic, self.keep, self.pool = retries, deterministic, keep, pool
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
         self.clock = clock
+        self._lock = threading.RLock()
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         plan = Plan(trials, steps, time_s, horizon, workers)
@@ -160,7 +163,8 @@ class Study(Trials):
 
         With `n`: a list of up to `n` trials.
         """
-        assignments = self._ask(1 if n is None else n)
+        with self._lock:
+            assignments = self._ask(1 if n is None else n)
         return assignments if n is not None else next(iter(assignments), None)
 
     def _ask(self, n: int) -> list[Assignment]:
@@ -181,13 +185,14 @@ class Study(Trials):
     def again(self, n: int | None = None) -> list[Assignment]:
         """Up to `n` (None: all) of the trials that wait for another attempt because their worker or driver died."""
         assignments: list[Assignment] = []
-        while self._retries.waiting and (n is None or len(assignments) < n):
-            number = self._retries.waiting.popleft()
-            if self.budget.no_steps_left:
-                self.withdraw(number)
-            else:
-                assignments.append(self._try_again(number))
-        self.ledger.commit()
+        with self._lock:
+            while self._retries.waiting and (n is None or len(assignments) < n):
+                number = self._retries.waiting.popleft()
+                if self.budget.no_steps_left:
+                    self.withdraw(number)
+                else:
+                    assignments.append(self._try_again(number))
+            self.ledger.commit()
         return assignments
 
     def _new(self, n: int) -> list[Assignment]:
@@ -227,9 +232,10 @@ class Study(Trials):
             whether the trial goes on; STOP also for a trial that has ended, and when the budget of steps is used up.
 
         Raises:
-            SpecError: the metric is missing, and no trial has ever reported it: its name must be wrong.
+            SpecError: there is no such trial; `step` is no whole number; or the metric is missing, and no trial has
+                ever reported it: its name must be wrong.
         """
-        point = Measured(number_of(trial), attempt or 0, step, metrics, horizon)
+        point = Measured(self.record_of(trial).number, attempt or 0, as_step(step), metrics, horizon)
         return self.report_all([point])[point.trial]
 
     def report_all(self, points: Sequence[Measured]) -> dict[int, Verdict]:
@@ -239,16 +245,17 @@ class Study(Trials):
         """
         verdicts: dict[int, Verdict] = {}
         to_judge: list[Measured] = []
-        for point in points:
-            verdict = self._store(point)
-            verdicts[point.trial] = verdict or CONTINUE
-            if verdict is None:
-                to_judge.append(point)
-        for point in to_judge:
-            horizon = point.horizon or self.plan.horizon
-            if point.step >= 1 and (horizon is None or point.step < horizon):
-                verdicts[point.trial] = self._obeyed(point, self.stopper.verdict(self.history, point.trial))
-        self.ledger.beat()
+        with self._lock:
+            for point in points:
+                verdict = self._store(point)
+                verdicts[point.trial] = verdict or CONTINUE
+                if verdict is None:
+                    to_judge.append(point)
+            for point in to_judge:
+                horizon = point.horizon or self.plan.horizon
+                if point.step >= 1 and (horizon is None or point.step < horizon):
+                    verdicts[point.trial] = self._obeyed(point, self.stopper.verdict(self.history, point.trial))
+            self.ledger.beat()
         return verdicts
 
     def _obeyed(self, point: Measured, verdict: Verdict) -> Verdict:
@@ -270,12 +277,34 @@ class Study(Trials):
         Args:
             trial: the trial, or its number.
             step: its last step; None: one more than it has reported.
-            metrics: name=number; the study's metric must be among them.
+            metrics: name=number; the study's metric must be among them, unless the trial has reported it before.
+
+        Returns:
+            the trial as it ended; one that was stopped by an earlier report stays so.
+
+        Raises:
+            SpecError: there is no such trial, it has ended before, the metric is missing or no number, or `step` is
+                no whole number. Nothing was stored then.
+
+        Example:
+            study.tell(trial, val_loss=0.31)
         """
-        record = self.history.trials[number_of(trial)]
-        at = (record.step + 1) if step is None else step
-        self.report(record.number, at, metrics, horizon=at)
-        return self.finish(record.number)
+        with self._lock:
+            record = self.record_of(trial)
+            if record.state in (State.DONE, State.FAILED):
+                raise SpecError(f"trial {record.number} has ended already ({record.state}): tell each trial once")
+            if record.state is State.STOPPED or (not metrics and record.loss is not None):
+                return self.finish(record.number)
+            example = f"write tell(trial, {self.metric.name}=0.3)"
+            try:
+                at = (record.step + 1) if step is None else as_step(step)
+            except SpecError as error:
+                raise SpecError(f"{error}; metrics are given by name: {example}") from None
+            _, failure = checked(self.metric, metrics, at)
+            if failure and failure.kind == "metric":
+                raise SpecError(f"{failure.message}; {example}")
+            self.report(record.number, at, metrics, horizon=at)
+            return self.finish(record.number)
 
     def add(self, config: Config, **metrics: object) -> TrialRecord:
         """Add a result from elsewhere: the strategy learns from it, and it does not count against the budget.
@@ -286,16 +315,21 @@ class Study(Trials):
         Example:
             study.add({"lr": 0.01, "width": 64}, val_loss=0.31)
         """
-        assignment = self._begin("added", self.space.canonical(config))
-        self.budget.added += 1
-        return self.tell(assignment, None, **metrics)
+        with self._lock:
+            _, failure = checked(self.metric, metrics, 1)
+            if failure and failure.kind == "metric":
+                raise SpecError(f"{failure.message}; write add(config, {self.metric.name}=0.3)")
+            assignment = self._begin("added", self.space.canonical(config))
+            self.budget.added += 1
+            return self.tell(assignment, None, **metrics)
 
     def close(self) -> None:
         """Close the ledger and give the lock back; trials that stay paused end as stopped if none can continue."""
-        if self._nothing_follows():
-            for record in self.history.paused:
-                self._end(record.number, State.STOPPED, reason=record.reason)
-        self.ledger.close()
+        with self._lock:
+            if self._nothing_follows():
+                for record in self.history.paused:
+                    self._end(record.number, State.STOPPED, reason=record.reason)
+            self.ledger.close()
 
     def _nothing_follows(self) -> bool:
         """Whether trials are paused, and no trial runs or will run."""

@@ -3,7 +3,9 @@
 Each change is written to the ledger first and then to the history, at the same second of the study's time.
 """
 
+import copy
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 
@@ -11,7 +13,7 @@ from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Verdict
 from automl.core.trial import Failure, Metric, State, TrialRecord
-from automl.errors import SpecError, did_you_mean
+from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.reader import Readable
 
@@ -55,6 +57,7 @@ class Trials(Readable):
     seed_of: Callable[[TrialRecord], int]  # the training seed of a trial
     on_end: Callable[[TrialRecord], None]  # called with each trial that has ended
     _retries: Retries
+    _lock: threading.RLock  # held by every method that changes the study, so that threads may share it
 
     def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
         at_s = self.elapsed_s
@@ -67,7 +70,9 @@ class Trials(Readable):
     def _assignment(self, record: TrialRecord) -> Assignment:
         self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
         alone = self._retries.lost.get(record.number, 0) > 0
-        return Assignment(record.number, record.config, record.attempt, self.seed_of(record), record.step, alone)
+        config = copy.deepcopy(record.config)  # the caller's own: the study keeps what was suggested
+        seed = self.seed_of(record)
+        return Assignment(record.number, config, record.attempt, seed, record.step, alone, self.plan.horizon)
 
     def _store(self, point: Measured) -> Verdict | None:
         """Write a point down. Returns a verdict if the stopper need not be asked."""
@@ -93,28 +98,45 @@ class Trials(Readable):
 
     def finish(self, trial: int | Assignment) -> TrialRecord:
         """A trial has run its full length. If it never reported, it has failed."""
-        record = self.history.trials[number_of(trial)]
-        if record.state.ended:
-            return record
-        if record.loss is None:
-            return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
-        full = self.plan.horizon
-        early = f"finished early, at step {record.step} of {full}" if full and record.step < full else ""
-        return self._end(record.number, State.DONE, reason=early)
+        with self._lock:
+            record = self.record_of(trial)
+            if record.state.ended:
+                return record
+            if record.loss is None:
+                return self.fail(record.number, Failure("metric", f"ended without reporting {self.metric.name}"))
+            full = self.plan.horizon
+            early = f"finished early, at step {record.step} of {full}" if full and record.step < full else ""
+            return self._end(record.number, State.DONE, reason=early)
 
     def fail(self, trial: int | Assignment, failure: Failure | Exception) -> TrialRecord:
         """A trial has failed for good."""
-        record = self.history.trials[number_of(trial)]
-        if record.state.ended:
-            return record
-        if not isinstance(failure, Failure):
-            failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
-        return self._end(record.number, State.FAILED, failure=failure)
+        with self._lock:
+            record = self.record_of(trial)
+            if record.state.ended:
+                return record
+            if not isinstance(failure, Failure):
+                failure = Failure("exception", f"{type(failure).__name__}: {failure}", record.step)
+            return self._end(record.number, State.FAILED, failure=failure)
 
     def withdraw(self, trial: int) -> None:
         """Stop a trial because the budget is used up."""
-        if not self.history.trials[trial].state.ended:
-            self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+        with self._lock:
+            if not self.history.trials[trial].state.ended:
+                self._end(trial, State.STOPPED, reason=OUT_OF_BUDGET.reason)
+
+    def record_of(self, trial: int | Assignment) -> TrialRecord:
+        """The record of a trial that is given as its number or as an assignment.
+
+        Raises:
+            SpecError: there is no such trial.
+        """
+        number = trial.number if isinstance(trial, Assignment) else trial
+        known = len(self.history)
+        if isinstance(number, bool) or not hasattr(type(number), "__index__"):
+            raise SpecError(f"a trial is what ask() returned, or its number; got {trial!r}")
+        if not 0 <= number < known:
+            raise SpecError(f"no trial {number}: " + (f"trials are 0 to {known - 1}" if known else "none has begun"))
+        return self.history.trials[number]
 
     def runs(self, trial: int, attempt: int | None = None) -> bool:
         """Whether that attempt (None: any) is the current one of a running trial."""
@@ -127,8 +149,9 @@ class Trials(Readable):
 
     def interrupted(self, trial: int, attempt: int | None = None) -> None:
         """The attempt ended, and neither the trial nor its worker caused it: the next one does not count as a retry."""
-        if self.runs(trial, attempt):
-            self._retries.waiting.append(trial)
+        with self._lock:
+            if self.runs(trial, attempt):
+                self._retries.waiting.append(trial)
 
     def lost(
         self, trial: int, reason: str, kind: str = "killed", traceback: str = "", attempt: int | None = None
@@ -145,13 +168,14 @@ class Trials(Readable):
         Returns:
             the trial's record if it does not run any more; None if it is going to be tried again.
         """
-        record = self.history.trials[trial]
-        if not self.runs(trial, attempt):
-            return record
-        if self._retries.lose(trial):
-            return None
-        times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
-        return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
+        with self._lock:
+            record = self.history.trials[trial]
+            if not self.runs(trial, attempt):
+                return record
+            if self._retries.lose(trial):
+                return None
+            times = f" (attempt {record.attempt})" if record.attempt > 1 else ""
+            return self.fail(trial, Failure(kind, f"{reason}{times}", record.step, traceback))
 
     def _end(self, number: int, state: State, *, reason: str = "", failure: Failure | None = None) -> TrialRecord:
         at_s = self.elapsed_s
@@ -195,11 +219,6 @@ class Trials(Readable):
         return kept[-1] if len(kept) == self.pool else None
 
 
-def number_of(trial: int | Assignment) -> int:
-    """The number of a trial that is given as its number or as an assignment."""
-    return trial if isinstance(trial, int) else trial.number
-
-
 def checked(metric: Metric, metrics: Mapping[str, object], step: int) -> tuple[dict[str, float], Failure | None]:
     """The numbers of a report, or why the trial has failed with it.
 
@@ -213,8 +232,8 @@ def checked(metric: Metric, metrics: Mapping[str, object], step: int) -> tuple[d
     """
     name = metric.name
     if name not in metrics:
-        message = f"the task reported {', '.join(map(repr, metrics)) or 'nothing'}; the study ranks on {name!r}"
-        return {}, Failure("metric", message + did_you_mean(name, metrics), step)
+        reported = ", ".join(map(repr, metrics)) or "nothing"
+        return {}, Failure("metric", f"the study ranks on {name!r}, which is missing; reported: {reported}", step)
     numbers = {str(key): number for key, value in metrics.items() if (number := as_number(value)) is not None}
     if name not in numbers:
         value = metrics[name]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from automl.core import seeds
-from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts
+from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts, as_step
 from automl.core.space import Value
 from automl.core.stopper import Kind
 from automl.study import checkpoint, paths
@@ -56,6 +56,9 @@ class Trial:
         self.details: dict[str, object] = {}
         self._place, self._link = place, link
         self._curve: list[tuple[int, Mapping[str, Any]]] = []
+        self._assignment = assignment
+        self._round: int | None = None  # which step of `steps` is running
+        self._identity = checkpoint_identity(assignment)
 
     @property
     def leads(self) -> bool:
@@ -74,6 +77,7 @@ class Trial:
         """1, 2, ... n, beginning after the loaded checkpoint's step; tells the study that `n` is the full length."""
         self.horizon = n
         for step in range(self.step + 1, n + 1):
+            self._round = step
             yield step
             if self.step < step:
                 self.step = step  # nothing was reported after this step
@@ -82,20 +86,36 @@ class Trial:
         """Report how good the trial is.
 
         Args:
-            step: the step (epoch) it has reached; None: the one after the last report's.
+            step: the step (epoch) it has reached, a whole number; None: the one after the last report's. One that is
+                beyond the full length (a count of batches where epochs were promised) is replaced by the number of
+                the step of `steps`, or of the report; the user is told once.
             metrics: numbers, numpy scalars or one-element tensors; one of them is the study's metric.
 
         Raises:
+            SpecError: `step` is no whole number.
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
             TrialPaused: the same, but it may go on later from what `save` keeps now.
         """
-        point = self.point(self.step + 1 if step is None else step, metrics)
-        self._link.send(Reported(self._place.worker, (point,)))
+        at, advice = self._own_step(step)
+        self._link.send(Reported(self._place.worker, (self.point(at, metrics),), advice=advice))
         match self.apply(expect_verdicts(self._link.receive())):
             case Kind.STOP:
                 raise TrialStopped
             case Kind.PAUSE:
                 raise TrialPaused
+
+    def _own_step(self, step: int | None) -> tuple[int, tuple[str, ...]]:
+        """The step of a report, and advice for the user where it is another one than was given."""
+        if step is None:
+            return self.step + 1, ()
+        given, full = as_step(step), self.horizon or self._assignment.horizon
+        if full is None or given <= full:
+            return given, ()
+        own = self._round if self._round is not None else min(self.step + 1, full)
+        return own, (
+            f"a trial reported step {given}, but a full trial has {full} steps: its reports are counted as steps 1 to "
+            f"{full}; report without step=, or tell the true length with trial.steps(n) or horizon=n",
+        )
 
     def point(self, step: int, metrics: Mapping[str, object]) -> Measured:
         """This trial's part of a report, for sessions that report many trials at once."""
@@ -109,11 +129,6 @@ class Trial:
         kind = verdicts.kinds[self.number]
         self.model_wanted, self.paused = self.number in verdicts.models_wanted, kind is Kind.PAUSE
         return kind
-
-    @property
-    def _identity(self) -> str:
-        """Of the trial that a checkpoint belongs to: only the same config and seed may load it."""
-        return f"{seeds.derive(self.seed, json.dumps(dict(self.config), sort_keys=True)):x}"
 
     def save(self, state: Any) -> None:
         """Keep `state` (state dicts, tensors, plain values) as this trial's checkpoint of the last reported step.
@@ -156,3 +171,8 @@ def plain(value: object) -> object:
     if isinstance(value, int | float):
         return float(value)
     return value[:100] if isinstance(value, str) else Odd(type(value).__name__)
+
+
+def checkpoint_identity(assignment: Assignment) -> str:
+    """Of the trial that a checkpoint belongs to: only the same config and seed may load it."""
+    return f"{seeds.derive(assignment.seed, json.dumps(dict(assignment.config), sort_keys=True)):x}"

@@ -1,0 +1,150 @@
+"""The study inside somebody's own program: threads, mistakes in calls, and what the caller may do with what it gets."""
+
+import math
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import automl
+from automl.core.trial import State
+from automl.errors import SpecError
+
+SPACE = {"x": automl.Float(0, 1), "kind": ["a", "b"]}
+
+
+def study(**more):
+    return automl.Study(SPACE, metric="loss", **{"trials": 20, "strategy": "random", **more})
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_sixteen_threads_share_a_study(tmp_path: Path, on_disk: bool) -> None:
+    one = study(trials=2000, path=tmp_path / "s" if on_disk else None, defaults=False)
+
+    def serve(_: int) -> list[int]:
+        told = []
+        while (trial := one.ask()) is not None:
+            one.report(trial, 1, {"loss": trial.config["x"] + 1})
+            one.tell(trial, loss=trial.config["x"])
+            told.append(trial.number)
+        return told
+
+    with ThreadPoolExecutor(16) as pool:
+        told = Counter(number for numbers in pool.map(serve, range(16)) for number in numbers)
+    assert told == Counter(range(2000))
+    assert one.counts.done == 2000
+    one.close()
+    if on_disk:
+        again = automl.Study.open(tmp_path / "s")
+        assert [t.loss for t in again.history.trials] == [t.loss for t in one.history.trials]
+
+
+def test_the_config_of_an_assignment_is_the_callers_own() -> None:
+    one = study()
+    trial = one.ask()
+    suggested = dict(trial.config)
+    trial.config.pop("x")
+    trial.config["kind"] = "never suggested"
+    one.tell(trial, loss=1.0)
+    assert one.best.config == suggested
+    one.best.config.clear()
+    assert one.best.config == one.winner.config == one.history.trials[0].config == suggested
+
+
+@pytest.mark.parametrize("number", [99, -1, 1])
+def test_a_trial_that_does_not_exist(number: int) -> None:
+    one = study()
+    one.ask()
+    with pytest.raises(SpecError, match=f"no trial {number}: trials are 0 to 0"):
+        one.tell(number, loss=1.0)
+    with pytest.raises(SpecError, match=f"no trial {number}"):
+        one.report(number, 1, {"loss": 1.0})
+
+
+@pytest.mark.parametrize("trial", [True, None, "0", 0.0])
+def test_what_is_no_trial(trial: object) -> None:
+    one = study()
+    one.ask()
+    with pytest.raises(SpecError, match="a trial is what ask"):
+        one.tell(trial, loss=1.0)
+
+
+def test_a_trial_is_told_once() -> None:
+    one = study()
+    trial = one.ask()
+    one.tell(trial, loss=0.5)
+    with pytest.raises(SpecError, match=r"trial 0 has ended already \(done\)"):
+        one.tell(trial, loss=0.4)
+    failed = one.ask()
+    assert one.tell(failed, loss=math.nan).state is State.FAILED
+    with pytest.raises(SpecError, match=r"trial 1 has ended already \(failed\)"):
+        one.tell(failed, loss=0.4)
+    assert one.history.trials[0].loss == 0.5
+
+
+@pytest.mark.parametrize(
+    ("args", "metrics"), [((), {"los": 0.3}), ((), {}), ((0.3,), {}), ((), {"loss": "low"}), ((), {"loss": True})]
+)
+def test_a_wrong_call_says_what_to_write_and_stores_nothing(args: tuple, metrics: dict) -> None:
+    one = study()
+    for _ in range(2):  # also once another trial has ended well
+        trial = one.ask()
+        with pytest.raises(SpecError, match=r"write tell\(trial, loss=0\.3\)") as caught:
+            one.tell(trial, *args, **metrics)
+        assert "did you mean" not in str(caught.value)
+        assert one.history.trials[trial.number].state is State.RUNNING
+        assert one.tell(trial, loss=0.2).state is State.DONE
+
+
+@pytest.mark.parametrize("step", [np.int64(3), np.float32(3), torch.tensor(3), 3.0, np.array(3), torch.tensor([3.0])])
+def test_whole_numbers_of_any_type_are_steps(tmp_path: Path, step: object) -> None:
+    one = study(path=tmp_path / "s")
+    trial = one.ask()
+    one.report(trial, step, {"loss": 1.0})
+    one.close()
+    ((at, loss),) = automl.Study.open(tmp_path / "s").history.trials[0].curve
+    assert (at, loss) == (3, 1.0)
+    assert type(at) is int
+
+
+@pytest.mark.parametrize(
+    "step", ["3", 2.5, -1, math.nan, math.inf, None, [3], np.array([1, 2]), True, 10**30, b"3", 1 + 0j]
+)
+def test_other_steps_are_refused_at_the_call(tmp_path: Path, step: object) -> None:
+    one = study(path=tmp_path / "s")
+    trial = one.ask()
+    with pytest.raises(SpecError, match="a step must be a whole number"):
+        one.report(trial, step, {"loss": 1.0})
+    one.tell(trial, 1, loss=0.5)
+    one.close()
+    assert automl.Study.open(tmp_path / "s").history.trials[0].curve == ((1, 0.5),)
+
+
+def test_a_global_step_is_counted_as_the_step_that_runs(tmp_path: Path) -> None:
+    def by_global_step(trial: automl.Trial) -> None:
+        for epoch in trial.steps(5):
+            trial.report(step=epoch * 100, loss=trial["x"] + 1 / epoch)
+
+    def by_epoch(trial: automl.Trial) -> None:
+        for epoch in trial.steps(5):
+            trial.report(loss=trial["x"] + 1 / epoch)
+
+    ends = []
+    for k, train in enumerate((by_global_step, by_epoch)):
+        searched = automl.search(
+            train, space=SPACE, metric="loss", trials=9, finalists=None, executor="inline", stopper="asha",
+            strategy="random", path=tmp_path / str(k),
+        )  # fmt: skip
+        ends.append(([(t.state, t.step, t.loss) for t in searched.history.trials], searched.history.steps_spent))
+    assert ends[0] == ends[1]
+    assert any(state is State.STOPPED for state, _, _ in ends[0][0])
+
+
+def test_the_default_strategy_is_that_of_a_search() -> None:
+    one = automl.Study(SPACE, metric="val_accuracy", trials=3)
+    printed = str(one)
+    assert "strategy  auto, stopper none" in printed
+    assert "val_accuracy, highest wins" in printed
