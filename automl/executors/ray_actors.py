@@ -1,11 +1,11 @@
 """What runs inside a Ray cluster: the mailbox that all workers write to, and the actor that runs our worker loop.
 
-Messages travel in bundles. A worker keeps what needs no answer until it says something that does, so an ended trial
-and the wish for the next one are one call; the driver takes whatever has come from all workers, and gives all its
-answers, in one call.
+Messages travel in batches. A worker keeps messages that need no answer until it sends one that does, so the end of a
+trial and the request for the next one are one call; in one call, too, the driver takes all messages that have arrived
+from workers and gives all its answers.
 
-A worker has one `life` after another, numbered. Only the newest counts: what an older one still says (its node was
-declared dead, but the process lives on) is dropped, and it is told to end.
+The actors that run as one worker, one after another, have numbers: its `life`. Only the newest life counts. Messages
+of an older one (its node was declared dead, but the process lives on) are dropped, and it is told to end.
 """
 
 import asyncio
@@ -20,26 +20,27 @@ from typing import Any
 from automl.core.messages import Broken, Event, Order, Shutdown
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors.capture import DescriptorCapture
+from automl.study import paths
 from automl.worker.link import Place
 from automl.worker.worker import Capture, Task, Worker, no_capture
 
-MARK = ".ray"  # a file in the study's folder, by which a worker knows that it sees the same folder as the driver
+MARK = ".ray"  # a file in the study's folder, by which a worker checks that it sees the same folder as the driver
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A worker's first word: where Ray put it."""
+    """A worker's first message: where Ray has placed it."""
 
     worker: int
     device: str
 
 
-Letter = tuple[int, int, Event | Placed]  # (worker, life, what it says)
-Answer = tuple[int, int, Order]  # (worker, life, what it is told)
+Letter = tuple[int, int, Event | Placed]  # (worker, life, its message)
+Answer = tuple[int, int, Order]  # (worker, life, the answer)
 
 
 class Mailbox:
-    """An asyncio actor on the driver's node, between the driver and all workers. It decides nothing."""
+    """An asyncio actor on the driver's node that carries messages between the driver and all workers."""
 
     def __init__(self) -> None:
         self._letters: list[Letter] = []
@@ -48,12 +49,12 @@ class Mailbox:
         self._answers: defaultdict[tuple[int, int], deque[Order | None]] = defaultdict(deque)
         self._waiting: dict[tuple[int, int], asyncio.Future[Order | None]] = {}
 
-    async def exchange(self, worker: int, life: int, said: Sequence[Event | Placed], answer: bool) -> Order | None:
-        """A worker says something and, with `answer`, waits for its order; None: a newer life has taken its place."""
+    async def exchange(self, worker: int, life: int, messages: Sequence[Event | Placed], answer: bool) -> Order | None:
+        """A worker sends messages and, with `answer`, waits for the answer; None: a newer life has replaced it."""
         if life < self._lives.get(worker, life):
             return None
         self._begin(worker, life)
-        self._letters += [(worker, life, event) for event in said]
+        self._letters += [(worker, life, message) for message in messages]
         self._arrived.set()
         if not answer:
             return Shutdown()
@@ -64,7 +65,13 @@ class Mailbox:
         return await self._waiting[at]
 
     async def turn(self, answers: Sequence[Answer], lives: dict[int, int], timeout_s: float) -> list[Letter]:
-        """The driver gives its answers and takes what has come; waits up to `timeout_s` when there is nothing."""
+        """The driver gives its answers and takes all letters; if there are none, it waits for some.
+
+        Args:
+            answers: to workers that wait for them.
+            lives: the newest life of each worker that has a new one.
+            timeout_s: how long to wait for letters.
+        """
         for worker, life in lives.items():
             self._begin(worker, life)
         for worker, life, order in answers:
@@ -77,7 +84,7 @@ class Mailbox:
         return letters
 
     def _begin(self, worker: int, life: int) -> None:
-        """This life counts from now on; an older one that waits is told to end."""
+        """From now on only this life of the worker counts; an older one that waits is told to end."""
         before = self._lives.get(worker, life)
         if life <= before:
             self._lives.setdefault(worker, life)
@@ -99,7 +106,7 @@ class Mailbox:
 
 @dataclass
 class MailLink:
-    """A worker's `Link`: what needs no answer is kept until `receive`."""
+    """A worker's `Link`: messages are kept until `receive`, which sends them together."""
 
     mailbox: Any
     worker: int
@@ -113,30 +120,38 @@ class MailLink:
         return self._exchange(answer=True)
 
     def flush(self) -> None:
+        """Send what is kept, without waiting for an answer."""
         if self._kept:
             self._exchange(answer=False)
 
     def _exchange(self, *, answer: bool) -> Order:
         import ray
 
-        said, self._kept = self._kept, []
-        order: Order | None = ray.get(self.mailbox.exchange.remote(self.worker, self.life, said, answer))
+        messages, self._kept = self._kept, []
+        order: Order | None = ray.get(self.mailbox.exchange.remote(self.worker, self.life, messages, answer))
         if order is None:
-            os._exit(0)  # another process has this worker's number now, and perhaps this very trial
+            os._exit(0)  # another process has this worker's number now, and perhaps the same trial
         return order
 
 
-class Slot:
+class RayWorker:
     """An actor that holds one device (or several, or a share of one) and runs the worker loop in its main thread.
 
-    `path`: where the driver finds modules; what this node does not find by itself is looked for there.
+    Args:
+        path: where the driver finds modules; it is searched after this node's own.
     """
 
     def __init__(self, path: Sequence[str]) -> None:
         sys.path += [entry for entry in path if entry not in sys.path]
 
     def work(self, task: Task, mailbox: Any, place: Place, life: int, version: str, mark: str) -> None:
-        """Serve trials until there are no more. `mark`: what `MARK` holds in the driver's folder."""
+        """Serve trials until there are no more.
+
+        Args:
+            place: the worker's number and the study's folder; Ray chooses the devices.
+            version: of automl, on the driver's node.
+            mark: the content of the file `MARK` in the study's folder, as the driver wrote it.
+        """
         import ray
 
         gpus = ray.get_gpu_ids()
@@ -151,14 +166,20 @@ class Slot:
         except AutoMLError as error:
             link.send(Broken(place.worker, error))
         else:
-            capture: Capture = DescriptorCapture(place.folder / "logs", place.worker) if place.folder else no_capture
+            capture: Capture = (
+                DescriptorCapture(place.folder / paths.LOGS, place.worker) if place.folder else no_capture
+            )
             worker = Worker(place, link, capture)
             worker.open(task).serve(worker)
         link.flush()
 
 
 def _check(place: Place, version: str, mark: str) -> None:
-    """Raises EnvironmentProblem where this node cannot work for that driver."""
+    """Check that this node can work for that driver.
+
+    Raises:
+        EnvironmentProblem: it has another version of automl, or does not see the study's folder.
+    """
     import automl
 
     where = _node()

@@ -1,7 +1,7 @@
 """Workers on the machines of a Ray cluster. Ray places them, notices dead nodes and carries messages and data.
 
-The driver, the strategies, the stoppers and the ledger are the same as ever, and each actor runs the same worker loop
-as a local process (`ray_actors`). Ray's own retries are off: the study knows attempts, Ray does not.
+Driver, strategies, stoppers and ledger are the same as for local workers, and each actor runs the same worker loop as
+a local process (`ray_actors`). Ray's own retries are off: attempts are counted by the study.
 """
 
 import math
@@ -20,23 +20,24 @@ from automl.driver.executor import Executor, Handle
 from automl.errors import EnvironmentProblem, SpecError, TaskError
 from automl.executors import ray_connect
 from automl.executors.capture import log_name
-from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, Slot
+from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, RayWorker
+from automl.study import paths
 from automl.worker.link import Place
 from automl.worker.worker import Task
 
 CRASHES_AT_START = 3
-LOOK_S = 0.2  # between two looks at who has died
-GROW_S = 2.0  # between two looks at whether machines have joined
+DEATHS_S = 0.2  # between two checks for workers that have died
+GROW_S = 2.0  # between two checks for machines that have joined
 MANY = 1_000_000  # calls the mailbox may have in flight: one waits for each worker
 NOWHERE = "waits for a node"
 
 
 @dataclass
-class _Slot:
+class _Actor:
     """One worker: the actor of its present life."""
 
     actor: Any
-    run: Any  # what its `work` will return
+    run: Any  # the future of its `work`
     life: int
     device: str = NOWHERE
     spoke: bool = False
@@ -46,18 +47,23 @@ class _Slot:
 
 @dataclass
 class RayCluster(Executor):
-    """`address` of the cluster (else `RAY_ADDRESS`; else Ray is started here). Each worker holds `gpus` GPUs (2: both
-    are its trials' `devices`; 0.5: two workers share one; default: one where there are any) and `cpus` CPUs.
+    """Runs workers as actors of a Ray cluster.
 
-    Workers that find no place wait for one, so machines that join are used; with no number of workers given, there
-    will be as many as fit. A cluster on another machine that does not ask for a token is refused unless `insecure`.
+    Workers for which there is no room wait for it, so machines that join are used; if no number of workers is given,
+    there are as many as fit.
+
+    Args:
+        address: of the cluster; else `RAY_ADDRESS`; else Ray is started on this machine.
+        gpus: GPUs of a worker. 2: its trials train on both; 0.5: two workers share one; None: one, if there are any.
+        cpus: CPUs of a worker.
+        insecure: use a cluster on another machine although it does not ask for a token.
     """
 
     address: str = ""
     gpus: float | None = None
     cpus: float = 1.0
     insecure: bool = False
-    _slots: list[_Slot] = field(default_factory=list, init=False)
+    _actors: list[_Actor] = field(default_factory=list, init=False)
     _answers: list[Answer] = field(default_factory=list, init=False)
     _lives: dict[int, int] = field(default_factory=dict, init=False)  # new lives, not yet told to the mailbox
     _shares: list[Any] = field(default_factory=list, init=False)  # a placement group for each GPU that is shared
@@ -89,9 +95,9 @@ class RayCluster(Executor):
             self.gpus = float(any(node.get("GPU", 0) for node in self._nodes()))
         capacity = self._capacity()
         if not capacity:
-            has = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in self._nodes())
+            resources = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in self._nodes())
             needs = f"{self.cpus:g} CPUs and {self.gpus:g} GPUs"
-            raise EnvironmentProblem(f"no node of the Ray cluster can hold a worker with {needs} (nodes: {has})")
+            raise EnvironmentProblem(f"no node of the Ray cluster can hold a worker with {needs} (nodes: {resources})")
         self._folder, self._mark = folder.absolute() if folder else None, uuid.uuid4().hex
         if self._folder is not None:
             (self._folder / MARK).write_text(self._mark)
@@ -100,23 +106,24 @@ class RayCluster(Executor):
         ).remote()  # fmt: skip
         self._task = ray.put(loaded)
         self._grows = not workers
-        self._slots = [self._spawn(worker, 1) for worker in range(workers or capacity)]
-        return len(self._slots)
+        self._actors = [self._spawn(worker, 1) for worker in range(workers or capacity)]
+        return len(self._actors)
 
     def _here(self) -> Any:
+        """A placement on the driver's node."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         return NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
 
-    def _spawn(self, worker: int, life: int) -> _Slot:
+    def _spawn(self, worker: int, life: int) -> _Actor:
         options: dict[str, Any] = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_restarts": 0}
         if self._per_gpu > 1:
             options["scheduling_strategy"] = self._share(worker // self._per_gpu)
-        actor = self._ray.remote(Slot).options(**options).remote([entry or os.getcwd() for entry in sys.path])
+        actor = self._ray.remote(RayWorker).options(**options).remote([entry or os.getcwd() for entry in sys.path])
         place = Place(worker, folder=self._folder)
         run = actor.work.remote(self._task, self._mailbox, place, life, automl.__version__, self._mark)
         self._lives[worker] = life
-        return _Slot(actor, run, life)
+        return _Actor(actor, run, life)
 
     @property
     def _per_gpu(self) -> int:
@@ -124,7 +131,10 @@ class RayCluster(Executor):
         return math.floor(1 / self.gpus + 1e-9) if self.gpus and self.gpus < 1 else 1
 
     def _share(self, gpu: int) -> Any:
-        """Shares of one GPU, whichever: left alone, Ray fills the first GPU of a node before it uses the second."""
+        """A placement on some GPU, for all workers that share it.
+
+        Without it Ray would fill the first GPU of a node with workers before it uses the second one.
+        """
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         while gpu >= len(self._shares):
@@ -133,7 +143,7 @@ class RayCluster(Executor):
         return PlacementGroupSchedulingStrategy(self._shares[gpu], 0)
 
     def _nodes(self) -> list[dict[str, float]]:
-        """What each living node has."""
+        """The resources of each living node."""
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
 
     def _capacity(self) -> int:
@@ -156,20 +166,20 @@ class RayCluster(Executor):
             self._mailbox = None
         if self._folder is not None:
             (self._folder / MARK).unlink(missing_ok=True)
-        self._slots, self._shares = [], []
+        self._actors, self._shares = [], []
         self._cleanup.close()
 
     def _end(self, grace_s: float) -> None:
         ray = self._ray
-        live = [slot for slot in self._slots if not slot.gone]
-        for worker, slot in enumerate(self._slots):
-            if not slot.gone:
+        live = [entry for entry in self._actors if not entry.gone]
+        for worker, entry in enumerate(self._actors):
+            if not entry.gone:
                 self.send(worker, Shutdown())
         ray.get(self._mailbox.turn.remote(self._answers, self._lives, 0.0), timeout=10)
-        placed = [slot.run for slot in live if slot.device != NOWHERE]
+        placed = [entry.run for entry in live if entry.device != NOWHERE]
         if placed:
             ray.wait(placed, num_returns=len(placed), timeout=grace_s)
-        for actor in (*(slot.actor for slot in live), self._mailbox):
+        for actor in (*(entry.actor for entry in live), self._mailbox):
             ray.kill(actor)
         for group in self._shares:
             ray.util.remove_placement_group(group)
@@ -177,41 +187,42 @@ class RayCluster(Executor):
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
-        """
+        """Handle events, wait for some up to `timeout_s`.
+
         Raises:
             EnvironmentProblem: the cluster is gone.
         """
         try:
             self._turn(handle, timeout_s)
             now = time.monotonic()
-            if now - self._looked > LOOK_S:
+            if now - self._looked > DEATHS_S:
                 self._looked = now
-                self._bury(handle)
+                self._report_dead(handle)
             if self._grows and now - self._counted > GROW_S:
                 self._counted = now
-                for worker in range(len(self._slots), self._capacity()):
-                    self._slots.append(self._spawn(worker, 1))
+                for worker in range(len(self._actors), self._capacity()):
+                    self._actors.append(self._spawn(worker, 1))
         except self._ray.exceptions.RayError as error:
             raise EnvironmentProblem(f"the Ray cluster is gone: {error}") from error
 
     def _turn(self, handle: Handle, timeout_s: float) -> None:
-        """Give all answers, take all letters."""
+        """Give all answers to the mailbox and handle all letters from it."""
         answers, self._answers = self._answers, []
         lives, self._lives = self._lives, {}
-        for worker, life, said in self._ray.get(self._mailbox.turn.remote(answers, lives, timeout_s)):
-            slot = self._slots[worker]
-            if life != slot.life:
+        for worker, life, message in self._ray.get(self._mailbox.turn.remote(answers, lives, timeout_s)):
+            entry = self._actors[worker]
+            if life != entry.life:
                 continue
-            if isinstance(said, Placed):
-                slot.device = said.device
+            if isinstance(message, Placed):
+                entry.device = message.device
             else:
-                slot.spoke = True
-                event: Event = said
+                entry.spoke = True
+                event: Event = message
                 handle(event)
 
-    def _bury(self, handle: Handle) -> None:
-        """Tell of workers that have died, after what they still said."""
-        runs = {slot.run: worker for worker, slot in enumerate(self._slots) if not slot.gone}
+    def _report_dead(self, handle: Handle) -> None:
+        """Handle that workers have died, after the messages that they still sent."""
+        runs = {entry.run: worker for worker, entry in enumerate(self._actors) if not entry.gone}
         if not runs:
             return
         ended, _ = self._ray.wait(list(runs), num_returns=len(runs), timeout=0, fetch_local=False)
@@ -219,12 +230,13 @@ class RayCluster(Executor):
             self._turn(handle, 0.0)
         for run in ended:
             worker = runs[run]
-            slot = self._slots[worker]
-            if slot.run == run:  # else it has been replaced meanwhile
-                slot.gone = True
-                handle(self._obituary(worker, run))
+            entry = self._actors[worker]
+            if entry.run == run:  # otherwise it has been replaced meanwhile
+                entry.gone = True
+                handle(self._death(worker, run))
 
-    def _obituary(self, worker: int, run: Any) -> Event:
+    def _death(self, worker: int, run: Any) -> Event:
+        """The message that a worker has died, and why."""
         exceptions = self._ray.exceptions
         try:
             self._ray.get(run)
@@ -245,28 +257,29 @@ class RayCluster(Executor):
         return "its process died (killed, crashed, ended by os._exit, or with its node; Ray does not know which)"
 
     def send(self, worker: int, order: Order) -> None:
-        self._answers.append((worker, self._slots[worker].life, order))
+        self._answers.append((worker, self._actors[worker].life, order))
 
     def restart(self, worker: int) -> None:
-        """
+        """Replace a worker by another actor.
+
         Raises:
-            EnvironmentProblem: workers die before they say a word, several times in a row.
+            EnvironmentProblem: workers die before they send a message, several times in a row.
         """
-        old = self._slots[worker]
+        old = self._actors[worker]
         self._ray.kill(old.actor)
         placed = old.device != NOWHERE
         crashes = old.crashes + 1 if placed and not old.spoke else 0
         if crashes >= CRASHES_AT_START:
             raise EnvironmentProblem(f"worker {worker} died on {old.device} before it could work, {crashes} times")
-        self._slots[worker] = replace(self._spawn(worker, old.life + 1), crashes=crashes)
+        self._actors[worker] = replace(self._spawn(worker, old.life + 1), crashes=crashes)
 
     def recycle(self, worker: int) -> bool:
         self.restart(worker)
         return True
 
     def log(self, trial: int) -> str:
-        file = f"logs/{log_name(trial)}"
+        file = f"{paths.LOGS}/{log_name(trial)}"
         return file if self._folder and (self._folder / file).exists() else ""
 
     def device(self, worker: int) -> str:
-        return self._slots[worker].device
+        return self._actors[worker].device

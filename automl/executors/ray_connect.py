@@ -1,4 +1,4 @@
-"""Reaching a Ray cluster, or starting one on this machine; and refusing one that is open to everybody.
+"""Connects to a Ray cluster, or starts one on this machine; refuses a cluster that is open to everybody.
 
 Whoever reaches an open Ray cluster can run any program on it, as any worker (CVE-2023-48022 and what followed). Ray
 has had token authentication since 2.52. A cluster elsewhere is used only if it turns a caller without a token away.
@@ -23,7 +23,7 @@ PROBE_S = 60.0
 
 
 def load() -> Any:
-    """The module `ray`.
+    """Import and return the module `ray`.
 
     Raises:
         EnvironmentProblem: it is not installed.
@@ -42,7 +42,8 @@ def load() -> Any:
 def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
     """Connect to the cluster at `address`, else at `RAY_ADDRESS`, else start Ray here with at least `cpus` CPUs.
 
-    Returns whether that was necessary: a program that is connected already stays so.
+    Returns:
+        whether this has connected: a program that is connected already stays so.
 
     Raises:
         EnvironmentProblem: the cluster cannot be reached, or is elsewhere and open to everybody.
@@ -68,13 +69,13 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
 
 
 def disconnect(ray: Any) -> None:
-    """The opposite of `connect`."""
+    """Undo `connect`."""
     with signals_kept():
         ray.shutdown()
 
 
 def remote(address: str) -> bool:
-    """Whether an address is another machine's."""
+    """Whether the address is that of another machine."""
     if address in ("", "auto", "local"):
         return False
     host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
@@ -88,10 +89,17 @@ def _own_addresses() -> set[str]:
     return own | {"localhost", "127.0.0.1", "::1"}
 
 
-def open_to_all(address: str) -> bool:
-    """Whether the cluster answers a caller that shows no token. One that cannot be asked counts as open."""
+def open_to_all(address: str, timeout_s: float = PROBE_S) -> bool:
+    """Whether the cluster answers a caller without a token. One that cannot be asked counts as open.
+
+    Args:
+        timeout_s: how long to wait for its answer.
+
+    Raises:
+        EnvironmentProblem: the cluster cannot be reached.
+    """
     if "://" in address:
-        return not _shows_token()  # the client's port has no such question: at least our side must use a token
+        return not _uses_token()  # a client's port cannot be asked: at least our side must use a token
     command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
     without = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
     try:
@@ -100,10 +108,10 @@ def open_to_all(address: str) -> bool:
             env={**without, "RAY_AUTH_MODE": "disabled"},
             capture_output=True,
             text=True,
-            timeout=PROBE_S,
+            timeout=timeout_s,
         )
     except subprocess.TimeoutExpired as error:
-        raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: no answer in {PROBE_S:g} s") from error
+        raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: no answer in {timeout_s:g} s") from error
     if done.returncode == 0:
         return True
     if "InvalidAuthToken" in done.stdout + done.stderr:
@@ -112,13 +120,13 @@ def open_to_all(address: str) -> bool:
     raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: {last}")
 
 
-def _shows_token() -> bool:
+def _uses_token() -> bool:
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
 @contextlib.contextmanager
 def signals_kept() -> Iterator[None]:
-    """Ray puts a handler of its own on SIGTERM, which would end the driver without an answer to its workers."""
+    """Keep signal handlers: Ray sets its own for SIGTERM, which would end the driver before it has saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -133,7 +141,7 @@ def signals_kept() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet(ray: Any) -> Iterator[None]:
-    """Ray prints news of dying processes on stdout, over the screen and into `--json`; not while inside."""
+    """Keep Ray from printing messages about dying processes on stdout, over the screen and into `--json`."""
     module = ray._private.worker
     printer = getattr(module, "print_to_stdstream", None)
     if printer is None:

@@ -56,7 +56,7 @@ def driver(
     **options: Any,
 ) -> Driver:
     """A driver to be run (and its study to be closed) by the test."""
-    study = Study(SPACE, **{"metric": "loss", "trials": 6, "seed": 1, "path": path, **options})
+    study = Study(SPACE, **{"metric": "loss", "strategy": "random", "trials": 6, "seed": 1, "path": path, **options})
     task = FunctionTask.of(train)
     return Driver(study, task, executor or Inline(), workers, screen, trial_timeout_s=trial_timeout_s)
 
@@ -65,7 +65,8 @@ def python(code: str, folder: Path, **options: Any) -> "subprocess.Popen[str]":
     """A program of its own in `folder`; errors of ours end it with their exit code, as the command line does."""
     head = "import sys, time, os, signal\nimport automl\nfrom automl.cli import describe_error\n"
     body = "".join(f"    {line}\n" for line in code.strip().splitlines())
-    tail = "except Exception as error:\n    message, code = describe_error(error)\n    print(message)\n    sys.exit(code)\n"
+    tail = "except Exception as error:\n    message, code = describe_error(error)\n    print(message)\n"
+    tail += "    sys.exit(code)\n"
     paths = os.pathsep.join(str(ROOT / part) for part in ("", "strategies", "search_spaces"))
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(

@@ -1,11 +1,13 @@
 """The failure catalogue, part two: what goes wrong around trials: processes, signals, disk, devices, terminals."""
 
 import errno
+import multiprocessing
 import os
 import signal
 import subprocess
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +68,7 @@ def whole(tmp_path: Path) -> list[tuple[object, ...]]:
     return board(tmp_path / "whole")
 
 
-def killed_for_memory(trial: automl.Trial) -> None:
-    marker = Path(os.environ["MARKER"])
+def killed_for_memory(trial: automl.Trial, marker: Path) -> None:
     if trial.number == 1 and not marker.exists():
         marker.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -77,11 +78,11 @@ def killed_for_memory(trial: automl.Trial) -> None:
 @pytest.mark.catalogue(
     4, "the system runs out of memory and kills a worker", "retried; the search goes on with one worker less", 0
 )
-def test_a_worker_killed_for_memory_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_killed_for_memory_is_not_replaced(tmp_path: Path) -> None:
     marker = tmp_path / "killed"
-    monkeypatch.setenv("MARKER", str(marker))
     screen = Notes()
-    run = driver(killed_for_memory, tmp_path / "s", Local(oom_kills=marker.exists), workers=2, screen=screen)
+    train = partial(killed_for_memory, marker=marker)
+    run = driver(train, tmp_path / "s", Local(oom_kills=marker.exists), workers=2, screen=screen)
     run.run()
     run.study.close()
     assert run.study.counts.done == 6
@@ -320,9 +321,18 @@ def test_time_in_which_the_driver_did_not_run_counts_for_nobody() -> None:
     assert [watchdog.suspended_s(now) for now in (0.0, 0.25, 3600.25, 3600.5)] == [0, 0, 3600, 0]
 
 
-def bad_device(trial: automl.Trial) -> None:
-    if trial.number == 1 and (trial.attempt == 1 or os.environ.get("ALWAYS")):
+def bad_device(trial: automl.Trial, always: bool = False) -> None:
+    if trial.number == 1 and (trial.attempt == 1 or always):
         raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+    trial.report(loss=1.0)
+
+
+def one_bad_device(trial: automl.Trial, losses: Path) -> None:
+    """The device of worker 1 always fails; the other worker waits until that has happened twice."""
+    if multiprocessing.current_process().name == "automl-worker-1":
+        (losses / f"{trial.number}-{trial.attempt}").touch()
+        raise RuntimeError("CUDA error: uncorrectable ECC error encountered")
+    wait_until(lambda: len(list(losses.iterdir())) == 2, "worker 1 gets no second trial")
     trial.report(loss=1.0)
 
 
@@ -333,14 +343,28 @@ def bad_device(trial: automl.Trial) -> None:
     0,
 )
 @pytest.mark.catalogue(25, "the last GPU fails", "one clear line; everything is saved", 5)
-def test_a_lost_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_device(tmp_path: Path) -> None:
     study = search(bad_device, tmp_path / "s", executor="local", workers=1, trials=3)
     assert study.counts.done == 3
     assert study.history.trials[1].attempt == 2
-    monkeypatch.setenv("ALWAYS", "1")
     with pytest.raises(EnvironmentProblem, match="no worker is left: cpu0 fails: RuntimeError: CUDA error"):
-        search(bad_device, tmp_path / "t", executor="local", workers=1, trials=3, retries=5)
+        search(partial(bad_device, always=True), tmp_path / "t", executor="local", workers=1, trials=3, retries=5)
     assert StudyView(tmp_path / "t").counts.failed == 0
+
+
+@pytest.mark.catalogue(25, "one GPU of several fails", "the search goes on without it", 0)
+def test_a_device_that_is_given_up_gets_no_more_trials(tmp_path: Path) -> None:
+    screen = Notes()
+    losses = tmp_path / "losses"
+    losses.mkdir()
+    train = partial(one_bad_device, losses=losses)
+    run = driver(train, tmp_path / "s", Local(), workers=2, screen=screen, trials=6, retries=5)
+    run.run()
+    run.study.close()
+    assert run.study.counts.done == 6
+    assert run.workers.usable == 1
+    assert [note.partition(": ")[0] for note in screen.notes] == ["going on with one worker less"]
+    assert len(list(losses.iterdir())) == 2, "a third trial has been given to the device"
 
 
 @pytest.mark.catalogue(
