@@ -129,7 +129,15 @@ def test_npy_files(tmp_path: Path):
             "r2",
             0.4,
         ),
-        ("mnist/mnist.npz", None, {"rows": 2000}, "convnet", {"width": 8, "lr": 1e-2}, "accuracy", 0.6),
+        (
+            "mnist/mnist.npz",
+            None,
+            {"rows": 2000},
+            "convnet",
+            {"width": 4, "lr": 2e-2, "batch_size": 32},
+            "accuracy",
+            0.6,
+        ),
     ],
 )
 def test_real_sequences_and_images(shared_data: Path, file, target, prepare, family, config, metric, beats):

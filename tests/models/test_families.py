@@ -159,7 +159,9 @@ def test_unknown_family_and_values():
 )  # fmt: skip
 def test_every_family_learns_digits(family, config, epochs):
     data = load("digits", seed=0)
-    trainer = Trainer(build(family), data, {"lr": 1e-2, "batch_size": 64, "schedule": "cosine", **config}, epochs, seed=0)
+    trainer = Trainer(
+        build(family), data, {"lr": 1e-2, "batch_size": 64, "schedule": "cosine", **config}, epochs, seed=0
+    )
     for _ in range(epochs):
         report = trainer.epoch()
     assert report["val_accuracy"] > (0.3 if family == "lstm" else 0.85), report

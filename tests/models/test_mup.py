@@ -92,6 +92,7 @@ def test_the_standard_parametrization_fails_the_coordinate_check(digits):
     assert max(checked.slopes().values()) >= 0.4
 
 
+@pytest.mark.slow
 def test_the_best_learning_rate_stays_over_a_sixteenfold_width(digits):
     lrs = [2.0**k for k in range(-9, -1)]
     config = {
