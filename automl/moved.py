@@ -55,7 +55,6 @@ NAMES = {  # of packages that were modules: where their names are now
         "automl.bundle.model": "Model",
         "automl.bundle.io": "save schema",
         "automl.bundle.files": "verify sha256",
-        "automl.bundle.restore": "restore",
     },
     "automl.driver": {"automl.driver.driver": "Driver"},
     "automl.executors": {"automl.driver.executor": "Executor Handle"},
@@ -76,6 +75,7 @@ NAMES = {  # of packages that were modules: where their names are now
 RENAMED = {  # old name: new name, where that has changed too
     "automl.finalists.Again": "Repeat",
     "automl.finalists.Plan": "FinalistOptions",
+    "automl.loggers.Logged": "LoggingScreen",
     "automl.screen.Blank": "NullScreen",
     "automl.screen.Held": "DeferredScreen",
     "automl.strategy.Note": "Strategy",

@@ -11,7 +11,7 @@ from automl.api.options import SearchOptions
 from automl.executors import forkserver
 
 if TYPE_CHECKING:
-    from automl.api.search import Search
+    from automl.api.prepared import Search
     from automl.core.plugins import Described
     from automl.core.space import Config, Space
     from automl.core.trial import Metric
@@ -108,8 +108,8 @@ def resume(
             data were changed.
     """
     forkserver.begin()
-    from automl.api.resume import prepare
-    from automl.api.search import screen_for
+    from automl.api.from_ledger import prepare
+    from automl.api.prepared import screen_for
 
     shown = screen_for(screen, loggers)
     return prepare(Path(path), shown, trials=trials, workers=workers, accept_changes=accept_changes).run()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from automl.api.options import SearchOptions
-from automl.api.search import Search, screen_for
+from automl.api.prepared import Search, screen_for
 from automl.core.space import Space
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.api import provenance
 from automl.api.options import SearchOptions
-from automl.api.search import Search, screen_for
+from automl.api.prepared import Search, screen_for
 from automl.core import plugins
 from automl.core.plugins import Described
 from automl.driver.screen import Screen

@@ -1,4 +1,4 @@
-"""Callbacks that report to a trial from inside other people's training loops: Lightning and Hugging Face's Trainer.
+"""Callbacks that report to a trial from the training loops of Lightning and Hugging Face's Trainer.
 
     from automl import callbacks
 
@@ -6,8 +6,8 @@
         trainer = lightning.Trainer(max_epochs=20, callbacks=[callbacks.lightning(trial)])
         trainer.fit(Model(**trial.config), data)
 
-Each sends what the loop measured on its validation data, once an epoch, and ends the training when the trial is
-stopped: `TrialStopped` leaves the loop by way of its own clean-up. Step n is the n-th validation after training began.
+Each reports what the loop has measured on its validation data, once an epoch, and ends the training when the trial is
+stopped: `TrialStopped` passes through the loop, which cleans up. Step n is the n-th validation after training began.
 Nothing is imported until a callback is made.
 """
 
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 def lightning(trial: "Trial") -> Any:
     """A callback for `lightning.Trainer` (also `pytorch_lightning`): reports all logged scalars after each validation.
 
+        trainer = lightning.Trainer(max_epochs=20, callbacks=[callbacks.lightning(trial)])
+
     Raises:
         EnvironmentProblem: neither package is installed.
     """
     base = _lightning_base()
 
     class Report(base):  # type: ignore[misc, valid-type]
-        """Sends `trainer.callback_metrics` after each validation epoch; the sanity check before training is no step."""
+        """Reports `trainer.callback_metrics` after each validation, except after the sanity check before training."""
 
         def on_fit_start(self, trainer: Any, module: Any) -> None:
             trial.horizon = trainer.max_epochs if trainer.check_val_every_n_epoch == 1 else None
@@ -42,7 +44,9 @@ def lightning(trial: "Trial") -> Any:
 
 
 def transformers(trial: "Trial") -> Any:
-    """A callback for `transformers.Trainer`: reports after each evaluation, names as there (`eval_loss`).
+    """A callback for `transformers.Trainer`: reports after each evaluation, under its names (`eval_loss`).
+
+        trainer = transformers.Trainer(..., callbacks=[callbacks.transformers(trial)])
 
     Raises:
         EnvironmentProblem: transformers is not installed.
@@ -53,7 +57,7 @@ def transformers(trial: "Trial") -> Any:
         raise EnvironmentProblem("transformers is not installed: pip install transformers") from error
 
     class Report(TrainerCallback):  # type: ignore[misc]
-        """Sends the evaluation's numbers, and the training loss logged last."""
+        """Reports the numbers of the evaluation."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             trial.horizon = int(args.num_train_epochs) if str(args.eval_strategy.value) == "epoch" else None
@@ -65,12 +69,13 @@ def transformers(trial: "Trial") -> Any:
 
 
 def _numbers(metrics: dict[str, Any]) -> dict[str, object]:
-    """Scalars alone, as Python numbers."""
-    told = {name: plain(value) for name, value in metrics.items()}
-    return {name: value for name, value in told.items() if isinstance(value, int | float) and name != "step"}
+    """The scalars among the metrics, as Python numbers."""
+    values = {name: plain(value) for name, value in metrics.items()}
+    return {name: value for name, value in values.items() if isinstance(value, int | float) and name != "step"}
 
 
 def _lightning_base() -> Any:
+    """The class `Callback` of the installed Lightning."""
     for package in ("lightning.pytorch", "pytorch_lightning"):
         try:
             return __import__(f"{package}.callbacks", fromlist=["Callback"]).Callback

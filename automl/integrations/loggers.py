@@ -1,10 +1,11 @@
-"""Other programs that are told of a search: TensorBoard, MLflow, Weights & Biases, or a plugin of `automl.loggers`.
+"""Loggers: other programs that are told how a search goes. TensorBoard, MLflow, Weights & Biases, or your own.
 
-A logger is told in the driver's thread, when the search begins, whenever a trial has ended, and at the end. It cannot
-hurt the search: the first time it fails the user is told, once, and it is not called again.
+A logger is a plugin of the group `automl.loggers`. It is called in the driver's thread: when the search begins,
+whenever a trial has ended, and at the end. It cannot hurt the search: when it fails for the first time, the user is
+told, and it is not called again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,24 +16,33 @@ from automl.study.reader import Readable
 
 
 class Logger(Protocol):
-    """`study.reports(number)` has all metrics of a trial by step; `study.metric.value(record.loss)` its value."""
+    """Records a search somewhere.
+
+    `study.reports(number)` has all metrics of a trial by step, `study.metric.value(record.loss)` its value as the user
+    knows it.
+    """
 
     def begin(self, study: Readable) -> None:
         """The search begins or goes on: trials of an earlier session may be in `study.history`."""
         ...
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        """Once for each trial that ended."""
+        """Called once for each trial that has ended."""
         ...
 
     def finish(self, study: Readable, outcome: str) -> None:
-        """The search is over; `study.verdict` is what the finalists showed."""
+        """The search is over, `outcome` is "finished", "interrupted" or "failed"; `study.verdict` is the finalists'."""
         ...
 
 
 @dataclass
-class Logged:
-    """A screen that tells loggers too."""
+class LoggingScreen:
+    """A screen that passes everything on to `screen`, and calls the loggers too.
+
+    Args:
+        screen: shows the search.
+        loggers: by name.
+    """
 
     screen: Screen
     loggers: dict[str, Logger]
@@ -40,11 +50,11 @@ class Logged:
 
     def begin(self, study: Readable) -> None:
         self.screen.begin(study)
-        self._tell("begin", study)
+        self._call(lambda logger: logger.begin(study))
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
         self.screen.ended(study, record)
-        self._tell("ended", study, record)
+        self._call(lambda logger: logger.ended(study, record))
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         self.screen.tick(study, workers)
@@ -53,30 +63,31 @@ class Logged:
         self.screen.note(text)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        self._tell("finish", study, outcome)
+        self._call(lambda logger: logger.finish(study, outcome))
         self.screen.finish(study, outcome)
 
-    def _tell(self, what: str, *arguments: object) -> None:
+    def _call(self, action: Callable[[Logger], None]) -> None:
+        """Do this with every logger that has not failed yet."""
         for name, logger in self.loggers.items():
             if name in self._failed:
                 continue
             try:
-                getattr(logger, what)(*arguments)
+                action(logger)
             except Exception as error:
                 self._failed.add(name)
                 self.screen.note(f"logger {name} failed and is left out from now on ({type(error).__name__}: {error})")
 
 
 def finalist_values(study: Readable) -> dict[str, float]:
-    """What is known of the winner at the end, as one number each; empty without finalists."""
+    """What the finalists say about the winner, as named numbers; empty without finalists."""
     verdict = study.verdict
     if verdict is None:
         return {}
     first, test = verdict["finalists"][0], verdict["test"]
-    told = {"fresh_mean": first["mean"]}
-    if verdict["optimism"] is not None:  # none where the finalists were bigger models
-        told["optimism"] = verdict["optimism"]
+    values = {"fresh_mean": first["mean"]}
+    if verdict["optimism"] is not None:  # there is none where the finalists were bigger models
+        values["optimism"] = verdict["optimism"]
     if test is not None:
-        told |= {test["metric"]: test["value"], f"{test['metric']}_low": test["interval"][0]}
-        told |= {f"{test['metric']}_high": test["interval"][1]}
-    return told
+        name, (low, high) = test["metric"], test["interval"]
+        values |= {name: test["value"], f"{name}_low": low, f"{name}_high": high}
+    return values

@@ -16,7 +16,15 @@ STUDY, TRIAL = "automl.study", "automl.trial"
 
 @dataclass
 class Mlflow:
-    """`uri`: the tracking server or folder (default: $MLFLOW_TRACKING_URI); `experiment`: default the study's name."""
+    """Records a search with MLflow.
+
+    Args:
+        uri: of the tracking server or folder; default: `MLFLOW_TRACKING_URI`.
+        experiment: its name; default: the study's name.
+
+    Raises:
+        EnvironmentProblem: mlflow is not installed.
+    """
 
     uri: str = ""
     experiment: str = ""
@@ -32,10 +40,10 @@ class Mlflow:
         self._client = MlflowClient(self.uri or None)
 
     def begin(self, study: Readable) -> None:
-        """The study's run, of an earlier session where there is one; trials that it lacks are caught up on."""
+        """Begin the study's run, or go on in that of an earlier session, and add trials that are missing there."""
         name = self.experiment or study.name
-        known = self._client.get_experiment_by_name(name)
-        self._experiment = known.experiment_id if known else self._client.create_experiment(name)
+        existing = self._client.get_experiment_by_name(name)
+        self._experiment = existing.experiment_id if existing else self._client.create_experiment(name)
         which = str(study.path.absolute()) if study.path else study.name
         parents = self._search(f"tags.`{STUDY}` = '{_quoted(which)}'")
         if parents:
@@ -44,12 +52,13 @@ class Mlflow:
         else:
             tags = {STUDY: which, "metric": study.metric.name, "direction": study.metric.direction}
             self._parent = self._client.create_run(self._experiment, tags=tags, run_name=study.name).info.run_id
-        there = {run.data.tags.get(TRIAL) for run in self._search(f"tags.`mlflow.parentRunId` = '{self._parent}'")}
+        recorded = {run.data.tags.get(TRIAL) for run in self._search(f"tags.`mlflow.parentRunId` = '{self._parent}'")}
         for record in study.history.trials:
-            if record.state.ended and str(record.number) not in there:
+            if record.state.ended and str(record.number) not in recorded:
                 self.ended(study, record)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
+        """Record a trial as a run below the study's."""
         from mlflow.entities import Metric, Param
 
         tags = {"mlflow.parentRunId": self._parent, TRIAL: str(record.number), "state": record.state.value}
@@ -69,6 +78,7 @@ class Mlflow:
         self._client.set_terminated(run, ENDS[record.state])
 
     def finish(self, study: Readable, outcome: str) -> None:
+        """Record the winner and what the finalists say about it."""
         for name, value in finalist_values(study).items():
             self._client.log_metric(self._parent, _named(name), value)
         winner = study.winner
@@ -78,18 +88,20 @@ class Mlflow:
         self._client.set_terminated(self._parent, "FINISHED" if outcome == "finished" else "KILLED")
 
     def _search(self, condition: str) -> list[Any]:
-        found, token = [], None
+        """All runs of the experiment that fulfil the condition."""
+        runs, token = [], None
         while True:
             page = self._client.search_runs([self._experiment], condition, max_results=1000, page_token=token)
-            found += list(page)
+            runs += list(page)
             if not (token := page.token):
-                return found
+                return runs
 
 
 def _named(name: str) -> str:
-    """MLflow takes letters, digits and `_-./ :` in names."""
+    """The name as MLflow takes it: with letters, digits and `_-./ :` only."""
     return "".join(c if c.isalnum() or c in "_-./ :" else "_" for c in name)
 
 
 def _quoted(text: str) -> str:
+    """The text between quotes in a condition."""
     return text.replace("'", "\\'")

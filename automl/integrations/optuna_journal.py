@@ -23,9 +23,14 @@ STATES = {
 
 
 def export(study: Readable, file: Path, *, began: datetime | None = None) -> int:
-    """Write all trials with values, curves, times and reasons to `file`, which must not exist; returns how many.
+    """Write all trials with values, curves, times and reasons into an Optuna journal.
 
-    `began`: when the study began, for the dates (default: as long ago as it has been driven).
+    Args:
+        file: the journal, which must not exist.
+        began: when the study began, for the dates; default: as long ago as it has been driven.
+
+    Returns:
+        how many trials there are.
 
     Raises:
         SpecError: `file` exists.
@@ -45,17 +50,17 @@ def export(study: Readable, file: Path, *, began: datetime | None = None) -> int
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls the journal experimental
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-            made = optuna.create_study(storage=storage, study_name=study.name, direction=study.metric.direction)
-            made.set_metric_names([study.metric.name])
+            target = optuna.create_study(storage=storage, study_name=study.name, direction=study.metric.direction)
+            target.set_metric_names([study.metric.name])
             for record in study.history.trials:
-                made.add_trial(frozen(study, record, began))
+                target.add_trial(frozen(study, record, began))
     finally:
         optuna.logging.set_verbosity(before)
     return len(study.history)
 
 
 def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.trial.FrozenTrial":
-    """One trial as Optuna's. Constants and why it ended become user attributes."""
+    """A trial as Optuna's. Constants and the reason why it ended become user attributes."""
     import optuna
 
     params = {n: v for n, v in record.config.items() if n in study.space.params}
@@ -85,7 +90,7 @@ def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.tri
 
 
 def distribution(p: Parameter) -> "optuna.distributions.BaseDistribution":
-    """The parameter as Optuna describes it."""
+    """A parameter as Optuna describes it."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(p, Choice):

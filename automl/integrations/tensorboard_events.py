@@ -14,7 +14,14 @@ FOLDER = "tensorboard"
 
 @dataclass
 class TensorBoard:
-    """`folder`: where to write; the default is `tensorboard/` in the study's folder."""
+    """Records a search as TensorBoard event files.
+
+    Args:
+        folder: where to write; default: `tensorboard/` in the study's folder.
+
+    Raises:
+        EnvironmentProblem: tensorboard is not installed.
+    """
 
     folder: str = ""
 
@@ -22,13 +29,14 @@ class TensorBoard:
         _writer_class()
 
     def begin(self, study: Readable) -> None:
-        """Trials that ended in an earlier session without us are caught up on."""
+        """Record trials that ended in an earlier session without this logger."""
         for record in study.history.trials:
-            if record.state.ended and not self._of(study, record).is_dir():
+            if record.state.ended and not self._folder_of(study, record).is_dir():
                 self.ended(study, record)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
-        with _writer_class()(str(self._of(study, record))) as writer:
+        """Write the trial's curves and hyperparameters."""
+        with _writer_class()(str(self._folder_of(study, record))) as writer:
             for step, metrics in study.reports(record.number):
                 for name, value in metrics.items():
                     writer.add_scalar(name, value, step)
@@ -38,10 +46,11 @@ class TensorBoard:
                 writer.add_hparams(config, reached, run_name=".", global_step=record.step)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        told = finalist_values(study)
-        if told:
+        """Write what the finalists say about the winner."""
+        values = finalist_values(study)
+        if values:
             with _writer_class()(str(self._root(study) / "winner")) as writer:
-                for name, number in told.items():
+                for name, number in values.items():
                     writer.add_scalar(name, number, 0)
 
     def _root(self, study: Readable) -> Path:
@@ -51,7 +60,7 @@ class TensorBoard:
             raise SpecError("a study without a folder needs tensorboard's option `folder`")
         return study.path / FOLDER
 
-    def _of(self, study: Readable, record: TrialRecord) -> Path:
+    def _folder_of(self, study: Readable, record: TrialRecord) -> Path:
         return self._root(study) / f"t{record.number:04d}"
 
 
@@ -60,7 +69,8 @@ def _plain(value: Any) -> Any:
 
 
 def _writer_class() -> Any:
-    """
+    """TensorBoard's `SummaryWriter`.
+
     Raises:
         EnvironmentProblem: tensorboard is not installed.
     """

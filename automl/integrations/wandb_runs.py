@@ -11,7 +11,16 @@ from automl.study.reader import Readable
 
 @dataclass
 class Wandb:
-    """`project`: default "automl"; `entity`: your team; `mode`: online, offline, disabled (default: $WANDB_MODE)."""
+    """Records a search with Weights & Biases.
+
+    Args:
+        project: of the runs.
+        entity: your team; default: your own.
+        mode: online, offline or disabled; default: `WANDB_MODE`.
+
+    Raises:
+        EnvironmentProblem: wandb is not installed.
+    """
 
     project: str = "automl"
     entity: str = ""
@@ -21,9 +30,10 @@ class Wandb:
         _wandb()
 
     def begin(self, study: Readable) -> None:
-        """Nothing is told before a trial has ended."""
+        """Does nothing: a run begins when its trial has ended."""
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
+        """Record a trial as a run."""
         run = self._run(study, f"t{record.number:04d}", dict(record.config))
         for step, metrics in study.reports(record.number):
             run.log(metrics, step=step)
@@ -33,6 +43,7 @@ class Wandb:
         run.finish(exit_code=1 if record.failure else 0)
 
     def finish(self, study: Readable, outcome: str) -> None:
+        """Record the winner, and what the finalists say about it, as a run."""
         winner = study.winner
         if winner is None or winner.loss is None:
             return
@@ -56,9 +67,10 @@ class Wandb:
 
 
 def _wandb() -> Any:
-    """
+    """The module `wandb`.
+
     Raises:
-        EnvironmentProblem: wandb is not installed.
+        EnvironmentProblem: it is not installed.
     """
     try:
         import wandb

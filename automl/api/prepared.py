@@ -12,7 +12,7 @@ from automl.driver.screen import DeferredScreen, NullScreen, Screen
 from automl.errors import EnvironmentProblem
 from automl.evaluation import finalists
 from automl.evaluation.candidates import FinalistOptions
-from automl.integrations.loggers import Logged
+from automl.integrations.loggers import LoggingScreen
 from automl.study import winner
 from automl.study.study import Study
 from automl.worker.worker import Task
@@ -88,7 +88,7 @@ def screen_for(screen: Screen | None, loggers: "Sequence[Described]") -> Screen 
         screen = choose.screen(block=False)
     if not loggers:
         return screen
-    return Logged(screen or NullScreen(), {_name(one): plugins.make("loggers", one) for one in loggers})
+    return LoggingScreen(screen or NullScreen(), {_name(one): plugins.make("loggers", one) for one in loggers})
 
 
 def _name(logger: Described) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.api import from_spec, provenance
-from automl.api.search import Search
+from automl.api.prepared import Search
 from automl.driver.screen import Screen
 from automl.errors import SpecError
 from automl.study.ledger import Ledger
