@@ -21,6 +21,7 @@ from automl.core.messages import Broken, Event, Order, Shutdown
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors.capture import DescriptorCapture
 from automl.study import paths
+from automl.version import __version__
 from automl.worker.link import Place
 from automl.worker.worker import Capture, Task, Worker, no_capture
 
@@ -180,11 +181,9 @@ def _check(place: Place, version: str, mark: str) -> None:
     Raises:
         EnvironmentProblem: it has another version of automl, or does not see the study's folder.
     """
-    import automl
-
     where = _node()
-    if automl.__version__ != version:
-        raise EnvironmentProblem(f"node {where} has automl {automl.__version__}, the driver has {version}")
+    if __version__ != version:
+        raise EnvironmentProblem(f"node {where} has automl {__version__}, the driver has {version}")
     if place.folder is None:
         return
     file = place.folder / MARK

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import automl
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import EnvironmentProblem, SpecError, TaskError
@@ -22,6 +21,7 @@ from automl.executors import ray_connect
 from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, RayWorker
 from automl.study import paths
+from automl.version import __version__
 from automl.worker.link import Place
 from automl.worker.worker import Task
 
@@ -121,7 +121,7 @@ class RayCluster(Executor):
             options["scheduling_strategy"] = self._share(worker // self._per_gpu)
         actor = self._ray.remote(RayWorker).options(**options).remote([entry or os.getcwd() for entry in sys.path])
         place = Place(worker, folder=self._folder)
-        run = actor.work.remote(self._task, self._mailbox, place, life, automl.__version__, self._mark)
+        run = actor.work.remote(self._task, self._mailbox, place, life, __version__, self._mark)
         self._lives[worker] = life
         return _Actor(actor, run, life)
 

@@ -29,7 +29,7 @@ from tests.support.layers import (
 from tests.support.paths import ROOT
 
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-ROOT_MODULES = {"errors", "version"}
+ROOT_MODULES = {"errors", "version", "moved"}
 STRATEGIES_MAY_IMPORT = {"errors", "core", "automl_strategies"}
 
 TORCH_FOLDERS = (
