@@ -36,7 +36,8 @@ def test_spaces_with_few_kinds_of_models_keep_them_apart():
 
 
 def test_a_worker_may_ask_for_a_group_or_for_a_part_of_it():
-    study = Study({"a": automl.Choice([0, 1, 2, 3])}, metric="loss", trials=200, defaults=False)
+    space = {"a": automl.Choice([0, 1, 2, 3]), "x": automl.Float(0, 1)}
+    study = Study(space, metric="loss", trials=200, defaults=False)
     order = GroupedOrder(study, lambda config: f"{config['a'] // 2}/{config['a']}")  # type: ignore[operator]
     order.begin(1)
     alike = order.ask(Ready(0, 16, fits=ALIKE))

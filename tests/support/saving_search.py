@@ -21,7 +21,9 @@ def saving(folder: Path, keep_files: Callable[[Study, TrialRecord], None] = keep
     task = task_of(read)
     assert isinstance(task, BuiltinTask)
     plan, path = read.plan, folder / "saving"
-    with Study(read.space, metric=read.metric, trials=plan.trials, seed=read.seed, path=path) as study:
+    with Study(
+        read.space, metric=read.metric, strategy="random", trials=plan.trials, seed=read.seed, path=path
+    ) as study:
         Driver(study, replace(task, checkpoint_s=0.0), Inline(), 1, keep_files=keep_files).run()
     return study
 
