@@ -124,17 +124,17 @@ def _block(parts: list[Named]) -> Block:
     (name, linear), *rest = parts
     if type(linear) is not swap.LaneLinear:
         raise NotBlocks
-    found: dict[str, object] = {}
+    others: dict[str, object] = {}
     if rest and type(rest[0][1]) in (nn.BatchNorm1d, nn.LayerNorm):
         norm_name, norm = rest.pop(0)
-        found |= {"norm": _norm(norm, linear.out_features), "norm_name": norm_name, "norm_module": norm}
+        others |= {"norm": _norm(norm, linear.out_features), "norm_name": norm_name, "norm_module": norm}
     if rest and type(rest[0][1]) in ACTIVATIONS:
-        found["activation"] = rest.pop(0)[1]
+        others["activation"] = rest.pop(0)[1]
     if rest and type(rest[0][1]) is swap.LaneDropout:
-        found["drop"] = rest.pop(0)[0]
+        others["drop"] = rest.pop(0)[0]
     if rest:
         raise NotBlocks
-    return Block(name, linear.in_features, linear.out_features, linear.bias is not None, **found)  # type: ignore[arg-type]
+    return Block(name, linear.in_features, linear.out_features, linear.bias is not None, **others)  # type: ignore[arg-type]
 
 
 def _norm(norm: nn.Module, width: int) -> str:

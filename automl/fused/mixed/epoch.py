@@ -58,16 +58,16 @@ def pieces(cohort: MixedCohort, live: Sequence[int], cache_bytes: int = CACHE_BY
     """The slots in `live` by pieces: of one batch size each, small lanes first, as many as fit into the cache."""
     keys = {k: (member.lane.hypers.batch_size, sum(row.nbytes for row in member.rows.values()))
             for k in live if (member := cohort.members[k])}  # fmt: skip
-    found: list[tuple[int, ...]] = []
+    groups: list[tuple[int, ...]] = []
     last, left = 0, 0
     for slot in sorted(live, key=lambda k: (keys[k], k)):
         batch, size = keys[slot]
-        if batch != last or len(found[-1]) == MAX_LANES or size > left:
-            found.append(())
+        if batch != last or len(groups[-1]) == MAX_LANES or size > left:
+            groups.append(())
             last, left = batch, cache_bytes
-        found[-1] += (slot,)
+        groups[-1] += (slot,)
         left -= size
-    return found
+    return groups
 
 
 class MixedPiece:

@@ -22,7 +22,7 @@ from automl.fused.tensors import rng
 
 ALIGN = 32
 """Two AVX-512 registers of float32: no lane has elements in the remainder that torch's vector loops do one by one."""
-AHEAD = 1 << 16  # elements of masks made at once
+AHEAD = 1 << 16  # elements of masks that are computed at once
 aten = torch.ops.aten
 
 
@@ -191,7 +191,7 @@ class PackedPass:
 
 
 class PackedMasks:
-    """A packed layer's dropout masks of an epoch, made for some steps at a time.
+    """A packed layer's dropout masks of an epoch, computed for some steps at a time.
 
     Each lane has the masks that it would have alone.
     """
@@ -217,7 +217,7 @@ class PackedMasks:
             self.group = group
             span = slice(group * self.steps, (group + 1) * self.steps)
             flip, times = self.flip[span], self.times[span]
-            made = rng.keep_mask(self.words, flip, times, self.limits, self.scales, self.bits[: len(flip)])
-            self.values = made.to(dtype).unbind(0)
-        found = self.values[place]
-        return found if rows == self.rows else found[:rows]
+            masks = rng.keep_mask(self.words, flip, times, self.limits, self.scales, self.bits[: len(flip)])
+            self.values = masks.to(dtype).unbind(0)
+        mask = self.values[place]
+        return mask if rows == self.rows else mask[:rows]

@@ -56,7 +56,6 @@ def lanewise(operation: Operation, size: int, *tensors: Tensor | None) -> Tensor
         return _Lanewise.apply(operation, *tensors)  # type: ignore[no-any-return, no-untyped-call]
     level = primitives.maybe_current_level()
     assert level is not None
-    assert level is not None
     given = [None if t is None else _front(*primitives._unwrap_batched(t, level), size) for t in tensors]
     with temporarily_pop_interpreter_stack():
         out = operation(*given)

@@ -72,16 +72,16 @@ class LaneCountController:
             start: lanes of the small bucket.
         """
         bucket = min(start, 1 << (max(1, max_lanes).bit_length() - 1))
-        made = cls(max_lanes, bucket, step_s(1), step_s(bucket), epochs=epochs)
-        made.lane_s = made.probed_s * steps_per_epoch
-        while made.first_lanes > made.probed_lanes and not made.may_wait(made.first_lanes):
-            made.first_lanes //= 2
+        controller = cls(max_lanes, bucket, step_s(1), step_s(bucket), epochs=epochs)
+        controller.lane_s = controller.probed_s * steps_per_epoch
+        while controller.first_lanes > controller.probed_lanes and not controller.may_wait(controller.first_lanes):
+            controller.first_lanes //= 2
         half = bucket // 2
-        if half >= LEAST and not made.may_wait(bucket):
+        if half >= LEAST and not controller.may_wait(bucket):
             among_half = step_s(half)
-            if among_half <= min(PATIENT * made.probed_s, made.solo_s / WORTH):
-                made.first_lanes, made.probed_lanes, made.probed_s = half, half, among_half
-        return made
+            if among_half <= min(PATIENT * controller.probed_s, controller.solo_s / WORTH):
+                controller.first_lanes, controller.probed_lanes, controller.probed_s = half, half, among_half
+        return controller
 
     @classmethod
     def from_json(cls, max_lanes: int, kept: Mapping[str, Any], epochs: int = 0) -> "LaneCountController | None":

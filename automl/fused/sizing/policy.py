@@ -122,12 +122,12 @@ class FusionPolicy:
         key, options = self.signature(configs[0]), self.options
         if key not in self.controllers:
             kept = self.measurements.get(key)
-            made = LaneCountController.from_json(options.max_parallel, kept, options.epochs) if kept else None
-            if made is None:
-                made = self._new_controller(configs[0])
-                if made.solo_s:
-                    self.measurements.put(key, made.to_json())
-            self.controllers[key] = made
+            controller = LaneCountController.from_json(options.max_parallel, kept, options.epochs) if kept else None
+            if controller is None:
+                controller = self._new_controller(configs[0])
+                if controller.solo_s:
+                    self.measurements.put(key, controller.to_json())
+            self.controllers[key] = controller
         return self.controllers[key]
 
     def _new_controller(self, config: Config) -> LaneCountController:

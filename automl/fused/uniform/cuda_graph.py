@@ -111,13 +111,13 @@ def _tables(piece: PieceEpoch, s: int) -> list[Tensor]:
 
 def _single_step(piece: PieceEpoch) -> PieceEpoch:
     """A copy of `piece` whose tables have a single step, in storage of their own."""
-    made, context = copy.copy(piece), piece.context
-    made.steps, made.log = 1, torch.zeros_like(piece.log[:1])
-    made.losses = made.log.view(1, -1, 1, 1).unbind(0)
-    made.chosen = (piece.chosen[0].clone(),)
+    single, context = copy.copy(piece), piece.context
+    single.steps, single.log = 1, torch.zeros_like(piece.log[:1])
+    single.losses = single.log.view(1, -1, 1, 1).unbind(0)
+    single.chosen = (piece.chosen[0].clone(),)
     keys, limits, scales = context.keys[:1].clone(), context.limits.clone(), context.scales.clone()
-    made.context = Draw(context.fused, context.size, context.layers, keys, limits, scales, list(context.live))
-    made.smoothing = None if piece.smoothing is None else piece.smoothing.clone()
-    made.update = piece.update.one_step()
-    made.labels = None
-    return made
+    single.context = Draw(context.fused, context.size, context.layers, keys, limits, scales, list(context.live))
+    single.smoothing = None if piece.smoothing is None else piece.smoothing.clone()
+    single.update = piece.update.one_step()
+    single.labels = None
+    return single

@@ -59,11 +59,11 @@ class _Builder:
         """The layers of `module`, called `name` in the model. Raises NotPlain."""
         kind, prefix = type(module), f"{name}." if name else ""
         if kind is swap.LaneSequential:
-            found: list[Layer] = []
+            layers: list[Layer] = []
             for key, child in module.named_children():
                 for layer in self.layers(child, prefix + key):
-                    _append(found, layer)
-            return found
+                    _append(layers, layer)
+            return layers
         own = [prefix + key for key, _ in module.named_parameters(recurse=False)]
         p, g = [self.leaves[n] for n in own], [self.gradients[n] for n in own]
         if kind is swap.LaneLinear:

@@ -142,9 +142,9 @@ class RowClipping:
         return [self.limits]
 
     def one_step(self) -> "RowClipping":
-        made = copy.copy(self)
-        made.limits = self.limits.clone()
-        return made
+        single = copy.copy(self)
+        single.limits = self.limits.clone()
+        return single
 
 
 class LeafClipping(HostPart):
@@ -188,9 +188,9 @@ class RowRule:
         return [table[s] for tables in self.coefficients for table in tables.values()]
 
     def one_step(self) -> "RowRule":
-        made = copy.copy(self)
-        made.coefficients = [{n: table[:1].clone() for n, table in tables.items()} for tables in self.coefficients]
-        return made
+        single = copy.copy(self)
+        single.coefficients = [{n: table[:1].clone() for n, table in tables.items()} for tables in self.coefficients]
+        return single
 
 
 class RowKernel(HostPart):
@@ -262,6 +262,6 @@ class Averaging:
         return [self.moves[s]]
 
     def one_step(self) -> "Averaging":
-        made = copy.copy(self)
-        made.moves = self.moves[:1].clone()
-        return made
+        single = copy.copy(self)
+        single.moves = self.moves[:1].clone()
+        return single
