@@ -1,8 +1,4 @@
-"""The default: choose the method by the space, the budget, the workers and what the trials tell.
-
-No single method wins everywhere (Benjamins et al., "CARP-S", 2025), but which one does follows few rules; those below
-and the measurements behind them are in docs/strategies.md.
-"""
+"""The default strategy: it chooses a method by the space, the budget, the number of workers and the results."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,41 +9,54 @@ from automl.core.strategy import Strategy
 from automl.core.trial import State
 from automl_strategies.grid_search import Grid
 from automl_strategies.random_search import Random
-from automl_strategies.surrogates.deduplication import Taken, fill
-from automl_strategies.surrogates.unit_cube import Cube
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
+from automl_strategies.surrogates.unit_cube import UnitCube
 
-GP_DIMENSIONS = 20  # beyond, a Gaussian process has too many length scales to learn
-GP_TRIALS = 250  # beyond, it costs more than it gains
-GP_WORKERS = 32  # from here on, a suggestion must cost milliseconds to keep all of them busy
-STARTUP = 10  # trials that ended before a model may learn from them
-COMPARED = (12, 24)  # trials compared at rungs before a model learns from their order: 3 a parameter, within these
+GP_DIMENSIONS = 20
+"""With more parameters, a Gaussian process has too many length scales to learn."""
+GP_TRIALS = 250
+"""After more trials, a Gaussian process costs more than it gains."""
+GP_WORKERS = 32
+"""With so many workers, a suggestion must cost milliseconds to keep them busy."""
+STARTUP = 10
+"""Trials that must have ended before a model is used."""
+COMPARED = (12, 24)
+"""Trials that must have been compared at rungs before a model is used: three for each parameter, within these."""
 
 
 @dataclass(frozen=True)
 class Auto(Strategy):
-    """Choose among grid, Sobol, Gaussian process, forest and TPE; say which and why. The default.
+    """Choose among grid, Sobol, Gaussian process, forest and TPE, and say which; the default.
 
-    Small finite space: all of it. Otherwise `gp`, with every fourth suggestion from `tpe`, up to 20 parameters, 250
-    trials and 31 workers; `tpe` alone beyond. Where an early stopper compares trials at rungs: quasi-random until 12
-    to 24 were compared, three for each parameter, then three quarters `quick_gp` (`forest` beyond 20 parameters) and
-    one quarter random.
+    No method is best everywhere (Benjamins et al., "CARP-S", 2025). These rules follow from the measurements in
+    docs/strategies.md:
+
+    - a small finite space: all of it, as a grid;
+    - up to 20 parameters, 250 trials and 31 workers: `gp`, with every fourth suggestion from `tpe`; else `tpe`;
+    - trials are stopped early: quasi-random until 12 to 24 trials were compared (three for each parameter), then
+      three quarters `quick_gp` (`forest` with more than 20 parameters) and one quarter random.
+
+    It has no options.
+
+    Example:
+        automl.search("space.yaml", strategy="auto")
     """
 
     def suggest(self, history: History, n: int) -> list[Config]:
         if (grid := _small(history)) is not None:
             return grid.suggest(history, n)
-        taken = Taken(history)
+        seen = SeenConfigs(history)
         models = self._models(history)
         turns = [models[(history.next_number + k) % len(models)] for k in range(n)]
         answers = {m: iter(m.suggest(history, turns.count(m))) for m in dict.fromkeys(turns) if m is not None}
         from automl_strategies.surrogates.initial_design import sobol
 
         proposals = (sobol(history, k) if m is None else next(answers[m]) for k, m in enumerate(turns))
-        return fill(history, n, proposals, taken)
+        return new_configs(history, n, proposals, seen)
 
     def prepare(self) -> None:
-        """Import what the first suggestions need: scipy takes half a second of CPU time."""
-        from automl_strategies import quick_gp, sobol  # noqa: F401
+        """Import what the first suggestions need; scipy takes half a second of CPU time."""
+        from automl_strategies import quick_gp  # noqa: F401
 
     def note(self, history: History) -> str:
         if (grid := _small(history)) is not None:
@@ -58,7 +67,7 @@ class Auto(Strategy):
         return f"auto: {what}: quasi-random first, then {names}; under early stopping a quarter stays random"
 
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
-        """Whom the next suggestions are asked of, in turn; None stands for quasi-random."""
+        """The strategies that make the next suggestions in turn; None stands for quasi-random."""
         known = sum(history.count(state) for state in (State.DONE, State.STOPPED, State.PAUSED))
         if known < STARTUP:
             return (None,)
@@ -73,9 +82,9 @@ class Auto(Strategy):
 
 
 def _small(history: History) -> Grid | None:
-    """The grid of the whole space, when the budget can afford (nearly) all of it."""
+    """The grid of the whole space, if the budget of trials suffices for (nearly) all of it."""
     trials = history.plan.trials
-    cells = Cube(history.space).cells
+    cells = UnitCube(history.space).cells
     largest = int(cells.max()) if len(cells) and cells.max() < 1000 else 0
     if trials is None or not largest:
         return None
@@ -84,13 +93,13 @@ def _small(history: History) -> Grid | None:
 
 
 def _affordable(history: History) -> bool:
-    """Whether a Gaussian process is worth its time: not too many parameters, trials or workers that wait for it."""
+    """Whether a Gaussian process is worth its time: few enough parameters, trials, and workers that wait for it."""
     few = history.space.dim <= GP_DIMENSIONS and len(history) <= GP_TRIALS
     return few and history.plan.workers < GP_WORKERS
 
 
 def _compared_at_rungs(history: History) -> bool:
-    """Whether a stopper ends or pauses trials on the way."""
+    """Whether the stopper has ended or paused any trial."""
     return history.count(State.PAUSED) + history.count(State.STOPPED) > 0
 
 
@@ -110,7 +119,7 @@ def _quick_gp() -> Strategy:
 
 @lru_cache(maxsize=1)
 def _random() -> Strategy:
-    """Not Sobol: every fourth point of that sequence lies in the same quarter of the first parameter's range."""
+    """Not Sobol: every fourth point of its sequence lies in the same quarter of the first parameter's range."""
     return Random()
 
 

@@ -1,9 +1,4 @@
-"""Bayesian optimization with a Gaussian process: suggest where the expected improvement is largest.
-
-Jones et al., "Efficient Global Optimization" (1998), with the logarithm of expected improvement (Ament et al. 2023),
-a batch by believing the model's own mean at what is pending (Ginsbourger et al. 2010), and failures as a
-probability that a config can be trained at all.
-"""
+"""Bayesian optimization with a Gaussian process."""
 
 from dataclasses import dataclass
 
@@ -12,25 +7,40 @@ from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.acquisition import Acquisition
-from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
-from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.observations import observations
 
 
 @dataclass(frozen=True)
 class Gp(Strategy):
-    """Fit a Gaussian process to all results and suggest where most improvement is expected; for few, costly trials.
+    """Fit a Gaussian process and suggest where most improvement is expected; for few, costly trials.
 
-    Strongest on up to about 20 parameters and 300 trials, choices (one-hot) and conditions (a flag for each) included;
-    learns from stopped trials too. A suggestion costs 0.05 to 0.7 s. On very uneven functions `tpe` is better: `auto`
-    mixes both.
+    Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions" (1998). Strongest with up to about
+    20 parameters and 300 trials; choices (one-hot) and conditions (a flag for each) included. It learns from stopped
+    trials too. A suggestion costs 0.05 to 0.7 s. On very uneven functions `tpe` is better; `auto` uses both in turn.
+
+    Args:
+        startup: quasi-random trials before the model is used; at least 2.
+        candidates: points at which the acquisition is computed before the best are climbed from; at least 16.
+        most: trials that the model knows; of more, the best and an even sample of the others. At least 16.
+        fitted: how many of these its length scales and noise are fitted to; at least 16.
+        climbs: starting points of the gradient ascent.
+
+    Raises:
+        SpecError: an option is too small.
+
+    Example:
+        study = automl.Study({"x": automl.Float(0, 1)}, metric="loss", trials=30, strategy={"name": "gp", "startup": 5})
+        while (trial := study.ask()) is not None:
+            study.tell(trial, loss=(trial["x"] - 0.3) ** 2)
     """
 
-    startup: int = 10  # quasi-random trials before the model is asked
-    candidates: int = 768  # points the acquisition is looked at before it is climbed
-    most: int = 400  # trials the model knows; beyond, the best and an even sample of the rest
-    fitted: int = 400  # of these, how many its length scales and noise are fitted to
-    climbs: int = 6  # starting points of the gradient ascent
+    startup: int = 10
+    candidates: int = 768
+    most: int = 400
+    fitted: int = 400
+    climbs: int = 6
 
     def __post_init__(self) -> None:
         if self.startup < 2 or self.candidates < 16 or min(self.most, self.fitted) < 16 or self.climbs < 0:
@@ -39,7 +49,10 @@ class Gp(Strategy):
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        found, taken = evidence(history), Taken(history)
-        if len(found) < self.startup:
-            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, Acquisition(self, found).proposals(history, n, taken), taken)
+        data, seen = observations(history), SeenConfigs(history)
+        if len(data) < self.startup:
+            return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
+        acquisition = Acquisition(
+            data, candidates=self.candidates, most=self.most, fitted=self.fitted, climbs=self.climbs
+        )
+        return new_configs(history, n, acquisition.proposals(history, n, seen), seen)

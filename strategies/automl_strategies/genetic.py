@@ -1,8 +1,4 @@
-"""A genetic algorithm: children of the best configs, mixed and slightly changed.
-
-Steady state (no generations, so no worker waits for one): the population is always the best configs known, which is
-elitist and keeps nothing that the history does not hold. Operators from DEAP, see `operators`.
-"""
+"""A steady-state genetic algorithm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,22 +9,40 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
-from automl_strategies.surrogates.observations import Evidence, evidence
+from automl_strategies.surrogates.observations import Observations, observations
 from automl_strategies.surrogates.operators import crossed, mutated
 
-TRIES = 20  # children made before a random config takes the place of one that is new
+TRIES = 20
+"""Children that are made until one is new; after so many, a random config is suggested instead."""
 
 
 @dataclass(frozen=True)
 class Genetic(Strategy):
-    """Mix and mutate the best configs, steadily; robust, costs nothing, good with many workers and long searches."""
+    """Mix and mutate the best configs; robust, costs nothing, good with many workers and long searches.
 
-    population: int = 20  # the best so many are parents
-    tournament: int = 3  # parents are the best of so many drawn
-    crossover: float = 0.7  # share of children with two parents
-    immigrants: float = 0.05  # share of random configs
+    Whitley, "The GENITOR Algorithm and Selection Pressure" (ICGA 1989): steady state, without generations that workers
+    would have to wait for. The population is always the best configs of the history. Operators: see
+    `surrogates.operators`.
+
+    Args:
+        population: how many of the best configs can be parents; at least 2.
+        tournament: each parent is the best of so many random members of the population; at least 1.
+        crossover: share of children with two parents; the others are mutations of one.
+        immigrants: share of suggestions that are random.
+
+    Raises:
+        SpecError: an option is out of its range.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "genetic", "population": 40})
+    """
+
+    population: int = 20
+    tournament: int = 3
+    crossover: float = 0.7
+    immigrants: float = 0.05
 
     def __post_init__(self) -> None:
         if self.population < 2 or self.tournament < 1:
@@ -39,14 +53,14 @@ class Genetic(Strategy):
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        found, taken = evidence(history), Taken(history)
-        if len(found) < min(self.population, 10):
-            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, self._children(history, found, n, taken), taken)
+        data, seen = observations(history), SeenConfigs(history)
+        if len(data) < min(self.population, 10):
+            return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
+        return new_configs(history, n, self._children(history, data, n, seen), seen)
 
-    def _children(self, history: History, found: Evidence, n: int, taken: Taken) -> Iterator[Config]:
-        cube = found.cube
-        parents = np.where(np.isnan(found.points[: self.population]), 0.5, found.points[: self.population])
+    def _children(self, history: History, data: Observations, n: int, seen: SeenConfigs) -> Iterator[Config]:
+        cube = data.cube
+        parents = np.where(np.isnan(data.points[: self.population]), 0.5, data.points[: self.population])
         for k in range(n):
             rng = history.rng(k, "genetic")
             if rng.random() < self.immigrants:
@@ -56,6 +70,6 @@ class Genetic(Strategy):
                 a, b = (parents[rng.integers(0, len(parents), self.tournament).min()] for _ in range(2))
                 child = crossed(cube, a, b, rng) if rng.random() < self.crossover else a
                 config = cube.config(cube.snap(mutated(cube, child, rng)[None, :])[0])
-                if config not in taken:
+                if config not in seen:
                     yield config
                     break

@@ -1,7 +1,7 @@
-"""Grid search: every combination of a few values per parameter, in an order that covers the space evenly early.
+"""Grid search: every combination of a few values of each parameter, in an order that is even from the beginning.
 
-The grid is never written out: a point is computed from its index. Parameters tied by conditions form a *component*;
-components are independent, so the grid is their product and an index is a mixed-radix number over them.
+The grid is never stored: a point is computed from its index. Parameters that conditions tie together form a
+*component*; components are independent, so the grid is their product, and an index is a mixed-radix number over them.
 """
 
 import itertools
@@ -17,19 +17,30 @@ from automl.core.space import Config, Space, Value, config_key, identity
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
 
-MOST_BRANCHES = 100_000  # combinations of values that decide over conditions, within one component
+MOST_BRANCHES = 100_000
+"""Combinations of the values that conditions depend on, in one component."""
 GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 @dataclass(frozen=True)
 class Grid(Strategy):
-    """Try every combination of up to `resolution` values per number and all choices; ends when all were tried.
+    """Try every combination of a few values of each parameter; the search ends when all were tried.
 
-    Numbers with a step keep all their values. For small, mostly discrete spaces; with more points than budget, random
-    or Sobol search covers each single parameter better.
+    For small, mostly discrete spaces. If the grid has more points than the budget, random or Sobol search covers each
+    single parameter better (Bergstra & Bengio, JMLR 2012).
+
+    Args:
+        resolution: values of a range without a step, evenly spaced, both ends included; at least 2. Choices and
+            ranges with a step are tried with all their values.
+
+    Raises:
+        SpecError: the resolution is too small.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "grid", "resolution": 3})
     """
 
-    resolution: int = 5  # values per range without a step
+    resolution: int = 5
 
     def __post_init__(self) -> None:
         if self.resolution < 2:
@@ -39,11 +50,11 @@ class Grid(Strategy):
         return list(itertools.islice(_walk(self, history), n))
 
     def size(self, space: Space) -> int:
-        """How many points the grid has."""
+        """How many points the grid of `space` has."""
         return _layout(_Same(space), self.resolution).size
 
     def points(self, space: Space) -> Iterator[Config]:
-        """All points of the grid in the order they are tried."""
+        """All points of the grid of `space`, in the order in which they are tried."""
         layout = _layout(_Same(space), self.resolution)
         return (layout.point(k) for k in range(layout.size))
 
@@ -62,10 +73,10 @@ _seen: "WeakKeyDictionary[History, set[tuple[object, ...]]]" = WeakKeyDictionary
 
 
 def _walk(grid: Grid, history: History) -> Iterator[Config]:
-    """Points of the grid that no trial of `history` has, whoever suggested those.
+    """The points of the grid that no trial of `history` has, whoever suggested it.
 
-    Where the last call had got to is remembered per history (trials are only ever added, so what was taken stays
-    taken); without the memory the walk is the same, only slower.
+    How far the last call got is cached for each history: trials are only ever added, so a point that was tried stays
+    tried. Without the cache the walk is the same, only slower.
     """
     layout = _layout(_Same(history.space), grid.resolution)
     known, start, counted = _progress.get(history, (grid, 0, 0))
@@ -101,7 +112,7 @@ class _Same:
 
 @dataclass(frozen=True)
 class _Branch:
-    """Values of the deciding parameters of a component, and the free ones that are active under them."""
+    """Values of the parameters of a component that conditions depend on, and the other parameters active then."""
 
     fixed: tuple[tuple[str, Value], ...]
     free: tuple[tuple[str, tuple[Value, ...]], ...]
@@ -119,6 +130,8 @@ class _Branch:
 
 @dataclass(frozen=True)
 class _Component:
+    """Parameters that conditions tie together, as the branches they have."""
+
     branches: tuple[_Branch, ...]
     ends: tuple[int, ...]  # cumulated sizes of the branches
 
@@ -137,6 +150,8 @@ class _Component:
 
 @dataclass(frozen=True)
 class _Layout:
+    """The grid of a space. The k-th point that is tried has the index `k * stride % size`."""
+
     space: Space
     components: tuple[_Component, ...]
     size: int
@@ -165,7 +180,7 @@ def _layout(same: _Same, resolution: int) -> _Layout:
 
 
 def _values(space: Space, name: str, resolution: int) -> tuple[Value, ...]:
-    """The grid of one parameter, with every value that a condition asks for."""
+    """The grid of one parameter, with all values that conditions name."""
     values = space.params[name].grid(resolution)
     known = {identity(v) for v in values}
     for p in space.params.values():
@@ -177,7 +192,7 @@ def _values(space: Space, name: str, resolution: int) -> tuple[Value, ...]:
 
 
 def _components(space: Space) -> list[list[str]]:
-    """Names that conditions tie together, parents before children; a free parameter is on its own."""
+    """The names of each component, parents before children; a parameter without conditions is one of its own."""
     group = {name: {name} for name in space.names}
     for name, p in space.params.items():
         for parent in p.when:
@@ -222,10 +237,9 @@ def _branches(space: Space, names: list[str], values: Mapping[str, tuple[Value, 
 
 
 def _stride(layout: _Layout, points: int = 64, candidates: int = 24) -> int:
-    """A step coprime to the grid's size, near its golden section, whose first points are the evenest.
+    """A stride coprime to the grid's size, near its golden section, whose first points are spread most evenly.
 
-    Any such step visits every index once. Evenness: how unequally often the values of each component's parts occur
-    among the first points, summed over the components.
+    Any coprime stride visits every index once. See `_unevenness` for what is compared.
     """
     size = layout.size
     if size < 4:
@@ -243,10 +257,11 @@ def _stride(layout: _Layout, points: int = 64, candidates: int = 24) -> int:
 
 
 def _unevenness(layout: _Layout, stride: int, points: int) -> int:
+    """How unequally often the parts of each component occur among the first points, summed over the components."""
     total = 0
     radix = 1
     for component in layout.components:
-        parts = min(component.size, 8)  # long components are looked at in eight equal pieces
+        parts = min(component.size, 8)  # long components are divided into eight equal parts
         counts = [0] * parts
         for k in range(points):
             counts[k * stride % layout.size // radix % component.size * parts // component.size] += 1

@@ -1,7 +1,4 @@
-"""Random search: every trial is drawn on its own, uniformly in the (transformed) space.
-
-Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization" (JMLR 2012).
-"""
+"""Random search."""
 
 from dataclasses import dataclass
 
@@ -12,7 +9,14 @@ from automl.core.strategy import Strategy
 
 @dataclass(frozen=True)
 class Random(Strategy):
-    """Draw configs at random; the honest yardstick, and hard to beat with many workers and little time."""
+    """Draw configs at random; the baseline for other strategies, and hard to beat with many workers and little time.
+
+    Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization" (JMLR 2012). Each config is drawn independently
+    and uniformly: in the logarithm of a `log` range, among the values of a choice. It has no options.
+
+    Example:
+        automl.search("space.yaml", strategy="random")
+    """
 
     def suggest(self, history: History, n: int) -> list[Config]:
         return [history.space.sample(history.rng(k)) for k in range(n)]

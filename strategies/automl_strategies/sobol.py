@@ -1,21 +1,24 @@
-"""Quasi-random search: a scrambled Sobol sequence, which covers the space more evenly than random draws.
-
-Sobol (1967), scrambling by Owen (1995) as implemented in scipy. The point of a trial is a function of (study seed,
-trial number), so the sequence goes on where it was left.
-"""
+"""Quasi-random search with a scrambled Sobol sequence."""
 
 from dataclasses import dataclass
 
 from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
-from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
 
 
 @dataclass(frozen=True)
 class Sobol(Strategy):
-    """Spread the trials evenly over the space; better than random with few trials, as good with many workers."""
+    """Spread the trials evenly over the space; better than random with few trials, as good with many workers.
+
+    Sobol, "On the distribution of points in a cube" (1967), scrambled as by Owen (1995). It has no options. A study
+    that continues goes on in the same sequence.
+
+    Example:
+        automl.search("space.yaml", strategy="sobol")
+    """
 
     def suggest(self, history: History, n: int) -> list[Config]:
-        return fill(history, n, (sobol(history, k) for k in range(n)), Taken(history))
+        return new_configs(history, n, (sobol(history, k) for k in range(n)), SeenConfigs(history))

@@ -11,17 +11,17 @@ from automl_strategies.bridges.skopt_optimizer import Skopt
 from automl_strategies.forest import Forest
 from automl_strategies.gaussian_process import Gp
 from automl_strategies.genetic import Genetic
-from automl_strategies.gradient_ascent import Bound
+from automl_strategies.gradient_ascent import ConfidenceBound
 from automl_strategies.random_search import Random
 from automl_strategies.regularized_evolution import Aging
 from automl_strategies.sobol import Sobol
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.gp import Features, GaussianProcess, log_expected_improvement
-from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.observations import observations
 from automl_strategies.surrogates.operators import mutated
-from automl_strategies.surrogates.unit_cube import Cube, encoded
+from automl_strategies.surrogates.unit_cube import UnitCube, encoded_trials
 from automl_strategies.tpe import Parzen, Tpe
-from automl_strategies.wrappers.constrained import Constrained, Rule, parsed
+from automl_strategies.wrappers.constrained import Constrained, Constraint, parsed
 from automl_strategies.wrappers.first import First
 from automl_strategies.wrappers.no_duplicates import NoDuplicates
 from automl_strategies.wrappers.prior import Prior
@@ -80,7 +80,7 @@ def test_better_than_chance_slowly(strategy: Strategy, trials: int) -> None:
 @pytest.mark.parametrize("name", ["mixed", "conditional", "numeric", "large integers"])
 def test_cube_agrees_with_the_space(name: str) -> None:
     space = SPACES[name]
-    cube = Cube(space)
+    cube = UnitCube(space)
     points = cube.random(np.random.default_rng(0), 200)
     active = cube.active(points)
     for point, mask in zip(points, active, strict=True):
@@ -100,7 +100,7 @@ def test_conditions_on_constants_and_numbers() -> None:
             "c": Float(0, 1, when={"depth": [2, 3]}),
         }
     )
-    cube = Cube(space)
+    cube = UnitCube(space)
     points = cube.random(np.random.default_rng(0), 100)
     for point, mask in zip(points, cube.active(points), strict=True):
         assert [n in cube.config(point) for n in space.names] == mask.tolist()
@@ -109,7 +109,7 @@ def test_conditions_on_constants_and_numbers() -> None:
 def test_parzen_density_is_that_of_the_written_out_mixture() -> None:
     space = Space.of({"x": Float(0, 1), "c": ["p", "q", "r"]})
     points = np.array([[0.2, 1 / 6], [0.7, 5 / 6]])
-    parzen = Parzen(Cube(space), points)
+    parzen = Parzen(UnitCube(space), points)
     at = np.array([[0.4, 1 / 6]])
     features = parzen.features(at, np.ones((1, 2), dtype=bool))
     total = 1.0
@@ -124,7 +124,7 @@ def test_parzen_density_is_that_of_the_written_out_mixture() -> None:
 
 
 def test_parzen_draws_follow_its_density() -> None:
-    parzen = Parzen(Cube(Space.of({"x": Float(0, 1)})), np.array([[0.3], [0.32], [0.34]]))
+    parzen = Parzen(UnitCube(Space.of({"x": Float(0, 1)})), np.array([[0.3], [0.32], [0.34]]))
     draws = parzen.sample(np.random.default_rng(0), 4000)[:, 0]
     counts, edges = np.histogram(draws, bins=10, range=(0, 1))
     middle = np.linspace(0.005, 0.995, 100)[:, None]
@@ -148,7 +148,7 @@ def test_tpe_keeps_branches_apart() -> None:
 
 
 def test_gaussian_process_interpolates_and_is_unsure_far_away() -> None:
-    cube = Cube(Space.of({"x": Float(0, 1)}))
+    cube = UnitCube(Space.of({"x": Float(0, 1)}))
     features = Features(cube)
     x = np.linspace(0, 0.6, 12)[:, None]
     y = np.sin(6 * x[:, 0])
@@ -173,10 +173,10 @@ def test_log_expected_improvement_is_right_and_never_infinite() -> None:
     assert (far[:-1] > far[1:]).all()
 
 
-@pytest.mark.parametrize("kind", [Acquisition, Bound])
+@pytest.mark.parametrize("kind", [Acquisition, ConfidenceBound])
 def test_the_slope_of_an_acquisition_is_that_of_finite_differences(kind: type[Acquisition]) -> None:
     history = history_of(SPACES["mixed"], 40)
-    model = kind(Gp(), evidence(history))
+    model = kind(observations(history))
     assert len(model.failed)
     points = model.features.of(model.cube.random(np.random.default_rng(0), 5))
     for row, slope in zip(points, model.slope(points), strict=True):
@@ -184,7 +184,7 @@ def test_the_slope_of_an_acquisition_is_that_of_finite_differences(kind: type[Ac
         assert np.allclose(slope, numeric, rtol=1e-4, atol=1e-4)
 
 
-def test_evidence_ranks_trials_rung_by_rung() -> None:
+def test_observations_are_ranked_rung_by_rung() -> None:
     history = History(Space.of({"x": Float(0, 1)}))
     for k, (steps, loss, state) in enumerate(
         [(9, 0.5, State.DONE), (3, 0.6, State.STOPPED), (1, 0.7, State.STOPPED), (9, 0.4, State.DONE)]
@@ -193,7 +193,7 @@ def test_evidence_ranks_trials_rung_by_rung() -> None:
         for s in range(1, steps + 1):
             history.point(k, s, loss)
         history.end(k, state)
-    found = evidence(history)
+    found = observations(history)
     assert [round(x * 10) for x in found.points[:, 0]] == [3, 0, 1, 2]
     assert not found.comparable
     assert np.all(np.diff(found.scores()) > 0)
@@ -201,16 +201,16 @@ def test_evidence_ranks_trials_rung_by_rung() -> None:
 
 def test_encoding_is_taken_up_where_it_was_left() -> None:
     history = history_of(SPACES["mixed"], 5)
-    first = encoded(history)[1].copy()
+    first = encoded_trials(history)[1].copy()
     for _ in range(100):
         history.begin(history.space.sample(history.rng()))
-    assert np.array_equal(encoded(history)[1][:5], first, equal_nan=True)
-    assert len(encoded(history)[1]) == 105
+    assert np.array_equal(encoded_trials(history)[1][:5], first, equal_nan=True)
+    assert len(encoded_trials(history)[1]) == 105
 
 
 def test_mutation_changes_something_that_counts() -> None:
     space = SPACES["conditional"]
-    cube = Cube(space)
+    cube = UnitCube(space)
     rng = np.random.default_rng(0)
     for point in cube.random(rng, 100):
         child = cube.snap(mutated(cube, point, rng)[None, :])[0]
@@ -285,7 +285,7 @@ def test_constraints_are_kept() -> None:
     ],
 )
 def test_rules(rule: str, config: Config, holds: bool) -> None:
-    assert Rule.of(rule, Space.of({"a": Int(0, 9), "b": Int(0, 9)})).holds(config) is holds
+    assert Constraint.of(rule, Space.of({"a": Int(0, 9), "b": Int(0, 9)})).holds(config) is holds
 
 
 @pytest.mark.parametrize(
@@ -326,5 +326,5 @@ def test_wrong_options_are_refused(make: object) -> None:
 def test_a_search_needs_no_torch_for_its_suggestions() -> None:
     code = "import sys; from automl_strategies import auto, forest, gradient_ascent, quick_gp, tpe; print(*sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "automl_strategies.gaussian_process" in found
+    assert "automl_strategies.surrogates.gp" in found
     assert "torch" not in found

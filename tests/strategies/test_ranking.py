@@ -1,7 +1,7 @@
 """The order that models learn from: only losses at equal steps are compared."""
 
 import pytest
-from automl_strategies.surrogates.ranking import by_merit
+from automl_strategies.surrogates.ranking import rank_trials
 
 from automl.core.history import History
 from automl.core.space import Float, Space
@@ -25,7 +25,7 @@ def history(*trials: tuple[list[float], State]) -> History:
 
 
 def order(*trials: tuple[list[float], State]) -> list[int]:
-    return [t.number for t in by_merit(history(*trials))]
+    return [t.number for t in rank_trials(history(*trials))]
 
 
 def test_full_trials_are_ordered_by_their_loss() -> None:

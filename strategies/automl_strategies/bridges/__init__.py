@@ -1,1 +1,1 @@
-"""Strategies of other libraries on our history, and ours inside Optuna."""
+"""Strategies that use another library, and our strategies inside of Optuna."""

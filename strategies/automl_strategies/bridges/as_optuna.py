@@ -1,7 +1,4 @@
-"""The other way round: one of our strategies as an Optuna sampler, for those who drive their search with Optuna.
-
-study = optuna.create_study(sampler=StrategySampler("tpe", seed=1))
-"""
+"""Our strategies as samplers of Optuna, for programs that run their search with Optuna."""
 
 import math
 from collections.abc import Mapping
@@ -21,14 +18,20 @@ from automl.core.trial import Failure, Plan, State
 from automl.errors import SpecError
 from automl_strategies.wrappers.base import Described, inner
 
-WIDEST = 2**53  # whole numbers beyond are searched as real ones
-
 
 class StrategySampler(BaseSampler):
-    """Suggests what a strategy suggests for the parameters that all finished trials share, all together; a parameter
-    that some lack is suggested on its own, from the trials that have it.
+    """An Optuna sampler that asks one of our strategies. Single objective only.
 
-    Single objective only.
+    The parameters that all finished trials share are suggested together; a parameter that some trials lack is suggested
+    on its own, from the trials that have it.
+
+    Args:
+        strategy: a strategy's name, `{"name": ..., option: value}`, or the object.
+        seed: of the random numbers; None: always the same ones.
+
+    Example:
+        study = optuna.create_study(sampler=StrategySampler("tpe", seed=1))
+        study.optimize(lambda trial: (trial.suggest_float("x", -5, 5) - 2) ** 2, n_trials=50)
     """
 
     def __init__(self, strategy: Described = "auto", seed: int | None = None) -> None:
@@ -37,7 +40,7 @@ class StrategySampler(BaseSampler):
         self._spaces = IntersectionSearchSpace()
 
     def reseed_rng(self) -> None:
-        """Nothing to do: random numbers are a function of (seed, trial number)."""
+        """Does nothing: random numbers depend on (seed, trial number) alone."""
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if len(study.directions) > 1:
@@ -90,7 +93,7 @@ def _history(study: Study, trial: FrozenTrial, space: Space, codecs: "Mapping[st
 
 
 class _Codec:
-    """One of Optuna's distributions as a parameter of ours, and values there and back."""
+    """One of Optuna's distributions as a parameter of ours, and the conversion of values in both directions."""
 
     def __init__(self, distribution: BaseDistribution) -> None:
         self.distribution = distribution

@@ -1,9 +1,4 @@
-"""Any of Optuna's samplers, on our history.
-
-Akiba et al., "Optuna" (KDD 2019). The sampler gets a fresh seed for every trial and reads everything else from the
-history, so it resumes exactly; samplers that keep state of their own (CMA-ES and NSGA-II store it in trials they
-created) are given no such trials and therefore start over each time: prefer `genetic` to them.
-"""
+"""The samplers of Optuna on our history."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -15,20 +10,33 @@ from automl.core.history import History
 from automl.core.space import Config, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.surrogates.deduplication import Taken, fill, retried
+from automl_strategies.surrogates.deduplication import SeenConfigs, first_new, new_configs
 
-RETRIES = 4  # times a repeated config is asked for again
+RETRIES = 4
+"""How often the sampler is asked again after a repeated config."""
 
 
 @dataclass(frozen=True)
 class Optuna(Strategy):
-    """Use an Optuna sampler by name, with its options: `{name: optuna, sampler: GPSampler}`.
+    """Use an Optuna sampler by name, with its options; for those who are used to it.
 
-    Slower than `tpe` and `gp` here, and mostly there so that people keep what they know.
+    Akiba et al., "Optuna" (KDD 2019). Slower than `tpe` and `gp`. The sampler gets a new seed for every trial and reads
+    all else from the history, so a study that continues goes on exactly as before. Samplers that keep state in the
+    trials that they make themselves (CMA-ES and NSGA-II) have none here and begin anew each time: prefer `genetic`.
+
+    Args:
+        sampler: the name of a class in `optuna.samplers`.
+        options: its keyword arguments.
+
+    Raises:
+        SpecError: there is no such sampler, or it has no such option.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "optuna", "sampler": "GPSampler"})
     """
 
     sampler: str = "TPESampler"
-    options: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments of the sampler
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         import optuna
@@ -42,10 +50,10 @@ class Optuna(Strategy):
             raise SpecError(f"optuna: {self.sampler}: {error}") from None
 
     def suggest(self, history: History, n: int) -> list[Config]:
-        taken = Taken(history)
-        return fill(history, n, self._proposals(history, n, taken), taken)
+        seen = SeenConfigs(history)
+        return new_configs(history, n, self._proposals(history, n, seen), seen)
 
-    def _proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
+    def _proposals(self, history: History, n: int, seen: SeenConfigs) -> Iterator[Config]:
         import optuna
 
         from automl_strategies.bridges.optuna_storage import storage_of
@@ -61,7 +69,7 @@ class Optuna(Strategy):
                     study.sampler = self._made(seeds.derive(history.seed, history.next_number + k, attempt, "optuna"))
                     return _ask(study, storage, history)
 
-                config = retried(ask, taken, RETRIES)
+                config = first_new(ask, seen, RETRIES)
                 if config is not None:
                     yield config
 

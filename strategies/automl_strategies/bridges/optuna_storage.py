@@ -28,11 +28,12 @@ STATES = {
     State.FAILED: OptunaState.FAIL,
     State.RUNNING: OptunaState.RUNNING,
 }
-EPOCH = datetime(2000, 1, 1)  # Optuna wants times; no sampler looks at them
+EPOCH = datetime(2000, 1, 1)
+"""The time of every trial: Optuna requires one, and no sampler uses it."""
 
 
 def distribution(p: Parameter) -> BaseDistribution:
-    """What Optuna is to draw: numbers as they are; choices and stepped numbers by their index."""
+    """What Optuna draws for a parameter: numbers as they are; choices and numbers with a step by index."""
     if isinstance(p, Choice) and not p.ordered:
         return CategoricalDistribution(tuple(range(len(p.choices))))
     if isinstance(p, Float) and p.step is None:
@@ -43,14 +44,14 @@ def distribution(p: Parameter) -> BaseDistribution:
 
 
 def to_optuna(p: Parameter, value: Any) -> Any:
-    """`value` of our parameter as what its `distribution` holds."""
+    """A `value` of our parameter as a value of its `distribution`."""
     if (isinstance(p, Float) and p.step is None) or (not isinstance(p, Choice | Float) and p.step == 1):
         return value
     return min(int(p.to_unit(value) * p.size), int(p.size) - 1)
 
 
 def from_optuna(p: Parameter, drawn: Any) -> Value:
-    """The inverse of `to_optuna`, as a plain Python value that is a member of the parameter."""
+    """The value of our parameter for what Optuna drew, as a plain Python value; the inverse of `to_optuna`."""
     if isinstance(p, Float) and p.step is None:
         value = min(max(float(drawn), p.low), p.high)
         return p.from_unit(p.to_unit(value))
@@ -60,7 +61,7 @@ def from_optuna(p: Parameter, drawn: Any) -> Value:
 
 
 class HistoryStorage(BaseStorage):
-    """The trials of one history, and the ones being asked for, as `FrozenTrial`s of study 0."""
+    """The trials of a history, and those that a sampler is asked for, as `FrozenTrial`s of study 0."""
 
     def __init__(self, space: Space) -> None:
         self.distributions = {name: distribution(p) for name, p in space.params.items()}
@@ -70,7 +71,7 @@ class HistoryStorage(BaseStorage):
         self.study_attrs: dict[str, Any] = {}
 
     def follow(self, history: History) -> None:
-        """Make the trials those of `history`; only records that changed are made again."""
+        """Update the trials to those of `history`; only records that have changed are converted again."""
         del self.records[len(history) :]
         del self.frozen[len(self.records) :]  # also what was only asked for
         for k, record in enumerate(history.trials):
@@ -79,7 +80,7 @@ class HistoryStorage(BaseStorage):
                 self.frozen.append(self._frozen(record))
             elif self.records[k] is not record:
                 self.records[k] = record
-                notes = self.frozen[k].system_attrs  # what a pruner wrote down about this trial
+                notes = self.frozen[k].system_attrs  # what a pruner noted about this trial
                 self.frozen[k] = self._frozen(record)
                 self.frozen[k].system_attrs = notes
 
@@ -152,7 +153,7 @@ class HistoryStorage(BaseStorage):
         return 0
 
     def delete_study(self, study_id: int) -> None:
-        raise NotImplementedError("a history is not Optuna's to delete")
+        raise NotImplementedError("the trials belong to the history, and Optuna cannot delete them")
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
@@ -191,7 +192,7 @@ _storages: "WeakKeyDictionary[History, HistoryStorage]" = WeakKeyDictionary()
 
 
 def storage_of(history: History) -> HistoryStorage:
-    """The storage that shows `history` as it is now."""
+    """The storage with the current trials of `history`."""
     found = _storages.get(history)
     if found is None or found.space is not history.space:
         found = _storages[history] = HistoryStorage(history.space)
@@ -200,5 +201,5 @@ def storage_of(history: History) -> HistoryStorage:
 
 
 def config_of(space: Space, drawn: dict[str, Any]) -> Config:
-    """Our config from Optuna's values of the active parameters."""
+    """Our config for Optuna's values of the active parameters."""
     return space.build(lambda _, name: from_optuna(space.params[name], drawn[name]))

@@ -1,9 +1,4 @@
-"""scikit-optimize's optimizers (Gaussian process, random forest, extra trees), on our history.
-
-Rebuilt from the history for each call and told everything at once: it keeps no state of its own. Conditions are
-flattened away (inactive parameters are shown at the middle of their range), failures shown as the worst loss. Its
-gradient-boosted trees are broken with current scikit-learn and numpy, hence not offered.
-"""
+"""The models of scikit-optimize on our history: Gaussian process, random forest, extra trees."""
 
 import warnings
 from collections.abc import Iterator
@@ -17,24 +12,40 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
-from automl_strategies.surrogates.observations import evidence
+from automl_strategies.surrogates.observations import observations
 from automl_strategies.surrogates.transforms import targets
 from automl_strategies.surrogates.unit_cube import Points
 
 
 @dataclass(frozen=True)
 class Skopt(Strategy):
-    """Use a scikit-optimize model by name: `GP`, `RF` or `ET`. Slower than `gp` and `forest` here; for comparison and
-    for those used to it.
+    """Use a model of scikit-optimize by name; for comparison, and for those who are used to it.
+
+    Slower than `gp` and `forest`. The optimizer is made anew from the history for each call, and keeps no state.
+    It knows no conditions (inactive parameters are taken at the middle of their range), and a failure counts as the
+    worst loss. Its gradient-boosted trees are not offered: they do not work with current scikit-learn and numpy.
+
+    Args:
+        base_estimator: GP, RF or ET: Gaussian process, random forest or extra trees.
+        acq_func: EI, PI or LCB: expected improvement, probability of improvement or lower confidence bound.
+        startup: quasi-random trials before the model is used; at least 2.
+        candidates: points at which the acquisition is computed; at least 16.
+        most: trials that the model is fitted to: the best, and an even sample of the others. At least 16.
+
+    Raises:
+        SpecError: an option is wrong.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "skopt", "base_estimator": "GP"})
     """
 
     base_estimator: Literal["GP", "RF", "ET"] = "ET"
     acq_func: str = "EI"
-    startup: int = 10  # quasi-random trials before the model is asked
-    candidates: int = 1000  # points the acquisition is computed at
-    most: int = 300  # trials the model is fitted to: the best, and an even sample of the others
+    startup: int = 10
+    candidates: int = 1000
+    most: int = 300
 
     def __post_init__(self) -> None:
         if self.base_estimator not in ("GP", "RF", "ET"):
@@ -47,38 +58,38 @@ class Skopt(Strategy):
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        found, taken = evidence(history), Taken(history)
-        if len(found) < self.startup:
-            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, self._proposals(history, taken), taken)
+        data, seen = observations(history), SeenConfigs(history)
+        if len(data) < self.startup:
+            return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
+        return new_configs(history, n, self._proposals(history, seen), seen)
 
-    def _proposals(self, history: History, taken: Taken) -> Iterator[Config]:
-        """Candidates in the order of one fitted acquisition, those near a chosen one held back."""
-        found = evidence(history)
-        cube = found.cube
-        x, y = found.points, targets(found)
+    def _proposals(self, history: History, seen: SeenConfigs) -> Iterator[Config]:
+        """Candidates in the order of the acquisition, without those that are near one that was chosen."""
+        data = observations(history)
+        cube = data.cube
+        x, y = data.points, targets(data)
         if len(y) > self.most:
             half = self.most // 2
             kept = np.unique(np.concatenate([np.arange(half), np.linspace(half, len(y) - 1, half).astype(np.int64)]))
             x, y = x[kept], y[kept]
-        if len(found.failed):
-            x = np.concatenate([x, found.failed[-self.most :]])
+        if len(data.failed):
+            x = np.concatenate([x, data.failed[-self.most :]])
             y = np.concatenate([y, np.full(len(x) - len(y), y.max())])
         seed = seeds.derive(history.seed, history.next_number, "skopt") % 2**32
         model = self._fitted(_row(cube.categories, x), y, cube, seed)
         rng = history.rng(0, "skopt")
         points = cube.snap(rng.random((self.candidates, cube.dim)))
-        near = np.nan_to_num(found.points[:5], nan=0.5)[rng.integers(0, min(5, len(found)), self.candidates // 2)]
+        near = np.nan_to_num(data.points[:5], nan=0.5)[rng.integers(0, min(5, len(data)), self.candidates // 2)]
         moved = np.clip(near + 0.1 * rng.standard_normal(near.shape) * (rng.random(near.shape) < 0.4), 0, 1)
         points = np.concatenate([points, cube.snap(moved)])
         value = self._acquisition(model, points, cube, float(y.min()))
         active = cube.active(points)
-        chosen = [np.nan_to_num(row, nan=0.5) for row in found.pending]
+        chosen = [np.nan_to_num(row, nan=0.5) for row in data.pending]
         vectors = cube.fixed(points, active)
         for at in np.argsort(value, kind="stable"):
             if all(np.abs(vectors[at] - other).mean() > 0.02 for other in chosen):
                 config = cube.config(points[at])
-                if config not in taken:
+                if config not in seen:
                     chosen.append(vectors[at])
                     yield config
 
@@ -117,7 +128,7 @@ def _dimensions(categories: np.ndarray) -> list[Any]:
 
 
 def _row(categories: np.ndarray, points: Points) -> list[list[Any]]:
-    """Points as scikit-optimize wants them: the index of a choice, a number otherwise."""
+    """Points as scikit-optimize expects them: choices by index, other parameters as numbers."""
     full = np.nan_to_num(points, nan=0.5)
     return [
         [min(int(u * c), int(c) - 1) if c > 1 else float(u) for u, c in zip(row, categories, strict=True)]

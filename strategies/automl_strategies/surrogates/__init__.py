@@ -1,1 +1,1 @@
-"""What model-based strategies share: observations, the unit cube, models, plans. Suggests nothing by itself."""
+"""What model-based strategies share: observations, the unit cube, models, batch plans. Suggests nothing by itself."""

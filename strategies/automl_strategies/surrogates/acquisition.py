@@ -1,4 +1,11 @@
-"""Acquisition."""
+"""The acquisition function of a Gaussian process: where it expects improvement, and the climb to its maxima.
+
+The expected improvement is that of Jones et al. (1998), as its logarithm (Ament et al. 2023); configs that are running
+are believed to have the model's own mean (Ginsbourger et al. 2010); failures count as a probability that a config can
+be trained at all.
+
+Shapes: `M` points, `F` features, `d` parameters, `n` observations.
+"""
 
 from collections.abc import Iterator
 
@@ -6,8 +13,7 @@ import numpy as np
 
 from automl.core.history import History
 from automl.core.space import Config
-from automl_strategies.gaussian_process import Gp
-from automl_strategies.surrogates.deduplication import Taken
+from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.surrogates.gp import (
     Features,
     GaussianProcess,
@@ -16,90 +22,103 @@ from automl_strategies.surrogates.gp import (
     matern,
     matern_slope,
 )
-from automl_strategies.surrogates.observations import Evidence, Floats, telling
+from automl_strategies.surrogates.observations import Floats, Observations, training_rows
 from automl_strategies.surrogates.transforms import targets
 from automl_strategies.surrogates.unit_cube import Points
 
 
 class Acquisition:
-    """The model of one history, and where it expects improvement."""
+    """A Gaussian process that is fitted to the observations, and its expected improvement.
 
-    def __init__(self, options: Gp, found: Evidence) -> None:
-        self.options, self.found = options, found
-        self.cube = found.cube
+    Args:
+        data: the observations.
+        candidates: points at which the acquisition is computed before the best are climbed from.
+        most: trials that the model knows, see `training_rows`.
+        fitted: how many of these its length scales and noise are fitted to.
+        climbs: starting points of the gradient ascent.
+    """
+
+    def __init__(
+        self, data: Observations, *, candidates: int = 768, most: int = 400, fitted: int = 400, climbs: int = 6
+    ) -> None:
+        self.data, self.candidates, self.climbs = data, candidates, climbs
+        self.cube = data.cube
         self.features = Features(self.cube)
-        x, y = self.features.of(found.points), targets(found)
-        some, kept = telling(len(found), min(options.fitted, options.most)), telling(len(found), options.most)
+        x, y = self.features.of(data.points), targets(data)
+        some, kept = training_rows(len(data), min(fitted, most)), training_rows(len(data), most)
         model = GaussianProcess.fit(x[some], y[some], self.features.owner, self.cube.dim)
         x, model = x[kept], model if len(some) == len(kept) else model.of(x[kept], y[kept])
         mean, _ = model.predict(model.whiten(x))
-        self.best = float(mean.min())  # the best *believed* value: a lucky noisy one does not count
-        self.model = model.believing(self.features.of(found.pending[-options.most :]))
+        self.best = float(mean.min())  # the best mean, not the best value: a value may be good by luck
+        self.model = model.believing(self.features.of(data.pending[-most:]))
         self.good = x
-        self.failed = self.features.of(found.failed[-options.most :])
+        self.failed = self.features.of(data.failed[-most:])
 
-    def worth(self, mean: Floats, variance: Floats) -> Floats:
-        """What makes a point promising: the log of the expected improvement. [M]"""
+    def acquisition(self, mean: Floats, variance: Floats) -> Floats:
+        """The logarithm of the expected improvement at points with this mean and variance. [M]"""
         return log_expected_improvement(mean, variance, self.best)
 
-    def worth_slopes(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
-        """Its derivatives with respect to mean and variance. [M], [M]"""
+    def acquisition_slopes(self, mean: Floats, variance: Floats) -> tuple[Floats, Floats]:
+        """The derivatives of `acquisition` with respect to mean and variance. [M], [M]"""
         return log_expected_improvement_slopes(mean, variance, self.best)
 
     def value(self, features: Floats) -> Floats:
-        """What makes a point promising plus the log probability of not failing, at `features` [M, F] -> [M]."""
-        value = self.worth(*self.model.predict(self.model.whiten(features)))
+        """`acquisition` plus the log probability of not failing, at `features` [M, F]. [M]"""
+        value = self.acquisition(*self.model.predict(self.model.whiten(features)))
         return value if not len(self.failed) else value + np.log(self.feasible(features))
 
     def slope(self, features: Floats) -> Floats:
-        """The gradient of `value`. [M, F]"""
+        """The gradient of `value` at `features` [M, F]. [M, F]"""
         white = self.model.whiten(features)
-        slope = self.model.slope(features, white, *self.worth_slopes(*self.model.predict(white)))
+        slope = self.model.slope(features, white, *self.acquisition_slopes(*self.model.predict(white)))
         return slope if not len(self.failed) else slope + self._feasible_slope(features)
 
     def feasible(self, features: Floats) -> Floats:
-        """Probability of not failing: failures and successes nearby, weighted by the kernel; one prior success."""
+        """The probability of not failing at `features` [M, F]. [M]
+
+        The share of successes among the trials nearby, weighted by the kernel, with one success added as a prior.
+        """
         good, bad = (self._near(features, others) for others in (self.good, self.failed))
         probability: Floats = (good + 1.0) / (good + bad + 1.0)
         return probability
 
     def _feasible_slope(self, features: Floats) -> Floats:
-        """The gradient of its log. [M, F]"""
+        """The gradient of the log of `feasible`. [M, F]"""
         good, bad = (self._near(features, others) for others in (self.good, self.failed))
         good_slope, bad_slope = (self._near_slope(features, others) for others in (self.good, self.failed))
         slope: Floats = good_slope / (good + 1.0)[:, None] - (good_slope + bad_slope) / (good + bad + 1.0)[:, None]
         return slope
 
     def _near(self, features: Floats, others: Floats) -> Floats:
-        """How many of `others` [n, F] are near `features` [M, F], by the kernel's fourth power. [M]"""
+        """How many of `others` [n, F] are near `features` [M, F], weighted by the fourth power of the kernel. [M]"""
         count: Floats = (matern(features, others, self.model.scales) ** 4).sum(1)
         return count
 
     def _near_slope(self, features: Floats, others: Floats) -> Floats:
-        """Its gradient. [M, F]"""
+        """The gradient of `_near`. [M, F]"""
         close = matern(features, others, self.model.scales)
         return matern_slope(features, others, self.model.scales, 4.0 * close**3)
 
-    def proposals(self, history: History, n: int, taken: Taken) -> Iterator[Config]:
-        """Up to `n` configs, each believed before the next is chosen."""
+    def proposals(self, history: History, n: int, seen: SeenConfigs) -> Iterator[Config]:
+        """Up to `n` new configs, the best first; each counts as running when the next one is chosen."""
         for k in range(n):
             rng = history.rng(k, "gp")
-            points = self.candidates(rng)
+            points = self.draw(rng)
             points = np.concatenate([self.climbed(points), points])
             active = self.cube.active(points)
             order = np.argsort(-self.value(self.features.of(points, active)), kind="stable")
             for at in order[:64].tolist():
                 config = self.cube.config(points[at])
-                if config not in taken:
+                if config not in seen:
                     row = self.features.of(points[at : at + 1], active[at : at + 1])
                     self.model = self.model.believing(row)
                     yield config
                     break
 
-    def candidates(self, rng: np.random.Generator) -> Points:
-        """Random points, and changed copies of the best configs. [M, d]"""
-        count = self.options.candidates
-        parents = np.nan_to_num(self.found.points[:5], nan=0.5)
+    def draw(self, rng: np.random.Generator) -> Points:
+        """The candidates: random points, and changed copies of the best configs. [M, d]"""
+        count = self.candidates
+        parents = np.nan_to_num(self.data.points[:5], nan=0.5)
         copies = parents[rng.integers(0, len(parents), count // 2)]
         width = rng.choice([0.02, 0.1, 0.3], size=(len(copies), 1))
         moved = copies + width * rng.standard_normal(copies.shape)
@@ -113,14 +132,14 @@ class Acquisition:
         )
 
     def climbed(self, points: Points, steps: int = 30) -> Points:
-        """The best of `points` after projected gradient ascent on their numeric coordinates. [climbs, d]
+        """The best of `points` [M, d] after projected gradient ascent on their numeric coordinates. [climbs, d]
 
-        By resilient propagation (Riedmiller & Braun 1993): each coordinate of each start has its own step, which
-        shrinks when the gradient changes sign; so all starts climb in one batch, and end exactly.
+        By resilient backpropagation (Riedmiller & Braun 1993): each coordinate of each point has its own step size,
+        which shrinks when the gradient changes its sign. So all points climb in one batch and end at a maximum.
         """
         active = self.cube.active(points)
         value = self.value(self.features.of(points, active))
-        at = np.argsort(-value, kind="stable")[: self.options.climbs]
+        at = np.argsort(-value, kind="stable")[: self.climbs]
         points, active = points[at].copy(), active[at]
         numeric = self.features.numeric
         if not len(numeric) or not len(at):

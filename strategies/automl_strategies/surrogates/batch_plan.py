@@ -1,7 +1,7 @@
-"""Models that plan ahead: fitted after about each tenth of new results, with what to try until the next fit in order.
+"""Batch plans: a model is fitted after about each tenth of new results, and plans what to try until the next fit.
 
-In between a suggestion costs next to nothing, so a model keeps up with trials that take milliseconds. The k-th later
-trial gets the k-th entry of the plan, whoever asks for it and whenever.
+In between a suggestion costs next to nothing, so the model keeps up with trials that take milliseconds. The k-th trial
+after the fit gets the k-th entry of the plan, whoever asks for it and when.
 """
 
 from abc import abstractmethod
@@ -16,33 +16,46 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.core.trial import State
-from automl_strategies.surrogates.deduplication import Taken, fill
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
-from automl_strategies.surrogates.observations import Evidence, evidence
-from automl_strategies.surrogates.unit_cube import Cube, Mask, Points
+from automl_strategies.surrogates.observations import Observations, observations
+from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube
 
 
-class Planned(Strategy):
-    """Quasi-random until `startup` trials have ended; then, but for a `random_share`, from the plan."""
+class BatchPlanner(Strategy):
+    """Base of strategies with a batch plan: quasi-random until `startup` trials have ended, then from the plan.
 
-    startup: int
-    candidates: int
-    random_share: float
+    A subclass is a frozen dataclass with these options, and writes `plan`.
+    """
+
+    startup: int  # trials that end before there is a plan
+    candidates: int  # points that a plan chooses from
+    random_share: float  # share of suggestions that are random instead
 
     @abstractmethod
-    def ranking(self, found: Evidence, points: Points, active: Mask, rng: np.random.Generator) -> Iterator[int]:
-        """After a fit to `found`: which of `points` [M, d] to try, each chosen as if those before it were running, as
-        `found.pending` are. Each at most once."""
+    def plan(self, data: Observations, points: Points, active: Mask, rng: np.random.Generator) -> Iterator[int]:
+        """Fit a model, and choose among candidates.
+
+        Args:
+            data: what the model is fitted to.
+            points: the candidates [M, d].
+            active: which of their coordinates are active [M, d].
+            rng: all randomness.
+
+        Returns:
+            the rows of `points` in the order in which they are tried, each at most once. A row is chosen as if all
+            rows before it were running, as the trials in `data.pending` are.
+        """
 
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        taken = Taken(history)
-        if (plan := self._plan(history)) is None:
-            return fill(history, n, (sobol(history, k) for k in range(n)), taken)
-        return fill(history, n, self._proposals(history, n, plan, taken), taken)
+        seen = SeenConfigs(history)
+        if (plan := self._current(history)) is None:
+            return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
+        return new_configs(history, n, self._proposals(history, n, plan, seen), seen)
 
-    def _proposals(self, history: History, n: int, plan: "_Plan", taken: Taken) -> Iterator[Config]:
+    def _proposals(self, history: History, n: int, plan: "_BatchPlan", seen: SeenConfigs) -> Iterator[Config]:
         at = history.next_number - plan.before
         for k in range(n):
             draw = history.rng(k, "plan mix")
@@ -50,77 +63,79 @@ class Planned(Strategy):
                 yield history.space.sample(draw)
                 continue
             while (point := plan.point(at + k)) is not None:
-                if (config := plan.cube.config(point)) not in taken:
+                if (config := plan.cube.config(point)) not in seen:
                     yield config
                     break
                 at += 1
 
-    def _plan(self, history: History) -> "_Plan | None":
-        """What to try until the next fit; None while too few trials have ended.
+    def _current(self, history: History) -> "_BatchPlan | None":
+        """The plan until the next fit; None while too few trials have ended.
 
-        A function of the history alone: it is remembered only because it costs time. It changes after about each tenth
-        of new trials or endings, and when a paused one gets farther.
+        It depends on the history alone, and is cached only because it costs time. It changes after about each tenth
+        of new trials or endings, and when a paused trial gets farther.
         """
         ended = history.count(State.DONE) + history.count(State.STOPPED) + history.count(State.FAILED)
         before, endings = _rounded(history.next_number), _rounded(ended)
-        paused = history.version if history.count(State.PAUSED) else 0  # how far these got may change at any time
-        looked: tuple[object, ...] = (self, history.seed, before, endings, paused)
+        paused = history.version if history.count(State.PAUSED) else 0  # paused trials may get farther at any time
+        state: tuple[object, ...] = (self, history.seed, before, endings, paused)
         plans = _plans.setdefault(history, {})
         known = plans.get(self)
-        if known is None or known.looked != looked:
-            found = evidence(history, before, endings)
-            if len(found) < self.startup:
-                before, found, looked = history.next_number, evidence(history), ()
-            if len(found) < self.startup:
+        if known is None or known.state != state:
+            data = observations(history, before, endings)
+            if len(data) < self.startup:
+                before, data, state = history.next_number, observations(history), ()
+            if len(data) < self.startup:
                 return None
-            key = (self, before, history.seed, *(part.tobytes() for part in (found.points, found.losses, found.failed,
-                                                                             found.pending)))  # fmt: skip
+            arrays = (data.points, data.losses, data.failed, data.pending)
+            key = (self, before, history.seed, *(array.tobytes() for array in arrays))
             if known is None or known.key != key:
-                known = self._made(history.seed, found, before, key)
-            known = plans[self] = replace(known, looked=looked)
+                known = self._new(history.seed, data, before, key)
+            known = plans[self] = replace(known, state=state)
         return known
 
-    def _made(self, seed: int, found: Evidence, before: int, key: tuple[object, ...]) -> "_Plan":
+    def _new(self, seed: int, data: Observations, before: int, key: tuple[object, ...]) -> "_BatchPlan":
         rng = np.random.default_rng(seeds.derive(seed, before, "candidates"))
-        points = found.cube.snap(candidates(found, rng, self.candidates))
-        active = found.cube.active(points)
-        ranking = self.ranking(found, points, active, np.random.default_rng(seeds.derive(seed, before, "model")))
-        return _Plan(key, (), before, found.cube, points, ranking)
+        points = data.cube.snap(candidates(data, rng, self.candidates))
+        active = data.cube.active(points)
+        order = self.plan(data, points, active, np.random.default_rng(seeds.derive(seed, before, "model")))
+        return _BatchPlan(key, (), before, data.cube, points, order)
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Candidates [M, d], and which of them to try, as far as that was asked."""
+class _BatchPlan:
+    """Candidates [M, d], and the order in which they are tried, computed as far as it was needed."""
 
-    key: tuple[object, ...]
-    looked: tuple[object, ...]  # what tells, without gathering evidence, that it would be the same
-    before: int  # trials from this number on were not seen
-    cube: Cube
+    key: tuple[object, ...]  # what it was computed from
+    state: tuple[object, ...]  # of the history: if it is the same, so is the key
+    before: int  # trials from this number on were not known
+    cube: UnitCube
     points: Points
-    ranking: Iterator[int]
-    picked: list[int] = field(default_factory=list)
+    order: Iterator[int]
+    chosen: list[int] = field(default_factory=list)  # the beginning of `order`
 
     def point(self, k: int) -> Points | None:
-        """The k-th pick [d]; None when all candidates are used up."""
-        while len(self.picked) <= k and (pick := next(self.ranking, None)) is not None:
-            self.picked.append(pick)
-        return self.points[self.picked[k]] if k < len(self.picked) else None
+        """The k-th point to try [d]; None where all candidates are used up."""
+        while len(self.chosen) <= k and (row := next(self.order, None)) is not None:
+            self.chosen.append(row)
+        return self.points[self.chosen[k]] if k < len(self.chosen) else None
 
 
-_plans: "WeakKeyDictionary[History, dict[Planned, _Plan]]" = WeakKeyDictionary()
+_plans: "WeakKeyDictionary[History, dict[BatchPlanner, _BatchPlan]]" = WeakKeyDictionary()
 
 
 def _rounded(count: int) -> int:
-    """`count` less what makes a refit worth it: a power of two about a tenth of it, at most 128."""
+    """`count` rounded down to a multiple of a power of two that is about a tenth of it, and at most 128."""
     return count - count % min(128, 1 << max(0, (count // 10).bit_length() - 1))
 
 
-def candidates(found: Evidence, rng: np.random.Generator, count: int) -> Points:
-    """Random points, neighbours of the best configs (also at the ends of their ranges) and mixtures of two good ones.
-    [count, d]"""
-    cube = found.cube
+def candidates(data: Observations, rng: np.random.Generator, count: int) -> Points:
+    """Points that a plan chooses from. [count, d]
+
+    Random points, neighbours of the best configs (also at the ends of the ranges), and mixtures of two good configs.
+    """
+    cube = data.cube
     near, crossed = count * 4 // 10, count // 5
-    parents = np.where(np.isnan(found.points[:10]), 0.5, found.points[:10])
+    parents = np.where(np.isnan(data.points[:10]), 0.5, data.points[:10])
     rank = np.minimum((rng.random(near) ** 2 * len(parents)).astype(np.int64), len(parents) - 1)
     copies = parents[rank]
     width = rng.choice([0.03, 0.1, 0.3], size=(near, 1))

@@ -1,4 +1,4 @@
-"""No config twice: the filter that model-based strategies put between what they want and what they suggest."""
+"""Deduplication: keeps strategies from suggesting a config twice."""
 
 from collections.abc import Callable, Iterable
 from weakref import WeakKeyDictionary
@@ -6,20 +6,27 @@ from weakref import WeakKeyDictionary
 from automl.core.history import History
 from automl.core.space import Config, config_key
 
-RANDOM_TRIES = 50  # random draws before a space counts as used up and a repeat is allowed
+RANDOM_TRIES = 50
+"""Random draws after which a space counts as used up, and a repeated config is allowed."""
 
-_seen: "WeakKeyDictionary[History, tuple[int, set[tuple[object, ...]]]]" = WeakKeyDictionary()
+_tried: "WeakKeyDictionary[History, tuple[int, set[tuple[object, ...]]]]" = WeakKeyDictionary()
 
 
-class Taken:
-    """Keys of all configs that were tried, run now, or were just suggested."""
+class SeenConfigs:
+    """All configs of a history, whatever became of their trials, and those that are suggested in this call.
+
+    Example:
+        seen = SeenConfigs(history)
+        if config not in seen:
+            seen.add(config)
+    """
 
     def __init__(self, history: History) -> None:
-        count, keys = _seen.get(history, (0, set()))
+        count, keys = _tried.get(history, (0, set()))
         if count > len(history):
             count, keys = 0, set()
         keys.update(config_key(t.config) for t in history.trials[count:])
-        _seen[history] = (len(history), keys)
+        _tried[history] = (len(history), keys)
         self._tried = keys
         self._new: set[tuple[object, ...]] = set()
 
@@ -28,43 +35,44 @@ class Taken:
         return key in self._tried or key in self._new
 
     def add(self, config: Config) -> Config:
+        """Remember a config that is suggested now; returns it."""
         self._new.add(config_key(config))
         return config
 
 
-def fill(history: History, n: int, proposals: Iterable[Config], taken: Taken | None = None) -> list[Config]:
-    """The first `n` of `proposals` that are new, made up with new random ones.
+def new_configs(history: History, n: int, proposals: Iterable[Config], seen: SeenConfigs | None = None) -> list[Config]:
+    """The first `n` of `proposals` that are new; if there are fewer, random new configs for the rest.
 
-    Where no new config can be found (a small finite space), random ones are repeated: training is noisy, and a
-    strategy never ends a search that was given more budget than there are configs.
+    Where no new config is left (in a small finite space), random ones are repeated: training is noisy, and a strategy
+    must not end a search whose budget is larger than the space.
     """
-    taken = Taken(history) if taken is None else taken
-    found: list[Config] = []
+    seen = SeenConfigs(history) if seen is None else seen
+    chosen: list[Config] = []
     if n > 0:
         for config in proposals:
-            if config not in taken:
-                found.append(taken.add(config))
-            if len(found) == n:
-                return found
-    while len(found) < n:
-        found.append(taken.add(new_random(history, len(found), taken)))
-    return found
+            if config not in seen:
+                chosen.append(seen.add(config))
+            if len(chosen) == n:
+                return chosen
+    while len(chosen) < n:
+        chosen.append(seen.add(new_random(history, len(chosen), seen)))
+    return chosen
 
 
-def new_random(history: History, k: int, taken: Taken, purpose: str = "fill") -> Config:
-    """A random config for the k-th next trial, new if one is found in `RANDOM_TRIES` draws."""
+def new_random(history: History, k: int, seen: SeenConfigs, purpose: str = "fill") -> Config:
+    """A random config for the k-th next trial; a new one, if one is found in `RANDOM_TRIES` draws."""
     rng = history.rng(k, purpose)
     config = history.space.sample(rng)
     for _ in range(RANDOM_TRIES):
-        if config not in taken:
+        if config not in seen:
             break
         config = history.space.sample(rng)
     return config
 
 
-def retried(make: Callable[[int], Config], taken: Taken, tries: int) -> Config | None:
-    """The first new one of `make(0)`, `make(1)`, ...; None when all were taken."""
+def first_new(make: Callable[[int], Config], seen: SeenConfigs, tries: int) -> Config | None:
+    """The first of `make(0)`, `make(1)`, ... that is new; None if none of `tries` is."""
     for attempt in range(tries):
-        if (config := make(attempt)) not in taken:
+        if (config := make(attempt)) not in seen:
             return config
     return None

@@ -1,4 +1,4 @@
-"""A Gaussian process with a Matern-5/2 kernel and one length scale per parameter, in float64.
+"""A Gaussian process with a Matern-5/2 kernel and a length scale for each parameter, in float64.
 
 Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), algorithm 2.1; priors as in Hvarfner et al.,
 "Vanilla Bayesian Optimization Performs Great in High Dimensions" (ICML 2024), which keep a fit sensible from few data.
@@ -18,19 +18,20 @@ from scipy.special import erfcx, log_ndtr, ndtr
 
 from automl_strategies.surrogates.gp_likelihood import JITTER, LOG_NOISE, Likelihood
 from automl_strategies.surrogates.observations import Floats
-from automl_strategies.surrogates.unit_cube import Cube, Mask, Points
+from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube
 
 SQRT5, LOG_SQRT_2PI = math.sqrt(5.0), 0.5 * math.log(2 * math.pi)
 
 
 class Features:
-    """Points of the unit cube as vectors a stationary kernel can compare.
+    """Turns points of the unit cube into feature vectors that a stationary kernel can compare.
 
-    Numbers as they are (the middle where inactive), unordered choices one-hot, and a flag for each parameter that has
-    a condition. `owner[f]` is the parameter feature f belongs to: all its features share a length scale.
+    Numbers are taken as they are (0.5 where inactive), unordered choices are one-hot, and each parameter with a
+    condition has a flag for being active. `owner[f]` is the parameter that feature f belongs to: all features of a
+    parameter share its length scale.
     """
 
-    def __init__(self, cube: Cube) -> None:
+    def __init__(self, cube: UnitCube) -> None:
         self.cube = cube
         self.numeric = np.flatnonzero(cube.categories == 0)
         self.choices = np.flatnonzero(cube.categories > 0)
@@ -39,7 +40,7 @@ class Features:
         self.owner = np.concatenate([self.numeric, *one_hot, self.flagged]).astype(np.int64)
 
     def of(self, points: Points, active: Mask | None = None) -> Floats:
-        """`points` [M, d], NaN (or not `active`) where inactive -> [M, F] float64."""
+        """The features of `points` [M, d], which are NaN (or not `active`) where inactive. [M, F]"""
         known = ~np.isnan(points) if active is None else active
         parts = [np.where(known, points, 0.5)[:, self.numeric]]
         for j in self.choices:
@@ -51,34 +52,37 @@ class Features:
 
 
 def _far(a: Floats, b: Floats, scales: Floats) -> Floats:
-    """Distances of rows [M, F] and [n, F] with inverse length scales [F], times sqrt 5. [M, n]"""
+    """sqrt(5) times the scaled distances of the rows `a` [M, F] and `b` [n, F]; `scales` [F] are inverse. [M, n]"""
     x, y = a * scales, b * scales
     squared = (x * x).sum(1)[:, None] + (y * y).sum(1) - 2.0 * x @ y.T
-    found: Floats = SQRT5 * np.sqrt(np.maximum(squared, 1e-12))
-    return found
+    result: Floats = SQRT5 * np.sqrt(np.maximum(squared, 1e-12))
+    return result
 
 
 def matern(a: Floats, b: Floats, scales: Floats) -> Floats:
-    """Matern-5/2 correlation of rows [M, F] and [n, F] with inverse length scales [F] -> [M, n]."""
+    """Matern-5/2 correlations of the rows `a` [M, F] and `b` [n, F]; `scales` [F] are inverse length scales. [M, n]
+
+    (1 + r + r^2 / 3) exp(-r), with r = sqrt(5) times the scaled distance (Rasmussen & Williams, equation 4.17).
+    """
     r = _far(a, b, scales)
-    found: Floats = (1.0 + r + r * r / 3.0) * np.exp(-r)
-    return found
+    correlation: Floats = (1.0 + r + r * r / 3.0) * np.exp(-r)
+    return correlation
 
 
 def matern_slope(a: Floats, b: Floats, scales: Floats, weights: Floats) -> Floats:
-    """The gradient of `(weights * matern(a, b, scales)).sum(1)` with respect to `a`; `weights` [M, n] -> [M, F]."""
+    """The gradient of `(weights * matern(a, b, scales)).sum(1)` with respect to `a`; `weights` [M, n]. [M, F]"""
     r = _far(a, b, scales)
     pull = weights * (1.0 + r) * np.exp(-r) * (-5.0 / 3.0)
-    found: Floats = scales**2 * (a * pull.sum(1)[:, None] - pull @ b)
-    return found
+    result: Floats = scales**2 * (a * pull.sum(1)[:, None] - pull @ b)
+    return result
 
 
 @dataclass(frozen=True)
 class GaussianProcess:
-    """A fitted process. Losses are standardized by the caller: mean 0, variance 1."""
+    """A fitted process. The caller standardizes the losses to mean 0 and variance 1."""
 
-    x: Floats  # [n, F]
-    y: Floats  # [n]
+    x: Floats  # [n, F] features of the observations
+    y: Floats  # [n] their losses
     scales: Floats  # [F] inverse length scales
     signal: float  # variance of the function
     noise: float  # variance of the noise
@@ -87,17 +91,24 @@ class GaussianProcess:
 
     @classmethod
     def fit(cls, x: Floats, y: Floats, owner: NDArray[np.int64], dim: int, steps: int = 60) -> "GaussianProcess":
-        """The most probable hyperparameters for observations `x` [n, F], `y` [n]."""
+        """Fit the hyperparameters: the most probable ones for the observations `x` [n, F] and `y` [n].
+
+        Args:
+            x, y: features and losses.
+            owner: the parameter that each feature belongs to [F].
+            dim: how many parameters there are.
+            steps: of the optimizer (L-BFGS-B), at most.
+        """
         likelihood = Likelihood.of(x, y, owner, dim)
         start = np.concatenate([np.full(dim, likelihood.center - 1.5), [0.0], [LOG_NOISE[0]], [0.0]])
         bounds = [(-4.0, 5.0)] * dim + [(-4.0, 4.0), (-14.0, 1.0), (-3.0, 3.0)]
-        found = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
-        theta = np.asarray(found.x if np.isfinite(found.fun) else start, dtype=np.float64)
+        fit = minimize(likelihood, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": steps})
+        theta = np.asarray(fit.x if np.isfinite(fit.fun) else start, dtype=np.float64)
         signal, noise = math.exp(theta[dim]), math.exp(theta[dim + 1])
         return cls(x, y, np.exp(-theta[:dim])[owner], signal, noise, float(theta[dim + 2]), np.empty((0, 0))).of(x, y)
 
     def of(self, x: Floats, y: Floats) -> "GaussianProcess":
-        """The same process after `y` [n] was observed at `x` [n, F] instead."""
+        """A process with the same hyperparameters that has observed `y` [n] at `x` [n, F] instead."""
         covariance = self.signal * matern(x, x, self.scales)
         covariance.flat[:: len(x) + 1] += self.noise + JITTER
         return replace(self, x=x, y=y, factor=np.asarray(np.linalg.cholesky(covariance), dtype=np.float64))
@@ -108,11 +119,11 @@ class GaussianProcess:
         return self._solve(self.y - self.mean)
 
     def _solve(self, right: Floats, transposed: bool = False) -> Floats:
-        found: Floats = solve_triangular(self.factor, right, lower=True, trans=int(transposed), check_finite=False)
-        return found
+        result: Floats = solve_triangular(self.factor, right, lower=True, trans=int(transposed), check_finite=False)
+        return result
 
     def whiten(self, candidates: Floats) -> Floats:
-        """L^-1 k(x, candidates): what prediction needs of `candidates` [M, F] -> [n, M]."""
+        """L^-1 k(x, candidates), which prediction needs, for `candidates` [M, F]. [n, M]"""
         return self._solve(self.signal * matern(self.x, candidates, self.scales))
 
     def predict(self, white: Floats) -> tuple[Floats, Floats]:
@@ -127,7 +138,10 @@ class GaussianProcess:
         return self.signal * matern_slope(candidates, self.x, self.scales, weights)
 
     def believing(self, x: Floats) -> "GaussianProcess":
-        """The process after its own mean was observed at `x` [p, F]: less variance there, the same mean everywhere."""
+        """The process after its own mean was observed at `x` [p, F]: the mean stays, the variance falls near `x`.
+
+        The "Kriging believer" of Ginsbourger et al. (2010), for configs that are running.
+        """
         if not len(x):
             return self
         white = self.whiten(x)
@@ -137,27 +151,33 @@ class GaussianProcess:
         return replace(self, x=np.concatenate([self.x, x]), y=np.concatenate([self.y, mean]), factor=factor)
 
     def shared(self, candidates: Floats, x: Floats, white: Floats, white_x: Floats) -> Floats:
-        """The rows that `whiten(candidates)`, which is `white` [n, M], gets from believing `x` [p, F] -> [p, M]."""
+        """The rows that `believing(x)` adds to `white` [n, M], which is `whiten(candidates)`. [p, M]
+
+        `x` [p, F]; `white_x` [n, p] is `whiten(x)`.
+        """
         both = self.signal * matern(x, candidates, self.scales) - white_x.T @ white
-        found: Floats = solve_triangular(self._left(x, white_x), both, lower=True, check_finite=False)
-        return found
+        result: Floats = solve_triangular(self._left(x, white_x), both, lower=True, check_finite=False)
+        return result
 
     def _left(self, x: Floats, white: Floats) -> Floats:
-        """Cholesky factor of what is left of the covariance of observations at `x` [p, F]. [p, p]"""
+        """Cholesky factor of the covariance that observations at `x` [p, F] have left. [p, p]"""
         inner = self.signal * matern(x, x, self.scales) - white.T @ white
         inner.flat[:: len(x) + 1] += self.noise + JITTER
         return np.asarray(np.linalg.cholesky(inner), dtype=np.float64)
 
 
 def log_expected_improvement(mean: Floats, variance: Floats, best: float) -> Floats:
-    """log E[max(best - f, 0)], finite however small it is (Ament et al., "Unexpected Improvements", NeurIPS 2023)."""
+    """The logarithm of the expected improvement E[max(best - f, 0)] at points with this mean and variance. [M]
+
+    It is finite however small the improvement is (Ament et al., "Unexpected Improvements", NeurIPS 2023).
+    """
     deviation = np.sqrt(variance)
-    found: Floats = _log_h((best - mean) / deviation) + np.log(deviation)
-    return found
+    result: Floats = _log_h((best - mean) / deviation) + np.log(deviation)
+    return result
 
 
 def log_expected_improvement_slopes(mean: Floats, variance: Floats, best: float) -> tuple[Floats, Floats]:
-    """Its derivatives with respect to mean and variance."""
+    """The derivatives of `log_expected_improvement` with respect to mean and variance. [M], [M]"""
     deviation = np.sqrt(variance)
     z = np.maximum((best - mean) / deviation, -1e6)
     log_h = _log_h(z)
@@ -166,11 +186,11 @@ def log_expected_improvement_slopes(mean: Floats, variance: Floats, best: float)
 
 
 def _log_h(z: Floats) -> Floats:
-    """log(phi(z) + z Phi(z)), of standard normal density and distribution; for z < -1 without cancellation."""
+    """log(phi(z) + z Phi(z)) with the standard normal density and distribution; without cancellation for z < -1."""
     safe = np.maximum(z, -1.0)
     near = np.log(np.exp(-0.5 * safe * safe - LOG_SQRT_2PI) + safe * ndtr(safe))
     low = np.clip(z, -1e6, -1.0)
     ratio = np.minimum(-low * math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2.0)), 1 - 1e-12)
     tail = np.where(low < -1e3, -2.0 * np.log(-low), np.log1p(-ratio))
-    found: Floats = np.where(z > -1.0, near, tail - 0.5 * low * low - LOG_SQRT_2PI)
-    return found
+    result: Floats = np.where(z > -1.0, near, tail - 0.5 * low * low - LOG_SQRT_2PI)
+    return result

@@ -1,7 +1,7 @@
-"""How probable the hyperparameters of a Gaussian process are, with the gradient, for its fit.
+"""The posterior density of the hyperparameters of a Gaussian process, with its gradient.
 
 Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equations 5.8 and 5.9, written out for the
-Matern-5/2 kernel: ten times cheaper at 50 observations than differentiating the kernel automatically.
+Matern-5/2 kernel: at 50 observations ten times cheaper than automatic differentiation.
 
 `theta` [d + 3]: log length scales, log variance of the function, log variance of the noise, mean.
 """
@@ -16,14 +16,17 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from automl_strategies.surrogates.observations import Floats
 
 JITTER = 1e-8
-LOG_NOISE = (-6.0, 2.0)  # mean and deviation of the prior of log noise variance (of standardized losses)
+"""Added to the diagonal of the covariance, so that it can be factored."""
+LOG_NOISE = (-6.0, 2.0)
+"""Mean and standard deviation of the prior of the log noise variance (of standardized losses)."""
 
 
 @dataclass(frozen=True)
 class Likelihood:
     """Minus the log posterior density of `theta`, given observations.
 
-    Priors: normal of the logs; of the length scales around `center` with deviation sqrt 3 (Hvarfner et al. 2024).
+    The priors of the logs are normal; that of the length scales has mean `center` and standard deviation sqrt(3)
+    (Hvarfner et al. 2024).
     """
 
     apart: Floats  # [d, n * n] squared distances of all pairs of observations, by parameter
@@ -32,14 +35,14 @@ class Likelihood:
 
     @classmethod
     def of(cls, x: Floats, y: Floats, owner: NDArray[np.int64], dim: int) -> "Likelihood":
-        """Of observations `x` [n, F], whose feature f belongs to parameter `owner[f]`."""
+        """The likelihood of observations `x` [n, F], `y` [n]; feature f belongs to parameter `owner[f]` of `dim`."""
         apart = np.zeros((dim, len(x) ** 2))
         for column, parameter in zip(x.T, owner, strict=True):
             apart[parameter] += np.subtract.outer(column, column).ravel() ** 2
         return cls(apart, y, math.sqrt(2.0) + 0.5 * math.log(max(dim, 1)))
 
     def __call__(self, theta: Floats) -> tuple[float, Floats]:
-        """The value and its gradient [d + 3]; the value is infinite where the covariance is singular."""
+        """The value and its gradient [d + 3] at `theta`; the value is infinite where the covariance is singular."""
         dim, n = len(theta) - 3, len(self.y)
         weights = np.exp(-2.0 * theta[:dim])
         signal, noise, mean = math.exp(theta[dim]), math.exp(theta[dim + 1]), float(theta[dim + 2])

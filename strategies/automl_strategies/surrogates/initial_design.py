@@ -1,4 +1,7 @@
-"""Quasi-random points."""
+"""The initial design: the points of a scrambled Sobol sequence, which cover the space evenly.
+
+Sobol (1967), scrambled as by Owen (1995), from scipy. The point of a trial depends on (study seed, trial number) alone.
+"""
 
 from functools import lru_cache
 
@@ -9,14 +12,14 @@ from automl.core import seeds
 from automl.core.history import History
 from automl.core.space import Config
 
-MOST_DIMENSIONS = 1000  # coordinates beyond this are random
-
-
+MOST_DIMENSIONS = 1000
+"""Coordinates beyond this are random."""
 BLOCK = 256
+"""Points that are computed at once."""
 
 
 def sobol(history: History, k: int) -> Config:
-    """The point of the k-th next trial in the study's sequence."""
+    """The config of the k-th next trial in the study's Sobol sequence."""
     number = history.next_number + k
     dim = history.space.dim
     block = _block(dim, seeds.derive(history.seed, "sobol"), number // BLOCK)

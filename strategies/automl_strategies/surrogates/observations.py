@@ -1,4 +1,4 @@
-"""What a model may learn from a history: which configs are better than which, which are pending, which failed."""
+"""What a model learns from: the points of all trials, ranked, and those that are pending or failed."""
 
 from dataclasses import dataclass
 
@@ -8,39 +8,43 @@ from scipy.special import ndtri
 
 from automl.core.history import History
 from automl.core.trial import State
-from automl_strategies.surrogates.ranking import by_merit
-from automl_strategies.surrogates.unit_cube import Cube, Points, encoded
+from automl_strategies.surrogates.ranking import rank_trials
+from automl_strategies.surrogates.unit_cube import Points, UnitCube, encoded_trials
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Points are rows of the unit cube, NaN where inactive.
+class Observations:
+    """The trials of a history as arrays. A point is a row of the unit cube, NaN where a parameter is inactive.
 
-    Trials are ordered best first, those of full length, stopped and paused ones together (see `merit`).
+    Trials of full length, stopped and paused ones are ranked together, the best first (see `ranking`).
+
+    Shapes: `n` ranked trials, `p` pending ones, `f` failed ones, `d` parameters.
     """
 
-    cube: Cube
-    points: Points  # [n, d] best first
-    losses: Floats  # [n] the last loss of each, comparable only among `full` ones
+    cube: UnitCube
+    points: Points  # [n, d] the best first
+    losses: Floats  # [n] the last loss of each; only those of `full` trials can be compared
     steps: NDArray[np.int64]  # [n] how far each got
-    full: NDArray[np.bool_]  # [n] ran its full length
-    pending: Points  # [p, d] running, or ended later: their outcome is not known
+    full: NDArray[np.bool_]  # [n] whether it ran its full length
+    pending: Points  # [p, d] trials whose outcome is not known
     failed: Points  # [f, d]
 
     def __len__(self) -> int:
+        """How many trials are ranked."""
         return len(self.points)
 
     @property
     def comparable(self) -> bool:
-        """Whether all losses are of trials of full length."""
+        """Whether all losses can be compared: all trials ran their full length."""
         return bool(self.full.all())
 
     def scores(self) -> Floats:
-        """Normal scores of the order, lower is better; equals share theirs. [n]
+        """Normal scores of the ranks [n], lower is better; equal trials share theirs.
 
-        Ranks carry no outliers and compare trials of any length; blom's formula (k - 3/8) / (n + 1/4).
+        Blom's formula (1958): the normal quantile of (k - 3/8) / (n + 1/4). Ranks have no outliers, and are defined
+        for trials of any length.
         """
         n = len(self)
         rank = np.arange(1, n + 1, dtype=np.float64)
@@ -51,35 +55,43 @@ class Evidence:
         return scores
 
 
-def telling(count: int, most: int) -> NDArray[np.int64]:
-    """Which of `count` trials, best first, to fit a model to: all, or the best half of `most` and others evenly."""
+def observations(history: History, before: int | None = None, endings: int | None = None) -> Observations:
+    """The observations in `history`.
+
+    A failed trial says that its config cannot be trained, and nothing about its loss.
+
+    Args:
+        history: all trials.
+        before: leave out trials with this number and later ones.
+        endings: take as pending what ended after so many trials had ended.
+    """
+    cube, rows = encoded_trials(history)
+    end, last = (len(history) if limit is None else limit for limit in (before, endings))
+    ended = [t for t in history.of(State.DONE, State.STOPPED, State.PAUSED) if t.number < end and t.order < last]
+    ranked = rank_trials(history, ended)
+    numbers = [t.number for t in ranked]
+    silent = [t for t in ended if t.loss is None]  # stopped before their first report
+    pending = [
+        t.number for t in history.trials[:end] if t.state is State.RUNNING or (t.state.ended and t.order >= last)
+    ]
+    failed = silent + [t for t in history.failed if t.number < end and t.order < last]
+    return Observations(
+        cube,
+        rows[numbers],
+        np.array([t.loss for t in ranked], dtype=np.float64),
+        np.array([t.step for t in ranked], dtype=np.int64),
+        np.array([t.state is State.DONE for t in ranked], dtype=np.bool_),
+        rows[pending],
+        rows[[t.number for t in failed]],
+    )
+
+
+def training_rows(count: int, most: int) -> NDArray[np.int64]:
+    """Which of `count` trials, the best first, a model is fitted to: all of them, or at most `most`.
+
+    Of more trials, the best `most / 2` are taken, and others evenly from the rest.
+    """
     if count <= most:
         return np.arange(count)
     best = most // 2
     return np.concatenate([np.arange(best), np.linspace(best, count - 1, most - best).astype(np.int64)])
-
-
-def evidence(history: History, before: int | None = None, endings: int | None = None) -> Evidence:
-    """The evidence of `history` (of its trials with a number below `before`, and of its first `endings`, if given).
-
-    A failed trial says that its config is infeasible, never what its loss is.
-    """
-    cube, rows = encoded(history)
-    end, last = (len(history) if limit is None else limit for limit in (before, endings))
-    among = [t for t in history.of(State.DONE, State.STOPPED, State.PAUSED) if t.number < end and t.order < last]
-    known = by_merit(history, among)
-    numbers = [t.number for t in known]
-    lost = [t for t in among if t.loss is None]  # given up before they said anything
-    pending = [
-        t.number for t in history.trials[:end] if t.state is State.RUNNING or (t.state.ended and t.order >= last)
-    ]
-    useless = lost + [t for t in history.failed if t.number < end and t.order < last]
-    return Evidence(
-        cube,
-        rows[numbers],
-        np.array([t.loss for t in known], dtype=np.float64),
-        np.array([t.step for t in known], dtype=np.int64),
-        np.array([t.state is State.DONE for t in known], dtype=np.bool_),
-        rows[pending],
-        rows[[t.number for t in useless]],
-    )

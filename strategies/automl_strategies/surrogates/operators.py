@@ -1,7 +1,7 @@
-"""Variation of configs: DEAP's operators on the unit cube, made aware of categories, cells and conditions.
+"""Crossover and mutation of points of the unit cube, with regard to choices, whole numbers and conditions.
 
-Operators: Deb & Agrawal's simulated binary crossover (1995), Deb's polynomial mutation (1996), both from DEAP (Fortin
-et al., JMLR 2012). DEAP draws from Python's global generator, so its state is set for one call and put back.
+Simulated binary crossover (Deb & Agrawal 1995) and polynomial mutation (Deb & Goyal 1996), both from DEAP (Fortin et
+al., JMLR 2012). DEAP draws from Python's global random generator, whose state is set for each call and restored.
 """
 
 import random
@@ -11,12 +11,12 @@ from contextlib import contextmanager
 import numpy as np
 from deap import tools
 
-from automl_strategies.surrogates.unit_cube import Cube, Points
+from automl_strategies.surrogates.unit_cube import Points, UnitCube
 
 
 @contextmanager
 def drawing_from(rng: np.random.Generator) -> Iterator[None]:
-    """Python's global random numbers come from `rng` inside."""
+    """Inside, Python's global random generator is seeded from `rng`; afterwards its state is restored."""
     before = random.getstate()
     random.seed(int(rng.integers(2**63)))
     try:
@@ -25,10 +25,11 @@ def drawing_from(rng: np.random.Generator) -> Iterator[None]:
         random.setstate(before)
 
 
-def crossed(cube: Cube, a: Points, b: Points, rng: np.random.Generator, eta: float = 15.0) -> Points:
-    """One child of `a` and `b` [d]: numbers by simulated binary crossover, choices from either.
+def crossed(cube: UnitCube, a: Points, b: Points, rng: np.random.Generator, eta: float = 15.0) -> Points:
+    """A child of `a` and `b` [d]: numbers by simulated binary crossover, each choice from one of the parents.
 
-    A choice takes the parameters that depend on it along, so a branch stays whole.
+    The parameters that depend on a choice come from the same parent as the choice. `eta`: the larger, the closer is
+    the child to its parents.
     """
     child, other = a.tolist(), b.tolist()
     with drawing_from(rng):
@@ -44,10 +45,11 @@ def crossed(cube: Cube, a: Points, b: Points, rng: np.random.Generator, eta: flo
     return out
 
 
-def mutated(cube: Cube, point: Points, rng: np.random.Generator, eta: float = 20.0) -> Points:
-    """`point` [d] with about one active parameter changed, at least one.
+def mutated(cube: UnitCube, point: Points, rng: np.random.Generator, eta: float = 20.0) -> Points:
+    """`point` [d] with on average one active parameter changed, and never none.
 
-    Numbers by polynomial mutation, at least one cell; choices to another value.
+    Numbers change by polynomial mutation, at least to the next value; choices to any other value. `eta`: the larger,
+    the smaller are the changes.
     """
     out = point.copy()
     active = np.flatnonzero(cube.active(cube.snap(point[None, :]))[0])

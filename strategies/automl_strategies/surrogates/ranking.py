@@ -1,10 +1,10 @@
-"""Which trials are better than which, when they were stopped at different steps.
+"""Ranks trials that were stopped at different steps.
 
-Losses are compared only at equal steps. The trials start in the order of their losses at the first step at which any
-was stopped; those that reached the next such step exchange their places among themselves by their losses there, and
-so on; trials of full length do so last, by what they are ranked by. So whoever passed a rung although it was bad
-there (to test the rung, or by lot) does not count as good for having got far, and a chain of honest cuts gives the
-order in which they were made.
+Losses are compared only at equal steps. First the trials are ordered by their losses at the first step at which any
+trial was stopped. Then those that reached the next such step are reordered among themselves by their losses there, and
+so on; last come the trials of full length, by the loss that they are ranked by. So a trial that passed a rung although
+it was bad there (to test the rung, or as part of a control sample) does not count as good because it got far; and
+after correct cuts the order is that in which the trials were cut.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,33 +14,34 @@ import numpy as np
 from automl.core.history import History
 from automl.core.trial import State, TrialRecord
 
-MOST_STEPS = 12  # at which trials are compared; more (a rule that stops anywhere) are thinned out evenly
+MOST_STEPS = 12
+"""Steps at which trials are compared; of more (a stopper may stop at any step), evenly spaced ones are used."""
 
 
-def by_merit(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
-    """Trials (all of `history` unless given) whose outcome is known so far, best first."""
+def rank_trials(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
+    """Those of `trials` (None: of all done, stopped and paused ones) that have reported, the best first."""
     among = history.of(State.DONE, State.STOPPED, State.PAUSED) if trials is None else trials
-    known = sorted((t for t in among if t.loss is not None and t.curve), key=_order)
-    cut = sorted({t.step for t in known if t.state is not State.DONE})
+    order = sorted((t for t in among if t.loss is not None and t.curve), key=_first_order)
+    cut = sorted({t.step for t in order if t.state is not State.DONE})
     if not cut:
-        return known
+        return order
     spread = np.linspace(0, len(cut) - 1, min(len(cut), MOST_STEPS)).round().astype(int)
     for k in spread:
-        known = _exchanged(known, history.losses_at(cut[k]))
-    return _exchanged(known, {t.number: t.loss for t in known if t.state is State.DONE and t.loss is not None})
+        order = _reordered(order, history.losses_at(cut[k]))
+    return _reordered(order, {t.number: t.loss for t in order if t.state is State.DONE and t.loss is not None})
 
 
-def _exchanged(order: list[TrialRecord], losses: Mapping[int, float]) -> list[TrialRecord]:
-    """`order` in which the trials in `losses` have exchanged their places, the lowest loss first."""
+def _reordered(order: list[TrialRecord], losses: Mapping[int, float]) -> list[TrialRecord]:
+    """`order`, with the trials in `losses` sorted by these on the places that they hold together."""
     places = [k for k, t in enumerate(order) if t.number in losses]
     ranked = sorted((order[k] for k in places), key=lambda t: losses[t.number])
-    found = list(order)
+    result = list(order)
     for place, trial in zip(places, ranked, strict=True):
-        found[place] = trial
-    return found
+        result[place] = trial
+    return result
 
 
-def _order(t: TrialRecord) -> tuple[bool, int, float, int]:
-    """Full trials by their loss, then whoever got farther; the start, and all there is to say of lonely steps."""
+def _first_order(t: TrialRecord) -> tuple[bool, int, float, int]:
+    """Full trials by their loss, then the others by how far they got, which is all that is known of single steps."""
     done = t.state is State.DONE
     return (not done, 0 if done else -t.step, t.loss if t.loss is not None else 0.0, t.number)

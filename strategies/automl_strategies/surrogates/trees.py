@@ -1,7 +1,7 @@
-"""Many small regression trees, quickly: scikit-learn's own trees without what its forests spend around each of them.
+"""A forest of extremely randomized regression trees (Geurts et al. 2006).
 
-Geurts et al., "Extremely randomized trees" (2006). With a few hundred points a forest of scikit-learn spends four
-fifths of its time on cloning and checking estimators.
+The trees are scikit-learn's, without its forest around them: with a few hundred points that spends four fifths of its
+time on cloning and checking estimators.
 
 Shapes: `n` observations, `M` points, `d` parameters.
 """
@@ -26,8 +26,16 @@ class Trees:
     def grow(
         cls, x: Floats, y: Floats, rng: np.random.Generator, count: int, *, leaf: int, split: float, sample: float
     ) -> "Trees":
-        """`count` trees for `x` [n, d], `y` [n], each from a share `sample` of the observations, drawn anew, with at
-        least `leaf` of them a leaf; a split is the best of random ones in a share `split` of the parameters."""
+        """Fit a forest.
+
+        Args:
+            x, y: the observations [n, d] and [n].
+            rng: all randomness.
+            count: how many trees.
+            leaf: at least so many observations in each leaf.
+            split: the share of the parameters among which a split is chosen, each with one random threshold.
+            sample: the share of the observations that a tree is fitted to, drawn without replacement.
+        """
         x32, column = np.ascontiguousarray(x, dtype=np.float32), np.ascontiguousarray(y[:, None], dtype=np.float64)
         size = max(1, round(sample * len(y)))
         state = np.random.RandomState(int(rng.integers(2**32)))
@@ -40,6 +48,6 @@ class Trees:
         return cls(tuple(members))
 
     def each(self, x: Floats) -> Floats:
-        """What each tree predicts at `x` [M, d]. [count, M]"""
+        """The prediction of each tree at `x` [M, d]. [count, M]"""
         x32 = np.ascontiguousarray(x, dtype=np.float32)
         return np.stack([tree.predict(x32)[:, 0] for tree in self.members])

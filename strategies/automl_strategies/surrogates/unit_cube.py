@@ -1,7 +1,7 @@
-"""The unit cube of a space, vectorised: rounding many points at once to what can be tried, and which parts are active.
+"""The unit cube encoder: many configs at once as points of the unit cube, rounded to values that exist.
 
-`M` points, `d` parameters (coordinates in the order of `space.names`); see `Space.encode` for the meaning of a
-coordinate. An inactive coordinate is NaN in an encoded config.
+Shapes: `M` points, `d` parameters (coordinates in the order of `space.names`, see `Space.encode`). In an encoded config
+the coordinate of an inactive parameter is NaN.
 """
 
 import math
@@ -19,8 +19,8 @@ Points = NDArray[np.float64]  # [M, d]
 Mask = NDArray[np.bool_]  # [M, d]
 
 
-class Cube:
-    """Vectorised view of a space. `categories[j]` is the number of values of an unordered choice, 0 for a number."""
+class UnitCube:
+    """The unit cube of a space. `categories[j]` is the number of values of an unordered choice, 0 for a number."""
 
     def __init__(self, space: Space) -> None:
         self.space = space
@@ -31,33 +31,34 @@ class Cube:
 
     @property
     def dim(self) -> int:
+        """How many coordinates a point has."""
         return len(self.params)
 
     @cached_property
     def cells(self) -> NDArray[np.float64]:
-        """How many different values each coordinate has; inf for a real number. [d]"""
+        """How many different values each coordinate has [d]; infinite for a real number."""
         return np.array([p.size for p in self.params], dtype=np.float64)
 
     @cached_property
     def size(self) -> float:
-        """An upper bound of the number of configs (conditions only reduce it)."""
+        """An upper bound of the number of configs; conditions make them fewer."""
         return float(np.prod(self.cells)) if self.dim else 1.0
 
     @cached_property
     def _parents(self) -> list[tuple[int, list[tuple[int, NDArray[np.float64]]]]]:
-        """(coordinate, [(its parent's coordinate, allowed coordinates there)]), parents before children."""
+        """(coordinate, [(coordinate of a parent, allowed values)]) of parameters with conditions, parents first."""
         at = {name: k for k, name in enumerate(self.space.names)}
         rows = []
         for k, name in self.space.parents_first:
             when = self.space.params[name].when
-            found = [
+            conditions = [
                 (at[parent], np.array([self.space.params[parent].to_unit(v) for v in allowed]))
                 for parent, allowed in when.items()
                 if parent in at
             ]
             never = any(parent not in at and not self._constant_allows(parent, when[parent]) for parent in when)
-            if found or never:
-                rows.append((k, [(k, np.array([]))] if never else found))
+            if conditions or never:
+                rows.append((k, [(k, np.array([]))] if never else conditions))
         return rows
 
     def _constant_allows(self, parent: str, allowed: Sequence[object]) -> bool:
@@ -65,7 +66,7 @@ class Cube:
         return probe.active("p", self.space.constants)
 
     def snap(self, points: Points) -> Points:
-        """`points` [M, d] moved to the nearest points that stand for a value."""
+        """`points` [M, d], each coordinate moved to the middle of the cell of the value that it stands for."""
         out = np.clip(points, 0.0, 1.0)
         for k, p in enumerate(self.params):
             if isinstance(p, Int) and p.log:
@@ -77,7 +78,7 @@ class Cube:
         return out
 
     def active(self, points: Points) -> Mask:
-        """Which coordinates of snapped `points` [M, d] are active."""
+        """Which coordinates of snapped `points` [M, d] are active. [M, d]"""
         mask = np.ones(points.shape, dtype=np.bool_)
         for k, parents in self._parents:
             for parent, allowed in parents:
@@ -86,27 +87,28 @@ class Cube:
         return mask
 
     def random(self, rng: np.random.Generator, count: int) -> Points:
-        """`count` snapped points, uniform. [count, d]"""
+        """`count` uniformly random, snapped points. [count, d]"""
         return self.snap(rng.random((count, self.dim)))
 
     def fixed(self, points: Points, active: Mask) -> Points:
-        """`points` with the middle of the range wherever a coordinate is inactive: one vector for one config. [M, d]"""
+        """`points` [M, d] with 0.5 where a coordinate is inactive, so that equal configs are equal points. [M, d]"""
         return np.where(active, points, 0.5)
 
     def config(self, point: Points) -> Config:
-        """The config at one point [d]."""
+        """The config at one `point` [d]."""
         return self.space.decode(point)
 
 
 class _Encoded:
-    """Configs of a history as points; they never change, so only new ones are encoded."""
+    """The configs of a history as points. Configs never change, so only those of new trials are encoded."""
 
     def __init__(self, history: History) -> None:
-        self.cube = Cube(history.space)
+        self.cube = UnitCube(history.space)
         self.rows = np.empty((0, self.cube.dim))
         self.count = 0
 
     def upto(self, history: History) -> Points:
+        """The points of all trials so far. [trials, d]"""
         if self.count > len(history):
             self.count = 0
         if self.count < len(history):
@@ -123,9 +125,12 @@ class _Encoded:
 _encoded: "WeakKeyDictionary[History, _Encoded]" = WeakKeyDictionary()
 
 
-def encoded(history: History) -> tuple[Cube, Points]:
-    """The cube of the history's space and all its configs as points [trials, d], NaN where inactive. Read only."""
-    found = _encoded.get(history)
-    if found is None or found.cube.space is not history.space:
-        found = _encoded[history] = _Encoded(history)
-    return found.cube, found.upto(history)
+def encoded_trials(history: History) -> tuple[UnitCube, Points]:
+    """The unit cube of the history's space, and the points of all its trials [trials, d], NaN where inactive.
+
+    The array is shared: it may only be read.
+    """
+    known = _encoded.get(history)
+    if known is None or known.cube.space is not history.space:
+        known = _encoded[history] = _Encoded(history)
+    return known.cube, known.upto(history)

@@ -1,1 +1,1 @@
-"""Strategies that wrap a strategy."""
+"""Strategies that wrap another strategy."""

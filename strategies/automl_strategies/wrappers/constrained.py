@@ -1,7 +1,7 @@
-"""Rules between parameters, such as `width % heads == 0`, held before anything is trained.
+"""Constraints between parameters, such as `width % heads == 0`, which every suggestion keeps.
 
-A rule is a Python expression over parameter names, numbers and text, with arithmetic, comparisons and `and`, `or`,
-`not`, `in`, `if else`. Nothing else is understood, so a rule from a file can do no harm.
+A constraint is a Python expression over parameter names, numbers and text, with arithmetic, comparisons and `and`,
+`or`, `not`, `in`, `if else`. Nothing else is allowed, so a constraint from a file can do no harm.
 """
 
 import ast
@@ -14,7 +14,7 @@ from automl.core.history import History
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
-from automl_strategies.surrogates.deduplication import Taken
+from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.wrappers.base import Described, inner
 
 BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -41,14 +41,26 @@ ALLOWED = (
     *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.IfExp),
     *(ast.boolop, ast.unaryop, ast.operator, ast.cmpop),
 )
-MOST_DRAWS = 20_000  # random configs looked at before the rules count as impossible
+MOST_DRAWS = 20_000
+"""Random configs that are checked before the constraints count as impossible."""
 
 
 @dataclass(frozen=True)
 class Constrained(Strategy):
-    """Follow another strategy, but only to configs that keep all given rules: `["width % heads == 0"]`.
+    """Follow another strategy, but suggest only configs that keep all constraints.
 
-    A rule that names an inactive parameter holds. Configs that break one are replaced by random ones that keep all.
+    Configs that break a constraint are replaced by random ones that keep all.
+
+    Args:
+        constraints: expressions that must be true, such as `["width % heads == 0"]`. One that names an inactive
+            parameter holds.
+        strategy: which one to follow.
+
+    Raises:
+        SpecError: a constraint is not an expression, or uses something that is not allowed in one.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "constrained", "constraints": ["width % heads == 0"]})
     """
 
     constraints: Sequence[str] = ()
@@ -59,21 +71,21 @@ class Constrained(Strategy):
             parsed(rule)
 
     def suggest(self, history: History, n: int) -> list[Config]:
-        rules = [Rule.of(text, history.space) for text in self.constraints]
-        taken = Taken(history)
-        found: list[Config] = []
+        constraints = [Constraint.of(text, history.space) for text in self.constraints]
+        seen = SeenConfigs(history)
+        chosen: list[Config] = []
         repeated: list[Config] = []
         for config in self._proposals(history, n):
-            if len(found) == n:
+            if len(chosen) == n:
                 break
-            if all(rule.holds(config) for rule in rules):
-                if config not in taken:
-                    found.append(taken.add(config))
+            if all(constraint.holds(config) for constraint in constraints):
+                if config not in seen:
+                    chosen.append(seen.add(config))
                 else:
                     repeated.append(config)
-        if len(found) < n and not found and not repeated:
+        if len(chosen) < n and not chosen and not repeated:
             raise SpecError(f"no config in {MOST_DRAWS} random ones keeps all of {list(self.constraints)}")
-        return found + repeated[: n - len(found)]
+        return chosen + repeated[: n - len(chosen)]
 
     def _proposals(self, history: History, n: int) -> Iterator[Config]:
         if n == 0:
@@ -85,10 +97,10 @@ class Constrained(Strategy):
 
 
 def parsed(rule: str) -> ast.expr:
-    """The tree of `rule`.
+    """The syntax tree of a constraint.
 
     Raises:
-        SpecError: not an expression, or one with parts that rules do not know.
+        SpecError: it is not an expression, or uses something that is not allowed in a constraint.
     """
     try:
         tree = ast.parse(rule.strip(), mode="eval").body
@@ -103,15 +115,20 @@ def parsed(rule: str) -> ast.expr:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """One rule over the names of one space."""
+class Constraint:
+    """A constraint over the parameters of a space."""
 
     text: str
     tree: ast.expr
     names: frozenset[str]
 
     @classmethod
-    def of(cls, text: str, space: Space) -> "Rule":
+    def of(cls, text: str, space: Space) -> "Constraint":
+        """Read a constraint.
+
+        Raises:
+            SpecError: it is wrong, or names something that is not a parameter.
+        """
         tree = parsed(text)
         names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
         known = {**space.params, **space.constants}
@@ -121,7 +138,7 @@ class Rule:
         return cls(text, tree, names)
 
     def holds(self, config: Mapping[str, Value]) -> bool:
-        """Whether `config` keeps the rule; one over an inactive parameter holds, one that cannot be computed fails."""
+        """Whether `config` keeps the constraint: also if it names an inactive parameter, not if it divides by zero."""
         if not self.names <= config.keys():
             return True
         try:
@@ -154,4 +171,4 @@ def _value(node: ast.expr, names: Mapping[str, Value]) -> Any:
         case ast.Compare(left, ops, rights):
             values = [_value(left, names), *(_value(r, names) for r in rights)]
             return all(COMPARED[type(op)](a, b) for op, a, b in zip(ops, values, values[1:], strict=False))
-    raise AssertionError(f"parsed() lets no {type(node).__name__} through")
+    raise AssertionError(f"parsed() does not allow {type(node).__name__}")

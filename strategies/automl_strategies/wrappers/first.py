@@ -1,4 +1,4 @@
-"""Try some known configs before anything else: the defaults, last month's winner, a colleague's guess."""
+"""Tries given configs before another strategy is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,35 +6,42 @@ from dataclasses import dataclass
 from automl.core.history import History
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
-from automl_strategies.surrogates.deduplication import Taken
+from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.wrappers.base import Described, inner
 
 
 @dataclass(frozen=True)
 class First(Strategy):
-    """Try these configs first, then follow another strategy, which learns from them.
+    """Try given configs first, then follow another strategy, which learns from them.
 
-    A config may leave parameters out: they take their defaults, or the middle of their range.
+    Args:
+        configs: what to try, in this order. Parameters that a config leaves out take their default, or the middle of
+            their range.
+        defaults: try the config of all defaults first of all, if the space has any.
+        strategy: what follows.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "first", "configs": [{"lr": 0.1}], "strategy": "tpe"})
     """
 
     configs: Sequence[Mapping[str, Value]] = ()
-    defaults: bool = True  # the config of all defaults first of all, where the space has any
-    strategy: Described = "auto"  # what follows
+    defaults: bool = True
+    strategy: Described = "auto"
 
     def suggest(self, history: History, n: int) -> list[Config]:
-        taken = Taken(history)
-        found: list[Config] = []
+        seen = SeenConfigs(history)
+        chosen: list[Config] = []
         for config in self.listed(history.space):
-            if len(found) < n and config not in taken:
-                found.append(taken.add(config))
-        rest = self._inner().suggest(history, n) if len(found) < n else []
-        return found + [c for c in rest if c not in found][: n - len(found)]
+            if len(chosen) < n and config not in seen:
+                chosen.append(seen.add(config))
+        rest = self._inner().suggest(history, n) if len(chosen) < n else []
+        return chosen + [c for c in rest if c not in chosen][: n - len(chosen)]
 
     def listed(self, space: Space) -> list[Config]:
-        """The configs to begin with, complete.
+        """The complete configs that are tried first.
 
         Raises:
-            SpecError: when one of them is not a member of the space.
+            SpecError: one of them is not a point of the space.
         """
         default = space.default() if self.defaults else None
         return ([] if default is None else [default]) + [completed(space, config) for config in self.configs]
@@ -48,7 +55,11 @@ class First(Strategy):
 
 
 def completed(space: Space, config: Mapping[str, Value]) -> Config:
-    """`config` with everything it leaves out at its default, or in the middle of its range."""
+    """`config` with the parameters that it leaves out, at their default or in the middle of their range.
+
+    Raises:
+        SpecError: it is not a point of the space.
+    """
 
     def value(_: int, name: str) -> Value:
         p = space.params[name]

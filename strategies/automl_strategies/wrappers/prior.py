@@ -1,8 +1,4 @@
-"""Search near what an expert would try, without believing him for ever.
-
-After Mallik et al., "PriorBand" (NeurIPS 2023): a share of the suggestions is drawn around the prior, and that share
-follows how well the prior did.
-"""
+"""Searches near a guess as long as it is good."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,26 +9,39 @@ from automl.core.history import History
 from automl.core.space import Config, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
-from automl_strategies.surrogates.deduplication import Taken, fill
-from automl_strategies.surrogates.ranking import by_merit
-from automl_strategies.surrogates.unit_cube import Points, encoded
+from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
+from automl_strategies.surrogates.ranking import rank_trials
+from automl_strategies.surrogates.unit_cube import Points, encoded_trials
 from automl_strategies.wrappers.base import Described, inner
 from automl_strategies.wrappers.first import completed
 
-ORIGIN_NEAR = 0.15  # a config this close to the prior (mean distance per parameter) counts as the prior's success
+NEAR = 0.15
+"""A config whose mean distance per parameter from the guess is smaller than this counts for the guess."""
 
 
 @dataclass(frozen=True)
 class Prior(Strategy):
     """Draw part of the configs around a good guess (or the defaults); the share shrinks if the guess is poor.
 
-    `confidence` 0 ignores the guess, 1 begins with nothing else.
+    After Mallik et al., "PriorBand" (NeurIPS 2023): the share follows how well the guess did so far.
+
+    Args:
+        config: the guess; parameters that it leaves out take their default, or the middle of their range.
+        confidence: the share of configs near the guess at first: 0 ignores it, 1 tries nothing else.
+        width: standard deviation around the guess, as a share of each range; above 0, at most 1.
+        strategy: suggests the other configs.
+
+    Raises:
+        SpecError: an option is out of its range.
+
+    Example:
+        automl.search("space.yaml", strategy={"name": "prior", "config": {"lr": 0.01}, "confidence": 0.7})
     """
 
-    config: Mapping[str, Value] = field(default_factory=dict)  # the guess; what it leaves out takes its default
+    config: Mapping[str, Value] = field(default_factory=dict)
     confidence: float = 0.5
-    width: float = 0.15  # deviation around the guess, as a share of each range
-    strategy: Described = "auto"  # draws the rest
+    width: float = 0.15
+    strategy: Described = "auto"
 
     def __post_init__(self) -> None:
         if not 0 <= self.confidence <= 1 or not 0 < self.width <= 1:
@@ -54,19 +63,19 @@ class Prior(Strategy):
                 proposals.append(self._near(history, center, rng))
             elif rest:
                 proposals.append(rest.pop(0))
-        return fill(history, n, proposals + rest, Taken(history))
+        return new_configs(history, n, proposals + rest, SeenConfigs(history))
 
     def share(self, history: History, center: Points) -> float:
-        """Share of suggestions near the guess: `confidence`, less the fewer of the best trials lie near it."""
-        best = by_merit(history)[: max(3, len(history) // 5)]
+        """The share of suggestions near the guess `center` [d]: `confidence`, times how often the best are near it."""
+        best = rank_trials(history)[: max(3, len(history) // 5)]
         if len(history) < 10 or not best:
             return self.confidence
-        rows = encoded(history)[1][[t.number for t in best]]
-        near = np.nanmean(np.abs(rows - center), axis=1) < ORIGIN_NEAR
+        rows = encoded_trials(history)[1][[t.number for t in best]]
+        near = np.nanmean(np.abs(rows - center), axis=1) < NEAR
         return self.confidence * float(0.1 + 0.9 * near.mean())
 
     def _near(self, history: History, center: Points, rng: np.random.Generator) -> Config:
-        cube = encoded(history)[0]
+        cube = encoded_trials(history)[0]
         moved = center + self.width * rng.standard_normal(cube.dim)
         moved = np.where(moved < 0, -moved, np.where(moved > 1, 2 - moved, moved))
         kept = rng.random(cube.dim) > self.width * 2  # choices change rarely
