@@ -101,7 +101,7 @@ def own(config, inputs, outputs):
     )
 
 
-def test_a_users_model_needs_to_be_given_or_trusted(tmp_path: Path, monkeypatch):
+def test_a_users_model_needs_to_be_given_or_trusted(tmp_path: Path):
     _, folder = saved(tmp_path, model="my_own_model:own", own=own)
     with pytest.raises(BundleError, match="trust=True"):
         loading.load(folder)

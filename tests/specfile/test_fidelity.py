@@ -58,7 +58,7 @@ def test_a_function_has_it_too_and_a_small_value_is_no_optimism(tmp_path: Path) 
         finalists={"top": 3, "seeds": 2}, path=tmp_path / "s", executor="inline",
     )  # fmt: skip
     assert study.verdict is not None
-    assert study.winner is study.best
+    assert study.winner == study.best
     best = study.verdict["finalists"][0]
     assert best["found"] - best["mean"] == pytest.approx(1 / 8 - 1 / 64)
     assert document(study)["optimism"] is None

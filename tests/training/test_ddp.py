@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from automl.data.prepared import Part
 from automl.errors import SpecError
 from automl.tasks.builtin import BuiltinTask
 from automl.tasks.ranks import RankGroup
+from automl.tasks.session import TrainingSession
 from automl.training import Trainer
 from automl.training.distributed.ddp import Rank
 from automl.worker.link import Place, Recorder
@@ -28,14 +30,22 @@ CONFIG = {
 }  # fmt: skip
 CLOSE = 1e-9  # of weights in float64: see `test_fsdp`
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ddp")]  # so that one worker starts the second process
 
 
 @pytest.fixture(scope="module")
-def ranks() -> Iterator[RankGroup]:
-    made = RankGroup(TASK, ("cpu", "cpu"))
-    yield made
-    made.close()
+def session() -> Iterator[TrainingSession]:
+    """That of a worker with two devices; the second process is started when it is needed."""
+    made = TASK.open(("cpu", "cpu"))
+    assert made.ranks is not None
+    with closing(made.ranks):
+        yield made
+
+
+@pytest.fixture
+def ranks(session: TrainingSession) -> RankGroup:
+    assert session.ranks is not None
+    return session.ranks
 
 
 def solo(config: dict[str, Any], rank: Rank | None = None) -> Trainer:
@@ -71,6 +81,31 @@ def test_it_goes_on_from_a_saved_state(ranks: RankGroup) -> None:
     assert [ranks.epoch(second) for _ in range(EPOCHS - 1)] == whole[1:]
 
 
+def test_auto_replicates_on_cpus_and_shards_what_one_rank_has_no_room_for(ranks: RankGroup) -> None:
+    reports, one = alone(CONFIG)
+    trained = ranks.begin(lambda rank: solo(CONFIG, rank), CONFIG, EPOCHS, 5, None)
+    assert not trained.sharded
+    before = ranks.rank
+    ranks.rank = replace(before, memory=1000)  # of rank 0 alone
+    try:
+        shared_reports, trained = together(ranks, CONFIG)
+        weights = ranks.weights(trained)
+    finally:
+        ranks.rank = before
+    assert trained.sharded
+    assert [r["train_loss"] for r in shared_reports] == pytest.approx([r["train_loss"] for r in reports])
+    for name, weight in one.weights().items():
+        torch.testing.assert_close(weights[name], weight, rtol=0, atol=CLOSE)
+
+
+def test_a_worker_with_two_devices_trains_a_trial_on_both(session: TrainingSession, tmp_path: Path) -> None:
+    link = Recorder()
+    trial = Trial(Assignment(3, CONFIG, 1, 5), Place(0, ("cpu", "cpu"), tmp_path), link)
+    assert run_trial(session, trial) == (Outcome.FINISHED, None)
+    reports = [event.points[0].metrics for event in link.sent if isinstance(event, Reported)]
+    assert [r["train_loss"] for r in reports] == pytest.approx([r["train_loss"] for r in alone(CONFIG)[0]])
+
+
 def test_an_error_on_another_rank_is_told_and_the_next_trial_has_new_ranks(ranks: RankGroup) -> None:
     wrong = {**CONFIG, "lr": -1.0}
     with pytest.raises(SpecError, match="lr must be at least 0"):
@@ -92,15 +127,3 @@ def test_the_shares_of_all_ranks_make_the_mean_of_the_batch(rows: int, weighted:
         total += float(mean * share) / 3
     expected = losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
     assert total == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_a_worker_with_two_devices_trains_a_trial_on_both(ranks: RankGroup, tmp_path: Path) -> None:
-    ranks.close()  # a process is in one group of ranks at a time
-    place = Place(0, ("cpu", "cpu"), tmp_path)
-    session, link = TASK.open(place.devices), Recorder()
-    trial = Trial(Assignment(3, CONFIG, 1, 5), place, link)
-    assert session.ranks is not None
-    with closing(session.ranks):
-        assert run_trial(session, trial) == (Outcome.FINISHED, None)
-    reports = [event.points[0].metrics for event in link.sent if isinstance(event, Reported)]
-    assert [r["train_loss"] for r in reports] == pytest.approx([r["train_loss"] for r in alone(CONFIG)[0]])

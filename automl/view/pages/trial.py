@@ -76,9 +76,11 @@ def _speed(study: Readable, number: int) -> list[str]:
 
 
 def _title(study: Readable, record: TrialRecord) -> str:
-    if record is study.winner:
+    """Whether it is the winner, or the best trial of the search."""
+    winner, best = study.winner, study.history.best
+    if winner is not None and record.number == winner.number:
         return " (the winner)" if study.verdict else " (the winner so far)"
-    return " (the best of the search)" if record is study.history.best else ""
+    return " (the best of the search)" if record is best else ""
 
 
 def _retrained(study: Readable, number: int) -> list[str]:
