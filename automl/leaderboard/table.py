@@ -27,6 +27,8 @@ NOTE = 24  # a note shorter than this says nothing
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """One column of the table: its title, its width in terminal cells, and the text of its cell for a row."""
+
     title: str
     width: int
     right: bool

@@ -142,4 +142,5 @@ def size(count: float) -> str:
 
 
 def plural(n: int, noun: str) -> str:
+    """A count with its noun: `1 trial`, `1,234 trials`."""
     return f"{n:,} {noun}" + ("" if n == 1 else "s")

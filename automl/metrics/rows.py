@@ -39,6 +39,7 @@ class Sample:
 
     @property
     def value(self) -> float:
+        """The metric of these rows."""
         return float(self.of(self.rows.mean(0)))
 
     def resampled(self, counts: Floats) -> Floats:
@@ -61,6 +62,7 @@ class Ranks(Sample):
 
     @property
     def value(self) -> float:
+        """The area under the ROC curve of these rows."""
         return float(_auroc(self.rows, np.ones((1, len(self))))[0])
 
     def influence(self) -> Floats:

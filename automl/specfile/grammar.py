@@ -293,4 +293,5 @@ class SpecModel(Strict):
 
     @classmethod
     def names(cls) -> list[str]:
+        """The keys of a specification, as they are written in the file."""
         return list(cls.model_fields)

@@ -69,6 +69,7 @@ class Asha(Stopper):
         return [min(history.paused, key=lambda t: (-t.step, t.curve[-1][1], t.number)).number]
 
     def is_rung(self, step: int) -> bool:
+        """Whether trials are compared at `step`: one of `min_steps * eta^k`."""
         rung = self.min_steps
         while rung < step:
             rung *= self.eta

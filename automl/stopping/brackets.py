@@ -73,6 +73,7 @@ class Level:
     lot: set[int]
 
     def place(self, loss: float) -> str:
+        """Where a loss stands among those at this rung, in words for the screen."""
         rank = sum(other < loss for other in self.arrived.values()) + 1
         return f"rank {rank} of {len(self.arrived)} at rung {self.rung}"
 

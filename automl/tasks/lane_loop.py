@@ -20,7 +20,7 @@ from automl.fused.report import EpochReport
 from automl.study import paths
 from automl.tasks.session import TrainingSession
 from automl.tasks.trial_queue import Admission, Running, TrialQueue
-from automl.training.best_epoch import BestEpoch
+from automl.training.loop.best_epoch import BestEpoch
 from automl.worker.failures import failure_of, kind_of
 from automl.worker.trial import Trial
 from automl.worker.worker import Worker, ending_of

@@ -10,7 +10,7 @@ from automl.study import paths
 from automl.tasks import fusing
 from automl.tasks.ranks import RankGroup
 from automl.tasks.recipe import PreparedData, Recipe
-from automl.training.best_epoch import BestEpoch
+from automl.training.loop.best_epoch import BestEpoch
 from automl.worker.worker import Session
 
 if TYPE_CHECKING:

@@ -42,6 +42,7 @@ def quits(trial: Trial) -> None:
 
 
 def prints(trial: Trial) -> None:
+    """A training function that prints to its log."""
     print(f"trial {trial.number} says hello")
     trial.report(loss=1.0)
 
@@ -55,6 +56,7 @@ def dies_once(trial: Trial) -> None:
 
 
 def dies_always(trial: Trial) -> None:
+    """A training function whose second trial kills its worker at every attempt."""
     if trial.number == 1:
         os._exit(7)
     trial.report(loss=1.0)

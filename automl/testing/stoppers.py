@@ -83,6 +83,7 @@ class Watched(Stopper):
 
 
 def searched(stopper: Stopper, **plan: Any) -> tuple[Simulated, list[Any]]:
+    """A simulated search with the stopper: its result, and the calls of the stopper."""
     watched = Watched(stopper)
     plan = {"trials": 40, "horizon": 27, "workers": 4, **plan}
     return simulate(SPACE, falling, Draw(), watched, plan=Plan(**plan), seed=11), watched.log

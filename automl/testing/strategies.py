@@ -46,6 +46,7 @@ def suggestions_elsewhere(strategies: Sequence[Strategy]) -> list[list[list[Conf
 
 
 def check_members(space: Space, configs: list[Config]) -> None:
+    """Assert that all configs are points of the space and survive JSON."""
     for config in configs:
         assert not space.problems(config), (config, space.problems(config))
         assert config == json.loads(json.dumps(config)), f"{config} does not survive JSON: numpy values?"

@@ -7,8 +7,8 @@ are imported when they are first used: the driver reads `automl.training.hyperpa
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from automl.training.loop.trainer import Trainer
     from automl.training.precision import Settings
-    from automl.training.trainer import Trainer
 
 __all__ = ["Settings", "Trainer"]
 
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return Settings
     if name == "Trainer":
-        from automl.training.trainer import Trainer
+        from automl.training.loop.trainer import Trainer
 
         return Trainer
     raise AttributeError(f"module 'automl.training' has no attribute {name!r}")

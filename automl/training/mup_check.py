@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.data.prepared import Part, Prepared
-from automl.training.trainer import Build, Trainer
+from automl.training.loop.trainer import Build, Trainer
 
 
 @dataclass(frozen=True)

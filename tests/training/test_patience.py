@@ -9,7 +9,7 @@ import automl
 from automl import specfile
 from automl.core.trial import Metric, State
 from automl.study.reader import StudyView
-from automl.training.best_epoch import BestEpoch
+from automl.training.loop.best_epoch import BestEpoch
 
 SPEC = """
 model: mlp

@@ -103,28 +103,40 @@ def _plain(module: Any) -> bool:
 
 
 class LaneLSTM(nn.LSTM):
+    """`nn.LSTM` for lanes: the same sums in plain operations (see `lane_forward`)."""
+
     lane_layer: str
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """As `nn.LSTM.forward`."""
         return super().forward(input, hx) if _plain(self) else lane_forward(self, input, hx)
 
 
 class LaneGRU(nn.GRU):
+    """`nn.GRU` for lanes."""
+
     lane_layer: str
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """As `nn.GRU.forward`."""
         return super().forward(input, hx) if _plain(self) else lane_forward(self, input, hx)
 
 
 class LaneRNN(nn.RNN):
+    """`nn.RNN` for lanes."""
+
     lane_layer: str
 
     def forward(self, input: Any, hx: Any = None) -> Any:
+        """As `nn.RNN.forward`."""
         return super().forward(input, hx) if _plain(self) else lane_forward(self, input, hx)
 
 
 class LaneLSTMCell(nn.LSTMCell):
+    """`nn.LSTMCell` for lanes."""
+
     def forward(self, input: Tensor, hx: Any = None) -> Any:
+        """As `nn.LSTMCell.forward`."""
         draw = context.active()
         if draw is None or not draw.fused:
             return super().forward(input, hx)
@@ -134,7 +146,10 @@ class LaneLSTMCell(nn.LSTMCell):
 
 
 class LaneGRUCell(nn.GRUCell):
+    """`nn.GRUCell` for lanes."""
+
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        """As `nn.GRUCell.forward`."""
         draw = context.active()
         if draw is None or not draw.fused:
             return super().forward(input, hx)

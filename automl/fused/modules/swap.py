@@ -51,6 +51,7 @@ class LaneEmbedding(nn.Embedding):
     """`padding_idx` without the gradient that `vmap` gives it: padded positions look up, but do not train."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """As `nn.Embedding.forward`; input: [B, ...] int64 -> [B, ..., features]."""
         out = F.embedding(input, self.weight)
         if self.padding_idx is None:
             return out

@@ -200,10 +200,12 @@ class Victim:
             time.sleep(0.002)
 
     def kill(self) -> None:
+        """Kill the driver."""
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
 
     def kill_a_worker(self, rng: random.Random) -> bool:
+        """Kill one of the workers at random. Returns whether there was one."""
         with suppress(psutil.Error):
             workers = [p for p in psutil.Process(self.pid).children() if "spawn_main" in " ".join(p.cmdline())]
             if workers:
@@ -314,6 +316,7 @@ def installed(cases: Sequence[Case]) -> list[Case]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the kills and print what was seen. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

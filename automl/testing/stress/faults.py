@@ -30,6 +30,7 @@ LEDGER_ERRORS = ("database or disk is full", "disk I/O error")
 
 
 def train(trial: Trial) -> None:
+    """A training function that saves a checkpoint at every step."""
     state = trial.load() or {"sum": 0.0}
     for step in trial.steps(3):
         state["sum"] = state["sum"] / 2 + trial["x"] / step
@@ -38,6 +39,7 @@ def train(trial: Trial) -> None:
 
 
 def search(path: Path) -> None:
+    """The small search whose writes fail, in the folder `path`."""
     doors.search(
         train, space={"x": Float(0, 1)}, metric="loss", trials=4, seed=3, executor="inline", path=path,
         stopper={"name": "asha", "eta": 2}, finalists=None,
@@ -58,6 +60,8 @@ class Fault:
             raise OSError(self.code, os.strerror(self.code))
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, with the fault counted before each of its calls."""
+
         @functools.wraps(function)
         def failing(*args: Any, **options: Any) -> Any:
             self()

@@ -81,6 +81,7 @@ def mutants(count: int, seed: int) -> Iterator[bytes]:
 
 
 def main(count: int, seed: int) -> int:
+    """Try `count` mutated tables. Returns the exit code."""
     started = time.process_time()
     with tempfile.TemporaryDirectory() as temporary:
         for number, content in enumerate(mutants(count, seed)):

@@ -58,6 +58,7 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
 
 
 def main() -> int:
+    """Replay the study named on the command line and print what differs. Returns the exit code."""
     found = list(problems(Path(sys.argv[1])))
     print("\n".join(found) or "a replay suggests what was tried")
     return 1 if found else 0

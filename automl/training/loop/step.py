@@ -10,7 +10,7 @@ from automl.data.prepared import Part, Prepared
 from automl.training import augment, losses
 from automl.training.distributed.ddp import Rank
 from automl.training.hyperparameters import Hyperparameters
-from automl.training.moving_average import MovingAverage
+from automl.training.loop.moving_average import MovingAverage
 from automl.training.precision import Runner
 
 

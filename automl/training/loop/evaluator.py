@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from automl import metrics
 from automl.data.prepared import Part, Prepared
 from automl.training import batches, losses
-from automl.training.moving_average import MovingAverage
+from automl.training.loop.moving_average import MovingAverage
 from automl.training.precision import Runner
 
 EVAL_VALUES = 2**22

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from automl.training.moving_average import MovingAverage
+from automl.training.loop.moving_average import MovingAverage
 from automl.training.optimizers import keeping_kernels
 
 Optimizers = Sequence[torch.optim.Optimizer]

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 from automl.core import seeds
 from automl.data.prepared import Part, Prepared
 from automl.models import mup
-from automl.training import augment, batches, optimizers, saved_state, schedules
+from automl.training import augment, batches, optimizers, schedules
 from automl.training.distributed.ddp import Rank
-from automl.training.evaluator import Evaluator
 from automl.training.hyperparameters import read
-from automl.training.moving_average import MovingAverage
+from automl.training.loop import saved_state
+from automl.training.loop.evaluator import Evaluator
+from automl.training.loop.moving_average import MovingAverage
+from automl.training.loop.step import TrainingStep
 from automl.training.precision import Runner, Settings
-from automl.training.step import TrainingStep
 
 Build = Callable[..., nn.Module]
 """`build(config, inputs, outputs)` makes the model."""
