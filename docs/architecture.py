@@ -22,7 +22,7 @@ PACKAGE = ROOT / "automl"
 PICTURE, PAGE = DOCS / "architecture.svg", DOCS / "architecture.md"
 MARK = "<!-- below this line: written by docs/architecture.py -->"
 BOX_W, BOX_H, GAP_X, GAP_Y, MARGIN = 214, 74, 18, 40, 16  # pixels
-CELLS = 33  # characters of a line inside a box
+CELLS = 30  # characters of a line inside a box
 
 
 def folders() -> dict[str, str]:

@@ -22,6 +22,14 @@ def test_the_reference_is_current(writer, page):
     assert (DOCS / page).read_text(encoding="utf-8") == module.reference(), f"run: python docs/{writer}"
 
 
+def test_the_picture_of_the_layers_and_the_ways_are_current():
+    found = importlib.util.spec_from_file_location("architecture", DOCS / "architecture.py")
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    assert module.PICTURE.read_text() == module.picture(), "run: python docs/architecture.py"
+    assert module.PAGE.read_text() == module.page(), "run: python docs/architecture.py"
+
+
 def test_every_command_option_and_exit_code_is_in_the_reference():
     page = (DOCS / "cli.md").read_text(encoding="utf-8")
     missing, commands = [], [("automl", typer.main.get_command(app))]
