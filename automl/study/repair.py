@@ -68,8 +68,8 @@ def repair(folder: Path, out: Path | None = None) -> Repaired:
     target.parent.mkdir(parents=True, exist_ok=True)
     lock = DriverLock.take(folder / paths.LOCK)
     try:
-        found, lost = salvaged(source)
-        kept, dropped = fitting(found)
+        found, lost, cut = salvaged(source)
+        kept, dropped = fitting(found, cut)
         target.unlink(missing_ok=True)
         _write(target, kept)
         if out is None:
@@ -81,32 +81,38 @@ def repair(folder: Path, out: Path | None = None) -> Repaired:
     return Repaired(file, len(kept["trials"]), len(kept["ends"]), len(kept["reports"]), (*lost, *dropped))
 
 
-def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
+def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str], set[int]]:
     """Read a damaged ledger.
 
     Returns:
-        {table: its rows that can be read}, and what could not be read, one sentence each.
+        {table: its rows that can be read}; what could not be read, one sentence each; and the trials on both edges of
+        what is lost of the reports: some of theirs may be lost, too.
 
     Raises:
         LedgerError: nothing can be read.
     """
     found: dict[str, list[tuple[Any, ...]]] = {}
     lost: list[str] = []
+    cut: set[int] = set()
     for table, columns in COLUMNS.items():
         rows: Rows = {}
         errors: set[str] = set()
         for order in ("ASC", "DESC"):
+            last: tuple[Any, ...] = ()
             try:
                 for row in _rows(source, table, order):
+                    last = row
                     rows.setdefault(_identity(table, row), row)
             except (sqlite3.Error, MemoryError) as error:  # a damaged length can ask for any amount of memory
                 errors.add(str(error) or "a row of impossible length")
+                if table == "reports" and last:
+                    cut.add(last[0])
         found[table] = [row for row in rows.values() if len(row) == len(columns)]
         if errors:
             lost.append(f"{table}: not all can be read ({'; '.join(sorted(errors))})")
     if not found["study"] and not found["trials"]:
         raise LedgerError(f"{source}: nothing in it can be read ({'; '.join(lost) or 'it is empty'})")
-    return found, lost
+    return found, lost, cut
 
 
 def _rows(source: Path, table: str, order: str) -> Iterator[tuple[Any, ...]]:
@@ -122,11 +128,14 @@ def _identity(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
     return row[:2] if table in ("attempts", "reports") else row[:1]
 
 
-def fitting(found: dict[str, list[tuple[Any, ...]]]) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
+def fitting(
+    found: dict[str, list[tuple[Any, ...]]], cut: set[int]
+) -> tuple[dict[str, list[tuple[Any, ...]]], list[str]]:
     """Choose the rows that are consistent with each other.
 
     Args:
         found: {table: its rows}, as `salvaged` returns them.
+        cut: trials that may have lost reports.
 
     Returns:
         {table: its rows} to keep, and what had to be left out, one sentence each.
@@ -153,13 +162,13 @@ def fitting(found: dict[str, list[tuple[Any, ...]]]) -> tuple[dict[str, list[tup
     curves: dict[int, list[int]] = {}
     for row in kept["reports"]:
         curves.setdefault(row[0], []).append(row[1])
-    holed = {n for n, steps in curves.items() if sorted(steps)[0] > 1 and len(steps) > 1}
+    holed = {n for n, steps in curves.items() if n in cut or (min(steps) > 1 and len(steps) > 1)}
     kept["ends"] = [r for r in kept["ends"] if r[0] not in holed and (r[0] in curves or r[3] != State.DONE)]
     kept["reports"] = [r for r in kept["reports"] if r[0] not in holed]
     left = len(found["trials"]) - count
     notes = [f"{left} trials left out: an earlier one is lost"] if left > 0 else []
     if holed:
-        notes.append(f"curves without a beginning, trained again: trials {', '.join(map(str, sorted(holed)))}")
+        notes.append(f"curves that are not whole, trained again: trials {', '.join(map(str, sorted(holed)))}")
     return kept, notes
 
 

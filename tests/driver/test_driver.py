@@ -76,8 +76,8 @@ def drive(*events: Event, workers: int = 2, **options: Any) -> tuple[Study, Scri
     return study, script
 
 
-def report(worker: int, trial: int, step: int = 1, **metrics: object) -> Reported:
-    return Reported(worker, (Measured(trial, 1, step, metrics or {"loss": 1.0}),))
+def report(worker: int, trial: int, step: int = 1, attempt: int = 1, **metrics: object) -> Reported:
+    return Reported(worker, (Measured(trial, attempt, step, metrics or {"loss": 1.0}),))
 
 
 def done(worker: int, trial: int, attempt: int = 1) -> Ended:
@@ -125,7 +125,7 @@ def test_a_lost_worker_is_replaced_and_its_trial_tried_again() -> None:
 def test_a_worker_that_has_no_memory_is_not_replaced_as_long_as_there_are_others() -> None:
     study, script = drive(
         *(Ready(0), Ready(1), report(1, 1), Lost(0, "no memory", "oom"), done(1, 1)),
-        *(Ready(1), report(1, 0), done(1, 0, 2), Ready(1)),
+        *(Ready(1), report(1, 0, attempt=2), done(1, 0, 2), Ready(1)),
     )
     assert script.restarted == []
     assert study.counts.done == 2
@@ -158,7 +158,7 @@ def test_nothing_but_failures_end_the_search() -> None:
 def test_an_error_of_ours_ends_the_search_after_the_worker_has_its_answer() -> None:
     script = Script([Ready(0), report(0, 0, los=1.0)], 1)
     study = Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=2)
-    with pytest.raises(automl.AutoMLError, match="did you mean 'los'"):
+    with pytest.raises(automl.AutoMLError, match="ranks on 'loss', which is missing; reported: 'los'"):
         Driver(study, Nothing(), script).run()
     assert script.sent[-1] == (0, Verdicts({0: Kind.STOP}, frozenset()))
 
