@@ -82,7 +82,10 @@ class ExecutorContract:
 
     def drive(self, train: Callable[[Trial], None] | Task, folder: Path | None, **options: Any) -> Study:
         """A search of nine random trials to its end."""
-        study = Study({"x": Float(0, 1)}, **{"metric": "loss", "trials": 9, "seed": 5, "path": folder, **options})
+        study = Study(
+            {"x": Float(0, 1)},
+            **{"metric": "loss", "strategy": "random", "trials": 9, "seed": 5, "path": folder, **options},
+        )
         task = FunctionTask.of(train) if callable(train) else train
         try:
             Driver(study, task, type(self).executor(), self.workers).run()
@@ -99,7 +102,7 @@ class ExecutorContract:
 
     def test_the_same_trials_whatever_the_workers(self, tmp_path: Path) -> None:
         study = self.drive(bowl, tmp_path / "s")
-        alone = Study({"x": Float(0, 1)}, metric="loss", trials=9, seed=5)
+        alone = Study({"x": Float(0, 1)}, metric="loss", strategy="random", trials=9, seed=5)
         assert [t.config for t in study.history.trials] == [t.config for t in alone.ask(n=9)]
 
     def test_stopped_trials_leave_at_once(self, tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def cluster() -> Iterator[Any]:
 
 def drive(train: Callable[[Trial], None], executor: Executor, workers: int, path: Path, **options: Any) -> Study:
     screen = options.pop("screen", None)
-    study = Study(SPACE, **{"metric": "loss", "trials": 9, "seed": 5, "path": path, **options})
+    study = Study(SPACE, **{"metric": "loss", "strategy": "random", "trials": 9, "seed": 5, "path": path, **options})
     try:
         Driver(study, FunctionTask.of(train), executor, workers, screen).run()
     finally:

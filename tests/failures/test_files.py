@@ -59,7 +59,7 @@ def test_an_older_ledger(tmp_path: Path) -> None:
 
 
 def filled(path: Path, trials: int = 60) -> list[tuple[object, ...]]:
-    with Study({"x": automl.Float(0, 1)}, metric="loss", trials=trials, seed=1, path=path) as study:
+    with Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=trials, seed=1, path=path) as study:
         while (trial := study.ask()) is not None:
             for step in (1, 2, 3):
                 study.report(trial, step, {"loss": float(trial.config["x"]) / step, "other": 1.0})  # type: ignore[arg-type]
@@ -100,7 +100,9 @@ def _repaired(damaged: Path, whole: list[tuple[object, ...]]) -> bool:
         assert config == true[1]
         assert set(curve) <= set(true[3])  # type: ignore[arg-type]
         assert state in (true[2], "running")
-    with Study({"x": automl.Float(0, 1)}, metric="loss", trials=60, seed=1, path=damaged / "out") as study:
+    with Study(
+        {"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=60, seed=1, path=damaged / "out"
+    ) as study:
         while (trial := study.ask()) is not None:
             for step in (1, 2, 3):
                 study.report(trial, step, {"loss": float(trial.config["x"]) / step})  # type: ignore[arg-type]

@@ -31,8 +31,8 @@ def bowl(trial: Trial) -> None:
 
 
 def drive(executor: Simulated, **options: Any) -> Study:
-    plan = {"metric": "loss", "trials": 40, "seed": 5, "horizon": 9, "stopper": "asha", "clock": executor.clock}
-    study = Study(SPACE, **{**plan, **options})
+    plan = {"metric": "loss", "trials": 40, "seed": 5, "horizon": 9, "strategy": "random", "stopper": "asha"}
+    study = Study(SPACE, **{**plan, "clock": executor.clock, **options})
     try:
         Driver(study, NOTHING, executor, executor.workers).run()
     finally:
@@ -45,7 +45,7 @@ def results(study: Study) -> list[tuple[Any, ...]]:
 
 
 def test_one_worker_gives_the_inline_search() -> None:
-    study = Study(SPACE, metric="loss", trials=40, seed=5, horizon=9, stopper="asha")
+    study = Study(SPACE, metric="loss", trials=40, seed=5, horizon=9, strategy="random", stopper="asha")
     Driver(study, FunctionTask.of(bowl), Inline()).run()
     assert results(drive(Simulated(curve))) == results(study)
 
