@@ -47,6 +47,10 @@ class TaskError(AutoMLError):
     exit_code = 2
 
 
+class NoReport(TaskError):
+    """A trial ended without a report; the message says how to report."""
+
+
 class LedgerError(AutoMLError):
     """The ledger is locked by another driver, corrupt, or of a version this program does not know."""
 

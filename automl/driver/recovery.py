@@ -12,7 +12,7 @@ from automl.driver.screen import Screen
 from automl.driver.signals import Stopping
 from automl.driver.watchdog import Watchdog
 from automl.driver.worker_table import WorkerState, WorkerTable
-from automl.errors import EnvironmentProblem, SearchFailed
+from automl.errors import AutoMLError, EnvironmentProblem, SearchFailed, SpecError
 from automl.study.study import Study
 
 DEVICE_LOSSES = 2  # failures of its device in a row after which a worker is given up
@@ -139,9 +139,14 @@ def spoils_process(failure: Failure) -> bool:
     return failure.kind == "oom" or "CUDA error" in failure.message
 
 
-def hopeless(study: Study, record: TrialRecord) -> SearchFailed | None:
-    """The error that ends the search if, with the end of `record`, nothing but failures have been seen so far."""
+def hopeless(study: Study, record: TrialRecord) -> AutoMLError | None:
+    """The error that ends the search if, with the end of `record`, nothing but failures have been seen so far.
+
+    A task whose first trial ends without any report will not report in the next sixty either: that is enough.
+    """
     counts, history = study.counts, study.history
+    if record.failure and record.failure.kind == "metric" and not any(t.curve for t in history.trials):
+        return SpecError(record.failure.message)
     if record.failure and record.failure.kind == "nan" and any(t.curve for t in history.running):
         return None  # of many trials that train at once some diverge before any has ended
     if record.state is not State.FAILED or counts.failed < BREAKER or counts.done or counts.stopped:

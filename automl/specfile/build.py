@@ -49,6 +49,8 @@ def build(document: Document, *, name: str, path: Path | None, folder: Path | No
         if space is not None:
             space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)
+            if not places.complaints:
+                checks.filled_in(tree, space, places)
     if places.complaints:
         raise error(places.complaints, document.source)
     assert tree is not None
@@ -98,8 +100,8 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
     budget = model.budget
     given = model.prepare or {}
     weights = {"weight": model.sample_weight, "class_weight": model.class_weight}
-    same = ("model", "data", "target", "train", "epochs", "patience", "seed", "workers", "parametrization", "isolation",
-            "retries", "fuse", "compile", "precision", "oom", "parallel", "refit", "ensemble")  # fmt: skip
+    same = ("model", "data", "target", "train", "report", "epochs", "patience", "seed", "workers", "parametrization",
+            "isolation", "retries", "fuse", "compile", "precision", "oom", "parallel", "refit", "ensemble")  # fmt: skip
     return {
         **{key: getattr(model, key) for key in same},
         "metric": Metric(model.metric.name, direction, value),

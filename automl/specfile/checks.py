@@ -13,13 +13,12 @@ from typing import Any
 from automl import metrics, models
 from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
-from automl.specfile import options
+from automl.specfile import options, templates
 from automl.specfile.grammar import SpecModel
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
 
 TASKS = ("model", "train", "command")
-PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config"})
 """Names that the arguments of a command may use besides parameters."""
 _DATA_ONLY = (
@@ -43,6 +42,7 @@ def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places
     _plugins(tree, places)
     if places.names_known:
         _command(tree, known, places)
+        _report(tree, places)
         _constraints(tree, known, places)
     _parallel(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
@@ -138,10 +138,44 @@ def _parallel(tree: Mapping[str, Any], places: Places) -> None:
 def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
     command = tree.get("command")
     for k, word in enumerate(command if isinstance(command, list) else ()):
-        for name in PLACEHOLDER.findall(word.replace("{{", "").replace("}}", "")) if isinstance(word, str) else ():
+        try:
+            names = sorted(templates.names_in(word)) if isinstance(word, str) else []
+        except SpecError as error:
+            places.complain(("command", k), str(error))
+            continue
+        for name in names:
             if name not in known and name not in KNOWN_PLACEHOLDERS:
                 hint = did_you_mean(name, [*known, *KNOWN_PLACEHOLDERS])
                 places.complain(("command", k), f"{{{name}}} is not a parameter of the space", hint)
+
+
+def filled_in(tree: Mapping[str, Any], space: Space, places: Places) -> None:
+    """Fill in the arguments of a command once, with the middle of the space, as each trial will."""
+    command = tree.get("command")
+    values = {**space.decode([0.5] * space.dim), "trial": 0, "seed": 0, "epochs": 1, "device": "cpu", "folder": "."}
+    for k, word in enumerate(command if isinstance(command, list) else ()):
+        try:
+            if isinstance(word, str):
+                templates.fill(word, {**values, "config": "{}"})
+        except SpecError as error:
+            places.complain(("command", k), str(error))
+
+
+def _report(tree: Mapping[str, Any], places: Places) -> None:
+    """The pattern for reports belongs to a command, and has a group with the name of the metric."""
+    pattern, metric = tree.get("report"), tree.get("metric")
+    if not isinstance(pattern, str):
+        return
+    if "command" not in tree:
+        places.complain(("report",), "only the output of a command is searched for reports", key=True)
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        places.complain(("report",), f"is no regular expression: {error}")
+        return
+    name = metric.get("name") if isinstance(metric, dict) else metric
+    if isinstance(name, str) and name not in groups:
+        places.complain(("report",), f"needs a group of the metric's name: (?P<{name}>[0-9.eE+-]+)")
 
 
 # -- constraints ---------------------------------------------------------------------------------------------------

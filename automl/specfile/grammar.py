@@ -225,6 +225,11 @@ class SpecModel(Strict):
     command: Annotated[list[Text] | None, BeforeValidator(_words)] = Field(
         None, min_length=1, description="program and arguments; {name} is replaced by the value of that parameter"
     )
+    report: Text | None = Field(
+        None,
+        description="for commands that print text: a regular expression whose named groups are metrics, such as "
+        "'val_acc=(?P<val_acc>[0-9.]+)'",
+    )
     metric: Annotated[MetricModel, BeforeValidator(_named), WithJsonSchema({
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "additionalProperties": False,
                   "properties": {"name": {"type": "string"}, "direction": {"enum": ["minimize", "maximize"]}}}]

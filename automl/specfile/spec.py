@@ -32,6 +32,7 @@ class Spec:
     augment: Mapping[str, Any] = field(default_factory=dict)
     train: str | None = None
     command: tuple[str, ...] | None = None
+    report: str | None = None  # a pattern that finds reports in what the command prints
     epochs: int | None = None
     patience: int | None = None  # a trial ends after this many epochs without improvement
     strategy: Mapping[str, Any] = field(default_factory=dict)

@@ -70,9 +70,9 @@ def _fields(argument: str) -> Iterator[tuple[str, str]]:
             continue
         if not re.fullmatch(r"\w+", name) or conversion:
             raise SpecError(f"{argument}: only names stand in braces, as in {{lr}} or {{lr:.3e}}, got {{{name}}}")
-        if form and "|" not in form and form != "json":
-            if "{" in form or any(int(digits) > MOST_WIDTH for digits in re.findall(r"\d+", form)):
-                raise SpecError(f"{argument}: a format may ask for {MOST_WIDTH} characters at most, got {form!r}")
+        wide = "{" in (form or "") or any(int(digits) > MOST_WIDTH for digits in re.findall(r"\d+", form or ""))
+        if wide and form != "json" and "|" not in (form or ""):
+            raise SpecError(f"{argument}: a format may ask for {MOST_WIDTH} characters at most, got {form!r}")
         yield name, form or ""
 
 

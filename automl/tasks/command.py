@@ -1,13 +1,12 @@
 """A task that is a program in any language: `[python, train.py, "--lr={lr}"]`.
 
-It reports by printing JSON lines such as `{"step": 3, "val_loss": 0.41}`; everything else it prints goes to the trial's
-log. Arguments are passed as a list, never through a shell. It is ended with SIGTERM, then SIGKILL.
+It reports by printing JSON such as `{"step": 3, "val_loss": 0.41}` (see `command_output`); what else it prints goes to
+the trial's log. Arguments are passed as a list, never through a shell. It is ended with SIGTERM, then SIGKILL.
 """
 
 import json
 import os
 import signal
-import string
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.errors import TaskError, did_you_mean
+from automl.errors import NoReport, SpecError, TaskError, did_you_mean
+from automl.specfile import templates
+from automl.tasks.command_output import CommandOutput, Report
 from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
@@ -34,12 +35,16 @@ class CommandTask(Session, Task):
         names: all hyperparameters of the space, also those that are not in every config.
         folder: where it runs: that of the spec.
         horizon: the step of a full trial, where it is known.
+        metric: the study's metric: a line is a report if it has it.
+        report: a pattern for reports in plain text, with named groups; None: only JSON.
     """
 
     argv: tuple[str, ...]
     names: tuple[str, ...] = ()
     folder: Path | None = None
     horizon: int | None = None
+    metric: str = "loss"
+    report: str | None = None
 
     def open(self, devices: tuple[str, ...]) -> "CommandTask":
         """Nothing to do."""
@@ -50,8 +55,10 @@ class CommandTask(Session, Task):
 
         Raises:
             TaskError: the program cannot be started, or ends with an exit code other than 0.
+            NoReport: it ended without a report.
         """
         trial.horizon = self.horizon
+        output = CommandOutput(self.metric, self.report)
         try:
             process = subprocess.Popen(
                 filled(self.argv, trial, self.names),
@@ -68,16 +75,32 @@ class CommandTask(Session, Task):
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                metrics = parsed(line)
-                if metrics is None:
-                    sys.stdout.write(line)
-                else:
-                    trial.report(**metrics)
+                for part in output.read(line):
+                    self._pass_on(part, trial)
+            for part in output.end():
+                self._pass_on(part, trial)
             code = process.wait()
         finally:
             end(process)
         if code:
             raise TaskError(f"{self.argv[0]} ended with {exit_in_words(code)}; its output is in the trial's log")
+        if not trial.step and not output.reports:
+            raise NoReport(self._how_to_report(output))
+
+    def _pass_on(self, part: "Report | str", trial: "Trial") -> None:
+        if isinstance(part, str):
+            sys.stdout.write(part)
+        else:
+            trial.report(part.step, part.metrics)
+
+    def _how_to_report(self, output: CommandOutput) -> str:
+        name = self.metric
+        last = "\n".join(f"    {line[:200]}" for line in output.last) or "    (nothing)"
+        return (
+            f"{' '.join(self.argv[:2])} ended without reporting {name}. Print a line of JSON after each epoch, such as "
+            f'{{"step": 1, "{name}": 0.5}}, or say in the spec how to find it in a line of text, such as '
+            f"report: '{name}=(?P<{name}>[0-9.]+)'. The last lines it printed:\n{last}"
+        )
 
 
 def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> list[str]:
@@ -85,7 +108,7 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
 
     Args:
         argv: `{name}` stands for a hyperparameter, or for `trial` (its number), `seed`, `epochs` (of a full trial),
-            `device`, `folder` (the trial's own) or `config` (all hyperparameters, as JSON).
+            `device`, `folder` (the trial's own) or `config` (all hyperparameters, as JSON); see `specfile.templates`.
         trial: gives their values.
         names: hyperparameters that may be inactive in this trial: an argument that names one is left out.
 
@@ -106,11 +129,14 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
     }
     out = []
     for argument in argv:
-        wanted = {name for _, name, _, _ in string.Formatter().parse(argument) if name}
-        for name in wanted - {*known, *names}:
-            raise TaskError(f"{argument}: no hyperparameter {name!r}{did_you_mean(name, {*known, *names})}")
-        if wanted <= known.keys():
-            out.append(argument.format(**known))
+        try:
+            for name in sorted(templates.names_in(argument) - {*known, *names}):
+                raise TaskError(f"{argument}: no hyperparameter {name!r}{did_you_mean(name, {*known, *names})}")
+            text = templates.fill(argument, known)
+        except SpecError as error:
+            raise TaskError(str(error)) from None
+        if text is not None:
+            out.append(text)
     return [sys.executable, *out[1:]] if out[0] == "python" else out
 
 
@@ -124,17 +150,6 @@ def environment(trial: "Trial") -> dict[str, str]:
         "AUTOML_FOLDER": str(trial.folder or ""),
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def parsed(line: str) -> dict[str, Any] | None:
-    """The metrics of a JSON line such as `{"val_loss": 0.41}`; None for any other output."""
-    if not line.lstrip().startswith("{"):
-        return None
-    try:
-        metrics = json.loads(line)
-    except ValueError:
-        return None
-    return metrics if isinstance(metrics, dict) and metrics else None
 
 
 def end(process: "subprocess.Popen[str]") -> None:

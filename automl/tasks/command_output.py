@@ -11,11 +11,20 @@ import math
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 STEPS = ("step", "epoch")  # names of the step in a report
 MOST_LINES, LONGEST = 200, 100_000  # of an object on several lines; characters of a line that is looked at
 KEPT = 10  # last lines for the message about a program that never reports
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report of a program. `step`: None where it was not given."""
+
+    step: int | None
+    metrics: Mapping[str, float]
 
 
 class CommandOutput:
@@ -27,19 +36,21 @@ class CommandOutput:
 
     Attributes:
         last: the last lines that were no reports.
+        reports: how many reports there were.
     """
 
     def __init__(self, metric: str, pattern: str | None = None) -> None:
         self.metric = metric
         self.pattern = re.compile(pattern) if pattern else None
         self.last: deque[str] = deque(maxlen=KEPT)
+        self.reports = 0
         self._open: list[str] = []  # lines of an object that is not complete yet
 
-    def read(self, line: str) -> Iterator[tuple[int | None, dict[str, Any]] | str]:
+    def read(self, line: str) -> Iterator[Report | str]:
         """Take one line.
 
         Yields:
-            (step, metrics) for a report, with None for a step that was not given; text that belongs into the log.
+            reports, and text that belongs into the log.
         """
         if self._open:
             self._open.append(line)
@@ -67,7 +78,7 @@ class CommandOutput:
             self.last.append(line.rstrip())
         return line
 
-    def _of_line(self, line: str) -> tuple[int | None, dict[str, Any]] | None:
+    def _of_line(self, line: str) -> Report | None:
         if len(line) > LONGEST:
             return None
         if self.pattern and (match := self.pattern.search(line)):
@@ -75,8 +86,8 @@ class CommandOutput:
         start = line.find("{")
         return self._report(_parsed(line[start:])) if start >= 0 and line.rstrip().endswith("}") else None
 
-    def _report(self, values: Mapping[str, Any] | None) -> tuple[int | None, dict[str, Any]] | None:
-        """(step, metrics) where the values hold the metric as a number, one level down too."""
+    def _report(self, values: Mapping[str, Any] | None) -> Report | None:
+        """The report where the values hold the metric as a number, one level down too."""
         if values is None:
             return None
         inner = [value for value in values.values() if isinstance(value, Mapping) and self.metric in value]
@@ -87,7 +98,8 @@ class CommandOutput:
         metrics = {str(name): _number(value) for name, value in values.items()}
         step = next((metrics.pop(name) for name in STEPS if name in metrics and name != self.metric), None)
         whole = isinstance(step, int | float) and math.isfinite(step) and step >= 0 and step == int(step)
-        return int(step) if whole else None, {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        self.reports += 1
+        return Report(int(step) if whole else None, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:

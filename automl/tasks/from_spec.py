@@ -17,7 +17,10 @@ def task_of(spec: "Spec") -> Task:
     if spec.train:
         return ReferencedTask(spec.train, spec.folder)
     if spec.command:
-        return CommandTask(tuple(spec.command), (*spec.space.names, *spec.space.constants), spec.folder, spec.epochs)
+        names = (*spec.space.names, *spec.space.constants)
+        return CommandTask(
+            tuple(spec.command), names, spec.folder, spec.epochs, metric=spec.metric.name, report=spec.report
+        )
     assert spec.model is not None
     assert spec.data is not None
     assert spec.epochs is not None

@@ -4,7 +4,7 @@ import errno
 import traceback
 
 from automl.core.trial import Failure
-from automl.errors import AutoMLError
+from automl.errors import AutoMLError, NoReport
 from automl.worker.trial import Trial
 
 MESSAGE_CHARS = 2000
@@ -22,11 +22,18 @@ def failure_of(error: BaseException, trial: Trial) -> Failure:
             file = str(path.relative_to(trial.folder.parent.parent))
         except OSError:  # a full disk: the message must do
             path.unlink(missing_ok=True)
-    return Failure(kind_of(error), in_words(error)[:MESSAGE_CHARS], trial.step, file)
+    message = str(error) if isinstance(error, NoReport) else in_words(error)
+    return Failure(kind_of(error), message[:MESSAGE_CHARS], trial.step, file)
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of failure: "oom", "disk" or "device" for the machine's, "exception" for that of the user's code."""
+    """The kind of failure.
+
+    Returns:
+        "oom", "disk" or "device" for the machine's; "metric" for a task that reported nothing; else "exception".
+    """
+    if isinstance(error, NoReport):
+        return "metric"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "oom"
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:

@@ -9,6 +9,7 @@ from automl.core import seeds
 from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts, as_step
 from automl.core.space import Value
 from automl.core.stopper import Kind
+from automl.errors import SpecError
 from automl.study import checkpoint, paths
 from automl.worker.link import Link, Place, expect_verdicts
 
@@ -82,13 +83,19 @@ class Trial:
             if self.step < step:
                 self.step = step  # nothing was reported after this step
 
-    def report(self, step: int | None = None, **metrics: object) -> None:
+    def report(
+        self,
+        step: int | Mapping[str, object] | None = None,
+        values: Mapping[str, object] | None = None,
+        **metrics: object,
+    ) -> None:
         """Report how good the trial is.
 
         Args:
             step: the step (epoch) it has reached, a whole number; None: the one after the last report's. One that is
                 beyond the full length (a count of batches where epochs were promised) is replaced by the number of
-                the step of `steps`, or of the report; the user is told once.
+                the step of `steps`, or of the report; the user is told once. A mapping here is taken as `values`.
+            values: metrics as a mapping, also with the step under the name "step".
             metrics: numbers, numpy scalars or one-element tensors; one of them is the study's metric.
 
         Raises:
@@ -96,8 +103,13 @@ class Trial:
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
             TrialPaused: the same, but it may go on later from what `save` keeps now.
         """
+        if isinstance(step, Mapping):
+            step, values = None, step
+        named = {**(values or {}), **metrics}
+        if step is None and "step" in named:
+            step = named.pop("step")  # type: ignore[assignment]
         at, advice = self._own_step(step)
-        self._link.send(Reported(self._place.worker, (self.point(at, metrics),), advice=advice))
+        self._link.send(Reported(self._place.worker, (self.point(at, named),), advice=advice))
         match self.apply(expect_verdicts(self._link.receive())):
             case Kind.STOP:
                 raise TrialStopped
@@ -108,7 +120,10 @@ class Trial:
         """The step of a report, and advice for the user where it is another one than was given."""
         if step is None:
             return self.step + 1, ()
-        given, full = as_step(step), self.horizon or self._assignment.horizon
+        try:
+            given, full = as_step(step), self.horizon or self._assignment.horizon
+        except SpecError as error:
+            raise SpecError(f"{error}; metrics are given by name: trial.report(val_loss=0.3)") from None
         if full is None or given <= full:
             return given, ()
         own = self._round if self._round is not None else min(self.step + 1, full)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from automl.core.messages import Assignment, Reported
-from automl.errors import TaskError
-from automl.tasks.command import CommandTask, exit_in_words, filled, parsed
+from automl.errors import NoReport, TaskError
+from automl.tasks.command import CommandTask, exit_in_words, filled
+from automl.tasks.command_output import CommandOutput, Report
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
 
@@ -44,12 +45,87 @@ def test_an_unknown_name_is_refused_with_the_nearest_one() -> None:
         filled(("./run", "{momentun}"), trial({}), ["momentum"])
 
 
+def read(text: str, pattern: str | None = None) -> list[Report | str]:
+    """What the output of a program is taken for; a carriage return ends a line, as it does for a pipe in text mode."""
+    output = CommandOutput("val_loss", pattern)
+    parts = [part for line in text.replace("\r", "\n").splitlines(keepends=True) for part in output.read(line)]
+    return [*parts, *output.end()]
+
+
 @pytest.mark.parametrize(
-    ("line", "metrics"),
-    [('{"val_loss": 0.5}\n', {"val_loss": 0.5}), ("loss 0.5\n", None), ("{broken\n", None), ("{}\n", None)],
+    ("text", "reports"),
+    [
+        ('{"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
+        ('{"step": 3, "val_loss": 0.5, "acc": 1}', [Report(3, {"val_loss": 0.5, "acc": 1})]),
+        ('{"epoch": 2, "val_loss": 0.5}', [Report(2, {"val_loss": 0.5})]),
+        ('{"step": "1", "val_loss": "0.5"}', [Report(1, {"val_loss": 0.5})]),
+        ('{"step": 1, "metrics": {"val_loss": 0.5, "a": 1}}', [Report(1, {"val_loss": 0.5, "a": 1})]),
+        ("{'step': 1, 'val_loss': 0.5}", [Report(1, {"val_loss": 0.5})]),
+        ('{\n  "step": 1,\n  "val_loss": 0.5\n}\n', [Report(1, {"val_loss": 0.5})]),
+        ('\r 0%|\r80%|####{"step": 1, "val_loss": 0.5}', [Report(1, {"val_loss": 0.5})]),
+        ('{"val_loss": 0.5, "self": 1, "values": 2}', [Report(None, {"val_loss": 0.5, "self": 1, "values": 2})]),
+        ('{"val_loss": 0.5, "name": "run 3", "ok": true, "list": [1]}', [Report(None, {"val_loss": 0.5})]),
+        ('{"level": "info", "msg": "start", "ts": 1}\n', []),
+        ('{"step": 1, "train_loss": 0.5}\n', []),
+        ('{"val_loss": true}\n{"val_loss": "low"}\n{"val_loss": null}\n{"val_loss": [0.5]}\n', []),
+        ('loss 0.5\n{broken\n{}\n[1, 2]\n"text"\n', []),
+        ('{\n "level": "info"\n}\n{"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
+        ("{\n" + "x\n" * 300 + '{"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
+        ("{" * 100_000 + "\n", []),
+    ],
+    ids=range(17),
 )
-def test_a_report_is_a_line_of_json(line: str, metrics: dict[str, float] | None) -> None:
-    assert parsed(line) == metrics
+def test_a_report_is_json_with_the_metric(text: str, reports: list[Report]) -> None:
+    parts = read(text)
+    assert [part for part in parts if isinstance(part, Report)] == reports
+    if not reports:
+        assert "".join(part for part in parts if isinstance(part, str)) == text
+
+
+def test_not_a_number_is_a_report_which_fails_the_trial() -> None:
+    (report,) = read('{"step": 1, "val_loss": NaN}')
+    assert isinstance(report, Report)
+    assert str(report.metrics["val_loss"]) == "nan"
+
+
+def test_a_pattern_finds_reports_in_text() -> None:
+    pattern = r"[Ee]poch (?P<epoch>\d+).*val_loss[=:] ?(?P<val_loss>[0-9.]+%?)"
+    parts = read("Epoch 1: lr=3 val_loss=0.50\nsaved\nepoch 2 val_loss: 25%\n", pattern)
+    assert parts == [Report(1, {"val_loss": 0.5}), "saved\n", Report(2, {"val_loss": 0.25})]
+
+
+def test_a_program_that_never_reports_is_told_how_to() -> None:
+    code = "for k in range(30): print('epoch', k)"
+    with pytest.raises(NoReport, match=r"without reporting val_acc\. Print a line of JSON") as caught:
+        CommandTask(("python", "-c", code), metric="val_acc").run(trial({}))
+    assert "epoch 29" in str(caught.value)
+    assert "epoch 3\n" not in str(caught.value)
+    assert "report: 'val_acc=(?P<val_acc>[0-9.]+)'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "config", "text"),
+    [
+        ("{amp?--amp}", {"amp": True}, "--amp"),
+        ("{amp?--amp}", {"amp": False}, None),
+        ("{amp?--amp}", {}, None),
+        ("--amp={amp:on|off}", {"amp": False}, "--amp=off"),
+        ("--amp={amp:json}", {"amp": True}, "--amp=true"),
+        ("--x={amp:json}", {"amp": None}, "--x=null"),
+        ("--lr={amp:.1e}", {"amp": 0.01}, "--lr=1.0e-02"),
+        ("{{{amp}}}", {"amp": 1}, "{1}"),
+    ],
+)
+def test_flags_and_formats(argument: str, config: dict[str, Any], text: str | None) -> None:
+    assert filled(("./run", argument), trial(config), ["amp"]) == (["./run", text] if text else ["./run"])
+
+
+@pytest.mark.parametrize(
+    "argument", ["{lr:>3000000000}", "{lr!r}", "{lr.real}", "{lr[0]}", "{lr:{lr}}", "{lr", "{}", "{lr:q}"]
+)
+def test_templates_that_are_refused(argument: str) -> None:
+    with pytest.raises(TaskError):
+        filled(("./run", argument), trial({"lr": 0.1}), ["lr"])
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -58,7 +134,7 @@ def test_a_program_reports_and_its_exit_code_counts(
 ) -> None:
     (tmp_path / "program.py").write_text(PROGRAM)
     link = Recorder()
-    task = CommandTask(("python", "program.py", "{x}", str(code)), ("x",), tmp_path, 2)
+    task = CommandTask(("python", "program.py", "{x}", str(code)), ("x",), tmp_path, 2, metric="val_loss")
     if code:
         with pytest.raises(TaskError, match="ended with exit code 3"):
             task.open(("cpu",)).run(trial({"x": 1.0}, link))
