@@ -57,6 +57,18 @@ space:
   clip: 1.0                                                       # a bare value is a constant of every config
 ```
 
+## Commands
+
+```yaml
+command: [python, train.py, "--lr={lr:.3e}", "{amp?--amp}", "--nesterov={nesterov:on|off}", "--json={config}"]
+report: 'epoch (?P<epoch>[0-9]+).*val_acc=(?P<val_acc>[0-9.]+)'     # only for programs that print no JSON
+metric: val_acc
+```
+
+`{amp?--amp}` is the argument `--amp` where `amp` is true, and nothing elsewhere; `{x:on|off}` is one of two words; `{x:json}` is
+written as JSON has it. An argument that names an inactive parameter is left out. A line that the program prints is a report if
+it is a JSON object with the metric in it, or fits `report`; everything else goes to the trial's log.
+
 ## Where trials run
 
 | entry | where |
