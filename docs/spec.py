@@ -65,9 +65,9 @@ report: 'epoch (?P<epoch>[0-9]+).*val_acc=(?P<val_acc>[0-9.]+)'     # only for p
 metric: val_acc
 ```
 
-`{amp?--amp}` is the argument `--amp` where `amp` is true, and nothing elsewhere; `{x:on|off}` is one of two words; `{x:json}` is
-written as JSON has it. An argument that names an inactive parameter is left out. A line that the program prints is a report if
-it is a JSON object with the metric in it, or fits `report`; everything else goes to the trial's log.
+`{amp?--amp}` is the argument `--amp` where `amp` is true, and nothing elsewhere; `{x:on|off}` is one of two words;
+`{x:json}` is written as in JSON. An argument that names an inactive parameter is left out. A line that the program prints
+is a report if it is a JSON object with the metric in it, or fits `report`; all others go to the trial's log.
 
 ## Where trials run
 
