@@ -66,8 +66,8 @@ metric: val_acc
 ```
 
 `{amp?--amp}` is the argument `--amp` where `amp` is true, and nothing elsewhere; `{x:on|off}` is one of two words;
-`{x:json}` is written as in JSON. An argument that names an inactive parameter is left out. A line that the program prints
-is a report if it is a JSON object with the metric in it, or fits `report`; all others go to the trial's log.
+`{x:json}` is written as in JSON. An argument that names an inactive parameter is left out. A line of its output is a
+report if it is a JSON object with the metric in it, or fits `report`; all others go to the trial's log.
 
 ## Where trials run
 
