@@ -20,7 +20,15 @@ from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.observations import observations
-from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube, encoded_trials
+from automl_strategies.surrogates.unit_cube import (
+    MOST_ONE_HOT,
+    Mask,
+    Points,
+    UnitCube,
+    encoded_trials,
+    one_hot,
+    positions,
+)
 
 Features = NDArray[np.float32]
 LOG_SQRT_2PI = 0.5 * math.log(2 * math.pi)
@@ -98,6 +106,15 @@ class Tpe(Strategy):
                     break
 
 
+def _match_logs(total: int, count: int) -> tuple[float, float]:
+    """The log kernels of a choice of `total` values for the observation's own value and for another one.
+
+    `count`: observations; the more there are, the surer a kernel is of its value.
+    """
+    other = 1.0 / (count + 1)
+    return math.log((1 + other) / (1 + total * other) * total), math.log(other / (1 + total * other) * total)
+
+
 class Parzen:
     """A density: a mixture of a product kernel for each observation and a uniform kernel, all of equal weight.
 
@@ -112,7 +129,8 @@ class Parzen:
         self.cube = cube
         self.points = points
         self.numeric = np.flatnonzero(cube.categories == 0)
-        self.choices = np.flatnonzero(cube.categories > 0)
+        self.choices = np.flatnonzero((cube.categories > 0) & (cube.categories <= MOST_ONE_HOT))
+        self.large = np.flatnonzero(cube.categories > MOST_ONE_HOT)
         self.sigmas = self._bandwidths(points)
         self.weights = self._kernels(points, self.sigmas, len(points))
 
@@ -132,7 +150,7 @@ class Parzen:
         return sigmas
 
     def _kernels(self, points: Points, sigmas: Points, count: int) -> Features:
-        """Features of observations [N, F]; their inner product with a candidate's features is the log kernel."""
+        """Features of observations; their product with a candidate's features is the log kernel, see `_exponents`."""
         known = ~np.isnan(points)
         at = np.where(known, points, 0.0)[:, self.numeric]
         spread = sigmas[:, self.numeric]
@@ -142,29 +160,51 @@ class Parzen:
         parts = [-0.5 / spread**2 * mask, at / spread**2 * mask, constant * mask]
         for j in self.choices:
             total = int(self.cube.categories[j])
-            other = 1.0 / (count + 1)
-            table = np.full((len(points), total), math.log(other / (1 + total * other) * total))
-            mine = np.minimum(np.where(known[:, j], points[:, j], 0.0) * total, total - 1).astype(np.int64)
-            table[np.arange(len(points)), mine] = math.log((1 + other) / (1 + total * other) * total)
+            same, different = _match_logs(total, count)
+            table = np.full((len(points), total), different)
+            mine = positions(np.where(known[:, j], points[:, j], 0.0), total)
+            table[np.arange(len(points)), mine] = same
             parts.append(table * known[:, j, None])
+        for j in self.large:
+            parts.append(_match_logs(int(self.cube.categories[j]), count)[1] * known[:, j, None])
+        for j in self.large:
+            total = int(self.cube.categories[j])
+            same, different = _match_logs(total, count)
+            mine = np.where(known[:, j], positions(np.where(known[:, j], points[:, j], 0.0), total), -2)
+            parts += [mine[:, None], np.full((len(points), 1), same - different)]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def features(self, points: Points, active: Mask) -> Features:
-        """Features of candidates `points` [M, d]; those of inactive coordinates are zero. [M, F]"""
+        """Features of candidates `points` [M, d]; those of inactive coordinates are zero, see `_exponents`. [M, F]"""
         mask = active[:, self.numeric]
         at = np.where(mask, points[:, self.numeric], 0.0)
         parts = [at**2, at, mask.astype(np.float64)]
         for j in self.choices:
             total = int(self.cube.categories[j])
-            mine = np.minimum(points[:, j] * total, total - 1).astype(np.int64)
-            parts.append(np.eye(total)[mine] * active[:, j, None])
+            parts.append(one_hot(positions(points[:, j], total), total) * active[:, j, None])
+        parts += [active[:, self.large].astype(np.float64)]
+        for j in self.large:
+            parts.append(np.where(active[:, j], positions(points[:, j], int(self.cube.categories[j])), -1)[:, None])
         return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def _exponents(self, features: Features, weights: Features) -> Features:
+        """The logs of the kernels of observations, given by `weights` [N, .], at candidates [M, F]. [M, N]
+
+        An inner product; only for choices of many values, whose columns are the last ones, the value's position is
+        compared instead: as one-hot columns they would cost time and memory for values that nobody has tried.
+        """
+        dense = features.shape[1] - len(self.large)
+        exponents: Features = features[:, :dense] @ weights[:, :dense].T
+        for k in range(len(self.large)):
+            position, gain = weights[:, dense + 2 * k], weights[:, dense + 2 * k + 1]
+            exponents += (features[:, dense + k, None] == position[None, :]) * gain
+        return exponents
 
     def sums(self, features: Features) -> NDArray[np.float64]:
         """The sum of all kernels, the uniform one included, at candidates with these features [M, F]. [M]"""
         total = np.ones(len(features))
         for start in range(0, len(self.weights), 2048):  # bounds the memory: M x 2048 numbers
-            exponent = features @ self.weights[start : start + 2048].T
+            exponent = self._exponents(features, self.weights[start : start + 2048])
             np.exp(np.minimum(exponent, 80.0, out=exponent), out=exponent)
             total += exponent.sum(axis=1, dtype=np.float64)
         return total
@@ -184,7 +224,9 @@ class Parzen:
             sigma = np.ones_like(point)
         floor = np.maximum(1.0 / min(100.0, 3.0 + len(self.points)), 0.5 / self.cube.cells)
         weights = self._kernels(row, np.clip(sigma, floor, 1.0)[None, :], len(self.points) + 1)
-        exponent = np.minimum(features @ weights[0], 80.0)
+        exponent = np.minimum(
+            self._exponents(features, weights)[:, 0] if len(self.large) else features @ weights[0], 80.0
+        )
         kernel: NDArray[np.float64] = np.exp(exponent.astype(np.float64))
         return kernel
 

@@ -43,7 +43,7 @@ class Acquisition:
     ) -> None:
         self.data, self.candidates, self.climbs = data, candidates, climbs
         self.cube = data.cube
-        self.features = Features(self.cube)
+        self.features = Features(self.cube, np.concatenate([data.points, data.pending, data.failed]))
         x, y = self.features.of(data.points), targets(data)
         some, kept = training_rows(len(data), min(fitted, most)), training_rows(len(data), most)
         model = GaussianProcess.fit(x[some], y[some], self.features.owner, self.cube.dim)

@@ -18,7 +18,7 @@ from scipy.special import erfcx, log_ndtr, ndtr
 
 from automl_strategies.surrogates.gp_likelihood import JITTER, LOG_NOISE, Likelihood
 from automl_strategies.surrogates.observations import Floats
-from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube
+from automl_strategies.surrogates.unit_cube import MOST_ONE_HOT, Mask, Points, UnitCube, one_hot, positions
 
 SQRT5, LOG_SQRT_2PI = math.sqrt(5.0), 0.5 * math.log(2 * math.pi)
 
@@ -29,15 +29,32 @@ class Features:
     Numbers are taken as they are (0.5 where inactive), unordered choices are one-hot, and each parameter with a
     condition has a flag for being active. `owner[f]` is the parameter that feature f belongs to: all features of a
     parameter share its length scale.
+
+    A choice of more than `MOST_ONE_HOT` values has a column for each value among the observations, and one for all
+    others: of values that were never tried, the model knows only that they differ from those that were.
+
+    Args:
+        cube: of the space.
+        seen: the observations [n, d], NaN where inactive.
     """
 
-    def __init__(self, cube: UnitCube) -> None:
+    def __init__(self, cube: UnitCube, seen: Points | None = None) -> None:
         self.cube = cube
+        self.columns: dict[
+            int, NDArray[np.int64]
+        ] = {}  # choice -> its values that have a column of their own; only of those with many values
         self.numeric = np.flatnonzero(cube.categories == 0)
         self.choices = np.flatnonzero(cube.categories > 0)
         self.flagged = np.array([k for k, p in enumerate(cube.params) if p.when], dtype=np.int64)
-        one_hot = [np.full(int(cube.categories[j]), j) for j in self.choices]
-        self.owner = np.concatenate([self.numeric, *one_hot, self.flagged]).astype(np.int64)
+        widths = []
+        for j in self.choices:
+            total = int(cube.categories[j])
+            if total > MOST_ONE_HOT:
+                tried = np.empty(0) if seen is None else seen[~np.isnan(seen[:, j]), j]
+                self.columns[j] = np.unique(positions(tried, total))
+            widths.append(len(self.columns[j]) + 1 if j in self.columns else total)
+        owners = [np.full(width, j) for width, j in zip(widths, self.choices, strict=True)]
+        self.owner = np.concatenate([self.numeric, *owners, self.flagged]).astype(np.int64)
 
     def of(self, points: Points, active: Mask | None = None) -> Floats:
         """The features of `points` [M, d], which are NaN (or not `active`) where inactive. [M, F]"""
@@ -45,8 +62,11 @@ class Features:
         parts = [np.where(known, points, 0.5)[:, self.numeric]]
         for j in self.choices:
             total = int(self.cube.categories[j])
-            mine = np.minimum(np.where(known[:, j], points[:, j], 0.0) * total, total - 1).astype(np.int64)
-            parts.append(np.eye(total)[mine] * known[:, j, None] / math.sqrt(2.0))
+            mine = positions(np.where(known[:, j], points[:, j], 0.0), total)
+            if (columns := self.columns.get(j)) is not None:
+                total = len(columns) + 1
+                mine = np.where(np.isin(mine, columns), np.searchsorted(columns, mine), len(columns))
+            parts.append(one_hot(mine, total) * known[:, j, None] / math.sqrt(2.0))
         parts.append(known[:, self.flagged] * 0.5)
         return np.concatenate(parts, axis=1)
 

@@ -17,6 +17,8 @@ from automl.core.space import Choice, Config, Int, Space
 
 Points = NDArray[np.float64]  # [M, d]
 Mask = NDArray[np.bool_]  # [M, d]
+MOST_ONE_HOT = 64
+"""Choices of more values get no one-hot columns, which would cost time and memory for values never tried."""
 
 
 class UnitCube:
@@ -97,6 +99,18 @@ class UnitCube:
     def config(self, point: Points) -> Config:
         """The config at one `point` [d]."""
         return self.space.decode(point)
+
+
+def positions(coordinates: Points, total: int) -> NDArray[np.int64]:
+    """Which of its `total` values a choice has at these coordinates [M], which are not NaN. [M]"""
+    return np.minimum(coordinates * total, total - 1).astype(np.int64)
+
+
+def one_hot(index: NDArray[np.int64], total: int) -> Points:
+    """A row for each of `index` [M], with 1 in its column and 0 in the others. [M, total]"""
+    rows = np.zeros((len(index), total))
+    rows[np.arange(len(index)), index] = 1.0
+    return rows
 
 
 class _Encoded:
