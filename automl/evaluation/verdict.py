@@ -8,7 +8,7 @@ big                the target fidelity, {} without one
 optimism           how much better the winner's value in the search was than its mean on fresh seeds; None with a
                    target fidelity: these are values of another model
 tied               finalists that the winner does not clearly beat
-seeds_have_no_effect   whether the winner's runs are all exactly equal (older studies: `deaf`)
+seeds_have_no_effect   whether the runs of every finalist report exactly the same on all seeds (older studies: `deaf`)
 default, first     the search's value of the space's defaults, and of the best of the first suggested trials
 test               score, interval and all metrics on the test rows; None without any
 looks              how many models were evaluated on the test rows so far
@@ -68,7 +68,6 @@ def verdict_on(
     """
     metric, best = study.metric, finalists[0]
     assert best.trial.loss is not None
-    values = best.values(metric)
     tied = [f for f in finalists[1:] if f.complete and not _beats(best, f, runs, holdout, metric)]
     return {
         "winner": best.trial.number,
@@ -77,7 +76,7 @@ def verdict_on(
         "big": dict(options.target_fidelity),
         "optimism": None if options.target_fidelity else best.loss - best.trial.loss,
         "tied": [f.trial.number for f in tied],
-        "seeds_have_no_effect": len(values) > 1 and len(set(values)) == 1,
+        "seeds_have_no_effect": seeds_have_no_effect(runs, finalists),
         "default": _best_value(study, [t for t in study.history.done if t.origin == "default"]),
         "first": _best_value(study, _first_suggested(study.history)),
         "asked": asked(finalists, options),
@@ -86,6 +85,28 @@ def verdict_on(
         "looks": 0,
         "ensemble": None,
     }
+
+
+def seeds_have_no_effect(runs: Study, finalists: Sequence[Finalist]) -> bool:
+    """Whether each finalist has reported exactly the same on all of its seeds: all metrics, at all steps.
+
+    One finalist that differs shows that the training uses its seed. Equal last values alone show nothing: an accuracy
+    on a few hundred rows is often equal by chance, and one that has reached its bound (accuracy 1) always is.
+
+    Args:
+        runs: the finalists' study.
+        finalists: with their runs.
+    """
+    repeated = [f for f in finalists if len(f.runs) > 1]
+    bounds = metrics.bounds(runs.metric.name)
+    losses = {loss for f in repeated for run in f.runs for _, loss in run.curve}
+    if not repeated or {runs.metric.value(loss) for loss in losses} <= set(bounds):
+        return False
+    return all(
+        len({run.curve for run in f.runs}) == 1 and all(runs.reports(r.number) == runs.reports(f.runs[0].number)
+                                                        for r in f.runs)
+        for f in repeated
+    )  # fmt: skip
 
 
 def _entry(finalist: Finalist, metric: Metric) -> dict[str, Any]:

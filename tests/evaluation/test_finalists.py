@@ -217,3 +217,40 @@ def test_refit_and_ensemble(tmp_path: Path) -> None:
     assert verdict["ensemble"]["gain"] == pytest.approx(verdict["test"]["value"] - verdict["ensemble"]["test"])
     assert verdict["ensemble"]["among"] == 6 + 15  # models of the search, and of five finalists on three seeds
     assert f"{verdict['ensemble']['models']} of 21 models: test_log_loss" in final(study)
+
+
+def noisy_but_equal_at_the_end(trial: automl.Trial) -> None:
+    """As an accuracy on few rows: the last value is equal for all seeds, the way there is not."""
+    trial.report(loss=trial["x"] + (trial.seed % 1000) / 1000)
+    trial.report(loss=trial["x"])
+
+
+def other_metric_differs(trial: automl.Trial) -> None:
+    trial.report(loss=trial["x"], val_log_loss=(trial.seed % 1000) / 1000)
+
+
+def only_some_configs_use_it(trial: automl.Trial) -> None:
+    trial.report(loss=trial["x"] + (trial["x"] > 0.2) * (trial.seed % 1000) / 1000)
+
+
+def perfect(trial: automl.Trial) -> None:
+    trial.report(accuracy=1.0)
+
+
+@pytest.mark.parametrize(
+    ("train", "metric", "accused"),
+    [
+        (plain, "loss", True),
+        (noisy_but_equal_at_the_end, "loss", False),
+        (other_metric_differs, "loss", False),
+        (only_some_configs_use_it, "loss", False),
+        (perfect, "accuracy", False),
+    ],
+)
+def test_seeds_are_said_to_have_no_effect_only_if_all_that_was_reported_is_equal(
+    tmp_path: Path, train: Callable[[automl.Trial], None], metric: str, accused: bool
+) -> None:
+    study = run(train, tmp_path / "s", metric=metric, strategy="random")
+    assert study.verdict is not None
+    assert study.verdict["seeds_have_no_effect"] is accused
+    assert ("does the training use trial.seed?" in final(study)) is accused
