@@ -88,7 +88,7 @@ def _load_sequence(
     source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], base: Path
 ) -> Prepared:
     """Load a long text, or a table read as a time series (`prepare: {window: ...}`)."""
-    data = sources.read_unchanged(source, base)
+    data = sources.read_unchanged(source, base, settings)
     name = Path(source).name if isinstance(source, str | Path) else "the data"
     if isinstance(data, str) or (isinstance(data, np.ndarray) and data.ndim == 1):
         return text.load_language(data, rules, settings, name)

@@ -1,7 +1,7 @@
 """Which rows are used, and their targets, parts and weights: all that is decided before inputs are prepared."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,9 @@ from torch import Tensor
 
 from automl.core import seeds
 from automl.data import splits, targets
+from automl.data.cells import readings
 from automl.data.prepared import Part
 from automl.data.preparing import transform
-from automl.data.preparing.columns import as_days
 from automl.data.reading.raw import Raw
 from automl.data.shapes import Outputs
 from automl.errors import DataError
@@ -58,26 +58,27 @@ class Selection:
         return Part(x, torch.from_numpy(self.model_y[rows]), weight)
 
 
-def select(raw: Raw, rules: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
+def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
     """Read the target, drop rows without one, and split the others.
 
     Args:
         raw: the data as read; changed in place to the rows that are used, and gets notes.
-        rules: those of `split:`.
+        split: the rules of `split:`.
         options: those of `prepare:`.
         seed: of the split.
 
     Raises:
         DataError: the target cannot be learned, or the rows cannot be split or weighted as asked for.
     """
-    target = targets.read(raw.y, raw.target, options.get("task"))
+    rules = readings.rules_of(options, raw.y if isinstance(raw.y, pd.Series) else None)
+    target = targets.read(raw.y, raw.target, options.get("task"), rules)
     classes = target.kind == "classification"
     raw.notes += target.notes
     y = _keep_rows(raw, target, options, seed)
     parts = splits.assign(
-        len(y), rules, seeds.derive(seed, "split"), given=raw.parts, labels=y if classes else None,
-        groups=raw.extra[str(rules["group"])].astype(str) if rules.get("group") else None,
-        order=_times(raw.extra[str(rules["time"])]) if rules.get("time") else None,
+        len(y), split, seeds.derive(seed, "split"), given=raw.parts, labels=y if classes else None,
+        groups=raw.extra[str(split["group"])].astype(str) if split.get("group") else None,
+        order=_times(raw, str(split["time"]), rules) if split.get("time") else None,
     )  # fmt: skip
     if classes:
         _check_classes(y, parts, target, raw)
@@ -85,7 +86,7 @@ def select(raw: Raw, rules: Mapping[str, Any], options: Mapping[str, Any], seed:
     units = len(target.classes) if classes else y.shape[1]
     outputs = Outputs(units, "classes" if classes else "values")
     entry = _target_entry(raw.target, target, y[train])
-    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options))
+    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules))
 
 
 def columns_kept_out(options: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,15 +112,31 @@ def _keep_rows(raw: Raw, target: targets.Target, options: Mapping[str, Any], see
     return y
 
 
-def _times(values: NDArray[Any]) -> NDArray[Any]:
-    """[N] numbers to sort by: the values themselves, or days since 1970 for dates."""
-    column = pd.Series(values)
-    if column.dtype.kind in "iuf":
-        return column.to_numpy()
-    days = as_days(column)
-    if not np.isfinite(days).all():
-        raise DataError("split.time: some rows have no date that can be read")
-    return days
+def _times(raw: Raw, name: str, rules: readings.Rules) -> NDArray[Any]:
+    """[N] numbers to sort by: the values themselves, or days since 1970 for dates, or seconds for times of day."""
+    column = pd.Series(raw.extra[name])
+    reading = readings.decide(column, name, rules)
+    read = _as_order(column, reading, rules)
+    if read is None or not np.isfinite(read.values).all():
+        raise DataError(f"split.time: some rows of {name!r} have no date that can be read, such as 2021-06-25")
+    if reading.get("ambiguous") or reading.get("shown"):
+        order = "day/month/year" if reading["dayfirst"] else "month/day/year"
+        doubt = " (a guess, no date shows it: set `prepare: {dayfirst: ...}`)" if reading.get("ambiguous") else ""
+        raw.notes.append(f"column {name!r}: dates read as {order}{doubt}")
+    return read.values
+
+
+def _as_order(column: "pd.Series[Any]", reading: readings.Reading, rules: readings.Rules) -> readings.Read | None:
+    """The column as numbers to sort by; None: it is text."""
+    match reading["kind"]:
+        case "number":
+            return readings.as_numbers(column, reading, rules.missing_words, rules.comma)
+        case "date":
+            return readings.as_days(column, reading, rules.missing_words)
+        case "time":
+            return readings.as_seconds(column, rules.missing_words)
+        case _:
+            return None
 
 
 def _check_classes(y: NDArray[Any], parts: splits.Parts, target: targets.Target, raw: Raw) -> None:
@@ -138,24 +155,26 @@ def _check_classes(y: NDArray[Any], parts: splits.Parts, target: targets.Target,
 
 def _target_entry(name: str, target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
     """What `preparation["target"]` holds. `y`: that of the training rows."""
+    reading = {"reading": target.reading} if target.reading else {}
     if target.kind == "classification":
-        return {"name": name, "kind": target.kind, "classes": target.classes}
+        return {"name": name, "kind": target.kind, "classes": target.classes, **reading}
     center, scale = y.mean(axis=0), y.std(axis=0)
     if not (scale > 0).all():
         raise DataError(f"target {name!r} has a single value in the training part: there is nothing to learn")
-    return {"name": name, "kind": target.kind, "center": center.tolist(), "scale": scale.tolist()}
+    return {"name": name, "kind": target.kind, "center": center.tolist(), "scale": scale.tolist(), **reading}
 
 
 def _weights(
-    raw: Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: Mapping[str, Any]
-) -> Tensor | None:
+    raw: Raw, y: NDArray[Any], train: NDArray[np.bool_], units: int, options: Mapping[str, Any],
+    rules: readings.Rules,
+) -> Tensor | None:  # fmt: skip
     """[N] float32, mean 1 over the training rows: weight column times class balance; None without either."""
     column, balance = options.get("weight"), options.get("class_weight") or "none"
     if balance not in ("none", "balanced"):
         raise DataError(f"prepare.class_weight: expected balanced or none, got {balance!r}")
     if column is None and balance == "none":
         return None
-    weight = np.ones(len(y)) if column is None else _weight_column(raw, str(column), train)
+    weight = np.ones(len(y)) if column is None else _weight_column(raw, str(column), train, rules)
     if balance == "balanced":
         if y.ndim != 1:
             raise DataError("prepare.class_weight: only classes can be balanced, the target is a value")
@@ -164,11 +183,14 @@ def _weights(
     return torch.from_numpy((weight / weight[train].mean()).astype(np.float32))
 
 
-def _weight_column(raw: Raw, column: str, train: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _weight_column(
+    raw: Raw, column: str, train: NDArray[np.bool_], rules: readings.Rules
+) -> NDArray[np.float64]:
     if column not in raw.extra:
         raise DataError(f"prepare.weight: arrays have no column {column!r}")
-    numbers = pd.to_numeric(pd.Series(raw.extra[column]), errors="coerce")
-    weight = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = pd.Series(raw.extra[column])
+    reading = readings.decide(values, column, replace(rules, types={column: "number"}))
+    weight = readings.as_numbers(values, reading, rules.missing_words, rules.comma).values
     if not np.isfinite(weight).all() or (weight < 0).any() or weight[train].sum() == 0:
         raise DataError(f"weight {column!r}: every row needs a finite weight of at least 0, and not all may be 0")
     return weight

@@ -1,12 +1,14 @@
 """The target: whether it is classes or values, and its codes or numbers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data.cells.readings import Rules
+from automl.data.cells.targets import from_text, is_text
 from automl.data.preparing.columns import LARGEST
 from automl.errors import DataError
 
@@ -24,6 +26,7 @@ class Target:
         classes: the label of each code (classification), sorted.
         keep: [rows] bool, False where the row has no target.
         notes: what was decided.
+        reading: JSON-able, how the target's cells are read; empty where they came with a type.
     """
 
     kind: Literal["classification", "regression"]
@@ -31,15 +34,17 @@ class Target:
     classes: list[Any]
     keep: NDArray[np.bool_]
     notes: list[str]
+    reading: dict[str, Any] = field(default_factory=dict)
 
 
-def read(values: Any, name: str, task: str | None) -> Target:
+def read(values: Any, name: str, task: str | None, rules: Rules = Rules()) -> Target:
     """Find out what kind of target this is, and bring it to codes or numbers.
 
     Args:
         values: [rows] or [rows, targets].
         name: of the target, for messages.
         task: "classification" or "regression" to decide it, None to go by the values.
+        rules: how cells are read where they are text.
 
     Raises:
         DataError: there is nothing to learn, or the values do not fit the task.
@@ -50,18 +55,25 @@ def read(values: Any, name: str, task: str | None) -> Target:
     if array.ndim == 2:
         return _read_several(array, name)
     column = pd.Series(array) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
+    notes: list[str] = []
+    reading: dict[str, Any] = {}
+    if is_text(column):
+        column, reading = from_text(column, name, task, rules, notes)
     keep = column.notna().to_numpy(copy=True)
     if column.dtype.kind == "f":
         keep &= np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if not keep.any():
         raise DataError(f"target {name!r} has no value in any row")
-    notes = [f"{(~keep).sum()} rows without a finite target {name!r} left out"] if not keep.all() else []
+    if not keep.all():
+        notes.insert(0, f"{(~keep).sum()} rows without a finite target {name!r} left out")
     present = column[keep]
     kind, reason = (task, "as set in `prepare`") if task else _guess_kind(present)
     if int(present.nunique()) < 2:
-        raise DataError(f"target {name!r} has a single value, {_label(present.iloc[0])!r}: there is nothing to learn")
+        left_out = f" ({notes[0]})" if notes else ""
+        only = _label(present.iloc[0])
+        raise DataError(f"target {name!r} has a single value, {only!r}: there is nothing to learn{left_out}")
     read_kind = _read_numbers if kind == "regression" else _read_classes
-    return read_kind(column, keep, name, reason, notes)
+    return replace(read_kind(column, keep, name, reason, notes), reading=reading)
 
 
 def _guess_kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regression"], str]:

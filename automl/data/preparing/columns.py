@@ -1,19 +1,24 @@
 """How each column of a table is used, decided on the training rows alone; each decision is a JSON-able dict.
 
-Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time, position in year, week and day).
+Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed time, position in year, week and day),
+`time` (time of day). How cells become numbers, dates or times is the column's reading, see `automl.data.cells`; it is
+decided on all rows, and kept in the column's entry.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data.cells import numbers as styles
+from automl.data.cells import readings, words
+from automl.data.cells.readings import Reading, Rules
 from automl.data.preparing.options import IMPUTES, SCALES
 from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]
+_SIMPLE = ("string", "boolean", "integer", "floating", "empty", "mixed-integer-float")
 LARGEST = 1e100
 """Larger numbers are cut to this size, so that their squares are finite."""
 MISSING = "\x00missing"
@@ -21,16 +26,18 @@ MISSING = "\x00missing"
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with names as text, periods as dates, durations as days, and lists and the like as text."""
+    """The table with names as text, periods as dates, durations as days, and lists, clock times and the like as text."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     changed: dict[str, Any] = {}
+    if frame.columns.has_duplicates:
+        return frame
     for name, values in frame.items():
         if isinstance(values.dtype, pd.PeriodDtype):
             changed[str(name)] = values.dt.to_timestamp()
         elif values.dtype.kind == "m":
             changed[str(name)] = values.dt.total_seconds() / 86_400
-        elif values.dtype == object and any(isinstance(v, list | dict | set | np.ndarray) for v in values):
-            changed[str(name)] = values.map(str)
+        elif values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) not in _SIMPLE:
+            changed[str(name)] = values.map(lambda v: v if isinstance(v, str | float | int) else words.canonical(v) or None)
     return frame.assign(**changed) if changed else frame
 
 
@@ -38,7 +45,7 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
     """Decide how to use each column.
 
     Args:
-        train: the training rows.
+        train: the training rows; its `attrs` may have the readings of the whole table (`read_cells`).
         options: those of `prepare:`.
         notes: gets a line for each column that is left out or used in an unexpected way.
 
@@ -48,13 +55,15 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
     Raises:
         DataError: no column is left, or an option has a wrong value.
     """
-    forced = [str(name) for name in options.get("categories", [])]
-    for name in forced:
-        if name not in train.columns:
-            raise DataError(f"prepare.categories: no column {name!r}{did_you_mean(name, train.columns)}")
+    rules = readings.rules_of(options, train)
+    known = train.attrs.get(readings.ATTRIBUTE, {}).get("readings") or readings.decide_table(train, rules)
+    for option, names in (("categories", options.get("categories", [])), ("types", options.get("types") or {})):
+        for name in map(str, names):
+            if name not in train.columns:
+                raise DataError(f"prepare.{option}: no column {name!r}{did_you_mean(name, train.columns)}")
     columns = []
-    for name in train.columns:
-        column = _decide(train[name], str(name), name in forced, options, notes)
+    for name in map(str, train.columns):
+        column = _decide(train[name], name, known[name], rules, options, notes)
         if column is not None:
             columns.append(column)
     if not columns:
@@ -62,32 +71,63 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
     return columns
 
 
+def read_cells(frame: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
+    """The same table with the readings of its columns, decided on all its rows, in `attrs`."""
+    decided = readings.decide_table(frame, readings.rules_of(options, frame))
+    frame = frame.copy(deep=False)
+    frame.attrs = {readings.ATTRIBUTE: {**frame.attrs.get(readings.ATTRIBUTE, {}), "readings": decided}}
+    return frame
+
+
 def _decide(
-    values: "pd.Series[Any]", name: str, forced: bool, options: dict[str, Any], notes: list[str]
+    values: "pd.Series[Any]", name: str, reading: Reading, rules: Rules, options: dict[str, Any], notes: list[str]
 ) -> Column | None:
     """The decision for one column; None: it is left out."""
-    present = values.dropna()
-    if present.empty:
+    codes, cells = words.distinct(values)
+    missing = words.are_missing(cells, rules.missing_words)
+    if missing[codes].all():
         return _drop(name, "no value in any training row", notes)
-    if forced or values.dtype.kind == "b":
-        return _category(values, name, options, notes)
-    if values.dtype.kind == "M":
-        return _date(present, name, notes)
-    if values.dtype.kind in "iuf":
-        return _number(values, name, options, notes)
-    if present.nunique() == 1:
-        return _drop(name, f"constant ({present.iloc[0]!r})", notes)
-    if present.map(lambda v: isinstance(v, bool)).all():
-        return _category(values, name, options, notes)
-    numbers = pd.to_numeric(present, errors="coerce")
-    if numbers.notna().mean() >= 0.95:
-        if numbers.isna().any():
-            notes.append(f"column {name!r}: {int(numbers.isna().sum())} values that are not numbers read as missing")
-        return _number(pd.to_numeric(values, errors="coerce"), name, options, notes)
-    dates = as_dates(present)
-    if dates.notna().mean() >= 0.95:
-        return _date(dates.dropna(), name, notes)
-    return _category(values, name, options, notes)
+    kind = reading["kind"]
+    if kind != "number" and len(cells) - missing.sum() == 1 and (kind != "category" or not missing.any()):
+        return _drop(name, f"constant ({cells[int(np.flatnonzero(~missing)[0])]!r})", notes)
+    _tell(reading, name, notes)
+    if kind == "number":
+        read = readings.as_numbers(values, reading, rules.missing_words, rules.comma)
+        column = _number(read.values, name, options, notes)
+        if column is not None and reading["style"] != styles.PLAIN:
+            column["style"] = reading["style"]
+        return column
+    if kind == "date":
+        days = readings.as_days(values, reading, rules.missing_words).values
+        column = _date(days[np.isfinite(days)], name, notes)
+        return None if column is None else {**column, "dayfirst": bool(reading.get("dayfirst"))}
+    if kind == "time":
+        seconds = readings.as_seconds(values, rules.missing_words).values
+        return _time(seconds[np.isfinite(seconds)], name, notes)
+    return _category(as_texts(values, rules.missing_words), name, options, notes)
+
+
+def _tell(reading: Reading, name: str, notes: list[str]) -> None:
+    """Note what is not plain about how a column is read."""
+    if reading.get("unreadable"):
+        what = {"number": "numbers", "date": "dates", "time": "times of day"}[reading["kind"]]
+        notes.append(f"column {name!r}: {reading['unreadable']} values that are not {what} read as missing")
+    style = styles.described(reading.get("style", styles.PLAIN))
+    if style:
+        doubt = ' (set `prepare: {decimal: ","}` if that is wrong)' if reading.get("doubt") else ""
+        notes.append(f"column {name!r}: numbers with {style}{doubt}")
+    elif reading.get("doubt"):
+        notes.append(f"column {name!r}: a point read as decimal mark (set `prepare: {{decimal: \",\"}}` if it is none)")
+    if reading.get("codes"):
+        notes.append(
+            f"column {name!r}: codes with leading zeros, read as categories (`prepare: {{types: {{{name}: number}}}}`"
+            " reads them as numbers)"
+        )
+    if reading["kind"] == "date" and (reading.get("ambiguous") or reading.get("shown")):
+        day = reading["dayfirst"]
+        first = "day/month/year" if day else "month/day/year"
+        doubt = f"; that is a guess, no date shows it: set `prepare: {{dayfirst: {'false' if day else 'true'}}}` if it is wrong"
+        notes.append(f"column {name!r}: dates read as {first}{doubt if reading.get('ambiguous') else ''}")
 
 
 def _drop(name: str, why: str, notes: list[str]) -> Column | None:
@@ -95,8 +135,7 @@ def _drop(name: str, why: str, notes: list[str]) -> Column | None:
     return None
 
 
-def _number(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
-    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+def _number(numbers: NDArray[np.float64], name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
     infinite = np.isinf(numbers)
     if infinite.any():
         notes.append(f"column {name!r}: {int(infinite.sum())} infinite values read as missing")
@@ -154,8 +193,7 @@ def _scaling(numbers: NDArray[np.float64], how: str) -> tuple[float, float]:
     return float(center), float(scale) if np.isfinite(scale) and scale > 0 else float(numbers.std()) or 1.0
 
 
-def _category(values: "pd.Series[Any]", name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
-    texts = as_texts(values)
+def _category(texts: NDArray[Any], name: str, options: dict[str, Any], notes: list[str]) -> Column | None:
     counts = pd.Series(texts).value_counts()
     counts = counts.sort_index().sort_values(ascending=False, kind="stable")  # ties always in the same order
     if len(counts) == 1:
@@ -173,10 +211,9 @@ def _category(values: "pd.Series[Any]", name: str, options: dict[str, Any], note
     return {"name": name, "role": "category", "values": sorted(str(value) for value in counts.index)}
 
 
-def _date(dates: "pd.Series[Any]", name: str, notes: list[str]) -> Column | None:
-    """The decision for a column of dates; `clock`: whether it has times of day."""
-    days = as_days(dates)
-    if days.min() == days.max():
+def _date(days: NDArray[np.float64], name: str, notes: list[str]) -> Column | None:
+    """The decision for a column of dates, in days since 1970; `clock`: whether it has times of day."""
+    if not len(days) or days.min() == days.max():
         return _drop(name, "constant date", notes)
     notes.append(f"column {name!r}: a date, read as elapsed days and position in year, week and day")
     scale = float(days.std()) or 1.0
@@ -191,36 +228,51 @@ def _date(dates: "pd.Series[Any]", name: str, notes: list[str]) -> Column | None
     }
 
 
-def as_texts(values: "pd.Series[Any]") -> NDArray[Any]:
-    """[rows] of text, the same for equal values (3, 3.0 and "3"; True and "True"), `MISSING` for missing values."""
-
-    def spell(value: Any) -> str:
-        if isinstance(value, float | np.floating) and float(value).is_integer():
-            return str(int(value))
-        return str(value).strip()
-
-    missing = values.isna().to_numpy()
-    codes, distinct = pd.factorize(values)  # so that each distinct value is spelled once
-    spelled = np.array([spell(value) for value in distinct] + [MISSING], dtype=object)
-    return spelled[np.where(missing, len(spelled) - 1, codes)]
+def _time(seconds: NDArray[np.float64], name: str, notes: list[str]) -> Column | None:
+    """The decision for a column of times of day, in seconds since midnight."""
+    if not len(seconds) or seconds.min() == seconds.max():
+        return _drop(name, "constant time of day", notes)
+    notes.append(f"column {name!r}: a time of day, read as its hour and its position on the clock")
+    scale = float(seconds.std()) or 1.0
+    fill, center = float(np.median(seconds)), float(seconds.mean())
+    return {"name": name, "role": "time", "fill": fill, "center": center, "scale": scale}
 
 
-def as_dates(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Dates in UTC, without a time zone; NaT where no date can be read. pandas guesses the format."""
-    if values.dtype.kind == "M":
-        dates = values
-    else:
-        texts = values.astype(str)
-        if not texts.head(50).str.contains(r"\d{1,4}[-/.:]\d{1,2}").any():
-            return pd.Series(pd.NaT, index=values.index)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # pandas warns that it guesses the format
-            dates = pd.to_datetime(texts, errors="coerce", utc=True)
-    zoned = isinstance(dates.dtype, pd.DatetimeTZDtype)
-    return dates.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else dates
+def as_texts(values: "pd.Series[Any]", missing: frozenset[str]) -> NDArray[Any]:
+    """[rows] of text, the same for equal values (3, 3.0, "3" and "3.0"), `MISSING` for missing values."""
+    codes, cells = words.distinct(values)
+    absent = words.are_missing(cells, missing)
+    spelled = [MISSING if gone else _whole(cell) for cell, gone in zip(cells, absent, strict=True)]
+    return np.array(spelled, dtype=object)[codes]
 
 
-def as_days(dates: "pd.Series[Any]") -> NDArray[np.float64]:
-    """[rows] days since 1970, NaN where there is no date."""
-    days = (as_dates(dates) - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-    return np.asarray(days.to_numpy(dtype=np.float64, na_value=np.nan))
+def _whole(cell: str) -> str:
+    """A whole number without the fraction that programs write where a column has gaps: 3 for 3.0."""
+    return cell[:-2] if cell.endswith(".0") and cell[:-2].removeprefix("-").isdigit() else cell
+
+
+def category_codes(column: Column, texts: NDArray[Any]) -> NDArray[np.int64]:
+    """[rows] the number of each text's value, from 1; 0: training did not see it.
+
+    A number finds the value that is the same number, and a truth value the one that is the same word, where there is
+    only one: 1 finds "01", True finds "true".
+    """
+    values = column["values"]
+    codes, distinct = pd.factorize(texts)
+    found = pd.Index(values).get_indexer(pd.Index(distinct)) + 1
+    if (found == 0).any():
+        alike = _alike(values)
+        found = np.array([k or alike.get(_sense(cell), 0) for k, cell in zip(found, distinct, strict=True)], dtype=np.int64)
+    return np.asarray(found[codes] if len(found) else codes, dtype=np.int64)
+
+
+def _alike(values: list[str]) -> dict[Any, int]:
+    """The number of the value with each sense that only one value has."""
+    senses = [_sense(value) for value in values]
+    return {sense: k + 1 for k, sense in enumerate(senses) if sense is not None and senses.count(sense) == 1}
+
+
+def _sense(cell: str) -> Any:
+    if cell.lower() in ("true", "false"):
+        return cell.lower()
+    return float(cell) if styles.are_plain([cell]) else None

@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.cells import readings
+from automl.data.cells.numbers import PLAIN
 from automl.data.preparing import columns as cols
+from automl.data.preparing import former
 from automl.data.shapes import Inputs
 from automl.errors import DataError, did_you_mean
 
@@ -40,6 +43,7 @@ def fit(train: pd.DataFrame, y: NDArray[Any], options: dict[str, Any], notes: li
         "encoding": options.get("categorical", "onehot"),
         "crosses": [],
         "pca": None,
+        "reading": _reading(train, options),
     }
     if options.get("crosses"):
         preparation["crosses"] = _choose_crosses(_encode(preparation, train)[0], y, int(options["crosses"]))
@@ -48,17 +52,28 @@ def fit(train: pd.DataFrame, y: NDArray[Any], options: dict[str, Any], notes: li
     return preparation
 
 
-def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
+def _reading(train: pd.DataFrame, options: dict[str, Any]) -> dict[str, Any]:
+    """What holds for all columns: the words for missing values, and how the file was written.
+
+    A preparation without this entry is of version 0.1, see `automl.data.preparing.former`.
+    """
+    file = train.attrs.get(readings.ATTRIBUTE, {}).get("file", {})
+    rules = readings.rules_of(options, train)
+    return {"missing": sorted(rules.missing_words), **{k: file[k] for k in ("separator", "encoding") if k in file}}
+
+
+def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None = None) -> Tensor:
     """Rows with the columns of the training table -> [N, D + C] float32: D values, then C codes of categories.
 
     Args:
         preparation: from `fit`.
         rows: a DataFrame, a list of dicts, or an array with the training table's columns in their order.
+        unread: gets a few words for each column with values that cannot be read, or that training did not see.
 
     Raises:
         DataError: a column is missing, or an array has another number of columns.
     """
-    dense, codes = _encode(preparation, _frame(preparation, rows))
+    dense, codes = _encode(preparation, _frame(preparation, rows), unread)
     pca = preparation["pca"]
     if pca:
         dense = (dense - np.asarray(pca["center"])) @ np.asarray(pca["components"]).T / np.asarray(pca["scale"])
@@ -80,6 +95,8 @@ def _dense_names(preparation: dict[str, Any]) -> list[str]:
         name = column["name"]
         if column["role"] == "number":
             names += [name, f"{name} is missing"] if column["indicator"] else [name]
+        elif column["role"] == "time":
+            names += [name, f"{name} day sin", f"{name} day cos"]
         elif column["role"] == "date":
             names += [name, *(f"{name} {wave}" for wave in _wave_names(column))]
         elif preparation["encoding"] == "onehot":
@@ -106,24 +123,31 @@ def _frame(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
             )
         return pd.DataFrame(array, columns=expects)
     frame = cols.plain(rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows))
+    twice = set(frame.columns[frame.columns.duplicated()])
     for column in preparation["columns"]:
+        if column["name"] in twice:
+            raise DataError(f"the rows have two columns named {column['name']!r}; give each column once")
         if column["name"] not in frame.columns:
             raise DataError(f"column {column['name']!r} is missing{did_you_mean(column['name'], frame.columns)}")
     return frame
 
 
-def _encode(preparation: dict[str, Any], frame: pd.DataFrame) -> tuple[Floats, Floats | None]:
+def _encode(
+    preparation: dict[str, Any], frame: pd.DataFrame, unread: list[str] | None = None
+) -> tuple[Floats, Floats | None]:
     """([N, D] scaled numbers, one-hot categories and crosses, [N, C] codes of embedded categories or None)."""
     blocks: list[NDArray[Any]] = []
     codes: list[NDArray[Any]] = []
+    cells = _Cells(preparation, frame, [] if unread is None else unread)
     for column in preparation["columns"]:
-        values = frame[column["name"]]
         if column["role"] == "number":
-            blocks += _encode_number(column, values)
+            blocks += _encode_number(column, cells.numbers(column))
         elif column["role"] == "date":
-            blocks += _encode_date(column, values)
+            blocks += _encode_date(column, cells.days(column))
+        elif column["role"] == "time":
+            blocks += _encode_time(column, cells.seconds(column))
         else:
-            code = pd.Index(column["values"]).get_indexer(pd.Index(cols.as_texts(values))) + 1  # 0: unseen
+            code = cells.codes(column)  # 0: unseen
             if preparation["encoding"] == "embed":
                 codes.append(code)
             else:
@@ -136,24 +160,76 @@ def _encode(preparation: dict[str, Any], frame: pd.DataFrame) -> tuple[Floats, F
     return dense, np.column_stack(codes).astype(np.float32) if codes else None
 
 
-def _encode_number(column: dict[str, Any], values: "pd.Series[Any]") -> list[NDArray[Any]]:
+class _Cells:
+    """The cells of a table, read as a preparation says; counts in `unread` what it cannot read."""
+
+    def __init__(self, preparation: dict[str, Any], frame: pd.DataFrame, unread: list[str]) -> None:
+        self.frame, self.unread = frame, unread
+        self.former = "reading" not in preparation
+        self.missing = frozenset(preparation.get("reading", {}).get("missing", ()))
+        self.comma = readings.comma_of(frame)
+
+    def numbers(self, column: dict[str, Any]) -> NDArray[np.float64]:
+        """[N] numbers, NaN where there is none."""
+        values = self.frame[column["name"]]
+        if self.former:
+            return former.as_numbers(values)
+        reading = {"style": column.get("style", PLAIN)}
+        return self._told(column, readings.as_numbers(values, reading, self.missing, self.comma), "not a number")
+
+    def days(self, column: dict[str, Any]) -> NDArray[np.float64]:
+        """[N] days since 1970, NaN where there is no date."""
+        values = self.frame[column["name"]]
+        if self.former:
+            return former.as_days(values)
+        return self._told(column, readings.as_days(values, column, self.missing), "not a date")
+
+    def seconds(self, column: dict[str, Any]) -> NDArray[np.float64]:
+        """[N] seconds since midnight, NaN where there is no time of day."""
+        read = readings.as_seconds(self.frame[column["name"]], self.missing)
+        return self._told(column, read, "not a time of day")
+
+    def codes(self, column: dict[str, Any]) -> NDArray[np.int64]:
+        """[N] codes of categories, 0 where training did not see the value."""
+        values = self.frame[column["name"]]
+        if self.former:
+            return pd.Index(column["values"]).get_indexer(pd.Index(former.as_texts(values))) + 1
+        texts = cols.as_texts(values, self.missing)
+        codes = cols.category_codes(column, texts)
+        unseen = (codes == 0) & (texts != cols.MISSING)
+        if unseen.any():
+            some = ", ".join(repr(text) for text in list(dict.fromkeys(texts[unseen]))[:2])
+            self.unread.append(f"column {column['name']!r}: {int(unseen.sum())} not seen in training ({some})")
+        return codes
+
+    def _told(self, column: dict[str, Any], read: readings.Read, what: str) -> NDArray[np.float64]:
+        if read.unreadable:
+            some = ", ".join(repr(cell) for cell in read.examples)
+            self.unread.append(f"column {column['name']!r}: {read.unreadable} {what} ({some})")
+        return read.values
+
+
+def _encode_number(column: dict[str, Any], numbers: NDArray[np.float64]) -> list[NDArray[Any]]:
     """[N] scaled, missing values filled; and [N] of 0 and 1, whether it was missing, where training had gaps."""
-    if values.dtype.kind not in "iufb":
-        values = pd.to_numeric(values, errors="coerce")
-    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     missing = ~np.isfinite(numbers)
     numbers = np.clip(np.where(missing, column["fill"], numbers), -cols.LARGEST, cols.LARGEST)
     scaled = (numbers - column["center"]) / column["scale"]
     return [scaled, missing.astype(np.float64)] if column["indicator"] else [scaled]
 
 
-def _encode_date(column: dict[str, Any], values: "pd.Series[Any]") -> list[NDArray[Any]]:
+def _encode_date(column: dict[str, Any], days: NDArray[np.float64]) -> list[NDArray[Any]]:
     """[N] scaled days, then sine and cosine of the position in the year, the week and (with a clock) the day."""
-    days = cols.as_days(values)
     days = np.where(np.isfinite(days), days, column["fill"])
     periods = [365.2425, 7.0] + ([1.0] if column["clock"] else [])
     waves = [wave(2 * np.pi * days / period) for period in periods for wave in (np.sin, np.cos)]
     return [(days - column["center"]) / column["scale"], *waves]
+
+
+def _encode_time(column: dict[str, Any], seconds: NDArray[np.float64]) -> list[NDArray[Any]]:
+    """[N] scaled seconds since midnight, then sine and cosine of the position in the day."""
+    seconds = np.where(np.isfinite(seconds), seconds, column["fill"])
+    waves = [wave(2 * np.pi * seconds / 86_400) for wave in (np.sin, np.cos)]
+    return [(seconds - column["center"]) / column["scale"], *waves]
 
 
 def _choose_crosses(dense: Floats, y: NDArray[Any], most: int) -> list[list[int]]:

@@ -9,12 +9,13 @@ from automl.data.shapes import Inputs
 from automl.errors import DataError
 
 
-def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
+def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None = None) -> Tensor:
     """Prepare rows exactly as the training rows were prepared.
 
     Args:
         preparation: `Prepared.preparation`, also after a round trip through JSON.
         rows: a DataFrame (or list of dicts) with the same columns, or an array with the same sample shape.
+        unread: gets a few words for each column of a table with values that cannot be read, or were not in training.
 
     Returns:
         [N, *shape] float32 (int64 for tokens). Categories that training did not see are all zeros (or code 0).
@@ -24,7 +25,7 @@ def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
     """
     match preparation["form"]:
         case "table":
-            return tables.transform(preparation, rows)
+            return tables.transform(preparation, rows, unread)
         case "array":
             return arrays.transform(preparation, rows)
         case "text":

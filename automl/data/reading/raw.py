@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.cells.readings import ATTRIBUTE
 from automl.data.preparing import columns
 from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, did_you_mean
@@ -137,7 +138,8 @@ def from_frame(
             hint = did_you_mean(name, frame.columns) or f"; columns: {_some(frame.columns)}"
             raise DataError(f"{what} {name!r} is not a column{hint}")
     extra = {name: frame[name].to_numpy() for name in keep_out}
-    return Raw(frame.drop(columns=[target, *keep_out]), frame[target], target, "table", extra=extra)
+    notes = list(frame.attrs.get(ATTRIBUTE, {}).get("file", {}).get("notes", ()))
+    return Raw(frame.drop(columns=[target, *keep_out]), frame[target], target, "table", extra=extra, notes=notes)
 
 
 def from_pair(x: NDArray[Any], y: NDArray[Any], target: str) -> Raw:

@@ -1,10 +1,12 @@
 """Readers of files: tables (whole or in chunks), arrays and texts. They decide nothing about what columns mean."""
 
 import gzip
+import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +14,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data.cells.readings import ATTRIBUTE
+from automl.data.reading import dialects
 from automl.errors import DataError
 
-TABLES = (".csv", ".tsv", ".parquet", ".pq")
+TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
 ARRAYS = (".npz", ".npy")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
-MISSING_WORDS = ["?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "None", "nan", "NaN", ""]
-"""Cells of a CSV or TSV file that are read as missing values."""
 
 
 def kind_of(path: Path) -> str:
-    """The suffix that says what is in a file: ".csv" for both `t.csv` and `t.csv.gz`."""
-    return path.suffixes[-2] if path.suffix in COMPRESSED and path.suffixes[1:] else path.suffix
+    """The suffix that says what is in a file, in lower case: ".csv" for both `t.CSV` and `t.csv.gz`."""
+    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
+    return suffixes[-2] if suffixes[-1] in COMPRESSED and suffixes[1:] else suffixes[-1]
 
 
-def read_file(path: Path) -> Any:
-    """What a file holds: a DataFrame, an array, a dict of arrays, or a text.
+def read_file(path: Path, options: Mapping[str, Any] | None = None) -> Any:
+    """What a file holds: a DataFrame, an array, a dict of arrays, or a text. `options`: those of `prepare:`.
 
     Raises:
         DataError: the file cannot be read, or its kind is not known.
     """
     kind = kind_of(path)
     if kind in TABLES:
-        return read_table(path)
+        return read_table(path, options)
     if kind == ".txt":
         return read_text(path)
     if kind in ARRAYS:
@@ -84,26 +87,67 @@ def read_labelled_lines(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
     return np.array([p[2] for p in pairs], dtype=object), np.array([p[0] for p in pairs], dtype=object)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A CSV, TSV (also compressed) or Parquet file.
+def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: Iterable[str] = ()) -> pd.DataFrame:
+    """A table: CSV and TSV files (also compressed) as text cells to the letter, Parquet with its own types.
+
+    Args:
+        path: the file.
+        options: those of `prepare:`; `separator` and `encoding` are used.
+        expects: columns of the training table where these are rows for its model; they help to find the separator.
 
     Raises:
         DataError: with the reader's reason, and the line where there is one.
     """
     with _as_data_error(path):
-        if path.suffix in (".parquet", ".pq"):
+        if is_parquet(path):
             return pd.read_parquet(path)
-        frame = _read_separated(path, "\t" if ".tsv" in path.suffixes else ",")
-        if frame.shape[1] == 1 and ";" in str(frame.columns[0]):
-            frame = _read_separated(path, ";")
-    return frame
+        options = options or {}
+        text, encoding = dialects.decode(dialects.read_bytes(path), path.name, options)
+        text, named, comments = dialects.without_comments(text, _separator_option(options))
+        asked = {**options, "separator": options.get("separator") or named}
+        separator, header = dialects.find(text, path.name, asked, expects)
+        frame = _parse(io.StringIO(text), separator, text)
+        frame = _named(frame, header)
+        frame.attrs = {ATTRIBUTE: {"file": {
+            "separator": separator, "encoding": encoding,
+            "notes": list(dialects.notes_of(encoding, separator, comments, path.name)),
+        }}}  # fmt: skip
+        return frame
+
+
+def _separator_option(options: Mapping[str, Any]) -> str | None:
+    given = options.get("separator")
+    return None if given is None else dialects.NAMES.get(str(given), str(given))
+
+
+def _parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
+    """Cells as text, nothing read as missing. Spaces around cells stay, except before quotation marks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            stream, sep=separator, dtype=object, keep_default_na=False, na_values=[], index_col=False,
+            skipinitialspace=f'{separator} "' in head, low_memory=False, **more,
+        )  # fmt: skip
+
+
+def _named(frame: pd.DataFrame, header: tuple[str, ...]) -> pd.DataFrame:
+    """The table with the names as they are in the file, so that two equal ones can be told from `a` and `a.1`."""
+    names = [str(name) for name in frame.columns]
+    own = [name or old for name, old in zip(header, names, strict=True)] if len(header) == len(names) else names
+    return frame.set_axis([name.strip() for name in own], axis=1)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV, TSV or Parquet file, read chunk by chunk by the rules of `read_table`."""
+    """A CSV, TSV or Parquet file, read chunk by chunk by the rules of `read_table`.
+
+    Attributes:
+        path: the file.
+        options: those of `prepare:`; `separator` and `encoding` are used.
+    """
 
     path: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def chunks(self, rows: int, only: list[str] | None = None) -> Iterator[pd.DataFrame]:
         """All rows in order, at most `rows` at once; only the columns `only` where given.
@@ -115,24 +159,39 @@ class Table:
             yield from self._chunks(rows, only)
 
     def _chunks(self, rows: int, only: list[str] | None) -> Iterator[pd.DataFrame]:
-        if self.path.suffix in (".parquet", ".pq"):
+        if is_parquet(self.path):
             from pyarrow import parquet
 
             with parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(rows, columns=only):
                     yield batch.to_pandas()
             return
-        separator = "\t" if ".tsv" in self.path.suffixes else ","
-        header = pd.read_csv(self.path, sep=separator, nrows=0, index_col=False)
-        if header.shape[1] == 1 and ";" in str(header.columns[0]):
-            separator = ";"
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            with pd.read_csv(
-                self.path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False,
-                low_memory=False, chunksize=rows, usecols=only,
-            ) as reader:  # fmt: skip
-                yield from reader
+        encoding, head = self._encoding, self._head
+        text, named, _ = dialects.without_comments(head, _separator_option(self.options))
+        asked = {**self.options, "separator": self.options.get("separator") or named}
+        separator, header = dialects.find(text, self.path.name, asked)
+        skipped = next((k for k, line in enumerate(text.split("\n")) if line.strip()), 0)
+        with self._open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
+            for _ in range(skipped):
+                stream.readline()
+            for chunk in _parse(stream, separator, head, chunksize=rows):
+                chunk = _named(chunk, header)
+                chunk.attrs = {ATTRIBUTE: {"file": {"separator": separator, "encoding": encoding, "notes": list(
+                    dialects.notes_of(encoding, separator, 0, self.path.name))}}}  # fmt: skip
+                yield chunk if only is None else chunk[only]
+
+    def _open(self) -> Any:
+        return dialects.open_bytes(self.path)
+
+    @cached_property
+    def _encoding(self) -> str:
+        """The encoding in which the whole file can be read."""
+        return dialects.encoding_of(self.path, self.options)
+
+    @cached_property
+    def _head(self) -> str:
+        with self._open() as raw, io.TextIOWrapper(raw, encoding=self._encoding, newline="") as stream:
+            return stream.read(dialects.HEAD).lstrip("\ufeff")
 
     def head(self) -> pd.DataFrame:
         """The first 1,000 rows."""
@@ -144,18 +203,22 @@ class Table:
         return float(head.memory_usage(deep=True).sum()) / max(len(head), 1)
 
 
+def is_parquet(path: Path) -> bool:
+    """Whether a file's name says that it is Parquet."""
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
 @contextmanager
 def _as_data_error(path: Path) -> Iterator[None]:
-    """Raise what the readers of tables complain about as a DataError that names the file."""
+    """Raise what the readers of tables complain about as a DataError that names the file and the option that helps."""
     try:
         yield
     except pd.errors.ParserWarning as error:
-        raise DataError(f"data: {path.name}: rows have more fields than the header names") from error
+        raise DataError(
+            f"data: {path.name}: rows have more fields than the header names; where cells are separated by something"
+            " else, say so: prepare: {separator: ';'}"
+        ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, ValueError, OSError) as error:
-        raise DataError(f"data: {path.name} cannot be read: {' '.join(str(error).split())}") from error
-
-
-def _read_separated(path: Path, separator: str) -> pd.DataFrame:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, sep=separator, na_values=MISSING_WORDS, skipinitialspace=True, index_col=False)
+        reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
+        hint = "; prepare: {separator: ...} names another separator" if "fields in line" in reason else ""
+        raise DataError(f"data: {path.name} cannot be read: {reason}{hint}") from error

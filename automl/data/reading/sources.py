@@ -12,6 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.core.user_code import import_object
+from automl.data.cells import readings
+from automl.data.preparing import columns
 from automl.data.reading import images
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.data.reading.readers import read_file, read_labelled_lines
@@ -67,6 +69,8 @@ def read(
         raw = _read_path(path, target, keep_out, options)
     else:
         raw = from_object(read_unchanged(source, base), target, keep_out)
+    if isinstance(raw.x, pd.DataFrame):
+        raw.x = columns.read_cells(raw.x, options)
     if options.get("text"):
         column = str(options["text"])
         if column not in raw.x.columns:
@@ -75,19 +79,28 @@ def read(
     return raw
 
 
-def read_unchanged(source: Any, base: Path) -> Any:
+def read_unchanged(source: Any, base: Path, options: Mapping[str, Any] | None = None) -> Any:
     """What a source holds: a DataFrame, a text, an array, a dict of arrays, or what the function returned.
+
+    With the options of `prepare:`, the text cells of a table become numbers and dates where they are such.
 
     Raises:
         DataError: there is no such file, built-in name or function (the message has the nearest name).
     """
-    source = resolve(source, base)
+    content = _content(resolve(source, base), base, options)
+    if options is not None and isinstance(content, pd.DataFrame):
+        frame = columns.plain(content)
+        return readings.typed(frame, readings.rules_of(options, frame))
+    return content
+
+
+def _content(source: Any, base: Path, options: Mapping[str, Any] | None) -> Any:
     if not isinstance(source, str | Path):
         return source
     name = str(source)
     path = (base / name).expanduser()
     if path.is_file():
-        return read_file(path)
+        return read_file(path, options)
     if ":" in name and not path.exists():
         return _call(name, base)
     if "/" in name or Path(name).suffix:
@@ -137,7 +150,7 @@ def _read_path(path: Path, target: str | None, keep_out: tuple[str, ...], option
         return _read_idx(path, target)
     if options.get("form") == "sentences" and not options.get("text"):
         return Raw(*read_labelled_lines(path), target or "label", "sentences")
-    content = read_file(path)
+    content = read_file(path, options)
     if isinstance(content, pd.DataFrame):
         return from_frame(content, target, keep_out, where=path.name)
     if isinstance(content, dict):

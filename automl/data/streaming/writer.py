@@ -71,7 +71,7 @@ class _UsedRows:
             index = self.index[first : first + len(chunk)]
             first += len(chunk)
             used = index >= 0
-            frame = chunk.set_axis([str(name) for name in chunk.columns], axis=1)[self.names]
+            frame = columns.plain(chunk.set_axis([str(name) for name in chunk.columns], axis=1)[self.names])
             yield index[used], frame[used].reset_index(drop=True)
 
 
@@ -82,7 +82,7 @@ def write(request: Request, folder: Path, sizes: Sizes) -> None:
         DataError: the table cannot be read or learned from.
         EnvironmentProblem: the disk has no room.
     """
-    table = Table(request.path)
+    table = Table(request.path, request.options)
     row_bytes = table.row_bytes()
     rows_at_once = max(100, int(sizes.chunk / row_bytes))
     raw, names, count = _read_targets(table, request, rows_at_once)
@@ -120,18 +120,9 @@ def _read_targets(table: Table, request: Request, rows_at_once: int) -> tuple[Ra
     wanted = [head.target, *kept_out]
     chunks = [chunk[wanted] for chunk in table.chunks(rows_at_once, wanted)]
     frame = pd.concat(chunks, ignore_index=True)
-    for name in wanted:
-        frame[name] = _one_type(frame[name])
     extra = {name: frame[name].to_numpy() for name in kept_out}
-    raw = Raw(np.arange(len(frame)), frame[head.target], head.target, "table", extra=extra)
+    raw = Raw(np.arange(len(frame)), frame[head.target], head.target, "table", extra=extra, notes=head.notes)
     return raw, [str(name) for name in head.x.columns], len(frame)
-
-
-def _one_type(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column that is numbers in some chunks and text in others as text, as it would be if read at once."""
-    if values.dtype != object:
-        return values
-    return pd.Series(columns.as_texts(values), index=values.index).where(values.notna(), None)
 
 
 def _draw_sample(used: _UsedRows, selection: Selection, seed: int, most: int) -> tuple[pd.DataFrame, Rows]:

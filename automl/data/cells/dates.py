@@ -1,0 +1,107 @@
+"""Dates and times of day as people write them: a fixed list of formats, so that no cell is guessed at.
+
+Dates have a day, a month and a year: 2021-06-25 (also with / or . between), 25/06/2021 or 06/25/2021, 25.06.21,
+25 June 2021, June 25, 2021; and 2021-06 is its first day. A time of day and a time zone may follow. Times of day are
+8:15, 08:15:30.5 and 8:15 pm. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
+"""
+
+import datetime
+import math
+import re
+
+_TIME = r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?|60))?\s*([AaPp]\.?[Mm]\.?)?"
+_ZONE = r"\s*(?:Z|UTC|GMT|([+-]\d{2}):?(\d{2})?(?::\d{2})?)?"
+_AFTER = rf"(?:(?:[T,]\s*|\s+){_TIME}{_ZONE})?"
+_YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_AFTER}", re.ASCII)
+_YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
+_DAY_NAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
+_DAY_MONTH = re.compile(rf"{_DAY_NAME}(\d{{1,2}})(?:\.|st|nd|rd|th)?[\s-]+([A-Za-z]{{3,9}})\.?,?[\s-]+(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
+_MONTH_DAY = re.compile(rf"{_DAY_NAME}([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){_AFTER}", re.ASCII)
+_MONTH = re.compile(r"(1[6-9]\d{2}|20\d{2})-(0[1-9]|1[0-2])", re.ASCII)
+_CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+           "december")  # fmt: skip
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
+
+
+def days(cell: str, dayfirst: bool) -> float:
+    """Days since 1970 (in UTC where there is a time zone); NaN: the cell is no date.
+
+    Args:
+        cell: without spaces around it.
+        dayfirst: whether 05/06/2021 is the fifth of June.
+    """
+    if (found := _YEAR_FIRST.fullmatch(cell)) is not None:
+        return _date(found[1], found[3], found[4], found.groups()[4:])
+    if (found := _YEAR_LAST.fullmatch(cell)) is not None:
+        if not _is_date(found):
+            return math.nan
+        day, month = (found[1], found[3]) if dayfirst else (found[3], found[1])
+        return _date(found[4], month, day, found.groups()[4:])
+    if (found := _MONTH.fullmatch(cell)) is not None:
+        return _date(found[1], found[2], "1", ())
+    return _with_month_name(cell)
+
+
+def order(cell: str) -> str | None:
+    """What a cell shows of the order: "day" or "month" first, "either", or "" where nothing; None: it is no date."""
+    found = _YEAR_LAST.fullmatch(cell)
+    if found is None:
+        return None if math.isnan(days(cell, True)) else ""
+    if not _is_date(found):
+        return None
+    first, second = int(found[1]), int(found[3])
+    if max(first, second) > 31 or min(first, second) > 12 or min(first, second) < 1:
+        return None
+    if first == second:
+        return ""
+    return "day" if first > 12 else "month" if second > 12 else "either"
+
+
+def seconds(cell: str) -> float:
+    """Seconds since midnight of a time of day; NaN: the cell is none."""
+    found = _CLOCK.fullmatch(cell)
+    return math.nan if found is None else _seconds(found.groups()[:4])
+
+
+def _is_date(found: "re.Match[str]") -> bool:
+    """Whether this is a date and not a version (1.2.10) or a number of a thing (1-2-10)."""
+    return found[2] == "/" or len(found[4]) == 4 or (len(found[1]) == 2 and len(found[3]) == 2)
+
+
+def _with_month_name(cell: str) -> float:
+    if (found := _DAY_MONTH.fullmatch(cell)) is not None:
+        return _date(found[3], _month(found[2]), found[1], found.groups()[3:])
+    if (found := _MONTH_DAY.fullmatch(cell)) is not None:
+        return _date(found[3], _month(found[1]), found[2], found.groups()[3:])
+    return math.nan
+
+
+def _month(name: str) -> str:
+    lower = name.lower()
+    return next((str(k + 1) for k, month in enumerate(_MONTHS) if month.startswith(lower) or lower == "sept" == month[:4]), "0")
+
+
+def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> float:
+    """Days since 1970. `clock`: hour, minute, second, am or pm, hours and minutes of the zone; None where absent."""
+    full = int(year) if len(year) == 4 else int(year) + (1900 if int(year) > 68 else 2000)  # as POSIX has it
+    try:
+        whole = datetime.date(full, int(month), int(day)).toordinal() - _EPOCH
+    except ValueError:
+        return math.nan
+    if not clock or clock[0] is None:
+        return float(whole)
+    into_day = _seconds(clock[:4])
+    if clock[4] is not None:
+        hours = int(clock[4])
+        into_day -= 3600 * hours + math.copysign(60 * int(clock[5] or 0), hours if hours else (-1 if clock[4][0] == "-" else 1))
+    return whole + into_day / 86_400
+
+
+def _seconds(clock: tuple[str | None, ...]) -> float:
+    hour, minute, second, half = int(clock[0] or 0), int(clock[1] or 0), float((clock[2] or "0").replace(",", ".")), clock[3]
+    if half is not None:
+        if not 1 <= hour <= 12:
+            return math.nan
+        hour = hour % 12 + (12 if half[0] in "pP" else 0)
+    return math.nan if hour > 23 else 3600.0 * hour + 60.0 * minute + second

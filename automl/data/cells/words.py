@@ -1,0 +1,71 @@
+"""Cells as text: the canonical spelling of a value of any type, and the words that stand for a missing value."""
+
+import datetime
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+NEVER_VALUES = (
+    "", "nan", "NaN", "-nan", "-NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
+)  # fmt: skip
+"""Cells that are missing values in every column, also in a target."""
+PERHAPS_VALUES = ("?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "Null", "None", "none")
+"""Cells that are missing values in inputs and in numeric targets; in a target of classes they may be a class."""
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " ", "\u2009": " "})
+_ODD_SPACES = ("\u00a0", "\u202f", "\u2007", "\u2009")
+_INVISIBLE = " \t\r\n\v\f\u00a0\u202f\u2007\u2009\u200b\ufeff"
+
+
+def clean(text: str) -> str:
+    """`text` without spaces around it, and with ordinary spaces for unbreakable and thin ones."""
+    text = text.strip(_INVISIBLE)
+    return text.translate(_SPACES) if not text.isascii() and any(s in text for s in _ODD_SPACES) else text
+
+
+def canonical(value: Any) -> str:
+    """The text of a value of any type, as a CSV file would have it; "" for a missing value.
+
+    Whole numbers have no fraction (3 for 3.0), so that a column of numbers with gaps is spelled as one without.
+    """
+    if isinstance(value, str):
+        return clean(value)
+    if value is None or value is pd.NA or value is pd.NaT:
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return ""
+        return str(int(value)) if float(value).is_integer() and abs(value) < 1e16 else str(value)
+    if isinstance(value, pd.Timestamp | datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return clean(value.decode("utf-8", errors="replace"))
+    return clean(str(value))
+
+
+def distinct(values: "pd.Series[Any]") -> tuple[NDArray[np.int64], list[str]]:
+    """([rows] codes, the distinct cells): cell k of the column is `cells[codes[k]]`, in canonical spelling."""
+    array = values.to_numpy(dtype=object)
+    kind = pd.api.types.infer_dtype(array, skipna=False)
+    if kind == "string":
+        codes, cells = pd.factorize(array)
+        spelled = [clean(cell) for cell in cells]
+    elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufb":
+        codes, cells = pd.factorize(array, use_na_sentinel=False)
+        spelled = [canonical(cell) for cell in cells]
+    else:  # equal values of several types (1, True, 1.0) are to stay apart
+        codes, cells = pd.factorize(np.array([canonical(value) for value in array], dtype=object))
+        spelled = list(cells)
+    if len(set(spelled)) == len(spelled):
+        return codes.astype(np.int64), spelled
+    again, unique = pd.factorize(np.array(spelled, dtype=object))
+    return again.astype(np.int64)[codes], list(unique)
+
+
+def are_missing(cells: list[str], missing: Collection[str]) -> NDArray[np.bool_]:
+    """[cells] bool, whether a cell is one of the words `missing`."""
+    return np.fromiter((cell in missing for cell in cells), dtype=bool, count=len(cells))

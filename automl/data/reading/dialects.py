@@ -1,0 +1,230 @@
+"""How a file of separated cells is written: its encoding, compression, separator and comment lines.
+
+Found for each file anew from its first bytes and its header line; a file of new rows is written as its sender likes,
+whatever the training file looked like. Which rows are in the file makes no difference.
+"""
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import lzma
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+from automl.errors import DataError, did_you_mean
+
+SEPARATORS = ("\t", ";", "|", ",")
+"""Where two fit equally well, the first is taken: decimal commas are in more files than other marks in numbers."""
+NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
+"""Separators that have a name."""
+HEAD = 2**16
+"""So many characters are looked at to find the separator of a training file."""
+_BOMS = (
+    (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"), (b"\xef\xbb\xbf", "utf-8-sig"),
+    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file, unpacked where its first bytes say that it is compressed (gzip, bzip2, xz, zstandard).
+
+    Raises:
+        DataError: the file cannot be read or unpacked.
+    """
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            return gzip.decompress(raw)
+        if raw[:3] == b"BZh":
+            return bz2.decompress(raw)
+        if raw[:6] == b"\xfd7zXZ\x00":
+            return lzma.decompress(raw)
+        if raw[:4] == b"\x28\xb5\x2f\xfd":
+            import pyarrow
+
+            return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(raw), "zstd").read())
+    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+        raise DataError(f"data: {path.name} cannot be read: {error}") from error
+    return raw
+
+
+def decode(raw: bytes, name: str, options: Mapping[str, Any]) -> tuple[str, str]:
+    """(the text, its encoding): as its byte-order mark says, else UTF-8, else `prepare.encoding`, else Windows-1252.
+
+    Raises:
+        DataError: `prepare.encoding` is not known, or does not fit.
+    """
+    given = options.get("encoding")
+    for encoding in _candidates(raw, str(given) if given else None):
+        try:
+            return raw.decode(encoding).lstrip("\ufeff"), encoding
+        except LookupError as error:
+            raise DataError(f"prepare.encoding: Python knows no encoding {given!r}") from error
+        except UnicodeError:
+            continue
+    if given:
+        raise DataError(f"prepare.encoding: {name} is not written in {given}")
+    return raw.decode("latin-1"), "latin-1"
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file for reading, unpacked as `read_bytes` does."""
+    with path.open("rb") as file:
+        first = file.read(6)
+    if first[:2] == b"\x1f\x8b":
+        return cast("IO[bytes]", gzip.open(path, "rb"))
+    if first[:3] == b"BZh":
+        return cast("IO[bytes]", bz2.open(path, "rb"))
+    if first == b"\xfd7zXZ\x00":
+        return cast("IO[bytes]", lzma.open(path, "rb"))
+    if first[:4] == b"\x28\xb5\x2f\xfd":
+        import pyarrow
+
+        return cast("IO[bytes]", io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")))
+    return path.open("rb")
+
+
+def encoding_of(path: Path, options: Mapping[str, Any]) -> str:
+    """The encoding in which a whole file can be read, found as `decode` does, block by block."""
+    with open_bytes(path) as file:
+        first = file.read(2**20)
+    for encoding in _candidates(first, str(options["encoding"]) if options.get("encoding") else None):
+        try:
+            decoder = codecs.getincrementaldecoder(encoding)()
+            with open_bytes(path) as file:
+                while block := file.read(2**20):
+                    decoder.decode(block)
+            return encoding
+        except LookupError as error:
+            raise DataError(f"prepare.encoding: Python knows no encoding {options['encoding']!r}") from error
+        except UnicodeError:
+            continue
+    return "latin-1"
+
+
+def _candidates(raw: bytes, given: str | None) -> list[str]:
+    marked = [encoding for mark, encoding in _BOMS if raw.startswith(mark)][:1]
+    if marked:
+        return marked
+    head = raw[:200]
+    if len(head) >= 8 and len(raw) % 2 == 0 and given is None:  # UTF-16 without a mark: every other byte is 0
+        if head[1::2].count(0) > 0.8 * len(head[1::2]) and not head[0::2].count(0):
+            return ["utf-16-le"]
+        if head[0::2].count(0) > 0.8 * len(head[0::2]) and not head[1::2].count(0):
+            return ["utf-16-be"]
+    return ["utf-8", given] if given else ["utf-8", "cp1252"]
+
+
+def without_comments(text: str, separator: str | None = None) -> tuple[str, str | None, int]:
+    """(the text, the separator that a line `sep=;` names, how many comment lines there were).
+
+    Lines before the header that begin with #, and a line `sep=;`, become empty lines, so that line numbers stay. A
+    header may begin with #. So does a line between rows, where it has another number of cells than the header.
+    """
+    lines, named, comments = text.split("\n"), None, 0
+    k = 0
+    while k < len(lines):
+        line = lines[k].strip("\r")
+        if named is None and line.strip().strip('"').lower()[:4] == "sep=":
+            named, lines[k] = line.strip().strip('"')[4:] or None, ""
+        elif line.startswith("#") and not _is_header(lines, k, named or separator):
+            lines[k], comments = "", comments + 1
+        elif line.strip():
+            break
+        k += 1
+    if k < len(lines) and lines[k].startswith("#"):
+        lines[k] = lines[k][1:].lstrip()
+    if comments or named or "\n#" in text or text.startswith("#"):
+        comments += _blank_comments(lines, k + 1, named or separator)
+        text = "\n".join(lines)
+    return text, named, comments
+
+
+def _is_header(lines: list[str], k: int, separator: str | None) -> bool:
+    """Whether a line that begins with # is the header: as many cells as the next line, which begins with no #."""
+    following = next((line for line in lines[k + 1 :] if line.strip()), "")
+    if following.startswith("#") or not following or lines[k][1:2] in (" ", "#", ""):
+        return False
+    marks = [separator] if separator else SEPARATORS
+    return any(lines[k].count(mark) == following.count(mark) > 0 for mark in marks)
+
+
+def _blank_comments(lines: list[str], first: int, separator: str | None) -> int:
+    """Empty the lines between rows that begin with # and have another number of cells than the header."""
+    if not any(line.startswith("#") for line in lines[first:]):
+        return 0
+    mark = separator or max(SEPARATORS, key=lines[first - 1].count) if first <= len(lines) else ","
+    count, quoted = 0, False
+    for k in range(first, len(lines)):
+        if not quoted and lines[k].startswith("#") and lines[k].count(mark) < lines[first - 1].count(mark):
+            lines[k], count = "", count + 1
+        elif lines[k].count('"') % 2:
+            quoted = not quoted
+    return count
+
+
+def find(text: str, name: str, options: Mapping[str, Any], expects: Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
+    """(the separator, the names in the header).
+
+    Args:
+        text: without comment lines.
+        name: of the file; `.tsv` is a hint.
+        options: those of `prepare:`; `separator` is used.
+        expects: columns of the training table: the separator under which most of them are found is taken.
+    """
+    given = options.get("separator")
+    head = text[:HEAD].lstrip("\r\n")
+    if given is not None:
+        mark = NAMES.get(str(given), str(given))
+        if len(mark) != 1 or mark in '"\r\n':
+            hint = did_you_mean(str(given), NAMES)
+            raise DataError(f"prepare.separator: expected one character, such as ; or tab, got {given!r}{hint}")
+        if not expects or mark in head.partition("\n")[0]:
+            return mark, _header(head, mark)
+    wanted = set(expects)
+    if wanted:
+        best = max(SEPARATORS, key=lambda mark: len(wanted & set(_header(head, mark))))
+        if wanted & set(_header(head, best)):
+            return best, _header(head, best)
+    best = max(SEPARATORS, key=lambda mark: _regularity(head, mark))
+    if _regularity(head, best) == (0.0, 0):  # a single column
+        best = "\t" if ".tsv" in name.lower() else ","
+    return best, _header(head, best)
+
+
+def _header(head: str, mark: str) -> tuple[str, ...]:
+    try:
+        first: list[str] = next(csv.reader(io.StringIO(head, newline=""), delimiter=mark), [])
+    except csv.Error:
+        return ()
+    return tuple(name.strip().strip("\ufeff\u00a0") for name in first)
+
+
+def _regularity(head: str, mark: str) -> tuple[float, int]:
+    """(the share of lines with as many cells as the header, the number of cells of the header)."""
+    try:
+        rows = [row for _, row in zip(range(100), csv.reader(io.StringIO(head, newline=""), delimiter=mark), strict=False)]
+    except csv.Error:
+        return (0.0, 0)
+    rows = [row for row in rows if row]
+    if len(head) == HEAD and len(rows) > 1:
+        rows = rows[:-1]  # may be cut
+    if not rows or len(rows[0]) < 2:
+        return (0.0, 0)
+    same = sum(len(row) == len(rows[0]) for row in rows[1:]) / max(len(rows) - 1, 1)
+    return (round(same, 1), len(rows[0]))
+
+
+def notes_of(encoding: str, separator: str, comments: int, name: str) -> tuple[str, ...]:
+    """What is unusual about a file, for people."""
+    said = []
+    if encoding not in ("utf-8", "utf-8-sig"):
+        said.append(f"read as {encoding}")
+    if separator != ("\t" if ".tsv" in name.lower() else ","):
+        said.append(f"cells separated by {separator!r}")
+    if comments:
+        said.append(f"{comments} comment lines passed over")
+    return (f"{name}: {', '.join(said)}",) if said else ()
