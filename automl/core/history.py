@@ -55,6 +55,7 @@ class History:
         self._at: dict[int, dict[int, float]] = {}
         self._sorted: dict[int, list[float]] = {}
         self._best: int | None = None
+        self._partial: int | None = None  # the best of those stopped or paused, unless it runs again
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -105,6 +106,17 @@ class History:
         """The best trial that ran its full length; the earliest of equals."""
         return None if self._best is None else self.trials[self._best]
 
+    @property
+    def partial(self) -> TrialRecord | None:
+        """The best trial of those that were stopped or paused, where no trial has run its full length yet."""
+        if self._best is not None:
+            return None
+        if self._partial is None or self.trials[self._partial].state is State.RUNNING:  # it goes on: look anew
+            left = (t for t in self.of(State.STOPPED, State.PAUSED) if t.loss is not None)
+            first = min(left, key=rank_key, default=None)
+            self._partial = None if first is None else first.number
+        return None if self._partial is None else self.trials[self._partial]
+
     def ranked(self, n: int | None = None, *, full: bool = False) -> list[TrialRecord]:
         """The best `n` trials (None: all) that have a loss and did not fail, the best first; see `rank_key`.
 
@@ -133,7 +145,7 @@ class History:
 
     def begin(self, config: Config, *, origin: str = "", at_s: float = 0.0) -> TrialRecord:
         """Add a running trial; it gets the next number."""
-        record = TrialRecord(self.next_number, config, origin=origin, started_s=at_s)
+        record = TrialRecord(self.next_number, self.space.restored(config), origin=origin, started_s=at_s)
         self.trials.append(record)
         return self._put(record)
 
@@ -192,6 +204,10 @@ class History:
             self._by_state[before.state].pop(record.number, None)
             self._by_state[record.state][record.number] = None
         self.trials[record.number] = record
+        if record.loss is not None and record.state in (State.STOPPED, State.PAUSED) and self._partial is not None:
+            known = self.trials[self._partial]
+            if known.state is not State.RUNNING and rank_key(record) < rank_key(known):
+                self._partial = record.number
         self.version += 1
         return record
 

@@ -31,6 +31,7 @@ class Assignment:
     step: int = 0  # the last step that the ledger has; 0 for a new trial
     alone: bool = False  # it must not share a cohort: its worker died before, and would take other trials along
     horizon: int | None = None  # the last step of a full trial, where the study was told
+    metric: str = ""  # the name of the study's metric
 
     def __getitem__(self, name: str) -> object:
         return self.config[name]
@@ -125,6 +126,7 @@ class Ended:
     outcome: Outcome
     failure: Failure | None = None
     details: Mapping[str, object] = field(default_factory=dict)  # stored with the attempt: cohort, lane, seconds, ...
+    lasting: tuple[str, ...] = ()  # what it changed in its process for good: no other trial may begin there
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automl.core.parameters import Choice, Float, Int, Parameter, Value, When, plain
+import numpy as np
+
+from automl.core.parameters import Choice, Float, Int, Parameter, Value, is_number, plain, shortened
 from automl.errors import SpecError, did_you_mean
 
 KINDS = ("float", "int", "choice")
@@ -19,7 +21,8 @@ def parameter(item: Any) -> Parameter | Value:
 
     Args:
         item: `{"float": [low, high], "log": True, ...}`, `{"int": ...}`, `{"choice": [...]}`, a list (a choice), text,
-            a number, true, false or None (a constant), or a parameter, which is returned as it is.
+            a number, true, false or None (a constant), or a parameter, which is returned as it is. A pair of numbers
+            is refused: it might be a range.
 
     Raises:
         SpecError: which rule is broken; without the parameter's name, which the caller knows.
@@ -32,8 +35,16 @@ def parameter(item: Any) -> Parameter | Value:
         return item
     if isinstance(item, Mapping):
         return _from_dict(dict(item))
-    if isinstance(item, Sequence) and not isinstance(item, str):
+    if isinstance(item, tuple) and len(item) == 2 and all(is_number(plain(v)) for v in item):
+        low, high = sorted(plain(v) for v in item)
+        raise SpecError(
+            f"({item[0]!r}, {item[1]!r}) could be a range or a choice; did you mean Float({low!r}, {high!r})? "
+            f"A whole number is Int(low, high), a choice of the two is the list [{item[0]!r}, {item[1]!r}]"
+        )
+    if isinstance(item, range | np.ndarray) and np.ndim(item):
         return Choice(tuple(plain(v) for v in item))
+    if isinstance(item, Sequence) and not isinstance(item, str | bytes):
+        return Choice(tuple(item))
     value = plain(item)
     if not isinstance(value, str | int | float | bool | None):
         raise SpecError(f"cannot be a {type(item).__name__}; a constant is text, a number, true, false or null")
@@ -45,23 +56,17 @@ def _from_dict(item: dict[str, Any]) -> Parameter:
     if len(kinds) != 1:
         raise SpecError(f"needs exactly one of {', '.join(KINDS)}")
     content = item.pop(kinds[0])
-    allowed = {"default", "when", "ordered"} if kinds[0] == "choice" else {"default", "when", "log", "step"}
+    allowed = {"default", "when", "ordered", "tuples"} if kinds[0] == "choice" else {"default", "when", "log", "step"}
     for key in item:
         if key not in allowed:
             raise SpecError(f"{kinds[0]} has no option {key!r}{did_you_mean(key, allowed)}")
-    if "when" in item:
-        item["when"] = _condition(item["when"])
     if kinds[0] == "choice":
+        if item.pop("tuples", False) and isinstance(content, Sequence):
+            content = [tuple(value) if isinstance(value, list) else value for value in content]
         return Choice(content, **item)
     if not isinstance(content, Sequence) or isinstance(content, str) or len(content) != 2:
         raise SpecError(f"{kinds[0]} takes [low, high], got {content!r}")
     return (Float if kinds[0] == "float" else Int)(content[0], content[1], **item)
-
-
-def _condition(when: Any) -> When:
-    if not isinstance(when, Mapping):
-        raise SpecError(f"when takes {{parameter: value}}, got {when!r}")
-    return {str(k): tuple(v) if isinstance(v, list | tuple) else (v,) for k, v in when.items()}
 
 
 def written(p: Parameter) -> Any:
@@ -70,15 +75,19 @@ def written(p: Parameter) -> Any:
     if isinstance(p, Choice):
         if p.ordered:
             extras["ordered"] = True
+        if p.tuples:
+            extras["tuples"] = True
     else:
         if p.log:
             extras["log"] = True
         if _has_step(p):
             extras["step"] = p.step
-    if p.default is not None:
+    if p.has_default:
         extras["default"] = p.default
     if p.when:
-        extras["when"] = {k: list(v) if len(v) > 1 else v[0] for k, v in p.when.items()}
+        extras["when"] = {
+            k: v[0] if len(v) == 1 and not isinstance(v[0], list | tuple) else list(v) for k, v in p.when.items()
+        }
     if isinstance(p, Choice):
         return {"choice": list(p.choices), **extras} if extras else list(p.choices)
     return {type(p).__name__.lower(): [p.low, p.high], **extras}
@@ -87,7 +96,7 @@ def written(p: Parameter) -> Any:
 def describe(p: Parameter) -> str:
     """The parameter in a message or in `print(space)`: `float [0.1, 1.0] log`."""
     if isinstance(p, Choice):
-        return f"{'ordered' if p.ordered else 'one of'} {list(p.choices)}"
+        return f"{'ordered' if p.ordered else 'one of'} {shortened(p.choices)}"
     step = f" step {p.step}" if _has_step(p) else ""
     return f"{type(p).__name__.lower()} [{p.low}, {p.high}]{' log' if p.log else ''}{step}"
 

@@ -22,12 +22,14 @@ from automl.core.parameters import (
     Config,
     Float,
     Int,
+    NoDefault,
     Parameter,
     Scale,
     Value,
     When,
     config_key,
     identity,
+    own,
     plain,
 )
 from automl.errors import SpecError, did_you_mean
@@ -70,9 +72,19 @@ class Space:
             raise SpecError(
                 f"{name}: when names {parent!r}, which is not a parameter{did_you_mean(parent, self.params)}"
             )
+        p = self.params[parent]
+        if isinstance(p, Float) and math.isinf(p.size):
+            raise SpecError(
+                f"{name}: when names {parent!r}, a real number, which never has exactly one value; "
+                f"give {parent} a step, or choose among names or whole numbers that {name} can depend on"
+            )
         for value in allowed:
-            if not self.params[parent].contains(value):
-                raise SpecError(f"{name}: when {parent} = {value!r}, but {parent} can never be that")
+            if not p.contains(value):
+                hint = ""
+                if p.contains(tuple(allowed)):
+                    listed = f"when={{{parent!r}: [{list(allowed)!r}]}}"
+                    hint = f"; a list as the value of a condition is a list in a list: {listed}"
+                raise SpecError(f"{name}: when {parent} = {value!r}, but {parent} can never be that{hint}")
 
     @classmethod
     def of(cls, described: "Mapping[str, Any] | Space") -> "Space":
@@ -173,12 +185,12 @@ class Space:
 
     def default(self) -> Config | None:
         """The config of all defaults, with range middles for the others; None when no parameter has a default."""
-        if all(p.default is None for p in self.params.values()):
+        if not any(p.has_default for p in self.params.values()):
             return None
 
         def value(_: int, name: str) -> Value:
             p = self.params[name]
-            return p.from_unit(0.5) if p.default is None else p.default
+            return start_value(p)
 
         return self.build(value)
 
@@ -212,7 +224,19 @@ class Space:
         for name, p in self.params.items():
             if name in full and isinstance(p, Float):
                 full[name] = float(full[name])
+        full = self.restored(full)
         return {name: full[name] for name in (*self.constants, *self.params) if name in full}
+
+    @cached_property
+    def _with_items(self) -> "dict[str, Choice]":
+        return {name: p for name, p in self.params.items() if isinstance(p, Choice) and p.has_items}
+
+    def restored(self, config: Config) -> Config:
+        """`config` as it was before it was written as JSON, where tuples become lists."""
+        if not self._with_items:
+            return config
+        known = {name: p for name, p in self._with_items.items() if name in config and p.contains(config[name])}
+        return {**config, **{name: p.given(config[name]) for name, p in known.items()}}
 
     def to_json(self) -> dict[str, Any]:
         """The space in the YAML grammar, as plain dicts, lists and scalars; `Space.of` reads it back."""
@@ -230,6 +254,11 @@ class Space:
             lines.append(f"{name}: {describe(p)}" + (f" when {when}" if when else ""))
         lines += [f"{name} = {value!r}" for name, value in self.constants.items()]
         return "\n".join(lines)
+
+
+def start_value(p: Parameter) -> Value:
+    """The default of a parameter, or the middle of its range."""
+    return p.from_unit(0.5) if isinstance(p.default, NoDefault) or not p.has_default else own(p.default)
 
 
 def _entries(described: Mapping[str, Any], group: str) -> Iterator[tuple[str, Any, str]]:

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from automl.core.history import History
+from automl.core.trial import State, TrialRecord
 
 
 class Kind(StrEnum):
@@ -40,6 +41,13 @@ class Verdict:
 
 
 CONTINUE = Verdict(Kind.CONTINUE)
+OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")
+"""What the study itself says when its budget ends; every reason that begins like this one is the budget's."""
+
+
+def cut_by_budget(record: TrialRecord) -> bool:
+    """Whether the trial was stopped because the budget ended, and not by a stopper."""
+    return record.state is State.STOPPED and record.reason.startswith(OUT_OF_BUDGET.reason)
 
 
 @runtime_checkable

@@ -183,9 +183,7 @@ def _weights(
     return torch.from_numpy((weight / weight[train].mean()).astype(np.float32))
 
 
-def _weight_column(
-    raw: Raw, column: str, train: NDArray[np.bool_], rules: readings.Rules
-) -> NDArray[np.float64]:
+def _weight_column(raw: Raw, column: str, train: NDArray[np.bool_], rules: readings.Rules) -> NDArray[np.float64]:
     if column not in raw.extra:
         raise DataError(f"prepare.weight: arrays have no column {column!r}")
     values = pd.Series(raw.extra[column])

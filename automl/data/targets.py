@@ -14,6 +14,7 @@ from automl.errors import DataError
 
 MOST_CLASSES = 30
 """Whole numbers with more distinct values than this are read as quantities, not as classes."""
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Target:
     reading: dict[str, Any] = field(default_factory=dict)
 
 
-def read(values: Any, name: str, task: str | None, rules: Rules = Rules()) -> Target:
+def read(values: Any, name: str, task: str | None, rules: Rules = NO_RULES) -> Target:
     """Find out what kind of target this is, and bring it to codes or numbers.
 
     Args:

@@ -32,6 +32,7 @@ from automl.core.messages import (
 )
 from automl.core.stopper import CONTINUE, Kind
 from automl.core.trial import Failure, State, TrialRecord
+from automl.driver.deadline import Deadline
 from automl.driver.deterministic import VirtualTimeOrder
 from automl.driver.executor import Executor
 from automl.driver.grouped import GroupedOrder
@@ -43,7 +44,7 @@ from automl.driver.watchdog import Watchdog
 from automl.driver.worker_table import WorkerTable
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.study.study import Study
-from automl.study.winner import keep_best
+from automl.study.winner import keep_best, keep_partial
 from automl.worker.worker import Task
 
 POLL_S = 0.25
@@ -83,6 +84,7 @@ class Driver:
         self.watchdog = Watchdog(trial_timeout_s)
         self.stopping = Stopping(study.clock)
         self.recovery = Recovery(study, executor, self.workers, self.order, self.watchdog, self.screen, self.stopping)
+        self.deadline = Deadline(study, executor, self.workers, self.screen)
         self.error: AutoMLError | None = None  # ends the search
         study.on_end = self._trial_ended
 
@@ -118,6 +120,8 @@ class Driver:
                     outcome = "interrupted"
                     raise self.stopping.interrupted()
                 outcome = "finished"
+                self.study.settle()
+                keep_partial(self.study)
                 if summary := self.study.stopper.summary(self.study.history):
                     self.screen.note(summary)
         except KeyboardInterrupt:
@@ -126,7 +130,7 @@ class Driver:
         except OSError as error:
             raise EnvironmentProblem(f"{error}; everything up to there is saved") from error
         finally:
-            self.executor.stop(GRACE_S if outcome == "finished" else 0.5)
+            self.executor.stop(GRACE_S if outcome == "finished" and not self.deadline.cut else 0.5)
             self.screen.finish(self.study, outcome)
 
     def _begin(self) -> None:
@@ -175,6 +179,7 @@ class Driver:
             self._checked_s = now_s
             for due in self.recovery.check_workers(now_s):
                 self._process(due)
+            self.deadline.check()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -218,8 +223,11 @@ class Driver:
         state = self.workers[event.worker]
         too_late = bool(self.stopping) and self.study.deterministic  # what is processed now would depend on timing
         if isinstance(event, Ended):
+            state.stale = state.stale or bool(event.lasting)
             return state.ended(event.trial) is not None and not too_late
-        self.watchdog.step(state.reported(event, self.study.clock()))
+        seconds = state.reported(event, self.study.clock())
+        self.watchdog.step(seconds)
+        self.study.endgame.measured([point for point in event.points if point.trial in state.trials], seconds)
         self.workers.device_losses.pop(event.worker, None)
         for advice in event.advice:
             if advice not in self._advised:
@@ -309,8 +317,10 @@ class Driver:
     def _model_wanted(self, trial: int, last: TrialRecord | None) -> bool:
         """Whether the trial's model would be kept if it ended now; `last`: the worst trial whose model is kept."""
         record = self.study.history.trials[trial]
-        if record.loss is None or record.state in (State.FAILED, State.STOPPED):
+        if record.loss is None or record.state is State.FAILED:
             return False
+        if record.state is not State.RUNNING:  # it leaves before its full length
+            return self.study.history.partial is record
         return last is None or (record.loss, record.number) < (last.loss, last.number)
 
     def _pause_all(self) -> None:

@@ -33,7 +33,7 @@ class GroupedOrder(ArrivalOrder):
 
     def ask(self, ready: Ready) -> list[Assignment]:
         lanes = min(ready.lanes, self._share())
-        if self.study.spent:
+        if self.study.spent or self.study.tight:
             self._withdraw()
         if ready.busy:
             self._fill(lanes, ready.fits)

@@ -38,7 +38,7 @@ def lightning(trial: "Trial") -> Any:
 
         def on_validation_end(self, trainer: Any, module: Any) -> None:
             if trainer.state.fn == "fit" and not trainer.sanity_checking:
-                trial.report(None, **_numbers(dict(trainer.callback_metrics)))
+                trial.report(_numbers(dict(trainer.callback_metrics)))
 
     return Report()
 
@@ -63,7 +63,7 @@ def transformers(trial: "Trial") -> Any:
             trial.horizon = int(args.num_train_epochs) if str(args.eval_strategy.value) == "epoch" else None
 
         def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **_: Any) -> None:
-            trial.report(None, **_numbers(metrics or {}))
+            trial.report(_numbers(metrics or {}))
 
     return Report()
 

@@ -1,5 +1,6 @@
 """A study as an Optuna study in a journal file, for optuna-dashboard and Optuna's own plots."""
 
+import json
 import warnings
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -94,7 +95,8 @@ def distribution(p: Parameter) -> "optuna.distributions.BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(p, Choice):
-        return CategoricalDistribution(p.choices)
+        plain = [c if c is None or isinstance(c, bool | int | float | str) else json.dumps(c) for c in p.choices]
+        return CategoricalDistribution(plain)
     if isinstance(p, Float):
         return FloatDistribution(p.low, p.high, log=p.log, step=p.step)
     return IntDistribution(p.low, p.high, log=p.log, step=p.step)

@@ -231,5 +231,5 @@ def first(configs: Any, space: Space, places: Places) -> None:
             elif name not in space.params:
                 near = did_you_mean(name, [*space.params, *space.constants])
                 places.complain(path, "is not a parameter of the space", near, key=True)
-            elif not isinstance(value, list | dict) and not space.params[name].contains(value):
+            elif not isinstance(value, dict) and not space.params[name].contains(value):
                 places.complain(path, f"{shown(value)} is outside {describe(space.params[name])}")

@@ -81,6 +81,12 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _item(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_item(one) for one in value]
+    return _scalar(value)
+
+
 _NAMED_SCHEMA = {
     "anyOf": [
         {"type": "string"},
@@ -91,6 +97,9 @@ Duration = Annotated[
     float, BeforeValidator(seconds), WithJsonSchema({"type": ["string", "number"], "examples": ["10m", "1h30m"]})
 ]
 Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+Item = Annotated[
+    Any, BeforeValidator(_item), WithJsonSchema({"type": ["string", "number", "boolean", "null", "array"]})
+]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 Word = Annotated[str, BeforeValidator(_word)]
@@ -130,9 +139,10 @@ class IntParameter(Strict):
 class ChoiceParameter(Strict):
     """One of several values; `ordered` if neighbouring values behave similarly."""
 
-    choice: list[Scalar] = Field(min_length=1, description="the values")
+    choice: list[Item] = Field(min_length=1, description="the values: text, numbers, true, false, null, lists of these")
     ordered: bool = Field(False, description="neighbouring values behave similarly, as in [32, 64, 128]")
-    default: Scalar = Field(None, description="tried first in a search")
+    tuples: bool = Field(False, description="values that are lists reach the program as tuples")
+    default: Item = Field(None, description="tried first in a search")
     when: dict[str, Any] | None = Field(
         None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
     )
@@ -240,7 +250,7 @@ class SpecModel(Strict):
     epochs: Positive | None = Field(None, description="length of a full trial")
     patience: Positive | None = Field(None, description="end a trial after this many epochs without improvement")
     space: dict[str, Any] = Field(description="the parameters, in groups or not")
-    first: list[dict[str, Scalar]] | None = Field(None, max_length=1000, description="configs to try first")
+    first: list[dict[str, Item]] | None = Field(None, max_length=1000, description="configs to try first")
     constraints: list[str] | None = Field(
         None, max_length=100, description='conditions that every config fulfils, e.g. "width % heads == 0"'
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.specfile.grammar import PARAMETERS, SpecModel
 
-SCALAR = {"type": ["string", "number", "boolean", "null"]}
+ITEM = {"type": ["string", "number", "boolean", "null", "array"]}
 
 
 def schema() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def schema() -> dict[str, Any]:
         "description": "a range, a choice (a list) or a constant",
         "anyOf": [
             *({"$ref": f"#/$defs/{kind}_parameter"} for kind in PARAMETERS),
-            {"type": "array", "minItems": 1, "items": SCALAR},
+            {"type": "array", "minItems": 1, "items": ITEM},
             {"type": ["string", "number", "boolean"]},
         ],
     }

@@ -15,7 +15,7 @@ from automl.specfile.yaml.places import Places
 
 _SHORT = ("strategy", "stopper", "executor", "metric")
 _DEEP = (*_SHORT, "budget", "split", "prepare", "augment", "finalists", "resources", "fidelity")
-_OPTIONS = ("low", "high", "log", "step", "ordered", "default", "when", "float", "int", "choice")
+_OPTIONS = ("low", "high", "log", "step", "ordered", "tuples", "default", "when", "float", "int", "choice")
 
 
 class _Unknown(Exception):

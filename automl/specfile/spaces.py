@@ -18,7 +18,7 @@ from automl.specfile.yaml.places import Places
 _NAME = re.compile(r"[^\W\d][\w-]*")
 _FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
 """Keys by which other tools describe a range; they get a hint instead of being taken for names of parameters."""
-_OPTIONS = {"log", "step", "default", "when", "ordered"}
+_OPTIONS = {"log", "step", "default", "when", "ordered", "tuples"}
 _MANY_CHOICES = 4  # more sorted numbers than that may be meant as an ordered choice
 _DECADES = 2  # a wider linear range may be meant as a logarithmic one
 
@@ -170,13 +170,17 @@ def _cleaned(item: Any) -> Any:
 
 def _choices(path: Path, values: list[Any], places: Places) -> None:
     for k, value in enumerate(values):
-        if isinstance(value, list | dict):
+        if _has_mapping(value):
             places.complain(
-                (*path, k), "a choice may contain text, numbers, true, false or null, got " + shown(value),
+                (*path, k), "a choice may contain text, numbers, true, false, null and lists, got " + shown(value),
                 "; use a name, and look the value up in your code",
             )  # fmt: skip
     if not values:
         places.complain(path, "a choice needs at least one value")
+
+
+def _has_mapping(value: Any) -> bool:
+    return isinstance(value, dict) or (isinstance(value, list) and any(_has_mapping(one) for one in value))
 
 
 def _described(path: Path, item: dict[str, Any], places: Places) -> None:
@@ -240,10 +244,17 @@ def _conditions(
                 places.complain(paths[name], "a parameter cannot depend on itself", at=at)
             elif not allowed:
                 places.complain(paths[name], f"the condition has an empty list of values for {parent}", at=at)
+            elif _is_real(params.get(parent)):
+                rule = f"the condition uses {parent}, a real number, which never has exactly one value"
+                places.complain(paths[name], rule, f"; give {parent} a step, or depend on a choice", at=at)
             elif parent in params:
                 for value in allowed:
                     _possible(name, parent, value, params[parent], paths[name], at, places)
     _cycles(params, paths, places)
+
+
+def _is_real(p: Parameter | None) -> bool:
+    return isinstance(p, Float) and math.isinf(p.size)
 
 
 def _possible(name: str, parent: str, value: Any, p: Parameter, path: Path, at: Path, places: Places) -> None:

@@ -1,12 +1,19 @@
-"""What a study may spend, and what it has spent."""
+"""What a study may spend, what it has spent, and how long trials that run may take beyond it."""
 
 from collections.abc import Callable
 
 from automl.core.history import History
-from automl.core.stopper import Kind, Verdict
+from automl.core.stopper import OUT_OF_BUDGET as OUT_OF_BUDGET
 from automl.core.trial import Plan
 
-OUT_OF_BUDGET = Verdict(Kind.STOP, "budget used up")
+GRACE_SHARE = 0.1
+"""Trials that run when the time ends may go on for this share of the time budget, to report once more."""
+LEAST_GRACE_S, MOST_GRACE_S = 5.0, 60.0
+"""Bounds of that grace time; the upper one holds as soon as a trial has run its full length."""
+FINALISTS_SHARE = 1 / 3
+"""At most this share of the time budget is kept for the finalists."""
+LEAST_RUNS = 2
+"""Time is kept for the finalists only if at least so many of their runs fit into it."""
 
 
 class Budget:
@@ -16,11 +23,16 @@ class Budget:
         history: the study's trials.
         clock: seconds.
         elapsed_s: seconds that earlier sessions of the study took.
+
+    Attributes:
+        added: results from elsewhere, which cost nothing.
+        finalist_runs: runs of finalists that follow the search and share its time budget.
     """
 
     def __init__(self, history: History, clock: Callable[[], float], elapsed_s: float) -> None:
         self.history, self.clock = history, clock
-        self.added = sum(t.origin == "added" for t in history.trials)  # results from elsewhere cost nothing
+        self.added = sum(t.origin == "added" for t in history.trials)
+        self.finalist_runs = 0
         self._earlier_s, self._opened_s = elapsed_s, clock()
 
     @property
@@ -49,6 +61,51 @@ class Budget:
         return self.plan.trials is not None and self.started >= self.plan.trials
 
     @property
+    def no_time_left(self) -> bool:
+        """Whether the time of the search is used up, or what is left of it belongs to the finalists."""
+        return self.left_s() <= 0
+
+    @property
     def spent(self) -> bool:
         """Whether the budget of steps or of time is used up."""
-        return self.no_steps_left or (self.plan.time_s is not None and self.elapsed_s >= self.plan.time_s)
+        return self.no_steps_left or self.no_time_left
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def left_s(self, *, finalists: bool = False) -> float:
+        """Seconds until the time budget ends; infinite without one.
+
+        `finalists`: whether the time that is kept for the finalists counts too.
+        """
+        if self.plan.time_s is None:
+            return float("inf")
+        kept = 0.0 if finalists else self.kept_for_finalists_s()
+        return self.plan.time_s - kept - self.elapsed_s
+
+    @property
+    def grace_s(self) -> float:
+        """Seconds after the end of the time budget in which trials that run then may still report."""
+        if self.plan.time_s is None:
+            return float("inf")
+        grace_s = max(GRACE_SHARE * self.plan.time_s, LEAST_GRACE_S)
+        return grace_s if self.history.best is None else min(grace_s, MOST_GRACE_S)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the grace time has ended too."""
+        return self.left_s() + self.grace_s < 0
+
+    def full_trial_s(self) -> float | None:
+        """Seconds of the whole search for each trial of full length, at the speed so far; None while unknown."""
+        horizon = self.plan.horizon or max((t.step for t in self.history.done), default=0)
+        steps = self.history.steps_spent
+        return self.elapsed_s * horizon / steps if horizon and steps else None
+
+    def kept_for_finalists_s(self) -> float:
+        """Seconds of the time budget that are kept for the finalists; none before there is a trial of full length."""
+        if not self.finalist_runs or self.plan.time_s is None or self.history.best is None:
+            return 0.0
+        trial_s, most_s = self.full_trial_s(), FINALISTS_SHARE * self.plan.time_s
+        if trial_s is None or LEAST_RUNS * trial_s > most_s:
+            return 0.0
+        return min(self.finalist_runs * trial_s, most_s)

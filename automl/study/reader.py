@@ -65,8 +65,13 @@ class Readable:
 
     @property
     def winner(self) -> TrialRecord | None:
-        """The trial whose config won: the finalists' winner, or `best` where there were no finalists."""
-        return _copied(self.history.trials[self.verdict["winner"]]) if self.verdict else self.best
+        """The trial whose config won: the finalists' winner, or `best` where there were no finalists.
+
+        Where the budget ended before any trial ran its full length, it is the best partial trial.
+        """
+        if self.verdict:
+            return _copied(self.history.trials[self.verdict["winner"]])
+        return self.best or (None if self.history.running else _copied(self.history.partial))
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
         """(step, metrics) of all reports of a trial; also after the study was closed, if it has a folder."""

@@ -10,7 +10,6 @@ Every change goes to the ledger and to the history; strategies and stoppers see 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -23,7 +22,8 @@ from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
 from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.errors import SpecError
-from automl.study.budget import OUT_OF_BUDGET, Budget
+from automl.study.budget import Budget
+from automl.study.endgame import Endgame
 from automl.study.facts import changes, check_members, described
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
@@ -127,6 +127,7 @@ class Study(Trials):
             self.facts["finalists"] = before["finalists"]
         self._retries = Retries(self.retries, self.ledger.losses(), [t.number for t in self.history.running])
         self.budget = Budget(self.history, self.clock, self.ledger.elapsed_s())
+        self.endgame = Endgame(self.history, self.budget)
         self._exhausted = False  # whether the strategy has nothing more to suggest
 
     def _given_configs(self, first: list[Config], defaults: bool) -> list[tuple[str, Config]]:
@@ -147,11 +148,6 @@ class Study(Trials):
         """
         return StudyView(Path(path))
 
-    def work_with(self, workers: int) -> None:
-        """Set the number of workers; then strategy and stopper may add notes about what they are going to do."""
-        self.history.plan = replace(self.plan, workers=workers)
-        self.notes += filter(None, (self.strategy.note(self.history), self.stopper.note(self.history)))
-
     # -- ask ---------------------------------------------------------------------------------------------------------
 
     @overload
@@ -171,7 +167,12 @@ class Study(Trials):
         for number, reason in self.stopper.drop(self.history).items():
             self._end(number, State.STOPPED, reason=reason)
         assignments = self.again(n)
-        if not self.out_of_budget:
+        leader = self.endgame.leader()
+        if not self.out_of_budget and leader is not None:
+            if leader.state is State.PAUSED and n > len(assignments):
+                assignments.append(self._try_again(leader.number))
+        elif not self.out_of_budget:
+            n = int(min(n, len(assignments) + self.endgame.room()))
             for number in self.stopper.promote(self.history)[: n - len(assignments)]:
                 assignments.append(self._try_again(number))
             room = self.stopper.room(self.history)
@@ -254,14 +255,14 @@ class Study(Trials):
             for point in to_judge:
                 horizon = point.horizon or self.plan.horizon
                 if point.step >= 1 and (horizon is None or point.step < horizon):
-                    verdicts[point.trial] = self._obeyed(point, self.stopper.verdict(self.history, point.trial))
+                    verdict = self.stopper.verdict(self.history, point.trial)
+                    together = [one.trial for one in to_judge]
+                    verdicts[point.trial] = self._obeyed(point, self.endgame.last_word(point, verdict, together))
             self.ledger.beat()
         return verdicts
 
     def _obeyed(self, point: Measured, verdict: Verdict) -> Verdict:
-        """Do what the stopper says; returns what the trial has to do."""
-        if verdict.kind is Kind.CONTINUE and self.spent:
-            verdict = OUT_OF_BUDGET
+        """Do what was decided; returns what the trial has to do."""
         if verdict.kind is Kind.STOP:
             self._end(point.trial, State.STOPPED, reason=verdict.reason)
         elif verdict.kind is Kind.PAUSE:
@@ -326,10 +327,14 @@ class Study(Trials):
     def close(self) -> None:
         """Close the ledger and give the lock back; trials that stay paused end as stopped if none can continue."""
         with self._lock:
-            if self._nothing_follows():
-                for record in self.history.paused:
-                    self._end(record.number, State.STOPPED, reason=record.reason)
+            self.settle()
             self.ledger.close()
+
+    def settle(self) -> None:
+        """Trials that stay paused end as stopped, if none can continue."""
+        with self._lock:
+            for record in self.history.paused if self._nothing_follows() else ():
+                self._end(record.number, State.STOPPED, reason=record.reason)
 
     def _nothing_follows(self) -> bool:
         """Whether trials are paused, and no trial runs or will run."""

@@ -8,13 +8,16 @@ import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config
-from automl.core.stopper import CONTINUE, Kind, Verdict
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.strategy import Strategy
 from automl.core.trial import Failure, Metric, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
+from automl.study.endgame import Endgame
 from automl.study.reader import Readable
 
 
@@ -53,11 +56,19 @@ class Trials(Readable):
     """The part of a `Study` that changes single trials; the driver uses it beside `ask` and `report_all`."""
 
     pool: int  # how many of the best trials keep their models for an ensemble
+    strategy: Strategy
+    stopper: Stopper
     budget: Budget
+    endgame: Endgame
     seed_of: Callable[[TrialRecord], int]  # the training seed of a trial
     on_end: Callable[[TrialRecord], None]  # called with each trial that has ended
     _retries: Retries
     _lock: threading.RLock  # held by every method that changes the study, so that threads may share it
+
+    def work_with(self, workers: int) -> None:
+        """Set the number of workers; then strategy and stopper may add notes about what they are going to do."""
+        self.history.plan = replace(self.plan, workers=workers)
+        self.notes += filter(None, (self.strategy.note(self.history), self.stopper.note(self.history)))
 
     def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
         at_s = self.elapsed_s
@@ -72,7 +83,9 @@ class Trials(Readable):
         alone = self._retries.lost.get(record.number, 0) > 0
         config = copy.deepcopy(record.config)  # the caller's own: the study keeps what was suggested
         seed = self.seed_of(record)
-        return Assignment(record.number, config, record.attempt, seed, record.step, alone, self.plan.horizon)
+        return Assignment(
+            record.number, config, record.attempt, seed, record.step, alone, self.plan.horizon, self.metric.name
+        )
 
     def _store(self, point: Measured) -> Verdict | None:
         """Write a point down. Returns a verdict if the stopper need not be asked."""
@@ -181,6 +194,7 @@ class Trials(Readable):
         at_s = self.elapsed_s
         self.ledger.end(number, state, reason, failure, at_s)
         record = self.history.end(number, state, reason=reason, failure=failure, at_s=at_s)
+        self.endgame.ended(number)
         self.on_end(record)
         return record
 
@@ -200,6 +214,11 @@ class Trials(Readable):
     def spent(self) -> bool:
         """Whether the budget of steps or of time is used up."""
         return self.budget.spent
+
+    @property
+    def tight(self) -> bool:
+        """Whether the rest of the budget is kept for one trial, so that no other one begins (see `Endgame`)."""
+        return self.endgame.leader() is not None
 
     @property
     def out_of_budget(self) -> bool:

@@ -42,6 +42,23 @@ def keep_best(study: Study, record: TrialRecord, room: int = POOL_BYTES) -> None
     _clear_ended(study, record.number, room)
 
 
+def keep_partial(study: Study) -> None:
+    """At the end of a search in which no trial ran its full length: the best partial trial's model moves to `best/`.
+
+    The models that other trials left when they were stopped are deleted.
+    """
+    if study.path is None or study.keep != "best" or study.history.running:
+        return
+    record = study.history.partial
+    if record is not None and best_trial(study.path) != record.number:
+        bundle = paths.bundle(study.path, record.number)
+        bundle.mkdir(parents=True, exist_ok=True)
+        _describe(study, record, bundle)
+        _replace(study.path / paths.BEST, bundle)
+    for stopped in study.history.stopped:
+        _clear_ended(study, stopped.number, POOL_BYTES)
+
+
 def recover(study: Study) -> None:
     """Do what a killed driver left undone: fill `best/`, and clear the folders of trials that have ended."""
     if study.path is None:
@@ -104,6 +121,9 @@ def best_trial(study: Path) -> int | None:
 def _clear_ended(study: Study, ended: int, room: int) -> None:
     """Delete what is no longer needed of the trial `ended`, and of the one that it has displaced from the pool."""
     assert study.path is not None
+    if study.history.partial is not None and study.history.partial.number == ended:
+        checkpoint.clear(paths.trial(study.path, ended))
+        return
     kept = pool(study, room) if study.pool else {}
     for number in {ended, *(t.number for t in study.ranked(study.pool + 1) if study.pool)} - kept.keys():
         _clear(paths.trial(study.path, number), models=study.keep == "best")

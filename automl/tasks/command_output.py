@@ -97,9 +97,12 @@ class CommandOutput:
             return None
         metrics = {str(name): _number(value) for name, value in values.items()}
         step = next((metrics.pop(name) for name in STEPS if name in metrics and name != self.metric), None)
-        whole = isinstance(step, int | float) and math.isfinite(step) and step >= 0 and step == int(step)
+        if not (isinstance(step, int | float) and math.isfinite(step) and step >= 0 and step == int(step)):
+            step = None
         self.reports += 1
-        return Report(int(step) if whole else None, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        return Report(
+            None if step is None else int(step), {k: v for k, v in metrics.items() if isinstance(v, int | float)}
+        )
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:

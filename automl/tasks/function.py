@@ -1,9 +1,6 @@
 """A task that is the user's own training function, `train(trial)`."""
 
-import os
 import pickle
-import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +9,13 @@ from typing import TYPE_CHECKING
 
 import cloudpickle
 
+from automl.core import seeds
 from automl.core.user_code import import_object
 from automl.errors import TaskError
+from automl.study.packing.known import referred_to_by
+from automl.tasks.function_result import completed, report_result
+from automl.worker.process_state import KeptState
+from automl.worker.randomness import seeded
 from automl.worker.worker import Session, Task
 
 if TYPE_CHECKING:
@@ -21,41 +23,44 @@ if TYPE_CHECKING:
 
 
 class FunctionSession(Session):
-    """Calls the function for each trial, with random numbers that begin at the trial's seed."""
+    """Calls the function for each trial, with random numbers that begin at the trial's seed.
 
-    def __init__(self, function: Callable[["Trial"], object]) -> None:
-        self.function = function
+    Args:
+        function: it may report, return its result, or yield one after another; it may be asynchronous.
+        name: for messages.
+    """
+
+    def __init__(self, function: Callable[["Trial"], object], name: str = "the training function") -> None:
+        self.function, self.name = function, name
+        self.classes = referred_to_by(function)
 
     def run(self, trial: "Trial") -> None:
-        """Call the function with `trial`."""
-        with _own_state(trial.seed):
-            self.function(trial)
+        """Call the function with `trial`; what it changes in the process is set back.
+
+        Raises:
+            NoReport: it ended without any result.
+            TaskError: it ended the program with an exit code, or its result is no number.
+        """
+        trial.of_function(self.classes)
+        with _own_state(trial):
+            try:
+                result = completed(self.function(trial), trial)
+            except SystemExit as end:
+                if end.code not in (None, 0):
+                    raise TaskError(f"{self.name} ended the program with sys.exit({end.code!r})") from end
+                result = None
+            report_result(result, trial, self.name)
 
 
 @contextmanager
-def _own_state(seed: int) -> Iterator[None]:
-    """Seed the global random numbers; undo what the function does to environment, current folder and default dtype.
-
-    numpy and torch are seeded only if they are loaded already: a function that imports them has to seed them itself.
-    """
-    folder, variables, random_state = os.getcwd(), dict(os.environ), random.getstate()
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    dtype = torch.get_default_dtype() if torch else None
-    random.seed(seed)
-    if numpy:
-        numpy.random.seed(seed % 2**32)
-    if torch:
-        torch.manual_seed(seed)
+def _own_state(trial: "Trial") -> Iterator[None]:
+    """Seed the random numbers; set back what the block changes in the process, or note what could not be set back."""
+    state = KeptState()
     try:
-        yield
+        with seeded(trial.seed, state.import_begins):
+            yield
     finally:
-        random.setstate(random_state)
-        if torch:
-            torch.set_default_dtype(dtype)
-        if os.environ != variables:
-            os.environ.clear()
-            os.environ.update(variables)
-        os.chdir(folder)
+        trial.lasting = state.restore()
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ class FunctionTask(Task):
             ) from error
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
-        """Unpickle the function."""
-        return FunctionSession(pickle.loads(self.pickled))
+        """Unpickle the function; what its modules draw at random is the same in each worker."""
+        with seeded(seeds.derive("open")):
+            return FunctionSession(pickle.loads(self.pickled), self.name)
 
 
 @dataclass(frozen=True)
@@ -104,5 +110,6 @@ class ReferencedTask(Task):
     folder: Path | None = None
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
-        """Import the function."""
-        return FunctionSession(import_object(self.reference, self.folder))
+        """Import the function; what its module draws at random is the same in each worker."""
+        with seeded(seeds.derive("open")):
+            return FunctionSession(import_object(self.reference, self.folder), self.reference)

@@ -219,9 +219,11 @@ class LaneLoop:
             if diverged:
                 outcome, failure = Outcome.FAILED, Failure("nan", diverged, trial.step)
             elif answer is Kind.STOP:
+                self._save_partial(lane)
                 outcome = Outcome.STOPPED
             elif answer is Kind.PAUSE:
                 self._save(lane)
+                self._save_partial(lane)
                 outcome = Outcome.PAUSED
             elif lane.best.is_over(trial.step):
                 self.session.save_if_wanted(trial, lane.best)
@@ -241,6 +243,11 @@ class LaneLoop:
         lane.trial.details = {"cohort": lane.cohort, "lanes": lane.most, "lane": slot, "signature": lane.signature,
                               "seconds": round(lane.seconds, 4), **speed}  # fmt: skip
         self.worker.end(lane.trial, outcome, failure)
+
+    def _save_partial(self, lane: TrialLane) -> None:
+        """Save the model of a trial that leaves before its full length, if it may be wanted."""
+        if lane.trial.model_wanted:
+            self.session.save_partial(lane.trial, lane.best, partial(self.engine.weights, lane.trial.number))
 
     def _save(self, lane: TrialLane) -> None:
         """Write a checkpoint; if that took long, the next ones come later."""

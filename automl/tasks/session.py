@@ -11,6 +11,7 @@ from automl.tasks import fusing
 from automl.tasks.ranks import RankGroup
 from automl.tasks.recipe import PreparedData, Recipe
 from automl.training.loop.best_epoch import BestEpoch
+from automl.worker.trial import TrialStopped
 from automl.worker.worker import Session
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ class TrainingSession(Session):
                 best.update(step, measured, weights)
                 trial.horizon = step if best.is_over(step) else self.recipe.epochs
                 try:
-                    trial.report(step, **measured)
+                    trial.report(step, measured)
+                except TrialStopped:
+                    if trial.model_wanted:
+                        self.save_partial(trial, best, weights)
+                    raise
                 finally:  # a paused trial leaves from `report`, and goes on from here
                     if time.monotonic() - saved_at > self.recipe.checkpoint_s or trial.paused:
                         trial.save({"solo": state(), "best": best.state()})
@@ -141,6 +146,12 @@ class TrainingSession(Session):
         """Save the model of a trial that has run its full length, if it may be wanted."""
         if trial.model_wanted or self.recipe.keep == "all":
             self.save(trial, best)
+
+    def save_partial(self, trial: "Trial", best: BestEpoch, weights: "Callable[[], dict[str, Any]]") -> None:
+        """Save the model of a trial that leaves before its full length; `weights()` returns the current weights."""
+        if best.metric.count == "last":
+            best.weights = weights()
+        self.save(trial, best)
 
     def save(self, trial: "Trial", best: BestEpoch) -> None:
         """Save the trial's model in its folder."""

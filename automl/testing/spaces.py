@@ -46,7 +46,7 @@ def loss_of(config: Config) -> float:
     total = 0.0
     for name in sorted(config):
         value = config[name]
-        if isinstance(value, bool | str | None):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             total += 0.1 * (len(str(value)) % 3)
         elif value > 0:
             total += 0.02 * (math.log10(value) + 2) ** 2

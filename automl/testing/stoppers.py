@@ -35,7 +35,7 @@ class Draw(Strategy):
 
 def falling(config: Config, history: History) -> Curve:
     """Curves that start anywhere and end at `final`; one in eight diverges at step 2."""
-    final, start = float(config["final"] or 0), float(config["start"] or 0)
+    final, start = (float(str(config[name] or 0)) for name in ("final", "start"))
     losses = [final + (start + 1) * 2.0**-s for s in range(27)]
     if final * 8 % 1 < 0.125:
         losses[1] = float("nan")

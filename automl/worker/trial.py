@@ -11,6 +11,8 @@ from automl.core.space import Value
 from automl.core.stopper import Kind
 from automl.errors import SpecError
 from automl.study import checkpoint, paths
+from automl.study.packing.known import NO_CLASSES, Classes
+from automl.worker import randomness
 from automl.worker.link import Link, Place, expect_verdicts
 
 
@@ -43,6 +45,8 @@ class Trial:
         details: what is kept with the attempt in the study: speed, cohort, ...
         model_wanted: whether it is worth saving the model if the trial ends with the last report.
         paused: whether the trial was told by the last report to leave, and that it may go on later.
+        metric: the name of the study's metric.
+        lasting: what the trial has changed in its process and could not be set back.
     """
 
     def __init__(self, assignment: Assignment, place: Place, link: Link) -> None:
@@ -55,10 +59,15 @@ class Trial:
         self.step = 0
         self.horizon: int | None = None
         self.details: dict[str, object] = {}
+        self.metric = assignment.metric or "loss"
+        self.lasting: list[str] = []
         self._place, self._link = place, link
-        self._curve: list[tuple[int, Mapping[str, Any]]] = []
+        self._curve = checkpoint.Curve()
         self._assignment = assignment
         self._round: int | None = None  # which step of `steps` is running
+        self._classes: Classes | None = None  # of the function that trains, see `of_function`
+        self._random: dict[str, Any] | None = None  # where random numbers go on, after `load`
+        self._saved = False  # whether this attempt has saved a checkpoint
         self._identity = checkpoint_identity(assignment)
 
     @property
@@ -74,11 +83,22 @@ class Trial:
         """The hyperparameter, or `default` if the config does not have it (an inactive one)."""
         return self.config.get(name, default)
 
+    @property
+    def reported(self) -> bool:
+        """Whether this attempt or an earlier one has reported."""
+        return bool(self._curve.points) or self._assignment.step > 0
+
+    @property
+    def last_step(self) -> int:
+        """The step that a function has reached which reports only once, at its end."""
+        return self._round or self.step or self.horizon or self._assignment.horizon or 1
+
     def steps(self, n: int) -> Iterator[int]:
         """1, 2, ... n, beginning after the loaded checkpoint's step; tells the study that `n` is the full length."""
         self.horizon = n
         for step in range(self.step + 1, n + 1):
             self._round = step
+            self._go_on()
             yield step
             if self.step < step:
                 self.step = step  # nothing was reported after this step
@@ -105,6 +125,8 @@ class Trial:
         """
         if isinstance(step, Mapping):
             step, values = None, step
+        if values is not None and not isinstance(values, Mapping):
+            metrics, values = {"values": values, **metrics}, None  # a metric of that name
         named = {**(values or {}), **metrics}
         if step is None and "step" in named:
             step = named.pop("step")  # type: ignore[assignment]
@@ -136,7 +158,7 @@ class Trial:
         """This trial's part of a report, for sessions that report many trials at once."""
         self.step = step
         values = {name: plain(value) for name, value in metrics.items()}
-        self._curve.append((step, values))
+        self._curve.add(step, values)
         return Measured(self.number, self.attempt, step, values, self.horizon)
 
     def apply(self, verdicts: Verdicts) -> Kind:
@@ -146,28 +168,70 @@ class Trial:
         return kind
 
     def save(self, state: Any) -> None:
-        """Keep `state` (state dicts, tensors, plain values) as this trial's checkpoint of the last reported step.
+        """Keep `state` as this trial's checkpoint of the last reported step.
 
         Does nothing if the study has no folder.
+
+        Args:
+            state: tensors, state dicts, arrays, numbers and texts, in collections; random states; dataclasses and named
+                tuples of those. The random numbers of Python, numpy and torch are kept with it.
+
+        Raises:
+            TaskError: something in it cannot be saved; the message names its place and what to save instead.
+
+        Example:
+            trial.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()})
         """
         if self.folder is not None:
-            checkpoint.save(self.folder, self.step, state, self._curve, identity=self._identity)
+            by_function = self._classes is not None
+            checkpoint.save(
+                self.folder,
+                self.step,
+                state,
+                self._curve,
+                identity=self._identity,
+                classes=self._classes or NO_CLASSES,
+                random=randomness.positions() if by_function else None,
+            )
+            self._saved = True
 
     def load(self) -> Any | None:
         """The state last saved by an earlier attempt, or None; `steps` and `report` count on from its step.
 
-        The reports up to there are sent again, so that the curve has no hole even if the driver lost some.
+        The reports up to there are sent again, so that the curve has no hole even if the driver lost some. Random
+        numbers go on from where they were when the state was saved, at once and again when `steps` begins.
 
         Raises:
             TrialStopped: the trial is not worth going on.
+            TaskError: the state holds a value of a class that is not imported yet.
         """
-        if self.folder is None or (saved := checkpoint.load(self.folder, identity=self._identity)) is None:
+        if self.folder is None:
+            return None
+        saved = checkpoint.load(self.folder, identity=self._identity, classes=self._classes or NO_CLASSES)
+        if saved is None:
             return None
         horizon, self.horizon = self.horizon, None
         for step, metrics in saved.curve:
-            self.report(step=step, **metrics)
+            self.report(step, metrics)
         self.step, self.horizon = saved.step, horizon
+        if saved.random and not self._saved:
+            randomness.restore(saved.random)
+            self._random = saved.random
         return saved.state
+
+    def _go_on(self) -> None:
+        """Have random numbers go on from the loaded state, whatever was drawn since to build the model."""
+        if self._random is not None:
+            randomness.restore(self._random)
+            self._random = None
+
+    def of_function(self, classes: Classes) -> None:
+        """A function of the user's own trains this trial: its random numbers are part of its checkpoints.
+
+        Args:
+            classes: those whose values the function may save, see `study.packing.known`.
+        """
+        self._classes = classes
 
 
 def plain(value: object) -> object:

@@ -142,7 +142,9 @@ class Worker:
 
     def end(self, trial: Trial, outcome: Outcome, failure: Failure | None = None) -> None:
         """Tell the driver how the attempt ended."""
-        self.link.send(Ended(self.place.worker, trial.number, trial.attempt, outcome, failure, trial.details))
+        self.link.send(
+            Ended(self.place.worker, trial.number, trial.attempt, outcome, failure, trial.details, tuple(trial.lasting))
+        )
 
 
 class _NothingToDo(Session):

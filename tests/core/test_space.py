@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.core.space import Choice, Float, Int, Parameter, Space, config_key, identity, parameter
+from automl.core.history import History
+from automl.core.space import Choice, Float, Int, Parameter, Space, config_key, describe, identity, parameter
 from automl.errors import SpecError
 
 ends = st.floats(-1e6, 1e6, allow_nan=False).map(lambda v: float(f"{v:.6g}"))
@@ -208,8 +209,17 @@ def test_what_is_wrong_with_a_config_is_said() -> None:
         ({"int": [1, 5], "step": 9}, "step 9 is larger than the range [1, 5]"),
         ({"choice": "abc"}, "choice takes a list of values, got 'abc'"),
         ({"choice": 3}, "choice takes a list of values, got 3"),
-        ({"choice": [1, [2]]}, "a choice holds text, numbers, true, false or null, not list"),
-        ({"choice": [1, 1]}, "a choice names a value twice: [1, 1]"),
+        (
+            {"choice": [1, {}]},
+            "a choice holds text, numbers, true, false, null and lists of these, not dict; for "
+            "anything else, choose among names and look the name up in your program",
+        ),
+        ({"choice": [1, 1]}, "a choice names a value twice (1): [1, 1]"),
+        (
+            (0, 1),
+            "(0, 1) could be a range or a choice; did you mean Float(0, 1)? A whole number is Int(low, high), a "
+            "choice of the two is the list [0, 1]",
+        ),
         ({"choice": []}, "a choice needs at least one value"),
         ({"choice": [1], "ordered": 1}, "ordered takes true or false, got 1"),
         ({"float": [0, 1], "int": [0, 1]}, "needs exactly one of float, int, choice"),
@@ -231,6 +241,16 @@ def test_parameters_that_cannot_be(item: Any, message: str) -> None:
         ({"a": {"b": {"c": 1}}}, "a.b: groups cannot hold groups; a parameter is {float|int|choice: ...}"),
         ({"a": [1, 2], "b": {"int": [1, 2], "when": {"c": 1}}}, "b: when names 'c', which is not a parameter"),
         ({"a": [1, 2], "b": {"int": [1, 2], "when": {"a": 3}}}, "b: when a = 3, but a can never be that"),
+        (
+            {"a": [[1, 2], 3], "b": {"int": [1, 2], "when": {"a": [1, 2]}}},
+            "b: when a = 1, but a can never be that; a list as the value of a condition is a list in a list: "
+            "when={'a': [[1, 2]]}",
+        ),
+        (
+            {"a": Float(0, 1), "b": {"int": [1, 2], "when": {"a": 0.5}}},
+            "b: when names 'a', a real number, which never has exactly one value; give a a step, or choose among names "
+            "or whole numbers that b can depend on",
+        ),
         (
             {"a": {"choice": [1], "when": {"b": 1}}, "b": {"choice": [1], "when": {"a": 1}}},
             "a: when conditions go in a circle (a, b)",
@@ -255,3 +275,70 @@ def test_it_prints_itself() -> None:
     assert str(space) == (
         "opt: one of ['sgd', 'adam']\nlr: float [0.0001, 1.0] log\nm: float [0.0, 1.0] step 0.5 when opt = sgd\nc = 'x'"
     )
+
+
+LAYERS = [(64,), (64, 64), (256, 64, 16)]
+
+
+def test_choices_hold_tuples_and_lists_as_they_were_given() -> None:
+    space = Space.of({"layers": LAYERS, "sizes": [[1, 2], [3]], "x": Float(0, 1)})
+    again = Space.of(json.loads(json.dumps(space.to_json())))
+    for seed in range(20):
+        config = space.sample(np.random.default_rng(seed))
+        assert config["layers"] in LAYERS
+        assert isinstance(config["layers"], tuple)
+        assert isinstance(config["sizes"], list)
+        read = json.loads(json.dumps(config))
+        assert config_key(read) == config_key(config)
+        assert space.restored(read) == again.restored(read) == config == space.canonical(read)
+        assert space.decode(space.encode(config))["layers"] == config["layers"]
+        config["sizes"].append(9)  # the caller's own
+    assert space.sample(np.random.default_rng(0))["sizes"] in ([1, 2], [3])
+
+
+def test_a_history_gives_tuples_back_that_were_read_as_lists() -> None:
+    history = History(Space.of({"betas": [(0.9, 0.99), (0.8, 0.9)]}))
+    assert history.begin({"betas": [0.8, 0.9]}).config == {"betas": (0.8, 0.9)}
+
+
+def test_numbers_of_numpy_are_bounds_defaults_and_choices() -> None:
+    assert Float(np.float32(1e-3), np.int64(1), log=True, default=np.float64(0.1)) == Float(0.001, 1, True, None, 0.1)
+    assert Int(np.int64(1), np.int32(9), step=np.int8(2), default=np.int16(3)) == Int(1, 9, step=2, default=3)
+    assert Choice(np.array([1, 2, 3]), default=np.int64(2)).default == 2
+    assert Float(np.array(0.5), 1.0).low == 0.5
+    assert Space.of({"x": np.arange(3)}).params["x"] == Choice((0, 1, 2))
+
+
+def test_a_range_of_one_number_is_that_number() -> None:
+    for p in (Float(1, 1), Float(2.5, 2.5, log=True), Float(1, 1, step=0.1), Int(4, 4)):
+        assert p.size == 1
+        assert {p.from_unit(u) for u in (0.0, 0.3, 1.0)} == {p.low} == set(p.grid(5))
+        assert p.to_unit(p.low) == 0.5
+        assert p.contains(p.low)
+        assert not p.contains(p.low + 1)
+
+
+def test_a_condition_may_be_one_value_or_several_in_any_collection() -> None:
+    def space(when: Any) -> Space:
+        return Space.of({"optimizer": ["sgd", "adam", "lion"], "momentum": Float(0, 1, when=when)})
+
+    one = space({"optimizer": "sgd"})
+    assert one.active("momentum", {"optimizer": "sgd"})
+    assert not one.active("momentum", {"optimizer": "adam"})
+    assert space({"optimizer": {"sgd", "adam"}}) == space({"optimizer": ["adam", "sgd"]})
+    assert space({"optimizer": np.array(["sgd"])}) == one
+
+
+def test_none_can_be_a_default_and_is_not_one_by_itself() -> None:
+    assert Space.of({"clip": Choice((1.0, None), default=None)}).default() == {"clip": None}
+    assert Space.of({"clip": Choice((1.0, None))}).default() is None
+    assert Space.of({"clip": Choice((1.0, 2.0), default=None)}).default() is None
+    kept = Space.of({"clip": Choice((1.0, None), default=None)}).to_json()
+    assert kept == {"clip": {"choice": [1.0, None], "default": None}}
+    assert Space.of(kept).default() == {"clip": None}
+
+
+def test_messages_about_many_values_are_short() -> None:
+    many = Choice(tuple(range(100_000)))
+    assert len(describe(many)) < 100
+    assert "100,000 values" in describe(many)

@@ -25,6 +25,7 @@ def test_random_numbers_depend_on_the_seed_alone() -> None:
 
     def train(trial: Trial) -> None:
         drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))  # noqa: NPY002
+        trial.report(loss=1.0)
 
     session = FunctionTask.of(lambda trial: None).open(("cpu",))
     session.function = train  # a pickled function would have a list of its own
@@ -38,6 +39,7 @@ def test_what_a_function_changes_ends_with_it(tmp_path: Path) -> None:
         os.chdir(tmp_path)
         os.environ["LEFT_BEHIND"] = "1"
         torch.set_default_dtype(torch.float64)
+        trial.report(loss=1.0)
 
     folder, state = Path.cwd(), random.getstate()
     run(FunctionTask.of(train), 1)

@@ -15,8 +15,12 @@ _AFTER = rf"(?:(?:[T,]\s*|\s+){_TIME}{_ZONE})?"
 _YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_AFTER}", re.ASCII)
 _YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
 _DAY_NAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
-_DAY_MONTH = re.compile(rf"{_DAY_NAME}(\d{{1,2}})(?:\.|st|nd|rd|th)?[\s-]+([A-Za-z]{{3,9}})\.?,?[\s-]+(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
-_MONTH_DAY = re.compile(rf"{_DAY_NAME}([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){_AFTER}", re.ASCII)
+_DAY_MONTH = re.compile(
+    rf"{_DAY_NAME}(\d{{1,2}})(?:\.|st|nd|rd|th)?[\s-]+([A-Za-z]{{3,9}})\.?,?[\s-]+(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII
+)
+_MONTH_DAY = re.compile(
+    rf"{_DAY_NAME}([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){_AFTER}", re.ASCII
+)
 _MONTH = re.compile(r"(1[6-9]\d{2}|20\d{2})-(0[1-9]|1[0-2])", re.ASCII)
 _CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -79,7 +83,9 @@ def _with_month_name(cell: str) -> float:
 
 def _month(name: str) -> str:
     lower = name.lower()
-    return next((str(k + 1) for k, month in enumerate(_MONTHS) if month.startswith(lower) or lower == "sept" == month[:4]), "0")
+    return next(
+        (str(k + 1) for k, month in enumerate(_MONTHS) if month.startswith(lower) or lower == "sept" == month[:4]), "0"
+    )
 
 
 def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> float:
@@ -94,12 +100,19 @@ def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> flo
     into_day = _seconds(clock[:4])
     if clock[4] is not None:
         hours = int(clock[4])
-        into_day -= 3600 * hours + math.copysign(60 * int(clock[5] or 0), hours if hours else (-1 if clock[4][0] == "-" else 1))
+        into_day -= 3600 * hours + math.copysign(
+            60 * int(clock[5] or 0), hours if hours else (-1 if clock[4][0] == "-" else 1)
+        )
     return whole + into_day / 86_400
 
 
 def _seconds(clock: tuple[str | None, ...]) -> float:
-    hour, minute, second, half = int(clock[0] or 0), int(clock[1] or 0), float((clock[2] or "0").replace(",", ".")), clock[3]
+    hour, minute, second, half = (
+        int(clock[0] or 0),
+        int(clock[1] or 0),
+        float((clock[2] or "0").replace(",", ".")),
+        clock[3],
+    )
     if half is not None:
         if not 1 <= hour <= 12:
             return math.nan

@@ -19,13 +19,17 @@ PLAIN: Style = {"decimal": ".", "thousands": "", "unit": ""}
 MOSTLY = 0.95
 """The share of a column's cells that must be of a kind for the column to be of it."""
 _MINUS = str.maketrans({"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\u2019": "'"})
-_CURRENCY = r"[$€£¥₹₽₩₺₫฿]|(?:US|CA|AU|NZ|HK)\$|R\$|CHF|EUR|USD|GBP|JPY|SEK|NOK|DKK|PLN|CZK|INR|CNY|RMB|kr\.?|Fr\.?|Rs\.?"
+_CURRENCY = (
+    r"[$€£¥₹₽₩₺₫฿]|(?:US|CA|AU|NZ|HK)\$|R\$|CHF|EUR|USD|GBP|JPY|SEK|NOK|DKK|PLN|CZK|INR|CNY|RMB|kr\.?|Fr\.?|Rs\.?"
+)
 _SHAPE = re.compile(
     rf"([+-]?)\s*({_CURRENCY})?\s*([+-]?)([.,]?\d(?:[\d.,' ]*\d)?[.,]?)([eE][+-]?\d+)?\s*"
     r"((?:[^\W\d_]|[%‰°€$£¥₹₽₩₺₫฿′″])[\w%‰°€$£/²³^.·]{0,11})?",
 )
 _PLAIN = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
-_GROUPS = {mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "}
+_GROUPS = {
+    mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "
+}
 _PADDED = re.compile(r"[+-]?0\d+")
 _CLOCK = re.compile(r"(-?)(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}

@@ -148,24 +148,27 @@ class _Column:
         total = int(self.counts.sum())
         if not total or wanted == "category":
             return {"kind": "category"}
-        for kind, decided in (
+        ways: tuple[tuple[str, Callable[[], tuple[Reading, int]]], ...] = (
             ("number", lambda: self._number(mark)),
             ("date", lambda: self._date(dayfirst)),
             ("time", self._time),
             ("number", self._clock),
-        ):
+        )
+        for kind, decided in ways:
             if wanted in (None, kind):
                 reading, readable = decided()
                 if readable >= numbers.MOSTLY * total or (wanted == kind and readable):
                     return reading if readable == total else {**reading, "unreadable": total - readable}
-        return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})} if wanted else {
-            "kind": "category"
-        }  # fmt: skip
+        if not wanted:
+            return {"kind": "category"}
+        return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})}
 
     def _readable(self, read: Callable[[str], float]) -> int:
         """How many rows can be read; 0 where they are not nearly all, unless the user asked for it."""
         if self.name in self.rules.types:
-            return sum(n for cell, n in zip(self.cells, self.counts.tolist(), strict=True) if not math.isnan(read(cell)))
+            return sum(
+                n for cell, n in zip(self.cells, self.counts.tolist(), strict=True) if not math.isnan(read(cell))
+            )
         return sum(count for _, value, count in numbers.mostly(self.cells, self.counts, read) if not math.isnan(value))
 
     def _number(self, mark: str | None) -> tuple[Reading, int]:
@@ -173,9 +176,9 @@ class _Column:
             style, doubt = numbers.PLAIN, False
         else:
             style, doubt = numbers.style_of(self.cells, self.counts, self.rules.decimal, mark, self.rules.comma)
-        if self.rules.types.get(self.name) != "number" and numbers.padded(self.cells, self.counts):
-            if len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.counts.sum():
-                return {"kind": "category", "codes": True}, int(self.counts.sum())
+        few = len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.counts.sum()
+        if few and self.rules.types.get(self.name) != "number" and numbers.padded(self.cells, self.counts):
+            return {"kind": "category", "codes": True}, int(self.counts.sum())
         reading: Reading = {"kind": "number", "style": style}
         if doubt:
             reading["doubt"] = True

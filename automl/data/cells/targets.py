@@ -78,7 +78,9 @@ def _as_numbers(
 ) -> tuple["pd.Series[Any]", dict[str, Any]]:  # fmt: skip
     style = reading["style"]
     values = np.full(len(cells), np.nan)
-    values[~missing] = numbers.read_all([c for c, gone in zip(cells, missing, strict=True) if not gone], style, rules.comma)
+    values[~missing] = numbers.read_all(
+        [c for c, gone in zip(cells, missing, strict=True) if not gone], style, rules.comma
+    )
     unread = np.isnan(values) & ~missing
     if unread.any():
         some = ", ".join(repr(cells[k]) for k in np.flatnonzero(unread)[:2])
@@ -88,7 +90,9 @@ def _as_numbers(
         notes.append(f"target {name!r}: {', '.join(said)} have no target")
     if described := numbers.described(style):
         notes.append(f"target {name!r}: numbers with {described}")
-    whole = style == numbers.PLAIN and all("." not in c and "e" not in c.lower() for k, c in enumerate(cells) if not missing[k])
+    whole = style == numbers.PLAIN and all(
+        "." not in c and "e" not in c.lower() for k, c in enumerate(cells) if not missing[k]
+    )
     if whole and not missing.any() and not unread.any() and np.abs(values).max() < 2**53:
         return pd.Series(values.astype(np.int64)[codes], index=column.index), reading
     return pd.Series(values[codes], index=column.index), reading
@@ -100,7 +104,9 @@ def _words_that_are_classes(
     """[cells] bool: words such as `None` and `?` that are in more than a few rows; never those the user named."""
     fewest = max(FEW, 0.01 * counts.sum())
     perhaps = set(words.PERHAPS_VALUES) - set(rules.missing)
-    return np.array([cell in perhaps and n > fewest for cell, n in zip(cells, counts, strict=True)], dtype=bool) & missing
+    return (
+        np.array([cell in perhaps and n > fewest for cell, n in zip(cells, counts, strict=True)], dtype=bool) & missing
+    )
 
 
 def _tell_words(
@@ -121,7 +127,9 @@ def _tell_alike(
     column: "pd.Series[Any]", name: str, missing: NDArray[np.bool_], cells: list[str], notes: list[str]
 ) -> None:
     """Note labels that are probably one: `yes` and `yes `, `Yes` and `yes`."""
-    for raw, count in Counter(value for value in column if isinstance(value, str) and value != words.clean(value)).items():
+    for raw, count in Counter(
+        value for value in column if isinstance(value, str) and value != words.clean(value)
+    ).items():
         if words.clean(raw) in cells:
             notes.append(f"target {name!r}: {raw!r} ({count} rows) is probably {words.clean(raw)!r} and read as that")
     alike: dict[str, list[str]] = {}
@@ -134,7 +142,7 @@ def _tell_alike(
 
 
 def _labels(cells: list[str], missing: NDArray[np.bool_], text: bool) -> list[Any]:
-    """The labels: whole numbers where all are such without leading zeros, truth values for True and False, else text."""
+    """The labels: whole numbers if all are, without leading zeros; truth values for True and False; else text."""
     kept = [cell for cell, gone in zip(cells, missing, strict=True) if not gone]
     if not text and kept and all(_is_whole(cell) for cell in kept):
         return [None if gone else int(cell) for cell, gone in zip(cells, missing, strict=True)]

@@ -39,7 +39,8 @@ def canonical(value: Any) -> str:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return ""
-        return str(int(value)) if float(value).is_integer() and abs(value) < 1e16 else str(value)
+        number = float(value)
+        return str(int(number)) if number.is_integer() and abs(number) < 1e16 else str(value)
     if isinstance(value, pd.Timestamp | datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     if isinstance(value, bytes):

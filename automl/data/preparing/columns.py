@@ -26,7 +26,7 @@ MISSING = "\x00missing"
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with names as text, periods as dates, durations as days, and lists, clock times and the like as text."""
+    """The table with names as text, periods as dates, durations as days, and lists, clock times etc. as text."""
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     changed: dict[str, Any] = {}
     if frame.columns.has_duplicates:
@@ -37,7 +37,9 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         elif values.dtype.kind == "m":
             changed[str(name)] = values.dt.total_seconds() / 86_400
         elif values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) not in _SIMPLE:
-            changed[str(name)] = values.map(lambda v: v if isinstance(v, str | float | int) else words.canonical(v) or None)
+            changed[str(name)] = values.map(
+                lambda v: v if isinstance(v, str | float | int) else words.canonical(v) or None
+            )
     return frame.assign(**changed) if changed else frame
 
 
@@ -117,7 +119,7 @@ def _tell(reading: Reading, name: str, notes: list[str]) -> None:
         doubt = ' (set `prepare: {decimal: ","}` if that is wrong)' if reading.get("doubt") else ""
         notes.append(f"column {name!r}: numbers with {style}{doubt}")
     elif reading.get("doubt"):
-        notes.append(f"column {name!r}: a point read as decimal mark (set `prepare: {{decimal: \",\"}}` if it is none)")
+        notes.append(f'column {name!r}: a point read as decimal mark (set `prepare: {{decimal: ","}}` if it is none)')
     if reading.get("codes"):
         notes.append(
             f"column {name!r}: codes with leading zeros, read as categories (`prepare: {{types: {{{name}: number}}}}`"
@@ -126,7 +128,8 @@ def _tell(reading: Reading, name: str, notes: list[str]) -> None:
     if reading["kind"] == "date" and (reading.get("ambiguous") or reading.get("shown")):
         day = reading["dayfirst"]
         first = "day/month/year" if day else "month/day/year"
-        doubt = f"; that is a guess, no date shows it: set `prepare: {{dayfirst: {'false' if day else 'true'}}}` if it is wrong"
+        remedy = f"`prepare: {{dayfirst: {'false' if day else 'true'}}}`"
+        doubt = f"; that is a guess, no date shows it: set {remedy} if it is wrong"
         notes.append(f"column {name!r}: dates read as {first}{doubt if reading.get('ambiguous') else ''}")
 
 
@@ -262,7 +265,9 @@ def category_codes(column: Column, texts: NDArray[Any]) -> NDArray[np.int64]:
     found = pd.Index(values).get_indexer(pd.Index(distinct)) + 1
     if (found == 0).any():
         alike = _alike(values)
-        found = np.array([k or alike.get(_sense(cell), 0) for k, cell in zip(found, distinct, strict=True)], dtype=np.int64)
+        found = np.array(
+            [k or alike.get(_sense(cell), 0) for k, cell in zip(found, distinct, strict=True)], dtype=np.int64
+        )
     return np.asarray(found[codes] if len(found) else codes, dtype=np.int64)
 
 

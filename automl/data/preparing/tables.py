@@ -193,7 +193,8 @@ class _Cells:
         """[N] codes of categories, 0 where training did not see the value."""
         values = self.frame[column["name"]]
         if self.former:
-            return pd.Index(column["values"]).get_indexer(pd.Index(former.as_texts(values))) + 1
+            found = pd.Index(column["values"]).get_indexer(pd.Index(former.as_texts(values)))
+            return np.asarray(found, dtype=np.int64) + 1
         texts = cols.as_texts(values, self.missing)
         codes = cols.category_codes(column, texts)
         unseen = (codes == 0) & (texts != cols.MISSING)

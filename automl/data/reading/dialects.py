@@ -206,7 +206,9 @@ def _header(head: str, mark: str) -> tuple[str, ...]:
 def _regularity(head: str, mark: str) -> tuple[float, int]:
     """(the share of lines with as many cells as the header, the number of cells of the header)."""
     try:
-        rows = [row for _, row in zip(range(100), csv.reader(io.StringIO(head, newline=""), delimiter=mark), strict=False)]
+        rows = [
+            row for _, row in zip(range(100), csv.reader(io.StringIO(head, newline=""), delimiter=mark), strict=False)
+        ]
     except csv.Error:
         return (0.0, 0)
     rows = [row for row in rows if row]

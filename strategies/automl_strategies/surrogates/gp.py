@@ -40,14 +40,12 @@ class Features:
 
     def __init__(self, cube: UnitCube, seen: Points | None = None) -> None:
         self.cube = cube
-        self.columns: dict[
-            int, NDArray[np.int64]
-        ] = {}  # choice -> its values that have a column of their own; only of those with many values
+        self.columns: dict[int, NDArray[np.int64]] = {}  # of choices with many values: those that have a column
         self.numeric = np.flatnonzero(cube.categories == 0)
         self.choices = np.flatnonzero(cube.categories > 0)
         self.flagged = np.array([k for k, p in enumerate(cube.params) if p.when], dtype=np.int64)
         widths = []
-        for j in self.choices:
+        for j in self.choices.tolist():
             total = int(cube.categories[j])
             if total > MOST_ONE_HOT:
                 tried = np.empty(0) if seen is None else seen[~np.isnan(seen[:, j]), j]
@@ -60,7 +58,7 @@ class Features:
         """The features of `points` [M, d], which are NaN (or not `active`) where inactive. [M, F]"""
         known = ~np.isnan(points) if active is None else active
         parts = [np.where(known, points, 0.5)[:, self.numeric]]
-        for j in self.choices:
+        for j in self.choices.tolist():
             total = int(self.cube.categories[j])
             mine = positions(np.where(known[:, j], points[:, j], 0.0), total)
             if (columns := self.columns.get(j)) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from automl.core.history import History
-from automl.core.space import Config, Space, Value
+from automl.core.space import Config, Space, Value, start_value
 from automl.core.strategy import Strategy
 from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.wrappers.base import Described, inner
@@ -65,7 +65,7 @@ def completed(space: Space, config: Mapping[str, Value]) -> Config:
         p = space.params[name]
         if name in config:
             return config[name]
-        return p.from_unit(0.5) if p.default is None else p.default
+        return start_value(p)
 
     full = space.build(value)
     return space.canonical({**full, **config})

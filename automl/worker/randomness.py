@@ -1,0 +1,162 @@
+"""The global random numbers of Python, numpy and torch: seeded for each trial, also where a trial imports them.
+
+Importing a module never moves them: while a module is imported they begin at a seed of its name, and afterwards they
+are where they were. So the first trial of a worker, which imports everything, draws what any later one would, and
+numbers that a module draws at its top are the same in each worker.
+"""
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from automl.core import seeds
+
+LIBRARIES = ("numpy", "torch")
+
+
+def loaded(library: str) -> Any:
+    """The library, if it is imported and complete; else None."""
+    module = sys.modules.get(library)
+    spec = module.__spec__ if module is not None else None
+    return None if spec is None or getattr(spec, "_initializing", False) else module
+
+
+def seed_all(seed: int) -> None:
+    """Have all libraries that are loaded begin at `seed`."""
+    random.seed(seed)
+    for library in LIBRARIES:
+        if loaded(library):
+            _seed(library, seed)
+
+
+def _seed(library: str, seed: int) -> None:
+    module = sys.modules[library]
+    if library == "numpy":
+        module.random.seed(seed % 2**32)
+    else:
+        module.manual_seed(seed)
+
+
+def positions() -> dict[str, Any]:
+    """Where the random numbers of each loaded library are, as plain values and bytes."""
+    version, numbers, gauss = random.getstate()
+    found: dict[str, Any] = {"python": (version, b"".join(n.to_bytes(4, "big") for n in numbers), gauss)}
+    if numpy := loaded("numpy"):
+        found["numpy"] = numpy.random.get_state(legacy=False)
+    if torch := loaded("torch"):
+        found["torch"] = _bytes(torch.get_rng_state())
+        if torch.cuda.is_initialized():
+            found["cuda"] = _bytes(torch.cuda.get_rng_state())
+    return found
+
+
+def restore(before: dict[str, Any]) -> None:
+    """Put the random numbers back to where `positions` found them."""
+    version, content, gauss = before["python"]
+    numbers = tuple(int.from_bytes(content[k : k + 4], "big") for k in range(0, len(content), 4))
+    random.setstate((version, numbers, gauss))
+    if "numpy" in before and (numpy := loaded("numpy")):
+        numpy.random.set_state(before["numpy"])
+    if "torch" in before and (torch := loaded("torch")):
+        torch.set_rng_state(_tensor(torch, before["torch"]))
+        if "cuda" in before and torch.cuda.is_available():
+            torch.cuda.set_rng_state(_tensor(torch, before["cuda"]))
+
+
+def _bytes(tensor: Any) -> bytes:
+    content: bytes = tensor.numpy().tobytes()
+    return content
+
+
+def _tensor(torch: Any, content: bytes) -> Any:
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
+
+
+class _Imports(MetaPathFinder):
+    """Watches the imports of one thread: finds modules as the other finders do, and surrounds their execution."""
+
+    def __init__(self, seed: int, around: Callable[[], Callable[[], None]]) -> None:
+        self.seed, self.around = seed, around
+        self.thread = threading.get_ident()
+        self.depth = 0
+        self.module_seed = 0
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module's spec, with a loader that calls `_surrounded`; None for modules that are left alone."""
+        if threading.get_ident() != self.thread or (self.depth and name not in LIBRARIES):
+            return None
+        for finder in sys.meta_path:
+            if finder is self or isinstance(finder, _Imports) or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                self._surround(spec)
+                return spec
+        return None
+
+    def _surround(self, spec: ModuleSpec) -> None:
+        loader: Any = spec.loader
+        if loader is None or isinstance(loader, type) or not hasattr(loader, "exec_module"):
+            return  # built in, or a folder: it draws no random numbers
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            vars(loader).pop("exec_module", None)
+            with self._unmoved(spec.name):
+                execute(module)
+                vars(spec)["_initializing"] = False  # it is complete: `loaded` is to see it
+
+        try:
+            loader.exec_module = exec_module
+        except AttributeError:  # a loader without attributes of its own
+            return
+
+    @contextmanager
+    def _unmoved(self, name: str) -> Iterator[None]:
+        """The random numbers after the block are those before it; a library that is new begins at the trial's seed."""
+        outermost = self.depth == 0
+        if outermost:
+            before, done = positions(), self.around()
+            self.module_seed = seeds.derive("import", name)
+            seed_all(self.module_seed)
+        self.depth += 1
+        try:
+            yield
+            if name in LIBRARIES:
+                _seed(name, self.module_seed)
+        finally:
+            self.depth -= 1
+            if outermost:
+                for library in LIBRARIES:
+                    if library not in before and loaded(library):
+                        _seed(library, self.seed)
+                restore(before)
+                done()
+
+
+@contextmanager
+def seeded(seed: int, around: Callable[[], Callable[[], None]] = lambda: lambda: None) -> Iterator[None]:
+    """Random numbers begin at `seed` in the block, and go on after it where they were before.
+
+    Args:
+        seed: for Python, numpy and torch, also for those that are imported in the block.
+        around: called before a module is imported; what it returns is called after it.
+    """
+    before = positions()
+    imports = _Imports(seed, around)
+    seed_all(seed)
+    sys.meta_path.insert(0, imports)
+    try:
+        yield
+    finally:
+        if imports in sys.meta_path:
+            sys.meta_path.remove(imports)
+        restore(before)
