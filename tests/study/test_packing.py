@@ -205,6 +205,7 @@ def _of(header: dict[str, Any], blocks: bytes = b"") -> bytes:
         _of({"state": {"class": ["tests.study.test_packing", "Progress"], "fields": {"__dict__": {"dict": []}}}}),
         _of({"state": {"tensor": 0}, "tensors": [0, 4]}, b"PK12"),
     ],
+    ids=map(str, range(100)),
 )  # fmt: skip
 def test_what_a_stranger_wrote_is_unreadable(content: bytes) -> None:
     with pytest.raises(Unreadable):
