@@ -53,6 +53,8 @@ class Search:
         deferred = DeferredScreen(screen)
         try:
             winner.recover(study)
+            if self.finalists is not None:
+                study.budget.finalist_runs = self.finalists.runs
             Driver(
                 study,
                 self.task,

@@ -121,7 +121,8 @@ class Driver:
                     raise self.stopping.interrupted()
                 outcome = "finished"
                 self.study.settle()
-                keep_partial(self.study)
+                if note := keep_partial(self.study):
+                    self.screen.note(note)
                 if summary := self.study.stopper.summary(self.study.history):
                     self.screen.note(summary)
         except KeyboardInterrupt:
@@ -153,7 +154,7 @@ class Driver:
             return True
         if self.workers.any_training:
             return False
-        if self.stopping:
+        if self.stopping or self.deadline.cut:
             return True
         return self._nothing_left and self.workers.any_waiting and not self.order.busy()
 

@@ -145,7 +145,8 @@ def hopeless(study: Study, record: TrialRecord) -> AutoMLError | None:
     A task whose first trial ends without any report will not report in the next sixty either: that is enough.
     """
     counts, history = study.counts, study.history
-    if record.failure and record.failure.kind == "metric" and not any(t.curve for t in history.trials):
+    silent = record.failure is not None and record.failure.kind == "metric" and record.failure.step == 0
+    if silent and record.failure and not any(t.curve for t in history.trials):
         return SpecError(record.failure.message)
     if record.failure and record.failure.kind == "nan" and any(t.curve for t in history.running):
         return None  # of many trials that train at once some diverge before any has ended

@@ -34,6 +34,11 @@ class FinalistOptions:
     ensemble: int = 0
     target_fidelity: Mapping[str, Value] = field(default_factory=dict)
 
+    @property
+    def runs(self) -> int:
+        """How many runs there are at most."""
+        return self.top * self.seeds
+
     def config(self, config: Config) -> Config:
         """The config that a finalist is trained with: that of the search, at the target fidelity."""
         return {**config, **self.target_fidelity}
@@ -116,6 +121,24 @@ def ranked(runs: History, trials: Sequence[TrialRecord], options: FinalistOption
         own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
         finalists.append(Finalist(trial, tuple(t for t in own if t.state is State.DONE), options.seeds))
     return sorted(finalists, key=lambda f: f.loss)  # stable: of equals, the one that the search ranked first
+
+
+def seeds_done(runs: History, trials: Sequence[TrialRecord], options: FinalistOptions) -> int:
+    """With how many seeds each of the finalists has been trained, apart from those of which a run failed.
+
+    Fewer than `options.seeds` where the time budget ended before.
+
+    Args:
+        runs: the history of the finalists' study.
+        trials: the candidates.
+        options: how often each one was to be trained.
+    """
+    done = []
+    for trial in trials:
+        own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
+        if not any(t.state is State.FAILED for t in own):
+            done.append(sum(t.state is State.DONE for t in own))
+    return min(done, default=options.seeds)
 
 
 def saved_model(runs: Study, record: TrialRecord) -> Path | None:

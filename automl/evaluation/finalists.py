@@ -19,7 +19,16 @@ from automl.driver.executor import Executor
 from automl.driver.screen import NullScreen, Screen
 from automl.errors import SearchFailed
 from automl.evaluation import ensemble_selection, verdict
-from automl.evaluation.candidates import Finalist, FinalistOptions, Repeat, candidates, key, ranked, saved_model
+from automl.evaluation.candidates import (
+    Finalist,
+    FinalistOptions,
+    Repeat,
+    candidates,
+    key,
+    ranked,
+    saved_model,
+    seeds_done,
+)
 from automl.evaluation.holdout import Holdout, bare
 from automl.evaluation.progress import FinalistScreen
 from automl.evaluation.refit import refit
@@ -82,6 +91,11 @@ class _Finals:
             except SearchFailed as error:
                 screen.note(f"finalists: {error}; the winner is the search's best trial")
                 return
+            if (seeds_trained := seeds_done(runs.history, trials, options)) < options.seeds:
+                screen.note(_what_time_allowed(seeds_trained, options.seeds))
+                options = replace(options, seeds=seeds_trained)
+            if not options.seeds:
+                return
             finalists = ranked(runs.history, trials, options)
             if not any(f.complete for f in finalists):
                 screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
@@ -102,11 +116,20 @@ class _Finals:
             SearchFailed: the first runs all fail.
         """
         missing = len(runs.strategy.suggest(runs.history, 10**9)) + len(runs.history.running)
-        if missing:
+        if missing and self._time_for(runs):
             task = self.task if self.builtin is None else replace(self.builtin, keep="all")
             numbers = {self.options.key(t): t.number for t in trials}
             shown = FinalistScreen(self.screen, self.study, numbers, missing, self.options)
             Driver(runs, task, self.executor(), self.workers, shown).run()
+
+    def _time_for(self, runs: Study) -> bool:
+        """Give the finalists what is left of the search's time budget; returns whether that is anything."""
+        left_s = self.study.budget.left_s(finalists=True)
+        if left_s <= 0:
+            return False
+        if self.study.plan.time_s is not None:
+            runs.history.plan = replace(runs.plan, time_s=runs.elapsed_s + left_s)
+        return True
 
     def _judge(self, runs: Study, finalists: Sequence[Finalist], model: Path | None) -> None:
         """Write the verdict down. `model`: the one that is going to be `best/`; None where the task saves none."""
@@ -123,6 +146,13 @@ class _Finals:
                 bundles, size = _bundles(study, runs, finalists), self.options.ensemble
                 result["ensemble"] = ensemble_selection.make(study.path / paths.ENSEMBLE, bundles, holdout, size, model)
         verdict.record(study, result)
+
+
+def _what_time_allowed(done: int, wanted: int) -> str:
+    """What is said where the time budget ended before all runs of the finalists."""
+    if not done:
+        return "finalists: no time was left for them; the winner is the search's best trial"
+    return f"finalists: the time was enough for {done} of {wanted} fresh seeds"
 
 
 def holdout_of(task: BuiltinTask) -> Holdout:

@@ -42,19 +42,32 @@ def keep_best(study: Study, record: TrialRecord, room: int = POOL_BYTES) -> None
     _clear_ended(study, record.number, room)
 
 
-def keep_partial(study: Study) -> None:
+def keep_partial(study: Study) -> str:
     """At the end of a search in which no trial ran its full length: the best partial trial's model moves to `best/`.
 
     The models that other trials left when they were stopped are deleted.
+
+    Returns:
+        what the user is to know; an empty text where a trial ran its full length, or none has reported.
     """
-    if study.path is None or study.keep != "best" or study.history.running:
-        return
-    record = study.history.partial
-    if record is not None and best_trial(study.path) != record.number:
-        bundle = paths.bundle(study.path, record.number)
+    record = None if study.history.running else study.history.partial
+    if study.path is not None and study.keep == "best" and not study.history.running:
+        _publish_partial(study, study.path, record)
+    if record is None:
+        return ""
+    full = f" of {study.plan.horizon}" if study.plan.horizon else ""
+    return (
+        f"the budget ended before any trial ran its full length: the best partial one wins, trial {record.number} "
+        f"at step {record.step}{full}; give the search more time, or its trials fewer steps"
+    )
+
+
+def _publish_partial(study: Study, path: Path, record: TrialRecord | None) -> None:
+    if record is not None and best_trial(path) != record.number:
+        bundle = paths.bundle(path, record.number)
         bundle.mkdir(parents=True, exist_ok=True)
         _describe(study, record, bundle)
-        _replace(study.path / paths.BEST, bundle)
+        _replace(path / paths.BEST, bundle)
     for stopped in study.history.stopped:
         _clear_ended(study, stopped.number, POOL_BYTES)
 
