@@ -1,7 +1,6 @@
 """The layout: who may import whom, how large a file, function or folder may be, and what needs a docstring.
 
-Each test gathers everything that breaks its law. `AWAITED` lists what is known and not mended yet: nothing may be
-added to it, and an entry that is mended has to be taken out.
+Each test gathers everything that breaks its law, so that one run shows all of it.
 """
 
 import ast
@@ -52,28 +51,18 @@ AT_HOME = {
 """Heavy libraries, and where a module may import them at its top; everywhere else they are imported when needed."""
 
 MOST_FILES = 12  # in one folder, besides its __init__.py
-LARGER_FOLDERS: dict[str, str] = {}
+LARGER_FOLDERS: dict[str, str] = {
+    "automl/study": "13: a part each of the life of a study; lock, paths and schema are a page and need no folder",
+}
 """{folder: why it has more files}."""
 MOST_LINES = 350  # of a file
 MOST_FUNCTION_LINES = 50  # of a function, its docstring not counted
 
-AWAITED: dict[str, set[str]] = {
-    "order": set(),
-    "circles": set(),
-    "plugins": set(),
-    "heavy": set(),
-    "folders": set(),
-    "files": set(),
-    "functions": set(),
-    "docstrings": set(),
-}
-
 
 def check(law: str, broken: Iterator[str] | list[str]) -> None:
-    """Fail for what breaks the law and is not awaited, and for what is awaited and breaks it no more."""
-    found, awaited = set(broken), AWAITED[law]
-    assert not found - awaited, "\n".join([f"breaks the law of {law}:", *sorted(found - awaited)])
-    assert not awaited - found, "\n".join(["mended, take it out of AWAITED:", *sorted(awaited - found)])
+    """Fail with a list of everything that breaks the law."""
+    found = set(broken)
+    assert not found, "\n".join([f"breaks the law of {law}:", *sorted(found)])
 
 
 # -- imports -------------------------------------------------------------------------------------------------------
