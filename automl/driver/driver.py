@@ -139,7 +139,7 @@ class Driver:
         if self.study.deterministic:
             self.wanted = self.study.ledger.facts().get("width") or self.wanted
         threading.Thread(target=self.study.strategy.prepare, name="strategy").start()  # while workers start
-        count = self.executor.start(self.task, self.wanted, self.study.path)
+        count = self.executor.start(self.task, self._workers(), self.study.path)
         self.workers.include(count - 1)
         self.study.work_with(count)
         if (needed := self.order.begin(count)) > count:
@@ -147,6 +147,13 @@ class Driver:
         self.screen.begin(self.study)
         for note in self.study.notes:
             self.screen.note(note)
+
+    def _workers(self) -> int:
+        """How many workers to start: never more than there are trials to run; 0: the executor decides."""
+        wanted, most = self.wanted or self.executor.usual(), self.study.trials_to_run
+        if most is None or self.study.ledger.facts().get("width"):
+            return wanted
+        return min(wanted, max(most, 1))
 
     def _over(self) -> bool:
         """Whether no trial runs, and there is none to begin."""

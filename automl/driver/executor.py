@@ -26,6 +26,10 @@ class Executor(Protocol):
         """
         ...
 
+    def usual(self) -> int:
+        """How many workers `start` would begin if it could choose; 0: that is not known before."""
+        return 0
+
     def poll(self, handle: Handle, timeout_s: float) -> None:
         """Wait up to `timeout_s` for events and call `handle` with each; it may `send` in answer."""
         ...

@@ -26,7 +26,7 @@ class EventOrder(Protocol):
         ...
 
     def ask(self, ready: Ready) -> list[Assignment]:
-        """Trials for a worker that has free lanes."""
+        """Choose trials for a worker with free lanes; at most `ready.lanes` of them."""
         ...
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:

@@ -120,7 +120,9 @@ class _Finals:
             task = self.task if self.builtin is None else replace(self.builtin, keep="all")
             numbers = {self.options.key(t): t.number for t in trials}
             shown = FinalistScreen(self.screen, self.study, numbers, missing, self.options)
-            Driver(runs, task, self.executor(), self.workers, shown).run()
+            executor = self.executor()
+            workers = self.workers or executor.usual()
+            Driver(runs, task, executor, min(workers, missing), shown).run()
 
     def _time_for(self, runs: Study) -> bool:
         """Give the finalists what is left of the search's time budget; returns whether that is anything."""

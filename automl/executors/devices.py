@@ -49,6 +49,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads() -> int:
+    """How many threads the user wants for each process, by the variable OMP_NUM_THREADS; 0: it is not said."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # the rest is for nested levels
+    return int(first) if first.isdecimal() else 0
+
+
 def oom_kills() -> int:
     """How many processes of this control group the system has killed because memory ran out; 0: not known."""
     try:

@@ -65,7 +65,7 @@ class Local(Executor):
     """Runs workers as processes of this machine.
 
     Args:
-        threads: torch threads of a worker without a GPU; 0: cores / workers.
+        threads: torch threads of a worker without a GPU; 0: OMP_NUM_THREADS where it is set, else cores / workers.
         gpus: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one.
         forked: fork workers from a process that has imported torch, if that is possible here; None: if the task
             allows it.
@@ -91,15 +91,21 @@ class Local(Executor):
         forked = task.forkable if self.forked is None else self.forked
         self._context = (forkserver.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
+        leftovers.adopt()
         leftovers.sweep(self._mark)  # of a driver that was killed
-        count = workers or len(self._shares) or devices.cores()
-        self.threads = self.threads or max(1, devices.cores() // count)
+        count = workers or self.usual()
+        self.threads = self.threads or devices.threads() or max(1, devices.cores() // count)
         self._processes = [self._spawn(k) for k in range(count)]
         return count
+
+    def usual(self) -> int:
+        return len(devices.shares(devices.gpus(), self.gpus)) or devices.cores()
 
     def _spawn(self, worker: int) -> _Process:
         gpus = self._shares[worker % len(self._shares)] if self._shares else ()
         place = Place(worker, tuple(f"cuda:{k}" for k in range(len(gpus))) or ("cpu",), self._folder)
+        if self._context is not SPAWN:
+            forkserver.begin()  # another one, if it was killed: outside of the worker's environment
         ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
@@ -145,7 +151,7 @@ class Local(Executor):
                 return
         if not entry.process.is_alive() and not entry.gone:
             entry.gone = True
-            leftovers.sweep(entry.mark)
+            self._sweep(entry.mark)
             handle(self._lost(worker, entry.process.exitcode or 0))
 
     def _next(self, worker: int, entry: _Process) -> Event | None:
@@ -180,7 +186,7 @@ class Local(Executor):
         old = self._processes[worker]
         _kill(old.process)
         if not old.gone:
-            leftovers.sweep(old.mark)
+            self._sweep(old.mark)
         crashes = 0 if old.spoke else old.crashes + 1
         by_others = old.process.exitcode == -signal.SIGKILL  # it may well go better the next time
         if crashes >= (KILLS_AT_START if by_others else CRASHES_AT_START):
@@ -218,8 +224,14 @@ class Local(Executor):
             _kill(entry.process)
             entry.pipe.close()
         if self._processes:
-            leftovers.sweep(self._mark)
+            self._sweep(self._mark)
+            leftovers.adopt(False)
         self._processes = []
+
+    def _sweep(self, mark: str) -> None:
+        """Kill what workers with this mark have left behind."""
+        leftovers.sweep(mark)
+        leftovers.kill_adopted({entry.process.pid or 0 for entry in self._processes})
 
 
 def _wait(process: BaseProcess, seconds: float) -> None:
@@ -232,6 +244,7 @@ def _wait(process: BaseProcess, seconds: float) -> None:
 def _kill(process: BaseProcess) -> None:
     """Kill the worker and whatever it has started in its process group."""
     if process.is_alive() and process.pid is not None:
+        leftovers.kill_descendants(process.pid)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
         process.kill()

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 import cloudpickle
 
 from automl.core.messages import Event, Order
-from automl.executors import forkserver
+from automl.executors import forkserver, leftovers
 from automl.executors.capture import DescriptorCapture
 from automl.study import paths
 from automl.worker.link import Place
@@ -39,6 +39,7 @@ def main_forked(pickled: bytes, place: Place, pipe: Connection, variables: Mappi
 
 def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
     """Serve trials of the pickled task until there are no more, or the driver is gone."""
+    leftovers.adopt()
     os.setpgid(0, 0)  # its own group, to be killed with all its children; and Ctrl-C is the driver's alone
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
@@ -47,6 +48,7 @@ def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
         worker = Worker(place, _PipeLink(pipe), capture)
         worker.open(cloudpickle.loads(pickled)).serve(worker)
+    leftovers.kill_descendants()
 
 
 def _die_with(driver: int) -> None:

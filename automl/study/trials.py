@@ -206,6 +206,13 @@ class Trials(Readable):
         return self.budget.started
 
     @property
+    def trials_to_run(self) -> int | None:
+        """How many trials may still be trained; None where their number is not limited."""
+        if self.plan.trials is None:
+            return None
+        return max(self.plan.trials - self.started, 0) + len(self.history.running) + len(self.history.paused)
+
+    @property
     def elapsed_s(self) -> float:
         """Seconds that this study has been driven, over all its sessions."""
         return self.budget.elapsed_s

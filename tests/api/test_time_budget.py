@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import automl
@@ -47,7 +48,7 @@ def test_slow_trials_end_with_the_best_partial_one(tmp_path: Path) -> None:
     assert time.monotonic() - begun < 3 + 5 + 10
     told = json.loads((tmp_path / "studies" / "space" / "best" / "winner.json").read_text())
     assert f"the best partial one wins, trial {told['trial']} at step {told['step']}" in done.stderr
-    with automl.Study.open(tmp_path / "studies" / "space") as view:
+    with closing(automl.Study.open(tmp_path / "studies" / "space")) as view:
         assert view.best is None
         assert view.winner is not None
         assert (view.winner.number, view.winner.step) == (told["trial"], told["step"])

@@ -15,9 +15,11 @@ import pytest
 
 import automl
 from automl.core import plugins
-from automl.executors import forkserver
+from automl.driver.driver import Driver
+from automl.executors import devices, forkserver
 from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
 from automl.executors.local import Local
+from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
 
 
@@ -140,3 +142,46 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
     finally:
         sys.breakpointhook = hook
     assert (tmp_path / "t00003.log").read_text() == "into the log\n"
+
+
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
+    def train(trial: automl.Trial) -> None:
+        if trial.number in (1, 3) and trial.attempt == 1:
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(600)
+        trial.report(loss=trial["x"], parent=os.getppid())
+
+    study = automl.search(
+        train, space={"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=6, path=tmp_path / "s",
+        executor=Local(forked=True), workers=1, finalists=None,
+    )  # fmt: skip
+    assert study.counts.done == 6
+    parents = [study.reports(n)[-1][1]["parent"] for n in range(6)]
+    assert len(set(parents)) == 3
+    assert os.getpid() not in parents
+
+
+def test_there_are_never_more_workers_than_trials(tmp_path: Path) -> None:
+    study = automl.Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=2)
+    executor = Local()
+    driver = Driver(study, FunctionTask.of(lambda trial: trial.report(loss=1.0)), executor, 8)
+    driver.run()
+    assert len(driver.workers) == 2
+
+
+@pytest.mark.parametrize(("said", "threads"), [("1", 1), ("2,1", 2), ("", None)])
+def test_the_callers_number_of_threads_holds(
+    said: str, threads: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(trial: automl.Trial) -> object:
+        import torch
+
+        return torch.get_num_threads()
+
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    study = automl.search(
+        train, space={"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=1, workers=1,
+        path=tmp_path / "s", finalists=None,
+    )  # fmt: skip
+    assert study.history.trials[0].loss == (threads or devices.cores())

@@ -4,14 +4,12 @@ import ctypes
 import math
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 import automl
@@ -238,43 +236,6 @@ def test_megabytes_of_output(tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
     assert content.endswith(b"no text at all")
     assert b"bytes were not kept" in content
     assert "epoch" not in "".join(capfd.readouterr())
-
-
-def forks(trial: automl.Trial) -> None:
-    subprocess.Popen(["sleep", "611"], start_new_session=True)
-    if (pid := os.fork()) == 0:  # a daemon: its parent ends, it goes on in a session of its own
-        if os.fork() == 0:
-            os.setsid()
-            time.sleep(611)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    trial.report(loss=1.0)
-    if trial.number == 1:
-        os.kill(os.getpid(), 9)
-
-
-def _marked(mark: str) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("AUTOML_WORKER", "").startswith(mark) and process.status() != "zombie":
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at the environment of other processes")
-@pytest.mark.catalogue(
-    36,
-    "training code leaves processes behind",
-    "they end with their worker, also daemons; nothing outlives the search",
-    0,
-)
-def test_nothing_that_a_trial_started_outlives_the_search(tmp_path: Path) -> None:
-    study = search(forks, tmp_path / "s", executor="local", workers=1, trials=2, retries=0)
-    assert study.counts.done == 1
-    assert _marked(f"{tmp_path / 's'}/") == []
 
 
 @pytest.mark.catalogue(
