@@ -151,7 +151,7 @@ def _local() -> object:
         ({"deep": {(1, 2): object()}}, r"state\['a'\]\[1\]\['deep'\]\[\(1, 2\)\]"),
         (Progress(1.0, [object()]), r"state\['a'\]\[1\]\.seen\[0\]"),
     ],
-    ids=str,
+    ids=map(str, range(100)),
 )
 def test_what_cannot_come_back_is_refused_with_its_place(value: object, said: str, tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=said):
