@@ -24,7 +24,7 @@ def study_path(study: str, folder: Path) -> Path:
         if path.is_dir():
             raise SpecError(f"{path} is not a study: it has no ledger.sqlite")
     known = sorted(p.parent.name for p in folder.glob("*/ledger.sqlite"))
-    have = f" (studies in {folder}: {', '.join(known[:10])})" if known else f" ({folder} has no studies)"
+    have = f" (folder {folder} has: {', '.join(known[:10])})" if known else f" ({folder} has no studies)"
     raise SpecError(f"no study {study!r}{did_you_mean(study, known)}{have}")
 
 

@@ -14,7 +14,7 @@ class Deadline:
 
     Attributes:
         study, executor, workers, screen: those of the driver.
-        told: whether the user knows that the time is used up.
+        announced: whether the user has been told that the time is used up.
         cut: whether trials were ended in the middle of a step, so that their workers need not be waited for.
     """
 
@@ -22,7 +22,7 @@ class Deadline:
     executor: Executor
     workers: WorkerTable
     screen: Screen
-    told: bool = False
+    announced: bool = False
     cut: bool = False
 
     def check(self) -> None:
@@ -30,8 +30,8 @@ class Deadline:
         budget = self.study.budget
         if not budget.no_time_left or not self.workers.any_training:
             return
-        if not self.told:
-            self.told = True
+        if not self.announced:
+            self.announced = True
             running = sum(len(state.trials) for state in self.workers)
             which = "the trial that runs counts" if running == 1 else f"each of the {running} trials that run counts"
             grace_s = max(budget.grace_s + budget.left_s(), 0.0)

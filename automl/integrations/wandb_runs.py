@@ -43,7 +43,7 @@ class Wandb:
         run.finish(exit_code=1 if record.failure else 0)
 
     def finish(self, study: Readable, outcome: str) -> None:
-        """Record the winner, and what the finalists say about it, as a run."""
+        """Record the winner and the evaluation of the finalists as one run named "winner"; nothing without a winner."""
         winner = study.winner
         if winner is None or winner.loss is None:
             return

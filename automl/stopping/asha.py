@@ -17,13 +17,13 @@ from automl.stopping.rungs import compare
 
 @dataclass(frozen=True)
 class Asha(Stopper):
-    """At steps `min_steps * eta^k` a trial goes on only if it is among the best 1/eta of all that got there.
+    """At steps `min_steps * eta^k` a trial continues only if it is among the best 1/eta of all that reached it.
 
     `mode: stop` ends the others for good (no checkpoints needed); `mode: promote` pauses all and continues each one
     as soon as it belongs to the best (better early on, when few have been seen).
     """
 
-    eta: int = 3  # one in eta goes on
+    eta: int = 3  # one in eta continues
     min_steps: int = 1  # the first rung
     mode: Literal["stop", "promote"] = "stop"
 
@@ -62,7 +62,7 @@ class Asha(Stopper):
         return found or self._last(history)
 
     def _last(self, history: History) -> list[int]:
-        """When all trials have begun, none runs and none ever ran its full length: the best that waits goes on."""
+        """The best paused trial, if all trials have begun, none is running and none has run its full length."""
         trials = history.plan.trials
         if trials is None or len(history) < trials or history.running or history.done or not history.paused:
             return []

@@ -29,19 +29,28 @@ class Bracket:
 
     @classmethod
     def of(cls, trials: int, cuts: Sequence[int], rungs: Sequence[int], horizon: int, least: int = 1) -> "Bracket":
-        """`trials` to the first of `rungs`, from the k-th on one in `cuts[k]`, at least `least` to the end."""
+        """The bracket in which one trial in `cuts[k]` continues after the k-th rung.
+
+        Args:
+            trials: how many train up to the first rung.
+            cuts: by what number the trials are divided at each rung.
+            rungs: the steps at which trials are compared, increasing.
+            horizon: steps of a full trial.
+            least: how many trials run their full length at least.
+        """
         left = itertools.accumulate(cuts, operator.mul, initial=1)
         return cls((*rungs, horizon), tuple(max(min(least, trials), trials // by) for by in left))
 
     @property
     def cost(self) -> int:
-        """Steps in all, when trials go on from their checkpoints."""
+        """Steps of all its trials together, when trials continue from their checkpoints."""
         return sum(n * (end - at) for n, end, at in zip(self.sizes, self.rungs, (0, *self.rungs[:-1]), strict=True))
 
     def survivors(self, rung: int, share: float) -> float:
-        """The share of those cut at `rung` that goes on by lot: `share`, none where that would cost much.
+        """The share of the trials cut at `rung` that continues as a control sample, chosen at random.
 
-        Much is more than 3 % of the bracket; late rungs are too dear, and say the least about false kills.
+        It is `share`; or 0 where that would cost more than 3 % of the bracket, as at late rungs, which are expensive
+        and say little about good trials that were stopped by mistake.
         """
         if rung == self.rungs[-1] or share == 0:
             return 0.0
@@ -49,8 +58,8 @@ class Bracket:
         extra = share * (self.sizes[k] - self.sizes[k + 1]) * (self.rungs[k + 1] - rung)
         return share if extra <= 0.03 * self.cost and share * (self.sizes[k] - self.sizes[k + 1]) >= 1 else 0.0
 
-    def kept_by_lot(self, share: float) -> float:
-        """Steps that the survivors cost, on average."""
+    def control_cost(self, share: float) -> float:
+        """Steps that the control samples of all rungs cost, on average."""
         ends = zip(self.rungs, self.rungs[1:], self.sizes, self.sizes[1:], strict=False)
         return sum(self.survivors(at, share) * (n - more) * (end - at) for at, end, n, more in ends)
 
@@ -60,17 +69,20 @@ class Bracket:
 
 @dataclass
 class Level:
-    """One rung of one bracket. `members` train up to it; `chosen` surely go on from it, `out` surely do not, the
-    others wait. `lot` are those chosen by lot although others were better."""
+    """One rung of one bracket, with numbers of trials.
+
+    `members` train up to it. Of those that arrived, `chosen` are certain to continue and `out` are certain not to; the
+    others wait. `control` is the control sample: trials that continue by a random draw although others were better.
+    """
 
     rung: int
-    quota: int  # how many go on
+    quota: int  # how many continue
     expected: int  # how many will get here
     members: set[int]
     arrived: dict[int, float]
     chosen: set[int]
     out: set[int]
-    lot: set[int]
+    control: set[int]
 
     def place(self, loss: float) -> str:
         """Where a loss stands among those at this rung, in words for the screen."""
@@ -80,7 +92,7 @@ class Level:
 
 @dataclass
 class Board:
-    """Where every trial stands. `starts[w]` is the number of bracket w's first trial; one more ends the last."""
+    """The rungs of all brackets. Bracket w has the trials `starts[w]` to `starts[w + 1] - 1`."""
 
     starts: list[int]
     brackets: list[list[Level]]
@@ -92,14 +104,14 @@ class Board:
         )
 
     def false_kills(self) -> tuple[int, int]:
-        """Trials kept by lot that reached the next rung, and those of them that would have gone on from there."""
+        """(trials of control samples that reached the next rung, those of them that were good enough to continue)."""
         pairs = [(a, b) for levels in self.brackets for a, b in itertools.pairwise(levels[:-1])]
-        there = [(n, b) for a, b in pairs for n in a.lot if n in b.arrived]
-        return len(there), sum(n in b.chosen - b.lot for n, b in there)
+        there = [(n, b) for a, b in pairs for n in a.control if n in b.arrived]
+        return len(there), sum(n in b.chosen - b.control for n, b in there)
 
 
 class Bracketed(Stopper):
-    """Base of stoppers that run one bracket after another. To be given: `brackets`."""
+    """Base of stoppers that run one bracket after another; subclasses define `brackets`."""
 
     survivors: float = 0.0
 
@@ -127,7 +139,7 @@ class Bracketed(Stopper):
     def promote(self, history: History) -> list[int]:
         found: list[int] = []
         for levels in self.board(history).brackets:
-            for level in reversed(levels):  # what is nearest to its end first
+            for level in reversed(levels):  # the highest rung first: its trials are nearest to their end
                 waiting = [
                     n for n in level.members if n not in level.arrived and history.trials[n].state is State.PAUSED
                 ]
@@ -148,10 +160,14 @@ class Bracketed(Stopper):
 
     def summary(self, history: History) -> str:
         kept, false = self.board(history).false_kills()
-        return f"{false} of {kept} trials kept by lot would have gone on again (false kills)" if kept else ""
+        return (
+            f"{false} of {kept} trials of the control sample were good enough at the next rung (stopped by mistake)"
+            if kept
+            else ""
+        )
 
     def board(self, history: History) -> Board:
-        """Where every trial stands; remembered until a trial begins, reports or ends."""
+        """The state of all rungs; kept until a trial begins, reports or ends."""
         ended = sum(history.count(state) for state in State if state.ended)
         now = (self, history.plan, len(history), history.steps_spent, ended)
         known = _boards.get(history)
@@ -187,15 +203,15 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         order = sorted(arrived, key=lambda n: (arrived[n], n))
         sure = max(0, quota - pending)
         share = bracket.survivors(rung, stopper.survivors)
-        lot = {n for n in order[quota:] if _lot(history.seed, n, rung) < share} if share else set()
-        chosen = set(order[:sure]) | lot | {n for n in arrived if trials[n].step > rung}
+        control = {n for n in order[quota:] if _draw(history.seed, n, rung) < share} if share else set()
+        chosen = set(order[:sure]) | control | {n for n in arrived if trials[n].step > rung}
         chosen |= {n for n in arrived if n < pilots and rung <= passed}
         out = set(order[quota:]) - chosen
-        yield Level(rung, quota, len(members) + unknown - gone, members, arrived, chosen, out, lot)
+        yield Level(rung, quota, len(members) + unknown - gone, members, arrived, chosen, out, control)
         members, unknown = chosen, (quota - sure if pending else 0)
 
 
 @lru_cache(maxsize=2**16)
-def _lot(seed: int, trial: int, rung: int) -> float:
-    """A number in [0, 1) that is this trial's at this rung."""
+def _draw(seed: int, trial: int, rung: int) -> float:
+    """A random number in [0, 1), always the same for this trial and rung."""
     return seeds.derive(seed, trial, rung, "survivor") / 2**63

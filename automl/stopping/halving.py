@@ -1,4 +1,4 @@
-"""Successive halving sized by the budget: declare what may be spent, and brackets are cut to spend just that.
+"""Successive halving sized by the budget: brackets are made just large enough to spend the budget.
 
 Karnin et al., "Almost optimal exploration in multi-armed bandits" (ICML 2013) for the elimination; the sizing, the
 waves and the guard are our own. On real learning curves it needs about half of ASHA's budget and a quarter of
@@ -21,24 +21,25 @@ from automl.stopping.asha import Asha
 from automl.stopping.brackets import Bracket, Bracketed
 from automl.stopping.rungs import first_rung, geometric, rank_correlation, tapered
 
-PILOTS = 8  # trials that pass an untested rung whatever they report, so that its worth can be measured; 16 in doubt
-TRUSTED = 0.5  # a rung whose rank correlation with the next is below this decides nothing
+PILOTS = 8  # trials that pass an untested rung whatever they report, to measure how well it predicts; 16 in doubt
+TRUSTED = 0.5  # at a rung whose rank correlation with the next is below this, no trial is cut
 
 
 @dataclass(frozen=True)
 class Halving(Bracketed):
-    """Compare all trials of a wave at each rung, continue the best from their checkpoints; spends the budget.
+    """Compare all trials of a wave at each rung, continue the best from their checkpoints, and use the whole budget.
 
-    Cuts hard at early, cheap rungs and gently at late ones, unless `eta` asks for the same cut everywhere. Needs a
-    budget of steps or trials and a full trial's length; without them it is ASHA by promotion. Where a budget of trials
-    leaves steps for it, one in five runs its full length, two to five of each wave: finalists are chosen among them.
+    Many trials are cut at early, cheap rungs and few at late ones, unless `eta` asks for the same cut everywhere.
+    Needs a budget of steps or trials and a full trial's length; without them it is ASHA by promotion. If a budget of
+    trials leaves enough steps, one trial in five runs its full length, two to five of each wave: finalists are chosen
+    among them.
     """
 
-    eta: int | None = None  # one in eta goes on at geometric rungs; None: 8, 3, 2, 2 at tapered ones
+    eta: int | None = None  # one in eta continues at geometric rungs; None: 8, 3, 2, 2 at tapered ones
     waves: int = 2  # brackets, one after the other, that share the budget
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
-    survivors: float = 0.05  # share of those cut that goes on to the next rung by lot, to estimate false kills
-    guard: bool = True  # skip early rungs that do not foretell later ones
+    survivors: float = 0.05  # share of the trials cut that continues to the next rung, as a control sample
+    guard: bool = True  # skip early rungs that do not predict later ones
 
     def __post_init__(self) -> None:
         if self.eta is not None and self.eta < 2:
@@ -59,13 +60,13 @@ class Halving(Bracketed):
         return (pilots, every[skipped]) if pilots else (0, 0)
 
     def skipped(self, history: History) -> int:
-        """How many early rungs decide nothing."""
+        """At how many early rungs no trial is cut."""
         return self._tested(history)[0]
 
     def _tested(self, history: History) -> tuple[int, int]:
-        """(rungs that decide nothing, trials that pass untested rungs), judged by those trials.
+        """(rungs at which no trial is cut, trials that pass untested rungs), judged by those trials.
 
-        Eight ranks are few: where they say that a rung misleads, eight more trials must agree.
+        Eight ranks are few: if they say that a rung misleads, eight more trials must confirm it.
         """
         every, _ = self.ladder(history.plan)
         if not self.guard or len(every) < 2:
@@ -102,11 +103,13 @@ class Halving(Bracketed):
         skipped = self.ladder(history.plan)[0][: self.skipped(history)]
         parts = [super().summary(history)] if super().summary(history) else []
         if skipped:
-            parts.append(f"not decided at step {', '.join(map(str, skipped))}: ranks there say little about the next")
+            parts.append(
+                f"no trial was cut at step {', '.join(map(str, skipped))}: ranks there predict the next ones badly"
+            )
         return "; ".join(parts)
 
     def ladder(self, plan: Plan) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """The rungs below the horizon, and how many to one are cut at each."""
+        """The rungs below the horizon, and by what number the trials are divided at each."""
         if plan.horizon is None:
             return (), ()
         first = first_rung(plan.horizon, self.min_steps)
@@ -116,7 +119,7 @@ class Halving(Bracketed):
         return rungs, (self.eta,) * len(rungs)
 
     def _instead(self, plan: Plan) -> Stopper | None:
-        """What decides where no budget can be divided."""
+        """The stopper that is used if there is no budget to divide; None if there is one."""
         if plan.horizon is not None and (plan.steps is not None or plan.trials is not None):
             return None
         first = self.min_steps or (1 if plan.horizon is None else first_rung(plan.horizon, None))
@@ -124,7 +127,7 @@ class Halving(Bracketed):
 
 
 def _misleads(history: History, rung: int, later: int, pilots: int) -> bool:
-    """Whether the ranks of the first trials at `rung` do not foretell those at `later`."""
+    """Whether the ranks of the first trials at `rung` do not predict those at `later`."""
     a, b = ({n: at[n] for n in range(pilots) if n in at} for at in (history.losses_at(rung), history.losses_at(later)))
     rho, both = rank_correlation(a, b)
     return both >= pilots - 2 and rho < TRUSTED
@@ -132,7 +135,7 @@ def _misleads(history: History, rung: int, later: int, pilots: int) -> bool:
 
 @lru_cache(maxsize=256)
 def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[Bracket, ...]:
-    """Brackets that spend `plan` when the first `skipped` rungs decide nothing and `pilots` trials pass them."""
+    """Brackets that spend `plan` when no trial is cut at the first `skipped` rungs and `pilots` trials pass them."""
     assert plan.horizon is not None
     every, every_cut = halving.ladder(plan)
     rungs, cuts = every[skipped:], every_cut[skipped:]
@@ -142,12 +145,14 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
         return Bracket.of(trials, cuts, rungs, horizon, least)
 
     def generous(trials: int, steps: float) -> Bracket:
-        """Where trials are what is scarce, several run their full length, as far as the steps go."""
+        """If trials are the scarce part of the budget, several run their full length, as far as the steps allow."""
         least = 1 if plan.trials is None else min(5, max(2, trials // 5))
         return next((b for n in range(least, 1, -1) if cost(b := bracket(trials, n)) <= steps), bracket(trials))
 
     def cost(b: Bracket) -> float:
-        return b.cost + 1.3 * b.kept_by_lot(halving.survivors)  # lots vary; the last full trial must not be cut short
+        return b.cost + 1.3 * b.control_cost(
+            halving.survivors
+        )  # the sample varies; the last full trial must not be cut short
 
     def largest(steps: float, trials: float) -> int:
         """The most trials of one bracket, at least one."""
@@ -163,7 +168,7 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
     trials = math.inf if plan.trials is None else float(plan.trials)
     waves = halving.waves
     while waves > 1 and 2 * largest(steps / waves, trials / waves) < math.prod(cuts):
-        waves -= 1  # too small to be cut all the way: better fewer and larger ones
+        waves -= 1  # too small for all rungs: better fewer and larger waves
     made: list[Bracket] = []
     for left in range(waves, 0, -1):
         made.append(generous(largest(steps / left, trials / left), steps / left))

@@ -16,14 +16,14 @@ from automl.stopping.rungs import first_rung, geometric
 
 @dataclass(frozen=True)
 class Hyperband(Bracketed):
-    """Brackets from many short trials to few full ones, over and over; safe where early ranks may mislead, but costly.
+    """Brackets from many short trials to few full ones, in turns; safe if early ranks mislead, but expensive.
 
     On real learning curves it needed about four times the budget of `halving` for the same result.
     """
 
-    eta: int = 3  # one in eta goes on
+    eta: int = 3  # one in eta continues
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
-    survivors: float = 0.0  # share of those cut that goes on to the next rung by lot, to estimate false kills
+    survivors: float = 0.0  # share of the trials cut that continues to the next rung, as a control sample
 
     def __post_init__(self) -> None:
         if self.eta < 2:

@@ -1,4 +1,4 @@
-"""What the halving stoppers share: where trials are compared, and how well one comparison foretells the next."""
+"""What the halving stoppers share: the steps at which trials are compared, and how well one predicts the next."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from automl.core.history import History
 
 
 def first_rung(horizon: int, min_steps: int | None) -> int:
-    """The earliest step that can be trusted: a real epoch and at least 2 % of a full trial, unless told otherwise."""
+    """The first step at which trials are compared: `min_steps`, or else 2 % of a full trial, at least one step."""
     first = math.ceil(0.02 * horizon) if min_steps is None else min_steps
     return max(1, min(first, horizon))
 
@@ -30,11 +30,12 @@ def geometric(horizon: int, eta: int, first: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=256)
 def tapered(horizon: int, first: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Rungs below `horizon` from about `first` on, and how many to one are cut at each: hard early, gently late.
+    """Rungs below `horizon` from about `first` on, and by what number the trials are divided at each.
 
-    Early ranks already tell the hopeless from the rest, and early steps are cheap; late ones must tell good from best.
-    From the end: a half of the training, a fifth, then each 3.2 times shorter; cut 2, 2, 3, 3, ... to one, and 8 to
-    one at the first of several rungs (4 where there are only two).
+    Many are cut early, where steps are cheap and ranks already separate bad trials from the rest; few are cut late,
+    where the good must be separated from the best. Counted from the end, the rungs are at a half of the training, at
+    a fifth, then each 3.2 times earlier; one trial in 2, 2, 3, 3, ... continues. At the first rung it is one in 8, or
+    one in 4 if there are fewer than three rungs.
     """
     rungs: list[int] = []
     at = horizon / 2

@@ -177,7 +177,7 @@ class Ledger:
         self._write("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
 
     def pause(self, trial: int, step: int, reason: str, at_s: float) -> None:
-        """A trial was paused."""
+        """Record, and commit at once, that a trial was paused after `step`; `at_s`: seconds since the study began."""
         self._write("INSERT INTO pauses VALUES (?, ?, ?, ?, ?)", self._next(), trial, at_s, step, reason)
         self.commit()
 

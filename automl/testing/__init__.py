@@ -1,4 +1,4 @@
-"""The public contract kit: the laws of every protocol as pytest classes, a simulator, spaces and histories to try on.
+"""The public contract kit: laws of every protocol as pytest classes, a simulator, spaces and histories.
 
 For tests of plugins; needs pytest.
 """

@@ -37,8 +37,8 @@ from automl.driver.executor import Executor, Handle
 from automl.worker.worker import Session, Task
 
 Curves = Callable[[Config, int], Sequence[float]]  # (config, trial) -> the metric after steps 1, 2, ... of a full trial
-BATCH = 256  # events that are handled before the driver looks up
-LEAP_S = 9.0  # virtual seconds after which it looks up although nothing happens, as it does in earnest
+BATCH = 256  # events that are handled before the driver checks for other work
+LEAP_S = 9.0  # virtual seconds without an event after which it checks too, as in a real search
 
 
 class _Nothing(Task):
@@ -123,7 +123,7 @@ class Simulated(Executor):
     _events: list[tuple[float, int, int, int, Event]] = field(default_factory=list, init=False)
     _saved: dict[int, int] = field(default_factory=dict, init=False)  # the step of each paused trial's checkpoint
     _counter: Iterator[int] = field(default_factory=itertools.count, init=False)
-    _since: float = field(default=0.0, init=False)  # the timer when the driver last began to think
+    _since: float = field(default=0.0, init=False)  # the timer when the driver last began to work
 
     def clock(self) -> float:
         """Virtual seconds."""
@@ -133,12 +133,12 @@ class Simulated(Executor):
         return self.timer() - self._since if self.timer and self._hands else 0.0
 
     def _resume(self) -> None:
-        """The driver thinks from now on, after time that was ours."""
+        """Start to measure the time that the driver needs."""
         if self.timer:
             self._since = self.timer()
 
     def _charge(self) -> None:
-        """The time that the driver has thought since then passes on the virtual clock too."""
+        """Add the time that the driver has needed since `_thinking` began to the virtual clock."""
         spent = self._thinking()
         self._now += spent
         self.told.busy_s += spent
@@ -195,7 +195,7 @@ class Simulated(Executor):
         self._ready(worker, ())
 
     def recycle(self, worker: int) -> bool:
-        """Nothing wears out here."""
+        """Does nothing: simulated workers need no care."""
         return False
 
     def device(self, worker: int) -> str:

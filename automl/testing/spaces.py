@@ -1,4 +1,4 @@
-"""Spaces and histories to try strategies and stoppers on: every kind of parameter, every state a trial can be in."""
+"""Spaces and histories to test strategies and stoppers with: every kind of parameter, every state a trial can be in."""
 
 import math
 from collections.abc import Callable, Mapping

@@ -83,14 +83,14 @@ class Watched(Stopper):
 
 
 def searched(stopper: Stopper, **plan: Any) -> tuple[Simulated, list[Any]]:
-    """A simulated search with the stopper: its result, and the calls of the stopper."""
+    """Simulate a search with the stopper. Returns its result, and the calls of the stopper."""
     watched = Watched(stopper)
     plan = {"trials": 40, "horizon": 27, "workers": 4, **plan}
     return simulate(SPACE, falling, Draw(), watched, plan=Plan(**plan), seed=11), watched.log
 
 
 def decisions(stopper: Stopper) -> list[Any]:
-    """Everything `stopper` decides in a fixed search; asked here and in another process."""
+    """Everything `stopper` decides in a fixed search; compared between this process and another one."""
     return searched(stopper)[1]
 
 

@@ -31,7 +31,7 @@ print(json.dumps([suggestions(strategy) for strategy in pickle.load(sys.stdin.bu
 
 
 def suggestions(strategy: Strategy) -> list[list[Config]]:
-    """What `strategy` says to two fixed histories; asked here and in another process."""
+    """What `strategy` suggests for two fixed histories; compared between this process and another one."""
     return [strategy.suggest(history_of(SPACES[name], 30), 3) for name in ("mixed", "conditional")]
 
 
@@ -71,7 +71,7 @@ class StrategyContract:
     def test_same_history_same_answer(self, space: Space) -> None:
         again = pickle.loads(pickle.dumps(self.strategy))
         first = self.strategy.suggest(history_of(space, 25), 4)
-        self.strategy.suggest(history_of(space, 7, seed=5), 2)  # another study in between leaves no trace
+        self.strategy.suggest(history_of(space, 7, seed=5), 2)  # another study in between must have no effect
         assert first == again.suggest(history_of(space, 25), 4)
         history = history_of(space, 25)
         assert first == self.strategy.suggest(history, 4) == self.strategy.suggest(history, 4)

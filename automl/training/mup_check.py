@@ -39,7 +39,7 @@ class Coordinates:
         return {name: slope for name, slope in self.slopes().items() if not np.allclose(self.sizes[name], out)}
 
     def worst(self) -> float:
-        """The largest |slope| of `judged`; muP promises one near 0."""
+        """The largest |slope| of `judged`; near 0 if muP is right."""
         return max(abs(slope) for slope in self.judged().values())
 
 

@@ -74,7 +74,11 @@ class Gradient(Strategy):
 
 
 class ConfidenceBound(Acquisition):
-    """The lower confidence bound of the loss, instead of expected improvement; `optimism` in standard deviations."""
+    """Acquisition by the lower confidence bound of the loss, in place of expected improvement.
+
+    Attributes:
+        optimism: how many standard deviations below the mean the bound lies.
+    """
 
     optimism: float = 1.0
 

@@ -231,7 +231,7 @@ class Parzen:
         return kernel
 
     def sample(self, rng: np.random.Generator, count: int) -> Points:
-        """Draw `count` points from the density. [count, d]"""
+        """Draw points of the unit cube from the density. Returns `[count, d]`."""
         draws = rng.random((count, self.cube.dim))
         rows = rng.integers(0, len(self.points) + 1, count)
         own = rows < len(self.points)  # the others come from the uniform kernel

@@ -25,7 +25,7 @@ class MixedRunner:
 
     @property
     def splits_when_small(self) -> bool:
-        """Even a single lane costs what it would cost alone."""
+        """False: a lane costs the same in a small group as alone, so there is nothing to gain."""
         return False
 
     def reserve(self, lanes: int) -> None:

@@ -106,7 +106,7 @@ _active: list[Draw] = []
 
 
 def active() -> Draw | None:
-    """The draw of the pass that is running, None outside of one (a plain call of the module)."""
+    """The random masks of the forward pass that is running; None outside of a training step of lanes."""
     return _active[-1] if _active else None
 
 

@@ -1,7 +1,7 @@
 """Random numbers without state: every number is a function of (lane seed, step, layer, element), never of the cohort.
 
-A lane therefore draws the same masks and the same sample order in any slot, beside any companions, after moving
-through a snapshot, and alone. Nothing is stored, so there is nothing to save or restore, and CUDA graphs may replay
+A lane therefore draws the same masks and the same sample order in any slot, together with any other lanes, after it
+was saved and restored, and alone. Nothing is stored, so there is nothing to save or restore, and CUDA graphs may replay
 it. Keys are mixed in 64 bit on the host (splitmix64, Steele et al. 2014); masks expand a 32-bit key over a fixed table
 with one multiplication, in plain int32 tensor operations that give the same bits on every device.
 

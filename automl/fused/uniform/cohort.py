@@ -62,9 +62,10 @@ class UniformCohort:
         return ("param", *self.rule.states, *(("ema",) if self.ema else ()))
 
     def resize(self, bucket: int) -> None:
-        """Make `bucket` rows compute, a power of two; lanes beyond it move to free slots within it.
+        """From now on compute the first `bucket` rows, a power of two; lanes in later rows move to free ones of these.
 
-        Raises ValueError if there are more lanes than that.
+        Raises:
+            ValueError: there are more lanes than `bucket`.
         """
         live = [k for k, lane in enumerate(self.slots) if lane is not None]
         if len(live) > bucket:

@@ -15,14 +15,17 @@ from automl.fused.uniform.epoch import Epoch
 
 
 def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -> Epoch:
-    """Train one epoch, with smaller pieces where needed, and return it.
+    """Train one epoch; if memory runs out, begin it again with fewer lanes computed at a time.
 
     Args:
         cohort: the lanes.
-        new_epoch: makes the epoch, with a stepper that is valid for the cohort's `version` of that moment.
+        new_epoch: makes the epoch, with a stepper for the present `version` of the cohort.
+
+    Returns:
+        The epoch that was trained.
 
     Raises:
-        torch.OutOfMemoryError: a single lane does not fit.
+        torch.OutOfMemoryError: not even a single lane fits into memory.
     """
     if cohort.bucket_that_fits == cohort.bucket:
         epoch = new_epoch()

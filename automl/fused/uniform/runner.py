@@ -33,7 +33,7 @@ class UniformRunner:
 
     @property
     def splits_when_small(self) -> bool:
-        """A bucket costs about the same however few of its rows are lanes."""
+        """True: a bucket costs about the same however few of its rows hold a lane."""
         return True
 
     def reserve(self, lanes: int) -> None:

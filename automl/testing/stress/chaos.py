@@ -148,7 +148,7 @@ def ended(path: Path) -> dict[int, tuple[Any, ...]]:
 
 
 def check_ledger(path: Path) -> Iterator[str]:
-    """What is wrong with a ledger: damage, doubles, holes in curves."""
+    """What is wrong with a ledger: damage, duplicates, gaps in curves."""
     with closing(sqlite3.connect(path / paths.LEDGER)) as db:
         if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             yield f"integrity: {found}"
@@ -171,7 +171,7 @@ class Victim:
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            code = 70  # what is no error of ours
+            code = 70  # any error that is not an AutoMLError
             try:
                 output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
                 os.dup2(output, 1)
@@ -239,7 +239,7 @@ def disturbed(case: Case, path: Path, whole: Sequence[Any], tally: Tally, rng: r
     _compare(path, whole, tally)
     text = errors.read_text() if errors.exists() else ""
     for block in text.split("Traceback")[1:]:
-        if "spawn_main" not in block:  # a worker that was being born when its driver was killed
+        if "spawn_main" not in block:  # a worker that was starting when its driver was killed
             tally.problems.append(f"a driver's traceback:{block[-2000:]}")
 
 

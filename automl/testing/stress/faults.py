@@ -39,7 +39,7 @@ def train(trial: Trial) -> None:
 
 
 def search(path: Path) -> None:
-    """The small search whose writes fail, in the folder `path`."""
+    """Run the small search whose writes are made to fail; `path` is the folder of its study."""
     doors.search(
         train, space={"x": Float(0, 1)}, metric="loss", trials=4, seed=3, executor="inline", path=path,
         stopper={"name": "asha", "eta": 2}, finalists=None,

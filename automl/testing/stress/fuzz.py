@@ -105,7 +105,7 @@ _CHANGES = (_insert, _delete, _word, _word, _line, _letter, _repeat)
 
 
 def wrong(text: str, limit_s: float = 2.0) -> str:
-    """What is wrong with how the reader takes `text`; empty when it is as promised. Times are CPU times."""
+    """What is wrong with what the reader does with `text`; empty if nothing is. Times are CPU times."""
     started = time.process_time()
     try:
         read = specfile.parse(text, "space.yaml")
@@ -122,7 +122,7 @@ def wrong(text: str, limit_s: float = 2.0) -> str:
 
 
 def mutants(count: int, seed: int) -> Iterator[str]:
-    """`count` mutants, each a function of (seed, number) alone."""
+    """Yield `count` mutated specifications; each depends only on `seed` and on its number."""
     for number in range(count):
         yield mutant(random.Random(f"{seed}/{number}"))
 

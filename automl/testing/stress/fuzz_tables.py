@@ -55,7 +55,7 @@ def mutant(rng: random.Random) -> bytes:
 
 
 def wrong(content: bytes, folder: Path, limit_s: float = 5.0) -> str:
-    """What is wrong with how the loader takes `content`; empty when it is as promised. Times are CPU times."""
+    """What is wrong with what the loader does with `content`; empty if nothing is. Times are CPU times."""
     from automl import data
 
     file = folder / "table.csv"
@@ -75,7 +75,7 @@ def wrong(content: bytes, folder: Path, limit_s: float = 5.0) -> str:
 
 
 def mutants(count: int, seed: int) -> Iterator[bytes]:
-    """`count` mutants, each a function of (seed, number) alone."""
+    """Yield `count` mutated tables; the bytes of each depend only on `seed` and on its number."""
     for number in range(count):
         yield mutant(random.Random(f"table/{seed}/{number}"))
 

@@ -21,7 +21,7 @@ from automl.study.ledger import Ledger
 
 
 def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
-    """What does not follow; nothing where all does. `strategy` stands in for one that was given as an object."""
+    """Every difference, as a sentence; empty if there is none. `strategy` replaces one that was given as an object."""
     with closing(Ledger.read_only(path)) as ledger:
         facts = ledger.facts()
         strategy = strategy or plugins.make("strategies", facts["strategy"])

@@ -9,7 +9,7 @@ from automl.study.reader import Readable
 Verdict = Mapping[str, Any]
 """What `automl.evaluation` has written about the finalists into the study's ledger."""
 CONFIDENT = 0.95
-"""An ensemble is called better (or worse) without reserve when it is so in this share of bootstrap draws."""
+"""An ensemble is called better (or worse) without "possibly by chance" if it is so in this share of bootstrap draws."""
 
 
 def fields(study: Readable) -> dict[str, Any]:

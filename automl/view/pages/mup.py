@@ -20,7 +20,7 @@ def steep(coordinates: "Coordinates") -> dict[str, float]:
 
 
 def holds(coordinates: "Coordinates", alignment: "Alignment | None") -> bool:
-    """Whether muP keeps its promise: activations, and best learning rates where they were measured."""
+    """Whether activations, and best learning rates where they were measured, are independent of the width."""
     return not steep(coordinates) and (alignment is None or alignment.spread() <= OCTAVES)
 
 

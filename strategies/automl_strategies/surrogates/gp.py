@@ -195,7 +195,15 @@ def log_expected_improvement(mean: Floats, variance: Floats, best: float) -> Flo
 
 
 def log_expected_improvement_slopes(mean: Floats, variance: Floats, best: float) -> tuple[Floats, Floats]:
-    """The derivatives of `log_expected_improvement` with respect to mean and variance. [M], [M]"""
+    """The derivatives of `log_expected_improvement`.
+
+    Args:
+        mean, variance: of the model at M points, [M].
+        best: the lowest loss so far.
+
+    Returns:
+        The derivatives with respect to `mean` and to `variance`, [M] each.
+    """
     deviation = np.sqrt(variance)
     z = np.maximum((best - mean) / deviation, -1e6)
     log_h = _log_h(z)
