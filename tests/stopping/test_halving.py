@@ -116,6 +116,19 @@ def test_the_guard_trusts_honest_rungs() -> None:
     assert all(found.trials[n].step > 1 for n in range(PILOTS))
 
 
+@pytest.mark.parametrize(
+    ("trials", "share", "kept"),
+    [(270, 0.05, 0.05), (270, 0.1, 0.0), (27, 0.05, 0.0), (270, 0.0, 0.0)],
+    ids=["2 % of the bracket", "4 % of the bracket", "less than one trial", "none wanted"],
+)
+def test_a_control_sample_costs_at_most_3_percent_of_the_bracket(trials: int, share: float, kept: float) -> None:
+    bracket = Bracket.of(trials, (3, 3, 3), (1, 3, 9), 27)
+    assert [bracket.survivors(rung, share) for rung in bracket.rungs] == [kept, kept, kept, 0.0]
+    assert bracket.control_cost(share) == pytest.approx(
+        kept * (trials * 2 / 3 * 2 + trials * 2 / 9 * 6 + trials * 2 / 27 * 18)
+    )
+
+
 def test_survivors_estimate_false_kills_within_the_budget() -> None:
     halving = Halving(survivors=0.05, guard=False)
     found = simulate(SPACE, honest, Draw(), halving, plan=Plan(steps=1500, horizon=27), seed=3).history
