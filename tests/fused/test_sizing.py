@@ -152,3 +152,13 @@ def test_lanes_are_few_where_a_full_trial_would_end_late_among_many(fewer, epoch
     controller = LaneCountController.measured(step_s.__getitem__, 10, 128, epochs)
     assert (controller.first_lanes, controller.probed_lanes) == (first, min(first, 8))
     assert controller.pays(first)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "probed_s", "pays"),
+    [(8, 0.83, True), (8, 0.84, False), (4, 0.41, True), (4, 0.42, False), (16, 0.83, True), (2, 0.01, False)],
+)
+def test_lanes_train_together_if_a_step_is_cheaper_by_a_fifth(lanes: int, probed_s: float, pays: bool) -> None:
+    """One alone takes 1 s; of eight together each takes `probed_s`, and four cost as much as the eight rows."""
+    controller = LaneCountController(max_lanes=64, probed_lanes=8, solo_s=1.0, probed_s=probed_s)
+    assert controller.pays(lanes) is pays

@@ -9,7 +9,7 @@ from automl.core.space import Choice, Float, Space
 from automl.core.trial import Failure, Metric, Plan, State
 from automl.leaderboard import board as leaderboard
 from automl.leaderboard.board import Leaderboard, harmless
-from automl.leaderboard.rows import rows
+from automl.leaderboard.rows import row, rows
 from tests.support.view_fakes import simulate
 
 SPACE = Space.of({"lr": Float(1e-4, 1.0, log=True), "act": Choice(("relu", "=cmd()"))})
@@ -139,3 +139,9 @@ def test_constants_are_in_csv_and_frame():
     history = History(Space.of({"lr": Float(0, 1), "epochs": 5}), metric=Metric("loss"))
     history.begin({"epochs": 5, "lr": 0.5})
     assert Leaderboard.of(history).frame().loc[0, "epochs"] == 5
+
+
+def test_a_failed_trial_has_no_rank_even_if_one_is_given():
+    history = made()
+    assert row(history.trials[5], history.metric, rank=3).rank is None
+    assert row(history.trials[0], history.metric, rank=3).rank == 3
