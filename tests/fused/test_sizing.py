@@ -162,3 +162,9 @@ def test_lanes_train_together_if_a_step_is_cheaper_by_a_fifth(lanes: int, probed
     """One alone takes 1 s; of eight together each takes `probed_s`, and four cost as much as the eight rows."""
     controller = LaneCountController(max_lanes=64, probed_lanes=8, solo_s=1.0, probed_s=probed_s)
     assert controller.pays(lanes) is pays
+
+
+def test_the_bucket_grows_up_to_max_lanes_itself():
+    timings = {2: BucketTiming(1.0), 4: BucketTiming(0.5), 8: BucketTiming(0.25)}
+    for most, target in ((8, 8), (7, 4), (4, 4)):
+        assert LaneCountController(max_lanes=most, first_lanes=2, timings=timings.copy()).target == target

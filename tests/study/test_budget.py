@@ -1,0 +1,55 @@
+"""The limits of a study: a budget of n is used up by exactly n."""
+
+import automl
+from automl.core.history import History
+from automl.core.space import Space
+from automl.core.trial import Plan
+from automl.study.budget import Budget
+from automl.study.study import Study
+
+
+def budget(**plan: float) -> Budget:
+    """The budget of a study that began three trials, one of which reported two steps; no time has passed."""
+    history = History(Space.of({"x": automl.Float(0, 1)}), plan=Plan(**plan))  # type: ignore[arg-type]
+    for _ in range(3):
+        history.begin({"x": 0.5})
+    for step in (1, 2):
+        history.point(0, step, 1.0)
+    return Budget(history, lambda: 0.0, 0.0)
+
+
+def test_each_limit_is_reached_by_as_much_as_it_says() -> None:
+    assert [budget(trials=n).no_trials_left for n in (2, 3, 4)] == [True, True, False]
+    assert [budget(steps=n).no_steps_left for n in (1, 2, 3)] == [True, True, False]
+    assert not budget().no_trials_left
+    assert not budget().spent
+
+
+def test_results_from_elsewhere_use_up_no_trials() -> None:
+    found = budget(trials=3)
+    found.added = 1
+    assert found.started == 2
+    assert not found.no_trials_left
+
+
+def test_the_time_of_earlier_sessions_counts() -> None:
+    history = History(Space.of({"x": automl.Float(0, 1)}), plan=Plan(time_s=100))
+    now = [10.0]
+    found = Budget(history, lambda: now[0], 60.0)
+    assert found.left_s() == 40
+    now[0] = 50.0
+    assert found.no_time_left
+    assert not found.overdue, "running trials have ten more seconds"
+    now[0] = 60.5
+    assert found.overdue
+    found.count_from(5.0)
+    assert found.elapsed_s == 60 + 55.5
+
+
+def test_the_search_ends_as_soon_as_all_its_trials_have_ended() -> None:
+    study = Study({"x": automl.Float(0, 1)}, metric="loss", trials=1)
+    trial = study.ask()
+    assert trial is not None
+    study.tell(trial, loss=1.0)
+    assert study.ask() is None
+    assert study.out_of_budget
