@@ -71,3 +71,28 @@ def test_a_trial_that_was_lost_too_often_fails_in_its_turn() -> None:
         order.study.fail(event.trial, event.failure)
     assert order.study.history.trials[0].state is State.FAILED
     assert list(order.clock) == [1], "the next trial has begun"
+
+
+def test_trials_that_ended_take_no_virtual_time_of_the_next_session(tmp_path: Path) -> None:
+    with study(tmp_path / "s") as first:
+        order = VirtualTimeOrder(first)
+        order.begin(1)
+        for step in (1, 2, 3):
+            assert report(order, 0, step) == [0]
+        for event in order.take(Ended(0, 0, 1, Outcome.FINISHED)):
+            assert isinstance(event, Ended)
+            first.finish(event.trial)
+        before = (order.clock.copy(), order.final.copy(), order.now)
+        assert list(order.clock) == [1]
+    with study(tmp_path / "s") as second:
+        order = VirtualTimeOrder(second)
+        order.begin(1)
+        assert (order.clock, order.final, order.now) == before
+
+
+def test_advice_without_a_report_passes_at_once() -> None:
+    order = VirtualTimeOrder(study())
+    order.begin(2)
+    advice = Reported(1, ())
+    assert list(order.take(advice)) == [advice]
+    assert not order.waits(1)
