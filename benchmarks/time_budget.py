@@ -21,6 +21,7 @@ model: mlp
 data: table.csv
 target: label
 metric: val_log_loss
+epochs: 30
 budget: {{time: {seconds}s}}
 space:
   lr: {{float: [1e-4, 1e-1], log: true}}

@@ -3,6 +3,7 @@
 Hardly anything is imported up here: `forkserver` has another process import torch, and that takes longest.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,13 +60,16 @@ def search(
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
     """
+    begun_s = time.monotonic()  # what is read before the first trial is part of a time budget
     options = SearchOptions(
         space=space, metric=metric, trials=trials, time_s=time_s, epochs=epochs, horizon=horizon, strategy=strategy,
         stopper=stopper, seed=seed, value=value, first=first, workers=workers, executor=executor, dir=dir, name=name,
         path=path, screen=screen, overrides=overrides, deterministic=deterministic, retries=retries, loggers=loggers,
         trial_timeout_s=trial_timeout_s, isolation=isolation, finalists=finalists, fidelity=fidelity,
     )  # fmt: skip
-    return _prepared(task, options).run()
+    search = _prepared(task, options)
+    search.study.budget.count_from(begun_s)
+    return search.run()
 
 
 def _prepared(task: "str | Path | Callable[[Trial], object]", options: SearchOptions) -> "Search":

@@ -19,7 +19,7 @@ from multiprocessing import connection, get_context, parent_process
 from multiprocessing import forkserver as stdlib_forkserver
 from multiprocessing.context import BaseContext
 
-from automl.executors import devices
+from automl.executors import devices, leftovers
 
 
 def possible() -> bool:
@@ -41,7 +41,7 @@ def context() -> BaseContext | None:
 def _context() -> BaseContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(["automl.executors.forkserver_imports"])
-    with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES=""):
+    with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", **{leftovers.MARK: ""}):  # it is no worker
         stdlib_forkserver.ensure_running()
     return context
 

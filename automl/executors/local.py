@@ -104,8 +104,6 @@ class Local(Executor):
     def _spawn(self, worker: int) -> _Process:
         gpus = self._shares[worker % len(self._shares)] if self._shares else ()
         place = Place(worker, tuple(f"cuda:{k}" for k in range(len(gpus))) or ("cpu",), self._folder)
-        if self._context is not SPAWN:
-            forkserver.begin()  # another one, if it was killed: outside of the worker's environment
         ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
@@ -113,15 +111,28 @@ class Local(Executor):
         variables = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
         with environment(**variables), _without_main():
             pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
-            process = self._context.Process(
-                target=worker_process.main if self._context is SPAWN else worker_process.main_forked,
-                args=(pickled, place, theirs, os.getpid() if self._context is SPAWN else variables),
-                name=f"automl-worker-{worker}",
-                daemon=False,
-            )
-            process.start()
+            process = self._started(pickled, place, theirs, variables)
         theirs.close()
         return _Process(process, ours, f"gpu{','.join(gpus)}" if gpus else f"cpu{worker}", mark)
+
+    def _started(self, pickled: bytes, place: Place, theirs: Connection, variables: dict[str, str]) -> BaseProcess:
+        """Start the process of a worker; where the fork server was killed, another one forks it."""
+        for left in reversed(range(KILLS_AT_START)):
+            process: BaseProcess = self._context.Process(
+                target=worker_process.main if self._context is SPAWN else worker_process.main_forked,
+                args=(pickled, place, theirs, os.getpid() if self._context is SPAWN else variables),
+                name=f"automl-worker-{place.worker}",
+                daemon=False,
+            )
+            try:
+                if self._context is not SPAWN:
+                    forkserver.begin()
+                process.start()
+                break
+            except (EOFError, ConnectionError):
+                if self._context is SPAWN or not left:
+                    raise
+        return process
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
         waiting: dict[Any, int] = {}

@@ -40,6 +40,10 @@ class Budget:
         """The limits."""
         return self.history.plan
 
+    def count_from(self, begun_s: float) -> None:
+        """Count the time from `begun_s` on the clock, if that was before the study was opened."""
+        self._opened_s = min(self._opened_s, begun_s)
+
     @property
     def started(self) -> int:
         """Trials that the study began itself."""
@@ -62,8 +66,11 @@ class Budget:
 
     @property
     def no_time_left(self) -> bool:
-        """Whether the time of the search is used up, or what is left of it belongs to the finalists."""
-        return self.left_s() <= 0
+        """Whether the time of the search is used up, or what is left of it belongs to the finalists.
+
+        Not before a trial has begun, however long it took to load the data: a search ends with a winner.
+        """
+        return self.left_s() <= 0 and self.started > 0
 
     @property
     def spent(self) -> bool:
@@ -87,6 +94,8 @@ class Budget:
         """Seconds after the end of the time budget in which trials that run then may still report."""
         if self.plan.time_s is None:
             return float("inf")
+        if not self.history.steps_spent:  # without a report there would be no winner
+            return max(self.plan.time_s, MOST_GRACE_S)
         grace_s = max(GRACE_SHARE * self.plan.time_s, LEAST_GRACE_S)
         return grace_s if self.history.best is None else min(grace_s, MOST_GRACE_S)
 
