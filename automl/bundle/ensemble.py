@@ -7,17 +7,18 @@ chosen: `automl.evaluation.ensemble_selection`.
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.bundle import files
 from automl.bundle.io import load_model
-from automl.bundle.model import Model
+from automl.bundle.model import Model, warn_of
 from automl.errors import BundleError
 from automl.models import Build
 
@@ -41,17 +42,41 @@ class Ensemble:
     def __repr__(self) -> str:
         return f"Ensemble({len(self.models)} models, {self.kind}, weights={self.weights})"
 
-    def outputs(self, rows: Any) -> Tensor:
-        """[N, units] logits (of the averaged probabilities), or averaged values in standard units."""
-        return average((model.outputs(rows) for model in self.models), self.weights, self.kind)
+    def outputs(self, rows: Any, unread: list[str] | None = None) -> Tensor:
+        """[N, units] logits (of the averaged probabilities), or averaged values in standard units.
+
+        `unread` gets a few words for each column with values that cannot be read, or were not in training.
+        """
+        rows = list(rows) if isinstance(rows, Iterator) else rows
+        told = [[] if unread is None else unread, *([] for _ in self.models[1:])]
+        outputs = (model.outputs(rows, said) for model, said in zip(self.models, told, strict=True))
+        return average(outputs, self.weights, self.kind)
 
     def predict(self, rows: Any) -> NDArray[Any]:
         """[N] labels, or values in the data's own unit; see `Model.predict`."""
-        return self.models[0].decoded(self.outputs(rows))
+        return self.decoded(self._told(rows))
 
     def predict_proba(self, rows: Any) -> NDArray[Any]:
         """[N, classes] probabilities, in the order of `classes`."""
-        return self.models[0].probabilities(self.outputs(rows))
+        return self.probabilities(self._told(rows))
+
+    def _told(self, rows: Any) -> Tensor:
+        unread: list[str] = []
+        outputs = self.outputs(rows, unread)
+        warn_of(unread)
+        return outputs
+
+    def decoded(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, units] as labels, or as values in the data's own unit."""
+        return self.models[0].decoded(outputs)
+
+    def probabilities(self, outputs: Tensor) -> NDArray[Any]:
+        """Outputs [N, classes] as probabilities."""
+        return self.models[0].probabilities(outputs)
+
+    def table(self, path: Path) -> pd.DataFrame:
+        """The table in a file of rows for these models, see `Model.table`."""
+        return self.models[0].table(path)
 
 
 def average(outputs: Iterable[Tensor], weights: Sequence[int], kind: str) -> Tensor:

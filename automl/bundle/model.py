@@ -1,15 +1,18 @@
 """`Model`: a loaded network with its preparation, which answers for rows as they come."""
 
+import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.bundle.outputs import compute
-from automl.data.preparing import text, transform
+from automl.data.preparing import given, text, transform
 from automl.errors import DataError
 
 
@@ -53,13 +56,14 @@ class Model:
         """The prediction for each row.
 
         Args:
-            rows: unprepared rows: a DataFrame, an array, or a list of dicts; texts for a language model.
+            rows: unprepared rows: a DataFrame (pandas, polars, Arrow), an array, one row or several as dicts or lists,
+                or the path of a file; texts for a language model.
 
         Returns:
             [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted); or, for a language
             model, the likeliest token after each token, [N, window].
         """
-        return self.decoded(self.outputs(rows))
+        return self.decoded(self._told(rows))
 
     def predict_proba(self, rows: Any) -> NDArray[Any]:
         """[N, classes] probabilities, in the order of `classes`.
@@ -69,15 +73,29 @@ class Model:
         """
         if self.kind != "classification":
             raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
-        return self.probabilities(self.outputs(rows))
+        return self.probabilities(self._told(rows))
 
-    def outputs(self, rows: Any) -> Tensor:
-        """Raw outputs [N, units] (logits, or values in standard units) for unprepared rows."""
-        return compute(self.module, self.prepared(rows), self.device)
+    def _told(self, rows: Any) -> Tensor:
+        """The outputs; one warning counts the values that could not be read or were not in training."""
+        unread: list[str] = []
+        outputs = self.outputs(rows, unread)
+        warn_of(unread)
+        return outputs
 
-    def prepared(self, rows: Any) -> Tensor:
-        """Unprepared rows as the network takes them, [N, *inputs.shape]."""
-        return transform.transform(self.preparation, rows)
+    def outputs(self, rows: Any, unread: list[str] | None = None) -> Tensor:
+        """Raw outputs [N, units] (logits, or values in standard units) for unprepared rows.
+
+        `unread` gets a few words for each column with values that cannot be read, or were not in training.
+        """
+        return compute(self.module, self.prepared(rows, unread), self.device)
+
+    def prepared(self, rows: Any, unread: list[str] | None = None) -> Tensor:
+        """Unprepared rows as the network takes them, [N, *inputs.shape]; `unread` as for `outputs`."""
+        return transform.transform(self.preparation, rows, unread)
+
+    def table(self, path: Path) -> pd.DataFrame:
+        """The table in a file of rows for this model, read as the training file was; text stays as it is there."""
+        return given.read_file(self.preparation, path)
 
     def decoded(self, outputs: Tensor) -> NDArray[Any]:
         """Outputs [N, units] as labels, or as values in the data's own unit."""
@@ -125,3 +143,9 @@ class Model:
         if temperature > 0:
             return int(torch.multinomial((logits / temperature).softmax(0), 1, generator=generator))
         return int(logits.argmax())
+
+
+def warn_of(unread: list[str]) -> None:
+    """One warning for the values that could not be read, or were not in training; none where there are none."""
+    if unread:
+        warnings.warn(f"values treated as missing or unknown: {'; '.join(unread)}", UserWarning, stacklevel=4)

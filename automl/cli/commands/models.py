@@ -4,12 +4,12 @@ import csv as csv_module
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automl.cli import options, values
-from automl.errors import SpecError
+from automl.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,19 +80,42 @@ def predict(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
+    import pandas as pd
+
     from automl.bundle.loading import load
-    from automl.data.reading.readers import read_table
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
     if not folder.is_dir():
         raise SpecError(f"no study and no saved model {bundle!r} (also searched in {dir})")
-    model, rows = load(folder), read_table(table)
-    result: pd.DataFrame = rows.copy() if keep else rows[[]].copy()
-    result["prediction"] = model.predict(rows)
+    model = load(folder)
+    rows = model.table(table)
+    unread: list[str] = []
+    outputs = model.outputs(rows, unread)
+    predicted = model.decoded(outputs)
+    several = predicted.T if predicted.ndim == 2 else [predicted]
+    columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
     if proba:
-        shares = model.predict_proba(rows)
-        for k, name in enumerate(model.classes):
-            result[f"p({name})"] = shares[:, k]
+        if model.kind != "classification":
+            raise DataError(f"--proba: probabilities are for classes; this model's task is {model.kind}")
+        shares = model.probabilities(outputs)
+        columns |= {f"p({name})": shares[:, k] for k, name in enumerate(model.classes)}
+    if keep and len(predicted) != len(rows):
+        raise DataError(f"--keep: the model answers {len(predicted)} times for {len(rows)} rows, not once for each")
+    result = _beside(rows, columns) if keep else pd.DataFrame(columns)
+    if unread:
+        typer.echo(f"automl: values treated as missing or unknown: {'; '.join(unread)}", err=True)
     result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
     if out is not None:
         typer.echo(str(out))
+
+
+def _beside(rows: "pd.DataFrame", columns: dict[str, Any]) -> "pd.DataFrame":
+    """`rows` with further columns, which get a number where the table has one of that name already."""
+    import pandas as pd
+
+    taken, added = {str(name) for name in rows.columns}, {}
+    for name, answers in columns.items():
+        free = next(n for n in (name, *(f"{name} {k}" for k in range(2, 10**6))) if n not in taken)
+        added[free] = answers
+        taken.add(free)
+    return pd.concat([rows.reset_index(drop=True), pd.DataFrame(added)], axis=1)

@@ -105,7 +105,7 @@ def _windows(x: NDArray[Any], y: NDArray[Any], first: int, end: int, window: int
     return Part(torch.from_numpy(past[starts].copy()), torch.from_numpy(target.copy()))
 
 
-def transform(preparation: Mapping[str, Any], rows: Any) -> Tensor:
+def transform(preparation: Mapping[str, Any], rows: Any, unread: list[str] | None = None) -> Tensor:
     """Prepare the last window of a table -> [1, window, features]; of an array of N tables -> [N, window, features].
 
     Raises:
@@ -117,4 +117,4 @@ def transform(preparation: Mapping[str, Any], rows: Any) -> Tensor:
     frame = rows if isinstance(rows, pd.DataFrame | np.ndarray) else pd.DataFrame(rows)
     if len(frame) < window:
         raise DataError(f"{len(frame)} rows of past are too few: the model looks back {window}")
-    return tables.transform(table, frame)[-window:].unsqueeze(0)
+    return tables.transform(table, frame, unread)[-window:].unsqueeze(0)

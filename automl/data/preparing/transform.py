@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from automl.data.preparing import arrays, series, tables, text
+from automl.data.preparing import arrays, given, series, tables, text
 from automl.data.shapes import Inputs
 from automl.errors import DataError
 
@@ -14,7 +14,7 @@ def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None =
 
     Args:
         preparation: `Prepared.preparation`, also after a round trip through JSON.
-        rows: a DataFrame (or list of dicts) with the same columns, or an array with the same sample shape.
+        rows: as people have them, see `automl.data.preparing.given`.
         unread: gets a few words for each column of a table with values that cannot be read, or were not in training.
 
     Returns:
@@ -23,6 +23,8 @@ def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None =
     Raises:
         DataError: a column is missing or the shape differs.
     """
+    if preparation["form"] in ("table", "series", "array", "text"):
+        rows = given.usable(preparation, rows)
     match preparation["form"]:
         case "table":
             return tables.transform(preparation, rows, unread)
@@ -31,7 +33,7 @@ def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None =
         case "text":
             return text.transform(preparation, rows)
         case "series":
-            return series.transform(preparation, rows)
+            return series.transform(preparation, rows, unread)
         case form:
             raise DataError(f"a preparation of form {form!r} is not known to this version")
 

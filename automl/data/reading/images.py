@@ -35,10 +35,15 @@ def read_idx(path: Path) -> NDArray[Any]:
     return np.frombuffer(raw, kind, offset=4 + 4 * axes).reshape(shape).astype(kind.newbyteorder("="))
 
 
-def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Read the images of `folder/CLASS/*.png` and the like -> ([N, H, W] or [N, H, W, 3] uint8, [N] class names).
 
-    All images get the size and the mode (grey or colour) of the first.
+    All images get the size and the mode (grey or colour) of the first. Hidden files and folders, and files that are no
+    images by their names, are passed over.
+
+    Args:
+        folder: has one folder for each class.
+        notes: gets a line that counts what was passed over.
 
     Raises:
         DataError: there are no images, or one cannot be read.
@@ -48,13 +53,7 @@ def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise EnvironmentProblem("image folders need Pillow: pip install pillow") from error
-    files = [
-        (path, group.name)
-        for group in sorted(folder.iterdir())
-        if group.is_dir()
-        for path in sorted(group.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
-    ]
+    files = _images_of(folder, notes)
     if not files:
         raise DataError(f"data: {folder} has no images in folders named after their class")
     images, size, mode = [], None, "L"
@@ -68,3 +67,32 @@ def read_folder(folder: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"data: {path} cannot be read as an image: {error}") from error
     return np.stack(images), np.array([label for _, label in files], dtype=object)
+
+
+def _images_of(folder: Path, notes: list[str]) -> list[tuple[Path, str]]:
+    """(file, name of its class) of every image."""
+    files, hidden, foreign, empty = [], 0, [], []
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder).parts
+        if path.is_dir():
+            continue
+        if any(_is_hidden(part) for part in inside):
+            hidden += 1
+        elif path.suffix.lower() not in SUFFIXES or len(inside) < 2:
+            foreign.append("/".join(inside))
+        elif path.stat().st_size == 0:
+            empty.append("/".join(inside))
+        else:
+            files.append((path, inside[0]))
+    if hidden:
+        notes.append(f"{folder.name}: {hidden} hidden files passed over")
+    for names, what in ((foreign, "that are no images in a folder of a class"), (empty, "that are empty")):
+        if names:
+            some = f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''}"
+            notes.append(f"{folder.name}: {len(names)} files {what} passed over ({some})")
+    return sorted(files, key=lambda file: (file[1], file[0]))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or left behind by a system: `._x.png`, `.cache`, `__MACOSX`, `Thumbs.db`."""
+    return name.startswith((".", "__MACOSX", "@eaDir")) or name.lower() in ("thumbs.db", "desktop.ini")

@@ -145,7 +145,8 @@ def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:
 def _read_path(path: Path, target: str | None, keep_out: tuple[str, ...], options: Mapping[str, Any]) -> Raw:
     """Read a file or a folder of images."""
     if path.is_dir():
-        return Raw(*images.read_folder(path), target or "label", "image")
+        notes: list[str] = []
+        return Raw(*images.read_folder(path, notes), target or "label", "image", notes=notes)
     if _IDX.search(path.name):
         return _read_idx(path, target)
     if options.get("form") == "sentences" and not options.get("text"):

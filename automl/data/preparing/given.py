@@ -1,0 +1,196 @@
+"""Rows to predict in whatever form people have them, brought to the form that preparations take."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from automl.data.reading import dialects, former, readers
+from automl.errors import DataError
+
+FORMS = "a DataFrame (pandas, polars or Arrow), an array, one row or a list of rows as dicts or lists, or a file's path"
+"""What can be given for a table, for messages."""
+
+
+@runtime_checkable
+class _ArrowTable(Protocol):
+    """A table that can be handed on without knowing its library: polars, Arrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+
+def usable(preparation: Mapping[str, Any], rows: Any) -> Any:
+    """`rows` as a DataFrame or an array, where they are for a table, a series or an array; texts as a list.
+
+    Args:
+        preparation: of the training data.
+        rows: as the user has them, see `FORMS`; a text is one text to a model of texts, else the path of a file.
+
+    Raises:
+        DataError: they are none of these forms; the message says what to give.
+    """
+    match preparation["form"]:
+        case "table":
+            return _table(rows, preparation)
+        case "series":
+            windows = isinstance(rows, np.ndarray | Tensor) and rows.ndim == 3
+            return rows if windows else _table(rows, preparation["table"])
+        case "array":
+            return _array(rows, tuple(preparation["shape"]))
+        case _:
+            return _texts(rows)
+
+
+def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
+    """The table in a file of rows for a model, read with what was found out about the training file.
+
+    Cells that came as text stay text to the letter.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    table = preparation["table"] if preparation["form"] == "series" else preparation
+    how = table.get("reading", {})
+    if table["form"] == "table" and not how and not readers.is_parquet(path):
+        return former.read_separated(path)
+    options = {}
+    if how.get("encoding", "utf-8") not in ("utf-8", "utf-8-sig"):
+        options["encoding"] = how["encoding"]
+    if how.get("separator", ",") not in dialects.SEPARATORS:
+        options["separator"] = how["separator"]
+    return readers.read_table(path, options, table.get("expects", ()))
+
+
+def _table(rows: Any, preparation: Mapping[str, Any]) -> Any:
+    """A DataFrame or an array [N, columns] of rows in any form."""
+    expects = preparation["expects"]
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    if isinstance(rows, Tensor):
+        return _rectangle(rows.detach().cpu().numpy(), len(expects))
+    if isinstance(rows, np.ndarray) and rows.dtype.names is None:
+        return _rectangle(rows, len(expects))
+    if isinstance(rows, str | Path):
+        return read_file(preparation, _existing(rows))
+    if isinstance(rows, pd.Series):
+        return _of_series(rows, expects)
+    if isinstance(rows, np.ndarray):
+        return pd.DataFrame(rows)
+    if isinstance(rows, Mapping):
+        return _of_dict(rows)
+    if isinstance(rows, _ArrowTable):
+        return _of_arrow(rows)
+    if isinstance(rows, Iterable) and not isinstance(rows, bytes | set | frozenset):
+        return _of_list(list(rows), expects)
+    raise _not_rows(rows)
+
+
+def _rectangle(array: NDArray[Any], columns: int) -> NDArray[Any]:
+    """[N, columns] of an array that may also be one row, or one column where there is one alone."""
+    if array.ndim == 1 and columns == 1:
+        return array[:, None]
+    return array[None] if array.ndim == 1 and len(array) == columns else array
+
+
+def _of_series(rows: "pd.Series[Any]", expects: Sequence[str]) -> pd.DataFrame:
+    """A Series is one row, with the columns as its index; or the only column."""
+    labels = {str(label) for label in rows.index}
+    if labels & set(expects) or (len(expects) != 1 and rows.name not in expects):
+        return pd.DataFrame([rows.tolist()], columns=[str(label) for label in rows.index])
+    return pd.DataFrame({expects[0] if len(expects) == 1 else str(rows.name): rows.array})
+
+
+def _of_dict(rows: Mapping[Any, Any]) -> pd.DataFrame:
+    """A dict is one row where its values are single ones, else columns."""
+    several = {name: values for name, values in rows.items() if _is_column(values) or isinstance(values, Mapping)}
+    if not several:
+        return pd.DataFrame([dict(rows)])
+    lengths = {len(values) for values in several.values()}
+    if len(lengths) > 1:
+        raise DataError(f"the columns of the rows differ in length: {', '.join(map(str, sorted(lengths)))}")
+    columns = {name: np.asarray(v, dtype=object) if isinstance(v, tuple) else v for name, v in rows.items()}
+    return pd.DataFrame({name: v.array if isinstance(v, pd.Series) else v for name, v in columns.items()})
+
+
+def _is_column(values: Any) -> bool:
+    if isinstance(values, np.ndarray | Tensor):
+        return values.ndim > 0
+    return isinstance(values, list | tuple | pd.Series | pd.Index | pd.api.extensions.ExtensionArray)
+
+
+def _of_list(rows: list[Any], expects: Sequence[str]) -> pd.DataFrame:
+    """A list of dicts, of lists or of Series; or one row as a list of values."""
+    if not rows:
+        return pd.DataFrame({name: [] for name in expects}, dtype=object)
+    first = rows[0]
+    if all(isinstance(row, Mapping) for row in rows):
+        return pd.DataFrame(rows)
+    if all(isinstance(row, pd.Series) for row in rows):
+        return pd.DataFrame([row.to_dict() for row in rows])
+    if all(_is_column(row) for row in rows):
+        lengths = sorted({len(row) for row in rows})
+        if lengths != [len(expects)]:
+            some = f"{', '.join(expects[:8])}{', ...' if len(expects) > 8 else ''}"
+            got = " and ".join(map(str, lengths[:3]))
+            raise DataError(f"each row needs its {len(expects)} values in this order: {some}; got rows of {got}")
+        return pd.DataFrame([list(row) for row in rows], columns=list(expects))
+    if any(isinstance(row, Mapping | pd.Series) or _is_column(row) for row in rows):
+        raise DataError(f"the rows are of several types, such as {type(first).__name__}; expected {FORMS}")
+    if len(expects) == 1:
+        return pd.DataFrame({expects[0]: rows})
+    if len(rows) == len(expects):
+        return pd.DataFrame([rows], columns=list(expects))
+    raise DataError(f"expected {FORMS}; got a list of {len(rows)} values, where a row has {len(expects)}")
+
+
+def _of_arrow(rows: _ArrowTable) -> pd.DataFrame:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise DataError("rows of this type need pyarrow: pip install pyarrow; or convert them to pandas") from error
+    frame: pd.DataFrame = pyarrow.table(rows).to_pandas()
+    return frame
+
+
+def _existing(path: str | Path) -> Path:
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise DataError(f"no file {str(path)!r} of rows to predict; expected {FORMS}")
+    return file
+
+
+def _array(rows: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """[N, ...] of samples in any form; one sample becomes N = 1."""
+    if isinstance(rows, str | Path):
+        content = readers.read_file(_existing(rows))
+        rows = next(iter(content.values())) if isinstance(content, dict) and len(content) == 1 else content
+        if isinstance(rows, dict | str):
+            raise DataError(f"the file holds no single array; expected samples of shape {shape}")
+    if not isinstance(rows, np.ndarray | pd.DataFrame | Tensor | Sequence) and isinstance(rows, _ArrowTable):
+        rows = _of_arrow(rows)
+    if isinstance(rows, Tensor):
+        rows = rows.detach().cpu()
+    if isinstance(rows, pd.DataFrame):
+        rows = rows.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        array = np.asarray(rows)
+        array = array if array.dtype.kind in "iufb" else array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"expected an array of samples of shape {shape}: {error}") from error
+    single = (shape, shape[1:]) if len(shape) == 3 and shape[0] == 1 else (shape,)
+    return array[None] if array.shape in single else array
+
+
+def _texts(rows: Any) -> Any:
+    """A list of texts; a path is that of a text file."""
+    if isinstance(rows, Path):
+        return [readers.read_text(_existing(rows))]
+    return [rows] if isinstance(rows, str) else rows
+
+
+def _not_rows(rows: Any) -> DataError:
+    return DataError(f"rows of type {type(rows).__name__} cannot be predicted; expected {FORMS}")

@@ -1,0 +1,139 @@
+"""Ordinary tables that were once read wrongly: each is read with the right values, and what was decided is told."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from automl.data import load
+from automl.data.preparing.transform import transform
+
+N = 80
+RNG = np.random.default_rng(1)
+X = RNG.normal(size=N).round(4)
+LABELS = ["yes" if x > 0 else "no" for x in X]
+
+
+def table(folder: Path, columns: dict[str, list[str]], name="t.csv", separator=",", encoding="utf-8", before=""):
+    lines = [separator.join(columns)]
+    for row in zip(*columns.values(), strict=True):
+        lines.append(separator.join(f'"{cell}"' if separator in cell else cell for cell in row))
+    (folder / name).write_bytes((before + "\n".join(lines) + "\n").encode(encoding))
+    return folder / name
+
+
+def column(data, name: str) -> dict:
+    return next(c for c in data.preparation["columns"] if c["name"] == name)
+
+
+def test_clock_times_are_times_of_day(tmp_path):
+    hours = RNG.uniform(6, 22, N)
+    cells = [f"{int(h):02d}:{int(h % 1 * 60):02d}" for h in hours]
+    data = load(str(table(tmp_path, {"at": cells, "y": ["late" if h > 14 else "early" for h in hours]})), target="y")
+    assert column(data, "at")["role"] == "time"
+    seconds = (
+        column(data, "at")["center"]
+        + column(data, "at")["scale"]
+        * transform(json.loads(json.dumps(data.preparation)), pd.DataFrame({"at": ["08:15", "8:15 pm"]}))[:, 0]
+        .double()
+        .numpy()
+    )
+    assert np.allclose(seconds, [8.25 * 3600, 20.25 * 3600], atol=0.1)
+
+
+@pytest.mark.parametrize("other", ["02", "A1"])
+def test_a_code_is_the_same_beside_any_other_rows(tmp_path, other):
+    codes = [("01", "02", "03", "A1")[k % 4] for k in range(N)]
+    data = load(str(table(tmp_path, {"code": codes, "x": [str(x) for x in X], "y": LABELS})), target="y")
+    assert column(data, "code")["values"] == ["01", "02", "03", "A1"]
+    alone = transform(data.preparation, table(tmp_path, {"code": ["01"], "x": ["0.5"]}, "new.csv"))
+    beside = transform(data.preparation, table(tmp_path, {"code": ["01", other], "x": ["0.5", "1"]}, "new.csv"))
+    assert torch.equal(alone, beside[:1])
+
+
+def test_what_cannot_be_read_is_counted(tmp_path):
+    codes = [("01", "02", "03", "A1")[k % 4] for k in range(N)]
+    data = load(str(table(tmp_path, {"code": codes, "x": [str(x) for x in X], "y": LABELS})), target="y")
+    unread: list[str] = []
+    transform(data.preparation, pd.DataFrame({"code": ["ZZ", "01"], "x": ["1,5", "abc"]}), unread)
+    assert unread == ["column 'code': 1 not seen in training ('ZZ')", "column 'x': 1 not a number ('abc')"]
+
+
+def test_a_late_word_does_not_make_numbers_and_texts_of_the_same_labels(tmp_path):
+    labels = [str(k % 3) for k in range(N - 10)] + ["x"] * 10
+    data = load(str(table(tmp_path, {"x": [str(x) for x in X], "y": labels})), target="y")
+    assert data.classes == ["0", "1", "2", "x"]
+
+
+@pytest.mark.parametrize("word", ["None", "NA", "null", "-", "?"])
+def test_words_for_missing_values_are_classes_where_they_are_many(tmp_path, word):
+    labels = [(word, "leak")[k % 2] for k in range(N)]
+    data = load(str(table(tmp_path, {"x": [str(x) for x in X], "y": labels})), target="y")
+    assert set(data.classes) == {word, "leak"}
+    assert any(f"{word!r} (40 rows) read as a class" in note for note in data.notes)
+
+
+WRITTEN = {
+    "thousands": (lambda v: f"{v:,.0f}", 1.0), "currency": (lambda v: f"${v:.2f}", 1.0),
+    "unit": (lambda v: f"{v:.2f} kg", 1.0), "space": (lambda v: f"\u00a0{v:.2f}", 1.0),
+    "minus": (lambda v: f"{-v:.2f}".replace("-", "\u2212"), -1.0), "percent": (lambda v: f"{v:.2f}%", 1.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", sorted(WRITTEN))
+def test_written_numbers_are_numbers(tmp_path, how):
+    write, sign = WRITTEN[how]
+    values = RNG.uniform(1000, 9000, N)
+    path = table(tmp_path, {"amount": [write(v) for v in values], "y": LABELS})
+    data = load(str(path), target="y", prepare={"scale": "none"})
+    assert column(data, "amount")["role"] == "number"
+    read = transform(data.preparation, pd.read_csv(path, dtype=str)[["amount"]]).numpy()[:, 0]
+    assert np.allclose(read, sign * values, atol=0.6)
+
+
+FILES = {
+    "semicolon": {"separator": ";"}, "tab": {"separator": "\t"}, "bar": {"separator": "|"},
+    "latin": {"encoding": "cp1252"}, "utf-16": {"encoding": "utf-16"}, "mark": {"encoding": "utf-8-sig"},
+    "sep": {"before": "sep=,\n"}, "upper": {"name": "T.CSV"}, "comment": {"before": "# from a machine\n"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", sorted(FILES))
+def test_files_of_other_programs(tmp_path, how):
+    decimal = "," if how == "semicolon" else "."
+    numbers = [f"{x:.4f}".replace(".", decimal) for x in X]
+    path = table(tmp_path, {"größe": numbers, "y": LABELS}, **FILES[how])
+    data = load(str(path), target="y", prepare={"scale": "none"})
+    assert data.columns == ["größe"]
+    assert np.allclose(transform(data.preparation, path).numpy()[:, 0], X)
+
+
+def test_day_and_month_are_told_apart_by_the_whole_column(tmp_path):
+    cells = [f"{k % 28 + 1:02d}/{k % 12 + 1:02d}/2021" for k in range(N)]
+    data = load(str(table(tmp_path, {"on": cells, "y": LABELS})), target="y")
+    assert column(data, "on")["dayfirst"] is True
+    assert "column 'on': dates read as day/month/year" in data.notes
+    unclear = [f"{k % 12 + 1:02d}/{(k * 5) % 12 + 1:02d}/2021" for k in range(N)]
+    data = load(str(table(tmp_path, {"on": unclear, "y": LABELS})), target="y")
+    assert any("that is a guess" in note and "dayfirst" in note for note in data.notes)
+
+
+def test_hidden_and_foreign_files_beside_images_are_passed_over(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for name, level in (("cat", 60), ("dog", 180)):
+        (tmp_path / "img" / name).mkdir(parents=True)
+        for k in range(20):
+            pixels = RNG.normal(level, 20, (8, 8, 3)).clip(0, 255).astype("u1")
+            image.fromarray(pixels).save(tmp_path / "img" / name / f"{k}.png")
+            (tmp_path / "img" / name / f"._{k}.png").write_bytes(b"\x00\x05\x16\x07Mac OS X")
+    (tmp_path / "img" / ".cache").mkdir()
+    (tmp_path / "img" / ".cache" / "x.png").write_bytes(b"")
+    (tmp_path / "img" / "cat" / "notes.txt").write_text("hello")
+    data = load(str(tmp_path / "img"))
+    assert len(data.train) + len(data.val) + len(data.test) == 40
+    assert data.classes == ["cat", "dog"]
+    assert "img: 41 hidden files passed over" in data.notes
+    assert any("1 files that are no images" in note and "cat/notes.txt" in note for note in data.notes)
