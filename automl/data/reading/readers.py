@@ -174,8 +174,10 @@ class Table:
         with self._open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
             for _ in range(skipped):
                 stream.readline()
-            for chunk in _parse(stream, separator, head, chunksize=rows):
-                chunk = _named(chunk, header)
+            names = [name.strip() for name in header]
+            wanted = None if only is None or len(set(names)) < len(names) else [names.index(name) for name in only]
+            for chunk in _parse(stream, separator, head, chunksize=rows, usecols=wanted):
+                chunk = _named(chunk, header if wanted is None else tuple(header[k] for k in sorted(wanted)))
                 chunk.attrs = {ATTRIBUTE: {"file": {"separator": separator, "encoding": encoding, "notes": list(
                     dialects.notes_of(encoding, separator, 0, self.path.name))}}}  # fmt: skip
                 yield chunk if only is None else chunk[only]

@@ -52,13 +52,20 @@ class Streamed(Part):
     def batches(self, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Part]:
         """Yield all rows once, in an order drawn from `generator`, in batches of `size` (the last may be smaller)."""
         order = torch.randperm(len(self.edges) - 1, generator=generator).tolist()
-        rest: Part | None = None
+        rest: Part | None = None  # the last rows of a shard, which did not fill a batch; a copy, to let go of the shard
         for shard in _prefetched(self, order, generator, device):
-            ready = shard if rest is None else rest + shard
-            whole = len(ready) // size * size
-            for first in range(0, whole, size):
-                yield _slice(ready, slice(first, first + size))
-            rest = _slice(ready, slice(whole, None)) if whole < len(ready) else None
+            first = 0
+            if rest is not None:
+                first = min(size - len(rest), len(shard))
+                rest = rest + _slice(shard, slice(0, first))
+                if len(rest) < size:
+                    continue
+                yield rest
+            end = first + (len(shard) - first) // size * size
+            for start in range(first, end, size):
+                yield _slice(shard, slice(start, start + size))
+            rest = _copied(_slice(shard, slice(end, None))) if end < len(shard) else None
+            del shard
         if rest is not None:
             yield rest
 
@@ -83,11 +90,18 @@ def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, de
             ready = upcoming.result()
             if k + 1 < len(order):
                 upcoming = start(k + 1)
+            else:
+                del upcoming
             yield ready
+            del ready  # or a third shard would be in memory while the next one is waited for
 
 
 def _slice(part: Part, rows: slice) -> Part:
     return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
+
+
+def _copied(part: Part) -> Part:
+    return Part(part.x.clone(), part.y.clone(), None if part.weight is None else part.weight.clone())
 
 
 def _moved(part: Part, device: torch.device) -> Part:

@@ -28,8 +28,8 @@ from automl.errors import EnvironmentProblem
 
 UNUSED_S = 30 * 86400.0
 """A prepared table that was not opened for so long is deleted."""
-VERSION = 1
-"""Of the format of the files."""
+VERSION = 2
+"""Of the format of the files, and of how cells are read."""
 
 
 def load(request: Request, *, cache: Path | None = None, sizes: Sizes | None = None) -> Prepared:

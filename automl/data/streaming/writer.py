@@ -39,7 +39,7 @@ class Sizes:
         fit: training rows that the preparation is fitted on, at most.
     """
 
-    shard: int = 2**23
+    shard: int = 2**22
     chunk: int = 2**22
     fit: int = 2**24
 
@@ -118,7 +118,7 @@ def _read_targets(table: Table, request: Request, rows_at_once: int) -> tuple[Ra
     kept_out = columns_kept_out(request.options, request.rules)
     head = from_frame(table.head(), request.target, kept_out, table.path.name)
     wanted = [head.target, *kept_out]
-    chunks = [chunk[wanted] for chunk in table.chunks(rows_at_once, wanted)]
+    chunks = [chunk[wanted].copy() for chunk in table.chunks(rows_at_once, wanted)]
     frame = pd.concat(chunks, ignore_index=True)
     extra = {name: frame[name].to_numpy() for name in kept_out}
     raw = Raw(np.arange(len(frame)), frame[head.target], head.target, "table", extra=extra, notes=head.notes)
@@ -133,7 +133,7 @@ def _draw_sample(used: _UsedRows, selection: Selection, seed: int, most: int) ->
     drawn[train if len(train) <= most else rng.choice(train, most, replace=False)] = True
     if len(train) > most:
         selection.raw.notes.append(f"preparation fitted on {most:,} of {len(train):,} training rows, drawn at random")
-    chunks = [(index[drawn[index]], frame[drawn[index]]) for index, frame in used.chunks()]
+    chunks = [(index[drawn[index]], frame[drawn[index]].copy()) for index, frame in used.chunks()]  # few blocks each
     rows = np.concatenate([index for index, _ in chunks])
     return pd.concat([frame for _, frame in chunks], ignore_index=True), rows
 

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.core.trial import TrialRecord
+from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, full_length, saved_share
 from automl.study.reader import Readable
@@ -84,23 +84,14 @@ def winner(study: Readable, width: int) -> list[str]:
     """The winner, its config and its scores, in lines of about `width` cells."""
     best = study.winner
     if best is None or best.loss is None:
-        return _folded(_no_winner(study), "best", width)
+        return _folded("none: no trial reported a value", "best", width)
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
-    step = f" after {words.plural(best.step, 'epoch')}" if full_length(study.history) else ""
+    full = full_length(study.history)
+    step = f" after {words.plural(best.step, 'epoch')}" if full else ""
+    step += " (no trial ran its full length)" if best.state is not State.DONE else ""
     lines = [_labelled("best", f"{words.trial(best.number)}  {name} {value}{step}")]
     lines += _wrapped(words.config(best.config, digits=4), width)
     return lines + [part for label, text in finalists.sentences(study) for part in _folded(text, label, width)]
-
-
-def _no_winner(study: Readable) -> str:
-    """Why there is no winner."""
-    ranked = study.history.ranked(1)
-    if not ranked or ranked[0].loss is None:
-        return "none: no trial reported a value"
-    value = words.number(study.metric.value(ranked[0].loss))
-    return (
-        f"none: no trial ran its full length ({words.trial(ranked[0].number)} reached {value} at step {ranked[0].step})"
-    )
 
 
 def failures(study: Readable, width: int) -> list[str]:
