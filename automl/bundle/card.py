@@ -39,7 +39,9 @@ def scores(verdict: Mapping[str, Any]) -> str:
     """
     winner, metric, test = verdict["finalists"][0], verdict["metric"], verdict["test"]
     lines = ["", "## How good it is", ""]
-    if test:
+    if test and test["value"] is None:
+        lines += [f"- {test['metric']} is not defined on the {test['rows']} test rows: {test['undefined']}."]
+    elif test:
         low, high = test["interval"]
         lines += [
             f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} test"

@@ -6,7 +6,6 @@ chosen: `automl.evaluation.ensemble_selection`.
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from torch import Tensor
 from automl.bundle import files
 from automl.bundle.io import load_model
 from automl.bundle.model import Model, warn_of
+from automl.core import files as plain
 from automl.errors import BundleError
 from automl.models import Build
 
@@ -109,20 +109,19 @@ def write(folder: Path, bundles: Mapping[str, Path], weights: Mapping[str, int])
         weights: how often each member counts.
     """
     work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    for one in (work, old):
-        shutil.rmtree(one, ignore_errors=True)
-    work.mkdir(parents=True)
+    plain.delete(old)
+    plain.empty(work)
     members = []
     for name, bundle in bundles.items():
-        shutil.copytree(bundle, work / name)
+        plain.copy(bundle, work / name)
         digest = files.sha256(work / name / files.MANIFEST)
         members.append({"folder": name, "weight": weights[name], "manifest": digest})
     manifest = {"format": FORMAT, "version": VERSION, "members": members}
     (work / files.MANIFEST).write_text(json.dumps(manifest, indent=1))
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         os.replace(folder, old)
     os.replace(work, folder)
-    shutil.rmtree(old, ignore_errors=True)
+    plain.delete(old)
 
 
 def read(
@@ -135,11 +134,25 @@ def read(
     """
     if manifest.get("version") != VERSION or not manifest.get("members"):
         raise BundleError(f"{folder}: not an ensemble this version can read")
+    members = manifest["members"]
+    if not isinstance(members, list) or not all(map(_is_member, members)):
+        raise BundleError(f"{folder / files.MANIFEST}: a member is a folder's name, its weight (1, 2, ...) and a hash")
     models = []
-    for member in manifest["members"]:
-        path = folder / Path(member["folder"]).name
+    for member in members:
+        path = folder / member["folder"]
         file = path / files.MANIFEST
         if not file.is_file() or files.sha256(file) != member["manifest"]:
             raise BundleError(f"{path} is missing, or is not the member that was saved")
         models.append(load_model(path, build=build, trust=trust, device=device))
-    return Ensemble(models, [member["weight"] for member in manifest["members"]])
+    if len({(model.kind, tuple(model.classes or ())) for model in models}) > 1:
+        raise BundleError(f"{folder}: its members answer different questions, so they cannot be averaged")
+    return Ensemble(models, [member["weight"] for member in members])
+
+
+def _is_member(entry: Any) -> bool:
+    """Whether an entry of the manifest names a folder in the ensemble's own, with a weight."""
+    if not isinstance(entry, dict) or not isinstance(name := entry.get("folder"), str):
+        return False
+    weight = entry.get("weight")
+    inside = name.isprintable() and Path(name).name == name and name != ".." and len(name) < 100
+    return inside and type(weight) is int and 0 < weight < 2**31

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from automl.core import files as plain
 from automl.errors import BundleError
 
 FORMAT = "automl-bundle"
@@ -17,6 +18,10 @@ VERSION = 2
 MANIFEST = "manifest.json"
 FILES = ("model.json", "model.safetensors", "preparation.json", "schema.json", "sample.json")
 """What a bundle must hold besides its manifest; `README.md`, the model card, may be edited or deleted."""
+
+
+LARGEST_JSON = 2**29
+"""A JSON file of more bytes is not read."""
 
 
 def find(folder: Path) -> Path:
@@ -38,11 +43,14 @@ def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         BundleError: a file is missing or was changed; says which one.
     """
+    hashes = manifest.get("files")
+    if not isinstance(hashes, dict):
+        raise BundleError(f"{folder / MANIFEST}: it has no list of files with their hashes (files)")
     for name in FILES:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"{path} is missing")
-        if sha256(path) != manifest.get("files", {}).get(name):
+        if sha256(path) != hashes.get(name):
             raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
 
 
@@ -64,21 +72,23 @@ def read_json(path: Path) -> Any:
         BundleError: it is missing or damaged.
     """
     try:
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:
+            raise BundleError(f"{path} cannot be read: it is missing, no file, or larger than {LARGEST_JSON >> 20} MiB")
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write `data` as JSON; numpy and torch scalars become numbers, anything else unknown becomes text."""
-    path.write_text(json.dumps(data, indent=1, default=_jsonable), encoding="utf-8")
+    plain.write(path, json.dumps(data, indent=1, default=_jsonable).encode())
 
 
 def replace_folder(new: Path, folder: Path) -> None:
     """Rename `new` to `folder`; a folder that has that name already is deleted afterwards."""
     old = folder.with_name(folder.name + ".old")
     _delete_flat(old)
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         os.replace(folder, old)
     os.replace(new, folder)
     _delete_flat(old)
@@ -86,7 +96,9 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 def _delete_flat(folder: Path) -> None:
     """Delete a folder that holds files only: it fails, and deletes nothing below, where somebody put a folder in."""
-    if folder.is_dir():
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.is_dir():
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()

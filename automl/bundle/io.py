@@ -18,15 +18,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from automl.bundle import card, files, outputs
+from automl.bundle import card, checked, files, outputs
 from automl.bundle.model import Model
 from automl.bundle.restore import builder, restore, untied
+from automl.core import files as plain
 from automl.data.prepared import Prepared
 from automl.data.preparing import transform
 from automl.data.preparing.columns import MISSING
-from automl.data.shapes import Inputs, Outputs
+from automl.data.shapes import Inputs
 from automl.errors import BundleError
-from automl.models import Build
+from automl.models import Build, families
 from automl.version import __version__
 
 TOLERANCE = 1e-3
@@ -64,7 +65,7 @@ def save(
     """
     folder = Path(folder)
     work = folder.with_name(folder.name + ".part")
-    work.mkdir(parents=True, exist_ok=True)
+    plain.empty(work)
     module = restore(build or builder(model, trust=True), config, prepared.inputs, prepared.outputs, state_dict)
     x = transform.transform(prepared.preparation, prepared.sample)
     expected = outputs.compute(module, x, torch.device("cpu"))
@@ -79,7 +80,7 @@ def save(
     }  # fmt: skip
     files.write_json(work / "model.json", architecture)
     manifest = _manifest(architecture, prepared, metrics, spec or {})
-    (work / "README.md").write_text(card.card(manifest, prepared), encoding="utf-8")
+    plain.write(work / "README.md", card.card(manifest, prepared).encode())
     written = [path for path in sorted(work.iterdir()) if path.name != files.MANIFEST]
     manifest["files"] = {path.name: files.sha256(path) for path in written}
     files.write_json(work / files.MANIFEST, manifest)
@@ -113,19 +114,40 @@ def load_model(
     Raises:
         BundleError: with the file and the reason.
     """
+    try:
+        return _load(folder, manifest, build, trust, device)
+    except BundleError:
+        raise
+    except Exception as error:  # its content may be anything
+        detail = f"{type(error).__name__}: {str(error)[:300]}"
+        raise BundleError(f"{folder}: its content is damaged, no model comes of it ({detail})") from error
+
+
+def _load(
+    folder: Path, manifest: dict[str, Any] | None, build: Build | None, trust: bool, device: torch.device | str
+) -> Model:
     manifest = manifest or files.read_json(folder / files.MANIFEST)
-    if manifest.get("format") != files.FORMAT or manifest.get("version") != files.VERSION:
-        raise BundleError(f"{folder}: not a bundle this version can read (version {manifest.get('version')!r})")
+    if not isinstance(manifest, dict) or manifest.get("format") != files.FORMAT:
+        raise BundleError(f"{folder}: not a bundle ({files.MANIFEST} does not say {files.FORMAT!r})")
+    if (version := manifest.get("version")) != files.VERSION:
+        newer = "; a newer automl wrote it: update automl" if type(version) is int and version > files.VERSION else ""
+        raise BundleError(f"{folder}: not a bundle this version can read (version {version!r}){newer}")
     files.verify(folder, manifest)
-    manifest |= files.read_json(folder / "model.json")
+    if not isinstance(described := files.read_json(folder / "model.json"), dict):
+        raise BundleError(f"{folder / 'model.json'}: not the description of a model")
+    manifest |= described
+    inputs, outputs_ = checked.units(manifest, folder)
     try:
         weights = load_file(folder / "model.safetensors")
     except SafetensorError as error:
         raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
+    own = build is None and manifest["model"] in families()
     build = build or builder(manifest["model"], trust=trust)
-    units = Inputs.from_json(manifest["inputs"]), Outputs.from_json(manifest["outputs"])
-    module = restore(build, manifest["config"], *units, weights)
+    if own:  # a family's layers are known before any memory is taken
+        checked.fits(build, manifest["config"], inputs, outputs_, weights)
+    module = restore(build, manifest["config"], inputs, outputs_, weights)
     preparation, sample = files.read_json(folder / "preparation.json"), files.read_json(folder / "sample.json")
+    checked.preparation(preparation, inputs, folder)
     model = Model(module, manifest, preparation, torch.device(device), sample["rows"])
     _replay(model, sample, folder)
     return model
@@ -137,6 +159,7 @@ def _replay(model: Model, sample: Mapping[str, Any], folder: Path) -> None:
     computed = model.outputs(sample["rows"]).double()
     if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=TOLERANCE, atol=TOLERANCE):
         raise BundleError(f"{folder}: the model does not give the outputs that were saved with it (sample.json)")
+    model.decoded(computed)
 
 
 def schema(preparation: Mapping[str, Any], inputs: Inputs) -> dict[str, Any]:
@@ -164,9 +187,11 @@ def add_scores(folder: Path, verdict: Mapping[str, Any]) -> None:
     if verdict["refit"]:  # this model was trained on the validation rows: its scores there say nothing
         manifest["metrics"] = {k: v for k, v in manifest["metrics"].items() if k.startswith("train_")}
     if test:
-        manifest["metrics"] |= {**test["metrics"], test["metric"]: test["value"]}
+        manifest["metrics"] |= test["metrics"]
+    if test and test["value"] is not None:
+        manifest["metrics"][test["metric"]] = test["value"]
         manifest["intervals"] = {test["metric"]: test["interval"]}
     manifest["finalists"] = verdict["finalists"]
-    readme.write_text(readme.read_text(encoding="utf-8") + card.scores(verdict), encoding="utf-8")
+    plain.write(readme, (readme.read_text(encoding="utf-8") + card.scores(verdict)).encode())
     manifest["files"][readme.name] = files.sha256(readme)
     files.write_json(folder / files.MANIFEST, manifest)

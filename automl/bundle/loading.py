@@ -8,6 +8,7 @@ from automl.bundle import ensemble, files
 from automl.bundle.ensemble import Ensemble
 from automl.bundle.io import load_model
 from automl.bundle.model import Model
+from automl.errors import BundleError
 from automl.models import Build
 
 
@@ -37,6 +38,8 @@ def load(
     """
     folder = files.find(Path(folder))
     manifest = files.read_json(folder / files.MANIFEST)
+    if not isinstance(manifest, dict):
+        raise BundleError(f"{folder / files.MANIFEST}: not the manifest of a saved model")
     if manifest.get("format") == ensemble.FORMAT:
         return ensemble.read(folder, manifest, build=build, trust=trust, device=device)
     return load_model(folder, manifest, build=build, trust=trust, device=device)

@@ -44,7 +44,8 @@ def store(file: Path, outputs: Tensor) -> None:
 def stored(file: Path, rows: int) -> Tensor | None:
     """The outputs kept in `file`; None where there are none, or they are for another number of rows."""
     try:
-        outputs = np.load(file)
-    except (OSError, ValueError):
+        outputs = np.array(np.lib.format.open_memmap(file, mode="r"))  # its header cannot ask for more than is there
+    except Exception:  # its header is text of any kind
         return None
-    return torch.from_numpy(outputs) if len(outputs) == rows else None
+    usable = outputs.ndim == 2 and outputs.dtype == np.float32 and len(outputs) == rows
+    return torch.from_numpy(outputs) if usable else None

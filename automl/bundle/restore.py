@@ -53,7 +53,7 @@ def restore(
         missing, unexpected = module.load_state_dict(dict(weights), strict=False)
     except RuntimeError as error:
         raise BundleError(f"the weights do not fit the model: {error}") from error
-    if unexpected or set(missing) - _tied(module):
+    if unexpected or set(missing) - tied(module):
         raise BundleError(f"the weights do not fit the model: {[*missing, *unexpected][:4]} missing or unexpected")
     return module.eval()
 
@@ -66,7 +66,7 @@ def untied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _tied(module: nn.Module) -> set[str]:
+def tied(module: nn.Module) -> set[str]:
     """Names of parameters that share their memory with another one (tied weights)."""
     values = module.state_dict(keep_vars=True)
     ids = [id(value) for value in values.values()]

@@ -1,14 +1,26 @@
-"""Writing files so that a kill at any moment leaves either the old file or the whole new one."""
+"""Writing, copying and deleting files in a folder that may come from somebody else: no symbolic link is followed.
+
+A kill at any moment leaves either the old file or the whole new one.
+"""
 
 import os
+import shutil
 from pathlib import Path
+
+from automl.errors import EnvironmentProblem
+
+EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
 
 def write(file: Path, content: bytes) -> None:
-    """Write a whole file or none: temporary file, flush to the disk, rename, flush the folder."""
+    """Write a whole file or none: temporary file, flush to the disk, rename, flush the folder.
+
+    A symbolic link of that name is replaced; what it points to stays as it is.
+    """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("wb") as out:
+        with open(os.open(temporary, EXCLUSIVE, 0o666), "wb") as out:
             out.write(content)
             out.flush()
             os.fsync(out.fileno())
@@ -20,3 +32,51 @@ def write(file: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, a symbolic link (never what it points to), or a folder with all that is in it."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def empty(folder: Path) -> Path:
+    """Make `folder` anew, without content; what had its name is deleted."""
+    delete(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy the files of a folder, and of those in it; symbolic links and what is no file (a pipe, ...) are left out."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.iterdir()):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            copy(path, target / path.name)
+        elif path.is_file():
+            shutil.copy2(path, target / path.name)
+
+
+def refuse_links(*places: Path, files: bool = False) -> None:
+    """Check that none of these is a symbolic link, so that nothing outside is written or deleted through it.
+
+    `files`: they are files that are written in place, so a second name of one (a hard link) is refused too.
+
+    Raises:
+        EnvironmentProblem: one is; says which, and what to do.
+    """
+    for place in places:
+        if place.is_symlink():
+            raise EnvironmentProblem(
+                f"{str(place)!r} is a symbolic link, which could have files outside of the study written or deleted; "
+                "put what it points to in its place (the study's folder as a whole may be a link)"
+            )
+        if files and place.exists() and not (place.is_file() and place.stat().st_nlink == 1):
+            raise EnvironmentProblem(
+                f"{str(place)!r} is no file of its own but has a second name elsewhere (a hard link) or is no file; "
+                "put a copy of it in its place"
+            )

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import re
 import shutil
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ from automl.leaderboard.table import table as rich_table
 if TYPE_CHECKING:
     import pandas
     from rich.text import Text
+
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ class Leaderboard(RankedRows):
         out = io.StringIO()
         names = self._names()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(["rank", "trial", "state", self.metric.name, "step", "seconds", *names, "reason"])
+        header = ["rank", "trial", "state", self.metric.name, "step", "seconds", *names, "reason"]
+        writer.writerow([harmless(title) for title in header])
         for r in self.rows:
             seconds = "" if r.seconds is None else f"{r.seconds:.3f}"
             cells = [r.rank, r.trial, r.state, r.value, r.step, seconds, *(r.config.get(n, "") for n in names), r.note]
@@ -106,9 +111,15 @@ def frame(history: History) -> "pandas.DataFrame":
 
 
 def harmless(cell: Value) -> Value:
-    """`cell` as a CSV file holds it: text that a spreadsheet would run as a formula gets a `'` in front."""
-    if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return f"'{cell}"
+    """`cell` as a CSV file holds it.
+
+    Text that a spreadsheet would run as a formula gets a `'` in front, but not a plain number such as `-1.5`; control
+    characters (a terminal's escapes) are left out.
+    """
+    if isinstance(cell, str):
+        text = "".join(c for c in cell if c in "\n\t" or unicodedata.category(c) != "Cc")
+        runs = text.lstrip(" \n")[:1] in ("=", "+", "-", "@", "\t") or cell[:1] in ("\t", "\r", "\n")
+        return f"'{text}" if runs and not PLAIN_NUMBER.fullmatch(text) else text
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return "" if cell is None else cell

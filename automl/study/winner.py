@@ -6,7 +6,6 @@ validation rows, as far as they fit into `POOL_BYTES`. A study with `keep="all"`
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -99,8 +98,7 @@ def promote(study: Study, record: TrialRecord, model: Path | None, verdict: Mapp
         return
     if model is None:
         new = study.path / ".best.new"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir(parents=True)
+        files.empty(new)
     else:
         from automl.bundle.io import add_scores
 
@@ -146,10 +144,10 @@ def _clear_ended(study: Study, ended: int, room: int) -> None:
 
 def _clear(folder: Path, *, models: bool) -> None:
     """Delete a trial's checkpoints, and its model too; tracebacks and what the user's code wrote there stay."""
-    if not folder.exists():
+    if folder.is_symlink() or not folder.exists():
         return
     if models:
-        shutil.rmtree(folder / paths.BUNDLE, ignore_errors=True)
+        files.delete(folder / paths.BUNDLE)
         (folder / paths.OUTPUTS).unlink(missing_ok=True)
     checkpoint.clear(folder)
     if not any(folder.iterdir()):
@@ -159,19 +157,18 @@ def _clear(folder: Path, *, models: bool) -> None:
 def _copied(model: Path, study: Path) -> Path:
     """A copy of `model` that is going to be `best/`."""
     new = study / ".best.new"
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(model, new)
+    files.copy(model, files.empty(new))
     return new
 
 
 def _replace(best: Path, bundle: Path) -> None:
     """Rename `bundle` to `best`; after a kill in between, the model is still where it was, and `recover` finds it."""
     old = best.with_name(".best.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if best.exists():
+    files.delete(old)
+    if best.exists() or best.is_symlink():
         os.rename(best, old)
     os.rename(bundle, best)
-    shutil.rmtree(old, ignore_errors=True)
+    files.delete(old)
 
 
 def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[str, Any] | None = None) -> None:

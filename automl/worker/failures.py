@@ -3,11 +3,13 @@
 import errno
 import traceback
 
+from automl.core import files
 from automl.core.trial import Failure
 from automl.errors import AutoMLError, NoReport
 from automl.worker.trial import Trial
 
 MESSAGE_CHARS = 2000
+TRACEBACK_CHARS = 200_000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -18,12 +20,19 @@ def failure_of(error: BaseException, trial: Trial) -> Failure:
         path = trial.folder / f"traceback-{trial.attempt}.txt"
         try:
             trial.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(traceback.format_exception(error)), errors="backslashreplace")
+            files.write(path, shortened("".join(traceback.format_exception(error))).encode(errors="backslashreplace"))
             file = str(path.relative_to(trial.folder.parent.parent))
         except OSError:  # a full disk: the message must do
             path.unlink(missing_ok=True)
     message = str(error) if isinstance(error, NoReport) else in_words(error)
     return Failure(kind_of(error), message[:MESSAGE_CHARS], trial.step, file)
+
+
+def shortened(text: str, most: int = TRACEBACK_CHARS) -> str:
+    """`text`, or its first and last characters where it has more than `most`."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}\n... {len(text) - most} characters left out ...\n{text[-most // 2 :]}"
 
 
 def kind_of(error: BaseException) -> str:

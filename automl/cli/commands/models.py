@@ -80,9 +80,11 @@ def predict(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
+    import numpy as np
     import pandas as pd
 
     from automl.bundle.loading import load
+    from automl.leaderboard.board import harmless
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
     if not folder.is_dir():
@@ -92,6 +94,8 @@ def predict(
     unread: list[str] = []
     outputs = model.outputs(rows, unread)
     predicted = model.decoded(outputs)
+    if predicted.dtype.kind in "OU":  # labels, which a stranger may have chosen
+        predicted = np.asarray([harmless(v) if isinstance(v, str) else v for v in predicted.tolist()], dtype=object)
     several = predicted.T if predicted.ndim == 2 else [predicted]
     columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
     if proba:
@@ -102,6 +106,7 @@ def predict(
     if keep and len(predicted) != len(rows):
         raise DataError(f"--keep: the model answers {len(predicted)} times for {len(rows)} rows, not once for each")
     result = _beside(rows, columns) if keep else pd.DataFrame(columns)
+    result.columns = pd.Index([harmless(str(name)) for name in result.columns])
     if unread:
         typer.echo(f"automl: values treated as missing or unknown: {'; '.join(unread)}", err=True)
     result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)

@@ -1,12 +1,13 @@
 """A small file that keeps what was measured for each signature, so that a resumed search does not measure again."""
 
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from automl.core import files
 
 
 @dataclass
@@ -35,9 +36,7 @@ class MeasurementCache:
         if self.file is None or not self.file.parent.is_dir():
             return
         text = json.dumps({**self._read(), **self.own}, indent=1)
-        draft = self.file.with_suffix(f".{os.getpid()}")
-        draft.write_text(text)
-        draft.replace(self.file)
+        files.write(self.file, text.encode())
 
     def _read(self) -> dict[str, Any]:
         if self.file is None or not self.file.is_file():
