@@ -16,8 +16,6 @@ from typing import Any
 
 from automl.training import hyperparameters
 
-FUSABLE = ("adam", "adamw", "lion", "nadam", "rmsprop", "sgd")
-"""Optimizers that lanes can have; a trial with another one trains alone."""
 SHARED_TRAINING = ("optimizer", "batch_size")
 """Hyperparameters of training that the lanes of a cohort have in common."""
 MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRAINING)}

@@ -47,11 +47,6 @@ def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     Returns:
         A sentence for the user; empty where the trial can train together with others.
     """
-    name = str(config.get("optimizer") or "adamw")
-    if name not in signature.FUSABLE:
-        return (
-            f"trials with optimizer {name} run one at a time; those with {', '.join(signature.FUSABLE)} train together"
-        )
     strengths = {**settings.get("augment", {}), **config}
     varied = [one for one in AUGMENT if strengths.get(one)]
     if varied:

@@ -3,7 +3,7 @@
 All of them also take sharded parameters (see `automl.training.distributed.fsdp`).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,14 +78,24 @@ def make(
     named = [(name, p) for name, p in parameters if p.requires_grad]
     if options.optimizer != "muon":
         return [_optimizer(options.optimizer, _groups(named, options, factors), options)]
-    matrices = [name for name, p in named if p.ndim == 2]
-    chosen = hidden or frozenset(matrices[1:-1])
-    inner = [(name, p) for name, p in named if name in chosen and p.ndim == 2]
-    rest = [(name, p) for name, p in named if not (name in chosen and p.ndim == 2)]
+    chosen = muon_matrices({name: p.shape for name, p in named}, hidden)
+    inner = [(name, p) for name, p in named if name in chosen]
+    rest = [(name, p) for name, p in named if name not in chosen]
     found = [_optimizer("adamw", _groups(rest, options, factors), options)] if rest else []
     if inner:  # Muon's updates are scaled to the size of AdamW's (RMS 0.2), so one learning rate serves both
         found.append(_optimizer("muon", _groups(inner, options, factors), options))
     return found
+
+
+def muon_matrices(shapes: Mapping[str, Sequence[int]], hidden: frozenset[str]) -> frozenset[str]:
+    """The names of the parameters that Muon updates: matrices, the first and the last one excluded.
+
+    Args:
+        shapes: of the trained parameters, by name, in the model's order.
+        hidden: those that are surely hidden matrices (muP knows); empty: it is not known.
+    """
+    matrices = [name for name, shape in shapes.items() if len(shape) == 2]
+    return hidden.intersection(matrices) if hidden else frozenset(matrices[1:-1])
 
 
 def _groups(

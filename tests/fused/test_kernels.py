@@ -21,6 +21,7 @@ from automl.fused.tensors import rng
 from tests.fused.test_graphs import attention_free_but_general, mlp, trained
 
 CPU = torch.device("cpu")
+ELEMENTWISE = sorted(name for name, rule in RULES.items() if not rule.shaped)
 FLOATS = [torch.float32, torch.float64]
 needs_triton = pytest.mark.skipif(find_spec("triton") is None, reason="needs triton (Linux on x86-64)")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -129,7 +130,7 @@ def test_masks_are_those_of_torchs_operations_bit_for_bit(interpreter, elements,
 
 @needs_triton
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_fifty_steps_are_those_of_torchs_operations(interpreter, name, dtype):
     assert interpreter(gap, name, dtype, 50) < {torch.float32: 1e-6, torch.float64: 1e-14}[dtype]
 
@@ -137,7 +138,7 @@ def test_fifty_steps_are_those_of_torchs_operations(interpreter, name, dtype):
 @needs_triton
 @settings(deadline=None, max_examples=30)
 @given(
-    name=st.sampled_from(sorted(RULES)),
+    name=st.sampled_from(ELEMENTWISE),
     lanes=st.integers(1, 4),
     width=st.one_of(st.integers(1, 130), st.sampled_from([1023, 1024, 1025, 2049])),
     before=st.integers(0, 20),
@@ -169,7 +170,7 @@ def nothing(*given):
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", sorted(RULES))
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_proof_fails_for_a_kernel_that_does_nothing_or_another_step(name, dtype):
     def twice(*given):
         for _ in range(2):
@@ -298,7 +299,7 @@ def compiled(name, dtype, capability, width):
 
 
 @needs_triton
-@pytest.mark.parametrize("name", ["keep_mask", *sorted(RULES)])
+@pytest.mark.parametrize("name", ["keep_mask", *ELEMENTWISE])
 def test_kernels_compile_for_gpus_and_touch_each_element_once(compiler, name):
     for dtype, capability, width in ((torch.float32, 75, 1), (torch.float32, 90, 160), (torch.float64, 90, 1500)):
         found, wanted, wide, size = compiler(compiled, name, dtype, capability, width)
@@ -309,7 +310,7 @@ def test_kernels_compile_for_gpus_and_touch_each_element_once(compiler, name):
 
 @needs_gpu
 @needs_triton
-@pytest.mark.parametrize("name", ["keep_mask", *sorted(RULES)])
+@pytest.mark.parametrize("name", ["keep_mask", *ELEMENTWISE])
 def test_kernels_prove_right_on_a_gpu(name):
     from automl.fused.optim.kernels import KERNELS
 

@@ -156,7 +156,10 @@ def weights_among(others, first, epochs=3, config=CONFIGS[1], cache_bytes=epoch.
     return e.weights(0)
 
 
-@pytest.mark.parametrize("config", CONFIGS)
+OF_WHOLE_MATRICES = [{**CONFIGS[3], "optimizer": name, "lr": 1e-3} for name in ("muon", "adafactor")]
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, *OF_WHOLE_MATRICES])
 def test_a_lane_has_the_same_bits_alone_and_among_any_others(config):
     torch.set_flush_denormal(False)
     alone = weights_among(0, 0, config=config)

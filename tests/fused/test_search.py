@@ -160,18 +160,16 @@ def test_a_lane_that_diverges_fails_alone_and_is_named(tmp_path: Path) -> None:
 MIXED = SPEC.replace("width: 16", "width: [16, 24]").replace("adamw", "[adamw, muon]")
 
 
-def test_a_mix_of_signatures_and_optimizers_that_train_alone(tmp_path: Path) -> None:
+def test_a_mix_of_signatures_and_optimizers(tmp_path: Path) -> None:
     spec(tmp_path, trials=24, epochs=3, text=MIXED)
     screen = Notes()
     study = search(tmp_path, "s", screen)
     assert study.counts.done == 24
     kept = details(study)
     signatures = Counter(kept[t.number].get("signature") for t in study.history.trials)
-    muon = [t for t in study.history.trials if t.config["optimizer"] == "muon"]
-    assert signatures[None] == len(muon) > 0
-    fusable = {(t.config["width"], t.config["optimizer"]) for t in study.history.trials} - {(16, "muon"), (24, "muon")}
-    assert len(signatures) == 1 + len(fusable) > 2
-    assert [note for note in screen.notes if "optimizer muon run one at a time" in note]
+    kinds = {(t.config["width"], t.config["optimizer"]) for t in study.history.trials}
+    assert len(signatures) == len(kinds) > 2
+    assert max(kept[t.number]["lanes"] for t in study.history.trials if t.config["optimizer"] == "muon") > 2
     assert len(screen.notes) == len(set(screen.notes))
 
 
@@ -310,7 +308,7 @@ def test_described_tasks_group_without_torch() -> None:
         "import sys\nfrom automl.tasks.builtin import BuiltinTask\nfrom automl.core.trial import Metric\n"
         "task = BuiltinTask('mlp', 'digits', 3, Metric('val_loss'))\n"
         "assert task.group({'lr': 1.0, 'width': 3}) == task.group({'lr': 2.0, 'width': 3}) != ''\n"
-        "assert task.group({'optimizer': 'muon'}) == task.group({'noise': 0.1}) == ''\n"
+        "assert task.group({'optimizer': 'muon'}) != task.group({'noise': 0.1}) == ''\n"
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -24,7 +24,6 @@ def test_hyperparameters_that_do_not_shape_the_model_may_differ() -> None:
 @pytest.mark.parametrize(
     ("config", "settings", "reason"),
     [
-        ({"optimizer": "muon"}, {}, "optimizer muon run one at a time"),
         ({"noise": 0.1}, {}, "augmentation"),
         ({}, {"augment": {"mixup": 0.2}}, "augmentation"),
         ({"prepare_pca": 3}, {}, "preparation of their own"),

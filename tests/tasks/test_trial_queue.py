@@ -138,8 +138,8 @@ def test_a_trial_that_was_lost_with_others_trains_alone_and_first() -> None:
 
 def test_require_makes_it_an_error() -> None:
     waiting, _ = queue([8], fuse="require")
-    waiting.put_first([Assignment(9, {"width": 8, "optimizer": "muon"})])
-    with pytest.raises(EnvironmentProblem, match="fuse: require, but trials with optimizer muon"):
+    waiting.put_first([Assignment(9, {"width": 8, "prepare_pca": 3})])
+    with pytest.raises(EnvironmentProblem, match="fuse: require, but trials with a preparation"):
         waiting.admission(None)
 
 

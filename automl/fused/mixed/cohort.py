@@ -52,6 +52,11 @@ class MixedLane:
         """The row whose weights are kept."""
         return "ema" if self.lane.hypers.ema > 0 else "param"
 
+    def matrices(self, gradient: Tensor) -> dict[str, Tensor]:
+        """Its rows, `gradient` and a scratch row as matrices `[1, P]`, as `optim.update` wants them."""
+        rows = {name: row.unsqueeze(0) for name, row in self.rows.items()}
+        return {**rows, "grad": gradient.unsqueeze(0), "scratch": torch.empty_like(gradient).unsqueeze(0)}
+
     def model(self, row: str) -> LaneModel:
         """What a program needs of the lane, with the weights of its row called `row`."""
         return LaneModel(self.blocks, self.layout, self.rows[row], self.buffers)

@@ -14,8 +14,8 @@ from torch import Tensor
 from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.mixed.cohort import MixedCohort
-from automl.fused.mixed.update import MixedUpdate
 from automl.fused.optim import rules, tables
+from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.report import loss_summary
 from automl.fused.tensors import losses, rng
 from automl.fused.tensors.batches import gather, prepared_labels
@@ -96,10 +96,12 @@ class MixedPiece:
         self.log = torch.zeros(self.steps, len(self.lanes), dtype=dtype)
         self.losses = self.log.view(self.steps, -1, 1, 1).unbind(0)
         self.labels = prepared_labels(kind, data, self.chosen, len(self.lanes), self.smoothing)
-        self.updates_done = torch.tensor([lane.step for lane in self.lanes], dtype=torch.float32)
         rates, gradients = tables.rates(self.lanes, self.steps, full_steps), self.program.gradients
-        self.updates = [MixedUpdate(member, gradients[j], self.updates_done[j], rates[:, j : j + 1])
-                        for j, member in enumerate(members)]  # fmt: skip
+        self.update = lane_update([
+            Lanes([member.lane.hypers], [0], [member.lane.step], rates[:, [j]], member.matrices(gradients[j]),
+                  member.scales)
+            for j, member in enumerate(members)
+        ])  # fmt: skip
         self.gathered = torch.empty(len(self.lanes) * self.batch, *data.x.shape[1:], dtype=data.x.dtype)
         self._set_masks()
 
@@ -130,9 +132,7 @@ class MixedPiece:
             loss, gradient = losses.gradient(self.kind, self.program.outputs(x, s), y, weight, self.smoothing)
             self.log[s].copy_(loss)
         self.program.backward(gradient)
-        self.updates_done.add_(1.0)
-        for update in self.updates:
-            update(s)
+        self.update(s)
 
 
 @torch.no_grad()

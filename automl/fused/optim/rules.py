@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl.errors import SpecError
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import F64
 
@@ -26,12 +25,17 @@ Update = Callable[[Tensor, Tensor, Mapping[str, Tensor], Coefficients, Tensor], 
 
 @dataclass(frozen=True)
 class Rule:
-    """`states`: rows kept per lane; `tables(hypers, lr, t)`: name -> `[S, K]`; `update(p, g, state, c, scratch)`."""
+    """`states`: rows kept per lane; `tables(hypers, lr, t)`: name -> `[S, K]`; `update(p, g, state, c, scratch)`.
+
+    `native`: torch's own kernel of the rule. `shaped`: the rule needs whole tensors: it is called once for each
+    parameter, with matrices `[K, *shape]` in place of `[K, P]`.
+    """
 
     states: tuple[str, ...]
     tables: Callable[[Sequence[Hyperparameters], F64, F64], dict[str, F64]]
     update: Update
     native: Callable[..., None] | None = None
+    shaped: bool = False
 
 
 def column(hypers: Sequence[Hyperparameters], name: str) -> F64:
@@ -160,6 +164,84 @@ def _lion(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s:
     first.lerp_(g, c["new2"])
 
 
+def _muon_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
+    momentum, nesterov = column(hypers, "momentum"), column(hypers, "nesterov")
+    return {
+        "keep": 1.0 - lr * column(hypers, "weight_decay"),
+        "new1": np.broadcast_to(1.0 - momentum, lr.shape),
+        "blend": np.broadcast_to(np.where(nesterov > 0, momentum, 1.0), lr.shape),
+        "lr": lr,
+    }
+
+
+def _muon(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: Tensor) -> None:
+    """Jordan et al. 2024 for matrices `[K, O, I]`, scaled to the size of AdamW's updates as in Liu et al. 2025, eq. 4.
+
+    As `torch.optim.Muon` with `match_rms_adamw`.
+    """
+    own = {name: value.view(-1, 1, 1) for name, value in c.items()}
+    buffer = state["exp_avg"]
+    buffer.lerp_(g, own["new1"])
+    torch.lerp(g, buffer, own["blend"], out=s)
+    p.mul_(own["keep"]).sub_(orthogonalized(s).mul_(0.2 * max(p.shape[1:]) ** 0.5 * own["lr"]))
+
+
+def orthogonalized(matrices: Tensor) -> Tensor:
+    """Nearly U V^T of each matrix U S V^T in `[K, O, I]`: five Newton-Schulz iterations (Jordan et al. 2024).
+
+    In bfloat16 on a GPU, as its authors do. On a CPU that would be slower, so there it is the matrices' own format, in
+    which a lane has the same bits whatever other lanes there are.
+    """
+    wide = matrices.shape[1] <= matrices.shape[2]
+    x = matrices if wide else matrices.transpose(1, 2)
+    x = x.bfloat16() if x.device.type == "cuda" else x
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp_min(1e-7)
+    for _ in range(5):
+        gram = x @ x.transpose(1, 2)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x if wide else x.transpose(1, 2)).to(matrices.dtype)
+
+
+def _adafactor_tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:
+    return {
+        "keep": 1.0 - lr * column(hypers, "weight_decay"),
+        "new2": t**-0.8,
+        "rho": np.minimum(lr, 1.0 / np.sqrt(t)),
+    }
+
+
+def _adafactor(p: Tensor, g: Tensor, state: Mapping[str, Tensor], c: Coefficients, s: Tensor) -> None:
+    """Shazeer & Stern 2018, algorithms 4 to 6, as in `torch.optim.Adafactor`; `p` is `[K, *shape]`.
+
+    The second moments of a matrix are kept as those of its rows and of its columns, each in the first elements of a
+    state row; those of a vector whole, in the first one.
+    """
+    shape = p.shape[1:]
+    own = {name: value.view(-1, *(1 for _ in shape)) for name, value in c.items()}
+    tiny = torch.finfo(p.dtype).eps
+
+    def rms(x: Tensor) -> Tensor:
+        return x.flatten(1).square().mean(1).sqrt().view(-1, *(1 for _ in shape))
+
+    size = rms(p).clamp_min(1e-3) * own["rho"]
+    p.mul_(own["keep"])
+    torch.mul(g, g, out=s)
+    if len(shape) > 1:
+        of_rows, of_columns = s.mean(-1, keepdim=True), s.mean(-2, keepdim=True)
+        rows = _first(state["row_var"], of_rows).lerp_(of_rows, own["new2"])
+        columns = _first(state["col_var"], of_columns).lerp_(of_columns, own["new2"])
+        estimate = torch.mul(rows, columns, out=s).div_(rows.mean(-2, keepdim=True).clamp_min(tiny))
+    else:
+        estimate = s.copy_(state["row_var"].lerp_(s, own["new2"]))
+    update = estimate.clamp_min_(tiny * tiny).rsqrt_().mul_(g)
+    p.sub_(update.mul_(size / rms(update).clamp_min(1.0)))
+
+
+def _first(row: Tensor, like: Tensor) -> Tensor:
+    """The first elements of each lane's `row` `[K, ...]`, as a view of the shape of `like` `[K, ...]`."""
+    return row.flatten(1)[:, : like[0].numel()].view(like.shape)
+
+
 def _native_adam(kernel: Callable[..., Any]) -> Callable[..., None]:
     def step(
         p: list[Tensor], g: list[Tensor], state: Mapping[str, list[Tensor]], t: Tensor, h: Hyperparameters, lr: float
@@ -182,9 +264,11 @@ def _native_sgd(
 
 
 RULES: dict[str, Rule] = {
+    "adafactor": Rule(("row_var", "col_var"), _adafactor_tables, _adafactor, shaped=True),
     "adam": Rule(("exp_avg", "exp_avg_sq"), _adam_tables, _adam, _native_adam(torch._fused_adam_)),
     "adamw": Rule(("exp_avg", "exp_avg_sq"), _adam_tables, _adamw, _native_adam(torch._fused_adamw_)),
     "lion": Rule(("exp_avg",), _lion_tables, _lion),
+    "muon": Rule(("exp_avg", "exp_avg_sq"), _muon_tables, _muon, shaped=True),
     "nadam": Rule(("exp_avg", "exp_avg_sq"), _nadam_tables, _nadam),
     "rmsprop": Rule(("exp_avg_sq", "momentum"), _rmsprop_tables, _rmsprop),
     "sgd": Rule(("momentum",), _sgd_tables, _sgd, _native_sgd),
@@ -192,13 +276,7 @@ RULES: dict[str, Rule] = {
 
 
 def rule(optimizer: str) -> Rule:
-    """The rule of that name.
-
-    Raises:
-        SpecError: it has none: such trials train alone, in `automl.training`.
-    """
-    if optimizer not in RULES:
-        raise SpecError(f"optimizer {optimizer!r} cannot be fused; one of {', '.join(sorted(RULES))}")
+    """The rule of that name, which is one of `hyperparameters.OPTIMIZERS`."""
     return RULES[optimizer]
 
 

@@ -136,7 +136,8 @@ def lane_step(blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: 
             _backward(out, gradient)
         else:
             stepper.backward(piece.context, out, gradient)
-    stepper.collect()
+    if (leaves := stepper.leaf_gradients()) is not None:
+        leaves.collect()
     gradients = {n: (g.unsqueeze(0) if alone else g).clone() for n, g in stepper.gradients.items()}
     return StepResult(out.detach().clone(), gradients, {n: b.clone() for n, b in cohort.buffers.items()}, chosen)
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from automl.data.prepared import Part
 from automl.fused.modules.context import Draw, running
 from automl.fused.optim.tables import batches, rates
+from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.tensors import losses, rng
 from automl.fused.tensors.batches import gather, prepared_labels
 from automl.fused.uniform.stepper import PieceStepper
-from automl.fused.uniform.update import Lanes, lane_update
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import steps_per_epoch
 
@@ -58,13 +58,14 @@ class PieceEpoch:
         epochs = [0 if lane is None else lane.epoch for lane in self.lanes]
         self.order = rng.permutations(self.seeds, epochs, len(data), device)
         self.chosen = batches(self.order, self.batch, self.steps)
-        lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps))
+        lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps),
+                      {name: matrix[stepper.span] for name, matrix in cohort.rows.items()}, cohort.scales)  # fmt: skip
         smoothing = lanes.column("label_smoothing")
         self.smoothing = None
         if smoothing.any() or recordable:
             self.smoothing = torch.from_numpy(smoothing).to(device, cohort.layout.dtype)
         self.context = self._context()
-        self.update = lane_update(stepper, lanes, recordable=recordable)
+        self.update = lane_update([lanes], recordable=recordable, leaves=stepper.leaf_gradients())
         self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.layout.dtype)
         self.losses = self.log.view(self.steps, k, 1, 1).unbind(0)
         self.labels = self.prepared_labels()

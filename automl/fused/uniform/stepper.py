@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from automl.fused.modules.context import Draw, running
 from automl.fused.modules.vmap import batched
+from automl.fused.optim.update import Leaves
 from automl.fused.tensors import layout as lay
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.stack import Stack
@@ -28,7 +29,7 @@ Scratch = dict[tuple[object, torch.Size, torch.dtype], Tensor]
 class PieceStepper(Protocol):
     """Rows `first : first + size` of a cohort, as a slice: `span`. Valid until `cohort.version` changes.
 
-    `batched`: False for one lane without `vmap`, whose gradients stay in `leaves` until `collect` is called.
+    `batched`: False for one lane without `vmap`, whose gradients stay in `leaves`.
     `scratch`: buffers that are kept from epoch to epoch.
     """
 
@@ -53,8 +54,8 @@ class PieceStepper(Protocol):
     def backward(self, context: Draw, out: Tensor, gradient: Tensor) -> None:
         """Backward pass from `gradient` = d(loss)/d(out), shaped like `out`, the result of `outputs`."""
 
-    def collect(self) -> None:
-        """Make sure that the gradients are in the flat matrix, for optimizers that work on rows."""
+    def leaf_gradients(self) -> Leaves | None:
+        """Where the gradients are if they are not in the flat matrix; None: they are there."""
 
     def predict(self, x: Tensor) -> Tensor:
         """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, shared by all lanes; averaged weights where kept."""
@@ -119,8 +120,8 @@ class VmapStepper:
             elif not direct:
                 target.zero_()
 
-    def collect(self) -> None:
-        """Nothing to do: `backward` has filled the flat matrix."""
+    def leaf_gradients(self) -> None:
+        """None: `backward` has filled the flat matrix."""
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -168,8 +169,8 @@ class StackStepper:
         with torch.no_grad():
             self.trained.backward(gradient, False)
 
-    def collect(self) -> None:
-        """Nothing to do: `backward` has filled the flat matrix."""
+    def leaf_gradients(self) -> None:
+        """None: `backward` has filled the flat matrix."""
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
@@ -215,6 +216,12 @@ class SoloStepper:
         for leaf in self.leaves.values():
             leaf.grad = None
         out.backward(gradient)  # type: ignore[no-untyped-call]
+
+    def leaf_gradients(self) -> Leaves:
+        """See `PieceStepper.leaf_gradients`."""
+        layout, rows = self.cohort.layout, self.cohort.rows
+        states = {name: layout.row_views(rows[name][0]) for name in self.cohort.rule.states}
+        return Leaves(self.leaves, states, self.collect)
 
     def collect(self) -> None:
         """Copy the leaves' gradients into the flat row."""
