@@ -44,10 +44,10 @@ def units(manifest: Mapping[str, Any], folder: Path) -> tuple[Inputs, Outputs]:
         "tokens",
     ):
         raise BundleError(f"{folder}: inputs or outputs are of an unknown kind")
-    kind, classes = manifest.get("kind"), manifest.get("classes")
-    if kind not in KINDS:
-        raise BundleError(f"{folder}: the kind {kind!r} is none of {', '.join(KINDS)}")
-    if kind == "classification" and not (isinstance(classes, list) and len(classes) == int(made[1])):
+    task, classes = manifest.get("kind"), manifest.get("classes")
+    if task not in KINDS:
+        raise BundleError(f"{folder}: the kind {task!r} is none of {', '.join(KINDS)}")
+    if task == "classification" and not (isinstance(classes, list) and len(classes) == int(made[1])):
         raise BundleError(f"{folder}: there is not one class for each of the {int(made[1])} outputs")
     if any(isinstance(label, list | dict) for label in classes or ()):
         raise BundleError(f"{folder}: a class is a text, a number or a truth value")

@@ -231,3 +231,8 @@ class Counts:
     def ended(self) -> int:
         """Trials that never go on: done, stopped or failed."""
         return self.done + self.stopped + self.failed
+
+    @property
+    def begun(self) -> int:
+        """All trials, whatever became of them."""
+        return self.ended + self.running + self.paused

@@ -37,7 +37,7 @@ def make(folder: Path, bundles: Mapping[str, Path], holdout: Holdout, size: int,
         What is reported of it: `models` (how many different ones), `among` (how many to choose from), `weights` (how
         often each one counts), `metric`, `val` and `test` (its scores), `gain` (the test score's improvement over
         `single`; above 0 is better, whatever the metric's direction) and `sure` (the share of bootstrap draws of the
-        test rows in which it is better). The last three are None without test rows.
+        test rows in which it is better). The last three are None where the metric has no value on test rows.
     """
     from automl.bundle import ensemble
 
@@ -63,7 +63,7 @@ def make(folder: Path, bundles: Mapping[str, Path], holdout: Holdout, size: int,
         "gain": None,
         "sure": None,
     }
-    if holdout.test_rows:
+    if holdout.test_rows and not holdout.undefined("test"):
         together, alone = _scored(holdout, members, chosen, "test"), holdout.sample(single, "test")
         report["test"] = together.value
         report["gain"] = sign * (together.value - alone.value)

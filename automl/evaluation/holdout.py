@@ -1,5 +1,6 @@
 """Saved models scored on validation and test rows. No other file of this project scores a model on the test rows."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 
 from automl import metrics
 from automl.data.preparing import options
+from automl.metrics import defined
 from automl.metrics import rows as samples
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class Holdout:
             self._samples[bundle, split] = self._scored(bundle, split)
         return self._samples[bundle, split]
 
+    def undefined(self, split: Split) -> str:
+        """Why the metric has no value on the rows of a part, as a clause; "" where it has one."""
+        return defined.undefined(self.name, self.kind, self._part(split).y)
+
     def _scored(self, bundle: Path, split: Split) -> samples.Sample:
         part = self._part(split)
         scores = [
@@ -72,13 +78,14 @@ class Holdout:
         return samples.sample(self.name, self.kind, outputs, part.y, part.weight, self._scale)
 
     def metrics(self, bundle: Path, split: Split) -> dict[str, float]:
-        """Every metric of the task's kind, as `val_NAME` or `test_NAME`; of a language model this one alone."""
+        """Every metric of the task's kind that is defined on the rows, as `val_NAME` or `test_NAME`; of a language
+        model this one alone."""
         if self.kind == "next_token":
             return {f"{split}_{self.name}": self.sample(bundle, split).value}
         part, outputs = self._part(split), self.outputs(bundle, split)
         values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
         values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
-        return {f"{split}_{name}": value for name, value in values.items()}
+        return {f"{split}_{name}": value for name, value in values.items() if math.isfinite(value)}
 
     def outputs(self, bundle: Path, split: Split) -> "Tensor":
         """[N, units] outputs of the model in `bundle` for all rows, on the CPU. Too large for language models."""

@@ -1,13 +1,13 @@
 """How the training of the finalists is shown: on the search's own screen."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.driver.screen import Screen
 from automl.evaluation.candidates import FinalistOptions, key
-from automl.study.reader import Readable
+from automl.study.reader import Readable, Stage
 from automl.study.study import Study
 
 
@@ -15,7 +15,8 @@ from automl.study.study import Study
 class FinalistScreen:
     """The screen of a study that trains finalists: passes its progress on to the screen of the search.
 
-    Workers are shown with the numbers that their trials have in the search.
+    Counts and the time to the end are those of the finalists (`Readable.stage`). Workers are shown with the numbers
+    that their configs have in the search.
 
     Args:
         screen: the search's.
@@ -33,6 +34,9 @@ class FinalistScreen:
 
     def begin(self, study: Readable) -> None:
         """Say what is going to be trained."""
+        total = len(self.numbers) * (self.options.seeds if self.options else 1)
+        name = "finalists" if self.options else "refit"
+        self.study.stage = Stage(name, study, total, lambda record: self.numbers[key(record.config)])
         if self.options is None:
             return
         at = "".join(f" at {name} {value}" for name, value in self.options.target_fidelity.items())
@@ -48,16 +52,12 @@ class FinalistScreen:
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Show the workers at their runs."""
-
-        def shown(worker: WorkerStatus) -> WorkerStatus:
-            trials = tuple(self.numbers[key(study.history.trials[n].config)] for n in worker.trials)
-            return replace(worker, trials=trials, note=worker.note or "fresh seed")
-
-        self.screen.tick(self.study, [shown(worker) for worker in workers])
+        self.screen.tick(self.study, workers)
 
     def note(self, text: str) -> None:
         """Pass a message on; trial numbers in it are those of the finalists' study."""
         self.screen.note(f"finalists: {text}")
 
     def finish(self, study: Readable, outcome: str) -> None:
-        """Nothing: the search's screen finishes after the final evaluation."""
+        """The stage is over; the search's screen finishes after the final evaluation."""
+        self.study.stage = None

@@ -10,7 +10,8 @@ optimism           how much better the winner's value in the search was than its
 tied               finalists that the winner does not clearly beat
 seeds_have_no_effect   whether the runs of every finalist report exactly the same on all seeds (older studies: `deaf`)
 default, first     the search's value of the space's defaults, and of the best of the first suggested trials
-test               score, interval and all metrics on the test rows; None without any
+test               score, interval and all metrics on the test rows; None without any. `undefined` is why the study's
+                   metric has no value on them (then score and interval are None), else "" (older studies lack it)
 looks              how many models were evaluated on the test rows so far
 ensemble           see `automl.evaluation.ensemble_selection.make`; None without one
 asked, refit       what the verdict was asked for
@@ -170,12 +171,16 @@ def score_on_test(holdout: Holdout, model: Path, unrefitted: Path) -> dict[str, 
         unrefitted: the winner's bundle before it was trained on the validation rows too: its errors on these rows
             tell how errors are distributed, for the interval.
     """
-    sample = holdout.sample(model, "test")
-    low, high = intervals.interval(sample, like=holdout.sample(unrefitted, "val"))
+    reason, value, interval = holdout.undefined("test"), None, None
+    if not reason:
+        sample = holdout.sample(model, "test")
+        value = sample.value
+        interval = list(intervals.interval(sample, like=holdout.sample(unrefitted, "val")))
     return {
         "metric": f"test_{holdout.name}",
-        "value": sample.value,
-        "interval": [low, high],
+        "value": value,
+        "interval": interval,
+        "undefined": reason,
         "rows": holdout.test_rows,
         "metrics": holdout.metrics(model, "test"),
     }

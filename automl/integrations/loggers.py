@@ -87,7 +87,7 @@ def finalist_values(study: Readable) -> dict[str, float]:
     values = {"fresh_mean": first["mean"]}
     if verdict["optimism"] is not None:  # there is none where the finalists were bigger models
         values["optimism"] = verdict["optimism"]
-    if test is not None:
+    if test is not None and test["interval"] is not None:
         name, (low, high) = test["metric"], test["interval"]
         values |= {name: test["value"], f"{name}_low": low, f"{name}_high": high}
     return values

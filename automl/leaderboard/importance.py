@@ -7,6 +7,7 @@ for "inactive", and the divergence that chance alone would give (chi-square with
 subtracted, so that a parameter which does nothing comes out as 0 also after 30 trials.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from automl.core.trial import State, TrialRecord
 ENOUGH = 20  # ended trials with a value
 BEST = 0.2  # share of them that counts as good
 CELLS = 6  # histogram cells of a numeric parameter
+_RATE = re.compile(r"(^|[_.\s])(lr|learning[_ ]?rate)($|[_.\s])", re.IGNORECASE)
 
 
 def importance(space: Space, trials: Sequence[TrialRecord]) -> dict[str, float]:
@@ -49,6 +51,11 @@ def shares(space: Space, units: NDArray[np.float64], losses: NDArray[np.float64]
         found[name] = max(divergence - (int(seen.sum()) - 1) * chance, 0.0)
     total = sum(found.values())
     return {name: value / total for name, value in found.items()} if total > 0 else {}
+
+
+def steady_order(space: Space) -> tuple[str, ...]:
+    """The searched parameters in an order that stays while a search runs: learning rates first, as declared then."""
+    return tuple(sorted(space.names, key=lambda name: _RATE.search(name) is None))
 
 
 def order(space: Space, shares: Mapping[str, float]) -> tuple[str, ...]:

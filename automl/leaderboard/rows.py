@@ -72,8 +72,9 @@ def rows(history: History, n: int | None = None, winner: TrialRecord | None = No
 
     `winner`: the trial to mark as best, where the finalists chose one; None marks `history.best`.
     """
-    winner = winner or history.best
-    out = [row(t, history.metric, rank=k, best=t is winner) for k, t in enumerate(history.ranked(n), 1)]
+    chosen = winner or history.best  # a copy may be given, so numbers are compared
+    best = None if chosen is None else chosen.number
+    out = [row(t, history.metric, rank=k, best=t.number == best) for k, t in enumerate(history.ranked(n), 1)]
     if n is None or len(out) < n:
         rest = [t for t in history.trials if t.loss is None and t.state is not State.FAILED]
         out += [row(t, history.metric) for t in rest + history.failed]

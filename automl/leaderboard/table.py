@@ -1,11 +1,12 @@
 """The table of trials, laid out for a width: which columns, how wide, and the lines.
 
-First come rank, trial, state, value and step; then, as far as they fit, a short curve, the two most important
-hyperparameters, the time, the other hyperparameters by importance, and the note. What is left makes the curve longer.
+First come rank, trial, state, value and step; then, as far as they fit, a short curve, the first two hyperparameters
+of the board, the time, its other hyperparameters, and the note. What is left makes the curve longer. Long names are
+shortened in the middle; a line below the table says what they stand for.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from automl.leaderboard import words
@@ -27,19 +28,24 @@ NOTE = 24  # a note shorter than this says nothing
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the table: its title, its width in terminal cells, and the text of its cell for a row."""
+    """One column of the table: its title, its width in terminal cells, and the text of its cell for a row.
+
+    `name`: what a shortened title stands for; empty for a whole one.
+    """
 
     title: str
     width: int
     right: bool
     text: Callable[[Row], str]
     kind: str = ""
+    name: str = ""
 
 
 def table(board: RankedRows, width: int, *, unicode: bool = True, digits: int = 3, notes: bool = True) -> "Text":
     """The board as rich text, in `width` cells."""
     hidden: list[str] = []
-    made = to_text(lines(board, board.rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden))
+    shown = lines(board, board.rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden, legend=True)
+    made = to_text(shown)
     if hidden:
         made.append(f"\n      (not shown: {', '.join(words.clean(n) for n in hidden)})", "dim")
     return made
@@ -54,12 +60,18 @@ def lines(
     digits: int = 2,
     notes: bool = True,
     hidden: list[str] | None = None,
+    legend: bool = False,
 ) -> list[Line]:
-    """A header and a line for each of `rows`; names of hyperparameters that did not fit are added to `hidden`."""
+    """A header and a line for each of `rows`; names of hyperparameters that did not fit are added to `hidden`.
+
+    `legend`: adds a line with what shortened names stand for, where there are any.
+    """
     columns = choose(board, rows, width, unicode=unicode, digits=digits, notes=notes, hidden=hidden)
     cut = words.CELL_CUT if unicode else "~"
     header = " ".join(words.pad(c.title, c.width, right=c.right, cut=cut) for c in columns)
-    return [[(header, "bold dim")], *(_line(r, columns, cut) for r in rows)]
+    meanings = "  ".join(f"{c.title} = {words.clean(c.name)}" for c in columns if c.name)
+    below: list[Line] = [[(words.fit(f"      {meanings}", width, cut=cut), "dim")]] if legend and meanings else []
+    return [[(header, "bold dim")], *(_line(r, columns, cut) for r in rows), *below]
 
 
 def choose(
@@ -104,9 +116,8 @@ def _choose(
     chosen = _fixed(board, rows, word)
     left = width - sum(c.width + 1 for c in chosen) + 1
     names = [name for name in board.columns if any(name in r.config for r in rows)]
-    if len({name[: word - 1] for name in names}) < len(names):
-        word = WORD  # cut names must still tell columns apart
-    parameters = [_parameter(name, rows, digits, word) for name in names]
+    titles = _titles(names, word)
+    parameters = [_parameter(name, titles[name], rows, digits) for name in names]
     time = _column("time", rows, lambda r: words.duration(r.seconds), right=True)
     spark = any(len(r.curve) > 1 for r in rows)
     wanted = [*([glyphs(CURVE)] if spark else []), *parameters[:2], time, *parameters[2:]]
@@ -131,24 +142,34 @@ def _choose(
 
 def _fixed(board: RankedRows, rows: Sequence[Row], word: int) -> list[Column]:
     places = max((len(str(r.rank)) for r in rows), default=1)
-    name = words.fit(words.clean(board.metric.name), word, cut="~")
+    metric = words.clean(board.metric.name)
+    title = words.fit_middle(metric, word)
+    value = _column(title, rows, lambda r: words.number(r.value), right=True, kind="value")
     return [
         Column("rank", max(4, places), True, lambda r: "-" if r.rank is None else str(r.rank)),
         _column("trial", rows, lambda r: words.trial(r.trial)),
         Column("state", 5, False, lambda r: "BEST" if r.best else STATES[r.state], "state"),
-        _column(name, rows, lambda r: words.number(r.value), right=True, kind="value"),
+        replace(value, name="" if title == metric else metric),
         _column("at", rows, lambda r: str(r.step) if r.step else "-", right=True),
     ]
 
 
-def _parameter(name: str, rows: Sequence[Row], digits: int, word: int) -> Column:
+def _titles(names: Sequence[str], word: int) -> dict[str, str]:
+    """The names, shortened to `word` cells in the middle, or less so where two would become the same."""
+    for cells in (word, WORD, *range(WORD + 4, 64, 4)):
+        titles = {name: words.fit_middle(words.clean(name), cells) for name in names}
+        if len(set(titles.values())) == len(names):
+            return titles
+    return {name: words.clean(name) for name in names}
+
+
+def _parameter(name: str, title: str, rows: Sequence[Row], digits: int) -> Column:
     right = all(isinstance(r.config.get(name, 0), int | float) for r in rows)
-    title = words.fit(words.clean(name), word, cut="~")
 
     def text(r: Row) -> str:
         return words.fit(words.short(r.config[name], digits), WORD, cut="~") if name in r.config else "-"
 
-    return _column(title, rows, text, right=right)
+    return replace(_column(title, rows, text, right=right), name="" if title == words.clean(name) else name)
 
 
 def _column(

@@ -38,6 +38,17 @@ def fit(text: str, width: int, *, cut: str = CELL_CUT) -> str:
     return set_cell_size(text, width - len(cut)).rstrip() + cut
 
 
+def fit_middle(text: str, width: int, *, cut: str = "~") -> str:
+    """`text` in at most `width` cells, shortened in the middle: `weight_decay` -> `weig~cay`."""
+    if cells(text) <= width or width < 3:
+        return fit(text, width, cut=cut)
+    tail = (width - 1) // 2
+    end = text
+    while cells(end) > tail:
+        end = end[1:]
+    return fit(text, width - cells(end), cut=cut) + end
+
+
 def pad(text: str, width: int, *, right: bool = False, cut: str = CELL_CUT) -> str:
     """`text` in exactly `width` cells; `right` puts the blanks before it."""
     text = fit(text, width, cut=cut)

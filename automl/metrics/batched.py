@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from automl.metrics.defined import CONSTANT
+
 F64 = torch.float64
 
 
@@ -103,7 +105,9 @@ class Meter:
         s, total = self.sums, self.sums["weight"]
         unit = torch.ones_like(s["y"]) if self.scale is None else self.scale.to(s["y"])
         squares = s["squares"] / total
-        spread = s["yy"] / total - (s["y"] / total).square()
+        power = s["yy"] / total
+        spread = power - (s["y"] / total).square()
+        spread = torch.where(spread > CONSTANT * power, spread, torch.nan)
         return {
             "loss": squares.mean(1),
             "rmse": (squares * unit.square()).mean(1).sqrt(),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.metrics.defined import CONSTANT
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -168,8 +170,9 @@ def _f1(means: Floats) -> Floats:
 
 def _r2(means: Floats) -> Floats:
     square, y, y_square = np.split(means[..., :-1] / means[..., -1:], 3, axis=-1)
+    spread = y_square - y**2
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((1 - square / (y_square - y**2)).mean(-1))
+        return np.asarray((1 - square / np.where(spread > CONSTANT * y_square, spread, np.nan)).mean(-1))
 
 
 _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {

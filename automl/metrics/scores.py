@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from automl.metrics.defined import CONSTANT
+
 
 def compute(
     wanted: Sequence[str], outputs: Tensor, targets: Tensor, weight: Tensor | None, scale: Tensor | None
@@ -81,5 +83,6 @@ def _values(values: Tensor, targets: Tensor, w: Tensor, scale: Tensor | None) ->
     error, w = (values - targets) * unit, w[:, None]
     square = (w * error**2).sum(0)
     center = (w * targets).sum(0)
-    spread = (w * ((targets - center) * unit) ** 2).sum(0)
+    spread = (w * (targets - center) ** 2).sum(0)
+    spread = torch.where(spread > CONSTANT * (w * targets**2).sum(0), spread * unit**2, torch.nan)
     return {"rmse": square.mean().sqrt(), "mae": (w * error.abs()).sum(0).mean(), "r2": (1 - square / spread).mean()}

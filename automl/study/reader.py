@@ -1,21 +1,40 @@
 """What can be read from a study: from one that runs (`Study`) and from one opened for reading (`StudyView`)."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl.core.files import as_name
 from automl.core.history import Counts, History
 from automl.core.space import Space
 from automl.core.trial import Metric, Plan, TrialRecord
 from automl.errors import LedgerError
 from automl.leaderboard import board
 from automl.study.ledger import Ledger
+from automl.study.schema import REPAIR
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What runs after the trials of a search, as a study of its own: its finalists.
+
+    Attributes:
+        name: "finalists".
+        study: the study whose trials run.
+        trials: how many it will have.
+        number_of: the number that the config of one of its trials has in the search.
+    """
+
+    name: str
+    study: "Readable"
+    trials: int
+    number_of: Callable[[TrialRecord], int]
 
 
 class Readable:
@@ -27,6 +46,7 @@ class Readable:
     ledger: Ledger
     facts: dict[str, Any]  # about the study as a whole: strategy and stopper by name, seed, spec, finalists, ...
     notes: list[str]  # sentences for the user
+    stage: Stage | None = None  # what runs after the search, while it runs
 
     @property
     def space(self) -> Space:
@@ -134,11 +154,19 @@ class StudyView(Readable):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.ledger = Ledger.read_only(path)
+        try:
+            self._read(path)
+        except BaseException as error:
+            self.ledger.close()
+            if isinstance(error, LedgerError) or not isinstance(error, Exception):
+                raise
+            raise LedgerError(f"{path}: the ledger's content is damaged ({error!r}); {REPAIR}") from error
+
+    def _read(self, path: Path) -> None:
         self.facts = self.ledger.facts()
         if "space" not in self.facts:
-            self.ledger.close()
             raise LedgerError(f"{path}: the study has not begun yet")
-        self.name = self.facts["name"]
+        self.name = as_name(self.facts["name"])
         self.notes = []
         self.history = History(
             Space.of(self.facts["space"]),
@@ -147,6 +175,8 @@ class StudyView(Readable):
             plan=Plan(**self.facts["plan"]),
         )
         self.ledger.replay(self.history)
+        if self.verdict is not None and not 0 <= self.verdict["winner"] < len(self.history):
+            raise LedgerError(f"{path}: the finalists' winner is no trial of the study; {REPAIR}")
         self._elapsed_s = self.ledger.elapsed_s()
 
     @property

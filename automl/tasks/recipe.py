@@ -11,6 +11,7 @@ from automl.core.trial import Metric
 from automl.core.user_code import import_object
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
+from automl.metrics.defined import undefined
 
 if TYPE_CHECKING:
     from automl.data.prepared import Prepared
@@ -95,19 +96,29 @@ class Recipe:
         prepared = data.load(
             self.data, target=self.target, split=self.split, seed=self.seed, prepare=prepare, base=self.folder
         )
+        name, tested = self.metric.name.removeprefix("val_"), len(prepared.test)
+        if tested and (reason := undefined(name, prepared.kind, prepared.test.y)):
+            prepared.notes.append(f"test_{name} is not defined on the test part: {reason}")
         return replace(prepared, train=prepared.train + prepared.val) if self.refit else prepared
 
     def check(self, prepared: "Prepared") -> None:
-        """Check before the first epoch that the study's metric is measured on data of this kind.
+        """Check before the first epoch that the study's metric is measured, and has a value, on data of this kind.
 
         Raises:
-            SpecError: it is not; the message lists those that are.
+            SpecError: it is not; the message lists those that are. Or it has no value on the validation rows.
         """
         measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
         if self.metric.name not in measured:
             near = did_you_mean(self.metric.name, measured)
             reason = f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near}"
             raise SpecError(f"{reason} (measured: {', '.join(measured)})")
+        if self.metric.name.startswith("val_"):
+            reason = undefined(self.metric.name.removeprefix("val_"), prepared.kind, prepared.val.y)
+            if reason:
+                raise SpecError(
+                    f"metric: {self.metric.name} is not defined on the validation part: {reason}; split differently or"
+                    " choose another metric"
+                )
 
 
 class PreparedData:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from automl.core.history import History
 from automl.core.messages import WorkerStatus
+from automl.core.space import Float, Int, Space
 from automl.core.trial import Failure, Metric, Plan, State
 from automl.leaderboard import words
 from automl.leaderboard.table import lines
+from automl.study.reader import Stage
 from automl.view.screens.render import frame, render
 from automl.view.screens.tracker import Tracker
 from tests.support.golden import Golden
@@ -105,10 +107,12 @@ def test_colour_is_never_the_only_sign():
     assert "BEST" in made.plain
 
 
-def test_hyperparameters_are_ordered_by_importance_and_the_least_important_are_dropped_first():
+def test_columns_keep_their_order_learning_rate_first_and_the_last_ones_are_dropped_first():
     s = scene()
-    names = [n for n, _ in s.importance]
-    assert names[0] == "lr"
+    early, workers = simulate(ended=5)
+    assert s.importance, "known by now, and not before"
+    assert tuple(Tracker.of(early).snapshot(early, workers).board.columns) == tuple(s.board.columns)
+    assert tuple(s.board.columns) == ("lr", "width", "act", "drop", "optimizer", "momentum")
     hidden: list[str] = []
     lines(s.board, s.board.rows[:5], 60, hidden=hidden)
     assert "lr" not in hidden
@@ -116,6 +120,39 @@ def test_hyperparameters_are_ordered_by_importance_and_the_least_important_are_d
     wide: list[str] = []
     lines(s.board, s.board.rows[:5], 200, hidden=wide)
     assert wide == []
+
+
+def test_names_are_shortened_in_the_middle_and_a_line_says_what_they_stand_for():
+    space = Space.of({f"architecture_block{k}_kernel_size": Int(1, 9) for k in (1, 2)} | {"encoder_lr": Float(0, 1)})
+    history = History(space, metric=Metric("val_balanced_accuracy", "maximize"), plan=Plan(trials=9, horizon=3))
+    for k in range(8):
+        history.begin(space.sample(history.rng()))
+        history.point(k, 3, -k / 10)
+        history.end(k, State.DONE, at_s=float(k))
+    study = FakeStudy(history, elapsed_s=9.0)
+    shown = render(Tracker.of(study).snapshot(study), 79, 23).plain.splitlines()
+    head = next(k for k, line in enumerate(shown) if line.startswith("rank"))
+    titles = shown[head].split()
+    assert len(set(titles)) == len(titles)
+    assert "encoder_lr" in titles
+    legend = next(line for line in shown if " = " in line)
+    for title in titles:
+        if "~" in title:
+            assert f"{title} = " in legend
+    assert words.fit_middle("weight_decay", 8) == "weig~cay"
+
+
+def test_while_the_finalists_run_counts_and_time_are_theirs():
+    study, _ = simulate(trials=118)
+    runs, workers = simulate(trials=6, ended=2, workers=2, horizon=9, fail_every=0)
+    study.stage = Stage("finalists", runs, 6, lambda record: 81 + record.number)
+    s = Tracker.of(study).snapshot(study, workers, now=NOW)
+    c = runs.counts
+    assert (s.counts, s.progress[0]) == (c, f"finalists {c.ended}/6")
+    assert s.plan.trials == 6
+    assert s.best is not None
+    assert [t.trial for w in s.workers for t in w.trials] == [81 + t.number for t in runs.history.running]
+    assert "finalists 2/6" in render(s, 80, 24).plain
 
 
 def test_trials_that_no_worker_has_are_waiting():

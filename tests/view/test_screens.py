@@ -143,7 +143,7 @@ def test_live_draws_at_most_twice_a_second_and_only_on_change():
     assert screen.drawn <= drawn + 1, "nothing changed"
     screen.finish(study, "finished")
     assert "trials 118/200" in log.getvalue()
-    assert out.getvalue().startswith("Finished: 118 trials")
+    assert out.getvalue().startswith("Finished: 122 trials")
     screen.finish(study, "finished")
     assert out.getvalue().count("Finished: ") == 1
 
@@ -160,6 +160,22 @@ def test_the_table_that_stays_marks_the_trial_that_the_finalists_chose():
     screen.finish(study, "finished")
     marked = [line for line in log.getvalue().splitlines() if " BEST " in line]
     assert f"t{chosen:04}" in marked[-1]
+
+
+def test_the_winner_is_in_the_table_that_stays_also_where_the_search_ranked_it_low():
+    _, log, _, screen = live()
+    study, workers = simulate(ended=118)
+    screen.begin(study)
+    screen.tick(study, workers)
+    lowest = study.history.ranked(60)[-1].number
+    study.facts["finalists"] = {"winner": lowest, **VERDICT}
+    log.truncate(0)
+    screen.finish(study, "finished")
+    marked = [line for line in log.getvalue().splitlines() if " BEST " in line][-1]
+    assert f"t{lowest:04}" in marked
+    assert "60" in marked, "its rank in the search"
+    board = study.leaderboard(None)
+    assert [row.trial for row in board.rows if row.best] == [lowest], "top and the report mark the same trial"
 
 
 def test_live_notes_stand_above_and_are_cleaned():
@@ -346,7 +362,7 @@ def test_final_block(golden):
 def test_final_block_says_how_to_continue_after_an_interruption():
     study, _ = simulate(ended=30)
     text = final(study, "interrupted")
-    assert text.startswith("Interrupted: 30 trials")
+    assert text.startswith("Interrupted: 34 trials"), "30 ended, 4 unfinished: the states add up"
     assert "4 unfinished" in text
     assert "automl resume studies/digits  |" in text
 
@@ -374,7 +390,8 @@ def test_document_is_the_promised_one():
     assert made["best"]["trial"] == 81
     assert made["best"]["value"] == pytest.approx(0.9853, abs=1e-4)
     assert set(made["best"]["config"]) >= {"lr", "width"}
-    assert made["counts"] == {"done": 6, "stopped": 111, "failed": 1}
+    assert made["counts"] == {
+        "done": 6, "stopped": 111, "failed": 1, "paused": 0, "unfinished": 0, "begun": 118}  # fmt: skip
     assert made["epochs"] == study.history.steps_spent
     assert made["seconds"] == round(study.elapsed_s, 3)
 

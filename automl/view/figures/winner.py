@@ -38,7 +38,11 @@ def seeds(study: Readable) -> Figure:
         axes.plot([f["found"]], [row], marker="x", markersize=6, color=COLOURS[State.FAILED], linestyle="")
         everything += [*f["values"], f["found"]]
     test = verdict["test"]
-    if test is not None and test["metric"].removeprefix("test_") == study.metric.name.removeprefix("val_"):
+    if (
+        test is not None
+        and test["interval"]
+        and test["metric"].removeprefix("test_") == study.metric.name.removeprefix("val_")
+    ):
         axes.axvspan(*test["interval"], color=COLOURS[State.PAUSED], alpha=0.18, linewidth=0)
         axes.axvline(test["value"], color=COLOURS[State.PAUSED], linewidth=1.2)
         everything += test["interval"]

@@ -54,7 +54,14 @@ def document(study: Readable) -> dict[str, Any]:
         "metric": study.metric.name,
         "direction": study.metric.direction,
         "best": None if best is None else _best_json(study, best),
-        "counts": {"done": counts.done, "stopped": counts.stopped, "failed": counts.failed},
+        "counts": {
+            "done": counts.done,
+            "stopped": counts.stopped,
+            "failed": counts.failed,
+            "paused": counts.paused,
+            "unfinished": counts.running,
+            "begun": counts.begun,
+        },
         "epochs": study.history.steps_spent,
         "seconds": round(study.elapsed_s, 3),
         **finalists.fields(study),
@@ -77,7 +84,7 @@ def _headline(study: Readable, outcome: str) -> str:
     parts += [f"{n} {name}" for n, name in ((c.paused, "paused"), (c.running, "unfinished")) if n]
     verb = words.clean(outcome).strip() or "finished"
     verb = verb[0].upper() + verb[1:]
-    return f"{verb}: {words.plural(c.ended, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
+    return f"{verb}: {words.plural(c.begun, 'trial')} in {words.duration(study.elapsed_s)}: {', '.join(parts)}"
 
 
 def winner(study: Readable, width: int) -> list[str]:

@@ -49,7 +49,7 @@ def _retrained(verdict: Verdict) -> str:
     at = "".join(f" at {words.clean(name)} {words.short(value)}" for name, value in target.items())
     text = f"mean {words.number(best['mean'])}{at} over {words.plural(best['seeds'], 'fresh seed')}"
     if verdict.get("seeds_have_no_effect", verdict.get("deaf")):
-        return f"{text}, all exactly equal: does the training use trial.seed?"
+        return f"{text}, all exactly equal at every step: the seed changes nothing (does the training use trial.seed?)"
     if best["interval"]:
         text += f" ({_interval(best['interval'])})"
     estimate = f"search estimate {words.number(best['found'])}"
@@ -73,6 +73,8 @@ def _test(verdict: Verdict) -> str:
     test, evaluations = verdict["test"], verdict["looks"]
     if test is None:
         return "none: this task has no test set, so every score above was used to choose the winner"
+    if test["value"] is None:
+        return f"{words.clean(test['metric'])} is not defined on the {test['rows']} test rows: {test['undefined']}"
     score = f"{words.clean(test['metric'])} {words.number(test['value'])} ({_interval(test['interval'])})"
     often = "evaluated once"
     if evaluations > 1:

@@ -90,13 +90,15 @@ def _text(raw: object) -> str:
 
 
 def _head(study: Readable, now: datetime) -> str:
-    c, best, share = study.counts, study.best, saved_share(study.history)
+    c, best, share = study.counts, study.winner, saved_share(study.history)
+    states = [f"{c.done} done", f"{c.stopped} stopped early", f"{c.failed} failed"]
+    states += [f"{n} {name}" for n, name in ((c.paused, "paused"), (c.running, "unfinished")) if n]
     facts = [
         (
             "-" if best is None or best.loss is None else words.number(study.metric.value(best.loss)),
             f"best {study.metric.name}",
         ),
-        (f"{c.ended:,}", f"trials: {c.done} done, {c.stopped} stopped early, {c.failed} failed"),
+        (f"{c.begun:,}", f"trials: {', '.join(states)}"),
         (words.duration(study.elapsed_s), "search time"),
         (f"{study.history.steps_spent:,}", "epochs" + (f", {share:.0%} saved by early stopping" if share else "")),
     ]

@@ -1,16 +1,15 @@
 """The commented space.yaml that `automl init` writes."""
 
-import csv
-import gzip
-import io
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from automl.errors import DataError, did_you_mean
+if TYPE_CHECKING:
+    from automl.data.survey import Survey
 
-PREVIEW = 2000  # rows read to decide between classification and regression
-MOST_CLASSES = 30  # as in `automl.data.targets`, which needs pandas
+UNEVEN = 0.8
+"""Share of the larger of two classes from which on accuracy says little."""
 DIGITS = """\
 data: digits                    # built in; or a .csv .parquet .npz file, or package.module:load"""
 TEMPLATE = """\
@@ -48,25 +47,20 @@ def starter(
     """The text of a space.yaml to start from.
 
     Args:
-        table: a CSV file to learn from; None: the built-in digits.
+        table: a CSV, TSV or Parquet file to learn from; None: the built-in digits.
         target: the column to predict; None: the last one.
         study: the study's name.
         folder: where space.yaml will be; the table's path is written relative to it.
 
     Raises:
-        DataError: the file cannot be read, or has no such column.
+        DataError: the file cannot be read, has no such column, or the column cannot be learned.
     """
     if table is None:
         return TEMPLATE.format(study=study, data=DIGITS, metric="val_accuracy")
-    header, rows = _preview(table)
-    target = target if target is not None else header[-1]
-    if target not in header:
-        shown = ", ".join(header[:20])
-        raise DataError(f"{table}: no column {target!r}{did_you_mean(target, header)} (columns: {shown})")
-    column = [row[header.index(target)].strip() for row in rows if len(row) == len(header)]
-    metric = "val_rmse                # lower is better" if _is_regression(column) else "val_accuracy"
-    data = f"data: {quoted(os.path.relpath(table, folder))}\ntarget: {quoted(target)}"
-    return TEMPLATE.format(study=quoted(study), data=data, metric=metric)
+    from automl.data.survey import survey  # loads pandas
+
+    found = survey(table, target)
+    return TEMPLATE.format(study=quoted(study), data=_table_lines(table, found, folder), metric=_metric(found))
 
 
 def quoted(text: str) -> str:
@@ -77,27 +71,33 @@ def quoted(text: str) -> str:
     return text if safe else json.dumps(text)  # JSON strings are valid YAML
 
 
-def _preview(table: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and first rows of a CSV or TSV file (also .gz)."""
-    try:
-        with gzip.open(table, "rb") if table.suffix == ".gz" else table.open("rb") as file:
-            raw = file.read(2**22)
-    except OSError as error:
-        raise DataError(f"{table}: cannot be read: {error.strerror or error}") from None
-    text = raw.decode("utf-8-sig", errors="replace")
-    first = text.partition("\n")[0]
-    separator = max(",;\t|", key=first.count)
-    lines = list(csv.reader(io.StringIO(text), delimiter=separator))[: PREVIEW + 1]
-    if not lines or len(lines[0]) < 2:
-        raise DataError(f"{table}: not a table with a header and at least two columns")
-    return [name.strip() for name in lines[0]], lines[1:]
+def _table_lines(table: Path, found: "Survey", folder: Path) -> str:
+    """The keys of a spec that name the table, its target and how it is read."""
+    where = Path(os.path.relpath(table, folder)).as_posix()
+    lines = [f"data: {quoted(where)}", f"target: {quoted(found.target)}"]
+    if found.prepare:
+        lines.append("prepare:                        # how the table is read, as found in its first rows")
+        for name, (value, meaning) in found.prepare.items():
+            lines.append(f"{f'  {name}: {_yaml(value)}':<32}# {meaning}")
+    return "\n".join(lines)
 
 
-def _is_regression(column: list[str]) -> bool:
-    """Whether a target column holds numbers to regress rather than classes."""
-    values = {v for v in column if v}
-    fractions = any("." in v.rstrip("0").rstrip(".") for v in values)
-    return all(_is_number(v) for v in values) and (fractions or len(values) > MOST_CLASSES)
+def _yaml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_in_braces(str(key))}: {_yaml(item)}" for key, item in value.items()) + "}"
+    return str(value).lower() if isinstance(value, bool) else quoted(str(value))
+
+
+def _in_braces(text: str) -> str:
+    return text if text == quoted(text) and text.replace("_", "").isalnum() else json.dumps(text)
+
+
+def _metric(found: "Survey") -> str:
+    if found.task == "regression":
+        return "val_rmse                # lower is better"
+    if found.classes == 2 and found.majority > UNEVEN:
+        return f"val_auroc               # {found.majority:.0%} of the rows are of one class: accuracy would say little"
+    return "val_accuracy"
 
 
 def _is_number(text: str) -> bool:

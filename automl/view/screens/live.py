@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
 from automl.leaderboard import words
-from automl.leaderboard.board import Leaderboard
+from automl.leaderboard.importance import steady_order
 from automl.study.reader import Readable
 from automl.view.pages.final import print_final
 from automl.view.screens.hardware import Hardware
@@ -81,7 +81,8 @@ class LiveScreen:
         now = self._clock()
         if now - self._drawn_at < FRAME_S or self._live is None or self._tracker is None:
             return
-        state = (study.history.version, tuple(workers), int(study.elapsed_s), self._progress.size)
+        driven = study.stage.study if study.stage else study
+        state = (driven.history.version, tuple(workers), int(study.elapsed_s), self._progress.size)
         if state == self._drawn:
             return
         self._drawn_at, self._drawn = now, state
@@ -98,19 +99,19 @@ class LiveScreen:
             return
         self._live.stop()
         self._live = None
-        if self._tracker is not None and self._results is not None:
-            self._print_table(self._tracker.snapshot(study).board, study.winner)
+        if self._results is not None:
+            self._print_table(study)
         print_final(self._results, study, outcome)
 
-    def _print_table(self, board: Leaderboard, winner: TrialRecord | None) -> None:
-        """The best eight rows, with the winner marked; they stay on the screen."""
+    def _print_table(self, study: Readable) -> None:
+        """The best eight rows, and the winner's where it is none of them; they stay on the screen."""
         from automl.leaderboard.table import lines, to_text
 
-        if board.rows:
-            rows = [replace(row, best=winner is not None and row.trial == winner.number) for row in board.rows[:8]]
-            self._progress.print(
-                to_text(lines(board, rows, self._progress.size.width, unicode=self._unicode, digits=3))
-            )
+        board = replace(study.leaderboard(None), columns=steady_order(study.space))
+        rows = [row for k, row in enumerate(board.rows) if k < 8 or row.best]
+        if rows:
+            width = self._progress.size.width
+            self._progress.print(to_text(lines(board, rows, width, unicode=self._unicode, digits=3, legend=True)))
             self._progress.print()
 
     def _print_notes(self) -> None:

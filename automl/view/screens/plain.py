@@ -88,6 +88,7 @@ class PlainScreen:
         c = s.counts
         best = f"{words.number(s.best.value)}({words.trial(s.best.trial)})" if s.best else "-"
         of = f"/{s.plan.trials}" if s.plan.trials else ""
+        of += f" {s.stage}" if s.stage else ""
         left = words.span(*s.eta).replace(" ", "") if s.eta else "-"
         text = f"{c.ended}{of} done={c.done} stop={c.stopped} fail={c.failed} run={c.running} best={best} eta={left}"
         self._print("status", text + (f" not_listed={self._not_listed}" if self._not_listed else ""))
@@ -103,7 +104,8 @@ class PlainScreen:
         c = study.counts
         not_listed = f" not_listed={self._not_listed}" if self._not_listed else ""
         ending = words.clean(outcome) or "finished"
-        self._print("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{not_listed}")
+        rest = "".join(f" {name}={n}" for name, n in (("paused", c.paused), ("unfinished", c.running)) if n)
+        self._print("end", f"{ending} done={c.done} stop={c.stopped} fail={c.failed}{rest}{not_listed}")
         print_final(self._results, study, outcome)
 
     def _new_cause(self, record: TrialRecord) -> bool:

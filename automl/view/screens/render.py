@@ -66,12 +66,23 @@ def _body(s: Snapshot, width: int, room: int, unicode: bool) -> list[Line]:
     so_far = parts.best_so_far(s, width, unicode)
     extras = [line for line in (so_far, parts.importance(s, width, unicode), parts.hardware(s, width)) if line]
     rows = s.board.rows
-    available = {"table": len(rows) + 1 if rows else 0, "running": len(running), "recent": len(recent)}
+    named = 1 if rows and len(lines(s.board, rows[:1], width, unicode=unicode, legend=True)) > 2 else 0
+    available = {"table": len(rows) + 1 + named if rows else 0, "running": len(running), "recent": len(recent)}
     sizes = share_out(room, {**available, "extras": len(extras)})
     above = extras[:1] if sizes["extras"] and so_far else []
-    table = lines(s.board, rows[: sizes["table"] - 1], width, unicode=unicode) if sizes["table"] else []
+    table = _table(s, sizes["table"], width, unicode)
     below = extras[len(above) : sizes["extras"]]
     return [*above, *table, *running[: sizes["running"]], *recent[: sizes["recent"]], *below]
+
+
+def _table(s: Snapshot, size: int, width: int, unicode: bool) -> list[Line]:
+    """The table in at most `size` lines; with three rows or more, what shortened names stand for is one of them."""
+    if not size:
+        return []
+    made = lines(s.board, s.board.rows[: size - 1], width, unicode=unicode, legend=size > 4)
+    if len(made) <= size:
+        return made
+    return lines(s.board, s.board.rows[: size - 2], width, unicode=unicode, legend=True)
 
 
 def share_out(room: int, available: dict[str, int]) -> dict[str, int]:

@@ -57,12 +57,13 @@ class Snapshot:
     recent: tuple[Row, ...] = ()  # trials that ended last, the newest first
     importance: tuple[tuple[str, float], ...] = ()
     hardware: tuple[str, ...] = ()
+    stage: str = ""  # "finalists" while these run: then plan, counts and steps are theirs
 
     @property
     def progress(self) -> tuple[str, float]:
         """(text, share): trials so far, the limit that is nearest to its end, and how much of it is used (0 to 1)."""
         ended, of = self.counts.ended, self.plan.trials
-        trials = f"trials {ended:,}/{of:,}" if of else f"{words.plural(ended, 'trial')}"
+        trials = f"{self.stage or 'trials'} {ended:,}/{of:,}" if of else f"{words.plural(ended, 'trial')}"
         limits = [(trials, ended / of if of else 0.0)]
         if self.plan.steps:
             limits.append((f"epochs {self.steps:,}/{self.plan.steps:,}", self.steps / self.plan.steps))

@@ -19,12 +19,12 @@ import numpy as np
 from automl.core.history import History, rank_key
 from automl.core.messages import WorkerStatus
 from automl.core.space import Space
-from automl.core.trial import Metric, State, TrialRecord
+from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard
-from automl.leaderboard.importance import ENOUGH, order, shares
+from automl.leaderboard.importance import ENOUGH, order, shares, steady_order
 from automl.leaderboard.rows import StepSavings, row
-from automl.study.reader import Readable
+from automl.study.reader import Readable, Stage
 from automl.view.screens.eta import Durations, eta
 from automl.view.screens.snapshot import Running, Snapshot, Worker
 
@@ -138,9 +138,9 @@ class Tracker:
             now: the time of day, for the expected end; None: not shown.
             hardware: samples of the machine, see `Hardware`.
         """
-        history, elapsed_s = study.history, study.elapsed_s
-        left, importance = self._eta(study), self.shares()
-        best = self.best
+        history, elapsed_s, stage = study.history, study.elapsed_s, study.stage
+        left, importance = _eta_of(stage) if stage else self._eta(study), self.shares()
+        best, driven = self.best, stage.study if stage else study
         return Snapshot(
             name=study.name,
             strategy=label(study, "strategy"),
@@ -148,22 +148,23 @@ class Tracker:
             metric=self.metric,
             where=str(study.path) if study.path is not None else "",
             elapsed_s=elapsed_s,
-            plan=study.plan,
-            counts=study.counts,
-            steps=history.steps_spent,
-            board=self._board(history, order(self.space, importance)),
+            plan=Plan(trials=stage.trials, horizon=driven.plan.horizon) if stage else study.plan,
+            counts=driven.counts,
+            steps=driven.history.steps_spent,
+            board=self._board(history, steady_order(self.space)),
             best=None if best is None else row(best, self.metric, best=True),
             best_age_s=None if best is None or best.ended_s is None else elapsed_s - best.ended_s,
             so_far=tuple(self.metric.value(loss) for loss in thin(self._so_far, 256)),
             gain=None if self._gain is None else (self._gain[0], len(self._so_far) - 1 - self._gain[1]),
-            saved=self.saved,
-            retried=self.retried,
+            saved=None if stage else self.saved,
+            retried=0 if stage else self.retried,
             eta=left,
             until="" if left is None or now is None else f"{now + timedelta(seconds=sum(left) / 2):%H:%M}",
-            workers=tuple(_worker(w, history) for w in workers),
+            workers=tuple(_worker(w, driven.history, stage) for w in workers),
             recent=tuple(row(t, self.metric) for t in reversed(self._recent)),
             importance=tuple((name, importance[name]) for name in order(self.space, importance) if name in importance),
             hardware=tuple(hardware),
+            stage=stage.name if stage else "",
         )
 
     def _board(self, history: History, names: Sequence[str]) -> Leaderboard:
@@ -185,6 +186,19 @@ class Tracker:
         )
 
 
+def _eta_of(stage: Stage) -> tuple[float, float] | None:
+    """The time to the end of the finalists."""
+    history, elapsed_s, durations, busy_s = stage.study.history, stage.study.elapsed_s, Durations(), 0.0
+    for record in history.trials:
+        end_s = elapsed_s if record.ended_s is None else record.ended_s
+        busy_s += max(end_s - record.started_s, 0.0)
+        if record.ended_s is not None:
+            durations.add(end_s - record.started_s)
+    plan = Plan(trials=stage.trials, time_s=stage.study.plan.time_s)
+    counts, steps = stage.study.counts, history.steps_spent
+    return eta(plan, durations, elapsed_s=elapsed_s, ended=counts.ended, busy_s=busy_s, steps=steps)
+
+
 def label(study: Readable, plugin: str) -> str:
     """The name of the study's "strategy" or "stopper"."""
     return str(study.facts.get(plugin, {}).get("name", ""))
@@ -197,16 +211,17 @@ def thin(values: Sequence[float], most: int) -> Sequence[float]:
     return [values[(k + 1) * len(values) // most - 1] for k in range(most)]
 
 
-def _worker(status: WorkerStatus, history: History, *, most: int = 4) -> Worker:
-    """A worker with its trials; of a cohort only the best `most`."""
+def _worker(status: WorkerStatus, history: History, stage: Stage | None, *, most: int = 4) -> Worker:
+    """A worker with its trials; of a cohort only the best `most`. Finalists have their numbers in the search."""
     records = [history.trials[n] for n in status.trials if n < len(history)]
     if len(records) > 1:
         records = heapq.nsmallest(most, records, key=lambda t: (math.inf if t.loss is None else t.loss, t.number))
-    shown = tuple(_running(record, history) for record in records)
-    return Worker(status.worker, status.device, status.note, shown, len(status.trials))
+    shown = tuple(_running(record, history, stage.number_of(record) if stage else record.number) for record in records)
+    note = status.note or ("fresh seed" if stage and shown else "")
+    return Worker(status.worker, status.device, note, shown, len(status.trials))
 
 
-def _running(record: TrialRecord, history: History) -> Running:
+def _running(record: TrialRecord, history: History, number: int) -> Running:
     standing, value = "", None
     if record.curve:
         step, loss = record.curve[-1]
@@ -214,4 +229,4 @@ def _running(record: TrialRecord, history: History) -> Running:
         value = history.metric.value(loss)
         standing = f"{words.ordinal(sum(other < loss for other in others) + 1)} of {len(others)} at step {step}"
     curve = tuple((step, history.metric.value(loss)) for step, loss in record.curve)
-    return Running(record.number, record.step, value, standing, curve)
+    return Running(number, record.step, value, standing, curve)
