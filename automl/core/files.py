@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from automl.errors import EnvironmentProblem
+from automl.errors import LedgerError
 
 EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
@@ -67,16 +67,22 @@ def refuse_links(*places: Path, files: bool = False) -> None:
     `files`: they are files that are written in place, so a second name of one (a hard link) is refused too.
 
     Raises:
-        EnvironmentProblem: one is; says which, and what to do.
+        LedgerError: one is; says which, and what to do.
     """
     for place in places:
         if place.is_symlink():
-            raise EnvironmentProblem(
+            raise LedgerError(
                 f"{str(place)!r} is a symbolic link, which could have files outside of the study written or deleted; "
                 "put what it points to in its place (the study's folder as a whole may be a link)"
             )
         if files and place.exists() and not (place.is_file() and place.stat().st_nlink == 1):
-            raise EnvironmentProblem(
+            raise LedgerError(
                 f"{str(place)!r} is no file of its own but has a second name elsewhere (a hard link) or is no file; "
                 "put a copy of it in its place"
             )
+
+
+def as_name(text: object, most: int = 100) -> str:
+    """`text` as a name for files and screens: no separator, no control character, not hidden, not too long."""
+    kept = "".join(c if c.isprintable() and c not in "/\\:" else "_" for c in str(text))
+    return kept.lstrip(".").strip()[:most] or "study"
