@@ -74,6 +74,10 @@ class Ensemble:
         """Outputs [N, classes] as probabilities."""
         return self.models[0].probabilities(outputs)
 
+    def series_names(self, rows: pd.DataFrame) -> list[str]:
+        """The series that each prediction for `rows` is of, see `Model.series_names`."""
+        return self.models[0].series_names(rows)
+
     def table(self, path: Path) -> pd.DataFrame:
         """The table in a file of rows for these models, see `Model.table`."""
         return self.models[0].table(path)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.bundle.outputs import compute
-from automl.data.preparing import given, text, transform
+from automl.data.preparing import given, series, text, transform
 from automl.errors import DataError
 
 
@@ -97,6 +97,10 @@ class Model:
         """The table in a file of rows for this model, read as the training file was; text stays as it is there."""
         return given.read_file(self.preparation, path)
 
+    def series_names(self, rows: pd.DataFrame) -> list[str]:
+        """The series that each prediction for `rows` is of; empty where the model was trained on a single one."""
+        return series.series_names(self.preparation, rows)
+
     def decoded(self, outputs: Tensor) -> NDArray[Any]:
         """Outputs [N, units] as labels, or as values in the data's own unit."""
         if self.kind == "regression":
@@ -148,4 +152,11 @@ class Model:
 def warn_of(unread: list[str]) -> None:
     """One warning for the values that could not be read, or were not in training; none where there are none."""
     if unread:
-        warnings.warn(f"values treated as missing or unknown: {'; '.join(unread)}", UserWarning, stacklevel=4)
+        warnings.warn(in_one_line(unread), UserWarning, stacklevel=4)
+
+
+def in_one_line(unread: list[str]) -> str:
+    """The messages about rows to predict: values that could not be read, and what is odd about the rows of a series."""
+    values = [message for message in unread if message.startswith("column ")]
+    rows = [message for message in unread if not message.startswith("column ")]
+    return "; ".join([*rows, *([f"values treated as missing or unknown: {'; '.join(values)}"] if values else [])])

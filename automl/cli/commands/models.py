@@ -84,6 +84,7 @@ def predict(
     import pandas as pd
 
     from automl.bundle.loading import load
+    from automl.bundle.model import in_one_line
     from automl.leaderboard.board import harmless
 
     folder = dir / bundle if (dir / bundle).is_dir() else Path(bundle)
@@ -98,6 +99,8 @@ def predict(
         predicted = np.asarray([harmless(v) if isinstance(v, str) else v for v in predicted.tolist()], dtype=object)
     several = predicted.T if predicted.ndim == 2 else [predicted]
     columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
+    if names := model.series_names(rows):
+        columns = {"series": [harmless(name) for name in names], **columns}
     if proba:
         if model.kind != "classification":
             raise DataError(f"--proba: probabilities are for classes; this model's task is {model.kind}")
@@ -108,7 +111,7 @@ def predict(
     result = _beside(rows, columns) if keep else pd.DataFrame(columns)
     result.columns = pd.Index([harmless(str(name)) for name in result.columns])
     if unread:
-        typer.echo(f"automl: values treated as missing or unknown: {'; '.join(unread)}", err=True)
+        typer.echo(f"automl: {in_one_line(unread)}", err=True)
     result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
     if out is not None:
         typer.echo(str(out))

@@ -13,6 +13,7 @@ PREFIX = "prepare_"
 SCALES = ("standard", "robust", "minmax", "none")
 IMPUTES = ("median", "mean", "most_frequent", "zero")
 ENCODINGS = ("onehot", "embed")
+GAPS = ("split", "fill", "ignore")
 SEARCHABLE: dict[str, tuple[Any, ...]] = {
     "impute": IMPUTES, "indicators": (True, False), "scale": SCALES, "categorical": ENCODINGS, "max_categories": (),
     "pca": (), "crosses": (),
@@ -42,6 +43,9 @@ OPTIONS = {
     "tokens": "texts: char, byte, word; ids: the file holds token numbers",
     "max_tokens": "size of the vocabulary",
     "window": "length of a sample: steps of a series, tokens of a text",
+    "series": "column that tells the series of a table apart; a window lies in one of them (default: `split.group`)",
+    "gaps": "where steps of a series are missing: split, no window spans a gap (default); fill, rows with missing "
+    "inputs are inserted; ignore",
     "horizon": "number of steps after the window that are predicted",
     "stride": "steps between the beginnings of two windows",
     "memory": "a table that would take more, e.g. 2GB, is streamed from disk (default: half of the free memory)",
@@ -64,6 +68,14 @@ def check(options: Mapping[str, Any]) -> None:
         raise DataError(
             f"prepare.categorical: expected onehot or embed, got {encoding!r}{did_you_mean(encoding, ENCODINGS)}"
         )
+    gaps = options.get("gaps")
+    if gaps is not None and gaps not in GAPS:
+        raise DataError(f"prepare.gaps: expected {', '.join(GAPS)}, got {gaps!r}{did_you_mean(str(gaps), GAPS)}")
+    for name in ("series", "gaps"):
+        if options.get(name) is not None and not options.get("window"):
+            raise DataError(
+                f"prepare.{name}: only a time series has it; set `window`, the steps that a model looks back"
+            )
 
 
 def chosen(config: Mapping[str, Any]) -> dict[str, Any]:

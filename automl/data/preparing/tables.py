@@ -73,7 +73,7 @@ def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None =
     Raises:
         DataError: a column is missing, or an array has another number of columns.
     """
-    dense, codes = _encode(preparation, _frame(preparation, rows), unread)
+    dense, codes = _encode(preparation, frame_of(preparation, rows), unread)
     pca = preparation["pca"]
     if pca:
         dense = (dense - np.asarray(pca["center"])) @ np.asarray(pca["components"]).T / np.asarray(pca["scale"])
@@ -112,8 +112,12 @@ def _wave_names(column: dict[str, Any]) -> list[str]:
     return [*names, "day sin", "day cos"] if column["clock"] else names
 
 
-def _frame(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
-    """The rows as a table that has every column the preparation uses."""
+def frame_of(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
+    """Rows as a table that has every column the preparation uses.
+
+    Raises:
+        DataError: a column is missing, or an array has another number of columns.
+    """
     expects = preparation["expects"]
     if isinstance(rows, np.ndarray | Tensor):
         array = np.asarray(rows)
