@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
 from automl.models import parts
+from automl.models.settings import NORMS
 
 
 class Block(nn.Module):
@@ -61,7 +62,7 @@ class Pool(nn.Module):
 
 
 def _norm(settings: Mapping[str, Any], width: int) -> nn.Module:
-    kind = parts.choose("convnet", "norm", settings["norm"], parts.NORMS)
+    kind = parts.choose("convnet", "norm", settings["norm"], NORMS)
     if kind == "none":
         return nn.Identity()
     return nn.BatchNorm2d(width) if kind == "batch" else nn.GroupNorm(1, width)
@@ -83,8 +84,6 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
         SpecError: the samples are not images, or a setting has a wrong value.
     """
     settings = parts.settings("convnet", config)
-    if int(settings["kernel"]) % 2 == 0 or int(settings["stem"]) % 2 == 0:
-        raise SpecError(f"convnet: kernel and stem must be odd, got {settings['kernel']} and {settings['stem']}")
     image = AsImage(inputs)
     width, side, total = int(settings["width"]), min(image.shape[1:]), int(settings["stages"]) * int(settings["depth"])
     layers: list[nn.Module] = [

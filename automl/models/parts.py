@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from automl.data.shapes import Inputs
 from automl.errors import SpecError, did_you_mean
 from automl.models import family
+from automl.models.settings import NORMS, problem
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh,
 }  # fmt: skip
-NORMS = ("none", "batch", "layer")
 PADDING = 0
 """The token at places behind the end of a sentence, in classification of token sequences."""
 
@@ -32,13 +32,9 @@ def settings(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     if "norm" in defaults and "norm" not in given and "batch_norm" in config:
         given["norm"] = "batch" if config["batch_norm"] else "none"
     result = {**defaults, **given}
-    for key in ("depth", "width", "layers", "heads", "stages"):
-        if key in result and int(result[key]) < 1:
-            raise SpecError(f"{name}: {key} must be at least 1, got {result[key]!r}")
-    for key in ("dropout", "drop_path"):
-        if key in result and not 0 <= float(result[key]) < 1:
-            raise SpecError(f"{name}: {key} must be in [0, 1), got {result[key]!r}")
-    choose(name, "parametrization", result["parametrization"], ("standard", "mup"))
+    for key, value in result.items():
+        if message := problem(name, defaults, key, value):
+            raise SpecError(f"{name}: {message}")
     return result
 
 

@@ -88,8 +88,6 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
         raise SpecError("sparse_mlp: tokens need a transformer or an lstm")
     settings = parts.settings("sparse_mlp", config)
     density, block = float(settings["density"]), int(settings["block"])
-    if not 0 < density <= 1 or block < 1:
-        raise SpecError(f"sparse_mlp: density must be in (0, 1] and block at least 1, got {density} and {block}")
     stem = parts.TableStem(inputs, int(settings["embedding"]))
     width, size = int(settings["width"]), stem.features
     layers: list[nn.Module] = [stem]

@@ -212,9 +212,6 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
         SpecError: the task does not fit the inputs, or a setting has a wrong value.
     """
     settings = parts.settings("transformer", config)
-    parts.choose("transformer", "positions", settings["positions"], ("rotary", "learned"))
-    if settings["activation"] != "swiglu":
-        parts.choose("transformer", "activation", settings["activation"], {**parts.ACTIVATIONS, "swiglu": None})
     if outputs.kind == "tokens" and inputs.kind != "tokens":
         raise SpecError("transformer: the next token needs tokens as inputs")
     model = Transformer(settings, inputs, outputs)

@@ -9,9 +9,8 @@ from automl.core.space import Space
 from automl.data.preparing import options
 from automl.fused import signature
 from automl.tasks.recipe import Recipe
+from automl.training import strengths
 
-AUGMENT = ("flip", "shift", "rotate", "crop", "noise", "mixup", "cutmix")
-"""The augmentations of `automl.training.augment`."""
 FEW_KINDS = 4
 """Where a space has at most so many kinds of models, trials train together with those of their own kind only."""
 
@@ -47,8 +46,8 @@ def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     Returns:
         A sentence for the user; empty where the trial can train together with others.
     """
-    strengths = {**settings.get("augment", {}), **config}
-    varied = [one for one in AUGMENT if strengths.get(one)]
+    given = {**settings.get("augment", {}), **config}
+    varied = [one for one in strengths.LIMITS if given.get(one)]
     if varied:
         return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
     if options.chosen(config):

@@ -17,7 +17,6 @@ partner is another sample of the same batch.
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,36 +24,12 @@ from torch import Tensor
 
 from automl.data.shapes import Inputs
 from automl.errors import SpecError
+from automl.training.strengths import IMAGES_ONLY, MOVES
 
-LIMITS = {"flip": 1.0, "shift": 1.0, "rotate": 180.0, "crop": 0.9, "noise": math.inf, "mixup": 1.0, "cutmix": 1.0}
-"""Operation -> largest strength."""
-MOVES = ("flip", "shift", "rotate", "crop")
-IMAGES_ONLY = (*MOVES, "cutmix")
 UNIFORMS = 9
 """Uniform random numbers that a sample needs."""
 
 Strength = Tensor | float
-
-
-def read(config: Mapping[str, Any], augment: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """The strengths above 0, by operation.
-
-    Args:
-        config: hyperparameters of the trial; those with the name of an operation win over `augment`.
-        augment: fixed strengths, by operation.
-
-    Raises:
-        SpecError: an unknown operation, or a strength out of its limits.
-    """
-    strengths = {name: value for name, value in {**(augment or {}), **config}.items() if name in LIMITS}
-    unknown = [name for name in augment or {} if name not in LIMITS]
-    if unknown:
-        raise SpecError(f"augment: unknown operation {unknown[0]!r}; operations: {', '.join(LIMITS)}")
-    for name, value in strengths.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not 0 <= value <= LIMITS[name]:
-            raise SpecError(f"{name} must be a number from 0 to {LIMITS[name]:g}, got {value!r}")
-    return {name: float(value) for name, value in strengths.items() if value > 0}
 
 
 def image_shape(inputs: Inputs) -> tuple[int, int, int] | None:

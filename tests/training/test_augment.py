@@ -4,7 +4,7 @@ import torch
 from automl.data import Inputs, Prepared, load
 from automl.errors import SpecError
 from automl.models import build
-from automl.training import Settings, Trainer, augment
+from automl.training import Settings, Trainer, augment, strengths
 
 IMAGE = Inputs((2, 8, 6))
 
@@ -13,7 +13,7 @@ def numbers(n: int) -> torch.Tensor:
     return torch.rand(n, augment.UNIFORMS, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("name", list(augment.LIMITS))
+@pytest.mark.parametrize("name", list(strengths.LIMITS))
 def test_no_strength_changes_nothing_and_some_strength_something(name):
     x = torch.randn(6, 2, 8, 6, generator=torch.Generator().manual_seed(1))
     noise = torch.randn_like(x)
@@ -96,7 +96,7 @@ def test_what_does_not_go_together_is_told(strengths, inputs, message):
 
 def test_wrong_strengths_are_told():
     with pytest.raises(SpecError, match="from 0 to 1"):
-        augment.read({"mixup": 1.5})
+        strengths.read({"mixup": 1.5})
     with pytest.raises(SpecError, match="unknown operation 'flipp'"):
-        augment.read({}, {"flipp": 0.5})
-    assert augment.read({"flip": 0.0, "shift": 0.2}, {"shift": 0.5, "noise": 0.1}) == {"shift": 0.2, "noise": 0.1}
+        strengths.read({}, {"flipp": 0.5})
+    assert strengths.read({"flip": 0.0, "shift": 0.2}, {"shift": 0.5, "noise": 0.1}) == {"shift": 0.2, "noise": 0.1}

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from automl.core import seeds
 from automl.data.prepared import Part, Prepared
 from automl.models import mup
-from automl.training import augment, batches, optimizers, schedules
+from automl.training import augment, batches, optimizers, schedules, strengths
 from automl.training.distributed.ddp import Rank
 from automl.training.hyperparameters import read
 from automl.training.loop import saved_state
@@ -65,8 +65,8 @@ class Trainer:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.device, self.options, self.done = torch.device(device), read(config), 0
         self.rank, settings = rank, settings or Settings()
-        strengths = augment.read(self.config, settings.augment)
-        augment.check(strengths, prepared.inputs)
+        strong = strengths.read(self.config, settings.augment)
+        augment.check(strong, prepared.inputs)
         with self._random("init"):
             self.model = build(self.config, prepared.inputs, prepared.outputs)
         factors, hidden = self._parametrization(build)
@@ -82,7 +82,7 @@ class Trainer:
         self.batch_size = min(self.options.batch_size, len(self.train))
         self.steps = schedules.steps_per_epoch(len(self.train), self.batch_size)  # of each epoch
         self.step = TrainingStep(
-            self.runner, list(self.model.parameters()), self.optimizers, self.options, prepared, strengths,
+            self.runner, list(self.model.parameters()), self.optimizers, self.options, prepared, strong,
             self.average, rank, self.batch_size,
         )  # fmt: skip
         self.evaluator = Evaluator(self.model, self.runner, prepared, self.average)
