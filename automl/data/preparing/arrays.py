@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.preparing import seen
 from automl.data.shapes import Inputs
 from automl.errors import DataError
 
@@ -44,6 +45,7 @@ def fit(train: NDArray[Any], options: dict[str, Any], form: str, notes: list[str
         "shape": [int(n) for n in train.shape[1:]],
         "center": [float(v) for v in center],
         "scale": [float(v) for v in scale],
+        "seen": seen.of_array(numbers),
     }
 
 

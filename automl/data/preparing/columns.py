@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from automl.data.cells import numbers as styles
 from automl.data.cells import readings, words
 from automl.data.cells.readings import Reading, Rules
+from automl.data.preparing import seen
 from automl.data.preparing.options import IMPUTES, SCALES
 from automl.errors import DataError, did_you_mean
 
@@ -98,15 +99,23 @@ def _decide(
         column = _number(read.values, name, options, notes)
         if column is not None and reading["style"] != styles.PLAIN:
             column["style"] = reading["style"]
-        return column
+        return _with_seen(column, read.values)
     if kind == "date":
         days = readings.as_days(values, reading, rules.missing_words).values
         column = _date(days[np.isfinite(days)], name, notes)
-        return None if column is None else {**column, "dayfirst": bool(reading.get("dayfirst"))}
+        return _with_seen(column and {**column, "dayfirst": bool(reading.get("dayfirst"))}, days)
     if kind == "time":
         seconds = readings.as_seconds(values, rules.missing_words).values
-        return _time(seconds[np.isfinite(seconds)], name, notes)
-    return _category(as_texts(values, rules.missing_words), name, options, notes)
+        return _with_seen(_time(seconds[np.isfinite(seconds)], name, notes), seconds)
+    texts = as_texts(values, rules.missing_words)
+    column = _category(texts, name, options, notes)
+    return column and {**column, "seen": seen.of_categories(texts, column["values"])}
+
+
+def _with_seen(column: Column | None, numbers: NDArray[np.float64]) -> Column | None:
+    """The decision with what the training rows showed of the column."""
+    finite = np.where(np.isfinite(numbers), np.clip(numbers, -LARGEST, LARGEST), np.nan)
+    return column and {**column, "seen": seen.of_numbers(finite)}
 
 
 def _tell(reading: Reading, name: str, notes: list[str]) -> None:
@@ -245,11 +254,11 @@ def as_texts(values: "pd.Series[Any]", missing: frozenset[str]) -> NDArray[Any]:
     """[rows] of text, the same for equal values (3, 3.0, "3" and "3.0"), `MISSING` for missing values."""
     codes, cells = words.distinct(values)
     absent = words.are_missing(cells, missing)
-    spelled = [MISSING if gone else _whole(cell) for cell, gone in zip(cells, absent, strict=True)]
+    spelled = [MISSING if gone else whole_number(cell) for cell, gone in zip(cells, absent, strict=True)]
     return np.array(spelled, dtype=object)[codes]
 
 
-def _whole(cell: str) -> str:
+def whole_number(cell: str) -> str:
     """A whole number without the fraction that programs write where a column has gaps: 3 for 3.0."""
     return cell[:-2] if cell.endswith(".0") and cell[:-2].removeprefix("-").isdigit() else cell
 

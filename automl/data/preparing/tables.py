@@ -142,14 +142,14 @@ def _encode(
     """([N, D] scaled numbers, one-hot categories and crosses, [N, C] codes of embedded categories or None)."""
     blocks: list[NDArray[Any]] = []
     codes: list[NDArray[Any]] = []
-    cells = _Cells(preparation, frame, [] if unread is None else unread)
+    cells = Cells(preparation, frame, [] if unread is None else unread)
     for column in preparation["columns"]:
         if column["role"] == "number":
             blocks += _encode_number(column, cells.numbers(column))
         elif column["role"] == "date":
-            blocks += _encode_date(column, cells.days(column))
+            blocks += encode_date(column, cells.days(column))
         elif column["role"] == "time":
-            blocks += _encode_time(column, cells.seconds(column))
+            blocks += encode_time(column, cells.seconds(column))
         else:
             code = cells.codes(column)  # 0: unseen
             if preparation["encoding"] == "embed":
@@ -164,7 +164,7 @@ def _encode(
     return dense, np.column_stack(codes).astype(np.float32) if codes else None
 
 
-class _Cells:
+class Cells:
     """The cells of a table, read as a preparation says; counts in `unread` what it cannot read."""
 
     def __init__(self, preparation: dict[str, Any], frame: pd.DataFrame, unread: list[str]) -> None:
@@ -203,15 +203,25 @@ class _Cells:
         codes = cols.category_codes(column, texts)
         unseen = (codes == 0) & (texts != cols.MISSING)
         if unseen.any():
-            some = ", ".join(repr(text) for text in list(dict.fromkeys(texts[unseen]))[:2])
-            self.unread.append(f"column {column['name']!r}: {int(unseen.sum())} not seen in training ({some})")
+            self.unread.append(unseen_values(column["name"], texts[unseen].tolist()))
         return codes
 
     def _told(self, column: dict[str, Any], read: readings.Read, what: str) -> NDArray[np.float64]:
         if read.unreadable:
-            some = ", ".join(repr(cell) for cell in read.examples)
-            self.unread.append(f"column {column['name']!r}: {read.unreadable} {what} ({some})")
+            self.unread.append(unreadable_values(column["name"], what, read))
         return read.values
+
+
+def unseen_values(name: str, texts: list[str]) -> str:
+    """A few words for categories of a column that training did not see."""
+    some = ", ".join(repr(text) for text in list(dict.fromkeys(texts))[:2])
+    return f"column {name!r}: {len(texts)} not seen in training ({some})"
+
+
+def unreadable_values(name: str, what: str, read: readings.Read) -> str:
+    """A few words for cells of a column that are neither missing nor `what` they should be."""
+    some = ", ".join(repr(cell) for cell in read.examples)
+    return f"column {name!r}: {read.unreadable} {what} ({some})"
 
 
 def _encode_number(column: dict[str, Any], numbers: NDArray[np.float64]) -> list[NDArray[Any]]:
@@ -222,7 +232,7 @@ def _encode_number(column: dict[str, Any], numbers: NDArray[np.float64]) -> list
     return [scaled, missing.astype(np.float64)] if column["indicator"] else [scaled]
 
 
-def _encode_date(column: dict[str, Any], days: NDArray[np.float64]) -> list[NDArray[Any]]:
+def encode_date(column: dict[str, Any], days: NDArray[np.float64]) -> list[NDArray[Any]]:
     """[N] scaled days, then sine and cosine of the position in the year, the week and (with a clock) the day."""
     days = np.where(np.isfinite(days), days, column["fill"])
     periods = [365.2425, 7.0] + ([1.0] if column["clock"] else [])
@@ -230,7 +240,7 @@ def _encode_date(column: dict[str, Any], days: NDArray[np.float64]) -> list[NDAr
     return [(days - column["center"]) / column["scale"], *waves]
 
 
-def _encode_time(column: dict[str, Any], seconds: NDArray[np.float64]) -> list[NDArray[Any]]:
+def encode_time(column: dict[str, Any], seconds: NDArray[np.float64]) -> list[NDArray[Any]]:
     """[N] scaled seconds since midnight, then sine and cosine of the position in the day."""
     seconds = np.where(np.isfinite(seconds), seconds, column["fill"])
     waves = [wave(2 * np.pi * seconds / 86_400) for wave in (np.sin, np.cos)]
