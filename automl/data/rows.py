@@ -12,7 +12,7 @@ from torch import Tensor
 
 from automl.core import seeds
 from automl.data import splits, targets
-from automl.data.cells import readings
+from automl.data.cells import deciding, readings
 from automl.data.prepared import Part
 from automl.data.preparing import transform
 from automl.data.reading.raw import Raw
@@ -115,7 +115,7 @@ def _keep_rows(raw: Raw, target: targets.Target, options: Mapping[str, Any], see
 def _times(raw: Raw, name: str, rules: readings.Rules) -> NDArray[Any]:
     """[N] numbers to sort by: the values themselves, or days since 1970 for dates, or seconds for times of day."""
     column = pd.Series(raw.extra[name])
-    reading = readings.decide(column, name, rules)
+    reading = deciding.decide(column, name, rules)
     read = _as_order(column, reading, rules)
     if read is None or not np.isfinite(read.values).all():
         raise DataError(f"split.time: some rows of {name!r} have no date that can be read, such as 2021-06-25")
@@ -187,7 +187,7 @@ def _weight_column(raw: Raw, column: str, train: NDArray[np.bool_], rules: readi
     if column not in raw.extra:
         raise DataError(f"prepare.weight: arrays have no column {column!r}")
     values = pd.Series(raw.extra[column])
-    reading = readings.decide(values, column, replace(rules, types={column: "number"}))
+    reading = deciding.decide(values, column, replace(rules, types={column: "number"}))
     weight = readings.as_numbers(values, reading, rules.missing_words, rules.comma).values
     if not np.isfinite(weight).all() or (weight < 0).any() or weight[train].sum() == 0:
         raise DataError(f"weight {column!r}: every row needs a finite weight of at least 0, and not all may be 0")

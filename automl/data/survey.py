@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from automl.data import targets
-from automl.data.cells import readings
+from automl.data.cells import deciding, readings
 from automl.data.cells.numbers import PLAIN
 from automl.data.preparing import columns
 from automl.data.reading.readers import TABLES, Table, is_parquet, kind_of
@@ -94,7 +94,7 @@ def _options(
         found["separator"] = ("tab" if separator == "\t" else separator, "between the cells of a line")
     if not encoding.startswith("utf"):
         found["encoding"] = (encoding, "of the file")
-    decided = readings.decide_table(inputs, rules)
+    decided = deciding.decide_table(inputs, rules)
     marks = {
         r["style"]["decimal"] for r in decided.values() if r.get("style", PLAIN) != PLAIN and "decimal" in r["style"]
     }

@@ -9,6 +9,11 @@ import datetime
 import math
 import re
 
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.cells import arrow
+
 _TIME = r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?|60))?\s*([AaPp]\.?[Mm]\.?)?"
 _ZONE = r"\s*(?:Z|UTC|GMT|([+-]\d{2}):?(\d{2})?(?::\d{2})?)?"
 _AFTER = rf"(?:(?:[T,]\s*|\s+){_TIME}{_ZONE})?"
@@ -45,6 +50,14 @@ def days(cell: str, dayfirst: bool) -> float:
     if (found := _MONTH.fullmatch(cell)) is not None:
         return _date(found[1], found[2], "1", ())
     return _with_month_name(cell)
+
+
+def days_all(cells: list[str], dayfirst: bool) -> NDArray[np.float64]:
+    """[cells] `days` of each."""
+    result = arrow.days(cells)
+    for k in np.flatnonzero(np.isnan(result)).tolist():
+        result[k] = days(cells[k], dayfirst)
+    return result
 
 
 def order(cell: str) -> str | None:
@@ -103,7 +116,7 @@ def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> flo
         into_day -= 3600 * hours + math.copysign(
             60 * int(clock[5] or 0), hours if hours else (-1 if clock[4][0] == "-" else 1)
         )
-    return whole + into_day / 86_400
+    return (whole * arrow.DAY + round(into_day * 1e6)) / arrow.DAY
 
 
 def _seconds(clock: tuple[str | None, ...]) -> float:
@@ -117,4 +130,4 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
         if not 1 <= hour <= 12:
             return math.nan
         hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    return math.nan if hour > 23 else 3600.0 * hour + 60.0 * minute + second
+    return math.nan if hour > 23 else round((3600 * hour + 60 * minute + second) * 1e6) / 1e6

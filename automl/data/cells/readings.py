@@ -1,12 +1,10 @@
-"""How the cells of a column are read: decided once, on the whole column, and kept as JSON.
+"""How the cells of a column are read, once that is decided (`automl.data.cells.deciding`).
 
 A reading is a dict: `{"kind": "number", "style": ...}`, `{"kind": "date", "dayfirst": ...}`, `{"kind": "time"}` or
 `{"kind": "category"}`. Columns of a typed table that are numbers, dates or truth values are what their type says.
 """
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.cells import dates, numbers, words
+from automl.data.cells import arrow, dates, numbers, words
 from automl.errors import DataError, did_you_mean
 
 Reading = dict[str, Any]
@@ -92,129 +90,6 @@ def _file(frame: "pd.DataFrame | pd.Series[Any] | None") -> dict[str, Any]:
     return {} if frame is None else frame.attrs.get(ATTRIBUTE, {}).get("file", {})
 
 
-def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
-    """The reading of every column.
-
-    Args:
-        frame: the whole table.
-        rules: see there; unknown columns of `types` are not its concern.
-    """
-    evidence = [_Column(frame[name], str(name), rules) for name in frame.columns]
-    seen: Counter[str] = Counter()
-    for column in evidence:
-        seen.update(column.evidence)
-    points, commas = seen[".decimal"] + seen[",groups"], seen[",decimal"] + seen[".groups"]
-    mark = None if points == commas else "." if points > commas else ","
-    first = Counter(o for column in evidence for o in column.orders)
-    day = None if first["day"] == first["month"] else first["day"] > first["month"]
-    return {column.name: column.decide(mark, (mark == ",") if day is None else day) for column in evidence}
-
-
-def decide(values: "pd.Series[Any]", name: str, rules: Rules) -> Reading:
-    """The reading of one column, where no others are there to learn from."""
-    column = _Column(values, name, rules)
-    return column.decide(None, False)
-
-
-class _Column:
-    """One column while its reading is decided: its distinct cells, and what they show without a doubt."""
-
-    def __init__(self, values: "pd.Series[Any]", name: str, rules: Rules) -> None:
-        self.name, self.rules = name, rules
-        self.evidence: Counter[str] = Counter()
-        self.orders: Counter[str] = Counter()
-        self.typed = typed_kind(values)
-        if self.typed and rules.types.get(name) in (None, self.typed):
-            self.cells, self.counts, self.plain = [], np.zeros(0, dtype=np.int64), True
-            return
-        codes, cells = words.distinct(values)
-        keep = ~words.are_missing(cells, rules.missing_words)
-        self.counts = np.bincount(codes, minlength=len(cells))[keep]
-        self.cells = [cell for cell, present in zip(cells, keep, strict=True) if present]
-        self.plain = bool(self.cells) and numbers.are_plain(self.cells)
-        if self.plain:
-            self.evidence = Counter(_plain_evidence(self.cells))
-            return
-        self.evidence = numbers.evidence(self.cells, self.counts)
-        for _, shown, count in numbers.mostly(self.cells, self.counts, dates.order):
-            if shown:
-                self.orders[shown] += count
-
-    def decide(self, mark: str | None, dayfirst: bool) -> Reading:
-        """The reading. `mark`, `dayfirst`: what the other columns of the table show."""
-        wanted = self.rules.types.get(self.name)
-        if self.typed and wanted in (None, self.typed):
-            return {"kind": self.typed, **({"style": numbers.PLAIN} if self.typed == "number" else {})}
-        total = int(self.counts.sum())
-        if not total or wanted == "category":
-            return {"kind": "category"}
-        ways: tuple[tuple[str, Callable[[], tuple[Reading, int]]], ...] = (
-            ("number", lambda: self._number(mark)),
-            ("date", lambda: self._date(dayfirst)),
-            ("time", self._time),
-            ("number", self._clock),
-        )
-        for kind, decided in ways:
-            if wanted in (None, kind):
-                reading, readable = decided()
-                if readable >= numbers.MOSTLY * total or (wanted == kind and readable):
-                    return reading if readable == total else {**reading, "unreadable": total - readable}
-        if not wanted:
-            return {"kind": "category"}
-        return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})}
-
-    def _readable(self, read: Callable[[str], float]) -> int:
-        """How many rows can be read; 0 where they are not nearly all, unless the user asked for it."""
-        if self.name in self.rules.types:
-            return sum(
-                n for cell, n in zip(self.cells, self.counts.tolist(), strict=True) if not math.isnan(read(cell))
-            )
-        return sum(count for _, value, count in numbers.mostly(self.cells, self.counts, read) if not math.isnan(value))
-
-    def _number(self, mark: str | None) -> tuple[Reading, int]:
-        if self.plain and mark != "," and self.rules.decimal != ",":
-            style, doubt = numbers.PLAIN, False
-        else:
-            style, doubt = numbers.style_of(self.cells, self.counts, self.rules.decimal, mark, self.rules.comma)
-        few = len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.counts.sum()
-        if few and self.rules.types.get(self.name) != "number" and numbers.padded(self.cells, self.counts):
-            return {"kind": "category", "codes": True}, int(self.counts.sum())
-        reading: Reading = {"kind": "number", "style": style}
-        if doubt:
-            reading["doubt"] = True
-        if self.plain and style == numbers.PLAIN:
-            return reading, int(self.counts.sum())
-        return reading, self._readable(lambda cell: numbers.read(cell, style, self.rules.comma))
-
-    def _date(self, dayfirst: bool) -> tuple[Reading, int]:
-        ambiguous = False
-        if self.rules.dayfirst is not None:
-            dayfirst = self.rules.dayfirst
-        elif self.orders["day"] != self.orders["month"]:
-            dayfirst = self.orders["day"] > self.orders["month"]
-        elif self.orders["either"]:
-            ambiguous = True
-            dayfirst = dayfirst or any("." in cell for cell in self.cells[:20] if dates.order(cell))
-        reading: Reading = {"kind": "date", "dayfirst": bool(dayfirst)}
-        if ambiguous:
-            reading["ambiguous"] = True
-        elif self.orders:
-            reading["shown"] = True
-        return reading, self._readable(lambda cell: dates.days(cell, dayfirst))
-
-    def _time(self) -> tuple[Reading, int]:
-        return {"kind": "time"}, self._readable(dates.seconds)
-
-    def _clock(self) -> tuple[Reading, int]:
-        style = numbers.clock_style(self.cells)
-        return {"kind": "number", "style": style}, self._readable(lambda cell: numbers.read(cell, style))
-
-
-def _plain_evidence(cells: list[str]) -> dict[str, int]:
-    """What plain numbers show of the decimal mark: a fraction that is no group of three digits shows a point."""
-    return {".decimal": 1} if numbers.shows_point(cells) else {}
-
-
 def typed_kind(values: "pd.Series[Any]") -> str:
     """The kind that the type of a column says; "" for text and mixtures, whose cells say it."""
     kind = values.dtype.kind
@@ -231,25 +106,26 @@ def as_numbers(values: "pd.Series[Any]", reading: Reading, missing: frozenset[st
         if extra:
             array = np.where(np.isin(array, list(extra)), np.nan, array)
         return Read(array, 0, [])
+    if reading["style"] == numbers.PLAIN and (text := arrow.text(values)) is not None:
+        plain = arrow.plain_numbers(arrow.present(text, missing))
+        if plain is not None:
+            return Read(plain, 0, [])
     return _read(values, missing, lambda cells: numbers.read_all(cells, reading["style"], comma))
 
 
 def as_days(values: "pd.Series[Any]", reading: Reading, missing: frozenset[str]) -> "Read":
     """[rows] days since 1970, NaN where there is no date."""
     if typed_kind(values) == "date":
-        zoned = isinstance(values.dtype, pd.DatetimeTZDtype)
-        dates_ = values.dt.tz_convert("UTC").dt.tz_localize(None) if zoned else values
-        days = (dates_ - pd.Timestamp("1970-01-01")) / pd.Timedelta(days=1)
-        return Read(np.asarray(days.to_numpy(dtype=np.float64, na_value=np.nan)), 0, [])
+        return Read(arrow.microseconds_as_days(arrow.microseconds(values)), 0, [])
     dayfirst = bool(reading.get("dayfirst"))
-    return _read(values, missing, lambda cells: np.array([dates.days(cell, dayfirst) for cell in cells], dtype=float))
+    return _read(values, missing, lambda cells: dates.days_all(cells, dayfirst))
 
 
 def as_seconds(values: "pd.Series[Any]", missing: frozenset[str]) -> "Read":
     """[rows] seconds since midnight, NaN where there is no time of day."""
     if typed_kind(values) == "date":
-        days = as_days(values, {}, missing).values
-        return Read((days % 1) * 86_400, 0, [])
+        micro = arrow.microseconds(values)
+        return Read(np.where(micro == arrow.NO_TIME, np.nan, micro % arrow.DAY / 1e6), 0, [])
     return _read(values, missing, lambda cells: np.array([dates.seconds(cell) for cell in cells], dtype=float))
 
 
@@ -281,25 +157,3 @@ def _read(values: "pd.Series[Any]", missing: frozenset[str], read: Any) -> Read:
 
 def _is_plain(word: str) -> bool:
     return bool(word) and numbers.are_plain([word])
-
-
-def typed(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
-    """The table with numbers and dates where its cells are such; how they were written is kept in `attrs`."""
-    decided = decide_table(frame, rules)
-    changed: dict[str, Any] = {}
-    for name, reading in decided.items():
-        column = frame[name]
-        if typed_kind(column):
-            continue
-        if reading["kind"] == "number":
-            changed[name] = as_numbers(column, reading, rules.missing_words, rules.comma).values
-        elif reading["kind"] == "date":
-            days = as_days(column, reading, rules.missing_words).values
-            changed[name] = pd.to_datetime((days * 86_400_000).round(), unit="ms", errors="coerce")
-        else:
-            codes, cells = words.distinct(column)
-            spelled = np.array([None if c in rules.missing_words else c for c in cells], dtype=object)
-            changed[name] = pd.Series(spelled[codes], index=column.index, dtype=object)
-    result = frame.assign(**changed)
-    result.attrs = {ATTRIBUTE: {**frame.attrs.get(ATTRIBUTE, {}), "readings": decided}}
-    return result

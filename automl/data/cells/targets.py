@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.cells import numbers, readings, words
+from automl.data.cells import deciding, numbers, readings, words
 from automl.data.cells.readings import Rules
 
 FEW = 3
@@ -63,7 +63,7 @@ def _number_reading(
         return {}
     column = pd.Series(np.repeat(np.array(texts, dtype=object), often))
     kind = {"target": "number"} if task == "regression" else {}
-    reading = readings.decide(column, "target", Rules((), rules.decimal, rules.dayfirst, kind, rules.comma))
+    reading = deciding.decide(column, "target", Rules((), rules.decimal, rules.dayfirst, kind, rules.comma))
     if reading["kind"] != "number" or reading["style"].get("clock"):
         return {}
     unreadable = int(reading.pop("unreadable", 0))

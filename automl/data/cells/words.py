@@ -1,12 +1,15 @@
 """Cells as text: the canonical spelling of a value of any type, and the words that stand for a missing value."""
 
 import datetime
+import re
 from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from automl.data.cells import arrow
 
 NEVER_VALUES = (
     "", "nan", "NaN", "-nan", "-NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
@@ -16,6 +19,7 @@ PERHAPS_VALUES = ("?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "Null", "N
 """Cells that are missing values in inputs and in numeric targets; in a target of classes they may be a class."""
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " ", "\u2009": " "})
 _ODD_SPACES = ("\u00a0", "\u202f", "\u2007", "\u2009")
+_EDGES = re.compile(r"(?:^|\n)[ \t\r\v\f]|[ \t\r\v\f](?:\n|$)")
 _INVISIBLE = " \t\r\n\v\f\u00a0\u202f\u2007\u2009\u200b\ufeff"
 
 
@@ -50,23 +54,34 @@ def canonical(value: Any) -> str:
 
 def distinct(values: "pd.Series[Any]") -> tuple[NDArray[np.int64], list[str]]:
     """([rows] codes, the distinct cells): cell k of the column is `cells[codes[k]]`, in canonical spelling."""
-    array = values.to_numpy(dtype=object)
-    kind = pd.api.types.infer_dtype(array, skipna=False)
-    if kind == "string":
-        codes, cells = pd.factorize(array)
-        spelled = [clean(cell) for cell in cells]
+    text = arrow.text(values)
+    if text is not None:
+        codes, cells = arrow.distinct(text)
+        spelled = _all_clean(cells)
     elif isinstance(values.dtype, np.dtype) and values.dtype.kind in "iufb":
-        codes, cells = pd.factorize(array, use_na_sentinel=False)
-        spelled = [canonical(cell) for cell in cells]
+        numbers, uniques = pd.factorize(values.to_numpy(), use_na_sentinel=False)
+        codes, spelled = numbers.astype(np.int64), [canonical(value) for value in uniques]
     else:  # equal values of several types (1, True, 1.0) are to stay apart
-        codes, cells = pd.factorize(np.array([canonical(value) for value in array], dtype=object))
-        spelled = list(cells)
+        array = np.array([canonical(value) for value in values.to_numpy(dtype=object)], dtype=object)
+        found, uniques = pd.factorize(array)
+        codes, spelled = found.astype(np.int64), list(uniques)
     if len(set(spelled)) == len(spelled):
-        return codes.astype(np.int64), spelled
+        return codes, spelled
     again, unique = pd.factorize(np.array(spelled, dtype=object))
     return again.astype(np.int64)[codes], list(unique)
 
 
+def _all_clean(cells: list[str]) -> list[str]:
+    """The cells in clean spelling; nearly all columns are clean already, which is seen at once."""
+    joined = "\n".join(cells)
+    if joined.isascii() and joined.count("\n") == len(cells) - 1 and not _EDGES.search(joined):
+        return cells
+    return [clean(cell) for cell in cells]
+
+
 def are_missing(cells: list[str], missing: Collection[str]) -> NDArray[np.bool_]:
     """[cells] bool, whether a cell is one of the words `missing`."""
-    return np.fromiter((cell in missing for cell in cells), dtype=bool, count=len(cells))
+    found = frozenset(missing).intersection(cells)
+    if not found:
+        return np.zeros(len(cells), dtype=bool)
+    return np.fromiter((cell in found for cell in cells), dtype=bool, count=len(cells))

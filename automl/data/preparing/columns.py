@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.data.cells import numbers as styles
-from automl.data.cells import readings, words
+from automl.data.cells import deciding, readings, words
 from automl.data.cells.readings import Reading, Rules
 from automl.data.preparing import seen
 from automl.data.preparing.options import IMPUTES, SCALES
@@ -59,7 +59,7 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
         DataError: no column is left, or an option has a wrong value.
     """
     rules = readings.rules_of(options, train)
-    known = train.attrs.get(readings.ATTRIBUTE, {}).get("readings") or readings.decide_table(train, rules)
+    known = train.attrs.get(readings.ATTRIBUTE, {}).get("readings") or deciding.decide_table(train, rules)
     for option, names in (("categories", options.get("categories", [])), ("types", options.get("types") or {})):
         for name in map(str, names):
             if name not in train.columns:
@@ -76,7 +76,7 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
 
 def read_cells(frame: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
     """The same table with the readings of its columns, decided on all its rows, in `attrs`."""
-    decided = readings.decide_table(frame, readings.rules_of(options, frame))
+    decided = deciding.decide_table(frame, readings.rules_of(options, frame))
     frame = frame.copy(deep=False)
     frame.attrs = {readings.ATTRIBUTE: {**frame.attrs.get(readings.ATTRIBUTE, {}), "readings": decided}}
     return frame

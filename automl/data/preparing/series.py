@@ -29,7 +29,7 @@ def load_series(
     predicts is missing. The windows of a part may reach back into the part before it; the values to predict never do.
 
     Args:
-        frame: the table, its cells typed (`readings.typed`).
+        frame: the table, its cells typed (`deciding.typed`).
         target: a column, or None for every numeric one.
         split: shares of the rows of each series; `time`: column to sort by; `group`: column that tells series apart.
         options: those of `prepare:`; `window`, `horizon` (default 1) and `stride` (default 1) in rows;

@@ -50,7 +50,7 @@ def decide(
     """Find the time column, the column that tells series apart, and the regular step.
 
     Args:
-        frame: the whole table, its cells typed (`readings.typed`).
+        frame: the whole table, its cells typed (`deciding.typed`).
         split: `time` and `group` are columns.
         options: those of `prepare:`; `series` and `gaps` are used.
         notes: gets a line for each decision.

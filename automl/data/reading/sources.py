@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.core.user_code import import_object
-from automl.data.cells import readings
+from automl.data.cells import deciding, readings
 from automl.data.preparing import columns
 from automl.data.reading import images
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
@@ -90,7 +90,7 @@ def read_unchanged(source: Any, base: Path, options: Mapping[str, Any] | None = 
     content = _content(resolve(source, base), base, options)
     if options is not None and isinstance(content, pd.DataFrame):
         frame = columns.plain(content)
-        return readings.typed(frame, readings.rules_of(options, frame))
+        return deciding.typed(frame, readings.rules_of(options, frame))
     return content
 
 

@@ -1,0 +1,194 @@
+"""Decides how the cells of each column are read: once, on the whole column, from its distinct cells."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from automl.data.cells import arrow, dates, numbers, words
+from automl.data.cells.readings import (
+    ATTRIBUTE,
+    MOST_CODES,
+    Reading,
+    Rules,
+    as_days,
+    as_numbers,
+    typed_kind,
+)
+
+
+def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
+    """The reading of every column.
+
+    Args:
+        frame: the whole table.
+        rules: see there; unknown columns of `types` are not its concern.
+    """
+    evidence = [_Column(frame[name], str(name), rules) for name in frame.columns]
+    seen: Counter[str] = Counter()
+    for column in evidence:
+        seen.update(column.evidence)
+    points, commas = seen[".decimal"] + seen[",groups"], seen[",decimal"] + seen[".groups"]
+    mark = None if points == commas else "." if points > commas else ","
+    first = Counter(o for column in evidence for o in column.orders)
+    day = None if first["day"] == first["month"] else first["day"] > first["month"]
+    return {column.name: column.decide(mark, (mark == ",") if day is None else day) for column in evidence}
+
+
+def decide(values: "pd.Series[Any]", name: str, rules: Rules) -> Reading:
+    """The reading of one column, where no others are there to learn from."""
+    column = _Column(values, name, rules)
+    return column.decide(None, False)
+
+
+class _Column:
+    """One column while its reading is decided: its distinct cells, and what they show without a doubt."""
+
+    def __init__(self, values: "pd.Series[Any]", name: str, rules: Rules) -> None:
+        self.name, self.rules = name, rules
+        self.evidence: Counter[str] = Counter()
+        self.orders: Counter[str] = Counter()
+        self.typed = typed_kind(values)
+        self._values, self._padded, self.plain, self.total = values, True, True, 0
+        if self.typed and rules.types.get(name) in (None, self.typed):
+            return
+        text = arrow.text(values)
+        present = None if text is None else arrow.present(text, rules.missing_words)
+        if present is not None and arrow.plain_numbers(present) is not None:
+            self.total = len(present) - present.null_count
+            self._padded = arrow.any_padded(present)
+            self.evidence = Counter(self._plain_evidence(present))
+            return
+        self.total = int(self.counts.sum())
+        self.plain = bool(self.cells) and numbers.are_plain(self.cells)
+        if self.plain:
+            self.evidence = Counter({".decimal": 1} if numbers.shows_point(self.cells) else {})
+            return
+        self.evidence = numbers.evidence(self.cells, self.counts)
+        for _, shown, count in numbers.mostly(self.cells, self.counts, dates.order):
+            if shown:
+                self.orders[shown] += count
+
+    def _plain_evidence(self, present: Any) -> dict[str, int]:
+        """What plain numbers show of the decimal mark: a fraction that is no group of three digits shows a point."""
+        if not arrow.any_with(present, "."):
+            return {}
+        some = present.drop_null().slice(0, 200).to_pylist()
+        return {".decimal": 1} if numbers.shows_point(some) or numbers.shows_point(self.cells) else {}
+
+    @cached_property
+    def _distinct(self) -> tuple[list[str], NDArray[np.int64]]:
+        codes, cells = words.distinct(self._values)
+        keep = ~words.are_missing(cells, self.rules.missing_words)
+        counts = np.bincount(codes, minlength=len(cells))[keep]
+        return [cell for cell, present in zip(cells, keep, strict=True) if present], counts.astype(np.int64)
+
+    @property
+    def cells(self) -> list[str]:
+        """The distinct cells that are not missing."""
+        return self._distinct[0]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each of `cells` occurs."""
+        return self._distinct[1]
+
+    def decide(self, mark: str | None, dayfirst: bool) -> Reading:
+        """The reading. `mark`, `dayfirst`: what the other columns of the table show."""
+        wanted = self.rules.types.get(self.name)
+        if self.typed and wanted in (None, self.typed):
+            return {"kind": self.typed, **({"style": numbers.PLAIN} if self.typed == "number" else {})}
+        total = self.total
+        if not total or wanted == "category":
+            return {"kind": "category"}
+        ways: tuple[tuple[str, Callable[[], tuple[Reading, int]]], ...] = (
+            ("number", lambda: self._number(mark)),
+            ("date", lambda: self._date(dayfirst)),
+            ("time", self._time),
+            ("number", self._clock),
+        )
+        for kind, decided in ways:
+            if wanted in (None, kind):
+                reading, readable = decided()
+                if readable >= numbers.MOSTLY * total or (wanted == kind and readable):
+                    return reading if readable == total else {**reading, "unreadable": total - readable}
+        if not wanted:
+            return {"kind": "category"}
+        return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})}
+
+    def _readable(self, read: Callable[[str], float]) -> int:
+        """How many rows can be read; 0 where they are not nearly all, unless the user asked for it."""
+        if self.name in self.rules.types:
+            return sum(
+                n for cell, n in zip(self.cells, self.counts.tolist(), strict=True) if not math.isnan(read(cell))
+            )
+        return sum(count for _, value, count in numbers.mostly(self.cells, self.counts, read) if not math.isnan(value))
+
+    def _number(self, mark: str | None) -> tuple[Reading, int]:
+        if self.plain and mark != "," and self.rules.decimal != ",":
+            style, doubt = numbers.PLAIN, False
+        else:
+            style, doubt = numbers.style_of(self.cells, self.counts, self.rules.decimal, mark, self.rules.comma)
+        if self._padded and self.rules.types.get(self.name) != "number" and self._are_codes():
+            return {"kind": "category", "codes": True}, self.total
+        reading: Reading = {"kind": "number", "style": style}
+        if doubt:
+            reading["doubt"] = True
+        if self.plain and style == numbers.PLAIN:
+            return reading, self.total
+        return reading, self._readable(lambda cell: numbers.read(cell, style, self.rules.comma))
+
+    def _are_codes(self) -> bool:
+        """Whether these are codes with leading zeros, few of them or ones that repeat."""
+        few = len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.total
+        return few and numbers.padded(self.cells, self.counts) > 0
+
+    def _date(self, dayfirst: bool) -> tuple[Reading, int]:
+        ambiguous = False
+        if self.rules.dayfirst is not None:
+            dayfirst = self.rules.dayfirst
+        elif self.orders["day"] != self.orders["month"]:
+            dayfirst = self.orders["day"] > self.orders["month"]
+        elif self.orders["either"]:
+            ambiguous = True
+            dayfirst = dayfirst or any("." in cell for cell in self.cells[:20] if dates.order(cell))
+        reading: Reading = {"kind": "date", "dayfirst": bool(dayfirst)}
+        if ambiguous:
+            reading["ambiguous"] = True
+        elif self.orders:
+            reading["shown"] = True
+        return reading, self._readable(lambda cell: dates.days(cell, dayfirst))
+
+    def _time(self) -> tuple[Reading, int]:
+        return {"kind": "time"}, self._readable(dates.seconds)
+
+    def _clock(self) -> tuple[Reading, int]:
+        style = numbers.clock_style(self.cells)
+        return {"kind": "number", "style": style}, self._readable(lambda cell: numbers.read(cell, style))
+
+
+def typed(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+    """The table with numbers and dates where its cells are such; how they were written is kept in `attrs`."""
+    decided = decide_table(frame, rules)
+    changed: dict[str, Any] = {}
+    for name, reading in decided.items():
+        column = frame[name]
+        if typed_kind(column):
+            continue
+        if reading["kind"] == "number":
+            changed[name] = as_numbers(column, reading, rules.missing_words, rules.comma).values
+        elif reading["kind"] == "date":
+            days = as_days(column, reading, rules.missing_words).values
+            changed[name] = pd.to_datetime((days * 86_400_000).round(), unit="ms", errors="coerce")
+        else:
+            codes, cells = words.distinct(column)
+            spelled = np.array([None if c in rules.missing_words else c for c in cells], dtype=object)
+            changed[name] = pd.Series(spelled[codes], index=column.index, dtype=object)
+    result = frame.assign(**changed)
+    result.attrs = {ATTRIBUTE: {**frame.attrs.get(ATTRIBUTE, {}), "readings": decided}}
+    return result
