@@ -1,7 +1,7 @@
 """A lane: one trial that trains among others, and its portable state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -45,6 +45,7 @@ class Lane:
         epochs: how many the trial has in all (its schedule ends there).
         hypers: its learning rate, decay, schedule, ...
         drops: dropout layer -> probability.
+        strengths: of augmentation, operation -> a number above 0.
         epoch: epochs done.
         step: optimizer updates done.
         status: running, done or diverged.
@@ -56,6 +57,7 @@ class Lane:
     epochs: int
     hypers: Hyperparameters
     drops: dict[str, float]
+    strengths: Mapping[str, float] = field(default_factory=dict)
     epoch: int = 0
     step: int = 0
     status: str = "running"

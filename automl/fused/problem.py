@@ -1,7 +1,7 @@
 """What the engine is given: the problem, its options, and trials to admit."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ class Problem:
         scale: `[outputs]`, the unit of a regression target, in which rmse and mae are reported.
         mixes: names of a config that shape the model and may nevertheless differ among trials that train together
             (see `mixed`).
+        augment: strengths of augmentation that all trials have, by operation (see `training.strengths`).
         own_factory: `build` is a user's. It may leave a dropout layer out where the probability is exactly 0, so the
             engine looks whether it does before it lets such trials train together (see `sizing.zero_dropout`).
     """
@@ -40,6 +41,7 @@ class Problem:
     scale: Tensor | None = None
     mixes: tuple[str, ...] = ()
     own_factory: bool = True
+    augment: Mapping[str, Any] = field(default_factory=dict)
 
     def to(self, device: torch.device) -> "Problem":
         """The same with its data on `device`."""

@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from automl.training import hyperparameters
+from automl.training import hyperparameters, strengths
 
 SHARED_TRAINING = ("optimizer", "batch_size")
 """Hyperparameters of training that the lanes of a cohort have in common."""
@@ -26,8 +26,7 @@ def lane_name(name: str) -> bool:
     """Whether a config entry may differ between the lanes of a cohort."""
     if name in hyperparameters.NAMES:
         return name not in SHARED_TRAINING
-    last = name.rpartition(".")[2]
-    return "dropout" in last or last.startswith(("augment_", "mixup", "noise"))
+    return name in strengths.LIMITS or "dropout" in name.rpartition(".")[2]
 
 
 def dropout_names(config: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,6 @@ from automl.core.space import Space
 from automl.data.preparing import options
 from automl.fused import signature
 from automl.tasks.recipe import Recipe
-from automl.training import strengths
 
 FEW_KINDS = 4
 """Where a space has at most so many kinds of models, trials train together with those of their own kind only."""
@@ -46,10 +45,6 @@ def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     Returns:
         A sentence for the user; empty where the trial can train together with others.
     """
-    given = {**settings.get("augment", {}), **config}
-    varied = [one for one in strengths.LIMITS if given.get(one)]
-    if varied:
-        return f"trials with augmentation ({', '.join(varied)}) run one at a time; without it they train together"
     if options.chosen(config):
         return "trials with a preparation of their own run one at a time; with one for all they train together"
     if settings.get("precision", "auto") in ("bf16", "fp16"):

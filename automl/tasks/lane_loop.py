@@ -42,7 +42,8 @@ def _engine(session: TrainingSession, folder: Path | None) -> Engine:
     recipe, data = session.recipe, session.prepared
     scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
-    problem = Problem(*what, data.train, data.val, scale, recipe.mixes, recipe.own_factory)
+    augment = recipe.settings.get("augment", {})
+    problem = Problem(*what, data.train, data.val, scale, recipe.mixes, recipe.own_factory, augment)
     options = Options(
         fuse=recipe.fuse,
         device=session.device,

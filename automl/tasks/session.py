@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class TrainingSession(Session):
 
     def serve(self, worker: "Worker") -> None:
         """Train the worker's trials until there are no more."""
+        if "order" in self.prepared.preparation:  # of a series; how the rows of one are read has changed
+            worker = replace(worker, place=replace(worker.place, data=self.prepared.fingerprint))
         with closing(self.ranks) if self.ranks else nullcontext(), _one_thread(self.device):
             if self._loop is None:
                 super().serve(worker)

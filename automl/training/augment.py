@@ -59,9 +59,14 @@ def check(strengths: Mapping[str, Strength], inputs: Inputs) -> None:
 
 
 def apply(
-    x: Tensor, strengths: Mapping[str, Strength], inputs: Inputs, u: Tensor, noise: Tensor | None = None
+    x: Tensor,
+    strengths: Mapping[str, Strength],
+    inputs: Inputs,
+    u: Tensor,
+    noise: Tensor | None = None,
+    lanes: int = 1,
 ) -> tuple[Tensor, Tensor]:
-    """Augment a batch.
+    """Augment a batch, or the batches of several lanes, one after another.
 
     Args:
         x: [B, *inputs.shape] the batch.
@@ -69,6 +74,7 @@ def apply(
         inputs: layout of one sample.
         u: [B, UNIFORMS] uniform random numbers in [0, 1).
         noise: like `x`, standard normal; needed for the operation `noise` only.
+        lanes: how many batches of equal size `x` consists of; partners are of the same batch.
 
     Returns:
         The new batch [B, *inputs.shape], and each sample's own share in it [B]; the rest is its partner's.
@@ -80,22 +86,22 @@ def apply(
         if any(name in strengths for name in MOVES):
             image = _moved(image, strengths, u)
         if "cutmix" in strengths:
-            image, own = _cutmix(image, strengths["cutmix"], u)
+            image, own = _cutmix(image, strengths["cutmix"], u, lanes)
         x = image.reshape(x.shape)
     if "mixup" in strengths:
-        kept = 1 - 0.5 * strengths["mixup"] * u[:, 8]
+        kept = (1 - 0.5 * strengths["mixup"] * u[:, 8]).to(x.dtype)
         per_sample = kept.view(-1, *(1 for _ in x.shape[1:]))
-        x = x * per_sample + partner(x) * (1 - per_sample)
-        own = own * kept + (1 - partner(own)) * (1 - kept)  # the partner of the partner is the sample itself
+        x = x * per_sample + partner(x, lanes) * (1 - per_sample)
+        own = own * kept + (1 - partner(own, lanes)) * (1 - kept)  # the partner of the partner is the sample itself
     if "noise" in strengths and noise is not None:
         level = torch.as_tensor(strengths["noise"], device=x.device, dtype=x.dtype)
         x = x + noise * level.view(-1, *(1 for _ in x.shape[1:]))
     return x, own
 
 
-def partner(values: Tensor) -> Tensor:
-    """Each sample's partner: the batch in reverse order (its order is random already)."""
-    return values.flip(0)
+def partner(values: Tensor, lanes: int = 1) -> Tensor:
+    """Each sample's partner: each batch in reverse order (its order is random already)."""
+    return values.flip(0) if lanes == 1 else values.view(lanes, -1, *values.shape[1:]).flip(1).view(values.shape)
 
 
 def mixed_targets(kind: str, y: Tensor, own: Tensor, classes: int) -> Tensor:
@@ -125,7 +131,7 @@ def _moved(x: Tensor, strengths: Mapping[str, Strength], u: Tensor) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
-def _cutmix(x: Tensor, strength: Strength, u: Tensor) -> tuple[Tensor, Tensor]:
+def _cutmix(x: Tensor, strength: Strength, u: Tensor, lanes: int) -> tuple[Tensor, Tensor]:
     """Replace a rectangle of each image by its partner's; returns also the share of pixels kept, [B]."""
     side = (0.5 * strength * u[:, 5]).sqrt()
     down = torch.arange(x.shape[2], device=x.device) / x.shape[2]
@@ -134,4 +140,4 @@ def _cutmix(x: Tensor, strength: Strength, u: Tensor) -> tuple[Tensor, Tensor]:
     inside_down = (down >= top[:, None]) & (down < (top + side)[:, None])
     inside_across = (across >= left[:, None]) & (across < (left + side)[:, None])
     box = (inside_down[:, :, None] & inside_across[:, None, :])[:, None]
-    return torch.where(box, partner(x), x), 1 - box.to(x.dtype).mean((1, 2, 3))
+    return torch.where(box, partner(x, lanes), x), 1 - box.to(x.dtype).mean((1, 2, 3))

@@ -24,8 +24,6 @@ def test_hyperparameters_that_do_not_shape_the_model_may_differ() -> None:
 @pytest.mark.parametrize(
     ("config", "settings", "reason"),
     [
-        ({"noise": 0.1}, {}, "augmentation"),
-        ({}, {"augment": {"mixup": 0.2}}, "augmentation"),
         ({"prepare_pca": 3}, {}, "preparation of their own"),
         ({}, {"precision": "bf16"}, "precision: bf16"),
         ({}, {"compile": "always"}, "compile: always"),
@@ -39,7 +37,10 @@ def test_what_trains_alone_has_a_reason_and_no_group(config: Any, settings: Any,
 
 
 def test_what_trains_together_has_no_reason() -> None:
-    assert why_alone({"optimizer": "adamw", "noise": 0.0}, {"precision": "auto", "augment": {}}) == ""
+    assert why_alone({"optimizer": "adamw", "noise": 0.1}, {"precision": "auto", "augment": {"mixup": 0.2}}) == ""
+    group = task().group
+    assert group is not None
+    assert group({"noise": 0.1}) == group({"noise": 0.0, "mixup": 0.3}) == group({}) != ""
 
 
 def test_never_means_no_groups() -> None:

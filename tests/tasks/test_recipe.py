@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from automl.core.messages import Assign, Assignment, Order, Ready, Reported, Shutdown
 from automl.core.trial import Metric
 from automl.errors import SpecError
+from automl.tasks.builtin import BuiltinTask
 from automl.tasks.recipe import KEPT, PreparedData, Recipe
+from automl.worker.link import Place, Recorder
+from automl.worker.worker import Worker
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +57,36 @@ def test_user_code_is_known_by_its_colon(recipe: Recipe) -> None:
     assert not recipe.runs_user_code
     assert replace(recipe, model="mine:build").runs_user_code
     assert replace(recipe, data="mine:load").runs_user_code
+
+
+class OneTrial(Recorder):
+    """A link that gives one trial and lets it run to its end."""
+
+    given = False
+
+    def receive(self) -> Order:
+        if not isinstance(self.sent[-1], Ready):
+            return super().receive()
+        if self.given:
+            return Shutdown()
+        self.given = True
+        return Assign((Assignment(3, {"lr": 0.01}),))
+
+
+def test_a_checkpoint_is_not_loaded_by_a_trial_on_a_series_that_is_read_differently(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"when": pd.date_range("2024-01-01", periods=80, freq="h").astype(str), "y": np.arange(80) % 7})
+
+    def losses(content: pd.DataFrame, epochs: int) -> list[object]:
+        content.to_csv(tmp_path / "s.csv", index=False)
+        task = BuiltinTask(
+            "mlp", "s.csv", epochs, Metric("val_loss"), target="y", folder=tmp_path, prepare={"window": 4}, checkpoint_s=0
+        )
+        link = OneTrial()
+        Worker(Place(folder=tmp_path / "study"), link).work(task)
+        return [p.metrics["val_loss"] for event in link.sent if isinstance(event, Reported) for p in event.points]
+
+    begun = losses(rows, 3)
+    assert losses(rows, 5)[:2] == begun[:2], "sent again from the checkpoint"
+    wider = losses(rows.assign(more=np.arange(80) % 5), 5)
+    assert len(wider) == 5
+    assert wider[0] != begun[0]

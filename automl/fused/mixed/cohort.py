@@ -24,7 +24,6 @@ from automl.fused.optim.param_groups import Scale, scales
 from automl.fused.optim.rules import rule
 from automl.fused.tensors import layout as lay
 from automl.models.mup import Role
-from automl.training import hyperparameters
 
 
 @dataclass
@@ -103,7 +102,7 @@ class MixedCohort:
         blocks = read(module)
         if blocks is None:
             raise NotMixable(f"trial {trial} builds a model whose lanes must all have one shape")
-        lane = Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), swap.drop_rates(module))
+        lane = self.blueprint.lane(trial, config, seed, epochs, swap.drop_rates(module))
         member = _with_storage(module, blocks, lane, self.blueprint.roles(config))
         if state is not None:
             for name, row in member.rows.items():

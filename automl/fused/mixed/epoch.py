@@ -14,11 +14,11 @@ from torch import Tensor
 from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.mixed.cohort import MixedCohort
-from automl.fused.optim import rules, tables
+from automl.fused.optim import tables
 from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.report import loss_summary
-from automl.fused.tensors import losses, rng
-from automl.fused.tensors.batches import gather, prepared_labels
+from automl.fused.tensors import rng
+from automl.fused.tensors.batches import LaneBatches
 from automl.metrics.batched import Meter
 from automl.training.schedules import steps_per_epoch
 
@@ -49,9 +49,13 @@ class MixedEpoch:
             piece = MixedPiece(self.cohort, slots, self.kind, self.data)
             piece.train()
             at = list(slots)
-            self.bad[at], self.loss[at] = loss_summary(piece.log)
+            self.bad[at], self.loss[at] = loss_summary(piece.batches.log)
             for slot in slots:
                 self.steps[slot] = piece.steps
+
+
+def _space(shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype)
 
 
 def pieces(cohort: MixedCohort, live: Sequence[int], cache_bytes: int = CACHE_BYTES) -> list[tuple[int, ...]]:
@@ -73,7 +77,7 @@ def pieces(cohort: MixedCohort, live: Sequence[int], cache_bytes: int = CACHE_BY
 class MixedPiece:
     """One epoch of the lanes in `slots`, which have one batch size: its tables, and its steps.
 
-    `steps`: updates; `log` `[S, K]`: training losses, after `train()`.
+    `steps`: updates; `batches`: what they see, and the losses so far.
     """
 
     def __init__(
@@ -82,27 +86,18 @@ class MixedPiece:
         """`steps`: at most so many; None: the whole epoch."""
         members = [member for k in slots if (member := cohort.members[k]) is not None]
         self.lanes: list[Lane] = [member.lane for member in members]
-        self.kind, self.data, self.program = kind, data, cohort.program(slots)
-        hypers = [lane.hypers for lane in self.lanes]
-        self.batch = min(hypers[0].batch_size, len(data))
+        self.program = cohort.program(slots)
+        self.batch = min(self.lanes[0].hypers.batch_size, len(data))
         full_steps = steps_per_epoch(len(data), self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
-        self.order = rng.permutations([lane.seed for lane in self.lanes], [lane.epoch for lane in self.lanes],
-                                      len(data), "cpu")  # fmt: skip
-        self.chosen = tables.batches(self.order, self.batch, self.steps)
-        dtype = members[0].layout.dtype
-        smoothing = rules.column(hypers, "label_smoothing")
-        self.smoothing = torch.from_numpy(smoothing).to(dtype) if smoothing.any() else None
-        self.log = torch.zeros(self.steps, len(self.lanes), dtype=dtype)
-        self.losses = self.log.view(self.steps, -1, 1, 1).unbind(0)
-        self.labels = prepared_labels(kind, data, self.chosen, len(self.lanes), self.smoothing)
+        self.batches = LaneBatches(self.lanes, kind, data, cohort.blueprint.inputs, self.batch, self.steps,
+                                   members[0].layout.dtype, _space)  # fmt: skip
         rates, gradients = tables.rates(self.lanes, self.steps, full_steps), self.program.gradients
         self.update = lane_update([
             Lanes([member.lane.hypers], [0], [member.lane.step], rates[:, [j]], member.matrices(gradients[j]),
                   member.scales)
             for j, member in enumerate(members)
         ])  # fmt: skip
-        self.gathered = torch.empty(len(self.lanes) * self.batch, *data.x.shape[1:], dtype=data.x.dtype)
         self._set_masks()
 
     def _set_masks(self) -> None:
@@ -123,15 +118,8 @@ class MixedPiece:
             lane.step += self.steps
 
     def _step(self, s: int) -> None:
-        k, data = len(self.lanes), self.data
-        if s < len(self.chosen) and self.labels is not None and self.program.num_outputs <= losses.FEW:
-            x = torch.index_select(data.x, 0, self.chosen[s], out=self.gathered).view(k, self.batch, *data.x.shape[1:])
-            gradient = self.labels.gradient(self.program.outputs(x, s), s, self.losses[s])
-        else:
-            x, y, weight = gather(data, self.order[:, s * self.batch : (s + 1) * self.batch])
-            loss, gradient = losses.gradient(self.kind, self.program.outputs(x, s), y, weight, self.smoothing)
-            self.log[s].copy_(loss)
-        self.program.backward(gradient)
+        out = self.program.outputs(self.batches.inputs(s), s)
+        self.program.backward(self.batches.gradient(s, out))
         self.update(s)
 
 

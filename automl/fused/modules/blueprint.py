@@ -1,4 +1,4 @@
-"""How the modules of one signature are built."""
+"""How the lanes of one signature are made: their modules, and what their configs say of training."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,21 +9,27 @@ import torch
 from torch import nn
 
 from automl.core.seeds import derive
+from automl.data.shapes import Inputs
+from automl.fused.lane import Lane
 from automl.models import mup
-from automl.training import hyperparameters
+from automl.training import augment, hyperparameters, strengths
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How modules of one signature are made: the factory, what it is given besides the config, and where they live."""
+    """How modules of one signature are made: the factory, what it is given besides the config, and where they live.
+
+    `augment`: strengths of augmentation that all trials have, unless their configs say otherwise.
+    """
 
     build: Build
     inputs: Any
     outputs: Any
     device: torch.device
     dtype: torch.dtype | None = None
+    augment: Mapping[str, Any] = field(default_factory=dict)
     _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -34,6 +40,17 @@ class Blueprint:
         if (roles := self.roles(config)) is not None:
             mup.rescale(made, roles)
         return made if self.dtype is None else made.to(self.dtype)
+
+    def lane(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, drops: dict[str, float]) -> Lane:
+        """The lane of a trial that begins; `drops`: dropout layer -> probability.
+
+        Raises SpecError when a hyperparameter of training, or a strength of augmentation, is out of its limits or does
+        not suit the data.
+        """
+        strong = strengths.read(config, self.augment)
+        if strong:
+            augment.check(strong, self.inputs if isinstance(self.inputs, Inputs) else Inputs(int(self.inputs)))
+        return Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), drops, strong)
 
     def roles(self, config: Mapping[str, Any]) -> Mapping[str, mup.Role] | None:
         """What muP knows of each parameter; None without `parametrization: mup`."""

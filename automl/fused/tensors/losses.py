@@ -18,19 +18,26 @@ PREPARED = 1 << 17
 
 
 def gradient(
-    kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing: Tensor | None
+    kind: str, out: Tensor, y: Tensor, weight: Tensor | None, smoothing: Tensor | None, own: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Losses `[K]` and their gradient, shaped like `out`.
 
     `out`: `[K, B, C]`, `[K, B, T, V]` or `[K, B, O]`; `y`: `[K, B]`, `[K, B, T]` (int64) or `[K, B, O]`; `weight`:
-    `[K, B]` or None; `smoothing`: `[K]` or None. With weights the loss is sum(w * l) / sum(w).
+    `[K, B]` or None; `smoothing`: `[K]` or None. With weights the loss is sum(w * l) / sum(w). `own`: `[K, B]`, each
+    sample's share in its mixed self (see `training.augment`); the rest is its partner's, in the lane's reverse order.
     """
     if kind == "regression":
-        return _squared(out, y, weight)
+        return _squared(out, y if own is None else mixed(y.to(out.dtype), own), weight)
     share = _shares(y, weight, out.dtype)
     flat, labels = out.flatten(1, -2), y.flatten(1)
-    losses, g = _cross_entropy(flat, labels, share.flatten(1), smoothing)
+    losses, g = _cross_entropy(flat, labels, share.flatten(1), smoothing, own)
     return losses, g.reshape(out.shape)
+
+
+def mixed(values: Tensor, own: Tensor) -> Tensor:
+    """`values` `[K, B, ...]` of samples that were mixed with their partners; `own` `[K, B]` is what they keep."""
+    share = own.to(values.dtype).view(*own.shape, *(1 for _ in values.shape[2:]))
+    return values * share + values.flip(1) * (1 - share)
 
 
 def _shares(y: Tensor, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
@@ -43,7 +50,9 @@ def _shares(y: Tensor, weight: Tensor | None, dtype: torch.dtype) -> Tensor:
     return share.view(*share.shape, *(1 for _ in y.shape[2:])).expand(y.shape)
 
 
-def _cross_entropy(out: Tensor, y: Tensor, share: Tensor, smoothing: Tensor | None) -> tuple[Tensor, Tensor]:
+def _cross_entropy(
+    out: Tensor, y: Tensor, share: Tensor, smoothing: Tensor | None, own: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """`out` `[K, M, C]`. Few classes go in front of the rows: softmax over a short last axis is 10 times slower."""
     classes = out.shape[-1]
     axis = 1 if classes <= FEW else 2
@@ -51,13 +60,20 @@ def _cross_entropy(out: Tensor, y: Tensor, share: Tensor, smoothing: Tensor | No
     share, y = share.to(out.dtype), y.unsqueeze(axis)
     logp = torch.log_softmax(scores, axis)
     losses = logp.gather(axis, y).squeeze(axis).neg_()
+    if own is not None:
+        own = own.to(out.dtype)
+        losses.mul_(own).sub_(logp.gather(axis, y.flip(3 - axis)).squeeze(axis).mul_(1 - own))
     if smoothing is not None:
         e = smoothing.view(-1, 1)
         losses.mul_(1.0 - e).sub_(logp.mean(axis) * e)
     total = (losses * share).sum(1)
     g = logp.exp_()
     hit = torch.full_like(losses, -1.0) if smoothing is None else (e - 1.0).expand_as(losses)
-    g.scatter_add_(axis, y, hit.unsqueeze(axis))
+    if own is None:
+        g.scatter_add_(axis, y, hit.unsqueeze(axis))
+    else:
+        g.scatter_add_(axis, y, (hit * own).unsqueeze(axis))
+        g.scatter_add_(axis, y.flip(3 - axis), (hit * (1 - own)).unsqueeze(axis))
     if smoothing is not None:
         g.sub_((smoothing / classes).view(-1, 1, 1))
     g.mul_(share.unsqueeze(axis))
@@ -77,11 +93,17 @@ class Targets:
         self.labels: list[tuple[Tensor, Tensor]] = []
         self.first = 0
 
-    def gradient(self, out: Tensor, step: int, losses: Tensor) -> Tensor:
-        """The gradient `[K, B, C]` at `out` `[K, B, C]`; the lanes' losses are written to `losses` `[K, 1, 1]`."""
+    def gradient(self, out: Tensor, step: int, losses: Tensor, own: Tensor | None = None) -> Tensor:
+        """The gradient `[K, B, C]` at `out` `[K, B, C]`; the lanes' losses are written to `losses` `[K, 1, 1]`.
+
+        `own` `[K, B]`: see `losses.gradient`.
+        """
         if not self.first <= step < self.first + len(self.labels):
             self.first, self.labels = step, self._prepared(out, step)
         labels, rows = self.labels[step - self.first]
+        if own is not None:
+            labels = mixed(labels.transpose(1, 2), own).transpose(1, 2).contiguous()
+            rows = labels.flatten(1).unsqueeze(1)
         logp = torch.log_softmax(out.transpose(1, 2).contiguous(), 1)  # over a short last axis it is 10 times slower
         torch.bmm(rows, logp.view(len(out), -1, 1), out=losses)
         return torch.add(labels, logp.exp_(), alpha=1.0 / self.batch).transpose(1, 2)

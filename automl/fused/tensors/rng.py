@@ -100,3 +100,27 @@ def keep_mask(words: Tensor, flip: Tensor, times: Tensor, limits: Tensor, scales
     """
     x = torch.bitwise_xor(words, flip, out=out).mul_(times).bitwise_right_shift_(1)
     return x.sub_(limits).bitwise_right_shift_(31).bitwise_and_(scales).view(torch.float32)
+
+
+def uniforms(words: Tensor, flip: Tensor, times: Tensor) -> Tensor:
+    """float64 `[K, E]` in (0, 1), on a grid of 2^-24: for augmentation, where single numbers matter.
+
+    `words`, `flip`, `times`: as for `keep_mask`. The product is mixed once more (two multiplications and shifts, the
+    constants are those of Wellons 2018, "lowbias32"), so that numbers drawn with one key are not lines of a lattice.
+    """
+    x = torch.bitwise_xor(words, flip).mul_(times)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B - (1 << 32))):
+        x = x.bitwise_xor_((x >> shift).bitwise_and_((1 << (32 - shift)) - 1)).mul_(factor)
+    x = x.bitwise_xor_((x >> 16).bitwise_and_(0xFFFF))
+    return (x >> 8).bitwise_and_(0xFFFFFF).double().add_(0.5).mul_(2.0**-24)
+
+
+def normals(words: Tensor, flip: Tensor, times: Tensor, dtype: torch.dtype) -> Tensor:
+    """Standard normal numbers `[K, E]` (Box & Muller 1958); E a multiple of 64.
+
+    So no lane's numbers are in the rest of a row that vector loops leave to other instructions, and a lane has the same
+    bits beside any others.
+    """
+    first, second = uniforms(words, flip, times).to(dtype).chunk(2, 1)
+    radius, angle = first.contiguous().log_().mul_(-2.0).sqrt_(), second.contiguous().mul_(2.0 * np.pi)
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], 1)

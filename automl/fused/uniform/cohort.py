@@ -109,7 +109,7 @@ class UniformCohort:
         module = swap.operate(self.blueprint.module(config, seed))
         if lay.layout(module) != self.layout:
             raise ValueError(f"trial {trial} builds other parameters than its cohort: a shape depends on a lane value")
-        lane = Lane(trial, dict(config), seed, epochs, hyperparameters.read(config), swap.drop_rates(module))
+        lane = self.blueprint.lane(trial, config, seed, epochs, swap.drop_rates(module))
         if lane.drops.keys() != set(self.layers):
             raise ValueError(f"trial {trial} builds other dropout layers than its cohort: one depends on a lane value")
         if state is None:

@@ -33,7 +33,7 @@ class StepGraphs:
         key = piece.stepper.first, piece.batch
 
         def step(s: int) -> None:
-            if s >= len(piece.chosen):
+            if s >= len(piece.batches.chosen):
                 piece.step(s)
                 return
             if key not in self.graphs:
@@ -71,13 +71,13 @@ class StepGraph:
             self._step()
         else:
             self.graph.replay()
-        piece.log[s].copy_(self.single.log[0])
+        piece.batches.log[s].copy_(self.single.batches.log[0])
 
     def _step(self) -> None:
         """The step, with everything that is derived from the tables derived again."""
         single = self.single
         single.context.masks.clear()
-        single.labels = single.prepared_labels()
+        single.batches.prepare_again()
         with running(single.context):
             single.step(0)
 
@@ -105,19 +105,15 @@ class StepGraph:
 def _tables(piece: PieceEpoch, s: int) -> list[Tensor]:
     """Everything that step `s` reads besides weights and data."""
     keys = [piece.context.keys[s]] if piece.context.keys.numel() else []
-    smoothing = [] if piece.smoothing is None else [piece.smoothing]
-    return [piece.chosen[s], *keys, piece.context.limits, piece.context.scales, *smoothing, *piece.update.tables(s)]
+    context = piece.context
+    return [*piece.batches.tables(s), *keys, context.limits, context.scales, *piece.update.tables(s)]
 
 
 def _single_step(piece: PieceEpoch) -> PieceEpoch:
     """A copy of `piece` whose tables have a single step, in storage of their own."""
     single, context = copy.copy(piece), piece.context
-    single.steps, single.log = 1, torch.zeros_like(piece.log[:1])
-    single.losses = single.log.view(1, -1, 1, 1).unbind(0)
-    single.chosen = (piece.chosen[0].clone(),)
+    single.steps, single.batches = 1, piece.batches.one_step()
     keys, limits, scales = context.keys[:1].clone(), context.limits.clone(), context.scales.clone()
     single.context = Draw(context.fused, context.size, context.layers, keys, limits, scales, list(context.live))
-    single.smoothing = None if piece.smoothing is None else piece.smoothing.clone()
     single.update = piece.update.one_step()
-    single.labels = None
     return single

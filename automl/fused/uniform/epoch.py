@@ -36,14 +36,15 @@ class Epoch:
     def train(self) -> None:
         """Run the epoch's steps and count them in the lanes' `step`."""
         logs, batched = [], self.stepper.batched
-        graphs = self.graphs if batched else None
+        augmented = any(lane is not None and lane.strengths for lane in self.stepper.cohort.slots)
+        graphs = self.graphs if batched and not augmented else None  # which lanes move is not in the tables
         with module_mode(self.stepper.cohort, batched=batched, training=True):
             for stepper in self.stepper.pieces:
                 piece = PieceEpoch(stepper, self.kind, self.data, self.max_steps, recordable=graphs is not None)
                 if piece.live:
                     piece.train(None if graphs is None else graphs.step_of(piece))
                 self.steps = piece.steps
-                logs.append(piece.log)
+                logs.append(piece.batches.log)
         self.log = torch.cat(logs, 1)
 
 

@@ -1,25 +1,24 @@
 """One epoch of a piece: each lane has its own sample order, dropout masks, schedule and optimizer coefficients.
 
-The host prepares tables for the whole epoch; a step only indexes them. All lanes of a cohort have the same batch size
-and the same data, so their last, partial batch comes at the same step. A last batch of a single sample is left out, as
+The host prepares tables for the whole epoch; a step only indexes them. A last batch of a single sample is left out, as
 batch norm has no variance there.
 
-Shape letters: K lanes (rows of the piece), S steps, B batch, N samples.
+Shape letters: K lanes (rows of the piece), S steps.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from automl.data.prepared import Part
 from automl.fused.modules.context import Draw, running
-from automl.fused.optim.tables import batches, rates
+from automl.fused.optim.tables import rates
 from automl.fused.optim.update import Lanes, lane_update
-from automl.fused.tensors import losses, rng
-from automl.fused.tensors.batches import gather, prepared_labels
+from automl.fused.tensors import rng
+from automl.fused.tensors.batches import LaneBatches
 from automl.fused.uniform.stepper import PieceStepper
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import steps_per_epoch
@@ -30,7 +29,7 @@ IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)  # of rows whose slot is free o
 class PieceEpoch:
     """The tables of one epoch of one piece; `train()` runs it. Slots are counted from the piece's first row.
 
-    `live`: slots that train; `steps`: updates; `log` `[S, K]`: training losses, after `train()`.
+    `live`: slots that train; `steps`: updates; `batches`: what they see, and the losses so far.
     """
 
     def __init__(self, stepper: PieceStepper, kind: str, data: Part, steps: int | None = None, *,
@@ -44,9 +43,9 @@ class PieceEpoch:
             recordable: every optional part of a step runs for every lane, so that a step that was recorded (as a CUDA
                 graph) is right for any lanes.
         """
-        self.stepper, self.kind, self.data, self.recordable = stepper, kind, data, recordable
+        self.stepper, self.recordable = stepper, recordable
         cohort = stepper.cohort
-        k, device, slots = stepper.size, cohort.blueprint.device, cohort.slots[stepper.span]
+        slots = cohort.slots[stepper.span]
         self.lanes = [lane if lane is not None and lane.status == "running" else None for lane in slots]
         self.live = [j for j, lane in enumerate(self.lanes) if lane is not None]
         self.hypers = [IDLE if lane is None else lane.hypers for lane in self.lanes]
@@ -55,27 +54,13 @@ class PieceEpoch:
         self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), len(data))
         full_steps = steps_per_epoch(len(data), self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
-        epochs = [0 if lane is None else lane.epoch for lane in self.lanes]
-        self.order = rng.permutations(self.seeds, epochs, len(data), device)
-        self.chosen = batches(self.order, self.batch, self.steps)
         lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps),
                       {name: matrix[stepper.span] for name, matrix in cohort.rows.items()}, cohort.scales)  # fmt: skip
-        smoothing = lanes.column("label_smoothing")
-        self.smoothing = None
-        if smoothing.any() or recordable:
-            self.smoothing = torch.from_numpy(smoothing).to(device, cohort.layout.dtype)
         self.context = self._context()
         self.update = lane_update([lanes], recordable=recordable, leaves=stepper.leaf_gradients())
-        self.log = torch.zeros(self.steps, k, device=device, dtype=cohort.layout.dtype)
-        self.losses = self.log.view(self.steps, k, 1, 1).unbind(0)
-        self.labels = self.prepared_labels()
-        shape = torch.Size((k * self.batch, *data.x.shape[1:]))
-        self.gathered = self.context.space(shape, data.x.dtype, "batch")  # a full batch of all lanes
-        self.x = self.gathered.view(k, self.batch, *data.x.shape[1:])
-
-    def prepared_labels(self) -> losses.Targets | None:
-        """Prepared labels of the full batches, where the loss is an unweighted cross-entropy."""
-        return prepared_labels(self.kind, self.data, self.chosen, self.stepper.size, self.smoothing)
+        self.batches = LaneBatches(self.lanes, kind, data, cohort.blueprint.inputs, self.batch, self.steps,
+                                   cohort.layout.dtype, partial(self.context.space, use="batch"),
+                                   always_smooth=recordable)  # fmt: skip
 
     def _context(self) -> Draw:
         """What the model's layers need of each lane: mask keys of all steps `[S, L, 2, K]`, dropout rates."""
@@ -128,29 +113,9 @@ class PieceEpoch:
 
     def step(self, s: int) -> None:
         """One update of all lanes: batch, forward, loss, backward, then `update`."""
-        full = s < len(self.chosen)
-        if full:
-            torch.index_select(self.data.x, 0, self.chosen[s], out=self.gathered)
-            x = self.x
-        else:
-            x, y, weight = gather(self.data, self.order[:, s * self.batch : (s + 1) * self.batch])
         self.context.step = s
-        out = self.stepper.outputs(self.context, x)
-        seen = out.detach() if out.requires_grad else out
-        if full and self.labels is not None and out.dim() == 3 and out.shape[-1] <= losses.FEW:
-            gradient = self.labels.gradient(seen, s, self.losses[s])
-        else:
-            if full:
-                y, weight = self._labels(s)
-            loss, gradient = losses.gradient(self.kind, seen, y, weight, self.smoothing)
-            self.log[s].copy_(loss)
+        out = self.stepper.outputs(self.context, self.batches.inputs(s))
+        gradient = self.batches.gradient(s, out.detach() if out.requires_grad else out)
         self.stepper.backward(self.context, out, gradient)
         with torch.no_grad():
             self.update(s)
-
-    def _labels(self, s: int) -> tuple[Tensor, Tensor | None]:
-        """Labels `[K, B, ...]` and weights `[K, B]` of full batch `s`."""
-        k, data = self.stepper.size, self.data
-        y = data.y.index_select(0, self.chosen[s]).view(k, self.batch, *data.y.shape[1:])
-        weight = None if data.weight is None else data.weight.index_select(0, self.chosen[s]).view(k, self.batch)
-        return y, weight
