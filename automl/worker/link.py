@@ -34,11 +34,19 @@ def expect_verdicts(answer: Order) -> Verdicts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker runs: its number, the devices it is bound to, and the study's folder (None: keep nothing)."""
+    """Where a worker runs.
+
+    Attributes:
+        worker: its number.
+        devices: those it is bound to.
+        folder: the study's; None: keep nothing.
+        data: of the data as they are prepared; a checkpoint is not loaded by a trial on others. Empty: not compared.
+    """
 
     worker: int = 0
     devices: tuple[str, ...] = ("cpu",)
     folder: Path | None = None
+    data: str = ""
 
 
 @dataclass

@@ -68,7 +68,7 @@ class Trial:
         self._classes: Classes | None = None  # of the function that trains, see `of_function`
         self._random: dict[str, Any] | None = None  # where random numbers go on, after `load`
         self._saved = False  # whether this attempt has saved a checkpoint
-        self._identity = checkpoint_identity(assignment)
+        self._identity = checkpoint_identity(assignment, place.data)
 
     @property
     def leads(self) -> bool:
@@ -252,6 +252,7 @@ def plain(value: object) -> object:
     return value[:100] if isinstance(value, str) else Odd(type(value).__name__)
 
 
-def checkpoint_identity(assignment: Assignment) -> str:
-    """Of the trial that a checkpoint belongs to: only the same config and seed may load it."""
-    return f"{seeds.derive(assignment.seed, json.dumps(dict(assignment.config), sort_keys=True)):x}"
+def checkpoint_identity(assignment: Assignment, data: str = "") -> str:
+    """Of the trial that a checkpoint belongs to: only the same config and seed, on the same `data`, may load it."""
+    own = json.dumps(dict(assignment.config), sort_keys=True) + data
+    return f"{seeds.derive(assignment.seed, own):x}"

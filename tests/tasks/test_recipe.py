@@ -79,7 +79,14 @@ def test_a_checkpoint_is_not_loaded_by_a_trial_on_a_series_that_is_read_differen
     def losses(content: pd.DataFrame, epochs: int) -> list[object]:
         content.to_csv(tmp_path / "s.csv", index=False)
         task = BuiltinTask(
-            "mlp", "s.csv", epochs, Metric("val_loss"), target="y", folder=tmp_path, prepare={"window": 4}, checkpoint_s=0
+            "mlp",
+            "s.csv",
+            epochs,
+            Metric("val_loss"),
+            target="y",
+            folder=tmp_path,
+            prepare={"window": 4},
+            checkpoint_s=0,
         )
         link = OneTrial()
         Worker(Place(folder=tmp_path / "study"), link).work(task)
