@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from automl.core.messages import Ended, Lost, Outcome
 from automl.core.trial import Failure, State, TrialRecord
@@ -34,6 +34,7 @@ class Recovery:
     watchdog: Watchdog
     screen: Screen
     stopping: Stopping
+    _told: set[str] = field(default_factory=set, init=False)  # reasons of losses that the user has seen
 
     def worker_lost(self, event: Lost) -> Iterator[TrialEvent]:
         """A worker's process has died, or must be replaced: its trials get another attempt, if they have one left."""
@@ -52,6 +53,9 @@ class Recovery:
         if event.kind == "oom" and self.workers.usable > 1:
             self.give_up(event.worker, "the system ran out of memory")
         else:
+            if event.reason not in self._told:
+                self._told.add(event.reason)
+                self.screen.note(f"worker {event.worker} is replaced: {event.reason}")
             self.executor.restart(event.worker)
 
     def machine_failed(self, event: Ended, failure: Failure) -> Iterator[TrialEvent]:

@@ -13,13 +13,21 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing import forkserver as stdlib_forkserver
 from multiprocessing.context import BaseContext
+from typing import Any
+
+import psutil
 
 from automl.executors import devices, leftovers
+
+UNKNOWN = 255
+"""The exit code of a worker whose fork server ended first, so that nobody knows its own."""
+GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def possible() -> bool:
@@ -36,6 +44,31 @@ def begin() -> None:
 def context() -> BaseContext | None:
     """What makes processes that are forked from the fork server; None where that is not possible."""
     return _context() if possible() else None
+
+
+def has_ended(patience_s: float = 0.5) -> bool:
+    """Whether the fork server of this process has ended; one that is about to end is waited for."""
+    server: Any = vars(stdlib_forkserver)["_forkserver"]
+    deadline = time.monotonic() + patience_s
+    with suppress(psutil.Error):
+        while server._forkserver_pid is not None:
+            if psutil.Process(server._forkserver_pid).status() in GONE:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+    return True
+
+
+def forget() -> None:
+    """Have this process start a fork server of its own: one that was forked would share that of its parent.
+
+    The standard library has no public way to say so.
+    """
+    server: Any = vars(stdlib_forkserver)["_forkserver"]
+    if server._forkserver_alive_fd is not None:
+        os.close(server._forkserver_alive_fd)  # or the parent's would not end with its parent
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
 
 
 def _context() -> BaseContext:

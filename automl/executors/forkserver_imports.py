@@ -19,7 +19,9 @@ MODULES = (
 
 os.setpgid(0, 0)
 gc.disable()
-for module in MODULES:
-    import_module(module)
-gc.freeze()
-gc.enable()
+try:
+    for module in MODULES:
+        import_module(module)
+finally:  # where something is missing, the worker says what
+    gc.freeze()
+    gc.enable()

@@ -49,6 +49,7 @@ class _Process:
         spoke: whether a message has come from it.
         crashes: how many processes of this worker before it died without a message, in a row.
         gone: whether its death has been reported.
+        with_server: whether it has died because the process that it was forked from did.
     """
 
     process: BaseProcess
@@ -58,6 +59,7 @@ class _Process:
     spoke: bool = False
     crashes: int = 0
     gone: bool = False
+    with_server: bool = False
 
 
 @dataclass
@@ -116,8 +118,12 @@ class Local(Executor):
         return _Process(process, ours, f"gpu{','.join(gpus)}" if gpus else f"cpu{worker}", mark)
 
     def _started(self, pickled: bytes, place: Place, theirs: Connection, variables: dict[str, str]) -> BaseProcess:
-        """Start the process of a worker; where the fork server was killed, another one forks it."""
-        for left in reversed(range(KILLS_AT_START)):
+        """Start the process of a worker; where the fork server was killed, another one forks it.
+
+        Raises:
+            EnvironmentProblem: the fork server is killed again and again.
+        """
+        for kills in range(KILLS_AT_START):
             process: BaseProcess = self._context.Process(
                 target=worker_process.main if self._context is SPAWN else worker_process.main_forked,
                 args=(pickled, place, theirs, os.getpid() if self._context is SPAWN else variables),
@@ -128,11 +134,14 @@ class Local(Executor):
                 if self._context is not SPAWN:
                     forkserver.begin()
                 process.start()
-                break
+                return process
             except (EOFError, ConnectionError):
-                if self._context is SPAWN or not left:
+                if self._context is SPAWN:
                     raise
-        return process
+                time.sleep(0.05 * (kills + 1))  # one that was killed can be seen for a while until it has ended
+        raise EnvironmentProblem(
+            f"the process that workers are forked from was killed {KILLS_AT_START} times while it started a worker"
+        )
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
         waiting: dict[Any, int] = {}
@@ -182,6 +191,9 @@ class Local(Executor):
         before, self._killed_for_memory = self._killed_for_memory, self.oom_kills()
         if code == -signal.SIGKILL and self._killed_for_memory > before:
             return Lost(worker, "the system ran out of memory and killed the worker", "oom")
+        if self._context is not SPAWN and code == forkserver.UNKNOWN and forkserver.has_ended():
+            self._processes[worker].with_server = True
+            return Lost(worker, "the process that workers are forked from was killed")
         return Lost(worker, exit_in_words(code))
 
     def send(self, worker: int, order: Order) -> None:
@@ -199,7 +211,7 @@ class Local(Executor):
         if not old.gone:
             self._sweep(old.mark)
         crashes = 0 if old.spoke else old.crashes + 1
-        by_others = old.process.exitcode == -signal.SIGKILL  # it may well go better the next time
+        by_others = old.with_server or old.process.exitcode == -signal.SIGKILL  # it may well go better the next time
         if crashes >= (KILLS_AT_START if by_others else CRASHES_AT_START):
             code = exit_in_words(old.process.exitcode or 0)
             log = f"; see {self._folder / paths.LOGS}" if self._folder else ""

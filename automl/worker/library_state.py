@@ -1,6 +1,7 @@
 """The parts of libraries that a trial may change, see `process_state`. A library is not imported for it."""
 
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -132,6 +133,60 @@ def _torch_printing() -> dict[str, Any]:
     return dict(vars(_torch()._tensor_str.PRINT_OPTS))
 
 
+def _sharing() -> str:
+    strategy: str = _torch().multiprocessing.get_sharing_strategy()
+    return strategy
+
+
+def _interop() -> int:
+    threads: int = _torch().get_num_interop_threads()
+    return threads
+
+
+SDP = ("flash_sdp", "math_sdp", "mem_efficient_sdp", "cudnn_sdp")
+
+
+def _attention() -> dict[str, bool]:
+    """Which programs for attention are allowed."""
+    cuda = _torch().backends.cuda
+    return {name: getattr(cuda, f"{name}_enabled")() for name in SDP if hasattr(cuda, f"{name}_enabled")}
+
+
+def _set_attention(value: dict[str, bool]) -> None:
+    for name, allowed in value.items():
+        getattr(_torch().backends.cuda, f"enable_{name}")(allowed)
+
+
+def _dialects() -> tuple[int, dict[str, Any]]:
+    module = _module("csv")
+    return module.field_size_limit(), {name: module.get_dialect(name) for name in module.list_dialects()}
+
+
+def _set_dialects(value: tuple[int, dict[str, Any]]) -> None:
+    module = _module("csv")
+    module.field_size_limit(value[0])
+    for name in module.list_dialects():
+        module.unregister_dialect(name)
+    for name, dialect in value[1].items():
+        module.register_dialect(name, dialect)
+
+
+def _pandas() -> dict[str, Any]:
+    names = _module("pandas._config.config")._registered_options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some options are about to go
+        return {name: _module("pandas").get_option(name) for name in names}
+
+
+def _set_pandas(value: dict[str, Any]) -> None:
+    now = _pandas()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in now.keys() & value.keys():
+            if now[name] != value[name]:
+                _module("pandas").set_option(name, value[name])
+
+
 def _figures() -> list[int]:
     pyplot = sys.modules.get("matplotlib.pyplot")
     return pyplot.get_fignums() if pyplot else []
@@ -166,6 +221,7 @@ LIBRARY_PARTS: tuple[Part, ...] = (
         "multiprocessing",
     ),
     _attributes("tempfile", "tempdir"),
+    Part("dialects of csv", _dialects, _set_dialects, "csv"),
     _attributes("PIL", "LOAD_TRUNCATED_IMAGES", "PIL.ImageFile"),
     _attributes("PIL", "MAX_IMAGE_PIXELS", "PIL.Image"),
     Part("numpy's error state", lambda: _np().geterr(), lambda value: _np().seterr(**value), "numpy"),
@@ -199,10 +255,16 @@ LIBRARY_PARTS: tuple[Part, ...] = (
     Part("flushing of denormal numbers", _denormals, lambda v: _torch().set_flush_denormal(v), "torch"),
     Part("torch's warnings", lambda: _torch().is_warn_always_enabled(), lambda v: _torch().set_warn_always(v), "torch"),
     Part("torch's print options", _torch_printing, lambda v: _torch().set_printoptions(**v), "torch"),
+    Part("threads between operations", _interop, lambda v: _torch().set_num_interop_threads(v), "torch"),
+    Part("how tensors are shared", _sharing, lambda v: _torch().multiprocessing.set_sharing_strategy(v), "torch"),
+    Part("programs for attention", _attention, _set_attention, "torch"),
     _attributes("torch", "enabled benchmark deterministic", "torch.backends.cudnn"),
+    _attributes("torch", "enabled", "torch.backends.mkldnn"),
+    _attributes("torch", "engine", "torch.backends.quantized"),
     Part("hooks of all modules", _module_hooks, _set_module_hooks, "torch"),
     Part("the process group", _group, _set_group, "torch"),
     Part("the GPU", _gpu, lambda value: _torch().cuda.set_device(value), "torch"),
+    Part("options of pandas", _pandas, _set_pandas, "pandas"),
     Part("figures", _figures, _set_figures, "matplotlib"),
     Part("matplotlib's settings", _drawing, _set_drawing, "matplotlib"),
     Part(

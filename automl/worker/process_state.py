@@ -94,12 +94,39 @@ def _set_argv(value: list[str]) -> None:
     sys.argv = list(value)
 
 
+STREAMS = ("stdin", "stdout", "stderr", "displayhook", "excepthook", "unraisablehook", "breakpointhook")
+
+
 def _streams() -> tuple[Any, ...]:
-    return sys.stdin, sys.stdout, sys.stderr, sys.displayhook, sys.excepthook, threading.excepthook, sys.breakpointhook
+    return threading.excepthook, *(getattr(sys, name) for name in STREAMS)
 
 
 def _set_streams(value: tuple[Any, ...]) -> None:
-    sys.stdin, sys.stdout, sys.stderr, sys.displayhook, sys.excepthook, threading.excepthook, sys.breakpointhook = value
+    threading.excepthook, *others = value
+    for name, one in zip(STREAMS, others, strict=True):
+        setattr(sys, name, one)
+
+
+def _switches() -> tuple[Any, ...]:
+    return sys.dont_write_bytecode, sys.get_int_max_str_digits(), vars(sys).get("tracebacklimit")
+
+
+def _set_switches(value: tuple[Any, ...]) -> None:
+    sys.dont_write_bytecode, digits, limit = value
+    sys.set_int_max_str_digits(digits)
+    vars(sys).pop("tracebacklimit", None)
+    if limit is not None:
+        sys.tracebacklimit = limit
+
+
+def _threads() -> tuple[Any, ...]:
+    return threading.stack_size(), threading.gettrace(), threading.getprofile()
+
+
+def _set_threads(value: tuple[Any, ...]) -> None:
+    threading.stack_size(value[0])
+    threading.settrace(value[1])
+    threading.setprofile(value[2])
 
 
 def _warnings() -> tuple[list[Any], Any, Any]:
@@ -112,8 +139,12 @@ def _set_warnings(value: tuple[list[Any], Any, Any]) -> None:
     warnings.filters[:] = filters  # type: ignore[index]
 
 
-def _set_gc(value: tuple[bool, tuple[int, int, int], int]) -> None:
-    enabled, thresholds, debug = value
+def _gc() -> tuple[Any, ...]:
+    return gc.isenabled(), gc.get_threshold(), gc.get_debug(), list(gc.callbacks)
+
+
+def _set_gc(value: tuple[Any, ...]) -> None:
+    enabled, thresholds, debug, gc.callbacks[:] = value
     (gc.enable if enabled else gc.disable)()
     gc.set_threshold(*thresholds)
     gc.set_debug(debug)
@@ -124,30 +155,43 @@ def _set_traces(value: tuple[Any, Any]) -> None:
     sys.setprofile(value[1])
 
 
+def _logger(one: logging.Logger) -> tuple[Any, ...]:
+    return one.level, tuple(one.handlers), tuple(one.filters), one.propagate, one.disabled
+
+
 def _loggers() -> dict[str, tuple[Any, ...]]:
+    """Those that are not as a new one is: asking for one by name changes nothing."""
     known = logging.root.manager.loggerDict.items()
-    named = {name: logger for name, logger in known if isinstance(logger, logging.Logger)}
-    return {
-        "": (logging.root.level, tuple(logging.root.handlers), True, logging.root.manager.disable > 0),
-        **{name: (one.level, tuple(one.handlers), one.propagate, one.disabled) for name, one in named.items()},
-    }
+    named = {name: _logger(logger) for name, logger in known if isinstance(logger, logging.Logger)}
+    return {"": _logger(logging.root), **{name: value for name, value in named.items() if value != NEW_LOGGER}}
+
+
+NEW_LOGGER = (logging.NOTSET, (), (), True, False)
 
 
 def _set_loggers(value: dict[str, tuple[Any, ...]]) -> None:
     for name in _loggers():
-        level, handlers, propagate, disabled = value.get(name, (logging.NOTSET, (), True, False))
         logger = logging.getLogger(name) if name else logging.root
+        level, logger.handlers[:], logger.filters[:], logger.propagate, logger.disabled = value.get(name, NEW_LOGGER)
         logger.setLevel(level)
-        logger.handlers[:] = handlers
-        if name:
-            logger.propagate, logger.disabled = propagate, disabled
-        elif not disabled:
-            logging.disable(logging.NOTSET)
 
 
-def _same_loggers() -> dict[str, tuple[Any, ...]]:
-    """Without loggers that are as new ones are: asking for one by name changes nothing."""
-    return {name: value for name, value in _loggers().items() if value != (logging.NOTSET, (), True, False)}
+def _logging() -> tuple[Any, ...]:
+    levels = {number: logging.getLevelName(number) for number in range(101)}
+    return logging.root.manager.disable, logging.getLoggerClass(), logging.raiseExceptions, levels
+
+
+def _set_logging(value: tuple[Any, ...]) -> None:
+    disabled, kind, logging.raiseExceptions, levels = value
+    logging.disable(disabled)
+    logging.setLoggerClass(kind)
+    for number, name in levels.items():
+        if logging.getLevelName(number) != name:
+            logging.addLevelName(number, name)
+
+
+def _traces() -> tuple[Any, Any]:
+    return sys.gettrace(), sys.getprofile()
 
 
 def _signals() -> tuple[Handler, ...]:
@@ -158,6 +202,22 @@ def _set_signals(value: tuple[Handler, ...]) -> None:
     for number, handler in zip(SETTABLE, value, strict=True):
         if handler is not None and signal.getsignal(number) != handler:
             signal.signal(number, handler)
+
+
+def _blocked() -> set[Any]:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def _set_blocked(value: set[Any]) -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, value)
+
+
+def _priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _set_priority(value: int) -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, value)  # few users may raise it again
 
 
 def _alarm() -> bool:
@@ -214,15 +274,20 @@ PARTS: tuple[Part, ...] = (
     Part("sys.stdout and other streams and hooks", _streams, _set_streams),
     Part("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     Part("the switch interval", sys.getswitchinterval, sys.setswitchinterval),
+    Part("switches of sys", _switches, _set_switches),
     Part("builtins", _builtins, _set_builtins),
-    Part("trace functions", lambda: (sys.gettrace(), sys.getprofile()), _set_traces),
-    Part("garbage collection", lambda: (gc.isenabled(), gc.get_threshold(), gc.get_debug()), _set_gc),
+    Part("trace functions", _traces, _set_traces),
+    Part("settings of threads", _threads, _set_threads),
+    Part("garbage collection", _gc, _set_gc),
     Part("warnings", _warnings, _set_warnings),
-    Part("loggers", _same_loggers, _set_loggers),
+    Part("loggers", _loggers, _set_loggers),
+    Part("logging", _logging, _set_logging),
     Part("the locale", lambda: locale.setlocale(locale.LC_ALL), lambda v: locale.setlocale(locale.LC_ALL, v)),
     Part("signals", _signals, _set_signals),
+    *((Part("blocked signals", _blocked, _set_blocked),) if hasattr(signal, "pthread_sigmask") else ()),
     *((Part("the alarm", _alarm, _set_alarm),) if hasattr(signal, "setitimer") else ()),
     *((Part("limits of the process", _limits, _set_limits),) if sys.platform != "win32" else ()),
+    *((Part("the priority", _priority, _set_priority),) if hasattr(os, "setpriority") else ()),
     *(
         (Part("the cores", lambda: os.sched_getaffinity(0), lambda value: os.sched_setaffinity(0, value)),)
         if hasattr(os, "sched_getaffinity")

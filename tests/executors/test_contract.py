@@ -8,6 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
 from automl.executors.local import Local
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
+from tests.failures.kit import Notes
 
 
 class TestInline(ExecutorContract):
@@ -152,14 +154,38 @@ def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
             time.sleep(600)
         trial.report(loss=trial["x"], parent=os.getppid())
 
+    screen = Notes()
     study = automl.search(
         train, space={"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=6, path=tmp_path / "s",
-        executor=Local(forked=True), workers=1, finalists=None,
+        executor=Local(forked=True), workers=1, finalists=None, screen=screen,
     )  # fmt: skip
     assert study.counts.done == 6
+    assert screen.notes == ["worker 0 is replaced: the process that workers are forked from was killed"]
     parents = [study.reports(n)[-1][1]["parent"] for n in range(6)]
     assert len(set(parents)) == 3
     assert os.getpid() not in parents
+
+
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+def test_a_fork_server_that_is_about_to_end_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment it takes no connection any more, and has not ended yet."""
+    context = forkserver.context()
+    assert context is not None
+    start, refused = context.Process.start, []
+
+    def late(process: BaseProcess) -> None:
+        if len(refused) < 3:
+            refused.append(time.monotonic())
+            raise ConnectionRefusedError(111, "Connection refused")
+        start(process)
+
+    monkeypatch.setattr(context.Process, "start", late)
+    study = automl.search(
+        lambda trial: trial["x"], space={"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=1,
+        path=tmp_path / "s", executor=Local(forked=True), workers=1, finalists=None,
+    )  # fmt: skip
+    assert study.counts.done == 1
+    assert refused[2] - refused[0] >= 0.1
 
 
 def test_there_are_never_more_workers_than_trials(tmp_path: Path) -> None:

@@ -1,16 +1,27 @@
 """No trial reaches the next one in its worker: each finds the process as the first one found it."""
 
+import csv
+import gc
+import logging
 import os
 import random
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
+mpl.use("agg")
+from matplotlib import pyplot
+
+from automl.worker.process_state import KeptState
 from automl.worker.trial import Trial
 from tests.failures.kit import search
 
@@ -32,6 +43,45 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     "umask": (lambda: os.umask(0o077 if _umask() != 0o077 else 0o022), _umask),
     "environment": (lambda: os.environ.update(LEFT_BEHIND="1"), lambda: dict(os.environ)),
     "recursion": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
+    "numpy's printing": (lambda: np.set_printoptions(precision=1), lambda: np.get_printoptions()["precision"]),
+    "garbage": (lambda: gc.callbacks.append(print), lambda: list(gc.callbacks)),
+    "hooks": (lambda: setattr(sys, "unraisablehook", print), lambda: sys.unraisablehook),
+    "digits": (lambda: sys.set_int_max_str_digits(1000), sys.get_int_max_str_digits),
+    "tracebacks": (lambda: setattr(sys, "tracebacklimit", 0), lambda: vars(sys).get("tracebacklimit")),
+    "blocked signals": (
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1]),
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, []),
+    ),
+    "handlers of signals": (
+        lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        lambda: signal.getsignal(signal.SIGTERM),
+    ),
+    "folder": (lambda: os.chdir("/"), os.getcwd),
+    "logging": (
+        lambda: [
+            logging.basicConfig(level=7, force=True),
+            logging.getLogger("a.b").addFilter(bool),
+            logging.disable(40),
+        ],
+        lambda: (
+            logging.root.level,
+            list(logging.root.handlers),
+            list(logging.getLogger("a.b").filters),
+            logging.root.manager.disable,
+        ),
+    ),
+    "names of levels": (lambda: logging.addLevelName(33, "ODD"), lambda: logging.getLevelName(33)),
+    "csv": (lambda: csv.field_size_limit(10), csv.field_size_limit),
+    "pandas": (lambda: pd.set_option("display.max_rows", 3), lambda: pd.get_option("display.max_rows")),
+    "figures": (lambda: pyplot.figure(), pyplot.get_fignums),
+    "matplotlib": (lambda: pyplot.rc("lines", linewidth=9), lambda: pyplot.rcParams["lines.linewidth"]),
+    "how tensors are shared": (
+        lambda: torch.multiprocessing.set_sharing_strategy("file_system"),
+        torch.multiprocessing.get_sharing_strategy,
+    ),
+    "attention": (lambda: torch.backends.cuda.enable_math_sdp(False), torch.backends.cuda.math_sdp_enabled),
+    "mkldnn": (lambda: setattr(torch.backends.mkldnn, "enabled", False), lambda: torch.backends.mkldnn.enabled),
+    "traces of threads": (lambda: threading.setprofile(lambda *a: None), threading.getprofile),
     "algorithms": (lambda: torch.use_deterministic_algorithms(True), torch.are_deterministic_algorithms_enabled),
 }
 
@@ -56,6 +106,12 @@ def test_what_a_trial_changes_ends_with_it(name: str, tmp_path: Path) -> None:
     for seed in range(3):
         session.run(Trial(Assignment(seed, {}, 1, seed), Place(), Recorder()))
     assert [*found, look()] == [before] * 4
+
+
+def test_what_cannot_be_set_back_is_told() -> None:
+    state = KeptState()
+    state.values["the current folder"] = "/it/is/gone"
+    assert state.restore() == ["the current folder"]
 
 
 def lasting(trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""Random SIGKILLs of driver and workers: whatever is killed, the search ends where the undisturbed one does.
+"""Random SIGKILLs of driver, workers and fork server: the search ends where the undisturbed one does.
 
     python -m automl.testing.stress.chaos --kills 300
 
@@ -7,27 +7,23 @@ After every kill the ledger is read: no trial that had ended may be missing or d
 all curves and the spent budget must equal the undisturbed search's, and no driver may have left a traceback.
 
 Searches whose strategy or stopper learns from results run with one worker, or with several and `deterministic`;
-those whose configs depend on (seed, trial number) alone also run with several workers.
+those whose configs depend on (seed, trial number) alone also run with several workers, and fused. Of fused trials that
+a stopper compares without `deterministic`, only configs and curves must be equal, up to where a trial was stopped.
 """
 
 import argparse
-import os
 import random
 import shutil
-import signal
 import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from automl.api import doors
 from automl.core import plugins
 from automl.errors import AutoMLError
 from automl.study import paths
@@ -35,82 +31,14 @@ from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
 from automl.study.schema import TABLES
 from automl.testing.stress import replay
-from automl.worker.trial import Trial
+from automl.testing.stress.chaos_cases import CASES, Case, installed
+from automl.testing.stress.victim import Victim
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
-STEPS = 8
-EVERY = 2  # steps between two checkpoints
-LIMIT_S = 120.0  # a search that has not ended by then hangs
-
-
-def train(trial: Trial) -> None:
-    """Eight steps of a made-up loss that depends on all steps before; every step done is noted in `steps`."""
-    state = trial.load() or {"sum": 0.0}
-    assert trial.folder is not None
-    done = os.open(trial.folder.parent.parent / "steps", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    try:
-        for step in trial.steps(STEPS):
-            rng = random.Random(trial.seed * 1000 + step)
-            state["sum"] = state["sum"] * 0.7 + (trial["x"] - 0.3) ** 2 + 0.05 * rng.random() + 0.1 * trial["y"] / step
-            time.sleep(0.002)
-            os.write(done, b".")
-            trial.report(val_loss=state["sum"], other=rng.random())
-            if step % EVERY == 0:
-                trial.save(state)
-    except BaseException:
-        if trial.paused:
-            trial.save(state)
-        raise
-    finally:
-        os.close(done)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One search. `deterministic` is needed where several workers meet a strategy or stopper that learns."""
-
-    name: str
-    strategy: str | Mapping[str, Any]
-    stopper: str | Mapping[str, Any] = "none"
-    workers: int = 1
-    deterministic: bool = False
-    executor: str = "local"
-    trials: int = 24
-
-    def search(self, path: Path) -> None:
-        """Begin or go on with the search at `path`, to its end."""
-        from automl.core.space import Choice, Float
-
-        doors.search(
-            train,
-            space={"x": Float(0, 1), "y": Float(1e-3, 1, log=True), "z": Choice(("a", "b", "c"))},
-            metric="val_loss",
-            trials=self.trials,
-            horizon=STEPS,
-            strategy=self.strategy,
-            stopper=self.stopper,
-            workers=self.workers,
-            seed=7,
-            executor=self.executor,
-            deterministic=self.deterministic,
-            retries=1000,
-            path=path,
-        )
-
-
-CASES = (
-    Case("random, 2 workers", "random", workers=2),
-    Case("random, inline", "random", executor="inline"),
-    Case("tpe, inline", {"name": "tpe"}, executor="inline"),
-    Case("tpe, 1 worker", {"name": "tpe"}),
-    Case("genetic, inline", {"name": "genetic"}, executor="inline"),
-    Case("genetic, 2 workers, deterministic", {"name": "genetic"}, workers=2, deterministic=True),
-    Case("random + asha, inline", "random", {"name": "asha", "eta": 2}, executor="inline", trials=40),
-    Case("random + asha, 2 workers, deterministic", "random", {"name": "asha", "eta": 2}, 2, True, trials=40),
-    Case("random + asha by promotion, inline", "random", {"name": "asha", "eta": 2, "mode": "promote"}, 1, False,
-         "inline", 40),
-    Case("tpe + halving, inline", {"name": "tpe"}, "halving", executor="inline", trials=40),
-)  # fmt: skip
+FORK_SERVER_SHARE = 0.2  # of the kills of a fused search
+TRAINING_SHARE = 0.85  # of the kills of a fused search: they wait until trials have reported, as torch takes a while
+REPORTS = 300  # at most so many of them
+LIMIT_S = 600.0  # a search that has not ended by then hangs
 
 
 @dataclass
@@ -120,6 +48,7 @@ class Tally:
     case: Case
     kills: int = 0
     driver_kills: int = 0
+    server_kills: int = 0  # of the fork server
     lives: int = 0  # drivers started
     runs: int = 0  # searches killed through to their end
     trials: int = 0
@@ -129,7 +58,9 @@ class Tally:
 
     def __str__(self) -> str:
         per = self.attempts / max(1, self.trials)
-        told = f"{self.kills:5d} kills ({self.driver_kills} driver) in {self.runs:3d} searches, {self.lives} drivers; "
+        servers = f", {self.server_kills} fork server" if self.server_kills else ""
+        told = f"{self.kills:5d} kills ({self.driver_kills} driver{servers}) in {self.runs:3d} searches, "
+        told += f"{self.lives} drivers; "
         told += f"{per:.2f} attempts a trial, {self.wasted / max(1, self.kills):.2f} steps wasted a kill"
         return f"{self.case.name:42s}{told}" + "".join(f"\n    PROBLEM {p}" for p in self.problems)
 
@@ -149,7 +80,7 @@ def ended(path: Path) -> dict[int, tuple[Any, ...]]:
 
 def check_ledger(path: Path) -> Iterator[str]:
     """What is wrong with a ledger: damage, duplicates, gaps in curves."""
-    with closing(sqlite3.connect(path / paths.LEDGER)) as db:
+    with closing(sqlite3.connect(f"file:{path / paths.LEDGER}?mode=ro", uri=True)) as db:
         if (found := db.execute("PRAGMA integrity_check").fetchone()[0]) != "ok":
             yield f"integrity: {found}"
         seqs = [s for table in TABLES for (s,) in db.execute(f"SELECT seq FROM {table}")]
@@ -161,57 +92,6 @@ def check_ledger(path: Path) -> Iterator[str]:
             yield f"trial {number}: the curve has holes or doubles: {steps}"
         if state not in ("done", "stopped"):
             yield f"trial {number} is {state}"
-
-
-class Victim:
-    """A driver in a forked process, and the ways to kill it or one of its workers."""
-
-    def __init__(self, case: Case, path: Path, errors: Path) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            code = 70  # any error that is not an AutoMLError
-            try:
-                output = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-                os.dup2(output, 1)
-                os.dup2(output, 2)
-                case.search(path)
-                code = 0
-            except AutoMLError as error:
-                os.write(2, f"{type(error).__name__}: {error}\n".encode())
-                code = error.exit_code
-            except BaseException:
-                import traceback
-
-                os.write(2, traceback.format_exc().encode())
-            finally:
-                os._exit(code)
-
-    def wait(self, seconds: float) -> int | None:
-        """Its exit code, None when it still runs after `seconds`."""
-        deadline = time.monotonic() + seconds
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                return os.waitstatus_to_exitcode(status)
-            if time.monotonic() > deadline:
-                return None
-            time.sleep(0.002)
-
-    def kill(self) -> None:
-        """Kill the driver."""
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-    def kill_a_worker(self, rng: random.Random) -> bool:
-        """Kill one of the workers at random. Returns whether there was one."""
-        with suppress(psutil.Error):
-            workers = [p for p in psutil.Process(self.pid).children() if "spawn_main" in " ".join(p.cmdline())]
-            if workers:
-                rng.choice(workers).kill()
-                return True
-        return False
 
 
 def disturbed(case: Case, path: Path, whole: Sequence[Any], tally: Tally, rng: random.Random, kills: int) -> None:
@@ -236,7 +116,7 @@ def disturbed(case: Case, path: Path, whole: Sequence[Any], tally: Tally, rng: r
             known = now
     else:
         tally.problems.append("the search does not end")
-    _compare(path, whole, tally)
+    _compare(case, path, whole, tally)
     text = errors.read_text() if errors.exists() else ""
     for block in text.split("Traceback")[1:]:
         if "spawn_main" not in block:  # a worker that was starting when its driver was killed
@@ -247,12 +127,17 @@ def _life(victim: Victim, case: Case, tally: Tally, rng: random.Random, budget: 
     """One driver, until it ends or is killed: its exit code (None: killed), and how many kills that took."""
     tally.lives += 1
     for killed in range(budget):
+        if case.fused and rng.random() < TRAINING_SHARE:
+            victim.wait_for_reports(1 + rng.randrange(REPORTS))
         if (code := victim.wait(_pause(case, rng))) is not None:
             return code, killed
+        tally.kills += 1
+        if case.fused and rng.random() < FORK_SERVER_SHARE and victim.kill_the_fork_server(rng):
+            tally.server_kills += 1
+            continue
         of_driver = case.executor == "inline" or rng.random() < DRIVER_SHARE
         if not of_driver and not victim.kill_a_worker(rng):
             of_driver = True  # it has no worker yet
-        tally.kills += 1
         tally.driver_kills += of_driver
         if of_driver:
             victim.kill()
@@ -265,26 +150,41 @@ def _life(victim: Victim, case: Case, tally: Tally, rng: random.Random, budget: 
 
 def _pause(case: Case, rng: random.Random) -> float:
     """Seconds until the next kill: anything from before the first trial to several trials later."""
-    return rng.uniform(0.002, 0.25) if case.executor == "inline" else rng.uniform(0.05, 1.2)
+    return rng.uniform(0.002, 0.25) if case.executor == "inline" or case.fused else rng.uniform(0.05, 1.2)
 
 
-def _compare(path: Path, whole: Sequence[Any], tally: Tally) -> None:
+def _compare(case: Case, path: Path, whole: Sequence[Any], tally: Tally) -> None:
     tally.runs += 1
     tally.problems += check_ledger(path)
     mine = board(path)
-    if mine != whole:
+    if not case.exact:
+        tally.problems += _differing_curves(mine, whole)
+    elif mine != whole:
         differing = [a[0] for a, b in zip(sorted(mine), sorted(whole), strict=False) if a != b]
         tally.problems.append(f"{len(mine)} trials, not {len(whole)}; different from undisturbed: {differing[:10]}")
     tally.problems += replay.problems(path)
     with closing(Ledger.read_only(path)) as ledger:
         tally.attempts += sum(len(ledger.attempts(row[0])) for row in mine)
     tally.trials += len(mine)
-    tally.wasted += (path / "steps").stat().st_size - sum(len(row[3]) for row in mine)
+    if (path / "steps").exists():
+        tally.wasted += (path / "steps").stat().st_size - sum(len(row[3]) for row in mine)
+
+
+def _differing_curves(mine: Sequence[Any], whole: Sequence[Any]) -> Iterator[str]:
+    """Trials that are missing, or whose config or curve differs from the undisturbed one, up to where one ends."""
+    others = {row[0]: row for row in whole}
+    if {row[0] for row in mine} != others.keys():
+        yield f"{len(mine)} trials, not {len(whole)}"
+    for number, config, _, curve, *_ in mine:
+        other = others.get(number)
+        if other and (config != other[1] or any(a != b for a, b in zip(curve, other[3], strict=False))):
+            yield f"trial {number}: its config or curve is not that of the undisturbed search"
 
 
 def run(kills: int, seed: int, cases: Sequence[Case], folder: Path) -> list[Tally]:
     """At least `kills` kills, shared by the cases; each search in a folder of its own below `folder`."""
     tallies = []
+    folder.mkdir(parents=True, exist_ok=True)
     for case in cases:  # imported here once, so that every driver begins at once
         plugins.make("strategies", case.strategy)
         plugins.make("stoppers", case.stopper)
@@ -309,12 +209,6 @@ def run(kills: int, seed: int, cases: Sequence[Case], folder: Path) -> list[Tall
     return tallies
 
 
-def installed(cases: Sequence[Case]) -> list[Case]:
-    """Those cases whose strategy is installed."""
-    known = plugins.names("strategies")
-    return [c for c in cases if (c.strategy if isinstance(c.strategy, str) else c.strategy["name"]) in known]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the kills and print what was seen. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -331,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     problems = sum(len(t.problems) for t in tallies)
     trials, attempts = sum(t.trials for t in tallies), sum(t.attempts for t in tallies)
     print(
-        f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers) over {sum(t.runs for t in tallies)} "
+        f"{kills} kills ({sum(t.driver_kills for t in tallies)} of drivers, {sum(t.server_kills for t in tallies)} of "
+        f"fork servers) over {sum(t.runs for t in tallies)} "
         f"searches and {trials} trials in {time.monotonic() - begun:.0f} s: {problems} problems (lost, doubled, "
         f"different, torn, tracebacks), {attempts / max(1, trials):.2f} attempts a trial"
     )
