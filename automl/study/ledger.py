@@ -16,7 +16,6 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
@@ -25,35 +24,43 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.trial import Failure, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.study import paths
+from automl.study import opening, paths, safety
+from automl.study.checksums import CHECKSUM, verify
 from automl.study.lock import DriverLock
-from automl.study.schema import FACTS, REPAIR, TABLES, Fact, check_version, migrate, translated
+from automl.study.schema import FACTS, REPAIR, TABLES, Fact, ours, translated
 
 FLUSH_S = 0.1
 BATCH_S = 1.0
+INSERT = {
+    "study": "INSERT OR REPLACE INTO study VALUES (?, ?, ?)",
+    "trials": "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "reports": "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    "pauses": "INSERT INTO pauses VALUES (?, ?, ?, ?, ?, ?)",
+    "ends": "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?, ?)",
+}
+"""A row of each table to which facts are only added, with its checksum."""
 
 
 class Ledger:
     """Writes and reads the ledger of one study. Made by `Ledger.open`, `Ledger.read_only` or `Ledger.in_memory`."""
 
-    def __init__(self, db: sqlite3.Connection, lock: DriverLock | None = None) -> None:
+    def __init__(self, db: sqlite3.Connection, seq: int = 0, lock: DriverLock | None = None) -> None:
         self._db = db
+        self._seq = seq  # the number of the last fact
         self._lock = lock
         self.closed = False
         self._flushed = self._pending_since = 0.0
+        self._noted = False  # whether the lock's file says that there is a write-ahead log
         self._full = True  # whether synchronous is FULL
         self._unflushed = False  # whether a commit has not been flushed to the disk yet
         self._broken: AutoMLError | None = None  # why nothing can be written any more
-        self._seq: int = max(db.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {t}").fetchone()[0] for t in TABLES)
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
     def in_memory(cls) -> Self:
         """An empty ledger without a file."""
-        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        migrate(db, None)
-        return cls(db)
+        return cls(opening.in_memory())
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -65,16 +72,13 @@ class Ledger:
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            safety.check_folder(folder)
             lock = DriverLock.take(folder / paths.LOCK)
-        except OSError as error:
-            raise EnvironmentProblem(f"{folder}: cannot write here ({error.strerror or error})") from error
+        except (OSError, ValueError) as error:  # ValueError: no name of a folder
+            why = error.strerror if isinstance(error, OSError) else error
+            raise EnvironmentProblem(f"{str(folder)!r:.300}: cannot write here ({why})") from error
         try:
-            with translated(folder / paths.LEDGER):
-                db = sqlite3.connect(folder / paths.LEDGER, isolation_level=None, timeout=5, check_same_thread=False)
-                db.execute("PRAGMA journal_mode=WAL")
-                db.execute("PRAGMA synchronous=FULL")
-                migrate(db, folder / paths.LEDGER)
-                return cls(db, lock)
+            return cls(*opening.for_writing(folder), lock)
         except BaseException:
             lock.release()
             raise
@@ -86,20 +90,7 @@ class Ledger:
         Raises:
             LedgerError: there is no ledger, the file is damaged, or a newer version wrote it.
         """
-        file = folder / paths.LEDGER
-        if not file.exists():
-            raise LedgerError(f"{folder}: no study here (no {paths.LEDGER})")
-        with translated(file):
-            for mode in ("mode=ro", "mode=ro&immutable=1"):
-                db = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
-                try:
-                    check_version(db, file)
-                    return cls(db)
-                except sqlite3.OperationalError:
-                    db.close()
-                    if "immutable" in mode:
-                        raise
-        raise AssertionError("unreachable")
+        return cls(*opening.for_reading(folder))
 
     def close(self) -> None:
         """Commit and flush what is pending, and give the lock back. After a failed write the rest is rolled back."""
@@ -107,6 +98,8 @@ class Ledger:
         try:
             if self._db.in_transaction:
                 self._db.rollback() if self._broken else self._db.commit()
+            if self._lock is not None:
+                self._lock.clear()  # before the write-ahead log is deleted
             self._db.close()
         except sqlite3.Error:
             self._db.close()
@@ -124,7 +117,7 @@ class Ledger:
     def describe(self, **facts: Any) -> None:
         """Write facts about the study as a whole (plain values); a fact replaces an earlier one of the same name."""
         for key, value in facts.items():
-            self._write("INSERT OR REPLACE INTO study VALUES (?, ?)", key, json.dumps(value))
+            self._add("study", key, json.dumps(value))
         self.commit()
 
     def begin(self, number: int, config: Config, origin: str, at_s: float, asked: int | None = None) -> None:
@@ -136,15 +129,15 @@ class Ledger:
             at_s: seconds of the study's time, as in all methods below.
             asked: for the first trial of a batch, how many configs the strategy was asked for.
         """
-        row = (number, self._next(), at_s, json.dumps(config), origin, asked)
-        self._write("INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?)", *row)
+        self._add("trials", number, self._next(), at_s, json.dumps(config), origin, asked)
 
     def attempt(self, trial: int, attempt: int, worker: str, at_s: float) -> None:
         """An attempt was handed out; to be called again once its worker is known."""
+        row = (trial, attempt, self._next(), at_s)
         self._write(
-            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL) "
+            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL, ?) "
             "ON CONFLICT DO UPDATE SET worker = excluded.worker",
-            *(trial, attempt, self._next(), at_s, worker),
+            *(*row, worker, CHECKSUM["attempts"](*row)),
         )
 
     def attempt_ended(self, trial: int, attempt: int, outcome: str, details: Mapping[str, object]) -> None:
@@ -173,25 +166,26 @@ class Ledger:
             at_s: when.
             horizon: the last step of the trial, where known.
         """
-        row = (trial, step, self._next(), at_s, attempt, value, json.dumps(dict(metrics)), horizon)
-        self._write("INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?)", *row)
+        self._add("reports", trial, step, self._next(), at_s, attempt, value, json.dumps(dict(metrics)), horizon)
 
     def pause(self, trial: int, step: int, reason: str, at_s: float) -> None:
         """Record, and commit at once, that a trial was paused after `step`; `at_s`: seconds since the study began."""
-        self._write("INSERT INTO pauses VALUES (?, ?, ?, ?, ?)", self._next(), trial, at_s, step, reason)
+        self._add("pauses", self._next(), trial, at_s, step, reason)
         self.commit()
 
     def end(self, trial: int, state: State, reason: str, failure: Failure | None, at_s: float) -> None:
         """A trial ended for good. Commits this and all that is pending in one transaction."""
-        row = (trial, self._next(), at_s, state.value, reason, json.dumps(asdict(failure)) if failure else None)
-        self._write("INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?)", *row)
+        why = json.dumps(asdict(failure)) if failure else None
+        self._add("ends", trial, self._next(), at_s, state.value, reason, why)
         self.commit()
 
     def commit(self) -> None:
         """Commit pending writes."""
         if self._db.in_transaction:
-            with self._guarded():
-                self._db.execute("COMMIT")
+            self._execute("COMMIT")
+            if not self._noted and self._lock is not None:
+                self._lock.note(safety.UNFINISHED)
+                self._noted = True
             self._unflushed = not self._full
             if self._full:
                 self._flushed = time.monotonic()
@@ -203,31 +197,41 @@ class Ledger:
             if now - self._pending_since > BATCH_S:
                 self.commit()
         elif self._unflushed and now - self._flushed > FLUSH_S:
-            with self._guarded():
-                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")  # flushes the log first
+            self._execute("PRAGMA wal_checkpoint(PASSIVE)")  # flushes the log first
             self._flushed, self._unflushed = now, False
 
     def _next(self) -> int:
         self._seq += 1
         return self._seq
 
+    def _add(self, table: str, *row: object) -> None:
+        """Write a row, with its checksum behind it."""
+        self._write(INSERT[table], *row, CHECKSUM[table](*row))
+
     def _write(self, statement: str, *values: object) -> None:
-        with self._guarded():
+        self._refuse_if_broken()
+        try:
             if not self._db.in_transaction:
                 self._begin(full=time.monotonic() - self._flushed > FLUSH_S)
             self._db.execute(statement, values)
+        except (sqlite3.Error, MemoryError) as error:
+            raise self._break(error) from error
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
+    def _execute(self, statement: str) -> None:
+        self._refuse_if_broken()
+        try:
+            self._db.execute(statement)
+        except (sqlite3.Error, MemoryError) as error:
+            raise self._break(error) from error
+
+    def _refuse_if_broken(self) -> None:
         """After a failed write, refuse all others: the study in memory is ahead of the file."""
         if self._broken:
             raise self._broken
-        try:
-            with translated(None):
-                yield
-        except AutoMLError as error:
-            self._broken = error
-            raise
+
+    def _break(self, error: Exception) -> AutoMLError:
+        self._broken = ours(error)
+        return self._broken
 
     def _begin(self, full: bool) -> None:
         if full is not self._full:
@@ -250,14 +254,19 @@ class Ledger:
         """
         try:
             with translated(None):
+                if self._version() > 2:
+                    verify(self._db, REPAIR, "study")
                 return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM study")}
-        except ValueError as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise LedgerError(f"the ledger's content is damaged ({error}); {REPAIR}") from error
+
+    def _version(self) -> int:
+        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def in_order(self, *kinds: str) -> Iterator[Fact]:
         """Facts of these kinds (of all, where none is given) in the order they became known; see `schema.FACTS`."""
         wanted = [FACTS[kind] for kind in kinds or FACTS]
-        if self._db.execute("PRAGMA user_version").fetchone()[0] < 2:  # an older file, opened for reading
+        if self._version() < 2:  # an older file, opened for reading
             wanted = [query.replace(", asked", ", NULL").replace(", horizon", ", NULL") for query in wanted]
         with translated(None):
             yield from self._db.execute(" UNION ALL ".join(wanted) + " ORDER BY 1")
@@ -270,11 +279,15 @@ class Ledger:
         """
         try:
             self._replay(history)
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError) as error:
+        except LedgerError:
+            raise
+        except Exception as error:  # rows may hold anything
             raise LedgerError(f"the ledger's content is damaged ({error!r}); {REPAIR}") from error
 
     def _replay(self, history: History) -> None:
-        with translated(None):
+        with translated(None, reading=True):
+            if self._version() > 2:
+                verify(self._db, REPAIR)
             curves = self._curves(history)
             attempts = dict(self._db.execute("SELECT trial, MAX(attempt) FROM attempts GROUP BY trial"))
         for _, kind, trial, what, why, at_s, more in self.in_order("begun", "again", "pause", "end"):

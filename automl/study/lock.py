@@ -35,7 +35,7 @@ class DriverLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.readline().strip() or "another process"
             file.close()
             raise LedgerError(f"{path.parent} is being driven by {holder}") from None
         file.truncate(0)
@@ -43,6 +43,15 @@ class DriverLock:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
         file.flush()
         return cls(file)
+
+    def note(self, line: str) -> None:
+        """Add a line to the file's content, which stays there if this process is killed."""
+        self.file.write(f"\n{line}")
+        self.file.flush()
+
+    def clear(self) -> None:
+        """Delete the file's content; the lock is still held."""
+        self.file.truncate(0)
 
     def release(self) -> None:
         """Give the lock back; nothing happens if it was given back before."""

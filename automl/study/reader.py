@@ -153,7 +153,10 @@ class StudyView(Readable):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.ledger = Ledger.read_only(path)
+        try:
+            self.ledger = Ledger.read_only(path)
+        except OSError as error:
+            raise LedgerError(f"{str(path)!r:.300}: cannot be read ({error.strerror or error})") from error
         try:
             self._read(path)
         except BaseException as error:

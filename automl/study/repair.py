@@ -4,10 +4,11 @@ SQLite reads a table page by page: the rows of a damaged page are lost, the othe
 twice, from the beginning and from the end, each time up to the first damaged page. What is kept is the longest
 consistent beginning of the study: trials 0, 1, 2, ... without a gap, each with its config, and the reports, pauses and
 ends of those trials. A trial whose end was lost is trained again from what is left of its curve.
+
+A row whose checksum is wrong because of a single flipped bit is put right, others are not used.
 """
 
 import json
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -17,20 +18,15 @@ from typing import Any
 
 from automl.core.trial import State
 from automl.errors import LedgerError
-from automl.study import paths
+from automl.study import paths, safety
+from automl.study.checksums import CHECKSUM, COVERED, corrected
 from automl.study.ledger import Ledger
 from automl.study.lock import DriverLock
+from automl.study.opening import MOST_BYTES
 from automl.study.schema import MIGRATIONS
 
 KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
-COLUMNS = {
-    "study": ("key", "value"),
-    "trials": ("number", "seq", "at_s", "config", "origin", "asked"),
-    "attempts": ("trial", "attempt", "seq", "at_s", "worker", "outcome", "details"),
-    "reports": ("trial", "step", "seq", "at_s", "attempt", "value", "metrics", "horizon"),
-    "pauses": ("seq", "trial", "at_s", "step", "reason"),
-    "ends": ("trial", "seq", "at_s", "state", "reason", "failure"),
-}
+COLUMNS = {**COVERED, "attempts": (*COVERED["attempts"], "worker", "outcome", "details")}
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]  # by what makes a row of its table unique
 
 
@@ -66,6 +62,7 @@ def repair(folder: Path, out: Path | None = None) -> Repaired:
     if out and target.exists():
         raise LedgerError(f"{target} exists already")
     target.parent.mkdir(parents=True, exist_ok=True)
+    safety.check_links(folder)
     lock = DriverLock.take(folder / paths.LOCK)
     try:
         found, lost, cut = salvaged(source)
@@ -97,10 +94,12 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str],
     for table, columns in COLUMNS.items():
         rows: Rows = {}
         errors: set[str] = set()
+        changed: set[Any] = set()
+        mended: set[Any] = set()
         for order in ("ASC", "DESC"):
             last: tuple[Any, ...] = ()
             try:
-                for row in _rows(source, table, order):
+                for row in _rows(source, table, order, changed, mended):
                     last = row
                     rows.setdefault(_identity(table, row), row)
             except (sqlite3.Error, MemoryError) as error:  # a damaged length can ask for any amount of memory
@@ -108,6 +107,11 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str],
                 if table == "reports" and last:
                     cut.add(last[0])
         found[table] = [row for row in rows.values() if len(row) == len(columns)]
+        if mended:
+            lost.append(f"{table}: a flipped bit was put right in: {_listed(mended)}")
+        if changed:
+            lost.append(f"{table}: not used, because they are not what was written: {_listed(changed)}")
+            cut |= changed if table == "reports" else set()
         if errors:
             lost.append(f"{table}: not all can be read ({'; '.join(sorted(errors))})")
     if not found["study"] and not found["trials"]:
@@ -115,13 +119,37 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str],
     return found, lost, cut
 
 
-def _rows(source: Path, table: str, order: str) -> Iterator[tuple[Any, ...]]:
-    """Rows of a table up to the first damaged one; in a new connection, because an error may make it unusable."""
+def _rows(source: Path, table: str, order: str, changed: set[Any], mended: set[Any]) -> Iterator[tuple[Any, ...]]:
+    """Rows of a table up to the first damaged one; in a new connection, because an error may make it unusable.
+
+    Args:
+        source, table: the ledger, and which of its tables.
+        order: ASC or DESC.
+        changed: gets the first column of rows that are not what was written; they are left out.
+        mended: gets that of rows in which a single bit was flipped, and is right again.
+    """
     with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        db.text_factory = lambda raw: raw.decode(errors="replace")
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
+        db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
-        columns = ", ".join(c if c in present else f"NULL AS {c}" for c in COLUMNS[table])
-        yield from db.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {KEYS[table]} {order}")
+        columns = ", ".join(c if c in present else f"NULL AS {c}" for c in (*COLUMNS[table], "sum"))
+        covered = len(COVERED[table])
+        for *read, sum_ in db.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {KEYS[table]} {order}"):
+            row: tuple[Any, ...] | None = tuple(read[:covered])
+            if sum_ is not None and sum_ != CHECKSUM[table](*read[:covered]):
+                row = corrected(table, read[:covered], sum_)
+                (changed if row is None else mended).add(read[0])
+            if row is not None:
+                yield tuple(_clean(value) for value in (*row, *read[covered:]))
+
+
+def _clean(value: Any) -> Any:
+    return value.encode(errors="surrogateescape").decode(errors="replace") if isinstance(value, str) else value
+
+
+def _listed(names: set[Any]) -> str:
+    shown = sorted(str(name)[:50] for name in names)
+    return f"{', '.join(shown[:10])}{f' and {len(shown) - 10} more' if len(shown) > 10 else ''}"
 
 
 def _identity(table: str, row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -179,8 +207,9 @@ def _write(target: Path, kept: dict[str, list[tuple[Any, ...]]]) -> None:
             migration(db)
         for table, columns in COLUMNS.items():
             marks = ", ".join("?" * len(columns))
-            statement = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({marks})"
-            db.executemany(statement, kept[table])
+            statement = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}, sum) VALUES ({marks}, ?)"
+            covered = len(COVERED[table])
+            db.executemany(statement, [(*row, CHECKSUM[table](*row[:covered])) for row in kept[table]])
         db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
         db.execute("COMMIT")
 
@@ -191,7 +220,7 @@ def _swap(source: Path, target: Path) -> None:
     for suffix in ("", "-wal", "-shm"):
         part = source.with_name(paths.LEDGER + suffix)
         if part.exists():
-            shutil.move(part, damaged.with_name(damaged.name + suffix))
+            part.replace(damaged.with_name(damaged.name + suffix))
     target.rename(source)
 
 

@@ -2,11 +2,12 @@
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from automl.errors import EnvironmentProblem, LedgerError
+from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
+from automl.study.checksums import COVERED
 
 REPAIR = "`automl repair` saves what can be read"
 
@@ -32,7 +33,13 @@ def _batches_and_horizons(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE reports ADD COLUMN horizon INT")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create, _batches_and_horizons]
+def _checksums(db: sqlite3.Connection) -> None:
+    """Add a checksum to every row; rows that are there have none."""
+    for table in COVERED:
+        db.execute(f"ALTER TABLE {table} ADD COLUMN sum INT")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create, _batches_and_horizons, _checksums]
 """The k-th brings a file of version k to version k + 1."""
 TABLES = ("trials", "attempts", "reports", "pauses", "ends")
 FACTS = {
@@ -47,36 +54,47 @@ Fact = tuple[int, str, int, Any, Any, float, Any]
 
 
 @contextmanager
-def translated(file: Path | None) -> Iterator[None]:
-    """Turn SQLite's errors into ours, with what the user can do about them.
-
-    Raises:
-        EnvironmentProblem: the disk is full or cannot be written.
-        LedgerError: anything else.
-    """
-    where = f"{file}: " if file else ""
+def translated(file: Path | None, *, reading: bool = False) -> Iterator[None]:
+    """Turn SQLite's errors into ours, see `ours`."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if any(word in str(error) for word in ("full", "readonly", "unable to open", "disk I/O error")):
-            raise EnvironmentProblem(f"{where}the ledger cannot be written: {error}") from error
-        hint = f"; {REPAIR}" if any(word in str(error) for word in ("no such", "decode", "malformed")) else ""
-        raise LedgerError(f"{where}{error}{hint}") from error
-    except (sqlite3.DatabaseError, MemoryError) as error:  # a damaged length can ask for any amount of memory
-        raise LedgerError(f"{where}the ledger is damaged ({error}); {REPAIR}") from error
+    except (sqlite3.Error, MemoryError) as error:
+        raise ours(error, file, reading=reading) from error
+
+
+def ours(error: Exception, file: Path | None = None, *, reading: bool = False) -> AutoMLError:
+    """An error of SQLite's as one of ours, with what the user can do about it.
+
+    Args:
+        error: a sqlite3.Error, or a MemoryError, because a damaged length can ask for any amount of memory.
+        file: for the message.
+        reading: nothing is written, so nothing but the file can be the cause.
+
+    Returns:
+        An EnvironmentProblem where the disk is full or cannot be written, a LedgerError for anything else.
+    """
+    where, text = f"{file}: " if file else "", str(error)
+    if not isinstance(error, sqlite3.OperationalError):
+        return LedgerError(f"{where}the ledger is damaged ({text or 'a row of impossible length'}); {REPAIR}")
+    if not reading and any(word in text for word in ("full", "readonly", "unable to open", "disk I/O error")):
+        return EnvironmentProblem(f"{where}the ledger cannot be written: {text}")
+    hint = f"; {REPAIR}" if any(word in text for word in ("no such", "decode", "malformed", "I/O")) else ""
+    return LedgerError(f"{where}{text}{hint}")
 
 
 def check_version(db: sqlite3.Connection, file: Path | None) -> int:
-    """The version of an opened ledger.
+    """The version of an opened ledger; 0 where nothing was written into it yet.
 
     Raises:
-        LedgerError: it was written by a newer automl.
+        LedgerError: it was written by a newer automl, or no automl.
     """
     version: int = db.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise LedgerError(
             f"{file}: written by a newer automl (ledger version {version}, not {len(MIGRATIONS)}); update automl"
         )
+    if version < 0:
+        raise LedgerError(f"{file}: not the ledger of a study but another program's database (version {version})")
     return version
 
 
@@ -86,12 +104,21 @@ def migrate(db: sqlite3.Connection, file: Path | None) -> None:
     if version == len(MIGRATIONS):
         return
     if version and file is not None:
-        backup = sqlite3.connect(file.with_suffix(f".v{version}.backup"))
-        with backup:
-            db.backup(backup)
-        backup.close()
+        _back_up(db, file.with_suffix(f".v{version}.backup"))
     db.execute("BEGIN IMMEDIATE")
     for migration in MIGRATIONS[version:]:
         migration(db)
     db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
     db.execute("COMMIT")
+
+
+def _back_up(db: sqlite3.Connection, file: Path) -> None:
+    """Copy a ledger to `file`; a symbolic link of that name is replaced."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        with closing(sqlite3.connect(temporary)) as copy:
+            db.backup(copy)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)

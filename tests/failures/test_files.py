@@ -48,6 +48,8 @@ def test_an_older_ledger(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "old" / LEDGER)) as db:  # as version 1 wrote it
         db.execute("ALTER TABLE trials DROP COLUMN asked")
         db.execute("ALTER TABLE reports DROP COLUMN horizon")
+        for table in ("study", "trials", "attempts", "reports", "pauses", "ends"):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN sum")
         db.execute("PRAGMA user_version=1")
     assert board(tmp_path / "old") == board(tmp_path / "new")
     assert not list((tmp_path / "old").glob("*.backup"))

@@ -41,10 +41,15 @@ def report(study: options.StudyName, out: options.Out = None, dir: options.Dir =
 
     It needs no network and no other file; the default is report.html in the study's folder. Needs the extra `report`.
     """
+    from automl.core import files
     from automl.study.study import Study
     from automl.view.pages import report as pages
 
     path = values.study_path(study, dir)
     file = out or path / "report.html"
-    file.write_text(pages.report(Study.open(path)), encoding="utf-8")
+    content = pages.report(Study.open(path))
+    if out is None:
+        files.write(file, content.encode())  # a link of that name in a stranger's folder is replaced
+    else:
+        file.write_text(content, encoding="utf-8")
     typer.echo(str(file))

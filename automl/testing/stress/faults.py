@@ -92,12 +92,17 @@ class _Database:
 def injected(fault: Fault) -> Iterator[None]:
     """Every fsync, rename, mkdir and write of ours, and every writing statement of the ledger, asks `fault` first."""
     patched: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in ("fsync", "rename", "replace")}
-    opened, made = Path.open, Ledger.__init__
+    opened, made, low = Path.open, Ledger.__init__, os.open
 
     def open_(file: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
         if "w" in mode:
             fault()
         return opened(file, mode, *args, **options)
+
+    def low_open(file: Any, flags: int, *args: Any, **options: Any) -> int:
+        if flags & os.O_EXCL:
+            fault()
+        return low(file, flags, *args, **options)
 
     def init(ledger: Ledger, db: sqlite3.Connection, *args: Any) -> None:
         made(ledger, _Database(db, fault), *args)  # type: ignore[arg-type]
@@ -105,10 +110,12 @@ def injected(fault: Fault) -> Iterator[None]:
     for name, function in patched.items():
         setattr(os, name, fault.around(function))
     Path.open, Ledger.__init__ = open_, init  # type: ignore[method-assign, assignment]
+    os.open = low_open  # type: ignore[assignment]
     try:
         yield
     finally:
         Path.open, Ledger.__init__ = opened, made  # type: ignore[method-assign]
+        os.open = low
         for name, function in patched.items():
             setattr(os, name, function)
 
