@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data.attributes import shared
 from automl.data.prepared import Prepared, fingerprint, sample_rows
-from automl.data.preparing import arrays, options, series, tables, text, transform
+from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
 from automl.data.reading import sources
+from automl.data.reading.readers import Table
 from automl.data.rows import columns_kept_out, select
 from automl.data.streaming import memory, streaming
 from automl.data.streaming.writer import Request
+from automl.data.summary.columns import ROWS as LOOK
+from automl.data.summary.find import Source, roles_of, summary_of
 from automl.errors import DataError
 
 
@@ -25,6 +29,7 @@ def load(
     seed: int = 0,
     prepare: Mapping[str, Any] | None = None,
     base: Path = Path("."),
+    look: int | None = LOOK,
 ) -> Prepared:
     """Read, split and prepare data.
 
@@ -40,6 +45,7 @@ def load(
         seed: of the split.
         prepare: how columns and rows are treated, see `automl.data.preparing.options.OPTIONS`.
         base: folder that relative paths and the user's module are looked for in.
+        look: in how many rows `summary` counts missing and different values; None: in all of them.
 
     Raises:
         DataError: the data cannot be read, split or learned from; the message names the place, the value and the
@@ -47,7 +53,7 @@ def load(
 
     Example:
         >>> data = load("table.csv", target="price", prepare={"scale": "robust"})
-        >>> data.train.x.shape, data.notes
+        >>> data.train.x.shape, data.summary
     """
     settings, rules, base = dict(prepare or {}), dict(split or {}), Path(base)
     options.check(settings)
@@ -55,18 +61,25 @@ def load(
     reason = memory.reason_to_stream(file, settings) if file else ""
     if file and reason:
         streamed = streaming.load(Request(file, target, rules, settings, seed))
-        return replace(streamed, notes=[*streamed.notes, reason])
+        streamed = replace(streamed, notes=[*streamed.notes, reason])
+        return _summed_up(streamed, Source(Table(file, settings).head(), True, roles=roles_of(settings, rules)), look)
     sentences = settings.get("form") == "sentences" or settings.get("text")
     if (settings.get("window") and not sentences) or sources.is_long_text(source, settings, base):
-        return _load_sequence(source, target, rules, settings, base)
-    return _load_rows(source, target, rules, settings, seed, base)
+        return _load_sequence(source, target, rules, settings, base, look)
+    return _load_rows(source, target, rules, settings, seed, base, look)
 
 
 def _load_rows(
-    source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], seed: int, base: Path
-) -> Prepared:
+    source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], seed: int, base: Path,
+    look: int | None,
+) -> Prepared:  # fmt: skip
     """Load samples that are independent of each other: a table, arrays, images or sentences."""
-    raw = sources.read(source, target, base, columns_kept_out(settings, rules), settings)
+    kept_out = columns_kept_out(settings, rules)
+    raw = sources.read(source, target, base, kept_out, settings)
+    if isinstance(raw.x, pd.DataFrame):
+        raw.x = dropping.without(shared(raw.x), settings, raw.target, kept_out)
+    elif settings.get("drop") is not None and not settings.get("text"):
+        raise DataError("prepare.drop: only tables have columns with names")
     selection = select(raw, rules, settings, seed)
     train = selection.parts == 0
     if raw.form == "sentences":
@@ -78,14 +91,17 @@ def _load_rows(
     inputs, columns = transform.inputs_of(preparation)
     preparation["target"] = selection.target_entry
     parts = [selection.part(code, preparation) for code in range(3)]
-    return Prepared(
+    prepared = Prepared(
         inputs, selection.outputs, selection.target.kind, parts[0], parts[1], parts[2], selection.target.classes,
         columns, preparation, fingerprint(parts), raw.notes, sample_rows(raw.x[selection.parts == 1]),
     )  # fmt: skip
+    frame, keep = raw.x if isinstance(raw.x, pd.DataFrame) else None, selection.target.keep
+    known = Source(frame, False, raw.extra, roles_of(settings, rules), len(keep), int((~keep).sum()))
+    return _summed_up(prepared, known, look)
 
 
 def _load_sequence(
-    source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], base: Path
+    source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], base: Path, look: int | None
 ) -> Prepared:
     """Load a long text, or a table read as a time series (`prepare: {window: ...}`)."""
     grouped = settings.get("series") or rules.get("group")
@@ -95,7 +111,15 @@ def _load_sequence(
     data = sources.read_unchanged(source, base, settings)
     name = Path(source).name if isinstance(source, str | Path) else "the data"
     if isinstance(data, str) or (isinstance(data, np.ndarray) and data.ndim == 1):
-        return text.load_language(data, rules, settings, name)
+        return _summed_up(text.load_language(data, rules, settings, name), Source(), look)
     if isinstance(data, pd.DataFrame):
-        return series.load_series(data, target, rules, settings, name)
+        data = dropping.without(shared(data), settings, target)
+        prepared = series.load_series(data, target, rules, settings, name)
+        roles = dict.fromkeys(options.dropped(settings), "dropped")
+        return _summed_up(prepared, Source(data, roles=roles), look)
     raise DataError(f"prepare.window: {name} is neither a text nor a table of a time series")
+
+
+def _summed_up(prepared: Prepared, source: Source, look: int | None) -> Prepared:
+    """The data with what was decided about them."""
+    return replace(prepared, summary=summary_of(prepared, source, look))

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from automl.data.shapes import Inputs, Outputs
+from automl.data.summary.facts import Summary
 
 SAMPLE_ROWS = 4
 """Rows kept with a saved model to check it by."""
@@ -65,6 +66,7 @@ class Prepared:
         fingerprint: sha256 of the prepared tensors.
         notes: a line for each decision that was made without being asked for.
         sample: a few validation rows as read, JSON-able, by which a saved model is checked when it is loaded.
+        summary: what was decided about the data, for people; None where they do not come from `automl.data.load`.
     """
 
     inputs: Inputs
@@ -79,6 +81,7 @@ class Prepared:
     fingerprint: str
     notes: list[str] = field(default_factory=list)
     sample: list[Any] = field(default_factory=list)
+    summary: Summary | None = None
 
     @property
     def target_center(self) -> Tensor:

@@ -37,6 +37,7 @@ OPTIONS = {
     "missing": 'further words for a missing value, e.g. ["-999", unknown]',
     "dayfirst": "whether 05/06/2021 is the fifth of June (default: found in each column)",
     "types": "columns with what they are: {zip: category}; one of category, number, date, time",
+    "drop": "columns that are no inputs, e.g. one that is known only after the target: [result, total]",
     "rows": "number of rows to use, drawn at random",
     "form": "how the source is read where it can be read in several ways, e.g. sentences",
     "text": "column that holds sentences",
@@ -71,11 +72,26 @@ def check(options: Mapping[str, Any]) -> None:
     gaps = options.get("gaps")
     if gaps is not None and gaps not in GAPS:
         raise DataError(f"prepare.gaps: expected {', '.join(GAPS)}, got {gaps!r}{did_you_mean(str(gaps), GAPS)}")
+    _check_drop(options.get("drop"))
     for name in ("series", "gaps"):
         if options.get(name) is not None and not options.get("window"):
             raise DataError(
                 f"prepare.{name}: only a time series has it; set `window`, the steps that a model looks back"
             )
+
+
+def dropped(options: Mapping[str, Any]) -> list[str]:
+    """The columns of `drop`: one name, or several."""
+    drop = options.get("drop")
+    if drop is None:
+        return []
+    return [str(drop)] if isinstance(drop, str | int | float) else [str(name) for name in drop]
+
+
+def _check_drop(drop: Any) -> None:
+    several = isinstance(drop, list | tuple) and all(isinstance(name, str | int | float) for name in drop)
+    if drop is not None and not isinstance(drop, str | int | float) and not several:
+        raise DataError(f"prepare.drop: expected a column or a list of columns, such as [result, total], got {drop!r}")
 
 
 def chosen(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from automl.core import seeds
 from automl.data.prepared import SAMPLE_ROWS, sample_rows
-from automl.data.preparing import columns, tables
+from automl.data.preparing import columns, dropping, tables
 from automl.data.reading.raw import Raw, from_frame
 from automl.data.reading.readers import Table
 from automl.data.rows import Selection, columns_kept_out, select
@@ -117,12 +117,13 @@ def _read_targets(table: Table, request: Request, rows_at_once: int) -> tuple[Ra
     """First pass: (the columns that are not inputs, with row numbers as x; names of the inputs; number of rows)."""
     kept_out = columns_kept_out(request.options, request.rules)
     head = from_frame(table.head(), request.target, kept_out, table.path.name)
+    inputs = dropping.without(head.x, request.options, head.target, kept_out)
     wanted = [head.target, *kept_out]
     chunks = [chunk[wanted].copy() for chunk in table.chunks(rows_at_once, wanted)]
     frame = pd.concat(chunks, ignore_index=True)
     extra = {name: frame[name].to_numpy() for name in kept_out}
     raw = Raw(np.arange(len(frame)), frame[head.target], head.target, "table", extra=extra, notes=head.notes)
-    return raw, [str(name) for name in head.x.columns], len(frame)
+    return raw, [str(name) for name in inputs.columns], len(frame)
 
 
 def _draw_sample(used: _UsedRows, selection: Selection, seed: int, most: int) -> tuple[pd.DataFrame, Rows]:
