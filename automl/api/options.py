@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl.core.files import as_name, why_no_name
 from automl.errors import SpecError
 
 if TYPE_CHECKING:
@@ -87,10 +88,16 @@ class SearchOptions:
         return {**FINALISTS, **given}
 
     def folder(self, name: str) -> Path:
-        """The study's folder: `path` if it was given, else a new one; `name`: of the study, unless that was given."""
+        """The study's folder: `path` if it was given, else a new one; `name`: of the study, unless that was given.
+
+        Raises:
+            SpecError: the given name is none.
+        """
         if self.path is not None:
             return Path(self.path)
-        return unused(Path(self.dir), self.name or name)
+        if self.name and (why := why_no_name(self.name)):
+            raise SpecError(f"name: {self.name[:50]!r} {why}; it is the folder's name, and dir says where that lies")
+        return unused(Path(self.dir), self.name or as_name(name))
 
 
 def unused(dir: Path, name: str) -> Path:

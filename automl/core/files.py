@@ -11,6 +11,10 @@ from automl.errors import LedgerError
 
 EXCLUSIVE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 
+LONGEST_NAME = 100
+"""Characters of the name of a study."""
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+
 
 def write(file: Path, content: bytes) -> None:
     """Write a whole file or none: temporary file, flush to the disk, rename, flush the folder.
@@ -82,7 +86,29 @@ def refuse_links(*places: Path, files: bool = False) -> None:
             )
 
 
-def as_name(text: object, most: int = 100) -> str:
+def as_name(text: object, most: int = LONGEST_NAME) -> str:
     """`text` as a name for files and screens: no separator, no control character, not hidden, not too long."""
     kept = "".join(c if c.isprintable() and c not in "/\\:" else "_" for c in str(text))
-    return kept.lstrip(".").strip()[:most] or "study"
+    kept = kept.strip(". -")[:most].encode()[: 2 * most].decode(errors="ignore").strip(". -") or "study"
+    return f"_{kept[: most - 1]}" if _is_device(kept) else kept
+
+
+def _is_device(name: str) -> bool:
+    return name.split(".")[0].strip().upper() in DEVICES
+
+
+def why_no_name(text: str) -> str:
+    """Why `text` cannot be the name of a study, which is a plain name of a folder; empty where it can."""
+    if text in ("", ".", "..") or not text.strip():
+        return "is no name"
+    if any(c in text for c in "/\\:"):
+        return "is a path, not a name"
+    if not text.isprintable():
+        return "has a character that cannot be printed"
+    if len(text) > LONGEST_NAME or len(text.encode()) > 2 * LONGEST_NAME:
+        return f"is longer than {LONGEST_NAME} characters"
+    if text[0] in ".-" or text != text.strip() or text[-1] == ".":
+        return "begins or ends with a dot, a dash or a blank"
+    if _is_device(text):
+        return "is a device on Windows"
+    return ""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from automl.core.files import why_no_name
 from automl.specfile.yaml.explain import CUSTOM
 
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -70,6 +71,13 @@ def _word(value: Any) -> Any:
     return value
 
 
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and (why := why_no_name(value)):
+        shown = value if len(value) < 60 else f"{value[:50]}..."
+        raise wrong(f"{shown!r} {why}", "; it is the folder's name, and --dir says where that lies")
+    return value
+
+
 def _text(value: Any) -> Any:
     return value if isinstance(value, str) else str(value) if type(value) in (int, float) else value
 
@@ -103,6 +111,7 @@ Item = Annotated[
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
 Word = Annotated[str, BeforeValidator(_word)]
+Name = Annotated[str, BeforeValidator(_name)]
 Reference = Annotated[str, BeforeValidator(_reference)]
 
 
@@ -220,7 +229,7 @@ class Resources(Strict):
 class SpecModel(Strict):
     """A complete search."""
 
-    study: Word | None = Field(None, description="name of the study; its folder is studies/NAME")
+    study: Name | None = Field(None, description="name of the study, no path; its folder is studies/NAME")
     model: Word | None = Field(None, description="built-in family, or package.module:build")
     data: Word | None = Field(None, description="built-in name, a file, or package.module:load")
     target: Word | None = Field(None, description="the column to predict, for tables")
