@@ -10,7 +10,7 @@ import subprocess
 import sys
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -49,6 +49,16 @@ class Level(enum.IntEnum):
     HIGH = 3
 
 
+class Parts(enum.Flag):
+    A = 1
+    B = 2
+    BOTH = 3
+
+
+class Bits(enum.IntFlag):
+    A = 1
+
+
 VALUES: list[Any] = [
     None, True, -3, 10**5000, 0.5, float("nan"), -float("inf"), 1 + 2j, "é\ud800", b"abc", bytearray(b"x"), range(3),
     slice(1, None), (1, (2,)), {1, 2}, frozenset("ab"), {1: 2, (1, 2): 3, None: 4}, [{"x": 1}, 1j], {"tuple": [1j]},
@@ -56,6 +66,7 @@ VALUES: list[Any] = [
     collections.Counter("abca"), collections.OrderedDict(b=1, a=2), SimpleNamespace(a=1), Path("a/b"), Decimal("1.1"),
     Fraction(1, 3), datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC), datetime.date(2020, 1, 1),
     datetime.timedelta(1, 2, 3), Progress(1.0, [np.float64(2)]), Fixed(3), Pair(1, [2]), Mode.FAST, Level.HIGH,
+    Parts.A, Parts.A | Parts.B, Parts(0), Bits(0), Bits.A, PureWindowsPath("a\\b"), PurePosixPath("a"),
     np.float64(0.5), np.float32(1), np.int64(3), np.bool_(True), np.str_("a"), np.datetime64("2020-01-01"),
     np.dtype("f4"), torch.Size([1, 2]), torch.float16, torch.device("cpu"), random.getstate(),
 ]  # fmt: skip
@@ -157,6 +168,11 @@ def test_what_cannot_come_back_is_refused_with_its_place(value: object, said: st
     with pytest.raises(TaskError, match=said):
         checkpoint.save(tmp_path / "t", 1, {"a": [0, value]}, [])
     assert not (tmp_path / "t").exists()
+
+
+def test_bits_of_no_member_are_refused() -> None:
+    with pytest.raises(TaskError, match=r"^trial\.save: state\['a'\] has bits that no member of Bits has"):
+        packed({"a": Bits(5)})
 
 
 def test_classes_of_a_script_are_found_by_the_function_that_uses_them() -> None:

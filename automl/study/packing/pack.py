@@ -19,7 +19,9 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import PurePath
+from functools import reduce
+from operator import or_
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -119,7 +121,7 @@ class _Packer:
         if known.is_record(kind):
             return self._record(value, at)
         if isinstance(value, PurePath):
-            return {"path": str(value)}
+            return {"path": str(value), **({} if isinstance(value, Path) else {"pure": type(value).__name__})}
         raise _refusal(value, at)
 
     def all(self, values: Iterable[Any], at: str) -> list[Any]:
@@ -154,6 +156,8 @@ class _Packer:
                 "find; define it at the top of a module or of the script, or save its fields as a dict"
             )
         node: dict[str, Any] = {"class": [kind.__module__, kind.__qualname__]}
+        if isinstance(value, enum.Flag) and value.name not in kind.__members__:
+            return {**node, "flags": self._flags(value, at)}
         if isinstance(value, enum.Enum):
             return {**node, "member": value.name}
         if isinstance(value, tuple):
@@ -162,6 +166,18 @@ class _Packer:
         fields = {name: object.__getattribute__(value, name) for name in names if hasattr(value, name)}
         more = vars(value) if hasattr(value, "__dict__") else {}
         return {**node, "fields": self.named({**fields, **more}, at)}
+
+    def _flags(self, value: enum.Flag, at: str) -> list[str]:
+        """The names of the members that `value` is a combination of.
+
+        Raises:
+            TaskError: it has bits that no member has.
+        """
+        kind = type(value)
+        names = [name for name, member in kind.__members__.items() if member.value and member in value]
+        if value.value != reduce(or_, (kind[name].value for name in names), 0):
+            raise TaskError(f"trial.save: {at} has bits that no member of {kind.__qualname__} has; save {at}.value")
+        return names
 
     def _numpy(self, value: Any, at: str) -> Any:
         import numpy as np

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from pathlib import Path
+from functools import reduce
+from operator import or_
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +22,10 @@ from automl.errors import TaskError
 from automl.study.packing import known
 from automl.study.packing.known import NO_CLASSES, Classes
 from automl.study.packing.pack import BIT_GENERATORS, FACTORIES, MAGIC
+
+PURE: dict[str, type[PurePosixPath | PureWindowsPath]] = {
+    kind.__name__: kind for kind in (PurePosixPath, PureWindowsPath)
+}
 
 
 class Unreadable(Exception):
@@ -110,6 +116,10 @@ class _Unpacker:
             raise TaskError(f"the checkpoint holds a {module}.{name}; import or define that class before trial.load()")
         if "member" in node:
             return kind.__members__[node["member"]]
+        if "flags" in node:
+            members = kind.__members__
+            first = next(iter(members.values()))
+            return reduce(or_, (members[name] for name in node["flags"]), first ^ first)
         if "values" in node:
             return tuple.__new__(kind, self.all(node["values"]))
         value = object.__new__(kind)
@@ -218,7 +228,7 @@ _READERS: dict[str, Callable[[_Unpacker, Any], Any]] = {
     "date": lambda unpacker, node: date.fromisoformat(node["date"]),
     "datetime": lambda unpacker, node: datetime.fromisoformat(node["datetime"]),
     "time": lambda unpacker, node: time.fromisoformat(node["time"]),
-    "path": lambda unpacker, node: Path(node["path"]),
+    "path": lambda unpacker, node: PURE[node["pure"]](node["path"]) if "pure" in node else Path(node["path"]),
     "class": _Unpacker.record,
     "array": _Unpacker.array,
     "objects": _Unpacker.objects,
