@@ -13,6 +13,7 @@ from automl.core.plugins import Described
 from automl.driver.screen import Screen
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions
+from automl.executors import devices
 from automl.study import winner
 from automl.study.study import Study
 from automl.tasks.from_spec import task_of
@@ -45,7 +46,7 @@ def prepare_file(file: str | Path, options: SearchOptions) -> Search:
     from automl import specfile
 
     screen = screen_for(options.screen, options.loggers)
-    read = specfile.read(file, overrides=options.spec_entries)
+    read = specfile.read(file, overrides=options.spec_entries, gpus=devices.count)
     return prepare(
         read,
         options.folder(read.name),
@@ -84,7 +85,7 @@ def prepare(
     if unused:
         notes.append(unused)
     facts = {"spec": provenance.kept(read), **digests}
-    study = _study(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
+    study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
     study.notes[:0] = notes
     return Search(
         study,
@@ -113,15 +114,16 @@ def _changed(digests: Mapping[str, Mapping[str, str]], earlier: Earlier) -> list
     return code + data
 
 
-def _study(
+def study_of(
     read: "Spec",
-    folder: Path,
+    folder: Path | None,
     objects: Mapping[str, Described],
     facts: Mapping[str, Any],
     *,
-    deterministic: bool,
-    accept_changes: bool,
+    deterministic: bool = False,
+    accept_changes: bool = False,
 ) -> Study:
+    """The study that `read` describes, in `folder`; None: in memory. For the arguments see `prepare`."""
     strategy = objects.get("strategy", read.strategy)
     if read.constraints:  # kept by the plugin that knows how
         strategy = {"name": "constrained", "constraints": list(read.constraints), "strategy": strategy}
@@ -143,7 +145,7 @@ def _study(
         accept_changes=accept_changes,
         pool=winner.POOL if read.ensemble and read.finalists else 0,
         path=folder,
-        name=folder.name,
+        name=folder.name if folder else read.name,
         facts=facts,
     )
 

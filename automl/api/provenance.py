@@ -62,7 +62,7 @@ def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[
     file = Path(kept["path"]) if kept.get("path") else None
     if file is None or not file.is_file() or (text := file.read_text(errors="replace")) == kept["text"]:
         return tree, []
-    before, now = specfile.parse(kept["text"], str(file)).to_json(), specfile.read(file).to_json()
+    before, now = specfile.parse(kept["text"], str(file), begun=True).to_json(), specfile.read(file).to_json()
     entries = sorted(key for key in before | now if before.get(key) != now.get(key))
     lines = difflib.unified_diff(kept["text"].splitlines(), text.splitlines(), "begun with", "now", n=0, lineterm="")
     shown = "\n".join(f"  {line}" for line in lines)

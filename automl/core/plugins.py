@@ -13,6 +13,7 @@ from functools import cache
 from types import MethodType
 from typing import Any, Literal
 
+from automl.core import option_types
 from automl.core.stopper import Stopper
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
@@ -99,6 +100,9 @@ def make(group: Group, described: Described) -> Any:
         if option not in known:
             has = f"its options are {', '.join(known)}" if known else "it has none"
             raise SpecError(f"{SINGULAR[group]} {name!r} has no option {option!r}{did_you_mean(option, known)} ({has})")
+    for field in dataclasses.fields(made) if dataclasses.is_dataclass(made) else ():
+        if field.name in options and (needs := option_types.wrong(field.type, options[field.name])):
+            raise SpecError(f"{SINGULAR[group]} {name!r}: {field.name} needs {needs}, got {options[field.name]!r}")
     try:
         return completed(group, made(**options))
     except (TypeError, ValueError) as error:

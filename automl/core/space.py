@@ -227,6 +227,21 @@ class Space:
         full = self.restored(full)
         return {name: full[name] for name in (*self.constants, *self.params) if name in full}
 
+    def completed(self, config: Mapping[str, Any]) -> Config:
+        """`config` with the parameters that it leaves out, at their default or in the middle of their range.
+
+        Raises:
+            SpecError: it is no mapping, or not a point of this space.
+
+        Example:
+            Space.of({"lr": Float(0, 1), "opt": ["sgd", "adam"]}).completed({"lr": 0.1})  # {"lr": 0.1, "opt": "adam"}
+        """
+        if not isinstance(config, Mapping):
+            raise SpecError(f"a config is a mapping {{parameter: value}}, got {config!r}")
+        given = {name: plain(value) for name, value in config.items()}
+        full = self.build(lambda _, name: given[name] if name in given else start_value(self.params[name]))
+        return self.canonical({**full, **given})
+
     @cached_property
     def _with_items(self) -> "dict[str, Choice]":
         return {name: p for name, p in self.params.items() if isinstance(p, Choice) and p.has_items}

@@ -24,6 +24,11 @@ def gpus() -> list[str]:
     return [name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1"][:count]
 
 
+def count() -> int:
+    """How many NVIDIA GPUs this process may use."""
+    return len(gpus())
+
+
 def shares(gpus: Sequence[str], each: float) -> list[tuple[str, ...]]:
     """The GPUs of each worker.
 

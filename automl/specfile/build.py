@@ -3,7 +3,8 @@
 import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
 from automl.specfile import checks, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
+from automl.specfile.rules import code, columns, hyperparameters, limits, machine, preparation
 from automl.specfile.spec import Spec
 from automl.specfile.yaml.complaint import error
 from automl.specfile.yaml.events import Document
@@ -25,14 +27,32 @@ DEFAULT_STOPPER = {"name": "halving"}  # built-in training saves checkpoints, so
 PROGRAM_STOPPER = {"name": "asha"}  # user programs may save none
 
 
-def build(document: Document, *, name: str, path: Path | None, folder: Path | None, changes: Mapping[str, Any]) -> Spec:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a specification is checked against besides its own rules.
+
+    Attributes:
+        folder: what relative paths are relative to; None: the current folder.
+        begun: it is that of a study that was begun already, so that rules which are newer than it do not count.
+        gpus: counts those of this machine, which will train; None: it will not, so that devices, code and data that a
+            search would need here are not checked.
+    """
+
+    folder: Path | None = None
+    begun: bool = False
+    gpus: Callable[[], int] | None = None
+
+
+def build(
+    document: Document, *, name: str, path: Path | None, around: Surroundings, changes: Mapping[str, Any]
+) -> Spec:
     """The specification that a document describes.
 
     Args:
         document: the file as it was read.
         name: the study's name where the document gives none.
         path: the file; None: there is none.
-        folder: what relative paths are relative to; None: the current folder, and files are not checked.
+        around: its folder and its machine.
         changes: overrides by dotted path.
 
     Raises:
@@ -45,19 +65,39 @@ def build(document: Document, *, name: str, path: Path | None, folder: Path | No
         model = _model(tree, places)
         builtin = "model" in tree
         space = spaces.read(tree.get("space"), places, builtin=builtin)
-        checks.check(tree, spaces.names(tree.get("space"), builtin=builtin), folder, places)
+        checks.check(tree, spaces.names(tree.get("space"), builtin=builtin), places)
         if space is not None:
             space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)
             if not places.complaints:
                 checks.filled_in(tree, space, places)
+        if not around.begun:
+            _rules(tree, space, around, places)
     if places.complaints:
         raise error(places.complaints, document.source)
     assert tree is not None
     assert model is not None
     assert space is not None
     fields = _fields(model, space, tree, places)
-    return Spec(**fields, name=model.study or name, path=path, folder=folder or Path("."), text=document.source.text)
+    return Spec(
+        **fields, name=model.study or name, path=path, folder=around.folder or Path("."), text=document.source.text
+    )
+
+
+def _rules(tree: dict[str, Any], space: Space | None, around: Surroundings, places: Places) -> None:
+    """Check what a search would complain about before or in its first trials."""
+    limits.check(tree, places)
+    if "model" in tree:
+        preparation.check(tree, places)
+        if space is not None:
+            hyperparameters.check(tree, space, spaces.paths(tree["space"], builtin=True), places)
+    if around.gpus is not None:
+        machine.check(tree, around.gpus(), places)
+        code.check(tree, around.folder or Path("."), places)
+        if "model" in tree:
+            if space is not None:
+                hyperparameters.mup(tree, space, places)
+            columns.check(tree, around.folder or Path("."), places)
 
 
 def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -75,6 +115,8 @@ def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dic
     if isinstance(tree.get("space"), dict):
         tree["space"] = presets.compose(tree["space"], places)
     overrides.apply(tree, {k: v for k, v in changes.items() if k not in early}, places)
+    if places.names_known and isinstance(tree.get("space"), dict):
+        tree["space"] = presets.compose(tree["space"], places)  # groups that an override has added
     return tree
 
 
@@ -87,6 +129,8 @@ def _model(tree: dict[str, Any], places: Places) -> SpecModel | None:
     except ValidationError as wrong:
         for path, message, hint, at_key in explain(wrong, SpecModel):
             reported = len(path) == 1 and path[0] in empty
+            if path == ("use",):
+                hint = "; a preset stands in a group of the space, such as space: {architecture: {use: mlp}}"
             missing = path == () and checks.misspelt(tree, message.removesuffix(" is missing"))
             if not reported and not missing:
                 places.complain(path, message, hint, key=at_key)
@@ -121,7 +165,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
         "strategy": model.strategy.model_dump() if model.strategy else dict(DEFAULT_STRATEGY),
         "stopper": _stopper(model, space),
         "executor": model.executor.model_dump() if model.executor else None,
-        "first": tuple(model.first or ()),
+        "first": tuple(space.completed(config) for config in model.first or ()),
         "constraints": tuple(model.constraints or ()),
         "fidelity": {name: (low, high) for name, (low, high) in (model.fidelity or {}).items()},
         "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},

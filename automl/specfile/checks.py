@@ -7,7 +7,6 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path as File
 from typing import Any
 
 from automl import metrics, models
@@ -25,19 +24,17 @@ _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
     "ensemble", "patience",
 )  # fmt: skip
-_DATA_FILES = (".csv", ".tsv", ".gz", ".parquet", ".pq", ".npz", ".npy", ".txt")
 
 
-def check(tree: Mapping[str, Any], known: list[str], folder: File | None, places: Places) -> None:
+def check(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
     """Check all rules between keys.
 
     Args:
         tree: the whole specification as plain data.
         known: names of all parameters.
-        folder: what relative file names are relative to; None: files are not checked.
         places: takes the complaints.
     """
-    _task(tree, folder, places)
+    _task(tree, places)
     _metric(tree, places)
     _plugins(tree, places)
     if places.names_known:
@@ -54,7 +51,7 @@ def misspelt(tree: Mapping[str, Any], key: str) -> bool:
     return any(repr(key) in did_you_mean(k, SpecModel.names()) for k in tree if k not in SpecModel.names())
 
 
-def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
+def _task(tree: Mapping[str, Any], places: Places) -> None:
     given = [key for key in TASKS if key in tree]
     if not given:
         if not any(misspelt(tree, task) for task in TASKS):
@@ -70,7 +67,6 @@ def _task(tree: Mapping[str, Any], folder: File | None, places: Places) -> None:
             if key not in tree and not misspelt(tree, key):
                 places.complain(("model",), f"{why}; {key} is missing", key=True)
         _family(tree["model"], places)
-        _file(tree.get("data"), folder, places)
         return
     for key in _DATA_ONLY:
         if key in tree:
@@ -86,16 +82,6 @@ def _family(name: Any, places: Places) -> None:
         places.complain(("model",), f"unknown model family {name!r}", hint)
 
 
-def _file(source: Any, folder: File | None, places: Places) -> None:
-    if isinstance(source, str) and source.lower().endswith(_DATA_FILES) and folder is not None and ":" not in source:
-        try:
-            missing = not (folder / source).exists()
-        except (OSError, ValueError):
-            missing = True
-        if missing:
-            places.warn(("data",), f"there is no file {source!r} in {folder}")
-
-
 def _metric(tree: Mapping[str, Any], places: Places) -> None:
     metric = tree.get("metric")
     named = metric if isinstance(metric, dict) else {"name": metric}
@@ -103,6 +89,11 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
     if not isinstance(name, str) or not name.strip():
         return
     path = ("metric", "name") if isinstance(metric, dict) else ("metric",)
+    if "model" in tree and isinstance(tree["model"], str) and (measured := _not_measured(name)):
+        places.complain(
+            path, f"{name!r} is not measured", did_you_mean(name, measured) or f"; measured are {', '.join(measured)}"
+        )
+        return
     try:
         usual = metrics.direction(name)
     except SpecError as error:
@@ -111,6 +102,13 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
         return
     if given in ("minimize", "maximize") and given != usual:
         places.warn(("metric", "direction"), f"{name} is usually {usual}d, got {given}")
+
+
+def _not_measured(name: str) -> list[str]:
+    """All metrics that the built-in training measures, if `name` is not among them; else nothing."""
+    kinds = ("classification", "regression", "next_token")
+    known = ["train_loss", *dict.fromkeys(f"val_{one}" for kind in kinds for one in metrics.names(kind))]
+    return [] if name in known else known
 
 
 def _plugins(tree: Mapping[str, Any], places: Places) -> None:
@@ -221,8 +219,9 @@ def _constraints(tree: Mapping[str, Any], known: list[str], places: Places) -> N
 
 
 def first(configs: Any, space: Space, places: Places) -> None:
-    """Check the configs to try first: known names, values in their ranges. Missing names are filled in later."""
+    """Check the configs to try first: known names, active, values in their ranges. They may leave parameters out."""
     for k, config in enumerate(configs if isinstance(configs, list) else ()):
+        before = places.found
         for name, value in config.items() if isinstance(config, dict) else ():
             path = ("first", k, name)
             if name in space.constants:
@@ -233,3 +232,8 @@ def first(configs: Any, space: Space, places: Places) -> None:
                 places.complain(path, "is not a parameter of the space", near, key=True)
             elif not isinstance(value, dict) and not space.params[name].contains(value):
                 places.complain(path, f"{shown(value)} is outside {describe(space.params[name])}")
+        if isinstance(config, dict) and places.found == before:
+            try:
+                space.completed(config)
+            except SpecError as error:
+                places.complain(("first", k), str(error))

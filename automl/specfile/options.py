@@ -1,8 +1,7 @@
 """Checks names and options of strategies, stoppers and executors without importing anything heavy.
 
-A plugin's module is imported only when its source imports nothing but the standard library, numpy and our own light
-modules; then the object is built, and its own error is reported. Otherwise the options are read from the syntax tree of
-the source.
+Options and their types are read from the syntax tree of the source. Where all is right with these, and the module
+imports no heavy library, the object is built, and its own error is reported.
 """
 
 import ast
@@ -12,10 +11,12 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from automl.core import plugins
+from automl.core import option_types, plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
+from automl.specfile.yaml.explain import shown
 
 _PROTOCOLS = {"Strategy", "Stopper", "Executor", "Protocol", "Note", "Generic", "object"}
+_LIGHT = ("numpy", "scipy", "sklearn", "deap")
 Found = tuple[tuple[str, ...], str, str]
 
 
@@ -41,34 +42,53 @@ def check(group: plugins.Group, described: Mapping[str, Any]) -> list[Found]:
             )
         ]
     module, _, attribute = plugins.target(group, name).partition(":")
-    tree = _source(module)
-    if tree is None or not attribute:
-        return []
-    fields = _fields(tree, attribute)
+    fields = _fields(module, attribute) if attribute else None
     if fields is None:
         return []
     has = f" (options: {', '.join(fields)})" if fields else " (it has no options)"
-    unknown = [o for o in options if o not in fields]
-    if unknown:
-        return [
-            ((o,), f"{plugins.SINGULAR[group]} {name!r} has no such option", did_you_mean(o, fields) or has)
-            for o in unknown
-        ]
-    if group == "executors" or not _light(module):
-        return []
+    what, found = f"{plugins.SINGULAR[group]} {name!r}", list[Found]()
+    for option, value in options.items():
+        if option not in fields:
+            found.append(((option,), f"{what} has no such option", did_you_mean(option, fields) or has))
+        elif needs := option_types.wrong(fields[option], value):
+            found.append(((option,), f"needs {needs}, got {shown(value)}", ""))
+        elif fields[option] == "Described":
+            found += _inner(group, option, value)
+    if found or not options or not _light(module):
+        return found
     try:
         plugins.make(group, described)
     except UnknownPlugin:
         return []
     except SpecError as error:
-        message = str(error).removeprefix(f"{plugins.SINGULAR[group]} {name!r}: ").removeprefix(f"{name}: ")
+        message = str(error).removeprefix(f"{what}: ").removeprefix(f"{name}: ")
         return [(next(((o,) for o in options if o in message), ()), message, "")]
     return []
+
+
+def is_light(group: plugins.Group, described: Mapping[str, Any]) -> bool:
+    """Whether making this plugin, and the ones that it follows, imports no heavy library."""
+    inner = [value for value in described.values() if isinstance(value, Mapping) and "name" in value]
+    try:
+        module = plugins.target(group, str(described.get("name"))).partition(":")[0]
+    except KeyError:
+        return False
+    return _light(module) and all(is_light(group, one) for one in inner)
+
+
+def _inner(group: plugins.Group, option: str, value: Any) -> list[Found]:
+    """Mistakes in a plugin that is an option of another one, such as the strategy that a wrapper follows."""
+    inner = {"name": value} if isinstance(value, str) else value
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        return [((option,), f"needs a name, or {{name: ...}}, got {shown(value)}", "")]
+    return [((option, *(path if isinstance(value, Mapping) else ())), *rest) for path, *rest in check(group, inner)]  # type: ignore[misc]
 
 
 @cache
 def _source(module: str) -> ast.Module | None:
     """The syntax tree of a module, which is not imported for this (its packages are)."""
+    if not module:
+        return None
     try:
         spec = importlib.util.find_spec(module)
         source = spec.loader.get_source(module) if spec and spec.loader else None  # type: ignore[attr-defined]
@@ -77,26 +97,40 @@ def _source(module: str) -> ast.Module | None:
         return None
 
 
-def _fields(tree: ast.Module, name: str) -> list[str] | None:
-    """The annotated fields of the class `name`, those of bases in the same module first; None if they are unknown."""
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+def _fields(module: str, name: str, *, base: bool = False) -> dict[str, str] | None:
+    """{option: its type} of the class `name`, those of its bases first; None where they cannot be seen.
+
+    Args:
+        module: that defines the class.
+        name: of the class.
+        base: it is the base of a plugin's class; without being a dataclass itself it adds no options.
+    """
+    tree = _source(module)
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)} if tree else {}
     node = classes.get(name)
-    if node is None or not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+    if tree is None or node is None:
         return None
-    fields: dict[str, None] = {}
-    for base in node.bases:
-        short = ast.unparse(base).split("[")[0].rsplit(".", 1)[-1]
-        if short in classes:
-            inherited = _fields(tree, short)
-            if inherited is None:
-                return None
-            fields |= dict.fromkeys(inherited)
-        elif short not in _PROTOCOLS:
+    fields: dict[str, str] = {}
+    for parent in node.bases:
+        short = ast.unparse(parent).split("[")[0].rsplit(".", 1)[-1]
+        if short in _PROTOCOLS:
+            continue
+        inherited = _fields(module if short in classes else _origin(tree, short), short, base=True)
+        if inherited is None:
             return None
+        fields |= inherited
+    if not any("dataclass" in ast.unparse(d) for d in node.decorator_list):
+        return fields if base else None
     for line in node.body:
         if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and _is_option(line):
-            fields[line.target.id] = None
-    return list(fields)
+            fields[line.target.id] = ast.unparse(line.annotation)
+    return fields
+
+
+def _origin(tree: ast.Module, name: str) -> str:
+    """The module that `name` is imported from."""
+    imported = (line for line in tree.body if isinstance(line, ast.ImportFrom) and line.module and not line.level)
+    return next((str(line.module) for line in imported if name in [alias.name for alias in line.names]), "")
 
 
 def _is_option(line: ast.AnnAssign) -> bool:
@@ -106,7 +140,7 @@ def _is_option(line: ast.AnnAssign) -> bool:
 
 @cache
 def _light(module: str) -> bool:
-    """Whether importing `module` brings in nothing but the standard library, numpy and light modules of its family."""
+    """Whether importing `module` brings in no torch, Ray or Optuna, and no other unknown library."""
     return _all_light(module, {module})
 
 
@@ -116,7 +150,7 @@ def _all_light(module: str, seen: set[str]) -> bool:
         return False
     family = ("automl", module.split(".")[0])
     for name in _imports(tree.body):
-        if name.split(".")[0] in sys.stdlib_module_names or name.split(".")[0] == "numpy" or name in seen:
+        if name.split(".")[0] in {*sys.stdlib_module_names, *_LIGHT} or name in seen:
             continue
         seen.add(name)
         if name.split(".")[0] not in family or not _all_light(name, seen):
@@ -141,7 +175,7 @@ def _imports(lines: list[ast.stmt]) -> Iterator[str]:
 
 
 def _is_module(name: str) -> bool:
-    if name.split(".")[0] in sys.stdlib_module_names or name.split(".")[0] == "numpy" or name.startswith("."):
+    if name.split(".")[0] in {*sys.stdlib_module_names, *_LIGHT} or name.startswith("."):
         return False
     package, _, _ = name.rpartition(".")
     if package.split(".")[0] not in ("automl",) and package not in sys.modules:

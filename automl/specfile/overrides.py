@@ -1,6 +1,7 @@
 """Overrides with dotted paths: `budget.trials=5`, `strategy=grid`, `space.optimizer.lr.high=0.1`.
 
-They change the plain tree before it is checked, so that the same rules apply as to the file.
+They change the plain tree before it is checked, so that the same rules apply as to the file. A parameter or a group
+that is not there is added: `space.optimizer.momentum={float: [0, 0.99]}`.
 """
 
 from collections.abc import Mapping
@@ -52,6 +53,8 @@ def apply(tree: dict[str, Any], overrides: Mapping[str, Any], places: Places) ->
 
 def _setting(tree: dict[str, Any], path: Path, value: Any) -> Path:
     top, *rest = (str(part) for part in path)
+    if top == "use":
+        raise _Unknown("a preset stands in a group of the space", "; write space.architecture.use=...")
     if top not in SpecModel.names():
         raise _Unknown("unknown path", did_you_mean(top, SpecModel.names()))
     if not rest:
@@ -81,6 +84,9 @@ def _put(node: dict[str, Any], name: str, value: Any) -> None:
 
 def _space(tree: dict[str, Any], path: Path, value: Any) -> Path:
     space = tree.get("space")
+    if len(path) == 1 and isinstance(value, dict):
+        tree["space"] = value
+        return path
     if len(path) == 1 or not isinstance(space, dict):
         raise _Unknown("needs the path of a parameter, e.g. space.lr.high=0.1", "")
     holder, where, rest = _find(space, tuple(str(part) for part in path[1:]), value)
@@ -101,6 +107,8 @@ def _find(
         (the dict that has the entry, its path below space, the rest of the path).
     """
     first, *rest = names
+    if first == "use":
+        raise _Unknown("a preset stands in a group of the space", "; write space.architecture.use=...")
     groups = {name: inner for name, inner in space.items() if isinstance(inner, dict) and not is_described(inner)}
     group = groups.get(first)
     if group is not None and not rest and (first not in group or isinstance(value, dict)):
@@ -112,10 +120,25 @@ def _find(
     for name, inner in groups.items():
         if first in inner and (group is None or not rest or rest[0] in _OPTIONS):
             return inner, (name, first), rest
+    known = [*space, *(name for inner in groups.values() for name in inner)]
+    if group is not None and len(rest) == 1:
+        _may_be_added(rest[0], value, known, f"group {first!r} has no parameter {rest[0]!r}")
+        return group, (first, rest[0]), []
+    if len(rest) <= 1 and first not in space and not (rest and rest[0] in _OPTIONS):
+        _may_be_added(rest[-1] if rest else first, value, known, f"no group or parameter {first!r}")
+        if not rest:
+            return space, (first,), []
+        space[first] = {}
+        return space[first], (first, rest[0]), []
     if group is not None:
         raise _Unknown(f"group {first!r} has no parameter {rest[0]!r}", did_you_mean(rest[0], group))
-    known = [*space, *(name for inner in groups.values() for name in inner)]
     raise _Unknown(f"no group or parameter {first!r}", did_you_mean(first, known))
+
+
+def _may_be_added(name: str, value: Any, known: list[str], message: str) -> None:
+    """Refuse to add what is probably a misspelt name: a single value for a name like one that is there."""
+    if near := "" if isinstance(value, dict | list) or name == "use" else did_you_mean(name, known):
+        raise _Unknown(message, f"{near} (to add it all the same: {name}={{choice: [{value}]}})")
 
 
 def _changed(item: Any, name: str, rest: list[str], value: Any) -> Any:

@@ -57,7 +57,14 @@ def compose(space: Mapping[str, Any], places: Places) -> dict[str, Any]:
     """`space` with every group `{use: preset, ...}` replaced by the preset's parameters and the overriding entries."""
     composed: dict[str, Any] = {}
     for group, items in space.items():
-        if isinstance(items, dict) and "use" in items:
+        if group == "use" and isinstance(items, str):
+            near = next((n for n in all_presets() if items in (n, n.partition("/")[2])), "architecture/mlp")
+            kind, _, short = near.partition("/")
+            places.complain(
+                ("space", "use"), f"use stands in a group of the space; write {kind}: {{use: {short}}}", key=True
+            )
+            places.names_known = False
+        elif isinstance(items, dict) and "use" in items:
             composed[group] = _group(group, items, places)
         else:
             composed[group] = items

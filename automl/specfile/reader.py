@@ -8,7 +8,7 @@ schema()                                              JSON Schema for editors
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,18 @@ from automl.specfile.yaml.complaint import Complaint, InvalidSpec
 __all__ = ["Complaint", "InvalidSpec", "Spec", "from_json", "parse", "read", "schema"]
 
 
-def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any] | None = None) -> Spec:
+def read(
+    path_or_preset: str | os.PathLike[str],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    gpus: Callable[[], int] | None = None,
+) -> Spec:
     """Read a specification from a file, or a complete preset by name (a file of the same name is preferred).
 
     Args:
         path_or_preset: the file, or the name of a preset.
         overrides: {dotted path: value}, e.g. `{"space.lr.high": 0.1, "strategy": "grid"}`; text is read as YAML.
+        gpus: counts the GPUs of this machine, if it is to train: devices, code and data are checked too.
 
     Raises:
         SpecError: there is no such file or preset, or it has mistakes; the message lists them.
@@ -51,25 +57,30 @@ def read(path_or_preset: str | os.PathLike[str], *, overrides: Mapping[str, Any]
     except (OSError, ValueError) as error:
         raise SpecError(f"{path_or_preset}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     folder = Path(".") if preset else file.parent
-    return _build(content, str(file), path=file, folder=folder, changes=overrides)
+    return _build(content, str(file), path=file, folder=folder, changes=overrides, gpus=gpus)
 
 
-def parse(text: str | bytes, file: str = "spec", *, overrides: Mapping[str, Any] | None = None) -> Spec:
+def parse(
+    text: str | bytes, file: str = "spec", *, overrides: Mapping[str, Any] | None = None, begun: bool = False
+) -> Spec:
     """The specification in `text`.
 
     Args:
         text: YAML.
         file: what complaints call it; its stem is the study's name where the text gives none.
         overrides: as for `read`.
+        begun: it is that of a study that was begun already: values are not checked again by rules that are newer.
 
     Raises:
         SpecError: it has mistakes.
     """
-    return _build(text, file, changes=overrides)
+    return _build(text, file, changes=overrides, begun=begun)
 
 
 def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | None = None) -> Spec:
     """A specification from plain data in the grammar of `space.yaml`, as `Spec.to_json` writes it.
+
+    It has been checked when its study was begun: values are not checked again by rules that are newer.
 
     Raises:
         SpecError: it has mistakes, or is not plain data.
@@ -78,7 +89,7 @@ def from_json(data: Mapping[str, Any], *, name: str = "study", folder: Path | No
         text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise SpecError(f"{name}: is not plain data: {error}") from None
-    return _build(text, name, folder=folder)
+    return _build(text, name, folder=folder, begun=True)
 
 
 def schema() -> dict[str, Any]:
@@ -95,11 +106,14 @@ def _build(
     path: Path | None = None,
     folder: Path | None = None,
     changes: Mapping[str, Any] | None = None,
+    begun: bool = False,
+    gpus: Callable[[], int] | None = None,
 ) -> Spec:
-    from automl.specfile.build import build, slug  # imported late: these need pydantic and PyYAML
+    from automl.specfile.build import Surroundings, build, slug  # imported late: these need pydantic and PyYAML
     from automl.specfile.yaml.events import load
 
-    return build(load(content, file), name=slug(Path(file).stem), path=path, folder=folder, changes=changes or {})
+    around = Surroundings(folder, begun, gpus)
+    return build(load(content, file), name=slug(Path(file).stem), path=path, around=around, changes=changes or {})
 
 
 def _is_file(path: Path) -> bool:

@@ -72,11 +72,16 @@ def read(tree: Any, places: Places, *, builtin: bool = False) -> Space | None:
 
 def names(tree: Any, *, builtin: bool = False) -> list[str]:
     """Names of all parameters and constants, also if some of them are wrong; arguments as for `read`."""
-    known: list[str] = []
+    return list(paths(tree, builtin=builtin))
+
+
+def paths(tree: Any, *, builtin: bool = False) -> dict[str, Path]:
+    """{name of a parameter or constant: its path}; arguments as for `read`."""
+    found: dict[str, Path] = {}
     for name, item in tree.items() if isinstance(tree, dict) else ():
-        inner = [name_of(("space", name, one), builtin=builtin) for one in item] if _is_group(item) else [name]
-        known += inner
-    return known
+        inner: list[Path] = [("space", name, one) for one in item] if _is_group(item) else [("space", name)]
+        found |= {name_of(path, builtin=builtin): path for path in inner}
+    return found
 
 
 def name_of(path: Path, *, builtin: bool) -> str:

@@ -62,7 +62,7 @@ def test_everything_at_once_and_back_through_json() -> None:
     assert read.metric == Metric("val_loss", "minimize", "best")
     assert read.plan == Plan(trials=5, horizon=9, workers=2)
     assert read.space.constants == {"width": 64}
-    assert read.first == ({"lr": 0.1}, {"lr": 1, "heads": 2})
+    assert read.first == ({"width": 64, "lr": 0.1, "heads": 4}, {"width": 64, "lr": 1.0, "heads": 2})
     assert read.fidelity == {"width": (64, 512)}
     assert (read.trial_timeout_s, read.compile, read.finalists) == (5400.0, "always", {"top": 2, "seeds": 3})
     assert (read.executor, read.parallel) == ({"name": "inline"}, "replicate")
@@ -96,7 +96,7 @@ def test_what_is_left_out_has_defaults() -> None:
     ],
 )
 def test_built_in_models_pause_at_rungs_after_the_warm_up(more: str, expected: dict[str, Any]) -> None:
-    model = "model: mlp\ndata: digits\nmetric: val_error\nepochs: 50\nbudget: {trials: 5}\n"
+    model = "model: mlp\ndata: digits\nmetric: val_loss\nepochs: 50\nbudget: {trials: 5}\n"
     assert specfile.parse(f"{model}space:\n  lr: {{float: [1e-4, 1], log: true}}\n{more}").stopper == expected
 
 
@@ -145,12 +145,14 @@ def test_warnings_do_not_stop_anything(golden: Golden) -> None:
     golden.text("warnings", "".join(f"{line}\n" for line in read.warnings))
 
 
-def test_a_missing_data_file_is_a_warning(tmp_path: Path) -> None:
+def test_a_missing_data_file_is_refused_where_the_search_would_run(tmp_path: Path) -> None:
     file = tmp_path / "space.yaml"
     file.write_text(
         "model: mlp\ndata: t.csv\ntarget: y\nmetric: val_loss\nepochs: 1\nbudget: {trials: 1}\nspace: {depth: [1, 2]}\n"
     )
-    assert "'t.csv'" in specfile.read(file).warnings[0]
+    assert not specfile.read(file).warnings
+    with pytest.raises(SpecError, match=r"space.yaml:2:7: data: there is no file 't.csv'"):
+        specfile.read(file, gpus=lambda: 0)
     (tmp_path / "t.csv").write_text("x,y\n")
     read = specfile.read(file)
     assert read.warnings == ()

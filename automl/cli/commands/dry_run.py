@@ -38,9 +38,10 @@ def print_plan(spec: str, changes: Mapping[str, Any], *, json: bool) -> None:
         json: print one JSON document instead of text.
     """
     from automl import specfile
+    from automl.executors import devices
     from automl.view.pages import plan
 
-    read = specfile.read(spec, overrides=changes)
+    read = specfile.read(spec, overrides=changes, gpus=devices.count)
     for warning in read.warnings:
         typer.echo(f"warning: {warning}", err=True)
     trained = one_batch(read)

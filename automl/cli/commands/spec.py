@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from automl.cli import options, values
-from automl.errors import SpecError
+from automl.errors import AutoMLError
 
 Strict = Annotated[bool, options.option("--strict", help="Treat warnings as errors.")]
 
@@ -19,15 +19,18 @@ def validate(
     Neither torch nor your code is imported; nothing is trained.
     """
     from automl import specfile
+    from automl.api import rehearsal
+    from automl.executors import devices
     from automl.view.pages import plan
 
     try:
-        read = specfile.read(spec, overrides=values.overrides(set_))
-    except SpecError as error:
+        read = specfile.read(spec, overrides=values.overrides(set_), gpus=devices.count)
+        rehearsal.rehearse(read)
+    except AutoMLError as error:
         if not json:
             raise
         typer.echo(json_module.dumps({"schema": 1, "ok": False, "errors": str(error).splitlines(), "warnings": []}))
-        raise typer.Exit(2) from None
+        raise typer.Exit(error.exit_code) from None
     warnings = list(read.warnings)
     if json:
         facts = {"schema": 1, "ok": not (strict and warnings), "errors": [], "warnings": warnings}

@@ -39,9 +39,9 @@ class Places:
         """Whether the loader has refused a value at or below `path`."""
         return any(refused[: len(path)] == path for refused in self.document.refused)
 
-    def warn(self, path: Path, message: str, *, at: Path | None = None) -> None:
-        """Note a warning about `path`, at the place of `at` where it is given."""
-        self.warnings.append(self._placed(path, message, "", False, at))
+    def warn(self, path: Path, message: str, *, key: bool = False) -> None:
+        """Note a warning about `path`; `key`: show the place of the key rather than of the value."""
+        self.warnings.append(self._placed(path, message, "", key, None))
 
     def line(self, path: Path) -> int:
         """The line of the key at `path`."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from automl.core.history import History
-from automl.core.space import Config, Space, Value, start_value
+from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
 from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.wrappers.base import Described, inner
@@ -44,7 +44,7 @@ class First(Strategy):
             SpecError: one of them is not a point of the space.
         """
         default = space.default() if self.defaults else None
-        return ([] if default is None else [default]) + [completed(space, config) for config in self.configs]
+        return ([] if default is None else [default]) + [space.completed(config) for config in self.configs]
 
     def note(self, history: History) -> str:
         count = len(self.listed(history.space))
@@ -52,20 +52,3 @@ class First(Strategy):
 
     def _inner(self) -> Strategy:
         return inner(self.strategy)
-
-
-def completed(space: Space, config: Mapping[str, Value]) -> Config:
-    """`config` with the parameters that it leaves out, at their default or in the middle of their range.
-
-    Raises:
-        SpecError: it is not a point of the space.
-    """
-
-    def value(_: int, name: str) -> Value:
-        p = space.params[name]
-        if name in config:
-            return config[name]
-        return start_value(p)
-
-    full = space.build(value)
-    return space.canonical({**full, **config})

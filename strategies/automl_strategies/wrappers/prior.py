@@ -13,7 +13,6 @@ from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.ranking import rank_trials
 from automl_strategies.surrogates.unit_cube import Points, encoded_trials
 from automl_strategies.wrappers.base import Described, inner
-from automl_strategies.wrappers.first import completed
 
 NEAR = 0.15
 """A config whose mean distance per parameter from the guess is smaller than this counts for the guess."""
@@ -50,7 +49,7 @@ class Prior(Strategy):
     def suggest(self, history: History, n: int) -> list[Config]:
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
-        guess = completed(history.space, self.config)
+        guess = history.space.completed(self.config)
         center = np.nan_to_num(history.space.encode(guess), nan=0.5)
         share = self.share(history, center)
         rest = inner(self.strategy).suggest(history, n)

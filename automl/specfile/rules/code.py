@@ -1,0 +1,111 @@
+"""Code and programs that a specification names: whether they are there. Nothing of them is imported or run."""
+
+import ast
+import importlib.util
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import Any
+
+from automl.errors import did_you_mean
+from automl.specfile.yaml.places import Places
+
+
+def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
+    """Complain about modules, functions and programs that do not exist.
+
+    Args:
+        tree: the whole specification as plain data.
+        folder: that of the specification.
+        places: takes complaints.
+    """
+    for key in ("train", "model", "data"):
+        reference = tree.get(key)
+        if isinstance(reference, str) and reference.count(":") == 1 and not (folder / reference).exists():
+            message, hint = _problem(reference, folder)
+            if message:
+                places.complain((key,), message, hint)
+    command = tree.get("command")
+    if isinstance(command, list) and command:
+        _command([str(word) for word in command], folder, places)
+
+
+def _problem(reference: str, folder: File) -> tuple[str, str]:
+    """(message, hint) about `package.module:name`; both empty where nothing is known to be wrong."""
+    module, _, name = reference.partition(":")
+    file, known = _file_of(module, folder)
+    if not known:
+        return f"there is no module {module!r}", f" in {folder}, the current folder or the installed packages"
+    names = _names_in(file) if file is not None else None
+    if names is None or name.split(".")[0] in names:
+        return "", ""
+    return f"{file} has no {name!r}", did_you_mean(name, names)
+
+
+def _file_of(module: str, folder: File) -> tuple[File | None, bool]:
+    """(the file of a module where it is one of the user's, whether the module may exist).
+
+    Installed packages come first, as they do when it is imported; of them, only the topmost name is looked for.
+    """
+    top, *rest = module.split(".")
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    folders = {folder.absolute(), File.cwd()}
+    if found is not None and (not found.origin or not any(File(found.origin).is_relative_to(f) for f in folders)):
+        return None, True
+    for base in folders:
+        path = base.joinpath(top, *rest)
+        if path.with_suffix(".py").is_file():
+            return path.with_suffix(".py"), True
+        if path.is_dir():
+            init = path / "__init__.py"
+            return (init if init.is_file() else None), True
+    return None, found is not None
+
+
+def _names_in(file: File) -> list[str] | None:
+    """Names that a module defines at its top level; None where that cannot be seen without running it."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None  # the search says what is wrong with the code
+    names = list(_bound(tree.body))
+    return None if {"*", "__getattr__", "globals"} & {*names} else names
+
+
+def _bound(lines: list[ast.stmt]) -> Iterator[str]:
+    for line in lines:
+        if isinstance(line, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield line.name
+            continue
+        if isinstance(line, ast.Import | ast.ImportFrom):
+            yield from (alias.asname or alias.name.split(".")[0] for alias in line.names)
+        for node in ast.walk(line):
+            if isinstance(node, ast.Name) and (isinstance(node.ctx, ast.Store) or node.id == "globals"):
+                yield node.id
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield node.name  # inside `if` or `try`
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
+
+
+def _command(command: list[str], folder: File, places: Places) -> None:
+    program = command[0]
+    if "{" in program:
+        return
+    if program != "python" and not _found(program, folder):
+        places.complain(("command", 0), f"there is no program {program!r}", f" in {folder} or on the PATH")
+    elif File(program).name.startswith("python") and len(command) > 1 and command[1].endswith(".py"):
+        script = command[1]
+        if "{" not in script and not (folder / script).is_file():
+            near = did_you_mean(script, [p.name for p in folder.glob("*.py")])
+            places.complain(("command", 1), f"there is no file {script!r} in {folder}", near)
+
+
+def _found(program: str, folder: File) -> bool:
+    if os.sep in program:
+        return (folder / program).is_file()
+    return shutil.which(program) is not None

@@ -1,0 +1,105 @@
+"""Columns that a specification names, against the header of its table. Only the header is read."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path as File
+from typing import Any
+
+from automl.errors import DataError, did_you_mean
+from automl.specfile.rules import fitting
+from automl.specfile.yaml.complaint import Path
+from automl.specfile.yaml.places import Places
+
+TEXT_TABLES = (".csv", ".tsv", ".tab")
+PARQUET = (".parquet", ".pq")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+FILES = (*TEXT_TABLES, *PARQUET, *COMPRESSED, ".npz", ".npy", ".txt")
+_SHOWN = 12  # columns in a message
+
+
+def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
+    """Complain about a file or columns that are not there, and about what does not suit this kind of data."""
+    source = tree.get("data")
+    if isinstance(source, str) and _missing(source, folder):
+        near = did_you_mean(File(source).name, [p.name for p in (folder / source).parent.glob("*")])
+        places.complain(("data",), f"there is no file {source!r} in {folder}", near)
+        return
+    names = header(tree, folder)
+    prepare = tree.get("prepare") if isinstance(tree.get("prepare"), dict) else {}
+    assert isinstance(prepare, dict)
+    if names is not None:
+        _target(tree, prepare, names, places)
+        for path, name in _named(tree, prepare):
+            if isinstance(name, str) and name not in names:
+                places.complain(path, f"the table has no column {name!r}", _near(name, names))
+    fitting.check(tree, fitting.kind_of(tree, table=names is not None), names, places)
+
+
+def _missing(source: str, folder: File) -> bool:
+    try:
+        return source.lower().endswith(FILES) and ":" not in source and not (folder / source).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return True
+
+
+def header(tree: Mapping[str, Any], folder: File) -> list[str] | None:
+    """The columns of the table that `data` names; None where it names no table, or none that can be read."""
+    source, prepare = tree.get("data"), tree.get("prepare") or {}
+    if not isinstance(source, str) or not isinstance(prepare, dict):
+        return None
+    path = (folder / source).expanduser()
+    suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
+    kind = suffixes[-2] if suffixes[-1] in COMPRESSED and suffixes[1:] else suffixes[-1]
+    try:
+        if kind not in (*TEXT_TABLES, *PARQUET) or not path.is_file():
+            return None
+        return _parquet(path) if kind in PARQUET else _text(path, prepare)
+    except (DataError, OSError, ValueError, EOFError):
+        return None  # the search says what is wrong with the file
+
+
+def _parquet(path: File) -> list[str]:
+    from pyarrow import parquet
+
+    return [str(name) for name in parquet.read_schema(path).names]
+
+
+def _text(path: File, prepare: Mapping[str, Any]) -> list[str]:
+    from automl.data.reading import dialects
+
+    encoding = dialects.encoding_of(path, prepare)
+    with dialects.open_bytes(path) as file:
+        head = file.read(4 * dialects.HEAD).decode(encoding, errors="ignore").lstrip("\ufeff")[: dialects.HEAD]
+    given = prepare.get("separator")
+    text, named, _ = dialects.without_comments(head, dialects.NAMES.get(str(given), given))
+    _, names = dialects.find(text, path.name, {**prepare, "separator": given or named})
+    return [name.strip() for name in names]
+
+
+def _target(tree: Mapping[str, Any], prepare: Mapping[str, Any], names: list[str], places: Places) -> None:
+    target = tree.get("target")
+    if isinstance(target, str) and target not in names:
+        places.complain(("target",), f"the table has no column {target!r}", _near(target, names))
+    if target is None and not prepare.get("window") and prepare.get("form") != "sentences":
+        places.complain(("data",), "a table needs a target", f"; add target: one of {_some(names)}")
+
+
+def _named(tree: Mapping[str, Any], prepare: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
+    """(path, name) of every other column that the specification names."""
+    split = tree.get("split") if isinstance(tree.get("split"), dict) else {}
+    assert isinstance(split, dict)
+    yield from ((("split", key), split.get(key)) for key in ("group", "time"))
+    yield ("sample_weight",), tree.get("sample_weight")
+    yield from ((("prepare", key), prepare.get(key)) for key in ("weight", "text", "series"))
+    types, categories = prepare.get("types"), prepare.get("categories")
+    yield from ((("prepare", "types", name), name) for name in (types if isinstance(types, dict) else ()))
+    for k, name in enumerate(categories if isinstance(categories, list) else ()):
+        yield ("prepare", "categories", k), name
+
+
+def _near(name: str, names: list[str]) -> str:
+    return did_you_mean(name, names) or f"; columns: {_some(names)}"
+
+
+def _some(names: list[str]) -> str:
+    more = f", ... ({len(names)} columns)" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
