@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.cells import numbers as styles
 from automl.data.cells import deciding, readings, words
+from automl.data.cells import numbers as styles
 from automl.data.cells.readings import Reading, Rules
 from automl.data.preparing import seen
 from automl.data.preparing.options import IMPUTES, SCALES
@@ -86,20 +86,23 @@ def _decide(
     values: "pd.Series[Any]", name: str, reading: Reading, rules: Rules, options: dict[str, Any], notes: list[str]
 ) -> Column | None:
     """The decision for one column; None: it is left out."""
-    codes, cells = words.distinct(values)
-    missing = words.are_missing(cells, rules.missing_words)
-    if missing[codes].all():
-        return _drop(name, "no value in any training row", notes)
     kind = reading["kind"]
-    if kind != "number" and len(cells) - missing.sum() == 1 and (kind != "category" or not missing.any()):
-        return _drop(name, f"constant ({cells[int(np.flatnonzero(~missing)[0])]!r})", notes)
-    _tell(reading, name, notes)
     if kind == "number":
         read = readings.as_numbers(values, reading, rules.missing_words, rules.comma)
+        if np.isnan(read.values).all() and not read.unreadable:
+            return _drop(name, "no value in any training row", notes)
+        _tell(reading, name, notes)
         column = _number(read.values, name, options, notes)
         if column is not None and reading["style"] != styles.PLAIN:
             column["style"] = reading["style"]
         return _with_seen(column, read.values)
+    codes, cells = words.distinct(values)
+    missing = words.are_missing(cells, rules.missing_words)
+    if missing[codes].all():
+        return _drop(name, "no value in any training row", notes)
+    if len(cells) - missing.sum() == 1 and (kind != "category" or not missing.any()):
+        return _drop(name, f"constant ({cells[int(np.flatnonzero(~missing)[0])]!r})", notes)
+    _tell(reading, name, notes)
     if kind == "date":
         days = readings.as_days(values, reading, rules.missing_words).values
         column = _date(days[np.isfinite(days)], name, notes)

@@ -156,8 +156,8 @@ def _encode(
                 codes.append(code)
             else:
                 blocks.append(np.eye(len(column["values"]) + 1, dtype=np.float32)[code][:, 1:])
-    cut = [np.clip(block, -LARGEST_SCALED, LARGEST_SCALED) for block in blocks]
-    dense = np.column_stack(cut).astype(np.float32) if cut else np.zeros((len(frame), 0), dtype=np.float32)
+    cut = [np.clip(block, -LARGEST_SCALED, LARGEST_SCALED).astype(np.float32, copy=False) for block in blocks]
+    dense = np.column_stack(cut) if cut else np.zeros((len(frame), 0), dtype=np.float32)
     crosses = [dense[:, a] * dense[:, b] for a, b in preparation["crosses"]]
     if crosses:
         dense = np.column_stack([dense, *crosses]).astype(np.float32)

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.data.cells.readings import ATTRIBUTE
-from automl.data.reading import dialects
+from automl.data.reading import dialects, regular
 from automl.errors import DataError
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
@@ -106,8 +106,8 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
         text, named, comments = dialects.without_comments(text, _separator_option(options))
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
-        frame = _parse(io.StringIO(text), separator, text)
-        frame = _named(frame, header)
+        frame = regular.read(text, separator, header)
+        frame = _named(_parse(io.StringIO(text), separator, text) if frame is None else frame, header)
         frame.attrs = {ATTRIBUTE: {"file": {
             "separator": separator, "encoding": encoding,
             "notes": list(dialects.notes_of(encoding, separator, comments, path.name)),
@@ -133,8 +133,9 @@ def _parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
 def _named(frame: pd.DataFrame, header: tuple[str, ...]) -> pd.DataFrame:
     """The table with the names as they are in the file, so that two equal ones can be told from `a` and `a.1`."""
     names = [str(name) for name in frame.columns]
-    own = [name or old for name, old in zip(header, names, strict=True)] if len(header) == len(names) else names
-    return frame.set_axis([name.strip() for name in own], axis=1)
+    if len(header) == len(names):
+        names = [name or old for name, old in zip(header, names, strict=True)]
+    return frame.set_axis([name.strip() or f"Unnamed: {k}" for k, name in enumerate(names)], axis=1)
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ class Table:
         with self._open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
             for _ in range(skipped):
                 stream.readline()
-            names = [name.strip() for name in header]
+            names = [name.strip() or f"Unnamed: {k}" for k, name in enumerate(header)]
             wanted = None if only is None or len(set(names)) < len(names) else [names.index(name) for name in only]
             for chunk in _parse(stream, separator, head, chunksize=rows, usecols=wanted):
                 chunk = _named(chunk, header if wanted is None else tuple(header[k] for k in sorted(wanted)))
