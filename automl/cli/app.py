@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from automl.cli import options
-from automl.cli.commands import models, mup, pictures, plugins, repair, results, search, spec, tools
+from automl.cli.commands import models, mup, pictures, plugins, repair, results, search, serve, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -49,6 +49,7 @@ app.command()(pictures.plot)
 app.command()(pictures.report)
 app.command()(models.export)
 app.command()(models.predict)
+app.command()(serve.serve)
 app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)

@@ -16,7 +16,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("models",),
     ("training", "bundle"),
     ("specfile",),
-    ("fused", "study"),
+    ("fused", "study", "serving"),
     ("worker",),
     ("driver",),
     ("tasks",),

@@ -101,7 +101,7 @@ class Encoder:
                     raw[:, k] = cells.seconds(column)
                 case _:
                     codes = cells.codes(column).astype(np.float64)
-                    gap = cols.as_texts(frame[column["name"]], cells.missing) == cols.MISSING
+                    gap = cols.as_texts(frame[str(column["name"])], cells.missing) == cols.MISSING
                     raw[:, k] = np.where(gap, np.nan, codes)
         return raw
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from automl.data.preparing import seen
+from automl.data import seen
 from automl.data.shapes import Inputs
 from automl.errors import DataError
 

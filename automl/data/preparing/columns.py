@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from automl.data import seen
 from automl.data.cells import deciding, readings, words
 from automl.data.cells import numbers as styles
 from automl.data.cells.readings import Reading, Rules
-from automl.data.preparing import seen
 from automl.data.preparing.options import IMPUTES, SCALES
 from automl.errors import DataError, did_you_mean
 
