@@ -74,9 +74,13 @@ class Ensemble:
         """Outputs [N, classes] as probabilities."""
         return self.models[0].probabilities(outputs)
 
-    def series_names(self, rows: pd.DataFrame) -> list[str]:
+    def series_names(self, rows: Any) -> list[str]:
         """The series that each prediction for `rows` is of, see `Model.series_names`."""
         return self.models[0].series_names(rows)
+
+    def last_rows(self, rows: Any) -> tuple[list[str], list[str]]:
+        """What predictions for `rows` follow, see `Model.last_rows`."""
+        return self.models[0].last_rows(rows)
 
     def table(self, path: Path) -> pd.DataFrame:
         """The table in a file of rows for these models, see `Model.table`."""

@@ -97,9 +97,17 @@ class Model:
         """The table in a file of rows for this model, read as the training file was; text stays as it is there."""
         return given.read_file(self.preparation, path)
 
-    def series_names(self, rows: pd.DataFrame) -> list[str]:
-        """The series that each prediction for `rows` is of; empty where the model was trained on a single one."""
-        return series.series_names(self.preparation, rows)
+    def series_names(self, rows: Any) -> list[str]:
+        """The series that each prediction for `rows` is of; empty where the model was trained on a single one.
+
+        Example:
+            >>> dict(zip(model.series_names(rows), model.predict(rows)))
+        """
+        return self.last_rows(rows)[0]
+
+    def last_rows(self, rows: Any) -> tuple[list[str], list[str]]:
+        """(names of the series, times of their last rows) that predictions for `rows` follow; empty where unknown."""
+        return series.last_rows(self.preparation, rows) if self.preparation["form"] == "series" else ([], [])
 
     def decoded(self, outputs: Tensor) -> NDArray[Any]:
         """Outputs [N, units] as labels, or as values in the data's own unit."""

@@ -1,5 +1,6 @@
 """`automl predict`: the user's columns come back to the letter, and what could not be read is counted."""
 
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from automl.cli import main
 from automl.data import load
 from automl.models import build
 from automl.training import Trainer
+from tests.support.series import shops
 
 
 @pytest.fixture
@@ -67,3 +69,33 @@ def test_probabilities(predict):
     code, out, _ = predict("code,amount\n01,0.5\n", "--proba")
     assert code == 0
     assert out.startswith("prediction,p(n),p(p)\np,")
+
+
+def test_of_a_series_the_prediction_follows_the_newest_rows(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    frame = shops()
+    frame.to_csv("train.csv", index=False)
+    data = load("train.csv", target="sales", prepare={"window": 6, "horizon": 2})
+    trainer = Trainer(build("mlp"), data, {"depth": 1}, 1, seed=0)
+    report = trainer.epoch()
+    io.save(Path("best"), model="mlp", config={"depth": 1}, prepared=data, state_dict=trainer.weights(), metrics=report)
+
+    def call(*options):
+        with pytest.raises(SystemExit) as ended:
+            main(["predict", "best", "new.csv", *options])
+        return ended.value.code or 0, *capsys.readouterr()
+
+    by_time = frame.loc[pd.to_datetime(frame["month"], dayfirst=True).sort_values(kind="stable").index]
+    by_time[(by_time["shop"] != "west") | (by_time["month"].str[-4:] < "2015")].to_csv("new.csv", index=False)
+    code, out, err = call()
+    table = pd.read_csv(StringIO(out))
+    assert (code, err) == (0, "")
+    assert list(table) == ["series", "after", "prediction", "prediction 2"]
+    assert dict(zip(table["series"], table["after"], strict=True)) == {
+        "north": "01.12.2019",
+        "south": "01.12.2019",
+        "west": "01.12.2014",
+    }
+    code, _, err = call("--keep")
+    assert code != 0
+    assert "--keep: a model of a series predicts what follows the last rows" in err

@@ -1,25 +1,14 @@
 """Time series as people have them: gaps, duplicates, several series, counters, dates in any format."""
 
-import io
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from automl.data import load
-from automl.data.preparing import steps
-from automl.data.preparing.transform import transform
+from automl.data.preparing.ordering import steps
 from automl.errors import DataError
-
-HOURS = pd.date_range("2024-01-01", periods=240, freq="h")
-
-
-def sensor(rows: int = 240) -> pd.DataFrame:
-    t = np.arange(rows)
-    return pd.DataFrame({"when": HOURS[:rows].astype(str), "load": np.sin(t / 5) * 10 + 50, "wind": np.cos(t / 3)})
+from tests.support.series import sensor, shops
 
 
 def values_of(part, data) -> np.ndarray:
@@ -73,7 +62,10 @@ def test_rows_are_ordered_by_the_only_column_of_dates_and_the_last_of_a_time_is_
     assert data.fingerprint == plain.fingerprint
     assert "rows in order of 'when', the only column with dates" in plain.notes
     assert any("were not in order of 'when': sorted" in note for note in data.notes)
-    assert any("2 rows left out that have the time of another row" in note for note in data.notes)
+    assert any(
+        "2 rows left out, at the time of another row in 'when': the last one in the file is kept" in note
+        for note in data.notes
+    )
 
 
 def test_no_window_spans_a_gap():
@@ -82,7 +74,9 @@ def test_no_window_spans_a_gap():
     steady = load(sensor(), target="load", prepare={"window": 6, "gaps": "split"})
     assert len(data.train) == round(237 / 2) - 6 - 6
     assert len(steady.train) == 120 - 6
-    assert any("1 gaps in 'when', 3 steps of 1 hour are missing" in note for note in data.notes)
+    assert any(
+        "1 gap in 'when', 3 rows at a step of 1 hour missing: no window spans one" in note for note in data.notes
+    )
     column = data.columns.index("when")
     center, scale = (data.preparation["table"]["columns"][0][k] for k in ("center", "scale"))
     hours = np.round((data.train.x[:, :, column].double().numpy() * scale + center) * 24)
@@ -128,10 +122,25 @@ def test_the_step_of_a_calendar_is_found(dates: pd.DatetimeIndex, step: str):
     notes: list[str] = []
     assert steps.absent_before(days, np.zeros(120, dtype=np.int64), how, notes).sum() == 0
     assert not notes
-    less = np.delete(days, [40, 41, 42])
-    absent = steps.absent_before(less, np.zeros(117, dtype=np.int64), how, notes)
-    assert absent[40] == absent.sum() == 3
-    assert steps.earlier(less[[40] * 3], np.array([3, 2, 1]), how) == pytest.approx(days[40:43])
+    gone = np.arange(40, 46)
+    less = np.delete(days, gone)
+    absent = steps.absent_before(less, np.zeros(114, dtype=np.int64), how, notes)
+    assert absent[40] == absent.sum() == 6
+    assert steps.earlier(less[[40] * 6], np.arange(6, 0, -1), how) == pytest.approx(days[40:46])
+
+
+def test_single_days_without_rows_are_holidays_where_weekends_have_none_either():
+    dates = pd.bdate_range("2024-01-01", periods=240)
+    frame = sensor().assign(when=dates.strftime("%Y-%m-%d")).drop(index=[50, 100, 101, 150])
+    data = load(frame, target="load", prepare={"window": 6})
+    assert len(data.train) == 118 - 6
+    assert "4 days missing in 'when', at most 5 in a row: holidays, no gap" in data.notes
+    shop = pd.date_range("2024-01-01", periods=280)
+    frame = sensor().assign(when=shop[shop.day_of_week != 6][:240])
+    data = load(frame, target="load", prepare={"window": 12})
+    assert len(data.train) == 120 - 12
+    assert not any("missing" in note for note in data.notes)
+    assert steps.described(data.preparation["order"]) == "1 day of 6 a week"
 
 
 def test_irregular_times_are_told():
@@ -142,13 +151,68 @@ def test_irregular_times_are_told():
     assert len(data.train) == 120 - 6
 
 
-def shops() -> pd.DataFrame:
-    months = pd.date_range("2010-01-01", periods=120, freq="MS")
-    parts = [
-        pd.DataFrame({"month": months.strftime("%d.%m.%Y"), "shop": shop, "sales": 1000.0 * k + np.arange(120) % 12})
-        for k, shop in enumerate(("north", "south", "west"), 1)
-    ]
-    return pd.concat(parts, ignore_index=True).sort_values("month", kind="stable", ignore_index=True)
+def test_times_without_any_regular_step_have_no_gaps():
+    rng = np.random.default_rng(0)
+    when = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.cumsum(rng.exponential(600, 240)), unit="s")
+    data = load(sensor().assign(when=when), target="load", prepare={"window": 6})
+    assert len(data.train) == 120 - 6
+    assert "the times in 'when' have no regular step: each row is taken as one step" in data.notes
+    often = sensor()[rng.random(240) < 0.45]
+    data = load(often, target="load", prepare={"window": 2})
+    assert any("at a step of 1 hour missing" in note for note in data.notes)
+
+
+def local(first: str, hours: int = 240) -> pd.DatetimeIndex:
+    return pd.date_range(first, periods=hours, freq="h", tz="UTC").tz_convert("Europe/Berlin")
+
+
+def test_clocks_that_are_changed_make_no_gap_and_are_told():
+    spring, autumn = local("2023-03-23"), local("2023-10-26")
+    data = load(sensor().assign(when=spring.tz_localize(None)), target="load", prepare={"window": 6})
+    assert len(data.train) == 120 - 6
+    assert "the hour that clocks skip in spring is missing in 'when' (1 time): no gap" in data.notes
+    filled = load(sensor().assign(when=spring.tz_localize(None)), target="load", prepare={"window": 6, "gaps": "fill"})
+    assert torch.equal(filled.train.x, data.train.x)
+    text = sensor().assign(when=autumn.strftime("%d.%m.%Y %H:%M"))
+    data = load(text, target="load", prepare={"window": 6})
+    told = next(note for note in data.notes if note.startswith("1 row left out, at the time of another row in 'when'"))
+    assert "an hour that clocks repeat in autumn" in told
+    for whole in (spring, autumn):
+        for when in (whole, whole.map(lambda time: time.isoformat())):
+            data = load(sensor().assign(when=when), target="load", prepare={"window": 6})
+            assert len(data.train) == 120 - 6
+            assert not any("missing" in note or "left out" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("timestamp", 1_700_000_000 + 3600 * np.arange(240)),
+        ("time_ms", 1_700_000_000_000 + 60_000 * np.arange(240)),
+        ("year", 1700 + np.arange(240)),
+        ("t", np.arange(240)),
+    ],
+)
+def test_numbers_that_are_times_order_the_rows(name: str, values: np.ndarray):
+    frame = sensor().drop(columns="when").assign(**{name: values})
+    plain = load(frame, target="load", prepare={"window": 6})
+    assert f"rows in order of {name!r}, times as numbers" in plain.notes
+    mixed = load(frame.sample(frac=1, random_state=0), target="load", prepare={"window": 6})
+    assert mixed.fingerprint == plain.fingerprint
+    fewer = load(frame.drop(index=[50]), target="load", prepare={"window": 6})
+    assert any(note.startswith(f"1 gap in {name!r}, 1 row at a step of") for note in fewer.notes)
+
+
+def test_counters_and_targets_are_no_times():
+    big = 1_700_000_000 + np.cumsum(np.arange(240) % 7)
+    frame = sensor().drop(columns="when").assign(bytes_sent=big)
+    data = load(frame, target="load", prepare={"window": 6})
+    told = (
+        "rows taken in the order of the file: no column holds dates; name the one to sort by with `split: {time: ...}`"
+    )
+    assert told in data.notes
+    data = load(frame.rename(columns={"load": "time"}).assign(time=big), target="time", prepare={"window": 6})
+    assert told in data.notes
 
 
 @pytest.mark.parametrize("where", ["prepare", "split", "found"])
@@ -166,17 +230,6 @@ def test_windows_lie_in_one_series_each_split_in_time(where: str):
         assert any("3 series told apart by 'shop'" in note for note in data.notes)
 
 
-def test_predictions_are_one_for_each_series_whatever_the_order():
-    frame = shops()
-    data = load(frame, target="sales", prepare={"window": 6, "series": "shop"})
-    north = transform(data.preparation, frame[frame["shop"] == "north"].sample(frac=1, random_state=0))
-    messages: list[str] = []
-    both = transform(data.preparation, frame[frame["shop"] != "west"].iloc[::-1], messages)
-    assert both.shape[0] == 2
-    assert any(torch.equal(north[0], one) for one in both)
-    assert messages == ["rows were not in order of 'month': sorted"]
-
-
 def test_many_rows_of_one_time_without_a_series_get_the_option_to_name():
     frame = shops().rename(columns={"shop": "a"})
     frame["b"] = frame["a"]
@@ -185,56 +238,6 @@ def test_many_rows_of_one_time_without_a_series_get_the_option_to_name():
         load(frame, target="sales", split={**split, "time": "month"}, prepare={"window": 6})
     data = load(frame, target="sales", split=split, prepare={"window": 6})
     assert any("rows taken in the order of the file" in note for note in data.notes)
-
-
-def european(frame: pd.DataFrame) -> str:
-    text = frame.assign(
-        when=pd.to_datetime(frame.when).dt.strftime("%d.%m.%Y %H:%M"),
-        load=[f"{v:.6f}".replace(".", ",") for v in frame.load * 1],
-        wind=[f"{v * 100:.4f}".replace(".", ",") + " %" for v in frame.wind],
-    )
-    return text.to_csv(sep=";", index=False)
-
-
-@pytest.mark.parametrize("form", ["csv", "text", "typed", "reversed columns", "dict", "path", "shuffled", "json"])
-def test_one_window_gets_the_same_prediction_in_any_form(tmp_path: Path, form: str):
-    (tmp_path / "s.csv").write_text(european(sensor()))
-    data = load("s.csv", target="load", prepare={"window": 6}, base=tmp_path)
-    preparation = json.loads(json.dumps(data.preparation))
-    last = sensor().iloc[114:120]
-    (tmp_path / "w.csv").write_text(european(last))
-    text = pd.read_csv(io.StringIO(european(last)), sep=";", dtype=str)
-    typed = last.assign(when=pd.to_datetime(last.when), load=last.load.round(6), wind=(last.wind * 100).round(4))
-    rows = {
-        "csv": pd.read_csv(io.StringIO(european(last)), sep=";"),
-        "text": text,
-        "typed": typed,
-        "reversed columns": text[text.columns[::-1]],
-        "dict": text.to_dict(orient="list"),
-        "path": tmp_path / "w.csv",
-        "shuffled": text.sample(frac=1, random_state=3),
-        "json": json.loads(typed.to_json(orient="records", date_format="iso", double_precision=12)),
-    }[form]
-    assert torch.allclose(transform(preparation, rows), data.val.x[:1], atol=2e-4)
-
-
-def test_predict_tells_gaps_order_and_too_few_rows():
-    data = load(sensor(), target="load", prepare={"window": 6})
-    messages: list[str] = []
-    transform(data.preparation, sensor().drop(index=[237]), messages)
-    assert messages == ["rows are missing in the last 6 rows of 'when' (a gap), which no window of the training had"]
-    with pytest.raises(DataError, match="looks back 6"):
-        transform(data.preparation, sensor(5))
-    filled = load(sensor(), target="load", prepare={"window": 6, "gaps": "fill"})
-    messages = []
-    assert transform(filled.preparation, sensor().drop(index=[237]), messages).shape[1] == 6
-    assert messages == ["1 rows inserted into 1 gaps of 'when', their inputs missing"]
-
-
-def test_an_index_of_dates_is_the_time():
-    frame = sensor()[["load", "wind"]].set_index(HOURS)
-    data = load(frame.sample(frac=1, random_state=0), target="load", prepare={"window": 6})
-    assert torch.equal(transform(data.preparation, frame.iloc[114:120]), data.val.x[:1])
 
 
 def test_options_of_series_are_checked():

@@ -13,7 +13,10 @@ from automl.errors import DataError, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
 
+    from automl.bundle.ensemble import Ensemble
+    from automl.bundle.model import Model
 
 file_option = partial(options.option, metavar="FILE")
 
@@ -80,7 +83,6 @@ def predict(
     dir: options.Dir = options.STUDIES,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
-    import numpy as np
     import pandas as pd
 
     from automl.bundle.loading import load
@@ -94,20 +96,16 @@ def predict(
     rows = model.table(table)
     unread: list[str] = []
     outputs = model.outputs(rows, unread)
-    predicted = model.decoded(outputs)
-    if predicted.dtype.kind in "OU":  # labels, which a stranger may have chosen
-        predicted = np.asarray([harmless(v) if isinstance(v, str) else v for v in predicted.tolist()], dtype=object)
-    several = predicted.T if predicted.ndim == 2 else [predicted]
-    columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
-    if names := model.series_names(rows):
-        columns = {"series": [harmless(name) for name in names], **columns}
+    columns = _predictions(model, rows, outputs)
     if proba:
         if model.kind != "classification":
             raise DataError(f"--proba: probabilities are for classes; this model's task is {model.kind}")
         shares = model.probabilities(outputs)
         columns |= {f"p({name})": shares[:, k] for k, name in enumerate(model.classes)}
-    if keep and len(predicted) != len(rows):
-        raise DataError(f"--keep: the model answers {len(predicted)} times for {len(rows)} rows, not once for each")
+    answers = len(columns["prediction"])
+    if keep and answers != len(rows):
+        some = f"predicts {answers}, not one for each of the {len(rows)} rows"
+        raise DataError(f"--keep: a model of a series predicts what follows the last rows ({some}); leave --keep out")
     result = _beside(rows, columns) if keep else pd.DataFrame(columns)
     result.columns = pd.Index([harmless(str(name)) for name in result.columns])
     if unread:
@@ -115,6 +113,27 @@ def predict(
     result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
     if out is not None:
         typer.echo(str(out))
+
+
+def _predictions(model: "Model | Ensemble", rows: "pd.DataFrame", outputs: "Tensor") -> dict[str, Any]:
+    """The columns of predictions; of a series also what they follow."""
+    import numpy as np
+
+    from automl.leaderboard.board import harmless
+
+    predicted = model.decoded(outputs)
+    if predicted.dtype.kind in "OU":  # labels, which a stranger may have chosen
+        predicted = np.asarray([harmless(v) if isinstance(v, str) else v for v in predicted.tolist()], dtype=object)
+    several = predicted.T if predicted.ndim == 2 else [predicted]
+    columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
+    names, times = model.last_rows(rows)
+    if names:
+        after = {"after": [harmless(time) for time in times]} if times else {}
+        return {"series": [harmless(name) for name in names], **after, **columns}
+    if times:
+        steps = "step" if len(several) == 1 else f"{len(several)} steps"
+        typer.echo(f"automl: predicts the {steps} after {harmless(times[0])}", err=True)
+    return columns
 
 
 def _beside(rows: "pd.DataFrame", columns: dict[str, Any]) -> "pd.DataFrame":

@@ -12,7 +12,10 @@ from torch import Tensor
 from automl.data import splits
 from automl.data.cells import readings
 from automl.data.prepared import Part, Prepared, fingerprint, sample_rows
-from automl.data.preparing import tables, timeline
+from automl.data.preparing import columns as cols
+from automl.data.preparing import given, tables
+from automl.data.preparing.ordering import timeline
+from automl.data.preparing.ordering.steps import counted
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 
@@ -41,7 +44,7 @@ def load_series(
     """
     window, horizon, stride = _spans(options)
     notes: list[str] = list(frame.attrs[readings.ATTRIBUTE].get("file", {}).get("notes", ()))
-    how = timeline.decide(frame, split, options, notes)
+    how = timeline.decide(frame, target, split, options, notes)
     rules = readings.rules_of(options, frame)
     names = _targets(frame, target, how)
     rows = timeline.arrange(frame, how, rules.missing_words, notes)
@@ -66,6 +69,7 @@ def load_series(
     parts = [_windows(features, standard, starts, window, horizon) for starts in wanted]
     preparation = {
         "version": 1, "form": "series", "table": table, "window": window, "horizon": horizon, "order": how,
+        "predicts": names,
         "target": {"name": ", ".join(names), "kind": "regression", "center": np.tile(center, horizon).tolist(),
                    "scale": np.tile(scale, horizon).tolist()},
     }  # fmt: skip
@@ -164,7 +168,7 @@ def _too_few(count: int, rows: timeline.Arranged, name: str, window: int, horizo
 def _tell_missing(values: Floats, inserted: NDArray[np.bool_], names: list[str], notes: list[str]) -> None:
     missing = int((~np.isfinite(values).all(axis=1) & ~inserted).sum())
     if missing:
-        notes.append(f"{missing} rows without a number in {', '.join(names)}: no window predicts them")
+        notes.append(f"{counted(missing, 'row')} without a number in {', '.join(names)}: no window predicts them")
 
 
 def _tell_short(
@@ -174,7 +178,7 @@ def _tell_short(
     if how["series"]:
         used = set(rows.series[wanted[0]].tolist())
         short = [name for k, name in enumerate(rows.names) if k not in used]
-        notes.append(f"{len(rows.names)} series ({how['series']}), each split in time")
+        notes.append(f"{len(rows.names)} series ({how['series']!r}), each split in time")
         if short:
             some = f"{', '.join(short[:5])}{', ...' if len(short) > 5 else ''}"
             notes.append(f"{len(short)} of them have no window in the training part: {some}")
@@ -242,11 +246,23 @@ def transform(preparation: Mapping[str, Any], rows: Any, unread: list[str] | Non
     return tables.transform(table, last, unread).reshape(len(names), window, -1)
 
 
-def series_names(preparation: Mapping[str, Any], rows: Any) -> list[str]:
-    """The series that each prediction for `rows` is of; empty where a model knows one series only."""
-    if not preparation.get("order", {}).get("series") or not isinstance(rows, pd.DataFrame):
-        return []
-    return _last_windows(preparation, rows, [])[1]
+def last_rows(preparation: Mapping[str, Any], rows: Any) -> tuple[list[str], list[str]]:
+    """What each prediction for `rows` is of.
+
+    Returns:
+        (the names of the series, the times of their last rows as they are written); empty lists where a model knows
+        one series only, or no times.
+    """
+    how, usable = preparation.get("order", {}), given.usable(preparation, rows)
+    if not isinstance(usable, pd.DataFrame):
+        return [], []
+    last, names = _last_windows(preparation, usable, [])
+    ends = last.iloc[preparation["window"] - 1 :: preparation["window"]]
+    clock = ends[how["clock"]].astype(str) if how["clock"] in ends.columns else None
+    times = [] if not how["time"] else [str(time) for time in ends[how["time"]]]
+    return names if how["series"] else [], times if clock is None else [
+        f"{a} {b}" for a, b in zip(times, clock, strict=True)
+    ]
 
 
 def _last_windows(
@@ -280,4 +296,20 @@ def _last_windows(
                         "the training had")  # fmt: skip
     last = arranged.frame.iloc[index]
     last.attrs = frame.attrs
+    _tell_unknown_ends(preparation, last, messages)
     return last, [arranged.names[k] for k in long]
+
+
+def _tell_unknown_ends(preparation: Mapping[str, Any], last: pd.DataFrame, messages: list[str]) -> None:
+    """Tell of windows whose newest rows have no value of a target: what is predicted is the step after those rows."""
+    window, missing = preparation["window"], frozenset(preparation["table"]["reading"]["missing"])
+    for name in preparation.get("predicts", ()):
+        if name in last.columns:
+            unknown = (cols.as_texts(last[name], missing) == cols.MISSING).reshape(-1, window)
+            count = np.where(unknown.all(axis=1), window, np.argmin(unknown[:, ::-1], axis=1))
+            if count.any():
+                where = "" if len(count) == 1 else f" of {counted(int((count > 0).sum()), 'series')}"
+                messages.append(
+                    f"the last {counted(int(count.max()), 'row')}{where} have no value of {name!r}; what is predicted "
+                    "is the step after them, so leave them out to predict their own"
+                )

@@ -3,7 +3,8 @@
 What is decided in training is a dict, JSON-able, that is kept with the model, so that rows to predict are put in order
 in the same way: `time` and `clock` (columns, or None), `kind` ("date" or "number"), `dayfirst`, `style`, `series`
 (column or None), `gaps` ("split", "fill" or "ignore"), `unit` ("months", "weekdays", "days" or "number"), `step` (in
-that unit; 0: none) and `day` (of the month; 0: its last).
+that unit; 0: none), `day` (of the month; 0: its last), `mask` (of the days of the week, Monday first) and `zone`
+(whether times have an offset).
 """
 
 from collections.abc import Mapping
@@ -15,14 +16,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.data.cells import readings
-from automl.data.cells.numbers import PLAIN
 from automl.data.preparing import columns as cols
-from automl.data.preparing import steps
+from automl.data.preparing.ordering import steps, timecolumns
+from automl.data.preparing.ordering.steps import counted
 from automl.errors import DataError, did_you_mean
 
 Floats = NDArray[np.float64]
-MANY = 0.5
-"""Where more than this share of the rows have the time of another row, there are several series in the table."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +44,13 @@ class Arranged:
 
 
 def decide(
-    frame: pd.DataFrame, split: Mapping[str, Any], options: Mapping[str, Any], notes: list[str]
+    frame: pd.DataFrame, target: str | None, split: Mapping[str, Any], options: Mapping[str, Any], notes: list[str]
 ) -> dict[str, Any]:
     """Find the time column, the column that tells series apart, and the regular step.
 
     Args:
         frame: the whole table, its cells typed (`deciding.typed`).
+        target: the column to predict, which is no time.
         split: `time` and `group` are columns.
         options: those of `prepare:`; `series` and `gaps` are used.
         notes: gets a line for each decision.
@@ -65,89 +65,15 @@ def decide(
     missing = readings.rules_of(options, frame).missing_words
     known = frame.attrs[readings.ATTRIBUTE]["readings"]
     how: dict[str, Any] = {"series": str(series) if series else None, "gaps": str(options.get("gaps") or "split")}
-    how |= _time_column(frame, known, split, notes)
-    if how["time"] and _share_of_ties(frame, how, missing) > MANY:
-        how |= _other_series(frame, known, how, missing, named=bool(split.get("time")), notes=notes)
+    how |= timecolumns.find(frame, known, how["series"], target, split, missing, notes)
+    if how["time"] and timecolumns.share_of_ties(frame, how, missing) > timecolumns.MANY:
+        how |= timecolumns.other_series(frame, known, how, missing, named=bool(split.get("time")), notes=notes)
     ordered = _ordered(frame, how, missing, [])
+    how["zone"] = bool(how["time"]) and timecolumns.has_zone(frame[how["time"]])
     how |= steps.decide(ordered.times, ordered.series, how["kind"]) if how["time"] else steps.NONE
+    if how["time"] and not how["step"] and how["kind"] != "time" and len(ordered.times) > 2:
+        notes.append(f"the times in {how['time']!r} have no regular step: each row is taken as one step")
     return how
-
-
-def _time_column(
-    frame: pd.DataFrame, known: Mapping[str, readings.Reading], split: Mapping[str, Any], notes: list[str]
-) -> dict[str, Any]:
-    """`time`, `clock` and how they are read: the column that was named, or the only one with dates."""
-    dates = [name for name, reading in known.items() if reading["kind"] == "date"]
-    clocks = [name for name, reading in known.items() if reading["kind"] == "time"]
-    name = str(split["time"]) if split.get("time") else dates[0] if len(dates) == 1 else None
-    if name is None:
-        if dates:
-            some = ", ".join(map(repr, dates))
-            notes.append(f"rows taken in the order of the file: {some} are dates; name one with `split: {{time: ...}}`")
-        return {"time": None, "clock": None, "kind": "number"}
-    reading = known[name]
-    if reading["kind"] not in ("date", "number", "time"):
-        raise DataError(f"split.time: column {name!r} holds neither dates nor numbers, such as 2021-06-25")
-    clock = None
-    if reading["kind"] == "date" and len(clocks) == 1 and not _has_clock(frame[name]):
-        clock = clocks[0]
-    if not split.get("time"):
-        notes.append(f"rows in order of {name!r}{f' and {clock!r}' if clock else ''}, the only column with dates")
-    kept: dict[str, Any] = {key: reading[key] for key in ("dayfirst", "style") if key in reading}
-    return {"time": name, "clock": clock, "kind": reading["kind"]} | kept
-
-
-def _has_clock(dates: "pd.Series[Any]") -> bool:
-    days = readings.as_days(dates, {}, frozenset()).values
-    return bool((days[np.isfinite(days)] % 1 != 0).any())
-
-
-def _times(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str]) -> Floats:
-    """[rows] days since 1970, or numbers; NaN where a row has no time."""
-    column = frame[how["time"]]
-    if how["kind"] == "number":
-        reading = {"style": how.get("style", PLAIN)}
-        return readings.as_numbers(column, reading, missing, readings.comma_of(frame)).values
-    if how["kind"] == "time":
-        return readings.as_seconds(column, missing).values
-    days = readings.as_days(column, dict(how), missing).values
-    if how["clock"] and how["clock"] in frame.columns:
-        days = days + readings.as_seconds(frame[how["clock"]], missing).values / 86_400
-    return days
-
-
-def _share_of_ties(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str]) -> float:
-    """The share of the rows that have the time of another row of their series."""
-    key = pd.DataFrame({"time": np.round(_times(frame, how, missing) * 86_400)})
-    if how["series"]:
-        key["series"] = cols.as_texts(frame[how["series"]], missing)
-    return float(key.duplicated(keep=False).mean())
-
-
-def _other_series(
-    frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: dict[str, Any], missing: frozenset[str],
-    *, named: bool, notes: list[str],
-) -> dict[str, Any]:  # fmt: skip
-    """What to do where most rows share their time with another one: several series, or no time column."""
-    time = how["time"]
-    if not how["series"]:
-        texts = [str(n) for n in frame.columns if known[str(n)]["kind"] == "category" or frame[n].dtype.kind in "iu"]
-        fitting = [n for n in texts if n != time and _share_of_ties(frame, {**how, "series": n}, missing) < 0.05]
-        fitting = [n for n in fitting if frame[n].nunique() * 5 <= len(frame)]
-        if len(fitting) == 1:
-            count = frame[fitting[0]].nunique()
-            notes.append(f"{count} series told apart by {fitting[0]!r}: one row of each at a time of {time!r}")
-            return {"series": fitting[0]}
-    if named or how["series"]:
-        raise DataError(
-            f"most rows have the same time as another row in {time!r}; name the column that tells series apart: "
-            f"`prepare: {{series: ...}}` (columns: {', '.join(map(str, frame.columns[:20]))})"
-        )
-    notes.append(
-        f"rows taken in the order of the file: most rows share their date in {time!r} with another one; name the "
-        "column of times with `split: {time: ...}`, and the one that tells series apart with `prepare: {series: ...}`"
-    )
-    return {"time": None, "clock": None, "kind": "number"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +90,9 @@ def _ordered(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str
     """Sort the rows, leave out those without a time or a series, and all but the last of one time."""
     attributes, rows = frame.attrs, len(frame)
     keep = np.ones(rows, dtype=bool)
-    times = _times(frame, how, missing) if how["time"] in frame.columns else np.arange(rows, dtype=np.float64)
+    times = (
+        timecolumns.times(frame, how, missing) if how["time"] in frame.columns else np.arange(rows, dtype=np.float64)
+    )
     labels = np.full(rows, "", dtype=object)
     if how["series"] in frame.columns:
         labels = cols.as_texts(frame[how["series"]], missing)
@@ -172,7 +100,7 @@ def _ordered(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str
     keep &= np.isfinite(times)
     if not keep.all():
         where = " and ".join(repr(name) for name in (how["time"], how["series"]) if name)
-        notes.append(f"{int((~keep).sum())} rows left out that have no value of {where}")
+        notes.append(f"{counted(int((~keep).sum()), 'row')} left out, without a value of {where}")
     chosen = np.flatnonzero(keep)
     codes, names = pd.factorize(labels[keep])
     order = np.lexsort((times[keep], codes))
@@ -184,11 +112,18 @@ def _ordered(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str
     tick = 1 if how["kind"] != "date" else 86_400
     twice = np.append(same & (np.abs(np.diff(times)) * tick < 1e-3), False)
     if twice.any():
-        notes.append(f"{int(twice.sum())} rows left out that have the time of another row in {how['time']!r}: "
-                     "the last one in the file is kept")  # fmt: skip
+        notes.append(f"{counted(int(twice.sum()), 'row')} left out, at the time of another row in {how['time']!r}: "
+                     f"the last one in the file is kept{_why_twice(times[twice], how)}")  # fmt: skip
     sorted_frame = frame.iloc[chosen[~twice]].reset_index(drop=True)
     sorted_frame.attrs = attributes
     return _Ordered(sorted_frame, [str(name) for name in names], codes[~twice], times[~twice])
+
+
+def _why_twice(times: Floats, how: Mapping[str, Any]) -> str:
+    """A few words where all the times that occur twice lie in an hour that clocks may repeat."""
+    if how["kind"] == "date" and bool(steps.clocks_change(times).all()):
+        return " (an hour that clocks repeat in autumn; times with an offset, such as 02:00+02:00, would keep both)"
+    return ""
 
 
 def arrange(
@@ -225,9 +160,9 @@ def _tell_gaps(absent: NDArray[np.int64], how: Mapping[str, Any], notes: list[st
     gaps = int((absent > 0).sum())
     if gaps and training:
         notes.append(
-            f"{gaps} gaps in {how['time']!r}, {int(absent.sum())} steps of {steps.described(how)} are missing: no "
-            "window spans one (`prepare: {gaps: fill}` inserts the rows with missing inputs, `ignore` takes them as "
-            "if nothing were missing)"
+            f"{counted(gaps, 'gap')} in {how['time']!r}, {counted(int(absent.sum()), 'row')} at a step of "
+            f"{steps.described(how)} missing: no window spans one (`prepare: {{gaps: fill}}` inserts the rows with "
+            "missing inputs, `ignore` takes the rest as if nothing were missing)"
         )
 
 
@@ -239,7 +174,8 @@ def _filled(ordered: _Ordered, how: Mapping[str, Any], absent: NDArray[np.int64]
             f"prepare.gaps: fill would insert {added} rows of a step of {steps.described(how)} into {rows} rows; "
             "`split` cuts the series at its gaps"
         )
-    notes.append(f"{added} rows inserted into {int((absent > 0).sum())} gaps of {how['time']!r}, their inputs missing")
+    gaps = counted(int((absent > 0).sum()), "gap")
+    notes.append(f"{counted(added, 'row')} inserted into {gaps} of {how['time']!r}, their inputs missing")
     place = np.arange(rows) + np.cumsum(absent)
     labels = np.full(rows + added, -1, dtype=np.int64)
     labels[place] = np.arange(rows)
@@ -261,7 +197,7 @@ def _write_times(frame: pd.DataFrame, how: Mapping[str, Any], times: Floats, whe
     """Write the times of inserted rows into their column, in its type."""
     name, column = how["time"], frame[how["time"]]
     if how["kind"] != "date":
-        frame[name] = np.where(where, times, _times(frame, how, frozenset()))
+        frame[name] = np.where(where, times, timecolumns.times(frame, how, frozenset()))
         return
     stamps = pd.to_datetime(np.round(times[where] * 86_400_000), unit="ms")
     clock = how["clock"] if how["clock"] in frame.columns else None
