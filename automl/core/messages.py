@@ -1,6 +1,6 @@
 """The messages between the driver and its workers: plain frozen data, pickled only over our own pipes.
 
-    worker  -> driver   Ready, Reported, Ended, Broken          (Lost comes from the executor, for a worker that died)
+    worker  -> driver   Opened, Ready, Reported, Ended, Broken  (Lost comes from the executor, for a worker that died)
     driver  -> worker   Assign, Verdicts, Shutdown
 
 The worker asks: it sends `Ready(lanes=k)` and gets one `Assign` with up to k trials; it sends `Reported` with the new
@@ -88,6 +88,14 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The worker has opened the task, and found out something about it that the study keeps, such as its data."""
+
+    worker: int
+    facts: Mapping[str, object]  # plain values, by the names under which the study's ledger keeps them
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The worker can take `lanes` more trials."""
 
@@ -166,7 +174,7 @@ class Shutdown:
     """There are no more trials; the worker ends."""
 
 
-Event = Ready | Reported | Ended | Broken | Lost
+Event = Opened | Ready | Reported | Ended | Broken | Lost
 Order = Assign | Verdicts | Shutdown
 
 

@@ -23,6 +23,7 @@ from automl.core.messages import (
     Ended,
     Event,
     Lost,
+    Opened,
     Outcome,
     Ready,
     Reported,
@@ -223,6 +224,8 @@ class Driver:
                 yield from self.recovery.worker_lost(event)
                 if not self.stopping and not self.error:
                     self.recovery.replace_worker(event)
+            case Opened(facts=facts):
+                self.study.keep_facts(facts)
             case Broken(error=error):
                 self.error = error if isinstance(error, AutoMLError) else AutoMLError(str(error))
 

@@ -14,6 +14,9 @@ from automl.study.reader import Readable
 COMPARED = ("space", "metric", "seed")
 """Facts that may not change without the user's consent: results would no longer be comparable."""
 
+KEPT = ("finalists", "data_summary")
+"""Facts that become known while a study runs; a session that goes on begins with them."""
+
 
 def described(study: Readable, strategy: Described, stopper: Described, *, deterministic: bool) -> dict[str, Any]:
     """The facts about a study, as plain values."""

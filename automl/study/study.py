@@ -24,7 +24,7 @@ from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import Budget
 from automl.study.endgame import Endgame
-from automl.study.facts import changes, check_members, described
+from automl.study.facts import KEPT, changes, check_members, described
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
 from automl.study.trials import Retries, Trials, checked
@@ -123,8 +123,7 @@ class Study(Trials):
             check_members(self.path, self.history)
             self.notes.append(f"going on with what was changed:\n{changed}")
         self.ledger.describe(**self.facts)
-        if "finalists" in before:
-            self.facts["finalists"] = before["finalists"]
+        self.facts |= {name: before[name] for name in KEPT if name in before}
         self._retries = Retries(self.retries, self.ledger.losses(), [t.number for t in self.history.running])
         self.budget = Budget(self.history, self.clock, self.ledger.elapsed_s())
         self.endgame = Endgame(self.history, self.budget)

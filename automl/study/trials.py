@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config
@@ -69,6 +70,14 @@ class Trials(Readable):
         """Set the number of workers; then strategy and stopper may add notes about what they are going to do."""
         self.history.plan = replace(self.plan, workers=workers)
         self.notes += filter(None, (self.strategy.note(self.history), self.stopper.note(self.history)))
+
+    def keep_facts(self, facts: Mapping[str, Any]) -> None:
+        """Keep what became known about the study while it runs: plain values, which replace those of their name."""
+        with self._lock:
+            new = {name: fact for name, fact in facts.items() if name not in self.facts or self.facts[name] != fact}
+            if new:
+                self.facts |= new
+                self.ledger.describe(**new)
 
     def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
         at_s = self.elapsed_s

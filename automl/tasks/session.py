@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from automl.data.summary.facts import FACT
 from automl.study import paths
 from automl.tasks import fusing
 from automl.tasks.ranks import RankGroup
@@ -52,6 +53,12 @@ class TrainingSession(Session):
     def prepared(self) -> "Prepared":
         """The data as they are prepared for a config that has no say in it."""
         return self.data.default
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What was decided about the data."""
+        summary = self.prepared.summary
+        return {} if summary is None else {FACT: summary.shortened().to_json()}
 
     def serve(self, worker: "Worker") -> None:
         """Train the worker's trials until there are no more."""

@@ -3,7 +3,7 @@
 The same code runs inline, in a local process and in a Ray actor; a `Link` carries its messages.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,6 +14,7 @@ from automl.core.messages import (
     Broken,
     Ended,
     Measured,
+    Opened,
     Outcome,
     Ready,
     Reported,
@@ -33,6 +34,11 @@ class Session(Protocol):
     def run(self, trial: Trial) -> None:
         """Train one trial, reporting as it goes; returns when the trial has run its full length."""
         ...
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What the study keeps about the task now that it is open, as plain values; each worker may say it again."""
+        return {}
 
     def serve(self, worker: "Worker") -> None:
         """Pull trials over `worker` and train them, one after another, until there are no more.
@@ -106,10 +112,14 @@ class Worker:
         """Open the task. If that fails, the driver is told, and the session returned has nothing to do."""
         try:
             with self.capture(None):
-                return task.open(self.place.devices)
+                session = task.open(self.place.devices)
+                facts = session.facts
         except Exception as error:
             self.link.send(Broken(self.place.worker, sendable(error)))
             return _NothingToDo()
+        if facts:
+            self.link.send(Opened(self.place.worker, facts))
+        return session
 
     def work(self, task: Task) -> None:
         """Open the task and serve until there are no more trials, in one call."""

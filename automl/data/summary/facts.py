@@ -1,5 +1,6 @@
 """`Summary`: what was decided about the data, as plain data that a worker can send and a ledger can keep."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -122,8 +123,9 @@ class Summary:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
+        """As plain values, lists for tuples: the same as what JSON gives back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
 
     @classmethod
     def from_json(cls, data: object) -> "Summary | None":

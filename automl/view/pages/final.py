@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.core.trial import State, TrialRecord
+from automl.data.summary.facts import of_study
 from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, full_length, saved_share
 from automl.study.reader import Readable
-from automl.view.pages import finalists
+from automl.view.pages import data, finalists
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +65,8 @@ def document(study: Readable) -> dict[str, Any]:
         },
         "epochs": study.history.steps_spent,
         "seconds": round(study.elapsed_s, 3),
+        "data": data.document(of_study(study.facts), whole=False),
+        "baseline": data.compared(study),
         **finalists.fields(study),
     }
 
@@ -98,7 +101,10 @@ def winner(study: Readable, width: int) -> list[str]:
     step += " (no trial ran its full length)" if best.state is not State.DONE else ""
     lines = [_labelled("best", f"{words.trial(best.number)}  {name} {value}{step}")]
     lines += _wrapped(words.config(best.config, digits=4), width)
-    return lines + [part for label, text in finalists.sentences(study) for part in _folded(text, label, width)]
+    sentences = finalists.sentences(study)
+    if beaten := data.below_baseline(study):
+        sentences = [("warning", beaten), *sentences]
+    return lines + [part for label, text in sentences for part in _folded(text, label, width)]
 
 
 def failures(study: Readable, width: int) -> list[str]:

@@ -11,12 +11,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from automl.data.summary.facts import of_study
 from automl.errors import NothingToDraw
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.rows import saved_share
 from automl.study.reader import Readable
 from automl.view import figures
+from automl.view.pages import data
 from automl.view.pages.final import failures, winner
 
 ROWS = 100
@@ -70,7 +72,7 @@ def report(study: Readable, *, now: datetime | None = None) -> str:
         EnvironmentProblem: matplotlib is not installed.
     """
     now = now or datetime.now(UTC)
-    parts = [_head(study, now), *_sections(study), _table(study), _spec(study)]
+    parts = [_head(study, now), _data(study), *_sections(study), _table(study), _spec(study)]
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
     policy += "; base-uri 'none'; form-action 'none'"
@@ -110,6 +112,15 @@ def _head(study: Readable, now: datetime) -> str:
         f'<h1>{_text(study.name)}</h1><p class="sub">{_text(sub)}</p><div class="facts">{cells}</div>'
         "<h2>Result</h2><pre>" + "\n".join(html.escape(line) for line in lines) + "</pre>"
     )
+
+
+def _data(study: Readable) -> str:
+    """What was decided about the data; empty where the study has kept nothing of it."""
+    summary = of_study(study.facts)
+    if summary is None:
+        return ""
+    shown = "\n".join(html.escape(words.clean(line)) for line in data.text(summary, 120).splitlines())
+    return f'<section id="data"><h2>Data</h2><pre>{shown}</pre></section>'
 
 
 def _sections(study: Readable) -> list[str]:

@@ -12,8 +12,10 @@ from automl.core.trial import TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.importance import steady_order
 from automl.study.reader import Readable
+from automl.view.pages.data import INDENT, labelled
 from automl.view.pages.final import print_final
 from automl.view.screens.hardware import Hardware
+from automl.view.screens.news import DataNews
 from automl.view.screens.render import render
 from automl.view.screens.snapshot import Snapshot
 from automl.view.screens.tracker import Tracker
@@ -54,6 +56,7 @@ class LiveScreen:
         self._hardware = hardware or Hardware(clock).read
         self._live: Live | None = None
         self._tracker: Tracker | None = None
+        self._news: DataNews | None = None
         self._drawn_at = -FRAME_S
         self._drawn: object = None
         self._widths: list[int] = []  # of the lines of the last frame
@@ -64,7 +67,7 @@ class LiveScreen:
         from rich.live import Live
         from rich.text import Text
 
-        self._tracker = Tracker.of(study)
+        self._tracker, self._news = Tracker.of(study), DataNews(study)
         self._live = Live(
             Text(""), console=self._progress, auto_refresh=False, transient=True, vertical_overflow="crop"
         )
@@ -78,6 +81,7 @@ class LiveScreen:
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Draw if something has changed and the last frame is at least half a second old."""
         self._print_notes()
+        self._print_data(study)
         now = self._clock()
         if now - self._drawn_at < FRAME_S or self._live is None or self._tracker is None:
             return
@@ -117,6 +121,17 @@ class LiveScreen:
     def _print_notes(self) -> None:
         while self._notes:
             self._progress.print(words.clean(self._notes.popleft()), style="yellow", markup=False, highlight=False)
+
+    def _print_data(self, study: Readable) -> None:
+        """Print above the region what was decided about the data, once."""
+        from rich.text import Text
+
+        for label, sentence in self._news.lines(study) if self._news else ():
+            style = "yellow" if label in ("warning", "guessed") else ""
+            for line in labelled(label, sentence, min(self._progress.size.width - 1, 100)):
+                shown = Text(line, style)
+                shown.stylize("dim", 0, INDENT)
+                self._progress.print(shown, soft_wrap=True)
 
     def _draw(self, snapshot: Snapshot) -> None:
         assert self._live is not None

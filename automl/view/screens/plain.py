@@ -11,6 +11,7 @@ from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.study.reader import Readable
 from automl.view.pages.final import print_final
+from automl.view.screens.news import DataNews
 from automl.view.screens.tracker import Tracker, label
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ class PlainScreen:
         self._not_listed = 0
         self._status_at = clock()
         self._kinds: set[str] = set()
+        self._news: DataNews | None = None
         self._notes: deque[str] = deque()
 
     def begin(self, study: Readable) -> None:
         """The search begins or continues: print its name, limits and plugins."""
-        self._tracker = Tracker.of(study)
+        self._tracker, self._news = Tracker.of(study), DataNews(study)
         self._status_at = self._clock()
         plan = study.plan
         limits = {"trials": plan.trials, "epochs": plan.steps}
@@ -68,6 +70,7 @@ class PlainScreen:
     def ended(self, study: Readable, record: TrialRecord) -> None:
         """Print a line for a trial that ended; in a burst only new best trials and new kinds of failures get one."""
         assert self._tracker is not None, "begin() comes first"
+        self._print_data(study)
         best = self._tracker.add(record)
         now = self._clock()
         burst = len(self._lines) == BURST and now - self._lines[0] < BURST_S
@@ -80,6 +83,7 @@ class PlainScreen:
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Print notes, and every minute a status line."""
         self._print_notes()
+        self._print_data(study)
         now = self._clock()
         if now - self._status_at < STATUS_S or self._tracker is None:
             return
@@ -129,6 +133,10 @@ class PlainScreen:
         else:
             parts.append(words.config(record.config, equals="=").replace("  ", " "))
         return " ".join(parts)
+
+    def _print_data(self, study: Readable) -> None:
+        for what, text in self._news.lines(study) if self._news else ():
+            self._print("data", f"{what}: {text}")
 
     def _print_notes(self) -> None:
         while self._notes:

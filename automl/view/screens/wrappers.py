@@ -9,10 +9,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 from automl.core.messages import WorkerStatus
 from automl.core.trial import TrialRecord
+from automl.data.summary.facts import of_study
 from automl.driver.screen import Screen
 from automl.leaderboard.rows import row
 from automl.study.reader import Readable
+from automl.view.pages import data as pages
 from automl.view.pages.final import document, print_final
+from automl.view.screens.news import DataNews
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -99,20 +102,24 @@ class EventScreen:
 
     def __init__(self, inner: Screen, file: IO[str], *, clock: Callable[[], float] = time.time) -> None:
         self._inner, self._file, self._clock = inner, file, clock
+        self._news: DataNews | None = None
 
     def begin(self, study: Readable) -> None:
         """Write name, metric and the number of earlier trials."""
+        self._news = DataNews(study)
         self._write("begin", study=study.name, known=len(study.history), metric=study.metric.name)
         self._inner.begin(study)
 
     def ended(self, study: Readable, record: TrialRecord) -> None:
         """Write a trial that ended, with its curve."""
+        self._write_data(study)
         ended = row(record, study.metric)
         self._write("ended", **ended.to_json(), curve=ended.curve, attempt=record.attempt)
         self._inner.ended(study, record)
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
-        """Write nothing."""
+        """Write what was decided about the data, once it is known."""
+        self._write_data(study)
         self._inner.tick(study, workers)
 
     def note(self, text: str) -> None:
@@ -124,6 +131,10 @@ class EventScreen:
         """Write the result, as `--json` prints it."""
         self._write("finish", outcome=outcome, **document(study))
         self._inner.finish(study, outcome)
+
+    def _write_data(self, study: Readable) -> None:
+        if self._news is not None and self._news.lines(study):
+            self._write("data", **(pages.document(of_study(study.facts), whole=False) or {}))
 
     def _write(self, event: str, **fields: Any) -> None:
         line = {"schema": 1, "event": event, "time": round(self._clock(), 3), **fields}
