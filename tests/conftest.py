@@ -1,12 +1,16 @@
 """What tests of several modules share."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.golden import Golden
 
+STATE = "XDG_STATE_HOME"
+"""Where the machine's key lies, see `automl.api.trust`; workers of xdist inherit it."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -16,7 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Recording rewrites files that several tests share, so it runs in one process."""
+    """Recording rewrites files that several tests share, so it runs in one process. No test writes into the home."""
+    if not os.environ.get(STATE):
+        folder = tempfile.mkdtemp(prefix="automl-tests-")
+        os.environ[STATE] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     if config.getoption("--record-wording") and config.getoption("numprocesses", None):
         raise pytest.UsageError("--record-wording runs in one process: leave -n out")
 

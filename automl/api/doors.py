@@ -91,6 +91,7 @@ def resume(
     workers: int = 0,
     screen: "Screen | None" = None,
     accept_changes: bool = False,
+    trust: bool = False,
     loggers: "Sequence[Described]" = (),
 ) -> "Study":
     """Continue the study in the folder `path`: interrupted, killed or finished.
@@ -106,14 +107,15 @@ def resume(
         workers: how many trials at once; 0: as before.
         screen, loggers: as in `search`.
         accept_changes: go on although the space, the objective or the data are others now.
+        trust: run the code that the study's specification names, although it was not begun on this machine.
 
     Raises:
-        SpecError: it was started from a Python function, which only the program that has it can do again; or spec or
-            data were changed.
+        SpecError: it was started from a Python function, which only the program that has it can do again; spec or
+            data were changed; or it was begun elsewhere, names code, and is not trusted.
     """
     forkserver.begin()
     from automl.api.from_ledger import prepare
     from automl.api.prepared import screen_for
 
     shown = screen_for(screen, loggers)
-    return prepare(Path(path), shown, trials=trials, workers=workers, accept_changes=accept_changes).run()
+    return prepare(Path(path), shown, trials=trials, workers=workers, accept_changes=accept_changes, trust=trust).run()

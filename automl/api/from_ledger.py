@@ -7,19 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from automl.api import from_spec, provenance
+from automl.api import trust as trusted
 from automl.api.prepared import Search
+from automl.core.files import as_name
 from automl.driver.screen import Screen
 from automl.errors import SpecError
+from automl.study import paths
 from automl.study.ledger import Ledger
 
 
 def prepare(
-    path: Path, screen: Screen | None, *, trials: int | str | None, workers: int, accept_changes: bool
+    path: Path,
+    screen: Screen | None,
+    *,
+    trials: int | str | None,
+    workers: int,
+    accept_changes: bool,
+    trust: bool = False,
 ) -> Search:
     """The search of the study in `path`, ready to go on; see `automl.resume`.
 
     Raises:
-        SpecError: it was begun with a Python function, or spec or data were changed.
+        SpecError: it was begun with a Python function, spec or data were changed, or it runs code of another machine.
         LedgerError: there is no study, or it is damaged.
     """
     from automl import specfile
@@ -30,15 +39,19 @@ def prepare(
     if not kept:
         again = f"automl.search(..., path={str(path)!r})"
         raise SpecError(f"{path} was started from a Python function: run that program again, with {again}")
-    tree, notes = provenance.edited(kept, accept_changes)
+    folder, file = paths.project(path, kept)
+    tree, notes = provenance.edited(kept, file, accept_changes)
+    tree["study"] = as_name(tree.get("study", path.name))  # older ones may have a path
     if trials is not None:
         tree["budget"]["trials"] = _budget(trials, facts, begun)
     if workers:
         tree["workers"] = workers
-    read = specfile.from_json(tree, name=facts["name"], folder=Path(kept["folder"]))
-    read = replace(read, text=kept["text"], path=Path(kept["path"]) if kept.get("path") else None)
+    read = specfile.from_json(tree, name=as_name(facts["name"]), folder=folder)
+    read = replace(read, text=kept["text"], path=file)
+    if not trust:
+        trusted.check(path, facts, read)
     digests = {"code": facts.get("code", {}), "data": facts.get("data", {})}
-    earlier = from_spec.Earlier(digests, notes, accept_changes)
+    earlier = from_spec.Earlier(digests, notes, accept_changes, facts.get(trusted.FACT))
     return from_spec.prepare(read, path, screen, deterministic=facts.get("deterministic", False), earlier=earlier)
 
 

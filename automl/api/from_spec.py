@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.api import provenance
+from automl.api import provenance, trust
 from automl.api.options import SearchOptions
 from automl.api.prepared import Search, screen_for
 from automl.core import plugins
@@ -30,11 +30,13 @@ class Earlier:
         digests: {"code": {file: digest}, "data": {file: digest}} of when the study was begun.
         notes: what the user is to know about the difference.
         accept_changes: go on although the space, the objective or the data are others now.
+        origin: what `trust` has written into the ledger.
     """
 
     digests: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     accept_changes: bool = False
+    origin: object = None
 
 
 def prepare_file(file: str | Path, options: SearchOptions) -> Search:
@@ -79,12 +81,13 @@ def prepare(
     notes = [*read.warnings, *earlier.notes]
     if read.ensemble and not read.finalists:
         notes.append("ensemble: left out, it is made after the finalists, and finalists are off")
-    if changed := _changed(digests, earlier):
+    if changed := _changed(read.folder, digests, earlier):
         notes.append(f"changed since the study was begun: {', '.join(changed)}")
     executor, unused = placed(objects.get("executor", read.executor or "local"), read.resources)
     if unused:
         notes.append(unused)
-    facts = {"spec": provenance.kept(read), **digests}
+    kept = provenance.kept(read, folder)
+    facts = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
     study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
     study.notes[:0] = notes
     return Search(
@@ -99,13 +102,16 @@ def prepare(
     )
 
 
-def _changed(digests: Mapping[str, Mapping[str, str]], earlier: Earlier) -> list[str]:
+def _changed(folder: Path, digests: Mapping[str, Mapping[str, str]], earlier: Earlier) -> list[str]:
     """Files of code and data that are not what they were when the study was begun.
 
     Raises:
         SpecError: some of them are data, and that is not accepted.
     """
-    code, data = (provenance.changed(earlier.digests.get(kind, {}), digests[kind]) for kind in ("code", "data"))
+    code, data = (
+        [str(folder / file) for file in provenance.changed(earlier.digests.get(kind, {}), digests[kind])]
+        for kind in ("code", "data")
+    )
     if data and not earlier.accept_changes:
         raise SpecError(
             f"{', '.join(data)} changed since the study was begun: scores before and after could not be "

@@ -1,7 +1,9 @@
 """What a search depends on: its specification, and the user's code and data files, which are known by their content."""
 
+import copy
 import difflib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,36 +23,47 @@ ANY_TIME |= {"fuse", "compile", "finalists", "refit", "ensemble"}
 
 def code(read: "Spec") -> dict[str, str]:
     """{file: digest} of the modules and programs that a specification names, if they are in its folder."""
-    return {str(file): digest(file) for file in _code_files(read)}
+    return {file: digest(read.folder / file) for file in _code_files(read)}
 
 
 def data(read: "Spec") -> dict[str, str]:
     """{file: digest} of the data, if they are a file."""
     if read.data is None or ":" in read.data:
         return {}
-    file = read.folder / read.data
-    return {str(file): digest(file)} if file.is_file() else {}
+    return {read.data: digest(read.folder / read.data)} if (read.folder / read.data).is_file() else {}
 
 
-def kept(read: "Spec") -> dict[str, Any]:
-    """The specification as the study's ledger keeps it."""
+def kept(read: "Spec", study: Path | None = None) -> dict[str, Any]:
+    """The specification as the ledger of the study in the folder `study` keeps it."""
+    folder = read.folder.absolute()
     return {
         "tree": read.to_json(),
         "text": read.text,
-        "folder": str(read.folder.absolute()),
+        "folder": str(folder),
         "path": str(read.path.absolute()) if read.path else None,
+        **({"beside": os.path.relpath(folder, study.absolute())} if study else {}),
     }
 
 
 def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Files whose content is not what it was; files that were not known before do not count."""
-    return sorted(file for file in before.keys() & now.keys() if before[file] != now[file])
+    """Files whose content is not what it was; files that were not known before do not count.
+
+    Names are relative to the specification's folder. In older studies they have that folder in front.
+    """
+    known = [(Path(file).parts, content) for file, content in before.items()]
+    return sorted(
+        file
+        for file, content in now.items()
+        if any(then[-len(parts) :] == parts and content != old for parts in [Path(file).parts] for then, old in known)
+    )
 
 
-def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[str]]:
+def edited(kept: Mapping[str, Any], file: Path | None, accept: bool) -> tuple[dict[str, Any], list[str]]:
     """The specification as `kept` in the study's ledger, with the entries that its file has changed since; and notes.
 
     Args:
+        kept: see `kept`.
+        file: where the specification's file lies now.
         accept: accept changes of entries other than `ANY_TIME`.
 
     Raises:
@@ -58,8 +71,7 @@ def edited(kept: Mapping[str, Any], accept: bool) -> tuple[dict[str, Any], list[
     """
     from automl import specfile
 
-    tree = dict(kept["tree"])
-    file = Path(kept["path"]) if kept.get("path") else None
+    tree = copy.deepcopy(dict(kept["tree"]))
     if file is None or not file.is_file() or (text := file.read_text(errors="replace")) == kept["text"]:
         return tree, []
     before, now = specfile.parse(kept["text"], str(file), begun=True).to_json(), specfile.read(file).to_json()
@@ -94,17 +106,17 @@ def digest(file: Path) -> str:
     return found.hexdigest()[:32]
 
 
-def _code_files(read: "Spec") -> Iterator[Path]:
+def _code_files(read: "Spec") -> Iterator[str]:
     """Files below the specification's folder that its references and its command name."""
     for reference in (read.train, read.model, read.data):
         if reference and ":" in reference:
             module = reference.partition(":")[0].replace(".", "/")
-            for file in (read.folder / f"{module}.py", read.folder / module / "__init__.py"):
-                if file.is_file():
+            for file in (f"{module}.py", f"{module}/__init__.py"):
+                if (read.folder / file).is_file():
                     yield file
     for word in read.command or ():
         try:
             if (read.folder / word).is_file() and not Path(word).is_absolute():
-                yield read.folder / word
-        except OSError:  # not the name of a file
+                yield word
+        except (OSError, ValueError):  # not the name of a file
             continue

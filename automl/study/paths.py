@@ -8,7 +8,10 @@ studies/NAME/  ledger.sqlite, driver.lock    all that the study knows, and the l
                logs/                         what the trials print
 """
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 LEDGER = "ledger.sqlite"
 LOCK = "driver.lock"
@@ -43,3 +46,27 @@ def bundle(study: Path, number: int) -> Path:
 def refit(study: Path, number: int) -> Path:
     """The folder of the study that trains the config of trial `number` on the validation rows too."""
     return study / REFIT / f"{number:05d}"
+
+
+def project(study: Path, kept: Mapping[str, Any]) -> tuple[Path, Path | None]:
+    """Where a study's specification lies now, also after the project was moved as a whole.
+
+    Args:
+        study: the study's folder.
+        kept: what its ledger has about the specification: `folder` and `path` as they were, absolute; `beside`: the
+            folder as seen from the study's (older studies lack it: then the folders above the study are tried).
+
+    Returns:
+        the folder that relative paths start from, and the specification's file; None where it was read from none.
+    """
+    folder, file = Path(kept["folder"]), Path(kept["path"]) if kept.get("path") else None
+    if file is None or file.parent != folder:  # a ready-made space, or plain data
+        return folder, file
+    near = [study / kept["beside"]] if kept.get("beside") else list(study.absolute().parents)[:2]
+    if "beside" not in kept and file.is_file():
+        return folder, file
+    for place in near:
+        if (place / file.name).is_file():
+            moved = Path(os.path.normpath(place))
+            return moved, moved / file.name
+    return folder, file

@@ -64,6 +64,7 @@ def resume(
     study: options.StudyName,
     trials: options.MoreTrials = None,
     accept_spec_change: options.AcceptSpecChange = False,
+    trust: options.Trust = False,
     logger: options.Loggers = None,
     tensorboard: options.TensorBoard = False,
     dir: options.Dir = options.STUDIES,
@@ -79,7 +80,9 @@ def resume(
 
     loggers = _loggers(logger, tensorboard)
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
-        done = doors.resume(path, trials=budget, screen=screen, accept_changes=accept_spec_change, loggers=loggers)
+        done = doors.resume(
+            path, trials=budget, screen=screen, accept_changes=accept_spec_change, trust=trust, loggers=loggers
+        )
     return _end(done, json=json, fail_under=fail_under)
 
 

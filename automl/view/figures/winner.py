@@ -1,6 +1,5 @@
 """Charts of the winner: the finalists' scores on fresh seeds, and the winner's errors on the validation rows."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from matplotlib.figure import Figure
 from automl.core.trial import State
 from automl.errors import AutoMLError, NothingToDraw
 from automl.leaderboard import words
+from automl.study import paths
 from automl.study.reader import Readable
 from automl.view.figures.style import BEST, COLOURS, dots, figure, score_axis
 
@@ -80,7 +80,8 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
     from automl.tasks.from_spec import task_of
 
     try:
-        task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=Path(kept["folder"])))
+        folder, _ = paths.project(best.parent, kept)
+        task = task_of(specfile.from_json(kept["tree"], name=study.name, folder=folder))
         if not isinstance(task, BuiltinTask) or ":" in task.model or ":" in task.data:
             raise NothingToDraw("the model or the data come from your own code, which a report does not run")
         model = load_model(best)
