@@ -100,6 +100,7 @@ class Service:
     async def life(self, _: FastAPI) -> AsyncIterator[None]:
         """Load the models, follow changes, and write what was collected at the end."""
         await asyncio.to_thread(self.registry.refresh)
+        await asyncio.to_thread(self._warm)
         tasks = [asyncio.create_task(self.registry.follow()), asyncio.create_task(self._ticks())]
         try:
             with graceful(self.settings.drain_s, self._drain):
@@ -120,10 +121,18 @@ class Service:
     async def _ticks(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
+            await asyncio.to_thread(self._warm)
             for watched in list(self.counts.models.values()):
                 watched.flush()
             tree = encoded(self.counts.tree()) if self.settings.workers > 1 else b""
             await asyncio.to_thread(self._write_all, tree)
+
+    def _warm(self) -> None:
+        """Compute for new versions what takes long the first time."""
+        for route in list(self.registry.routes.values()):
+            for served in route.versions.values():
+                if self.counts.of(served).drift.warm(self.settings.window):
+                    served.warm()
 
     def _write(self) -> None:
         self._write_all(encoded(self.counts.tree()) if self.settings.workers > 1 else b"")
@@ -241,7 +250,8 @@ def _pages(app: FastAPI, service: Service) -> None:
     @app.get("/v1/status", summary="Numbers of the running server")
     async def state(request: Request) -> Response:
         _visit(request, "read")
-        return _json(await asyncio.to_thread(lambda: service.status(service.tree())))
+        tree = service.tree()
+        return _json(await asyncio.to_thread(service.status, tree))
 
     @app.get("/metrics", summary="Numbers for Prometheus")
     async def metrics(request: Request) -> Response:

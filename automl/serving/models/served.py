@@ -1,5 +1,6 @@
 """One version of a model, loaded: rows in, answers out."""
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from automl.data import seen
 from automl.data.direct.encoder import Encoder
 from automl.data.preparing import transform
 from automl.errors import DataError
-from automl.serving.inputs import checks
+from automl.serving.inputs import bodies, checks
 from automl.serving.inputs.checks import Columns
 from automl.serving.inputs.schema import schema_of
 from automl.serving.problem import Refused
@@ -135,6 +136,12 @@ class Served:
                 for member, slot in zip(self.members, self.slots, strict=True)
             ]
             return outputs[0] if isinstance(self.model, Model) else average(outputs, self.weights, self.kind)
+
+    def warm(self) -> None:
+        """Answer the sample rows once: the first time takes long."""
+        with contextlib.suppress(Refused):
+            sample = list(self.schema.sample)
+            self.compute(self.prepare(bodies.rows_of(sample, self.schema, max(len(sample), 1))).inputs)
 
     def answer(self, outputs: Tensor, *, proba: bool) -> dict[str, Any]:
         """The predictions, and (classification, where asked for) the probabilities in the order of `classes`.

@@ -88,7 +88,7 @@ class Store:
         def add(content: dict[str, Traffic]) -> None:
             nonlocal adopted
             traffic = content.setdefault(
-                model, {"versions": [], "current": None, "former": [], "canary": {}, "shadow": None}
+                model, {"versions": [], "made": 0, "current": None, "former": [], "canary": {}, "shadow": None}
             )
             adopted = self._add(traffic, digest, source, version)
             if traffic["current"] is None or (current and adopted not in _known_before):
@@ -129,7 +129,10 @@ class Store:
         names = {known["version"] for known in traffic["versions"]}
         if version in names:
             raise SpecError(f"the version {version!r} is another model already; choose another name")
-        name = version or next(f"v{k}" for k in range(1, 10**9) if f"v{k}" not in names)
+        traffic["made"] += 1
+        while version is None and f"v{traffic['made']}" in names:
+            traffic["made"] += 1
+        name = version or f"v{traffic['made']}"
         added = datetime.now(UTC).isoformat(timespec="seconds")
         traffic["versions"].append({"version": name, "digest": digest, "source": str(source), "added": added})
         return name

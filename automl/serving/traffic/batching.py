@@ -20,6 +20,8 @@ from automl.serving.problem import Refused
 
 INLINE_S = 0.002
 """A batch that takes longer is computed in a thread, so that other requests are read meanwhile."""
+MOST_LANES = 16
+"""So many versions are remembered with how long their rows take."""
 Inputs = tuple[Tensor, ...]
 
 
@@ -121,7 +123,8 @@ class Batcher:
         self._scheduled = False
         lane = next((lane for lane in self.lanes.values() if lane.waiting), None)
         if lane is None:
-            self.lanes = {}  # versions that answer no more are forgotten
+            for old in list(self.lanes)[:-MOST_LANES]:  # versions that have not answered for longest
+                del self.lanes[old]
             return
         self.lanes[id(lane.served)] = self.lanes.pop(id(lane.served))  # the others are next
         room = int(max(self.latency_s / 2 - lane.fixed_s, 0.0) / max(lane.row_s, 1e-9))

@@ -185,6 +185,17 @@ class Drift:
         tests = sum(1 + one.ordered for one in self.references if one is not None)
         self.level = false_alarms / max(tests, 1)
         self._limits: dict[tuple[int, int], tuple[float, float | None]] = {}
+        self._warm = False
+
+    def warm(self, rows: int) -> bool:
+        """Compute the limits for windows of so many rows; False where that was done already."""
+        if self._warm:
+            return False
+        self._warm = True
+        for k, one in enumerate(self.references):
+            if one is not None:
+                self._limit(k, one, rows)
+        return True
 
     def empty(self) -> list[list[int]]:
         """Counts of no rows."""
