@@ -83,7 +83,7 @@ def _load_rows(
     selection = select(raw, rules, settings, seed)
     train = selection.parts == 0
     if raw.form == "sentences":
-        preparation = text.fit_sentences(raw.x[train], settings, raw.notes)
+        preparation = text.fit_sentences(raw.x[train], settings, raw.notes, raw.column)
     elif isinstance(raw.x, pd.DataFrame):
         preparation = tables.fit(raw.x[train], selection.y[train], settings, raw.notes)
     else:

@@ -42,7 +42,7 @@ def usable(preparation: Mapping[str, Any], rows: Any) -> Any:
         case "array":
             return _array(rows, tuple(preparation["shape"]))
         case _:
-            return _texts(rows)
+            return _texts(rows, preparation)
 
 
 def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
@@ -53,6 +53,9 @@ def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
     Raises:
         DataError: the file cannot be read.
     """
+    if _sentences(preparation) and readers.kind_of(path) not in readers.TABLES:
+        lines = readers.read_text(path).splitlines()
+        return pd.DataFrame({"text": [line for line in lines if line.strip()]}, dtype=object)
     table = preparation["table"] if preparation["form"] == "series" else preparation
     how = table.get("reading", {})
     if table["form"] == "table" and not how and not readers.is_parquet(path):
@@ -185,11 +188,30 @@ def _array(rows: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     return array[None] if array.shape in single else array
 
 
-def _texts(rows: Any) -> Any:
-    """A list of texts; a path is that of a text file."""
+def _texts(rows: Any, preparation: Mapping[str, Any]) -> Any:
+    """Texts as a list, or a table with a column of them; a path is that of a table, or of a text file.
+
+    A text file is one text for a model of running text, and one text a line for a model of sentences.
+    """
     if isinstance(rows, Path):
-        return [readers.read_text(_existing(rows))]
-    return [rows] if isinstance(rows, str) else rows
+        path = _existing(rows)
+        if readers.kind_of(path) in readers.TABLES:
+            return read_file(preparation, path)
+        return read_file(preparation, path)["text"].tolist() if _sentences(preparation) else [readers.read_text(path)]
+    if isinstance(rows, str | pd.DataFrame):
+        return [rows] if isinstance(rows, str) else rows.set_axis([str(name) for name in rows.columns], axis=1)
+    if isinstance(rows, Mapping):
+        return _of_dict(rows)
+    if not isinstance(rows, np.ndarray | Sequence | pd.Series) and isinstance(rows, _ArrowTable):
+        return _of_arrow(rows)
+    if not isinstance(rows, Iterable) or isinstance(rows, bytes | Tensor):
+        raise _not_rows(rows)
+    rows = list(rows)
+    return pd.DataFrame(rows) if rows and all(isinstance(row, Mapping) for row in rows) else rows
+
+
+def _sentences(preparation: Mapping[str, Any]) -> bool:
+    return bool(preparation["form"] == "text" and preparation["task"] == "sentences")
 
 
 def _not_rows(rows: Any) -> DataError:

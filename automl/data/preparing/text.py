@@ -22,6 +22,8 @@ from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 
 TOKENS = ("word", "char", "byte", "ids")
+SEVERAL = 3.0
+"""A column whose texts have so many words on average holds texts, where none is named."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -36,7 +38,55 @@ def split_tokens(text: str, how: str) -> list[str]:
     return list(text)
 
 
-def fit_sentences(train: NDArray[Any], options: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+def column_of(frame: pd.DataFrame, chosen: str | None) -> str:
+    """The column of a table that holds the texts: the chosen one, the only one, or the only one of several words.
+
+    Used for the training table and for rows to predict alike.
+
+    Raises:
+        DataError: there is no such column, or it is not clear which one it is; the message lists them.
+    """
+    names = [str(name) for name in frame.columns]
+    if chosen is not None:
+        if chosen not in names:
+            raise DataError(f"no column {chosen!r} of texts{did_you_mean(chosen, names)}")
+        return chosen
+    if len(names) == 1:
+        return names[0]
+    wordy = [name for name in names if _words_in(frame[name]) >= SEVERAL]
+    if len(wordy) != 1:
+        some = f"{', '.join(names[:20])}{', ...' if len(names) > 20 else ''}"
+        raise DataError(
+            f"which column holds the texts? {some}; name it with `prepare: {{text: ...}}`, or give that column alone"
+        )
+    return wordy[0]
+
+
+def _words_in(values: Any) -> float:
+    """How many words the texts of a column have on average; 0 where it holds no texts."""
+    texts = [value for value in values.dropna().head(1000) if isinstance(value, str)] if values.ndim == 1 else []
+    return float(np.mean([len(text.split()) for text in texts])) if texts else 0.0
+
+
+def texts_of(frame: pd.DataFrame, column: str) -> NDArray[Any]:
+    """[N] the texts of a column; a missing one is empty."""
+    values = frame[column]
+    if isinstance(values, pd.DataFrame):
+        raise DataError(f"the rows have two columns named {column!r}; give each column once")
+    return as_texts(values.to_numpy(dtype=object))
+
+
+def as_texts(values: Iterable[Any]) -> NDArray[Any]:
+    """[N] values as texts; missing ones are empty."""
+    texts = ["" if value is None or value is pd.NA or value != value else str(value) for value in values]
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
+def fit_sentences(
+    train: NDArray[Any], options: Mapping[str, Any], notes: list[str], column: str = ""
+) -> dict[str, Any]:
     """Fit the preparation of sentences.
 
     The vocabulary has the commonest tokens (words: those seen at least twice); the window holds 95 % of the sentences
@@ -46,6 +96,7 @@ def fit_sentences(train: NDArray[Any], options: Mapping[str, Any], notes: list[s
         train: [N] texts of the training part.
         options: those of `prepare:`; `tokens`, `max_tokens` and `window` are used.
         notes: gets a line.
+        column: of the table that they are from; empty: they are from no table.
 
     Raises:
         DataError: `tokens` has an unknown value.
@@ -62,6 +113,7 @@ def fit_sentences(train: NDArray[Any], options: Mapping[str, Any], notes: list[s
         "tokens": how,
         "vocabulary": vocabulary,
         "window": window,
+        **({"column": column} if column else {}),
     }
 
 
@@ -81,18 +133,36 @@ def _vocabulary(texts: Iterable[str], how: str, most: int, least: int) -> list[s
     return [token for token, count in common[:most] if count >= least]
 
 
-def transform(preparation: Mapping[str, Any], rows: Any) -> Tensor:
-    """Sentences (texts, or a table with one column) -> [N, window] int64. A single text counts as one sentence."""
-    if isinstance(rows, pd.DataFrame | pd.Series):
-        rows = rows.to_numpy()
-    rows = [rows] if isinstance(rows, str) else list(np.asarray(rows, dtype=object).reshape(len(rows), -1)[:, 0])
+def transform(preparation: Mapping[str, Any], rows: Any, unread: list[str] | None = None) -> Tensor:
+    """Sentences (a text, several, or a table) -> [N, window] int64.
+
+    Of a table, the column that the training texts were in is taken, see `column_of`. `unread` gets a few words where
+    tokens are not in the vocabulary.
+    """
+    name = ""
+    if isinstance(rows, pd.DataFrame):
+        name = column_of(rows, preparation.get("column") if len(rows.columns) > 1 else None)
+        texts = texts_of(rows, name)
+    else:
+        texts = as_texts([rows] if isinstance(rows, str) else _flat(rows))
     window, how, first = preparation["window"], preparation["tokens"], _first_code(preparation)
     code = {token: k + first for k, token in enumerate(preparation["vocabulary"])}
-    sequences = np.zeros((len(rows), window), dtype=np.int64)
-    for k, text in enumerate(rows):
-        codes = [code.get(token, first - 1) for token in split_tokens(str(text), how)[:window]]
+    sequences = np.zeros((len(texts), window), dtype=np.int64)
+    count = unknown = 0
+    for k, text in enumerate(texts):
+        codes = [code.get(token, first - 1) for token in split_tokens(text, how)[:window]]
         sequences[k, : len(codes)] = codes
+        count, unknown = count + len(codes), unknown + codes.count(first - 1)
+    if unknown and unread is not None:
+        unread.append(f"column {name!r}: " * bool(name) + f"{unknown:,} of {count:,} tokens are not in the vocabulary")
     return torch.from_numpy(sequences)
+
+
+def _flat(rows: Any) -> list[Any]:
+    """The first value of each row, where rows are lists; a row of texts is that text."""
+    array = np.empty(len(rows), dtype=object)
+    array[:] = list(rows)
+    return [row if isinstance(row, str) or not np.ndim(row) else np.asarray(row, dtype=object)[0] for row in array]
 
 
 def inputs_of(preparation: Mapping[str, Any]) -> Inputs:

@@ -31,7 +31,7 @@ def transform(preparation: dict[str, Any], rows: Any, unread: list[str] | None =
         case "array":
             return arrays.transform(preparation, rows)
         case "text":
-            return text.transform(preparation, rows)
+            return text.transform(preparation, rows, unread)
         case "series":
             return series.transform(preparation, rows, unread)
         case form:

@@ -27,6 +27,7 @@ class Raw:
         parts: [rows] int8, the part of each row where the data came with parts (-1: none), or None.
         extra: columns that are not inputs (weights, groups, times), by name, each [rows].
         notes: a line for each decision that was made without being asked for.
+        column: of the table that sentences are from; empty: from no table.
     """
 
     x: Any
@@ -36,6 +37,7 @@ class Raw:
     parts: Parts | None = None
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    column: str = ""
 
 
 def from_arrays(arrays: Mapping[str, NDArray[Any]], target: str | None, where: str) -> Raw:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from automl.core.user_code import import_object
 from automl.data.cells import deciding, readings
-from automl.data.preparing import columns
+from automl.data.preparing import columns, text
 from automl.data.reading import images
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
-from automl.data.reading.readers import read_file, read_labelled_lines
+from automl.data.reading.readers import TABLES, kind_of, read_file, read_labelled_lines
 from automl.errors import DataError, TaskError, did_you_mean
 
 BUILT_IN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
@@ -71,12 +71,24 @@ def read(
         raw = from_object(read_unchanged(source, base), target, keep_out)
     if isinstance(raw.x, pd.DataFrame):
         raw.x = columns.read_cells(raw.x, options)
-    if options.get("text"):
-        column = str(options["text"])
-        if column not in raw.x.columns:
-            raise DataError(f"prepare.text: no column {column!r}{did_you_mean(column, raw.x.columns)}")
-        raw.x, raw.form = raw.x[column].fillna("").astype(str).to_numpy(dtype=object), "sentences"
+    if options.get("text") or (options.get("form") == "sentences" and isinstance(raw.x, pd.DataFrame)):
+        _take_texts(raw, options)
     return raw
+
+
+def _take_texts(raw: Raw, options: Mapping[str, Any]) -> None:
+    """Make the column of texts of a table the only input."""
+    if not isinstance(raw.x, pd.DataFrame):
+        raise DataError("prepare.text: only a table has columns; leave it out for texts that are in none")
+    try:
+        raw.column = text.column_of(raw.x, str(options["text"]) if options.get("text") else None)
+    except DataError as error:
+        raise DataError(f"prepare.text: {error}") from error
+    others = [str(name) for name in raw.x.columns if name != raw.column]
+    if others:
+        some = f"{', '.join(others[:8])}{', ...' if len(others) > 8 else ''}"
+        raw.notes.append(f"texts of column {raw.column!r}, the only input; not used: {some}")
+    raw.x, raw.form = text.texts_of(raw.x, raw.column), "sentences"
 
 
 def read_unchanged(source: Any, base: Path, options: Mapping[str, Any] | None = None) -> Any:
@@ -149,7 +161,7 @@ def _read_path(path: Path, target: str | None, keep_out: tuple[str, ...], option
         return Raw(*images.read_folder(path, notes), target or "label", "image", notes=notes)
     if _IDX.search(path.name):
         return _read_idx(path, target)
-    if options.get("form") == "sentences" and not options.get("text"):
+    if options.get("form") == "sentences" and not options.get("text") and kind_of(path) not in TABLES:
         return Raw(*read_labelled_lines(path), target or "label", "sentences")
     content = read_file(path, options)
     if isinstance(content, pd.DataFrame):
