@@ -61,7 +61,7 @@ def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
     if table["form"] == "table" and not how and not readers.is_parquet(path):
         return former.read_separated(path)
     options = {}
-    if how.get("encoding", "utf-8") not in ("utf-8", "utf-8-sig"):
+    if how.get("encoding", "utf-8") not in dialects.FOUND:
         options["encoding"] = how["encoding"]
     if how.get("separator", ",") not in dialects.SEPARATORS:
         options["separator"] = how["separator"]

@@ -20,6 +20,8 @@ SEPARATORS = ("\t", ";", "|", ",")
 """Where two fit equally well, the first is taken: decimal commas are in more files than other marks in numbers."""
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 """Separators that have a name."""
+FOUND = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1")
+"""Encodings that are found in each file anew, without being named."""
 HEAD = 2**16
 """So many characters are looked at to find the separator of a training file."""
 _BOMS = (
@@ -149,17 +151,26 @@ def _is_header(lines: list[str], k: int, separator: str | None) -> bool:
     if following.startswith("#") or not following or lines[k][1:2] in (" ", "#", ""):
         return False
     marks = [separator] if separator else SEPARATORS
-    return any(lines[k].count(mark) == following.count(mark) > 0 for mark in marks)
+    return any(_width(lines[k], mark) == _width(following, mark) > 1 for mark in marks)
+
+
+def _width(line: str, mark: str) -> int:
+    """How many cells a line has."""
+    try:
+        return len(next(csv.reader([line], delimiter=mark), ()))
+    except csv.Error:
+        return 0
 
 
 def _blank_comments(lines: list[str], first: int, separator: str | None) -> int:
     """Empty the lines between rows that begin with # and have another number of cells than the header."""
     if not any(line.startswith("#") for line in lines[first:]):
         return 0
-    mark = separator or max(SEPARATORS, key=lines[first - 1].count) if first <= len(lines) else ","
-    count, quoted = 0, False
+    header = lines[first - 1]
+    mark = separator or max(SEPARATORS, key=lambda mark: _width(header, mark))
+    count, quoted, width = 0, False, _width(header, mark)
     for k in range(first, len(lines)):
-        if not quoted and lines[k].startswith("#") and lines[k].count(mark) < lines[first - 1].count(mark):
+        if not quoted and lines[k].startswith("#") and _width(lines[k], mark) < width:
             lines[k], count = "", count + 1
         elif lines[k].count('"') % 2:
             quoted = not quoted

@@ -107,7 +107,12 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
         frame = regular.read(text, separator, header)
-        frame = _named(_parse(io.StringIO(text), separator, text) if frame is None else frame, header)
+        if frame is None:
+            if len(header) == 1:  # an empty line is a row whose only cell is empty
+                frame = _parse(io.StringIO(text.strip("\r\n")), separator, text, skip_blank_lines=False)
+            else:
+                frame = _parse(io.StringIO(text), separator, text)
+        frame = _named(frame, header)
         frame.attrs = {ATTRIBUTE: {"file": {
             "separator": separator, "encoding": encoding,
             "notes": list(dialects.notes_of(encoding, separator, comments, path.name)),
