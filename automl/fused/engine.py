@@ -38,7 +38,8 @@ class Engine:
         device = torch.device(self.options.device)
         self.problem = self.problem.to(device)
         p = self.problem
-        self.blueprint = Blueprint(p.build, p.inputs, p.outputs, device, self.options.dtype, p.augment)
+        o = self.options
+        self.blueprint = Blueprint(p.build, p.inputs, p.outputs, device, o.dtype, p.augment, o.autocast)
         self.policy = FusionPolicy(p, self.options, self.blueprint)
         self.runners: dict[str, list[GroupRunner]] = {}
 

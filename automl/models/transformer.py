@@ -45,7 +45,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None) -> Tensor:
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, self.size)).movedim(-3, 0).transpose(-2, -3)  # [B, H, T, d]
         if self.rotary:
-            q, k = self._rotate(q), self._rotate(k)
+            q, k = self._rotate(q).to(v.dtype), self._rotate(k).to(v.dtype)  # under autocast, the angles are float32
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal, scale=self.scale)
         out: Tensor = self.out(mixed.transpose(-2, -3).flatten(-2))
         return out

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Any
 
 from automl.core.space import Space
-from automl.data.preparing import options
 from automl.fused import signature
 from automl.tasks.recipe import Recipe
 
@@ -45,10 +44,8 @@ def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     Returns:
         A sentence for the user; empty where the trial can train together with others.
     """
-    if options.chosen(config):
-        return "trials with a preparation of their own run one at a time; with one for all they train together"
-    if settings.get("precision", "auto") in ("bf16", "fp16"):
-        return f"precision: {settings['precision']} trains one trial at a time; auto trains many together"
+    if settings.get("precision", "auto") == "fp16":
+        return "precision: fp16 trains one trial at a time, as its gradients are scaled; bf16 trains many together"
     if settings.get("compile", "auto") == "always":
         return "compile: always trains one trial at a time; auto trains many together"
     return ""

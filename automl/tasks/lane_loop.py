@@ -4,20 +4,28 @@ Each epoch: free lanes are filled with trials that fit, all lanes train, one mes
 which stop, pause or go on. With `fuse: never` it is the same loop with one lane: the same numbers, slower.
 """
 
+import json
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from automl.core.messages import Assignment, Broken, Outcome
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
+from automl.data.prepared import Prepared
+from automl.data.preparing import options
 from automl.errors import AutoMLError
 from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.report import EpochReport
 from automl.study import paths
+from automl.tasks.recipe import KEPT
 from automl.tasks.session import TrainingSession
 from automl.tasks.trial_queue import Admission, Running, TrialQueue
 from automl.training.loop.best_epoch import BestEpoch
@@ -34,24 +42,46 @@ differently."""
 
 def serve(session: TrainingSession, worker: Worker) -> None:
     """Pull the worker's trials and train them together as far as they can, until there are no more."""
-    engine = _engine(session, worker.place.folder)
-    LaneLoop(session, worker, engine, TrialQueue(session, worker, engine)).serve()
+    engines = Engines(session, worker.place.folder)
+    LaneLoop(session, worker, engines.of, TrialQueue(session, worker, engines.of)).serve()
 
 
-def _engine(session: TrainingSession, folder: Path | None) -> Engine:
-    recipe, data = session.recipe, session.prepared
+@dataclass
+class Engines:
+    """An engine for each preparation of the data that trials choose; the last `KEPT` of them are kept.
+
+    Trials of one signature have one preparation, and only those of one signature train at a time.
+    """
+
+    session: TrainingSession
+    folder: Path | None
+    kept: dict[str, Engine] = field(default_factory=dict)
+
+    def of(self, config: Mapping[str, Any]) -> Engine:
+        """The engine that trains trials like `config`. Raises DataError where the data cannot be prepared so."""
+        key = json.dumps(options.chosen(config), sort_keys=True)
+        engine = self.kept.pop(key, None) or _engine(self.session, self.session.data.of(config), self.folder)
+        self.kept[key] = engine
+        if len(self.kept) > KEPT:
+            self.kept.pop(next(iter(self.kept)))
+        return engine
+
+
+def _engine(session: TrainingSession, data: Prepared, folder: Path | None) -> Engine:
+    recipe = session.recipe
     scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
     augment = recipe.settings.get("augment", {})
     problem = Problem(*what, data.train, data.val, scale, recipe.mixes, recipe.own_factory, augment)
-    options = Options(
+    how = Options(
         fuse=recipe.fuse,
         device=session.device,
+        autocast=torch.bfloat16 if session.bf16 else None,
         auroc_every_epoch=recipe.metric.name == "val_auroc",
         measurements=folder / paths.LANES if folder else None,
         epochs=recipe.epochs,
     )
-    return Engine(problem, options)
+    return Engine(problem, how)
 
 
 @dataclass
@@ -84,7 +114,7 @@ class LaneLoop:
     Attributes:
         session: loads and saves; trains those that cannot be a lane.
         worker: where trials come from.
-        engine: trains the lanes.
+        engine_of: the engine that trains trials like a config.
         queue: trials that wait for a lane.
         lanes: those that train, by trial number.
         cohort: the number of the cohort that runs.
@@ -93,7 +123,7 @@ class LaneLoop:
 
     session: TrainingSession
     worker: Worker
-    engine: Engine
+    engine_of: Callable[[Mapping[str, Any]], Engine]
     queue: TrialQueue
     lanes: dict[int, TrialLane] = field(default_factory=dict)
     cohort: int = 0
@@ -114,6 +144,11 @@ class LaneLoop:
                     saved_at = time.monotonic()
         except AutoMLError as error:  # `fuse: require`, and trials that cannot train together
             self.worker.link.send(Broken(self.worker.place.worker, error))
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the trials that train now."""
+        return self.engine_of(next(iter(self.lanes.values())).trial.config)
 
     def _running(self) -> Running | None:
         lane = next(iter(self.lanes.values()), None)
@@ -161,13 +196,13 @@ class LaneLoop:
                 return False
         epochs = self.session.recipe.epochs
         trial.horizon = epochs
-        entry = Entry(trial.number, trial.config, trial.seed, epochs, state)
+        entry, engine = Entry(trial.number, trial.config, trial.seed, epochs, state), self.engine_of(trial.config)
         try:
-            self.engine.admit([entry], together)
+            engine.admit([entry], together)
         except ValueError:  # shapes differ from what the signature says, as they may for a user's model
             if not together:
                 raise
-            self.engine.admit([entry], together=False)
+            engine.admit([entry], together=False)
         return True
 
     # -- an epoch ----------------------------------------------------------------------------------------------------
@@ -265,7 +300,7 @@ class LaneLoop:
         if kind_of(error) == "device":
             raise error  # this process is of no use any more; the driver starts another
         lanes = list(self.lanes.values())
-        self.engine.release([lane.trial.number for lane in lanes])
+        self.engine.release(list(self.lanes))
         self.lanes.clear()
         if len(lanes) == 1:
             self.worker.end(lanes[0].trial, Outcome.FAILED, failure_of(error, lanes[0].trial))

@@ -70,6 +70,11 @@ class TrainingSession(Session):
             else:
                 self._loop(self, worker)
 
+    @property
+    def bf16(self) -> bool:
+        """Whether forward passes are asked for in bfloat16."""
+        return bool(self.recipe.settings.get("precision") == "bf16")
+
     def why_alone(self, config: Mapping[str, Any]) -> str:
         """See `fusing.why_alone`; what is streamed from disk is not gathered for many trials either."""
         from automl.data.streaming.shards import Streamed
@@ -123,8 +128,9 @@ class TrainingSession(Session):
 
         from automl.training.throughput import rates
 
-        data = self.prepared if trainer is None else trainer.prepared
-        format = torch.float32 if trainer is None else trainer.runner.format or torch.float32
+        data = self.data.of(config) if trainer is None else trainer.prepared
+        lanes = torch.bfloat16 if self.bf16 else torch.float32
+        format = lanes if trainer is None else trainer.runner.format or torch.float32
         devices = 1 if self.ranks is None else len(self.ranks.devices)
         return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
                           seconds=seconds, device=self.device, format=format, devices=devices))  # fmt: skip

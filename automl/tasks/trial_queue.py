@@ -1,5 +1,6 @@
 """The trials that a worker has pulled and that wait for a lane: which of them train together next."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from automl.core.messages import ALIKE, Assignment
@@ -50,13 +51,13 @@ class TrialQueue:
     Attributes:
         session: says why a trial trains alone.
         worker: where trials come from, and who passes that on to the user.
-        engine: says how many trials train well together.
+        engine_of: the engine that trains trials like a config; says how many train well together.
         waiting: the trials.
     """
 
     session: TrainingSession
     worker: Worker
-    engine: Engine
+    engine_of: Callable[[Config], Engine]
     waiting: list[Assignment] = field(default_factory=list)
     _advised: set[str] = field(default_factory=set)
 
@@ -65,10 +66,11 @@ class TrialQueue:
         if running is None:
             if not self.waiting:
                 lanes = 1 if self.session.recipe.fuse == "never" else AT_FIRST
-                self.waiting += self.worker.pull(lanes, fits="" if self.engine.joins_subgroups else ALIKE)
+                self.waiting += self.worker.pull(lanes, fits="" if self.engine_of({}).joins_subgroups else ALIKE)
             return bool(self.waiting)
-        if self.engine.runs_together(running.config):
-            free = self.engine.target_lanes(running.config) - running.count - len(self.waiting)
+        engine = self.engine_of(running.config)
+        if engine.runs_together(running.config):
+            free = engine.target_lanes(running.config) - running.count - len(self.waiting)
             if free > 0:
                 self.waiting += self.worker.pull(free, busy=True, fits=running.signature)
         return True
@@ -87,31 +89,36 @@ class TrialQueue:
             return None
         if running is None:
             chosen = self._new_cohort()
-        elif not self.engine.runs_together(running.config):
+        elif not (engine := self.engine_of(running.config)).runs_together(running.config):
             return None  # no trial can join one that trains alone
         else:
-            free = max(0, self.engine.target_lanes(running.config) - running.count)
-            chosen = Admission(self._of_signature(running.signature)[:free], running.signature, together=True)
+            free = max(0, engine.target_lanes(running.config) - running.count)
+            trials = self._of_signature(engine, running.signature)
+            chosen = Admission(trials[:free], running.signature, together=True)
         for trial in chosen.trials:
             self.waiting.remove(trial)
         return chosen
 
     def _new_cohort(self) -> Admission:
         first = self.waiting[0]
-        signature = self.engine.signature(first.config)
-        trials = [first] if first.alone else self._of_signature(signature)
-        reason = self._why_alone(trials)
+        try:
+            engine = self.engine_of(first.config)
+        except AutoMLError:  # its data cannot be prepared so: the trial will fail, and say why
+            return Admission([first], "", together=False)
+        signature = engine.signature(first.config)
+        trials = [first] if first.alone else self._of_signature(engine, signature)
+        reason = self._why_alone(engine, trials)
         if reason is None:
-            return Admission(trials[: self.engine.target_lanes(first.config)], signature, together=True)
+            return Admission(trials[: engine.target_lanes(first.config)], signature, together=True)
         if reason and reason not in self._advised:  # the user is told once
             self._advised.add(reason)
             self.worker.report((), advice=(reason,))
         return Admission([first], signature, together=False)
 
-    def _of_signature(self, signature: str) -> list[Assignment]:
-        return [one for one in self.waiting if not one.alone and self.engine.signature(one.config) == signature]
+    def _of_signature(self, engine: Engine, signature: str) -> list[Assignment]:
+        return [one for one in self.waiting if not one.alone and engine.signature(one.config) == signature]
 
-    def _why_alone(self, trials: list[Assignment]) -> str | None:
+    def _why_alone(self, engine: Engine, trials: list[Assignment]) -> str | None:
         """Why the trials run one by one (empty: the user need not know); None where they run together."""
         fuse = self.session.recipe.fuse
         if reason := self.session.why_alone(trials[0].config):
@@ -121,7 +128,7 @@ class TrialQueue:
         if trials[0].alone:
             return ""
         try:
-            return self.engine.reason_to_run_alone([one.config for one in trials])
+            return engine.reason_to_run_alone([one.config for one in trials])
         except AutoMLError:
             if fuse == "require":
                 raise

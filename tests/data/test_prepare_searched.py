@@ -11,7 +11,6 @@ from automl import specfile
 from automl.data.preparing import options
 from automl.errors import SpecError
 from automl.tasks.from_spec import task_of
-from automl.tasks.fusing import why_alone
 from automl.tasks.recipe import KEPT
 from automl.tasks.session import TrainingSession
 
@@ -108,4 +107,18 @@ def test_few_preparations_are_kept_and_targets_are_the_same(folder: Path) -> Non
     others = [session.data.of({"prepare_pca": count}) for count in range(2, 2 + KEPT)]
     assert others == [session.data.of({"prepare_pca": count}) for count in range(2, 2 + KEPT)]
     assert first is not session.data.of({"prepare_pca": 1})
-    assert "one at a time" in why_alone({"prepare_pca": 1}, {})
+
+
+def test_trials_of_one_preparation_train_together_and_score_as_they_do_alone(folder: Path) -> None:
+    text = SPEC.replace("finalists: {top: 2, seeds: 1}\nensemble: 3\nrefit: train+val", "finalists: none")
+    text = text.replace("trials: 6", "trials: 12").replace("embed", "onehot").replace("epochs: 4", "epochs: 2")
+    scores, lanes = [], []
+    for fuse in ("require", "never"):
+        (folder / "space.yaml").write_text(f"{text}fuse: {fuse}\n")
+        study = automl.search(folder / "space.yaml", path=folder / fuse, executor="inline", workers=1)
+        assert study.counts.done == 12
+        scores.append([(t.config["prepare_pca"], study.reports(t.number)) for t in study.history.trials])
+        lanes.append(max(study.attempts(t.number)[-1]["details"]["lanes"] for t in study.history.trials))
+    assert scores[0] == scores[1]
+    assert lanes[0] > 1
+    assert lanes[1] == 1

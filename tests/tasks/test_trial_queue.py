@@ -1,5 +1,6 @@
 """The queue of a worker that trains many trials at once: which begin together, which join, which wait."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -7,7 +8,7 @@ import pytest
 
 from automl.core.messages import Assign, Assignment, Event, Order, Ready, Reported, Shutdown, Verdicts
 from automl.core.trial import Metric
-from automl.errors import EnvironmentProblem
+from automl.errors import DataError, EnvironmentProblem
 from automl.tasks.fusing import why_alone
 from automl.tasks.recipe import Recipe
 from automl.tasks.trial_queue import AT_FIRST, Running, TrialQueue
@@ -22,7 +23,7 @@ class Session:
     recipe: Recipe = RECIPE
 
     def why_alone(self, config: dict[str, Any]) -> str:
-        return why_alone(config, {})
+        return why_alone(config, self.recipe.settings)
 
 
 @dataclass
@@ -73,10 +74,11 @@ class Driver:
         return [text for event in self.sent if isinstance(event, Reported) for text in event.advice]
 
 
-def queue(widths: list[int], *, fuse: Any = "auto", **engine: Any) -> tuple[TrialQueue, Driver]:
+def queue(widths: list[int], *, fuse: Any = "auto", settings: Any = None, **engine: Any) -> tuple[TrialQueue, Driver]:
     driver = Driver(widths)
-    session = Session(replace(RECIPE, fuse=fuse))
-    return TrialQueue(session, Worker(Place(), driver), Engine(**engine)), driver  # type: ignore[arg-type]
+    session = Session(replace(RECIPE, fuse=fuse, settings=settings or {}))
+    made = Engine(**engine)
+    return TrialQueue(session, Worker(Place(), driver), lambda config: made), driver  # type: ignore[arg-type, return-value]
 
 
 def numbers(trials: list[Assignment]) -> list[int]:
@@ -137,9 +139,9 @@ def test_a_trial_that_was_lost_with_others_trains_alone_and_first() -> None:
 
 
 def test_require_makes_it_an_error() -> None:
-    waiting, _ = queue([8], fuse="require")
-    waiting.put_first([Assignment(9, {"width": 8, "prepare_pca": 3})])
-    with pytest.raises(EnvironmentProblem, match="fuse: require, but trials with a preparation"):
+    waiting, _ = queue([8], fuse="require", settings={"compile": "always"})
+    waiting.put_first([Assignment(9, {"width": 8})])
+    with pytest.raises(EnvironmentProblem, match="fuse: require, but compile: always"):
         waiting.admission(None)
 
 
@@ -152,3 +154,20 @@ def test_never_asks_for_one_trial_at_a_time() -> None:
 def test_it_ends_when_the_driver_has_no_more() -> None:
     waiting, _ = queue([])
     assert not waiting.pull(None)
+
+
+def test_data_that_cannot_be_prepared_so_fail_with_their_trial_alone() -> None:
+    def engine_of(config: Mapping[str, Any]) -> Engine:
+        if config.get("prepare_pca"):
+            raise DataError("pca: there are 2 columns")
+        return Engine()
+
+    driver = Driver([8, 8])
+    waiting = TrialQueue(Session(), Worker(Place(), driver), engine_of)  # type: ignore[arg-type]
+    waiting.pull(None)
+    waiting.put_first([Assignment(9, {"width": 8, "prepare_pca": 3})])
+    first, second = waiting.admission(None), waiting.admission(None)
+    assert first is not None
+    assert second is not None
+    assert (numbers(first.trials), first.together) == ([9], False)
+    assert (numbers(second.trials), second.together) == ([0, 1], True)

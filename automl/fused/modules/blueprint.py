@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 class Blueprint:
     """How modules of one signature are made: the factory, what it is given besides the config, and where they live.
 
+    `autocast`: what forward passes are cast to; the weights, their gradients and everything after stay as they are.
     `augment`: strengths of augmentation that all trials have, unless their configs say otherwise.
     """
 
@@ -30,6 +32,7 @@ class Blueprint:
     device: torch.device
     dtype: torch.dtype | None = None
     augment: Mapping[str, Any] = field(default_factory=dict)
+    autocast: torch.dtype | None = None
     _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -40,6 +43,13 @@ class Blueprint:
         if (roles := self.roles(config)) is not None:
             mup.rescale(made, roles)
         return made if self.dtype is None else made.to(self.dtype)
+
+    def cast(self) -> AbstractContextManager[Any]:
+        """Forward passes inside the block use the number format of `autocast`."""
+        if self.autocast is None:
+            return nullcontext()
+        # no cast weight is kept: under `vmap` it would outlive the tensors that it was made of
+        return torch.autocast(self.device.type, self.autocast, cache_enabled=False)
 
     def lane(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, drops: dict[str, float]) -> Lane:
         """The lane of a trial that begins; `drops`: dropout layer -> probability.

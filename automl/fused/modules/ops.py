@@ -25,6 +25,6 @@ def drop(x: Tensor, layer: str, shape: tuple[int, ...]) -> Tensor:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.linear`, hand-batched when lanes run together."""
     draw = context.active()
-    if draw is not None and draw.fused:
+    if draw is not None and draw.fused and not torch.is_autocast_enabled(x.device.type):
         return lanewise(lane_linear, draw.size, x, weight, bias)
     return F.linear(x, weight, bias)

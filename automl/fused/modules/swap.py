@@ -58,13 +58,45 @@ class LaneEmbedding(nn.Embedding):
         return torch.where((input == self.padding_idx).unsqueeze(-1), out.detach(), out)
 
 
+class CumulativeNorm(nn.modules.batchnorm._BatchNorm):
+    """A batch norm with `momentum=None`, whose running statistics are plain means: each lane counts for itself."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        draw = context.active()
+        if draw is None or not draw.fused or not self.training:
+            return super().forward(input)
+        self._check_input_dim(input)  # type: ignore[no-untyped-call]
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        mean, var = torch.zeros_like(self.running_mean), torch.ones_like(self.running_var)
+        out = F.batch_norm(input, mean, var, self.weight, self.bias, True, 1.0, self.eps)
+        share = 1.0 / self.num_batches_tracked.add_(1).to(mean.dtype)
+        self.running_mean.add_((mean - self.running_mean) * share)
+        self.running_var.add_((var - self.running_var) * share)
+        return out
+
+
+class CumulativeNorm1d(CumulativeNorm, nn.BatchNorm1d):
+    """See `CumulativeNorm`."""
+
+
+class CumulativeNorm2d(CumulativeNorm, nn.BatchNorm2d):
+    """See `CumulativeNorm`."""
+
+
+class CumulativeNorm3d(CumulativeNorm, nn.BatchNorm3d):
+    """See `CumulativeNorm`."""
+
+
 class LaneSequential(nn.Sequential):
     """`nn.Sequential` that runs (linear,) ReLU, dropout as one step where they stand side by side."""
 
     def forward(self, input: Tensor) -> Tensor:
         draw = context.active()
         modules = list(self._modules.values())
-        if draw is None or not draw.fused or not self.training:
+        by_hand = draw is not None and draw.fused and self.training
+        if draw is None or not by_hand or torch.is_autocast_enabled(input.device.type):
             for module in modules:
                 input = module(input)
             return input
@@ -125,6 +157,11 @@ SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.LSTMCell: LaneLSTMCell,
     nn.GRUCell: LaneGRUCell,
 }
+NORMS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.BatchNorm1d: CumulativeNorm1d,
+    nn.BatchNorm2d: CumulativeNorm2d,
+    nn.BatchNorm3d: CumulativeNorm3d,
+}
 DROPPING = (LaneDropout, LaneChannelDropout, LaneAttention, LaneLSTM, LaneGRU, LaneRNN)
 
 
@@ -142,7 +179,16 @@ def operate(module: nn.Module) -> nn.Module:
 def _replacement(child: nn.Module) -> type[nn.Module] | None:
     if type(child) is nn.Embedding and child.padding_idx is not None and child.max_norm is None:
         return LaneEmbedding
+    if isinstance(child, nn.modules.batchnorm._BatchNorm):
+        return NORMS.get(type(child)) if child.momentum is None and child.track_running_stats else None
     return SWAPS.get(type(child))
+
+
+def keep_norms_in_float32(module: nn.Module) -> None:
+    """Let every batch norm compute in float32 under autocast: torch has no rule for lanes in mixed formats."""
+    for child in module.modules():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            child.register_forward_pre_hook(lambda module, given: (given[0].float(),))
 
 
 def drop_rates(module: nn.Module) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Which trials train together, and how many: probed and timed once per signature, and remembered in a file."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -45,7 +45,7 @@ class FusionPolicy:
         p = self.problem
         able = self.blueprint.device.type == "cpu" and p.kind in ("classification", "regression")
         embeds = isinstance(p.inputs, Inputs) and bool(p.inputs.cardinalities)
-        self.mixes = p.mixes if able and not embeds else ()
+        self.mixes = p.mixes if able and not embeds and self.blueprint.autocast is None else ()
         self.measurements = MeasurementCache(self.options.measurements, self.options.device)
 
     def signature(self, config: Config) -> str:
@@ -66,7 +66,8 @@ class FusionPolicy:
             return False
         key, p = dropping_signature(config), self.problem
         if key not in self._zero_joins:
-            self._zero_joins[key] = zero_dropout_joins(self.blueprint, config, p.kind, p.train)
+            plain = replace(self.blueprint, autocast=None)
+            self._zero_joins[key] = zero_dropout_joins(plain, config, p.kind, p.train)
         return self._zero_joins[key]
 
     @property
@@ -87,8 +88,8 @@ class FusionPolicy:
                 if not result.ok:
                     self.mixes = ()
             else:
-                dropping = (c for c in configs if any("dropout" in name and value for name, value in c.items()))
-                result = probe(self.blueprint, next(dropping, configs[0]), p.kind, p.train)
+                dropping = [c for c in configs if any("dropout" in name and value for name, value in c.items())]
+                result = probe(self.blueprint, dropping or configs, p.kind, p.train)
             self.probes[key] = result
         return self.probes[key]
 

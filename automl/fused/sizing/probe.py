@@ -5,9 +5,10 @@ compared with the plain module as the user wrote it; with dropout, with the same
 """
 
 import copy
+import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,24 +18,37 @@ from automl.data.prepared import Part
 from automl.fused.lane_group import power_of_two
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
+from automl.fused.signature import lane_name
 from automl.fused.tensors import layout as lay
 from automl.fused.tensors import losses
 from automl.fused.tensors.batches import gather
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.piece import PieceEpoch
-from automl.fused.uniform.stepper import PieceStepper, SoloStepper
+from automl.fused.uniform.stepper import PieceStepper, SoloStepper, full_precision
 
-LANES, TOLERANCE, FIRST_SEED = 3, 2e-3, 1000
+Config = Mapping[str, Any]
+LANES, FIRST_SEED = 3, 1000
+EXACT, TOLERANCE, ROUGH = 1e-7, 2e-3, 0.2
+"""Largest relative errors: in float64, in float32, and where forward passes are cast to a short format."""
+FLOORS = {EXACT: 1e-6, TOLERANCE: 1e-2, ROUGH: 1e3}
+"""Largest relative error -> gradients below this share of the largest one are measured by that share (1e3: all)."""
+READS = "reads hyperparameters that each lane has for itself"
+BUILDS_OTHER = "than its cohort"  # in the message of a lane whose shapes differ
 NO_VALUES = "keep values of tensors out of Python control flow (no .item(), float() or boolean indexing)"
 REMEDIES = {
     "data-dependent": NO_VALUES,
     "control flow": NO_VALUES,
     ".item()": NO_VALUES,
+    "dynamic shape": NO_VALUES,
     "randomness": "draw random numbers through nn.Dropout, whose masks belong to each lane",
     "outside of a fused": "draw random numbers through nn.Dropout modules registered on the model",
     "in-place": "do not write in place into tensors that all lanes share",
     "must return one tensor": "let forward return a single tensor",
+    READS: "give what the model reads another name",
+    "parametrization": "nn.utils.parametrizations are not batched; write the layer without them",
+    "pack_padded": "mask the padding instead of packing sequences",
+    "PackedSequence": "mask the padding instead of packing sequences",
     "dtype": "use one floating dtype for all trainable parameters",
 }
 """A part of the reason -> what a user can do about it."""
@@ -55,18 +69,27 @@ class ProbeResult:
         return "" if self.ok else f"trials of this model run one at a time: {self.reason}; {self.remedy}"
 
 
-def probe(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part, batch: int = 16) -> ProbeResult:
+def probe(blueprint: Blueprint, configs: Config | Sequence[Config], kind: str, data: Part,
+          batch: int = 16) -> ProbeResult:  # fmt: skip
     """Compare three lanes with three plain modules on the first `batch` samples of `data`.
 
-    Whatever the user's model raises becomes the reason of the result.
+    In float64, where the order of sums shows in the 16th digit and what is wrong shows at once; in float32 where the
+    model itself cannot compute in float64. Whatever the user's model raises becomes the reason of the result.
+
+    Args:
+        blueprint: of the modules.
+        configs: of the trials; the first few are tried, so that a model that reads what each lane has for itself (its
+            learning rate, ...) is found.
+        kind, data: see `Problem`.
+        batch: so many samples.
     """
-    few = data.head(batch)
+    few, given = data.head(batch), [configs] if isinstance(configs, Mapping) else list(configs)
+    simple = [{**c, **{n: 0.0 for n in c if n in ("label_smoothing", "clip")}} for c in given[:LANES]]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
-            reason = _compare(blueprint, dict(config), kind, few)
-        except Exception as error:  # a user's model may raise anything under vmap
-            reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:160]}"
+        reason = _compare(*_exact(blueprint, simple[0], kind, few), simple)
+        if not reason and blueprint.autocast is not None:
+            reason = _guarded(lambda: _against_plain(blueprint, kind, few, simple, ROUGH))
     slow = tuple(sorted({str(w.message).split("for ")[1].split(". ")[0] for w in caught
                          if "performance drop" in str(w.message) and "for " in str(w.message)}))  # fmt: skip
     if not reason:
@@ -75,19 +98,72 @@ def probe(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data: Part
     return ProbeResult(False, reason, remedy, slow)
 
 
-def _compare(blueprint: Blueprint, config: dict[str, Any], kind: str, data: Part) -> str:
+def _exact(blueprint: Blueprint, config: Config, kind: str, data: Part) -> tuple[Blueprint, str, Part, float]:
+    """Blueprint, kind and data of a comparison, and its tolerance: in float64 if the plain module can compute in it."""
+    plain = replace(blueprint, autocast=None)
+    double, exact = replace(plain, dtype=torch.float64), replace(data, x=_double(data.x), y=_double(data.y))
+    try:
+        plain_step(double, config, kind, exact, FIRST_SEED, torch.arange(len(data)).unsqueeze(0))
+    except Exception:  # a float32 constant in a user's model, or what will be told of the float32 model
+        return plain, kind, data, TOLERANCE
+    return double, kind, exact, EXACT
+
+
+def _double(values: Tensor) -> Tensor:
+    return values.double() if values.is_floating_point() else values
+
+
+def _compare(blueprint: Blueprint, kind: str, data: Part, tolerance: float, configs: Sequence[Config]) -> str:
     """What is wrong, or an empty string."""
-    simple = {**config, **{name: 0.0 for name in config if name in ("label_smoothing", "clip")}}
-    configs = [simple] * LANES
-    fused = lane_step(blueprint, configs, kind, data, drop=False)
-    for lane in range(LANES):
-        plain = plain_step(blueprint, simple, kind, data, FIRST_SEED + lane, fused.chosen[lane : lane + 1])
-        if complaint := difference(fused, plain, lane):
+    reason = _guarded(lambda: _against_plain(blueprint, kind, data, configs, tolerance))
+    if reason and len(configs) > 1:
+        alike = _guarded(lambda: _against_plain(blueprint, kind, data, configs[:1], tolerance))
+        if not alike and BUILDS_OTHER not in reason:
+            names = [n for n in configs[0] if any(c.get(n) != configs[0][n] for c in configs) and lane_name(n)]
+            return f"the model {READS} ({', '.join(sorted(names))})"
+        reason = alike  # lanes of one shape train together, others are turned away when they come
+    return reason or _guarded(lambda: _against_itself(blueprint, kind, data, configs[0], tolerance))
+
+
+def _guarded(compare: Callable[[], str]) -> str:
+    """What `compare` says, or what it raises, with the name of the layer."""
+    try:
+        return compare()
+    except Exception as error:  # a user's model may raise anything under vmap
+        text = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
+        return f"{text}{_layer_of(error)}"
+
+
+def _layer_of(error: Exception) -> str:
+    """The innermost module whose forward raised `error`, in words; empty where it was none."""
+    modules = [
+        frame.f_locals["self"] for frame, _ in traceback.walk_tb(error.__traceback__)
+        if isinstance(frame.f_locals.get("self"), nn.Module)
+    ]  # fmt: skip
+    if not modules:
+        return ""
+    names = {id(child): name for name, child in modules[0].named_modules()}
+    name = next((names[id(m)] for m in reversed(modules) if names.get(id(m))), "")
+    return f" (in layer {name!r})" if name else f" (in {type(modules[-1]).__name__}.forward)"
+
+
+def _against_plain(blueprint: Blueprint, kind: str, data: Part, configs: Sequence[Config], tolerance: float) -> str:
+    """What differs between lanes of these configs (the first for all, where there is one) and plain modules."""
+    lanes = [configs[j % len(configs)] for j in range(LANES)]
+    fused = lane_step(blueprint, lanes, kind, data, drop=False)
+    for lane, config in enumerate(lanes):
+        plain = plain_step(blueprint, config, kind, data, FIRST_SEED + lane, fused.chosen[lane : lane + 1])
+        if complaint := difference(fused, plain, lane, tolerance=tolerance):
             return complaint
-    fused = lane_step(blueprint, configs, kind, data)
+    return ""
+
+
+def _against_itself(blueprint: Blueprint, kind: str, data: Part, config: Config, tolerance: float) -> str:
+    """What differs between lanes together and each alone, where dropout has the same masks."""
+    fused = lane_step(blueprint, [config] * LANES, kind, data)
     for lane in range(LANES):
-        alone = lane_step(blueprint, [simple], kind, data, first_seed=FIRST_SEED + lane)
-        if complaint := difference(fused, alone, lane, 0):
+        alone = lane_step(blueprint, [config], kind, data, first_seed=FIRST_SEED + lane)
+        if complaint := difference(fused, alone, lane, 0, tolerance):
             return f"with dropout, {complaint}"
     return ""
 
@@ -148,7 +224,9 @@ def plain_step(blueprint: Blueprint, config: Mapping[str, Any], kind: str, data:
     module = copy.deepcopy(blueprint.module(config, seed)).to(blueprint.device).train()
     _switch_dropout_off(module)
     x, y, weight = gather(data, chosen)
-    out = module(x[0])
+    with blueprint.cast():
+        out = module(x[0])
+    out = full_precision(out)
     _, gradient = losses.gradient(kind, out.detach().unsqueeze(0), y, weight, None)
     _backward(out, gradient[0])
     gradients = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in lay.trainable(module)}
@@ -169,10 +247,13 @@ def _switch_dropout_off(module: nn.Module) -> None:
             child.dropout = 0.0
 
 
-def difference(fused: StepResult, plain: StepResult, lane: int, plain_lane: int | None = None) -> str:
+def difference(fused: StepResult, plain: StepResult, lane: int, plain_lane: int | None = None,
+               tolerance: float = TOLERANCE) -> str:  # fmt: skip
     """What differs between lane `lane` of `fused` and `plain`, in words; an empty string where nothing does.
 
-    `plain_lane`: the lane of `plain` where that has a lane axis.
+    `plain_lane`: the lane of `plain` where that has a lane axis. `tolerance`: one of `FLOORS`, relative to the largest
+    value of a tensor. Gradients that are nothing but rounding (of a bias before a batch norm, of the keys' bias in
+    attention) are measured by the largest gradient of all.
     """
 
     def pick(value: Tensor) -> Tensor:
@@ -182,14 +263,14 @@ def difference(fused: StepResult, plain: StepResult, lane: int, plain_lane: int 
     checks: Sequence[tuple[str, Tensor, Tensor, float]] = [
         ("output", fused.out[lane], pick(plain.out), 0.0),
         *(
-            (f"gradient of {n!r}", fused.gradients[n][lane], pick(g), 1e-2 * largest)
+            (f"gradient of {n!r}", fused.gradients[n][lane], pick(g), FLOORS[tolerance] * largest)
             for n, g in plain.gradients.items()
         ),
         *((f"buffer {n!r}", fused.buffers[n][lane], pick(b), 0.0) for n, b in plain.buffers.items()),
     ]
     for name, ours, theirs, floor in checks:
         error = _relative(ours, theirs, floor)
-        if not error <= TOLERANCE:
+        if not error <= tolerance:
             return f"the fused {name} is wrong (lane {lane}, relative error {error:.1e})"
     return ""
 

@@ -42,6 +42,8 @@ class UniformCohort:
 
     def __post_init__(self) -> None:
         self.template = swap.operate(self.blueprint.module(self.config, 0)).to(self.blueprint.device)
+        if self.blueprint.autocast is not None:
+            swap.keep_norms_in_float32(self.template)
         self.layout = lay.layout(self.template)
         self.optimizer = hyperparameters.read(self.config).optimizer
         self.rule = rule(self.optimizer)

@@ -106,8 +106,9 @@ class VmapStepper:
         context.targets = self.targets
         context.written.clear()
         context.calls.clear()
-        with self._restored():
-            return batched(self._call, [*self._trained, *self._carried, x], [*self._axes, 0])
+        with self._restored(), self.cohort.blueprint.cast():
+            out = batched(self._call, [*self._trained, *self._carried, x], [*self._axes, 0])
+        return full_precision(out)
 
     def backward(self, context: Draw, out: Tensor, gradient: Tensor) -> None:
         """Layers may write their gradients directly; what autograd collected besides is added or copied."""
@@ -128,8 +129,8 @@ class VmapStepper:
         """See `PieceStepper.predict`."""
         rows = self.leaves if self.averaged is None else self.averaged
         parameters = [rows[n] for _, n in self._parameters]
-        with self._restored(), running(_without_dropout(self.size)):
-            return batched(self._call, [*parameters, *self._carried, x], [*self._axes, None])
+        with self._restored(), running(_without_dropout(self.size)), self.cohort.blueprint.cast():
+            return full_precision(batched(self._call, [*parameters, *self._carried, x], [*self._axes, None]))
 
 
 class StackStepper:
@@ -209,7 +210,8 @@ class SoloStepper:
     def outputs(self, context: Draw, x: Tensor) -> Tensor:
         """See `PieceStepper.outputs`."""
         context.calls.clear()
-        return self.cohort.template(x[0]).unsqueeze(0)  # type: ignore[no-any-return]
+        with self.cohort.blueprint.cast():
+            return full_precision(self.cohort.template(x[0]).unsqueeze(0))
 
     def backward(self, context: Draw, out: Tensor, gradient: Tensor) -> None:
         """Gradients stay in the leaves (`leaf.grad`), where the optimizer reads them without a copy."""
@@ -234,18 +236,24 @@ class SoloStepper:
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """See `PieceStepper.predict`."""
-        if not self.cohort.ema:
-            return self.cohort.template(x).unsqueeze(0)  # type: ignore[no-any-return]
-        averaged = self.cohort.layout.row_views(self.cohort.rows["ema"][0])
-        return functional_call(self.cohort.template, averaged, (x,)).unsqueeze(0)  # type: ignore[no-any-return]
+        with self.cohort.blueprint.cast():
+            if not self.cohort.ema:
+                return full_precision(self.cohort.template(x).unsqueeze(0))
+            averaged = self.cohort.layout.row_views(self.cohort.rows["ema"][0])
+            return full_precision(functional_call(self.cohort.template, averaged, (x,)).unsqueeze(0))
 
 
 def _stack(general: VmapStepper, weights: dict[str, Tensor]) -> Stack | None:
     cohort = general.cohort
-    if cohort.layout.aliases:
+    if cohort.layout.aliases or cohort.blueprint.autocast is not None:
         return None
     parameters = {n: weight.detach() for n, weight in weights.items()}
     return build_stack(cohort.template, parameters, general.gradients, general.buffers)
+
+
+def full_precision(out: Tensor) -> Tensor:
+    """Outputs in float32, where autocast has made something shorter of them."""
+    return out if out.dtype in (torch.float32, torch.float64) else out.float()
 
 
 def _owner(module: nn.Module, name: str) -> tuple[nn.Module, str]:
