@@ -105,7 +105,7 @@ NEW = 'd,day,n,c\n05/06/2021,8:15,"1,234",01\n13/06/2021,23:59,2,A1\n'
 def test_four_hundred_days_later_nothing_has_changed(tmp_path):
     """Dates and times of day as numbers, in the unit of the data."""
     lines = [
-        f'{k % 28 + 1:02d}/{k % 12 + 1:02d}/2021,{k % 24}:{k % 60:02d},"{k},{k % 900 + 100}",0{k % 3},{k % 2}'
+        f'{k % 28 + 1:02d}/{k % 12 + 1:02d}/2021,{k % 24}:{k % 60:02d},"{k + 1},{k % 900 + 100}",0{k % 3},{k % 2}'
         for k in range(60)
     ]
     (tmp_path / "train.csv").write_text("d,day,n,c,y\n" + "\n".join(lines).replace(",03,", ",A1,"))
