@@ -202,12 +202,21 @@ def constraint_problems(text: str, known: list[str]) -> Iterator[tuple[str, str]
         if not isinstance(node, _ALLOWED):
             yield f"{type(node).__name__.lower()} is not allowed; only comparisons, arithmetic, and, or, not, in", ""
             return
+    for node in nodes:
+        operands = (node.left, node.right) if isinstance(node, ast.BinOp) else ()
+        if any(isinstance(one, ast.Tuple | ast.List) or _is_text(one) for one in operands):
+            yield f"{text!r}: arithmetic takes numbers, no text and no list", ""
+            return
     used = list(dict.fromkeys(n.id for n in nodes if isinstance(n, ast.Name)))
     if not used:
         yield f"{text!r} uses no parameter", ""
     for name in used:
         if name not in known:
             yield f"{name!r} is not a parameter of the space", did_you_mean(name, known)
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and not isinstance(node.value, int | float)
 
 
 def _constraints(tree: Mapping[str, Any], known: list[str], places: Places) -> None:

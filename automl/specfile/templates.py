@@ -87,5 +87,5 @@ class _Formatter(string.Formatter):
             return yes if value else no
         try:
             return format(value, format_spec) if format_spec else str(value)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise SpecError(f"{value!r} cannot be written as {{:{format_spec}}}: {error}") from None

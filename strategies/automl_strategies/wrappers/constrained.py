@@ -1,7 +1,8 @@
 """Constraints between parameters, such as `width % heads == 0`, which every suggestion keeps.
 
 A constraint is a Python expression over parameter names, numbers and text, with arithmetic, comparisons and `and`,
-`or`, `not`, `in`, `if else`. Nothing else is allowed, so a constraint from a file can do no harm.
+`or`, `not`, `in`, `if else`. Nothing else is allowed, and arithmetic takes numbers only (text can be added to text), so
+a constraint from a file can neither run anything nor take much memory or time.
 """
 
 import ast
@@ -41,8 +42,12 @@ ALLOWED = (
     *(ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.Compare, ast.IfExp),
     *(ast.boolop, ast.unaryop, ast.operator, ast.cmpop),
 )
-MOST_DRAWS = 20_000
+MOST_DRAWS, FEWEST_DRAWS = 20_000, 100
 """Random configs that are checked before the constraints count as impossible."""
+MOST_STEPS = 4_000_000
+"""Steps of calculation for all of them, so that long constraints get fewer of them."""
+MOST_CHARACTERS = 500
+"""Of a constraint."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,9 @@ class Constrained(Strategy):
         seen = SeenConfigs(history)
         chosen: list[Config] = []
         repeated: list[Config] = []
-        for config in self._proposals(history, n):
+        steps = sum(sum(1 for _ in ast.walk(constraint.tree)) for constraint in constraints)
+        draws = max(FEWEST_DRAWS, min(MOST_DRAWS, MOST_STEPS // max(steps, 1)))
+        for config in self._proposals(history, n, draws):
             if len(chosen) == n:
                 break
             if all(constraint.holds(config) for constraint in constraints):
@@ -84,15 +91,15 @@ class Constrained(Strategy):
                 else:
                     repeated.append(config)
         if len(chosen) < n and not chosen and not repeated:
-            raise SpecError(f"no config in {MOST_DRAWS} random ones keeps all of {list(self.constraints)}")
+            raise SpecError(f"no config in {draws} random ones keeps all of {list(self.constraints)}")
         return chosen + repeated[: n - len(chosen)]
 
-    def _proposals(self, history: History, n: int) -> Iterator[Config]:
+    def _proposals(self, history: History, n: int, draws: int) -> Iterator[Config]:
         if n == 0:
             return
         yield from inner(self.strategy).suggest(history, n)
         rng = history.rng(0, "constrained")
-        for _ in range(MOST_DRAWS):
+        for _ in range(draws):
             yield history.space.sample(rng)
 
 
@@ -100,12 +107,15 @@ def parsed(rule: str) -> ast.expr:
     """The syntax tree of a constraint.
 
     Raises:
-        SpecError: it is not an expression, or uses something that is not allowed in a constraint.
+        SpecError: it is not an expression, is too long, or uses something that is not allowed in a constraint.
     """
+    if len(rule) > MOST_CHARACTERS:
+        raise SpecError(f"constraint {rule[:50]!r}... is longer than {MOST_CHARACTERS} characters")
     try:
         tree = ast.parse(rule.strip(), mode="eval").body
-    except SyntaxError as error:
-        raise SpecError(f"constraint {rule!r} is not an expression: {error.msg}") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        why = error.msg if isinstance(error, SyntaxError) else str(error) or "it is nested too deeply"
+        raise SpecError(f"constraint {rule!r} is not an expression: {why}") from None
     for node in ast.walk(tree):
         if not isinstance(node, ALLOWED):
             raise SpecError(f"constraint {rule!r}: {type(node).__name__.lower()} is not allowed in a rule")
@@ -143,7 +153,7 @@ class Constraint:
             return True
         try:
             return bool(_value(self.tree, config))
-        except (TypeError, ZeroDivisionError, OverflowError):
+        except (TypeError, ValueError, ZeroDivisionError, OverflowError):
             return False
 
 
@@ -156,7 +166,11 @@ def _value(node: ast.expr, names: Mapping[str, Value]) -> Any:
         case ast.Tuple(items) | ast.List(items):
             return tuple(_value(item, names) for item in items)
         case ast.BinOp(left, op, right):
-            return BINARY[type(op)](_value(left, names), _value(right, names))
+            a, b = _value(left, names), _value(right, names)
+            numbers = isinstance(a, int | float) and isinstance(b, int | float)
+            if not numbers and not (isinstance(op, ast.Add) and isinstance(a, str) and isinstance(b, str)):
+                raise TypeError("arithmetic takes numbers")  # a text or list times a number takes any memory
+            return BINARY[type(op)](a, b)
         case ast.UnaryOp(ast.Not(), operand):
             return not _value(operand, names)
         case ast.UnaryOp(ast.USub(), operand):
