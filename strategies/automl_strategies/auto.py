@@ -69,7 +69,7 @@ class Auto(Strategy):
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
         """The strategies that make the next suggestions in turn; None stands for quasi-random."""
         known = sum(history.count(state) for state in (State.DONE, State.STOPPED, State.PAUSED))
-        if known < STARTUP:
+        if known < STARTUP and not _enough(history):
             return (None,)
         if _compared_at_rungs(history):
             model = _quick_gp() if history.space.dim <= GP_DIMENSIONS else _forest()
@@ -90,6 +90,16 @@ def _small(history: History) -> Grid | None:
         return None
     grid = Grid(max(2, largest))
     return grid if grid.size(history.space) <= 1.2 * trials else None
+
+
+def _enough(history: History) -> bool:
+    """Whether a model can begin before `STARTUP` trials have a loss, because others fail by their configs."""
+    if not history.count(State.FAILED):
+        return False
+    from automl_strategies.surrogates.failures import enough
+    from automl_strategies.surrogates.observations import observations
+
+    return enough(observations(history), STARTUP)
 
 
 def _affordable(history: History) -> bool:

@@ -8,6 +8,7 @@ from scipy.special import log_ndtr, ndtr
 
 from automl.errors import SpecError
 from automl_strategies.surrogates.batch_plan import BatchPlanner
+from automl_strategies.surrogates.failures import FailureModel
 from automl_strategies.surrogates.observations import Floats, Observations, training_rows
 from automl_strategies.surrogates.transforms import targets
 from automl_strategies.surrogates.trees import Trees
@@ -53,6 +54,8 @@ class Forest(BatchPlanner):
         """By expected improvement; the neighbours of chosen points and of pending trials become less attractive."""
         vectors = data.cube.fixed(points, active)
         score = self._gain(data, _inputs(points, active), rng)
+        if failures := FailureModel.of(data):
+            score += failures.discouragement(np.where(active, points, np.nan))
         score += _discouraged(vectors, np.nan_to_num(data.pending, nan=0.5))
         for _ in range(len(points)):
             best = int(score.argmax())
@@ -64,17 +67,19 @@ class Forest(BatchPlanner):
         """The log of expected improvement times the probability of not failing, at `inputs` [M, d]. [M]"""
         rows = training_rows(len(data), MOST)
         x, y = _inputs(data.points, ~np.isnan(data.points))[rows], targets(data)[rows]
+        latest = data.failed[-len(x) :]
+        bad = _inputs(latest, ~np.isnan(latest))
+        seen, failed = np.concatenate([x, bad]), np.repeat([0.0, 1.0], [len(x), len(bad)])
+        if FailureModel.of(data):  # failures count as the worst value
+            x, y = seen, np.concatenate([y, np.full(len(bad), y.max())])
         each = Trees.grow(x, y, rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
         mean, deviation = each.mean(axis=0), np.sqrt(each.var(axis=0) + 1e-4)
         z = (y.min() - mean) / deviation
         gain = np.where(z > -5, np.log(np.maximum(_h(z), 1e-300)), log_ndtr(z) - np.log(np.maximum(-z, 1.0)))
         expected: Floats = gain + np.log(deviation)
-        if not len(data.failed):
+        if not len(bad):
             return expected
-        bad = data.failed[-MOST:]
-        both = np.concatenate([x, _inputs(bad, ~np.isnan(bad))])
-        failed = np.repeat([0.0, 1.0], [len(x), len(bad)])
-        guard = Trees.grow(both, failed, rng, 30, leaf=3, split=1.0, sample=1.0).each(inputs).mean(axis=0)
+        guard = Trees.grow(seen, failed, rng, 30, leaf=3, split=1.0, sample=1.0).each(inputs).mean(axis=0)
         likely: Floats = np.log(np.maximum(1.0 - guard, 0.02))
         return expected + likely
 

@@ -8,6 +8,7 @@ from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
+from automl_strategies.surrogates.failures import enough
 from automl_strategies.surrogates.initial_design import sobol
 from automl_strategies.surrogates.observations import observations
 
@@ -50,7 +51,7 @@ class Gp(Strategy):
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
         data, seen = observations(history), SeenConfigs(history)
-        if len(data) < self.startup:
+        if not enough(data, self.startup):
             return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
         acquisition = Acquisition(
             data, candidates=self.candidates, most=self.most, fitted=self.fitted, climbs=self.climbs

@@ -51,6 +51,7 @@ class QuickGp(BatchPlanner):
         white = process.whiten(features)  # [n + chosen points, M]
         mean, variance = process.predict(white)
         likely = np.log(model.feasible(features)) if len(model.failed) else np.zeros(len(points))
+        likely += model.discouragement(points, active)
         for _ in range(len(points)):
             best = int((model.acquisition(mean, variance) + likely).argmax())
             yield best

@@ -19,13 +19,13 @@ from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
-from automl_strategies.surrogates.observations import observations
+from automl_strategies.surrogates.failures import FailureModel, enough
+from automl_strategies.surrogates.observations import Observations, observations
 from automl_strategies.surrogates.unit_cube import (
     MOST_ONE_HOT,
     Mask,
     Points,
     UnitCube,
-    encoded_trials,
     one_hot,
     positions,
 )
@@ -75,20 +75,25 @@ class Tpe(Strategy):
         if n == 0 or history.space.dim == 0:
             return [history.space.sample(history.rng(k)) for k in range(n)]
         data, seen = observations(history), SeenConfigs(history)
-        if len(data) < self.startup:
+        if not enough(data, self.startup):
             return new_configs(history, n, (history.space.sample(history.rng(k)) for k in range(n)), seen)
         good = min(max(1, math.ceil(self.gamma * len(data))), self.most_good)
-        bad = np.concatenate([data.points[good:], data.failed, data.pending])
-        return new_configs(history, n, self._proposals(history, n, data.points[:good], bad, seen), seen)
+        return new_configs(history, n, self._proposals(history, n, data, good, seen), seen)
 
-    def _proposals(self, history: History, n: int, good: Points, bad: Points, seen: SeenConfigs) -> Iterator[Config]:
-        cube = encoded_trials(history)[0]
+    def _proposals(
+        self, history: History, n: int, data: Observations, best: int, seen: SeenConfigs
+    ) -> Iterator[Config]:
+        """Draws from the density of the `best` trials, in the order of its ratio to that of all others."""
+        cube, good = data.cube, data.points[:best]
+        bad = np.concatenate([data.points[best:], data.failed, data.pending])
         low, high = Parzen(cube, good), Parzen(cube, bad)
         drawn = [low.sample(history.rng(k, "tpe"), self.candidates) for k in range(n)]
         points = cube.snap(np.concatenate(drawn))
         active = cube.active(points)
         features = low.features(points, active)
         ratio = low.log_density(features)
+        if failures := FailureModel.of(data):
+            ratio = ratio + failures.discouragement(np.where(active, points, np.nan))
         others = high.sums(features)
         for k in range(n):
             rng = history.rng(k, "tpe mix")

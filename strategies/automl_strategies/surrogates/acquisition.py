@@ -14,6 +14,7 @@ import numpy as np
 from automl.core.history import History
 from automl.core.space import Config
 from automl_strategies.surrogates.deduplication import SeenConfigs
+from automl_strategies.surrogates.failures import FailureModel
 from automl_strategies.surrogates.gp import (
     Features,
     GaussianProcess,
@@ -23,8 +24,8 @@ from automl_strategies.surrogates.gp import (
     matern_slope,
 )
 from automl_strategies.surrogates.observations import Floats, Observations, training_rows
-from automl_strategies.surrogates.transforms import targets
-from automl_strategies.surrogates.unit_cube import Points
+from automl_strategies.surrogates.transforms import standardized, targets
+from automl_strategies.surrogates.unit_cube import Mask, Points
 
 
 class Acquisition:
@@ -46,13 +47,28 @@ class Acquisition:
         self.features = Features(self.cube, np.concatenate([data.points, data.pending, data.failed]))
         x, y = self.features.of(data.points), targets(data)
         some, kept = training_rows(len(data), min(fitted, most)), training_rows(len(data), most)
-        model = GaussianProcess.fit(x[some], y[some], self.features.owner, self.cube.dim)
-        x, model = x[kept], model if len(some) == len(kept) else model.of(x[kept], y[kept])
+        self.failed = self.features.of(data.failed[-most:])
+        self.failures = FailureModel.of(data)
+        model = GaussianProcess.fit(*self._with_failures(x[some], y[some]), self.features.owner, self.cube.dim)
+        if len(some) < len(kept):
+            model = model.of(*self._with_failures(x[kept], y[kept]))
+        x = x[kept]
         mean, _ = model.predict(model.whiten(x))
         self.best = float(mean.min())  # the best mean, not the best value: a value may be good by luck
         self.model = model.believing(self.features.of(data.pending[-most:]))
         self.good = x
-        self.failed = self.features.of(data.failed[-most:])
+
+    def _with_failures(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Observations [n, F], [n], and avoidable failures as if they had the worst of these values; standardized.
+
+        So the model itself turns away from where trials fail. A probability of success alone does not do that: the
+        logarithm of the expected improvement differs by tens where that of the probability differs by one.
+        """
+        bad = self.failed[-len(x) :]
+        if self.failures is None:
+            return x, y
+        values = np.concatenate([y, np.full(len(bad), y.max())])
+        return np.concatenate([x, bad]), standardized(values)
 
     def acquisition(self, mean: Floats, variance: Floats) -> Floats:
         """The logarithm of the expected improvement at points with this mean and variance. [M]"""
@@ -82,6 +98,11 @@ class Acquisition:
         probability: Floats = (good + 1.0) / (good + bad + 1.0)
         return probability
 
+    def discouragement(self, points: Points, active: Mask) -> Floats:
+        """What is added to `value` where `points` [M, d] are likely to fail: 0 or less. [M]"""
+        known = np.where(active, points, np.nan)
+        return np.zeros(len(points)) if self.failures is None else self.failures.discouragement(known)
+
     def _feasible_slope(self, features: Floats) -> Floats:
         """The gradient of the log of `feasible`. [M, F]"""
         good, bad = (self._near(features, others) for others in (self.good, self.failed))
@@ -106,7 +127,8 @@ class Acquisition:
             points = self.draw(rng)
             points = np.concatenate([self.climbed(points), points])
             active = self.cube.active(points)
-            order = np.argsort(-self.value(self.features.of(points, active)), kind="stable")
+            value = self.value(self.features.of(points, active)) + self.discouragement(points, active)
+            order = np.argsort(-value, kind="stable")
             for at in order[:64].tolist():
                 config = self.cube.config(points[at])
                 if config not in seen:

@@ -17,6 +17,7 @@ from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.core.trial import State
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
+from automl_strategies.surrogates.failures import enough
 from automl_strategies.surrogates.initial_design import sobol
 from automl_strategies.surrogates.observations import Observations, observations
 from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube
@@ -82,9 +83,9 @@ class BatchPlanner(Strategy):
         known = plans.get(self)
         if known is None or known.state != state:
             data = observations(history, before, endings)
-            if len(data) < self.startup:
+            if not enough(data, self.startup):
                 before, data, state = history.next_number, observations(history), ()
-            if len(data) < self.startup:
+            if not enough(data, self.startup):
                 return None
             arrays = (data.points, data.losses, data.failed, data.pending)
             key = (self, before, history.seed, *(array.tobytes() for array in arrays))

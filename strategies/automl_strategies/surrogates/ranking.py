@@ -17,6 +17,9 @@ from automl.core.trial import State, TrialRecord
 MOST_STEPS = 12
 """Steps at which trials are compared; of more (a stopper may stop at any step), evenly spaced ones are used."""
 
+LEAST = 3
+"""Trials with a loss that a model needs, however many others failed."""
+
 
 def rank_trials(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
     """Those of `trials` (None: of all done, stopped and paused ones) that have reported, the best first."""

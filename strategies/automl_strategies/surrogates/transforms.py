@@ -14,7 +14,7 @@ def targets(data: Observations) -> Floats:
     If all trials ran their full length: their losses after a power transform (as in HEBO, Cowen-Rivers et al. 2022).
     Otherwise: normal scores of the ranks, the only scale that stopped and full trials share.
     """
-    return output_transform(data.losses) if data.comparable else _standardized(data.scores())
+    return output_transform(data.losses) if data.comparable else standardized(data.scores())
 
 
 def output_transform(losses: Floats) -> Floats:
@@ -24,9 +24,9 @@ def output_transform(losses: Floats) -> Floats:
     low, middle, high = np.quantile(losses, [0.0, 0.5, 0.9])
     scale = middle - low or high - low or np.ptp(losses)
     clipped = np.minimum((losses - middle) / scale, 5.0)  # how far a loss is above the median matters only so far
-    values = _standardized(clipped)
+    values = standardized(clipped)
     transformed = yeo_johnson(values, _exponent(values))
-    return _standardized(transformed) if np.isfinite(transformed).all() and np.ptp(transformed) > 0 else values
+    return standardized(transformed) if np.isfinite(transformed).all() and np.ptp(transformed) > 0 else values
 
 
 def _exponent(values: Floats) -> float:
@@ -53,7 +53,8 @@ def _power(values: Floats, exponent: Floats | float) -> Floats:
     return out
 
 
-def _standardized(values: Floats) -> Floats:
+def standardized(values: Floats) -> Floats:
+    """`values` with mean 0 and variance 1; zeros where all are equal."""
     spread = values.std()
     out: Floats = (values - values.mean()) / spread if spread > 0 else np.zeros(len(values))
     return out
