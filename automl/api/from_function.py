@@ -26,23 +26,24 @@ def prepare(function: Callable[[Trial], object], options: SearchOptions) -> Sear
         raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")
     screen, finalists = screen_for(options.screen, options.loggers), _finalists(options)
     task = FunctionTask.of(function)
-    study = Study(
-        Space.of(options.space).fixed({name: low for name, (low, _) in (options.fidelity or {}).items()}),
-        metric=options.metric,
-        strategy=strategy,
-        stopper=options.stopper or "none",
-        trials=options.trials,
-        steps=options.epochs,
-        time_s=options.time_s,
-        horizon=options.horizon,
-        workers=options.workers or 1,
-        seed=options.seed or 0,
-        value=options.value or "last",
-        first=options.first,
-        retries=options.retries,
-        deterministic=options.deterministic,
-        path=options.folder(_name(function)),
-    )
+    with options.folder(_name(function)) as folder:
+        study = Study(
+            Space.of(options.space).fixed({name: low for name, (low, _) in (options.fidelity or {}).items()}),
+            metric=options.metric,
+            strategy=strategy,
+            stopper=options.stopper or "none",
+            trials=options.trials,
+            steps=options.epochs,
+            time_s=options.time_s,
+            horizon=options.horizon,
+            workers=options.workers or 1,
+            seed=options.seed or 0,
+            value=options.value or "last",
+            first=options.first,
+            retries=options.retries,
+            deterministic=options.deterministic,
+            path=folder,
+        )
     return Search(
         study,
         task,

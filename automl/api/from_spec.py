@@ -49,13 +49,8 @@ def prepare_file(file: str | Path, options: SearchOptions) -> Search:
 
     screen = screen_for(options.screen, options.loggers)
     read = specfile.read(file, overrides=options.spec_entries, gpus=devices.count)
-    return prepare(
-        read,
-        options.folder(read.name),
-        screen,
-        deterministic=options.deterministic,
-        objects=options.plugin_objects,
-    )
+    with options.folder(read.name) as folder:
+        return prepare(read, folder, screen, deterministic=options.deterministic, objects=options.plugin_objects)
 
 
 def prepare(

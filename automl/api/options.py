@@ -1,12 +1,13 @@
 """All options of a search as one value, which is handed on as it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.core.files import as_name, why_no_name
-from automl.errors import SpecError
+from automl.errors import EnvironmentProblem, SpecError
 
 if TYPE_CHECKING:
     from automl.core.plugins import Described
@@ -87,22 +88,46 @@ class SearchOptions:
             raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, numbers from 1 up, not {", ".join(wrong)}')
         return {**FINALISTS, **given}
 
-    def folder(self, name: str) -> Path:
-        """The study's folder: `path` if it was given, else a new one; `name`: of the study, unless that was given.
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """The study's folder: `path` if it was given, else a new one, which is deleted if the study cannot begin.
+
+        Args:
+            name: of the study, unless that was given.
 
         Raises:
             SpecError: the given name is none.
         """
         if self.path is not None:
-            return Path(self.path)
+            yield Path(self.path)
+            return
         if self.name and (why := why_no_name(self.name)):
             raise SpecError(f"name: {self.name[:50]!r} {why}; it is the folder's name, and dir says where that lies")
-        return unused(Path(self.dir), self.name or as_name(name))
+        folder = reserved(Path(self.dir), self.name or as_name(name))
+        try:
+            yield folder
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()  # only where it is empty
+            raise
 
 
-def unused(dir: Path, name: str) -> Path:
-    """`dir/name`, or `dir/name-2`, `dir/name-3`, ... if that exists."""
+def reserved(dir: Path, name: str) -> Path:
+    """A new folder `dir/name`, or `dir/name-2`, `dir/name-3`, ...; two searches that begin at once get two.
+
+    Raises:
+        EnvironmentProblem: it cannot be made.
+    """
     folder, k = dir / name, 2
-    while folder.exists():
-        folder, k = dir / f"{name}-{k}", k + 1
-    return folder
+    while True:
+        try:
+            dir.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+        except FileExistsError:
+            if not dir.is_dir():
+                raise EnvironmentProblem(f"{dir}: is no folder, so no study can be made in it") from None
+            folder, k = dir / f"{name}-{k}", k + 1
+        except OSError as error:
+            raise EnvironmentProblem(f"{folder}: cannot be made: {error.strerror}") from error
+        else:
+            return folder

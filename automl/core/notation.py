@@ -1,6 +1,6 @@
 """How a parameter is written: as an entry of the YAML grammar, and in messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ def parameter(item: Any) -> Parameter | Value:
     if isinstance(item, Sequence) and not isinstance(item, str | bytes):
         return Choice(tuple(item))
     value = plain(item)
+    if isinstance(value, Set):
+        raise SpecError(f"cannot be a {type(item).__name__}, which has no order; write a list: {sorted(value, key=repr)}")
     if not isinstance(value, str | int | float | bool | None):
         raise SpecError(f"cannot be a {type(item).__name__}; a constant is text, a number, true, false or null")
     return value

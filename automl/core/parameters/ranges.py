@@ -42,7 +42,7 @@ class Float(Domain):
     when: When = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        normalize(self, ("low", "high", "step", "default"))
+        normalize(self, ("low", "high", "log", "step", "default"))
         _check_range(self)
         for name in ("low", "high", "step", "default"):
             value = getattr(self, name)
@@ -136,7 +136,7 @@ class Int(Domain):
     when: When = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        normalize(self, ("low", "high", "step", "default"))
+        normalize(self, ("low", "high", "log", "step", "default"))
         for name in ("low", "high", "step"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or abs(value) > 2**53:
