@@ -39,7 +39,9 @@ class Engine:
         self.problem = self.problem.to(device)
         p = self.problem
         o = self.options
-        self.blueprint = Blueprint(p.build, p.inputs, p.outputs, device, o.dtype, p.augment, o.autocast)
+        self.blueprint = Blueprint(
+            p.build, p.inputs, p.outputs, device, o.dtype, p.augment, torch.bfloat16 if o.bf16 else None
+        )
         self.policy = FusionPolicy(p, self.options, self.blueprint)
         self.runners: dict[str, list[GroupRunner]] = {}
 

@@ -58,7 +58,7 @@ class Options:
             that cannot is an error.
         max_parallel: the most lanes of a group; many lanes make a model-based strategy suggest without fresh results.
         device, dtype: where, and in what format (None: as the model is built).
-        autocast: the format that forward passes are cast to, e.g. bfloat16; None: none.
+        bf16: whether forward passes are cast to bfloat16; weights and updates keep `dtype`.
         fixed_bucket: always compute that many rows, so that results do not depend in their last bit on how many
             trials happen to run. None: as many as are needed.
         auroc_every_epoch: AUROC needs all scores sorted, so by default it is measured after a trial's last epoch only,
@@ -71,7 +71,7 @@ class Options:
     max_parallel: int = 128
     device: str = "cpu"
     dtype: torch.dtype | None = None
-    autocast: torch.dtype | None = None
+    bf16: bool = False
     fixed_bucket: int | None = None
     auroc_every_epoch: bool = False
     measurements: Path | None = None

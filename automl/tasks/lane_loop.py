@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from automl.core.messages import Assignment, Broken, Outcome
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
@@ -76,7 +74,7 @@ def _engine(session: TrainingSession, data: Prepared, folder: Path | None) -> En
     how = Options(
         fuse=recipe.fuse,
         device=session.device,
-        autocast=torch.bfloat16 if session.bf16 else None,
+        bf16=session.bf16,
         auroc_every_epoch=recipe.metric.name == "val_auroc",
         measurements=folder / paths.LANES if folder else None,
         epochs=recipe.epochs,

@@ -55,13 +55,13 @@ def part(inputs: Inputs, kind: str, n: int, seed: int, dtype: torch.dtype) -> Pa
     return Part(x, torch.randint(0, 3, shape, generator=generator), torch.rand(n, generator=generator).to(dtype))
 
 
-def engine(case: str, fuse: Any, dtype: torch.dtype = torch.float64, autocast: torch.dtype | None = None) -> Engine:
+def engine(case: str, fuse: Any, dtype: torch.dtype = torch.float64, bf16: bool = False) -> Engine:
     family, _, inputs, kind = FAMILIES[case]
     outputs = Outputs(11, "tokens") if kind == "next_token" else Outputs(3)
     parts = [part(inputs, kind, n, n, dtype) for n in (50, 20)]
     scale = torch.ones(3, dtype=dtype) if kind == "regression" else None
     p = Problem(build(family), inputs, outputs, kind, *parts, scale, own_factory=False)
-    return Engine(p, Options(fuse=fuse, dtype=dtype, autocast=autocast))
+    return Engine(p, Options(fuse=fuse, dtype=dtype, bf16=bf16))
 
 
 def trained(e: Engine, configs: list[dict[str, Any]], epochs: int = 2) -> tuple[list[float], list[dict[str, Any]]]:
@@ -105,10 +105,10 @@ def test_every_optimizer_trains_a_family_beside_others_as_alone(case: str, optim
 @pytest.mark.parametrize("case", FAMILIES)
 def test_bf16_lanes_keep_float32_weights_and_are_near_those_of_float32(case: str) -> None:
     configs = lanes_of(case, ema=0.7)
-    short = engine(case, "require", torch.float32, torch.bfloat16)
+    short = engine(case, "require", torch.float32, bf16=True)
     losses, weights = trained(short, configs)
     exact, _ = trained(engine(case, "require", torch.float32), configs)
-    alone, _ = trained(engine(case, "never", torch.float32, torch.bfloat16), configs)
+    alone, _ = trained(engine(case, "never", torch.float32, bf16=True), configs)
     assert losses != exact
     assert losses == pytest.approx(exact, rel=0.05, abs=0.02)
     assert losses == pytest.approx(alone, rel=0.05, abs=0.02)

@@ -62,6 +62,7 @@ class CumulativeNorm(nn.modules.batchnorm._BatchNorm):
     """A batch norm with `momentum=None`, whose running statistics are plain means: each lane counts for itself."""
 
     def forward(self, input: Tensor) -> Tensor:
+        """As that of the class it stands for; `input`: [B, C, ...]."""
         draw = context.active()
         if draw is None or not draw.fused or not self.training:
             return super().forward(input)
