@@ -74,7 +74,10 @@ def forget() -> None:
 def _context() -> BaseContext:
     context = get_context("forkserver")
     context.set_forkserver_preload(["automl.executors.forkserver_imports"])
-    with environment(OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", **{leftovers.MARK: ""}):  # it is no worker
+    hashes = os.environ.get("PYTHONHASHSEED", "0")
+    with environment(
+        OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PYTHONHASHSEED=hashes, **{leftovers.MARK: ""}
+    ):  # it is no worker
         stdlib_forkserver.ensure_running()
     return context
 

@@ -11,8 +11,9 @@ and kills all of them when it ends; those of a worker that was killed are adopte
 import ctypes
 import os
 import sys
+import time
 import uuid
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,9 +63,31 @@ def kill_adopted(known: Container[int]) -> None:
                 and process.status() != psutil.STATUS_ZOMBIE
                 and process.environ().keys() <= PLAIN
             ):
+                below = process.children(recursive=True)
                 kill_descendants(process.pid)
                 process.kill()
-                process.wait(1)
+                reap([process, *below])
+
+
+def end_all() -> None:
+    """Kill all descendants of this process, which is about to end, so that none is left to its parent."""
+    kill_descendants()
+    deadline = time.monotonic() + 1.0
+    with suppress(ChildProcessError):  # there are no more
+        while time.monotonic() < deadline:
+            if not os.waitpid(-1, os.WNOHANG)[0]:
+                time.sleep(0.002)
+
+
+def reap(killed: Sequence[psutil.Process], patience_s: float = 1.0) -> None:
+    """Wait for the end of those processes that are children of this one, or become that: or they stay as zombies."""
+    deadline = time.monotonic() + patience_s
+    for process in killed:
+        while process.is_running() and time.monotonic() < deadline:
+            with suppress(ChildProcessError):  # it is not ours, or not yet
+                if os.waitpid(process.pid, os.WNOHANG)[0]:
+                    break
+            time.sleep(0.002)
 
 
 def sweep(mark: str) -> int:
@@ -74,12 +97,13 @@ def sweep(mark: str) -> int:
         how many were killed.
     """
     spared = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
-    killed = 0
+    killed = []
     for process in psutil.process_iter():
         if process.pid in spared:
             continue
         with suppress(psutil.Error, OSError):
             if process.environ().get(MARK, "").startswith(mark) and process.status() != psutil.STATUS_ZOMBIE:
                 process.kill()
-                killed += 1
-    return killed
+                killed.append(process)
+    reap(killed)
+    return len(killed)

@@ -110,7 +110,12 @@ class Local(Executor):
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
         resource_tracker.ensure_running()  # it is ours, not the worker's
-        variables = {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "OMP_NUM_THREADS": str(self.threads), leftovers.MARK: mark}
+        variables = {
+            "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+            "OMP_NUM_THREADS": str(self.threads),
+            "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets of texts have one order in all workers
+            leftovers.MARK: mark,
+        }
         with environment(**variables), _without_main():
             pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
             process = self._started(pickled, place, theirs, variables)

@@ -48,7 +48,7 @@ def _work(pickled: bytes, place: Place, pipe: Connection) -> None:
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
         worker = Worker(place, _PipeLink(pipe), capture)
         worker.open(cloudpickle.loads(pickled)).serve(worker)
-    leftovers.kill_descendants()
+    leftovers.end_all()
 
 
 def _die_with(driver: int) -> None:

@@ -57,16 +57,29 @@ def positions() -> dict[str, Any]:
 
 
 def restore(before: dict[str, Any]) -> None:
-    """Put the random numbers back to where `positions` found them."""
+    """Put the random numbers back to where `positions` found them; those of a library that is not loaded: later."""
     version, content, gauss = before["python"]
     numbers = tuple(int.from_bytes(content[k : k + 4], "big") for k in range(0, len(content), 4))
     random.setstate((version, numbers, gauss))
-    if "numpy" in before and (numpy := loaded("numpy")):
-        numpy.random.set_state(before["numpy"])
-    if "torch" in before and (torch := loaded("torch")):
-        torch.set_rng_state(_tensor(torch, before["torch"]))
-        if "cuda" in before and torch.cuda.is_available():
-            torch.cuda.set_rng_state(_tensor(torch, before["cuda"]))
+    for library in LIBRARIES:
+        if library not in before:
+            continue
+        if loaded(library):
+            _put_back(library, before)
+        else:
+            for finder in sys.meta_path:
+                if isinstance(finder, _Imports):
+                    finder.later[library] = before
+
+
+def _put_back(library: str, before: dict[str, Any]) -> None:
+    module = sys.modules[library]
+    if library == "numpy":
+        module.random.set_state(before["numpy"])
+        return
+    module.set_rng_state(_tensor(module, before["torch"]))
+    if "cuda" in before and module.cuda.is_available():
+        module.cuda.set_rng_state(_tensor(module, before["cuda"]))
 
 
 def _bytes(tensor: Any) -> bytes:
@@ -86,6 +99,7 @@ class _Imports(MetaPathFinder):
         self.thread = threading.get_ident()
         self.depth = 0
         self.module_seed = 0
+        self.later: dict[str, dict[str, Any]] = {}  # by library that is not loaded yet: where its numbers go on
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -138,6 +152,8 @@ class _Imports(MetaPathFinder):
                 for library in LIBRARIES:
                     if library not in before and loaded(library):
                         _seed(library, self.seed)
+                        if library in self.later:
+                            _put_back(library, self.later.pop(library))
                 restore(before)
                 done()
 

@@ -45,8 +45,11 @@ def _marked(mark: str) -> list[psutil.Process]:
     0,
 )
 def test_nothing_that_a_trial_started_outlives_the_search(tmp_path: Path) -> None:
+    before = psutil.Process().children()
     study = search(forks, tmp_path / "s", executor="local", workers=1, trials=2, retries=0)
     assert study.counts.done == 1
+    new = [process for process in psutil.Process().children() if process not in before]
+    assert [process for process in new if process.status() == "zombie"] == []
     assert _marked(f"{tmp_path / 's'}/") == []
 
 

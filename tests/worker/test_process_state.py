@@ -145,6 +145,31 @@ def imports_inside(trial: Trial) -> None:
         trial.report(loss=drawn + float(torch.nn.Linear(3, 1).weight.detach().sum()))
 
 
+def later(trial: Trial) -> None:
+    """Imports while it trains, and goes on after a kill of its worker from what it saved."""
+    trial.load()
+    for step in trial.steps(3):
+        import numpy as np
+
+        trial.report(loss=float(np.random.rand()) + list({"a", "b", "c", "d", "e", "f"}).index("a"))  # noqa: NPY002
+        trial.save({"step": step})
+        if trial.number == trial.attempt == step == 1 and os.environ.get("KILL"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_numbers_go_on_in_a_library_that_is_imported_after_loading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sets of texts have one order in all workers, too."""
+    curves = []
+    for kill in ("", "1"):
+        monkeypatch.setenv("KILL", kill)
+        study = search(later, tmp_path / f"s{kill}", executor="local", workers=1, trials=2)
+        curves.append([t.curve for t in study.history.trials])
+    assert curves[0] == curves[1]
+    assert study.history.trials[1].attempt == 2
+
+
 def test_the_same_seed_gives_the_same_values_everywhere(tmp_path: Path) -> None:
     def curves(name: str, **options: object) -> list[object]:
         given = {"executor": "local", "workers": 1, **options}

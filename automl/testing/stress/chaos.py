@@ -196,6 +196,7 @@ def run(kills: int, seed: int, cases: Sequence[Case], folder: Path) -> list[Tall
         first = folder / f"{k}-whole"
         if Victim(case, first, first.with_suffix(".err")).wait(LIMIT_S) != 0:
             tally.problems.append(f"undisturbed: {first.with_suffix('.err').read_text()[-2000:]}")
+            print(tally, flush=True)
             tallies.append(tally)
             continue
         whole = board(first)
