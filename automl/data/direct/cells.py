@@ -64,6 +64,7 @@ class DirectCells:
 
     def __init__(self, preparation: Mapping[str, Any]) -> None:
         self.missing = frozenset(preparation["reading"]["missing"])
+        self.comma = tables.comma_of(preparation)
         self.missing_numbers = [float(word) for word in self.missing if word and numbers.are_plain([word])]
         self.codes: dict[str, dict[str, float]] = {c["name"]: {} for c in preparation["columns"]}
 
@@ -91,7 +92,7 @@ class DirectCells:
         if kind == "text":
             style = column.get("style", numbers.PLAIN)
             return self._read(
-                column, values, kind, lambda cells: numbers.read_all(cells, style), "not a number", unread
+                column, values, kind, lambda cells: numbers.read_all(cells, style, self.comma), "not a number", unread
             )
         array = as_floats(values)
         if self.missing_numbers:

@@ -1,5 +1,6 @@
 """Tables: fitted on the training rows, kept as JSON, applied to any rows with the same columns."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,11 @@ def frame_of(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
     return frame
 
 
+def comma_of(preparation: Mapping[str, Any]) -> bool:
+    """Whether the cells of the training file were separated by something else than commas; new rows are read alike."""
+    return bool(preparation.get("reading", {}).get("separator", ",") != ",")
+
+
 def _encode(
     preparation: dict[str, Any], frame: pd.DataFrame, unread: list[str] | None = None
 ) -> tuple[Floats, Floats | None]:
@@ -171,7 +177,7 @@ class Cells:
         self.frame, self.unread = frame, unread
         self.former = "reading" not in preparation
         self.missing = frozenset(preparation.get("reading", {}).get("missing", ()))
-        self.comma = readings.comma_of(frame)
+        self.comma = comma_of(preparation)
 
     def numbers(self, column: dict[str, Any]) -> NDArray[np.float64]:
         """[N] numbers, NaN where there is none."""

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import lzma
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,7 +49,7 @@ def read_bytes(path: Path) -> bytes:
             import pyarrow
 
             return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(raw), "zstd").read())
-    except (OSError, EOFError, lzma.LZMAError, ValueError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
         raise DataError(f"data: {path.name} cannot be read: {error}") from error
     return raw
 

@@ -3,6 +3,7 @@
 import gzip
 import io
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -226,7 +227,7 @@ def _as_data_error(path: Path) -> Iterator[None]:
             f"data: {path.name}: rows have more fields than the header names; where cells are separated by something"
             " else, say so: prepare: {separator: ';'}"
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, ValueError, OSError) as error:
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, zlib.error, ValueError, OSError) as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         hint = "; prepare: {separator: ...} names another separator" if "fields in line" in reason else ""
         raise DataError(f"data: {path.name} cannot be read: {reason}{hint}") from error

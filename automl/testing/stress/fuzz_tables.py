@@ -11,7 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
+
 from automl.errors import AutoMLError
+from automl.testing.stress import random_tables
 
 ROWS = 30
 PIECES = (
@@ -31,7 +34,22 @@ def table(rng: random.Random) -> bytes:
 
 def mutant(rng: random.Random) -> bytes:
     """A table after one to six random changes of its text or its bytes."""
-    text = table(rng)
+    return changed(table(rng) if rng.random() < 0.5 else written(rng), rng)
+
+
+def written(rng: random.Random) -> bytes:
+    """A table of columns of all kinds, as one of the files that people have."""
+    frame = pd.DataFrame(random_tables.table(rng, ROWS, most=4))
+    for name in rng.sample(sorted(random_tables.FILES), len(random_tables.FILES)):
+        try:
+            return b"" if name.endswith(".parquet") else random_tables.FILES[name](frame)
+        except UnicodeEncodeError:
+            continue
+    return b""
+
+
+def changed(text: bytes, rng: random.Random) -> bytes:
+    """The content of a file after one to six random changes."""
     for _ in range(rng.choice((1, 1, 2, 3, 6))):
         at = rng.randint(0, len(text))
         match rng.randrange(6):
@@ -66,7 +84,7 @@ def wrong(content: bytes, folder: Path, limit_s: float = 5.0) -> str:
         if not all(math.isfinite(float(part.x.float().sum())) for part in (made.train, made.val, made.test)):
             return "a value that is not finite gets into the data"
     except AutoMLError as error:
-        if error.exit_code != 2 or not str(error).strip():
+        if error.exit_code != 2 or not str(error).strip() or "\n" in str(error):
             return f"exit code {error.exit_code}: {error}"
     except Exception as error:  # what the fuzzer looks for
         return f"{type(error).__name__}: {error}"

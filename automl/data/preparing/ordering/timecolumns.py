@@ -104,7 +104,7 @@ def has_zone(column: "pd.Series[Any]") -> bool:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         return True
     first = column.dropna().head(1)
-    return bool(column.dtype.kind == "O" or isinstance(column.dtype, pd.StringDtype)) and bool(
+    return bool(column.dtype.kind in "OU" or isinstance(column.dtype, pd.StringDtype)) and bool(
         len(first) and _ZONE.search(str(first.iloc[0]))
     )
 
