@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from automl.cli import options
-from automl.cli.commands import models, mup, pictures, plugins, repair, results, search, serve, spec, tools
+from automl.cli.commands import data, models, mup, pictures, plugins, repair, results, search, serve, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -54,6 +54,7 @@ app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)
 app.command()(spec.schema)
+app.command()(data.data)
 app.command()(mup.mup_check)
 app.command()(plugins.strategies)
 app.command()(plugins.spaces)

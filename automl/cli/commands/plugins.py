@@ -3,17 +3,21 @@
 import dataclasses
 import inspect
 import json as json_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from automl.cli import options
-from automl.core import plugins
 from automl.errors import SpecError, UnknownPlugin, did_you_mean
+
+if TYPE_CHECKING:
+    from automl.core import plugins
 
 
 def strategies(json: options.Json = False) -> None:
     """List strategies and stoppers with their options."""
+    from automl.core import plugins
+
     groups: tuple[plugins.Group, ...] = ("strategies", "stoppers")
     plugins_of = {group: [describe(group, name) for name in plugins.names(group)] for group in groups}
     if json:
@@ -48,8 +52,10 @@ def spaces(
     return None
 
 
-def describe(group: plugins.Group, name: str) -> dict[str, Any]:
+def describe(group: "plugins.Group", name: str) -> dict[str, Any]:
     """A plugin as plain data: name, summary, options and error (why it cannot be loaded, else None)."""
+    from automl.core import plugins
+
     try:
         plugin = plugins.load(group, name)
     except UnknownPlugin as error:

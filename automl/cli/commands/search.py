@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from automl.cli import options, values
+from automl.cli import options, progress, values
 
 if TYPE_CHECKING:
     from automl.driver.screen import Screen
@@ -41,6 +41,8 @@ def search(
     events: options.Events = None,
 ) -> None:
     """Search the space of SPEC and save the winner."""
+    if not quiet and _is_spec(spec):
+        progress.say(f"automl search {spec}: reading it and importing PyTorch")
     from automl.api import doors
     from automl.executors import forkserver
 
@@ -76,6 +78,7 @@ def resume(
 ) -> None:
     """Continue a study that was interrupted, killed or finished."""
     budget, path = values.trials(trials), values.study_path(study, dir)
+    progress.say(f"automl resume {path}: reading it and importing PyTorch", quiet=quiet)
     from automl.api import doors
 
     loggers = _loggers(logger, tensorboard)
@@ -84,6 +87,15 @@ def resume(
             path, trials=budget, screen=screen, accept_changes=accept_spec_change, trust=trust, loggers=loggers
         )
     return _end(done, json=json, fail_under=fail_under)
+
+
+def _is_spec(spec: str) -> bool:
+    """Whether there is such a file or preset; where there is not, one message says so."""
+    if Path(spec).is_file():
+        return True
+    from automl.specfile.presets import whole
+
+    return whole(spec) is not None
 
 
 def _changes(

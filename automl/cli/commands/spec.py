@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from automl.cli import options, values
+from automl.cli import options, progress, values
 from automl.errors import AutoMLError
 
 Strict = Annotated[bool, options.option("--strict", help="Treat warnings as errors.")]
@@ -24,8 +24,9 @@ def validate(
     from automl.view.pages import plan
 
     try:
-        read = specfile.read(spec, overrides=values.overrides(set_), gpus=devices.count)
-        rehearsal.rehearse(read)
+        with progress.saying_if_late(f"checking {spec}"):
+            read = specfile.read(spec, overrides=values.overrides(set_), gpus=devices.count)
+            rehearsal.rehearse(read)
     except AutoMLError as error:
         if not json:
             raise

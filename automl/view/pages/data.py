@@ -1,5 +1,8 @@
 """What was decided about the data: a few lines before the first trial, all of it, and the winner beside a guess."""
 
+import json
+import re
+import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +18,8 @@ MOST = 8  # lines before the first trial
 LIST = 3  # items of a list there
 CLASSES = 30  # lines of the whole
 EQUAL = 1e-5  # reported values are rounded: a relative difference this small is none
+UNBROKEN = "\x00"  # stands for a blank where a line must not end
+YAML_WORDS = ("y", "n", "yes", "no", "true", "false", "on", "off", "null")
 Line = tuple[str, str]  # (label, sentence)
 
 
@@ -36,8 +41,8 @@ def brief(summary: Summary, metric: str = "", where: str = "") -> list[Line]:
         rest = " and ".join(words.plural(n, {"guessed": "guess"}.get(label, label)) for label, n in more.items())
         lines = [*lines[:kept], ("more", rest.replace("guesss", "guesses"))]
     if where and summary.columns:
-        lines.append(("all of it", f"automl data {where}"))
-    return lines
+        lines.append(("all of it", f"automl data {shlex.quote(where)}"))
+    return [(label, words.clean(sentence)) for label, sentence in lines]
 
 
 def text(summary: Summary, width: int = WIDTH) -> str:
@@ -62,11 +67,13 @@ def text(summary: Summary, width: int = WIDTH) -> str:
 
 
 def labelled(label: str, sentence: str, width: int) -> list[str]:
-    """A labelled sentence in lines of at most `width` cells; further lines are indented."""
-    return textwrap.wrap(
-        words.clean(sentence), max(width, 40), initial_indent=f"{label:<{INDENT}}", subsequent_indent=" " * INDENT,
+    """A labelled sentence in lines of at most `width` cells, not broken in what stands in `backticks`."""
+    whole = re.sub("`[^`]*`", lambda match: match[0].replace(" ", UNBROKEN), words.clean(sentence))
+    made = textwrap.wrap(
+        whole, max(width, 40), initial_indent=f"{label:<{INDENT}}", subsequent_indent=" " * INDENT,
         break_on_hyphens=False,
     )  # fmt: skip
+    return [line.replace(UNBROKEN, " ") for line in made]
 
 
 def document(summary: Summary | None, *, whole: bool) -> dict[str, Any] | None:
@@ -145,7 +152,7 @@ def _warnings(summary: Summary) -> list[str]:
     said = []
     if summary.leaks:
         each = [f"{_name(name)} alone tells the target ({words.clean(how)})" for name, how in summary.leaks.items()]
-        drop = ", ".join(words.clean(name) for name in list(summary.leaks)[:LIST])
+        drop = ", ".join(_yaml(name) for name in list(summary.leaks)[:LIST])
         said.append(f"{_listed(each, LIST)}; known only after the target? then `prepare: {{drop: [{drop}]}}`")
     if summary.target.rare:
         rare = [f"{_name(one.label)!r} ({one.train})" for one in summary.target.classes if one.train < FEW]
@@ -153,7 +160,7 @@ def _warnings(summary: Summary) -> list[str]:
         have = "has" if summary.target.rare == 1 else "have"
         said.append(f"{count} {have} fewer than {FEW} training rows: {_listed(rare, LIST, summary.target.rare)}")
     if summary.text:
-        names, remedy = _listed([_name(name) for name in summary.text], LIST), words.clean(summary.text[0])
+        names, remedy = _listed([_name(name) for name in summary.text], LIST), _yaml(summary.text[0])
         does = "holds sentences and is" if len(summary.text) == 1 else "hold sentences and are"
         said.append(f"{names} {does} left out; `prepare: {{text: {remedy}}}` learns from that column alone")
     return said
@@ -226,6 +233,13 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 def _name(text: str) -> str:
     """The name of a column or class as it is shown: at most 40 cells of one line."""
     return words.fit_middle(words.clean(text), 40) or "''"
+
+
+def _yaml(name: str) -> str:
+    """The name of a column as it is written in a specification."""
+    name = words.clean(name)
+    plain = re.fullmatch(r"[A-Za-z_](?:[\w -]*\w)?", name) and name.lower() not in YAML_WORDS
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def _share(share: float) -> str:
