@@ -47,7 +47,8 @@ def parameter(item: Any) -> Parameter | Value:
         return Choice(tuple(item))
     value = plain(item)
     if isinstance(value, Set):
-        raise SpecError(f"cannot be a {type(item).__name__}, which has no order; write a list: {sorted(value, key=repr)}")
+        listed = sorted(value, key=repr)
+        raise SpecError(f"cannot be a {type(item).__name__}, which has no order; write a list: {listed}")
     if not isinstance(value, str | int | float | bool | None):
         raise SpecError(f"cannot be a {type(item).__name__}; a constant is text, a number, true, false or null")
     return value

@@ -28,9 +28,13 @@ def test_a_search_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_something_in_it_stays(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), SearchOptions(dir=tmp_path).folder("mine") as folder:
-        (folder / "notes.txt").write_text("mine")
-        raise ZeroDivisionError
+    def begin() -> None:
+        with SearchOptions(dir=tmp_path).folder("mine") as folder:
+            (folder / "notes.txt").write_text("mine")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        begin()
     assert (tmp_path / "mine" / "notes.txt").is_file()
 
 

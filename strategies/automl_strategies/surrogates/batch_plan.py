@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from numpy.typing import NDArray
 
 from automl.core import seeds
 from automl.core.history import History
@@ -97,9 +98,15 @@ class BatchPlanner(Strategy):
     def _new(self, seed: int, data: Observations, before: int, key: tuple[object, ...]) -> "_BatchPlan":
         rng = np.random.default_rng(seeds.derive(seed, before, "candidates"))
         points = data.cube.snap(candidates(data, rng, self.candidates))
+        points = points[_distinct(points, data.cube.active(points))]
         active = data.cube.active(points)
         order = self.plan(data, points, active, np.random.default_rng(seeds.derive(seed, before, "model")))
         return _BatchPlan(key, (), before, data.cube, points, order)
+
+
+def _distinct(points: Points, active: Mask) -> NDArray[np.intp]:
+    """The first row of each config, in their order. In small spaces, most candidates are the same few configs."""
+    return np.sort(np.unique(np.where(active, points, -1.0), axis=0, return_index=True)[1])
 
 
 @dataclass(frozen=True)
