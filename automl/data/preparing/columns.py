@@ -286,7 +286,13 @@ def category_codes(column: Column, texts: NDArray[Any]) -> NDArray[np.int64]:
 def _alike(values: list[str]) -> dict[Any, int]:
     """The number of the value with each sense that only one value has."""
     senses = [_sense(value) for value in values]
-    return {sense: k + 1 for k, sense in enumerate(senses) if sense is not None and senses.count(sense) == 1}
+    alike = {sense: k + 1 for k, sense in enumerate(senses) if sense is not None and senses.count(sense) == 1}
+    known = set(senses) - {None}
+    if known <= {"true", "false"}:  # truth values, which programs also write as 1 and 0, and the other way round
+        alike |= {number: alike[word] for number, word in ((1.0, "true"), (0.0, "false")) if word in alike}
+    elif known <= {0.0, 1.0}:
+        alike |= {word: alike[number] for number, word in ((1.0, "true"), (0.0, "false")) if number in alike}
+    return alike
 
 
 def _sense(cell: str) -> Any:

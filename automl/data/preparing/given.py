@@ -1,5 +1,8 @@
 """Rows to predict in whatever form people have them, brought to the form that preparations take."""
 
+import dataclasses
+import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -9,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.data.cells import words
 from automl.data.reading import dialects, former, readers
 from automl.errors import DataError
 
@@ -21,6 +25,20 @@ class _ArrowTable(Protocol):
     """A table that can be handed on without knowing its library: polars, Arrow, DuckDB and others."""
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
+
+
+@runtime_checkable
+class _Lazy(Protocol):
+    """A table that is still to be computed: a LazyFrame of polars, for one."""
+
+    def collect(self) -> Any: ...
+
+
+@runtime_checkable
+class _NamedTuple(Protocol):
+    """A row that knows the names of its values."""
+
+    _fields: tuple[str, ...]
 
 
 def usable(preparation: Mapping[str, Any], rows: Any) -> Any:
@@ -71,29 +89,80 @@ def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
 def _table(rows: Any, preparation: Mapping[str, Any]) -> Any:
     """A DataFrame or an array [N, columns] of rows in any form."""
     expects = preparation["expects"]
+    if not isinstance(rows, pd.DataFrame | pd.Series) and isinstance(rows, _Lazy):
+        rows = rows.collect()
+    if isinstance(rows, Tensor):
+        rows = rows.detach().cpu().numpy()
+    if isinstance(rows, np.void) and rows.dtype.names is not None:  # one row of a structured array
+        rows = np.array([rows], dtype=rows.dtype)
+    if isinstance(rows, np.ndarray) and rows.dtype.names is None and not _holds_rows(rows):
+        return _rectangle(rows, len(expects))
+    if isinstance(rows, str | os.PathLike):
+        return read_file(preparation, _existing(rows))
+    return _with_names(_frame(rows, expects), expects)
+
+
+def _frame(rows: Any, expects: Sequence[str]) -> pd.DataFrame:
+    """A DataFrame of rows in any form that is neither an array of values nor a path."""
     if isinstance(rows, pd.DataFrame):
         return rows
-    if isinstance(rows, Tensor):
-        return _rectangle(rows.detach().cpu().numpy(), len(expects))
-    if isinstance(rows, np.ndarray) and rows.dtype.names is None:
-        return _rectangle(rows, len(expects))
-    if isinstance(rows, str | Path):
-        return read_file(preparation, _existing(rows))
-    if isinstance(rows, pd.Series):
+    if isinstance(rows, pd.Series) and not _holds_rows(rows):
         return _of_series(rows, expects)
-    if isinstance(rows, np.ndarray):
+    if isinstance(rows, np.ndarray) and rows.dtype.names is not None:
         return pd.DataFrame(rows)
     if isinstance(rows, Mapping):
-        return _of_dict(rows)
+        return _of_dict(rows, expects)
     if isinstance(rows, _ArrowTable):
         return _of_arrow(rows)
+    if dataclasses.is_dataclass(rows) and not isinstance(rows, type):
+        return pd.DataFrame([_as_dict(rows)])
+    if isinstance(rows, _NamedTuple):
+        return _of_list([rows], expects)
+    if isinstance(rows, io.IOBase):
+        raise DataError("an open file cannot be predicted; give its path")
     if isinstance(rows, Iterable) and not isinstance(rows, bytes | set | frozenset):
         return _of_list(list(rows), expects)
     raise _not_rows(rows)
 
 
+def _holds_rows(values: "NDArray[Any] | pd.Series[Any]") -> bool:
+    """Whether each value is itself a row, as a dict is."""
+    return (
+        values.ndim == 1
+        and values.dtype == np.dtype(object)
+        and len(values) > 0
+        and isinstance(values[:1].tolist()[0], Mapping)
+    )
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    """The fields of a dataclass, as they are."""
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
+def _with_names(frame: pd.DataFrame, expects: Sequence[str]) -> pd.DataFrame:
+    """The same rows; columns that are in the index, or have spaces around their names, get their place and name."""
+    names = [str(name) for name in frame.columns]
+    absent = set(expects).difference(names)
+    if not absent:
+        return frame
+    levels = [name for name in frame.index.names if name is not None and str(name) in absent]
+    if levels:
+        frame = frame.reset_index(level=levels)
+        names = [str(name) for name in frame.columns]
+        absent.difference_update(names)
+    bare = [words.clean(name) for name in names]
+    renamed = [new if new in absent and bare.count(new) == 1 else old for old, new in zip(names, bare, strict=True)]
+    attributes = frame.attrs
+    frame = frame.set_axis(renamed, axis=1) if renamed != names else frame
+    frame.attrs = attributes
+    return frame
+
+
 def _rectangle(array: NDArray[Any], columns: int) -> NDArray[Any]:
     """[N, columns] of an array that may also be one row, or one column where there is one alone."""
+    if isinstance(array, np.ma.MaskedArray):
+        array = array.astype(np.float64).filled(np.nan) if array.dtype.kind in "biuf" else array.filled(None)
     if array.ndim == 1 and columns == 1:
         return array[:, None]
     return array[None] if array.ndim == 1 and len(array) == columns else array
@@ -107,22 +176,40 @@ def _of_series(rows: "pd.Series[Any]", expects: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame({expects[0] if len(expects) == 1 else str(rows.name): rows.array})
 
 
-def _of_dict(rows: Mapping[Any, Any]) -> pd.DataFrame:
-    """A dict is one row where its values are single ones, else columns."""
+def _of_dict(rows: Mapping[Any, Any], expects: Sequence[str]) -> pd.DataFrame:
+    """A dict is one row where its values are single ones, else columns; or rows by their names."""
     several = {name: values for name, values in rows.items() if _is_column(values) or isinstance(values, Mapping)}
     if not several:
         return pd.DataFrame([dict(rows)])
-    lengths = {len(values) for values in several.values()}
+    inner = list(several.values())
+    if not set(map(str, rows)) & set(expects) and all(
+        isinstance(row, Mapping) and set(row) & set(expects) for row in inner
+    ):
+        return pd.DataFrame([dict(row) for row in inner])
+    columns = {name: values if isinstance(values, Mapping) else _column(values) for name, values in several.items()}
+    lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         raise DataError(f"the columns of the rows differ in length: {', '.join(map(str, sorted(lengths)))}")
-    columns = {name: np.asarray(v, dtype=object) if isinstance(v, tuple) else v for name, v in rows.items()}
-    return pd.DataFrame({name: v.array if isinstance(v, pd.Series) else v for name, v in columns.items()})
+    return pd.DataFrame({name: columns.get(name, value) for name, value in rows.items()})
+
+
+def _column(values: Any) -> Any:
+    """Values that belong to one column, without an index, in a form that pandas takes as they are."""
+    if isinstance(values, pd.Series):
+        return values.array
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    if isinstance(values, tuple):
+        return np.fromiter(values, dtype=object, count=len(values))
+    return (
+        values if isinstance(values, list | np.ndarray | pd.Index | pd.api.extensions.ExtensionArray) else list(values)
+    )
 
 
 def _is_column(values: Any) -> bool:
     if isinstance(values, np.ndarray | Tensor):
         return values.ndim > 0
-    return isinstance(values, list | tuple | pd.Series | pd.Index | pd.api.extensions.ExtensionArray)
+    return isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping | set | frozenset)
 
 
 def _of_list(rows: list[Any], expects: Sequence[str]) -> pd.DataFrame:
@@ -132,6 +219,14 @@ def _of_list(rows: list[Any], expects: Sequence[str]) -> pd.DataFrame:
     first = rows[0]
     if all(isinstance(row, Mapping) for row in rows):
         return pd.DataFrame(rows)
+    if all(dataclasses.is_dataclass(row) and not isinstance(row, type) for row in rows):
+        return pd.DataFrame([_as_dict(row) for row in rows])
+    if all(isinstance(row, _NamedTuple) for row in rows):
+        names = list(first._fields)
+        if names[0] == "Index" and len(names) == len(expects) + 1:  # rows of DataFrame.itertuples()
+            rows, names = [row[1:] for row in rows], names[1:]
+        if set(expects) <= set(names):
+            return pd.DataFrame([list(row) for row in rows], columns=names)
     if all(isinstance(row, pd.Series) for row in rows):
         return pd.DataFrame([row.to_dict() for row in rows])
     if all(_is_column(row) for row in rows):
@@ -159,16 +254,21 @@ def _of_arrow(rows: _ArrowTable) -> pd.DataFrame:
     return frame
 
 
-def _existing(path: str | Path) -> Path:
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise DataError(f"no file {str(path)!r} of rows to predict; expected {FORMS}")
-    return file
+def _existing(path: "str | os.PathLike[str]") -> Path:
+    try:
+        file = Path(path).expanduser()
+        if file.is_file():
+            return file
+    except (OSError, ValueError, RuntimeError):  # too long, a zero byte, an unknown user: no path of a file
+        pass
+    name = str(path)
+    shown = f"{name[:60]}..." if len(name) > 60 else name
+    raise DataError(f"no file {shown!r} of rows to predict; expected {FORMS}")
 
 
 def _array(rows: Any, shape: tuple[int, ...]) -> NDArray[Any]:
     """[N, ...] of samples in any form; one sample becomes N = 1."""
-    if isinstance(rows, str | Path):
+    if isinstance(rows, str | os.PathLike):
         content = readers.read_file(_existing(rows))
         rows = next(iter(content.values())) if isinstance(content, dict) and len(content) == 1 else content
         if isinstance(rows, dict | str):

@@ -133,8 +133,17 @@ def frame_of(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
         if column["name"] in twice:
             raise DataError(f"the rows have two columns named {column['name']!r}; give each column once")
         if column["name"] not in frame.columns:
-            raise DataError(f"column {column['name']!r} is missing{did_you_mean(column['name'], frame.columns)}")
+            raise DataError(f"column {column['name']!r} is missing{_instead(column['name'], frame)}")
     return frame
+
+
+def _instead(name: str, frame: pd.DataFrame) -> str:
+    """What may help where a column is missing."""
+    if name in map(str, frame.index):
+        return "; it is a row of this table, whose rows and columns are exchanged: give its transpose, rows.T"
+    names = [str(column) for column in frame.columns]
+    some = f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
+    return did_you_mean(name, names) or (f"; the rows have {some}" if names else "; the rows have no columns")
 
 
 def comma_of(preparation: Mapping[str, Any]) -> bool:
