@@ -137,3 +137,11 @@ def test_hidden_and_foreign_files_beside_images_are_passed_over(tmp_path):
     assert data.classes == ["cat", "dog"]
     assert "img: 41 hidden files passed over" in data.notes
     assert any("1 files that are no images" in note and "cat/notes.txt" in note for note in data.notes)
+
+
+def test_a_date_with_an_hour_that_does_not_exist_is_counted(tmp_path):
+    cells = [f"2021-03-{k % 28 + 1:02d} {k % 24:02d}:30" for k in range(N)]
+    data = load(str(table(tmp_path, {"on": cells, "y": LABELS})), target="y")
+    unread: list[str] = []
+    transform(data.preparation, pd.DataFrame({"on": ["2021-03-04 25:30", "5/3/2021 99:00", "2021-03-04 23:30"]}), unread)
+    assert unread == ["column 'on': 2 not a date ('2021-03-04 25:30', '5/3/2021 99:00')"]

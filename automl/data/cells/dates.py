@@ -111,6 +111,8 @@ def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> flo
     if not clock or clock[0] is None:
         return float(whole)
     into_day = _seconds(clock[:4])
+    if math.isnan(into_day):
+        return math.nan
     if clock[4] is not None:
         hours = int(clock[4])
         into_day -= 3600 * hours + math.copysign(
