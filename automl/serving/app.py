@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.resources
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -119,8 +120,12 @@ class Service:
         self.gate.draining = True
 
     async def _ticks(self) -> None:
+        parent = os.getppid()
         while True:
             await asyncio.sleep(TICK_S)
+            if self.settings.workers > 1 and os.getppid() != parent:  # it was killed: nobody would ever end this one
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
             await asyncio.to_thread(self._warm)
             for watched in list(self.counts.models.values()):
                 watched.flush()

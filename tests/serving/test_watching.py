@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from automl.bundle.loading import load
 from automl.serving.problem import Refused
-from automl.serving.watching import counts, drift, status
+from automl.serving.watching import counts, drift, screen, status
 from automl.serving.watching.feedback import Feedback, score
 from tests.support.serving import ask, flowers, service
 
@@ -147,7 +147,7 @@ def test_values_outside_and_drift_show_up_in_the_state(bundles: Bundles, tmp_pat
     assert alarms == ["size"]
     size = next(one for one in changed["inputs"] if one["name"] == "size")
     assert size["outside"] > 20
-    text = status.as_text(states[1])
+    text = screen.as_text(states[1])
     assert "changed inputs: size (PSI" in text
     assert "1 of 3 windows with drift" in text
 

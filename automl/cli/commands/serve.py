@@ -130,7 +130,7 @@ def _status(url: str, key: str | None) -> None:
     import urllib.error
     import urllib.request
 
-    from automl.serving.watching.status import as_text
+    from automl.serving.watching.screen import as_text
 
     address = url if "://" in url else f"http://{url}"
     if not address.startswith(("http://", "https://")):
