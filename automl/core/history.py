@@ -164,8 +164,8 @@ class History:
         record = self.trials[trial]
         if record.curve and step <= record.curve[-1][0]:
             return False
-        ranked = loss if record.loss is None or self.metric.count == "last" else min(record.loss, loss)
-        self._put(replace(record, curve=(*record.curve, (step, loss)), loss=ranked))
+        ranked, counted = self._ranked(record, step, loss)
+        self._put(replace(record, curve=(*record.curve, (step, loss)), loss=ranked, counted=counted))
         self.steps_spent += step - record.step
         if step in self._at:
             self._at[step][trial] = loss
@@ -173,13 +173,29 @@ class History:
             bisect.insort(self._sorted[step], loss)
         return True
 
+    def _ranked(self, record: TrialRecord, step: int, loss: float) -> tuple[float, int | None]:
+        """What the trial is ranked by after a report, and `TrialRecord.counted`."""
+        if record.loss is None:
+            return loss, None
+        if self.plan.compared_at is not None and step > self.plan.compared_at:
+            return record.loss, record.counted or record.step
+        return (loss if self.metric.count == "last" else min(record.loss, loss)), None
+
     def restore(self, trial: int, curve: Iterable[Point], attempt: int) -> TrialRecord:
         """Add the whole curve of a trial that has just begun at once, as it was read from a ledger."""
         points = tuple(curve)
-        losses = [loss for _, loss in points]
+        counting = self._counting(points)
+        losses = [loss for _, loss in counting]
         loss = None if not losses else losses[-1] if self.metric.count == "last" else min(losses)
+        counted = None if len(counting) == len(points) else counting[-1][0]
         self.steps_spent += points[-1][0] if points else 0
-        return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt))
+        return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt, counted=counted))
+
+    def _counting(self, points: tuple[Point, ...]) -> tuple[Point, ...]:
+        """The reports that count: those up to the step of `Plan.compared_at`, or the first one."""
+        if self.plan.compared_at is None:
+            return points
+        return tuple(point for k, point in enumerate(points) if k == 0 or point[0] <= self.plan.compared_at)
 
     def pause(self, trial: int, reason: str = "") -> TrialRecord:
         """Mark a running trial as paused."""

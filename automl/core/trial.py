@@ -80,6 +80,7 @@ class Plan:
     time_s: float | None = None  # seconds of wall time
     horizon: int | None = None  # steps of a full trial
     workers: int = 1  # how many trials run at once
+    compared_at: int | None = None  # later reports do not count: in an earlier session full trials had another length
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class TrialRecord:
     started_s: float = 0.0  # seconds that the search had run when it began, over all sessions of the study
     ended_s: float | None = None  # and when it ended
     origin: str = ""  # who suggested it: "default", "user", "added", or "" for the strategy
+    counted: int | None = None  # the step of the last report that counts for `loss`, if that is not its last one
 
     @property
     def step(self) -> int:

@@ -50,6 +50,8 @@ class Row:
 def row(record: TrialRecord, metric: Metric, *, rank: int | None = None, best: bool = False) -> Row:
     """The row of one trial."""
     note = record.reason
+    if record.counted is not None:
+        note = "; ".join(filter(None, (note, f"compared at step {record.counted}")))
     if record.failure is not None:
         note = f"{record.failure.kind}: {record.failure.message}" if record.failure.message else record.failure.kind
     failed = record.state is State.FAILED

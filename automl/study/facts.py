@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,26 @@ def changes(path: Path | None, before: Mapping[str, Any], now: Mapping[str, Any]
         names = " and ".join(fact for fact, lines in differences.items() if lines)
         raise SpecError(f"{path}: this study was begun with another {names}:\n{text}")
     return text
+
+
+def compare_at_equal_steps(study: Readable, before: Mapping[str, Any]) -> None:
+    """Where full trials had another length in an earlier session, rank all by what they reported up to the shorter one.
+
+    Args:
+        study: its plan, facts and notes are completed; its trials are not read yet.
+        before: the facts in the ledger.
+    """
+    plan, earlier = study.plan, before.get("plan", {})
+    lengths = [earlier.get("compared_at"), earlier.get("horizon"), plan.horizon]
+    if lengths[0] is None and (None in lengths[1:] or lengths[1] == lengths[2]):
+        return
+    at = min(step for step in lengths if step is not None)
+    study.history.plan = replace(plan, compared_at=at)
+    study.facts["plan"]["compared_at"] = at
+    now = "no known length" if plan.horizon is None else f"{plan.horizon} steps"
+    study.notes.append(
+        f"a full trial has {now} now, and had another length before: all trials are compared at step {at}"
+    )
 
 
 def difference(fact: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import Budget
 from automl.study.endgame import Endgame
-from automl.study.facts import KEPT, changes, check_members, described
+from automl.study.facts import KEPT, changes, check_members, compare_at_equal_steps, described
 from automl.study.ledger import Ledger
 from automl.study.reader import StudyView
 from automl.study.trials import Retries, Trials, checked
@@ -118,6 +118,7 @@ class Study(Trials):
         """Read what the ledger has of earlier sessions, and write down what this one is."""
         before = self.ledger.facts()
         changed = changes(self.path, before, self.facts, accept=accept_changes)
+        compare_at_equal_steps(self, before)
         self.ledger.replay(self.history)
         if changed:
             check_members(self.path, self.history)

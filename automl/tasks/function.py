@@ -1,5 +1,6 @@
 """A task that is the user's own training function, `train(trial)`."""
 
+import inspect
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import cloudpickle
 
 from automl.core import seeds
 from automl.core.user_code import import_object
-from automl.errors import TaskError
+from automl.errors import SpecError, TaskError
 from automl.study.packing.known import referred_to_by
 from automl.tasks.function_result import completed, report_result
 from automl.worker.process_state import KeptState
@@ -63,6 +64,24 @@ def _own_state(trial: "Trial") -> Iterator[None]:
         trial.lasting = state.restore()
 
 
+def _check(function: object, name: str) -> None:
+    """Check that `function` can be called with a trial.
+
+    Raises:
+        SpecError: it cannot.
+    """
+    if not callable(function):
+        raise SpecError(f"what is to be trained must be a function, a spec file or its name; got {name}")
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # it is not written in Python
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise SpecError(f"{name} must take one argument, the trial ({error})") from None
+
+
 @dataclass(frozen=True)
 class FunctionTask(Task):
     """A Python function as it is sent to the workers.
@@ -80,9 +99,11 @@ class FunctionTask(Task):
         """The task that calls `function`.
 
         Raises:
+            SpecError: it is no function of one argument.
             TaskError: the function refers to something that cannot be sent to another process.
         """
         name = getattr(function, "__qualname__", repr(function))
+        _check(function, name)
         try:
             return cls(cloudpickle.dumps(function), name)
         except (TypeError, pickle.PicklingError, AttributeError) as error:
@@ -112,4 +133,6 @@ class ReferencedTask(Task):
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
         """Import the function; what its module draws at random is the same in each worker."""
         with seeded(seeds.derive("open")):
-            return FunctionSession(import_object(self.reference, self.folder), self.reference)
+            function = import_object(self.reference, self.folder)
+            _check(function, self.reference)
+            return FunctionSession(function, self.reference)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.core.messages import as_number
 from automl.errors import NoReport, TaskError
-from automl.worker.trial import TrialStopped
+from automl.worker.trial import TrialStopped, call_of
 
 if TYPE_CHECKING:
     from automl.worker.trial import Trial
@@ -54,8 +54,7 @@ def report_result(result: object, trial: "Trial", name: str) -> None:
 
 def remedy(metric: str) -> str:
     """How to report."""
-    by_name = f"{metric}=value" if metric.isidentifier() else f'{{"{metric}": value}}'
-    return f"Call trial.report({by_name}) after each epoch, or end the function with: return value"
+    return f"Call trial.report({call_of(metric, 'value')}) after each epoch, or end the function with: return value"
 
 
 def _report(value: object, trial: "Trial") -> None:

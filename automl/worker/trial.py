@@ -145,7 +145,8 @@ class Trial:
         try:
             given, full = as_step(step), self.horizon or self._assignment.horizon
         except SpecError as error:
-            raise SpecError(f"{error}; metrics are given by name: trial.report(val_loss=0.3)") from None
+            example = call_of(self.metric, "0.3")
+            raise SpecError(f"{error}; metrics are given by name: trial.report({example})") from None
         if full is None or given <= full:
             return given, ()
         own = self._round if self._round is not None else min(self.step + 1, full)
@@ -232,6 +233,11 @@ class Trial:
             classes: those whose values the function may save, see `study.packing.known`.
         """
         self._classes = classes
+
+
+def call_of(metric: str, value: str) -> str:
+    """How a metric is given to a call: `loss=0.3`, or as a dict where its name is no name of Python's."""
+    return f"{metric}={value}" if metric.isidentifier() else f'{{"{metric}": {value}}}'
 
 
 def plain(value: object) -> object:

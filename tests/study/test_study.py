@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from automl import Float, Int, Study
 from automl.core.stopper import Kind
 from automl.core.trial import State
 from automl.errors import LedgerError, SpecError
+from automl.leaderboard.rows import rows
+from automl.study.reader import StudyView
 from automl.view.pages.trial import text
 
 SPACE = {"x": Float(0, 1), "n": Int(1, 9)}
@@ -176,6 +179,26 @@ def test_a_second_session_goes_on_where_the_first_one_was(tmp_path: Path) -> Non
         assert (again.number, again.attempt, again.step) == (1, 2, 1)
         assert [first.config, again.config] + [t.config for t in study.ask(n=20)] == configs
         assert study.history.trials[0].curve == ((1, 0.5),)
+
+
+def test_trials_of_other_lengths_are_compared_at_equal_steps(tmp_path: Path) -> None:
+    path, curves = tmp_path / "s", ([0.9, 0.5], [0.9, 0.6, 0.1, 0.0], [0.9, 0.4], [0.9])
+    for horizon, curve in zip((2, 4, None, 4), curves, strict=True):
+        with make(path=path, horizon=horizon) as study:
+            trial = study.ask()
+            for step, loss in enumerate(curve, 1):
+                study.report(trial, step, {"val_loss": loss}, horizon=len(curve))
+            study.finish(trial.number)
+            notes = [note for note in study.notes if "compared" in note]
+            assert len(notes) == (horizon != 2)
+            assert not notes or notes[0].endswith("all trials are compared at step 2")
+        with closing(StudyView(path)) as view:
+            assert [t.loss for t in view.history.trials] == [t.loss for t in study.history.trials]
+            assert view.history.trials == study.history.trials
+    assert [t.loss for t in study.history.trials] == [0.5, 0.6, 0.4, 0.9]
+    assert [t.number for t in study.history.ranked()] == [2, 0, 1, 3]
+    assert [(t.step, t.counted) for t in study.history.trials] == [(2, None), (4, 2), (2, None), (1, None)]
+    assert [row.note for row in rows(study.history)][:3] == ["", "", "compared at step 2"]
 
 
 def test_a_study_of_another_space_is_refused(tmp_path: Path) -> None:

@@ -3,14 +3,16 @@
 import os
 import random
 import threading
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from automl.core.messages import Assignment
-from automl.errors import TaskError
+from automl.errors import SpecError, TaskError
 from automl.tasks.function import FunctionTask
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
@@ -47,6 +49,30 @@ def test_what_a_function_changes_ends_with_it(tmp_path: Path) -> None:
     assert "LEFT_BEHIND" not in os.environ
     assert torch.get_default_dtype() == torch.float32
     assert random.getstate() == state
+
+
+def _two(trial: Trial, width: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (lambda: 1, r"must take one argument, the trial \(too many positional arguments\)$"),
+        (_two, r"^_two must take one argument, the trial \(missing a required argument: 'width'\)$"),
+        (3, r"^what is to be trained must be a function, a spec file or its name; got 3$"),
+    ],
+    ids=["none", "two", "no function"],
+)
+def test_what_cannot_be_called_with_a_trial_is_refused_before_the_search(function: Any, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        FunctionTask.of(function)
+
+
+@pytest.mark.parametrize(
+    "function", [partial(_two, width=3), max, type("C", (), {"__call__": lambda self, trial: 1})()]
+)
+def test_other_callables_may_be_trained(function: Any) -> None:
+    FunctionTask.of(function)
 
 
 def test_a_function_that_cannot_be_sent_is_refused() -> None:

@@ -97,7 +97,7 @@ def winner(study: Readable, width: int) -> list[str]:
         return _folded("none: no trial reported a value", "best", width)
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     full = full_length(study.history)
-    step = f" after {words.plural(best.step, 'epoch')}" if full else ""
+    step = f" after {words.plural(best.counted or best.step, 'epoch')}" if full else ""
     step += " (no trial ran its full length)" if best.state is not State.DONE else ""
     lines = [_labelled("best", f"{words.trial(best.number)}  {name} {value}{step}")]
     lines += _wrapped(words.config(best.config, digits=4), width)
