@@ -11,7 +11,7 @@ import pandas as pd
 from automl.data.cells import numbers, readings, words
 from automl.data.summary.facts import INPUT, LEFT_OUT, TARGET, ColumnFacts, TargetFacts
 
-ROWS = 2000
+ROWS = 1000
 """Rows in which missing and different values are counted while a search begins; `automl data` counts in all."""
 MOST = 500
 """Columns whose values are looked at while a search begins."""
@@ -38,6 +38,8 @@ def of(
     why, used = left_out(notes), {column["name"]: column for column in preparation["columns"]}
     known = {} if frame is None else frame.attrs.get(readings.ATTRIBUTE, {}).get("readings", {})
     missing = frozenset(preparation.get("reading", {}).get("missing", ()))
+    if frame is not None:
+        rows, frame = rows or len(frame), _sampled(frame, look)
     found = []
     for k, name in enumerate(preparation["expects"]):
         column, reading = used.get(name), known.get(name, {})
@@ -45,7 +47,7 @@ def of(
         note = why.get(name, "") if column is None else _how(column, reading, notes)
         facts = ColumnFacts(name, INPUT if column else LEFT_OUT, kind, note=note)
         if frame is not None and name in frame.columns and (look is None or k < MOST):
-            facts = counted(facts, frame[name], missing, look, rows)
+            facts = counted(facts, frame[name], missing, rows)
         found.append(facts)
     return found
 
@@ -77,19 +79,22 @@ def counted(
     facts: ColumnFacts,
     values: "pd.Series[Any]",
     missing: frozenset[str],
-    look: int | None,
     rows: int | None = None,
 ) -> ColumnFacts:
-    """The same with how many values are missing and different in `look` rows (None: in all), and some of them."""
-    rows = rows or len(values)
-    if look is not None and len(values) > look:
-        values = values.iloc[np.unique(np.linspace(0, len(values) - 1, look).astype(np.int64))]
+    """The same with how many values are missing and different, and some of them; `rows`: of the whole table."""
     codes, cells = words.distinct(values)
     absent = words.are_missing(cells, missing)
     present = [cell for cell, gone in zip(cells, absent, strict=True) if not gone]
-    part = len(values) if len(values) < rows else 0
+    part = len(values) if len(values) < (rows or 0) else 0
     return replace(facts, missing=int(absent[codes].sum()), distinct=len(present), counted=part,
                    examples=tuple(present[:3]))  # fmt: skip
+
+
+def _sampled(frame: pd.DataFrame, look: int | None) -> pd.DataFrame:
+    """The table, or `look` evenly spaced rows of it."""
+    if look is None or len(frame) <= look:
+        return frame
+    return frame.iloc[np.unique(np.linspace(0, len(frame) - 1, look).astype(np.int64))]
 
 
 def _how(column: Mapping[str, Any], reading: Mapping[str, Any], notes: Sequence[str]) -> str:

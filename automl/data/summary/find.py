@@ -114,7 +114,7 @@ def _with_others(
     own = {column.name for column in found}
     others = [ColumnFacts(name, role) for name, role in source.roles.items() if name not in own]
     others = [
-        columns.counted(one, pd.Series(source.extra[one.name]), missing_words(), look)
+        columns.counted(one, pd.Series(source.extra[one.name][:look]), missing_words(), len(source.extra[one.name]))
         if one.name in source.extra
         else one
         for one in others
@@ -127,7 +127,7 @@ def _in_series(found: Sequence[ColumnFacts], preparation: Mapping[str, Any]) -> 
     """The columns of a series with what they are besides inputs, the targets first."""
     order, targets = preparation.get("order", {}), preparation["target"]["name"].split(", ")
     notes = {order.get("time"): "orders the rows", order.get("clock"): "orders the rows",
-             order.get("series"): "tells series apart"}  # fmt: skip
+             **dict.fromkeys(order.get("columns", ()), "tells series apart")}  # fmt: skip
     made = []
     for column in found:
         if column.name in targets:
