@@ -121,6 +121,7 @@ def test_wrong_uses_say_what_to_do(run, table, tmp_path, arguments, code, messag
     assert "Traceback" not in err
 
 
+@pytest.mark.catalogue(58, "a column alone tells the target", "told before the first trial, with what leaves it out", 0)
 def test_a_search_keeps_what_was_decided_and_shows_it_before_the_first_trial(run, table, tmp_path):
     code, out, err = run("search", "space.yaml", "--json", "--events", "events.jsonl")
     assert code == 0
@@ -163,6 +164,7 @@ def test_a_study_of_an_earlier_version_gets_it_when_it_goes_on(run, table, tmp_p
     assert of_study(Study.open(path).facts) is not None
 
 
+@pytest.mark.catalogue(58, "the winner is no better than a constant guess", "told in the final block", 0)
 def test_a_winner_below_the_majority_is_told_so(run, table, tmp_path):
     (tmp_path / "space.yaml").write_text(SPEC.replace("metric: val_accuracy", "metric: val_log_loss"))
     code, out, err = run("search", "space.yaml", "--set", "prepare.drop=result", "-q")

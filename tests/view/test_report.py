@@ -10,6 +10,7 @@ import pytest
 from automl import specfile
 from automl.core.space import Choice, Float, Int
 from automl.core.trial import Failure
+from automl.data.summary.facts import FACT, ClassFacts, ColumnFacts, Summary, TargetFacts
 from automl.errors import DataError, SpecError
 from automl.study.study import Study
 from automl.view.pages import compare as comparing
@@ -242,3 +243,19 @@ def test_quoted_text_is_read_as_that_text(text):
     document = load(f"key: {quoted(text)}\n", "x")
     assert not document.complaints
     assert document.value == {"key": text}
+
+
+def test_what_was_decided_about_the_data_is_a_section_and_stays_text(study):
+    column = ColumnFacts(EVIL, "left out", "category", 0, 3, examples=(EVIL,), note=EVIL)
+    target = TargetFacts("y", "classification", (ClassFacts(EVIL, 9, 8), ClassFacts("b", 1, 1)), 2, 1)
+    summary = Summary({"train": 6, "val": 2, "test": 2}, 1, target, columns=(column,), unused=1, leaks={EVIL: EVIL})
+    assert 'id="data"' not in report(study)
+    study.facts[FACT] = summary.to_json()
+    try:
+        page = report(study)
+    finally:
+        del study.facts[FACT]
+    section = re.search(r'<section id="data">.*?</section>', page, re.DOTALL)[0]
+    assert "10 (6 train, 2 val, 2 test); 1 row left out" in section
+    assert "1 class has fewer than 5 training rows" in section
+    assert "<script>alert" not in page
