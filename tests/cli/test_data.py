@@ -109,6 +109,8 @@ def test_options_for_a_table_are_set_like_entries_of_a_specification(run, table)
         (["churn.csv", "--set", "prepare.drop=[a"], 2, "--set prepare.drop=[a"),
         (["space.yaml", "--target", "age"], 2, "a specification has its own"),
         (["nothing.yaml"], 2, "nothing.yaml"),
+        (["space.yaml", "--set", "prepare.drop=[resultt]"], 2, "has no column 'resultt'; did you mean 'result'?"),
+        (["space.yaml", "--set", "prepare.drop=churn"], 2, "'churn' is the target, which is learned from"),
         (["own.yaml"], 2, "own.yaml: trains your own command, which reads its data itself"),
     ],
 )

@@ -130,6 +130,14 @@ def test_a_series_is_compared_with_its_last_value():
     assert summary.inputs.startswith("windows of 8 steps of ")
 
 
+def test_the_columns_that_tell_series_apart_are_named():
+    frame = pd.DataFrame({"shop": np.repeat(["a", "b"], 150), "sold": np.random.default_rng(0).normal(size=300)})
+    frame["day"] = list(pd.date_range("2020-01-01", periods=150)) * 2
+    found = by_name(data.load(frame, target="sold", prepare={"window": 4, "series": "shop"}).summary)
+    assert found["shop"].note.startswith("tells series apart")
+    assert found["day"].note.startswith("orders the rows")
+
+
 def test_next_token_is_compared_with_the_commonest(tmp_path):
     file = tmp_path / "t.txt"
     file.write_text("aaab" * 400)

@@ -31,6 +31,8 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
         for path, name in _named(tree, prepare):
             if isinstance(name, str) and name not in names:
                 places.complain(path, f"the table has no column {name!r}", _near(name, names))
+            elif path[:2] == ("prepare", "drop") and name == tree.get("target"):
+                places.complain(path, f"{name!r} is the target, which is learned from")
     fitting.check(tree, fitting.kind_of(tree, table=names is not None), names, places)
 
 
@@ -94,6 +96,11 @@ def _named(tree: Mapping[str, Any], prepare: Mapping[str, Any]) -> Iterator[tupl
     yield from ((("prepare", "types", name), name) for name in (types if isinstance(types, dict) else ()))
     for k, name in enumerate(categories if isinstance(categories, list) else ()):
         yield ("prepare", "categories", k), name
+    drop = prepare.get("drop")
+    for k, name in enumerate(drop if isinstance(drop, list) else ()):
+        yield ("prepare", "drop", k), name
+    if isinstance(drop, str):
+        yield ("prepare", "drop"), drop
 
 
 def _near(name: str, names: list[str]) -> str:
