@@ -109,8 +109,8 @@ def test_options_for_a_table_are_set_like_entries_of_a_specification(run, table)
         (["churn.csv", "--set", "prepare.drop=[a"], 2, "--set prepare.drop=[a"),
         (["space.yaml", "--target", "age"], 2, "a specification has its own"),
         (["nothing.yaml"], 2, "nothing.yaml"),
-        (["space.yaml", "--set", "prepare.drop=[resultt]"], 2, "has no column 'resultt'; did you mean 'result'?"),
-        (["space.yaml", "--set", "prepare.drop=churn"], 2, "'churn' is the target, which is learned from"),
+        (["space.yaml", "--set", "prepare.drop=[resultt]"], 2, "prepare.drop: no column 'resultt'; did you mean"),
+        (["space.yaml", "--set", "prepare.drop=churn"], 2, "prepare.drop: 'churn' is the target"),
         (["own.yaml"], 2, "own.yaml: trains your own command, which reads its data itself"),
     ],
 )
@@ -121,6 +121,21 @@ def test_wrong_uses_say_what_to_do(run, table, tmp_path, arguments, code, messag
     assert (found, out) == (code, "")
     assert message in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("drop", "message"),
+    [
+        ("[result, resultt]", "the table has no column 'resultt'; did you mean 'result'?"),
+        ("churn", "'churn' is the target, which is learned from"),
+        ("{result: 1}", "expected a column or a list of columns, such as [result, total]"),
+    ],
+)
+def test_validate_refuses_columns_that_cannot_be_dropped(run, table, drop, message):
+    code, _, err = run("validate", "space.yaml", "--set", f"prepare.drop={drop}")
+    assert code == 2
+    assert "prepare.drop" in err or "prepare:" in err
+    assert message in err
 
 
 @pytest.mark.catalogue(58, "a column alone tells the target", "told before the first trial, with what leaves it out", 0)
