@@ -301,7 +301,7 @@ def _texts(rows: Any, preparation: Mapping[str, Any]) -> Any:
     if isinstance(rows, str | pd.DataFrame):
         return [rows] if isinstance(rows, str) else rows.set_axis([str(name) for name in rows.columns], axis=1)
     if isinstance(rows, Mapping):
-        return _of_dict(rows)
+        return _of_dict(rows, [preparation["column"]] if "column" in preparation else [])
     if not isinstance(rows, np.ndarray | Sequence | pd.Series) and isinstance(rows, _ArrowTable):
         return _of_arrow(rows)
     if not isinstance(rows, Iterable) or isinstance(rows, bytes | Tensor):
