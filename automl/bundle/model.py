@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from automl.bundle.outputs import compute
+from automl.data.direct import rows as direct
+from automl.data.direct.encoder import Encoder
 from automl.data.preparing import given, series, text, transform
 from automl.errors import DataError
 
@@ -44,6 +46,7 @@ class Model:
     ) -> None:
         self.module, self.device = module.to(device).eval(), device
         self.manifest, self.preparation, self.sample = manifest, preparation, sample
+        self._encoder = Encoder.of(preparation)
         self.config: dict[str, Any] = manifest["config"]
         self.kind: str = manifest["kind"]
         self.classes: list[Any] = manifest["classes"]
@@ -91,7 +94,8 @@ class Model:
 
     def prepared(self, rows: Any, unread: list[str] | None = None) -> Tensor:
         """Unprepared rows as the network takes them, [N, *inputs.shape]; `unread` as for `outputs`."""
-        return transform.transform(self.preparation, rows, unread)
+        quick = direct.prepared(self._encoder, rows, unread) if self._encoder is not None else None
+        return transform.transform(self.preparation, rows, unread) if quick is None else quick
 
     def table(self, path: Path) -> pd.DataFrame:
         """The table in a file of rows for this model, read as the training file was; text stays as it is there."""

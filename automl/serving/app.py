@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import importlib.resources
+import multiprocessing
 import os
 import signal
 import time
@@ -120,10 +121,10 @@ class Service:
         self.gate.draining = True
 
     async def _ticks(self) -> None:
-        parent = os.getppid()
+        parent = multiprocessing.parent_process()
         while True:
             await asyncio.sleep(TICK_S)
-            if self.settings.workers > 1 and os.getppid() != parent:  # it was killed: nobody would ever end this one
+            if parent is not None and not parent.is_alive():  # it was killed: nobody would ever end this one
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             await asyncio.to_thread(self._warm)

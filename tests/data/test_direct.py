@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from automl.data import load
+from automl.data.direct import rows
 from automl.data.direct.encoder import Encoder
 from automl.data.preparing import tables
 
@@ -62,15 +63,15 @@ NAMES = [name for name in training_table().columns if name != "y"]
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_same_values_and_the_same_complaints_as_pandas_gives(name: str, data: st.DataObject) -> None:
     preparation = PREPARATIONS[name]
-    rows = data.draw(st.integers(1, 4))
+    count = data.draw(st.integers(1, 4))
     table = {n: data.draw(column | mixed).copy() for n in NAMES}
-    table = {n: (values * rows)[:rows] for n, values in table.items()}
+    table = {n: (values * count)[:count] for n, values in table.items()}
     records = [dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)]
     expected_unread: list[str] = []
     expected = tables.transform(preparation, pd.DataFrame(records), expected_unread).numpy()
     encoder, unread = Encoder.of(preparation), []
     assert encoder is not None
-    raw = encoder.read(table, rows, unread)
+    raw = encoder.read(table, count, unread)
     assert encoder.encode(raw).tobytes() == np.ascontiguousarray(expected).tobytes()
     assert unread == expected_unread
     of_frame = encoder.read_frame(pd.DataFrame(records), [])
@@ -121,6 +122,46 @@ def test_arrays_keep_the_range_of_each_feature_or_of_their_means() -> None:
     assert -0.3 < many["mean"]["least"] < many["mean"]["most"] < 0.3
 
 
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_rows_as_dicts_are_what_a_frame_of_them_is(data: st.DataObject) -> None:
+    """Also with gaps, extra columns, and values of every type."""
+    strange = (
+        st.none() | numbers | texts | st.booleans() | st.just(np.float32(1.5)) | st.just(pd.Timestamp("2022-03-04"))
+    )
+    row = st.fixed_dictionaries(
+        {n: strange for n in NAMES if n != "constant"}, optional={"constant": texts, "more": texts}
+    )
+    records = data.draw(st.lists(row, min_size=1, max_size=3))
+    encoder, said, expected_said = Encoder.of(PREPARATIONS["plain"]), [], []
+    assert encoder is not None
+    quick = rows.prepared(encoder, records, said)
+    expected = tables.transform(PREPARATIONS["plain"], pd.DataFrame(records), expected_said)
+    if quick is not None:
+        assert quick.numpy().tobytes() == expected.numpy().tobytes()
+        assert said == expected_said
+
+
+def test_rows_that_are_no_plain_dicts_are_for_pandas() -> None:
+    encoder = Encoder.of(PREPARATIONS["plain"])
+    assert encoder is not None
+    row = dict.fromkeys(encoder.names)
+    assert rows.prepared(encoder, row, []) is not None
+    for other in (
+        [],
+        [[1]],
+        training_table(),
+        {**row, "plain": [1, 2]},
+        [{"plain": 1}],
+        [{**row, "flag": [True]}],
+        "x",
+    ):
+        assert rows.prepared(encoder, other, []) is None
+
+
 def test_forms_that_pandas_has_to_read_have_no_encoder() -> None:
     assert Encoder.of({"form": "array"}) is None
     assert Encoder.of({"form": "table", "columns": []}) is None  # of version 0.1
+    plain = PREPARATIONS["plain"]
+    assert Encoder.of({**plain, "something": "new"}) is None
+    assert Encoder.of({**plain, "columns": [{**plain["columns"][0], "bins": [1]}]}) is None

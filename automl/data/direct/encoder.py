@@ -13,6 +13,12 @@ from automl.data.preparing import tables
 
 Floats = NDArray[np.float64]
 CUT = tables.LARGEST_SCALED
+ENTRIES = {"version", "form", "expects", "columns", "encoding", "crosses", "pca", "reading", "target"}
+COLUMN_ENTRIES = {
+    *("name", "role", "fill", "center", "scale", "indicator", "style", "values", "clock", "dayfirst", "seen"),
+}
+ROLES = ("number", "category", "date", "time")
+"""What is understood here; a preparation with anything else is left to pandas."""
 
 
 class Encoder:
@@ -31,8 +37,11 @@ class Encoder:
 
     @staticmethod
     def of(preparation: Mapping[str, Any]) -> "Encoder | None":
-        """The encoder of a preparation; None where it is of no table, or of version 0.1, which leaves it to pandas."""
-        return Encoder(preparation) if preparation.get("form") == "table" and "reading" in preparation else None
+        """The encoder of a preparation; None where it is of no table, of version 0.1, or has an entry unknown here."""
+        if preparation.get("form") != "table" or "reading" not in preparation or not preparation.keys() <= ENTRIES:
+            return None
+        known = all(column["role"] in ROLES and column.keys() <= COLUMN_ENTRIES for column in preparation["columns"])
+        return Encoder(preparation) if known and preparation["encoding"] in ("onehot", "embed") else None
 
     def _layout(self) -> None:
         """Where each column's values go."""
@@ -72,14 +81,23 @@ class Encoder:
             rows: how many.
             unread: gets a few words for each column with values that cannot be read, or were not seen in training.
         """
-        raw = np.empty((rows, len(self.columns)))
         strange: list[str] = []
         try:
-            for k, column in enumerate(self.columns):
-                raw[:, k] = self.cells.read(column, table[column["name"]], strange)
+            raw = self.read_plain(table, rows, strange)
         except Mixed:
             return self.read_frame(pd.DataFrame({name: table[name] for name in self.names}), unread)
         unread += strange
+        return raw
+
+    def read_plain(self, table: Mapping[str, Sequence[Any]], rows: int, unread: list[str]) -> Floats:
+        """As `read`, for columns of one type only.
+
+        Raises:
+            Mixed: a column is for pandas.
+        """
+        raw = np.empty((rows, len(self.columns)))
+        for k, column in enumerate(self.columns):
+            raw[:, k] = self.cells.read(column, table[column["name"]], unread)
         return raw
 
     def read_frame(self, frame: pd.DataFrame, unread: list[str]) -> Floats:
