@@ -127,6 +127,7 @@ def _hyperparameters() -> str:
             ],
         ),
         f"`optimizer`: {', '.join(hyperparameters.OPTIMIZERS)}. `schedule`: {', '.join(hyperparameters.SCHEDULES)}. "
+        f"`loss`: {', '.join(hyperparameters.LOSSES)}. "
         + " ".join((hyperparameters.Hyperparameters.__doc__ or "").split()),
         "Defaults of single optimizers: " + "; ".join(f"{name}: {told}" for name, told in own.items()) + ".",
     ]

@@ -31,9 +31,7 @@ def import_object(reference: str, folder: Path | None = None) -> Any:
     module_name, _, name = reference.partition(":")
     if not module_name or not name:
         raise TaskError(f"{reference!r}: write it as package.module:function")
-    for entry in ([str(folder.absolute())] if folder else []) + [""]:
-        if entry not in sys.path:
-            sys.path.append(entry)
+    make_importable(folder)
     importlib.invalidate_caches()  # the file may be younger than the list of files that Python has read
     try:
         module = importlib.import_module(module_name)
@@ -50,6 +48,13 @@ def import_object(reference: str, folder: Path | None = None) -> Any:
     except AttributeError as error:
         hint = _other_file(module, folder) or did_you_mean(name, dir(module))
         raise TaskError(f"{reference}: {module_name} has no {name!r}{hint}") from error
+
+
+def make_importable(folder: Path | None) -> None:
+    """Search `folder` and the current folder for modules, after everything else."""
+    for entry in ([str(folder.absolute())] if folder else []) + [""]:
+        if entry not in sys.path:
+            sys.path.append(entry)
 
 
 def _other_file(module: ModuleType, folder: Path | None) -> str:

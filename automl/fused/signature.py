@@ -16,9 +16,9 @@ from typing import Any
 
 from automl.training import hyperparameters, strengths
 
-SHARED_TRAINING = ("optimizer", "batch_size")
+SHARED_TRAINING = ("optimizer", "batch_size", "loss")
 """Hyperparameters of training that the lanes of a cohort have in common."""
-MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", *SHARED_TRAINING)}
+MIXES = {"mlp": ("width", "depth", "activation", "norm", "residual", "optimizer", "batch_size")}
 """Family -> names that may differ within a mixed group (see `mixed`), in addition to what each lane has for itself."""
 
 

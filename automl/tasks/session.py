@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from automl.core.user_code import make_importable
 from automl.data.summary.facts import FACT
 from automl.study import paths
 from automl.tasks import fusing
@@ -45,6 +46,7 @@ class TrainingSession(Session):
         loop: "Callable[[TrainingSession, Worker], None] | None" = None,
     ) -> None:
         self.recipe, self.device, self.ranks = recipe, device, ranks
+        make_importable(recipe.folder)  # an optimizer or a loss of the user's is named in a trial's config
         self.build, self.data = recipe.builder(), PreparedData(recipe)
         self._loop = loop
         recipe.check(self.data.default)

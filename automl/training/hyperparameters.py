@@ -8,11 +8,18 @@ from automl.errors import SpecError, did_you_mean
 
 OPTIMIZERS = ("sgd", "adam", "adamw", "nadam", "adafactor", "muon", "lion", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear", "step", "wsd")
+LOSSES = {
+    "cross_entropy": "classification", "focal": "classification",
+    "squared": "regression", "huber": "regression", "absolute": "regression",
+}  # fmt: skip
+"""Loss -> the kind of task that it is for; the formulas are in `losses`."""
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """`warmup`: share of all steps over which the rate rises from 0 (below 1), or a number of epochs (1 and above).
+    """`optimizer`, `loss`: a name, or a user's own as `module:name`; without a loss it is that of the task.
+
+    `warmup`: share of all steps over which the rate rises from 0 (below 1), or a number of epochs (1 and above).
 
     `clip`: largest gradient norm, 0 = off. `ema`: decay of the moving average of the weights that is evaluated and
     kept, 0 = off.
@@ -32,6 +39,7 @@ class Hyperparameters:
     clip: float = 0.0
     label_smoothing: float = 0.0
     ema: float = 0.0
+    loss: str = ""
 
 
 NAMES = tuple(field.name for field in fields(Hyperparameters))
@@ -62,9 +70,13 @@ def read(config: Mapping[str, Any]) -> Hyperparameters:
     name = str(config.get("optimizer") or "adamw")
     values = {key: _typed(key, config[key]) for key in NAMES if config.get(key) is not None}
     options = Hyperparameters(**{**OWN_DEFAULTS.get(name, {}), **values})
-    for what, value, known in (("optimizer", options.optimizer, OPTIMIZERS), ("schedule", options.schedule, SCHEDULES)):
-        if value not in known:
+    for what, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("loss", LOSSES)):
+        value = getattr(options, what)
+        own = what != "schedule" and (":" in value or (what == "loss" and not value))
+        if not own and value not in known:
             raise SpecError(f"unknown {what} {value!r}{did_you_mean(value, known)}; one of {', '.join(known)}")
+    if options.label_smoothing and options.loss not in ("", "cross_entropy"):
+        raise SpecError(f"label_smoothing smooths the labels of cross_entropy; take it out, or loss: {options.loss}")
     for key, (low, high) in LIMITS.items():
         value = getattr(options, key)
         if not (value >= low and (high is None or value < high)):

@@ -1,11 +1,67 @@
-"""The training loss of each kind of task, for one model; `automl.fused.tensors.losses` has the same for many lanes."""
+"""The training losses, by name; for one model here, and for many lanes in `automl.fused.tensors.losses`.
+
+`val_loss` is the task's own loss whatever a trial is trained with, so that trials of different losses can be compared.
+
+Shape letters: B batch, C classes, D values, T positions, V vocabulary.
+"""
+
+from collections.abc import Callable, Mapping
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from automl.core.user_code import import_object
+from automl.errors import SpecError
+from automl.training.hyperparameters import LOSSES, Hyperparameters
 
-def loss(kind: str, outputs: Tensor, targets: Tensor, weight: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """Mean loss of a batch, a scalar. Shape letters: B batch, C classes, D values, T positions, V vocabulary.
+Each = Callable[[Tensor, Tensor], Tensor]
+"""(outputs `[B, C]` or `[B, D]`, targets `[B]` int64 or `[B, D]`) -> the loss of each sample `[B]`."""
+
+
+def _focal(outputs: Tensor, targets: Tensor) -> Tensor:
+    """(1 - p)^2 times the cross-entropy, p the probability of the true class."""
+    each = F.cross_entropy(outputs, targets, reduction="none")
+    return (-(-each).expm1()).square() * each
+
+
+FORMULAS: Mapping[str, Each] = {
+    "cross_entropy": lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="none"),
+    "focal": _focal,  # Lin et al. 2017, eq. 4, with gamma = 2
+    "squared": lambda outputs, targets: (outputs - targets).square().mean(1),
+    "huber": lambda outputs, targets: F.huber_loss(outputs, targets, reduction="none").mean(1),  # Huber 1964, delta = 1
+    "absolute": lambda outputs, targets: (outputs - targets).abs().mean(1),
+}
+"""Loss -> its formula; values of a regression are in standard units."""
+TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy"}
+"""Kind of task -> its own loss."""
+
+
+def own(options: Hyperparameters, kind: str) -> Each | None:
+    """The loss that a trial has chosen; None where it is the task's own.
+
+    Raises:
+        SpecError: it is for tasks of another kind.
+        TaskError: a user's loss cannot be imported.
+    """
+    name = options.loss
+    if not name or name == TASKS[kind]:
+        return None
+    if kind == "next_token" or LOSSES.get(name, kind) != kind:
+        known = [one for one, of in LOSSES.items() if of == kind] or [TASKS[kind]]
+        raise SpecError(f"loss: {name} is not for {kind}; one of {', '.join(known)}")
+    each: Each = import_object(name) if ":" in name else FORMULAS[name]
+    return each
+
+
+def loss(
+    kind: str,
+    outputs: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    smoothing: float = 0.0,
+    each_of: Each | None = None,
+) -> Tensor:
+    """Mean loss of a batch, a scalar.
 
     Args:
         kind: "classification" (cross-entropy), "next_token" (cross-entropy, mean over positions) or "regression"
@@ -14,9 +70,12 @@ def loss(kind: str, outputs: Tensor, targets: Tensor, weight: Tensor | None = No
         targets: classification `[B]` int64 or `[B, C]` probabilities; next_token `[B, T]` int64; regression `[B, D]`.
         weight: `[B]` sample weights w, for sum(w * loss) / sum(w); None: all equal.
         smoothing: label smoothing of the cross-entropy, 0..1 (Szegedy et al. 2016, sec. 7).
+        each_of: another loss of each sample (see `own`); None: the task's.
     """
-    if kind == "regression":
-        each = (outputs - targets).square().mean(1)
+    if each_of is not None:
+        each = each_of(outputs, targets)
+    elif kind == "regression":
+        each = FORMULAS["squared"](outputs, targets)
     elif kind == "next_token":
         each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none", label_smoothing=smoothing)
         each = each.view(targets.shape).mean(1)

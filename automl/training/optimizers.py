@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from automl.errors import SpecError
 from automl.models.mup import Factors
 from automl.training.distributed.tensors import is_sharded
 from automl.training.hyperparameters import Hyperparameters
@@ -75,6 +76,11 @@ def make(
     Returns:
         Optimizers whose parameter groups have a `base_lr`, which `set_lr` multiplies.
     """
+    if ":" in options.optimizer:
+        raise SpecError(
+            f"optimizer: {options.optimizer} is for trials that train as lanes; leave out compile, precision: fp16,"
+            " several devices for a trial, or a table that is streamed"
+        )
     named = [(name, p) for name, p in parameters if p.requires_grad]
     if options.optimizer != "muon":
         return [_optimizer(options.optimizer, _groups(named, options, factors), options)]

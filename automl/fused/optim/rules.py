@@ -10,12 +10,15 @@ Shape letters: K lanes, P parameters, S steps.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from automl.core.user_code import import_object
+from automl.errors import TaskError
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import F64
 
@@ -275,9 +278,19 @@ RULES: dict[str, Rule] = {
 }
 
 
+@cache
 def rule(optimizer: str) -> Rule:
-    """The rule of that name, which is one of `hyperparameters.OPTIMIZERS`."""
-    return RULES[optimizer]
+    """The rule of that name: one of `hyperparameters.OPTIMIZERS`, or a user's own, `module:name`.
+
+    Raises:
+        TaskError: a user's rule cannot be imported, or is no `Rule`.
+    """
+    if ":" not in optimizer:
+        return RULES[optimizer]
+    own = import_object(optimizer)
+    if not isinstance(own, Rule):
+        raise TaskError(f"optimizer: {optimizer} must be a Rule, not {type(own).__name__}")
+    return own
 
 
 def clip_rows(g: Tensor, limits: Tensor) -> None:

@@ -18,6 +18,7 @@ from automl.fused.lane import Lane
 from automl.fused.optim.tables import batches
 from automl.fused.tensors import losses, rng
 from automl.fused.tensors.augmentation import lane_augmentation
+from automl.training.losses import own
 
 Space = Callable[[torch.Size, torch.dtype], Tensor]
 
@@ -55,6 +56,7 @@ class LaneBatches:
         """
         self.kind, self.data, self.batch, device = kind, data, batch, data.x.device
         found = [lane for lane in lanes if lane is not None]
+        self.each_of = own(found[0].hypers, kind) if found else None  # lanes of a cohort have one loss
         seeds = [0 if lane is None else lane.seed for lane in lanes]
         first_steps = [0 if lane is None else lane.step for lane in lanes]
         self.order = rng.permutations(seeds, [0 if lane is None else lane.epoch for lane in lanes], len(data), device)
@@ -95,7 +97,10 @@ class LaneBatches:
         y = self._full(y, s) if full else self._rest(y, s)
         if weight is not None:
             weight = self._full(weight, s) if full else self._rest(weight, s)
-        loss, gradient = losses.gradient(self.kind, out, y, weight, self.smoothing, self.own)
+        if self.each_of is None:
+            loss, gradient = losses.gradient(self.kind, out, y, weight, self.smoothing, self.own)
+        else:
+            loss, gradient = losses.gradient_of(self.each_of, out, y, weight, self.own)
         self.log[s].copy_(loss)
         return gradient
 
@@ -110,6 +115,8 @@ class LaneBatches:
         """Labels of the full batches prepared for the loss; None unless that is an unweighted cross-entropy."""
         data = self.data
         if self.kind != "classification" or data.weight is not None or data.y.dim() != 1 or not self.chosen:
+            return None
+        if self.each_of is not None:
             return None
         return losses.Targets(data.y, self.chosen, len(self.order), self.smoothing)
 

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from automl.errors import TaskError
+from automl.training.losses import Each
+
 KINDS = ("classification", "next_token", "regression")
 FEW = 32
 PREPARED = 1 << 17
@@ -32,6 +35,28 @@ def gradient(
     flat, labels = out.flatten(1, -2), y.flatten(1)
     losses, g = _cross_entropy(flat, labels, share.flatten(1), smoothing, own)
     return losses, g.reshape(out.shape)
+
+
+def gradient_of(
+    each_of: Each, out: Tensor, y: Tensor, weight: Tensor | None, own: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """As `gradient`, by autograd, for any loss of each sample: all lanes' samples are one batch to it."""
+    leaf = out.detach().requires_grad_()
+
+    def each(targets: Tensor) -> Tensor:
+        found = each_of(leaf.flatten(0, 1), targets.flatten(0, 1))
+        if found.shape != (out.shape[0] * out.shape[1],):
+            raise TaskError(f"a loss must return one number for each sample, not a tensor of shape {list(found.shape)}")
+        return found.view(out.shape[:2])
+
+    with torch.enable_grad():
+        y = y if y.dim() == 2 else y.to(out.dtype).view(out.shape)
+        values = each(y) if own is None else each(y) * own + each(y.flip(1)) * (1 - own)
+        share = 1.0 / out.shape[1] if weight is None else weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
+        total = (values * share).sum(1)
+        total.sum().backward()  # type: ignore[no-untyped-call]
+    assert leaf.grad is not None
+    return total.detach(), leaf.grad
 
 
 def mixed(values: Tensor, own: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.prepared import Part, Prepared
+from automl.errors import SpecError
 from automl.training import augment, losses
 from automl.training.distributed.ddp import Rank
 from automl.training.hyperparameters import Hyperparameters
@@ -39,6 +40,14 @@ class TrainingStep:
     average: MovingAverage | None
     rank: Rank | None
     micro_batch: int
+
+    def __post_init__(self) -> None:
+        self.each_of = losses.own(self.options, self.prepared.kind)
+        if self.each_of is not None and ("mixup" in self.strengths or "cutmix" in self.strengths):
+            raise SpecError(
+                f"loss: {self.options.loss} with mixup or cutmix is for trials that train as lanes; leave out compile,"
+                " precision: fp16, several devices for a trial, or a table that is streamed"
+            )
 
     def __call__(self, batch: Part, step: int) -> Tensor:
         """Train on `batch`; `step` is the 0-based number of this step. Returns the loss before it, a scalar."""
@@ -97,7 +106,8 @@ class TrainingStep:
 
     def _backward(self, x: Tensor, y: Tensor, weight: Tensor | None, factor: Tensor | None) -> Tensor:
         """Mean loss of these rows, times `factor`; its gradients are added to those of the parameters."""
-        loss = losses.loss(self.prepared.kind, self.runner(x), y, weight, self.options.label_smoothing)
+        smoothing = self.options.label_smoothing
+        loss = losses.loss(self.prepared.kind, self.runner(x), y, weight, smoothing, self.each_of)
         loss = loss if factor is None else loss * factor.to(loss.dtype)
         self.runner.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
