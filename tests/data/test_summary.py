@@ -214,6 +214,18 @@ def test_dates_with_a_clock_and_times_do_not_shift_the_columns_behind_them():
     assert list(leaks_of(frame)) == ["code"]
 
 
+def test_a_very_good_input_of_a_small_table_is_no_leak():
+    """One flower in a hundred is told wrong by the petals alone: 75 rows are too few to call that a leak."""
+    assert data.load("iris").summary.leaks == {}
+
+
+def test_a_target_beyond_float32_has_a_spread_and_is_json():
+    frame = table().assign(price=np.random.default_rng(0).normal(size=ROWS) * 1e40)
+    summary = data.load(frame, target="price").summary
+    assert summary.target.spread == pytest.approx((frame["price"].min(), 0, frame["price"].max()), rel=0.5, abs=1e40)
+    json.dumps(summary.to_json(), allow_nan=False)
+
+
 def test_nothing_is_said_of_few_rows_or_of_a_single_column():
     frame = leaking(60)
     frame["code"] = frame["y"]
@@ -296,6 +308,7 @@ def test_a_summary_survives_json_and_anything_else_is_no_summary():
     wrong = [None, 3, "x", [], {}, {**good, "rows": 3}, {**good, "columns": "abc"}, {**good, "target": None}]
     wrong += [{**good, "baselines": {"val_accuracy": float("nan")}}, {**good, "notes": "text"}]
     wrong += [{**good, "columns": [{"name": "x"}]}, {**good, "target": {**good["target"], "spread": [1]}}]
+    wrong += [{**good, "target": {**good["target"], "spread": [0.0, float("inf"), 1.0]}}]
     for one in wrong:
         assert Summary.from_json(one) is None, one
 

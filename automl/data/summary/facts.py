@@ -85,6 +85,8 @@ class TargetFacts:
         if spread is not None:
             least, median, most = spread
             spread = (float(least), float(median), float(most))
+            if not all(map(math.isfinite, spread)):
+                raise ValueError("the spread of the target is not finite")
         name, kind, count, rare = str(data["name"]), str(data["kind"]), int(data["count"]), int(data["rare"])
         return cls(name, kind, classes, count, rare, spread)
 

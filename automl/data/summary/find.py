@@ -155,7 +155,8 @@ def _target(prepared: Prepared) -> TargetFacts:
         classes = tuple(ClassFacts(str(prepared.classes[k]), rows[k], train[k]) for k in order)
         return TargetFacts(name, kind, classes, units, sum(n < FEW for n in train))
     if kind == "regression" and int(prepared.outputs) == 1 and len(prepared.train):
-        y, scale, center = prepared.train.y, float(prepared.target_scale[0]), float(prepared.target_center[0])
+        entry, y = prepared.preparation["target"], prepared.train.y
+        scale, center = float(entry["scale"][0]), float(entry["center"][0])
         least, median, most = (float(n) * scale + center for n in (y.min(), y.median(), y.max()))
         return TargetFacts(name, kind, spread=(least, median, most))
     return TargetFacts(name, kind)

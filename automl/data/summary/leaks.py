@@ -17,8 +17,8 @@ ROWS = 2000
 """Training rows that are looked at."""
 COLUMNS = 300
 """Columns that are looked at."""
-FEWEST = 40
-"""With fewer training rows nothing is said."""
+FEWEST, ENOUGH = 40, 100
+"""With fewer training rows nothing is said, or only of columns that are the target itself."""
 WRONG = 0.01
 """A class is told by a column that is wrong in at most this share of the rows, and a tenth as often as the commonest
 class would be."""
@@ -90,10 +90,12 @@ def _tells_class(values: NDArray[Any], y: NDArray[np.int64]) -> str:
     counts = np.bincount(inverse * width + y[fit], minlength=len(known) * width).reshape(len(known), width)
     guess = counts.argmax(axis=1)[_nearest(known, values[test])]
     wrong = int((guess != y[test]).sum())
-    if wrong > 0.1 * usual or wrong > max(WRONG * len(guess), 1):
+    if wrong > 0.1 * usual or wrong > WRONG * len(guess):
         return ""
     if not wrong and len(np.unique(values)) == len(np.unique(y)):
         return "each class has a value of its own"
+    if len(y) < ENOUGH:
+        return ""
     return f"right in {1 - wrong / len(guess):.1%} of rows it was not fitted on"
 
 
