@@ -127,7 +127,7 @@ def _in_series(found: Sequence[ColumnFacts], preparation: Mapping[str, Any]) -> 
     """The columns of a series with what they are besides inputs, the targets first."""
     order, targets = preparation.get("order", {}), preparation["target"]["name"].split(", ")
     notes = {order.get("time"): "orders the rows", order.get("clock"): "orders the rows",
-             **dict.fromkeys(order.get("columns", ()), "tells series apart")}  # fmt: skip
+             **dict.fromkeys(order.get("columns") or [order.get("series")], "tells series apart")}  # fmt: skip
     made = []
     for column in found:
         if column.name in targets:

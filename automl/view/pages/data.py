@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automl.data.summary.facts import FEW, INPUT, LEFT_OUT, ClassFacts, ColumnFacts, Summary, of_study
+from automl.data.summary.facts import FEW, INPUT, LEFT_OUT, TARGET, ClassFacts, ColumnFacts, Summary, of_study
 from automl.leaderboard import words
 from automl.study.reader import Readable
 
@@ -176,7 +176,14 @@ def _by_guess(summary: Summary) -> Mapping[str, list[str]]:
 
 def _columns(summary: Summary, width: int) -> list[str]:
     rows = [
-        (_name(c.name), c.role, c.kind or "-", _missing(c), "-" if c.distinct is None else f"{c.distinct:,}", _shown(c))
+        (
+            _name(c.name),
+            c.role,
+            c.kind or "-",
+            _missing(c),
+            "-" if c.distinct is None else f"{c.distinct:,}",
+            _shown(c, _spread(summary) if c.role == TARGET else ""),
+        )
         for c in summary.columns
     ]
     made = _table(("column", "role", "kind", "missing", "values", "what was decided; examples"), rows, width)
@@ -193,9 +200,17 @@ def _missing(column: ColumnFacts) -> str:
     return _share(column.missing / column.counted) if column.counted else f"{column.missing:,}"
 
 
-def _shown(column: ColumnFacts) -> str:
+def _spread(summary: Summary) -> str:
+    """`7.61 to 343.4`: the values of a target of numbers; empty for others."""
+    if summary.target.spread is None:
+        return ""
+    least, _, most = (words.short(value, 4) for value in summary.target.spread)
+    return f"from {least} to {most}"
+
+
+def _shown(column: ColumnFacts, spread: str = "") -> str:
     examples = ", ".join(words.fit(words.clean(_short(example)), 20, cut="~") for example in column.examples)
-    return "; ".join(part for part in (words.clean(column.note), examples) if part)
+    return "; ".join(part for part in (words.clean(column.note), spread, examples) if part)
 
 
 def _short(example: str) -> str:
