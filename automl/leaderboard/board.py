@@ -113,13 +113,13 @@ def frame(history: History) -> "pandas.DataFrame":
 def harmless(cell: Value) -> Value:
     """`cell` as a CSV file holds it.
 
-    Text that a spreadsheet would run as a formula gets a `'` in front, but not a plain number such as `-1.5`; control
-    characters (a terminal's escapes) are left out.
+    Text that a spreadsheet would run as a formula gets a `'` in front, but not a plain number such as `-1.5` or a mark
+    alone such as `-`; control characters (a terminal's escapes) are left out.
     """
     if isinstance(cell, str):
         text = "".join(c for c in cell if c in "\n\t" or unicodedata.category(c) != "Cc")
         runs = text.lstrip(" \n")[:1] in ("=", "+", "-", "@", "\t") or cell[:1] in ("\t", "\r", "\n")
-        return f"'{text}" if runs and not PLAIN_NUMBER.fullmatch(text) else text
+        return f"'{text}" if runs and len(text) > 1 and not PLAIN_NUMBER.fullmatch(text) else text
     if isinstance(cell, bool):
         return "true" if cell else "false"
     return "" if cell is None else cell

@@ -65,6 +65,22 @@ def test_another_separator_and_a_column_that_is_called_prediction(predict):
     assert out.splitlines() == ["prediction,amount,code,prediction 2", 'mine,"0,5",01,p']
 
 
+def test_the_header_comes_back_to_the_letter(predict):
+    code, out, _ = predict(',code,amount,note\r\n0,01,1e5,"a, b"\r\n1,A1,0.50,05/06/2021\r\n', "--keep")
+    assert code == 0
+    assert out.splitlines() == [",code,amount,note,prediction", '0,01,1e5,"a, b",n', "1,A1,0.50,05/06/2021,n"]
+
+
+def test_a_column_that_the_model_uses_and_that_is_there_twice_is_told(predict):
+    code, _, err = predict("code,amount,code\n01,0.5,02\n")
+    assert code == 2
+    assert "two columns named 'code'" in err
+    assert predict("code,x,amount,x\n01,1,0.5,2\n", "--keep")[1].splitlines() == [
+        "code,x,amount,x,prediction",
+        "01,1,0.5,2,p",
+    ]
+
+
 def test_probabilities(predict):
     code, out, _ = predict("code,amount\n01,0.5\n", "--proba")
     assert code == 0

@@ -94,7 +94,9 @@ def test_written_numbers_are_numbers(tmp_path, how):
     assert np.allclose(read, sign * values, atol=0.6)
 
 
+TITLES = "Quarterly report,,\nprinted 03/01/2022,,\n,,\n"
 FILES = {
+    "titles": {"before": TITLES}, "titles of one cell": {"before": "Quarterly report\n\n"},
     "semicolon": {"separator": ";"}, "tab": {"separator": "\t"}, "bar": {"separator": "|"},
     "latin": {"encoding": "cp1252"}, "utf-16": {"encoding": "utf-16"}, "mark": {"encoding": "utf-8-sig"},
     "sep": {"before": "sep=,\n"}, "upper": {"name": "T.CSV"}, "comment": {"before": "# from a machine\n"},
@@ -143,5 +145,47 @@ def test_a_date_with_an_hour_that_does_not_exist_is_counted(tmp_path):
     cells = [f"2021-03-{k % 28 + 1:02d} {k % 24:02d}:30" for k in range(N)]
     data = load(str(table(tmp_path, {"on": cells, "y": LABELS})), target="y")
     unread: list[str] = []
-    transform(data.preparation, pd.DataFrame({"on": ["2021-03-04 25:30", "5/3/2021 99:00", "2021-03-04 23:30"]}), unread)
+    transform(
+        data.preparation, pd.DataFrame({"on": ["2021-03-04 25:30", "5/3/2021 99:00", "2021-03-04 23:30"]}), unread
+    )
     assert unread == ["column 'on': 2 not a date ('2021-03-04 25:30', '5/3/2021 99:00')"]
+
+
+def test_a_header_with_equal_and_empty_names(tmp_path):
+    lines = [f"{k},{x},{-x},{label}" for k, (x, label) in enumerate(zip(X, LABELS, strict=True))]
+    (tmp_path / "t.csv").write_text("\n".join([",x,x,y", *lines]))
+    data = load(str(tmp_path / "t.csv"), target="y", prepare={"scale": "none"})
+    assert data.columns == ["x", "x.1"]  # the first is the number of the row
+    assert "t.csv: a column whose name another one has is read as 'x.1'" in data.notes
+    for rows in (tmp_path / "t.csv", pd.read_csv(tmp_path / "t.csv")):
+        assert np.allclose(transform(data.preparation, rows), np.stack([X, -X], axis=1))
+
+
+def test_titles_are_no_header_and_summaries_no_rows(tmp_path):
+    body = "".join(f'{x},"{1000 + k % 30:,}",{label}\n' for k, (x, label) in enumerate(zip(X, LABELS, strict=True)))
+    (tmp_path / "t.csv").write_text(f'{TITLES}x,visits,y\n{body}Total,"99,999",\n,,\n')
+    data = load(str(tmp_path / "t.csv"), target="y", prepare={"types": {"x": "number"}})
+    assert data.columns == ["x", "visits"]
+    assert len(data.train) + len(data.val) + len(data.test) == N
+    assert "t.csv: 2 lines of comments or titles passed over" in data.notes
+
+
+def test_a_header_of_one_cell_is_no_title(tmp_path):
+    data = load(pd.DataFrame({"tags": ["a;b", "b;c", "c;d"] * 20, "y": ["u", "v"] * 30}), target="y")
+    (tmp_path / "new.csv").write_text("tags\na;b\nb;c\nc;d\na;b\n")
+    assert len(transform(data.preparation, tmp_path / "new.csv")) == 4
+
+
+def test_moments_with_a_named_zone_are_dates(tmp_path):
+    cells = [f"2021/0{k % 9 + 1}/{k % 28 + 1:02d} {k % 12 + 1}:{k % 60:02d}:00 PM GMT+1" for k in range(N)]
+    data = load(str(table(tmp_path, {"at": cells, "y": LABELS})), target="y")
+    spoken = transform(data.preparation, pd.DataFrame({"at": ["2021/03/04 3:00:00 PM GMT+1"]}))
+    typed = transform(data.preparation, pd.DataFrame({"at": [pd.Timestamp("2021-03-04 14:00", tz="UTC")]}))
+    assert torch.equal(spoken, typed)
+
+
+@pytest.mark.parametrize("word", ["n.a.", "#DIV/0!", "--", "."])
+def test_further_words_for_missing_values(tmp_path, word):
+    cells = [word if k % 8 == 0 else f"{x} kg" for k, x in enumerate(X)]
+    data = load(str(table(tmp_path, {"weight": cells, "y": LABELS})), target="y")
+    assert data.columns == ["weight", "weight is missing"]

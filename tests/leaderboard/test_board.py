@@ -85,6 +85,7 @@ def test_csv_reads_back_and_text_that_a_spreadsheet_would_run_is_harmless():
         ("+x", "'+x"),
         ("-x", "'-x"),
         ("@x", "'@x"),
+        ("-", "-"),
         ("a=b", "a=b"),
         (-1.5, -1.5),
         (None, ""),

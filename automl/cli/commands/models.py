@@ -140,6 +140,9 @@ def _beside(rows: "pd.DataFrame", columns: dict[str, Any]) -> "pd.DataFrame":
     """`rows` with further columns, which get a number where the table has one of that name already."""
     import pandas as pd
 
+    from automl.data.reading.readers import header_of
+
+    rows = rows.set_axis(header_of(rows), axis=1)
     taken, added = {str(name) for name in rows.columns}, {}
     for name, answers in columns.items():
         free = next(n for n in (name, *(f"{name} {k}" for k in range(2, 10**6))) if n not in taken)

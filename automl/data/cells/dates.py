@@ -1,8 +1,8 @@
 """Dates and times of day as people write them: a fixed list of formats, so that no cell is guessed at.
 
 Dates have a day, a month and a year: 2021-06-25 (also with / or . between), 25/06/2021 or 06/25/2021, 25.06.21,
-25 June 2021, June 25, 2021; and 2021-06 is its first day. A time of day and a time zone may follow. Times of day are
-8:15, 08:15:30.5 and 8:15 pm. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
+25 June 2021, June 25, 2021; and 2021-06 is its first day. A time of day may follow, and a time zone: Z, +01:00, GMT+1.
+Times of day are 8:15, 08:15:30.5 and 8:15 pm. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
 """
 
 import datetime
@@ -28,6 +28,7 @@ _MONTH_DAY = re.compile(
 )
 _MONTH = re.compile(r"(1[6-9]\d{2}|20\d{2})-(0[1-9]|1[0-2])", re.ASCII)
 _CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
+_NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)\s*([+-])(\d{1,2})(?=:|$)")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
            "december")  # fmt: skip
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
@@ -40,6 +41,7 @@ def days(cell: str, dayfirst: bool) -> float:
         cell: without spaces around it.
         dayfirst: whether 05/06/2021 is the fifth of June.
     """
+    cell = _with_plain_zone(cell)
     if (found := _YEAR_FIRST.fullmatch(cell)) is not None:
         return _date(found[1], found[3], found[4], found.groups()[4:])
     if (found := _YEAR_LAST.fullmatch(cell)) is not None:
@@ -62,7 +64,7 @@ def days_all(cells: list[str], dayfirst: bool) -> NDArray[np.float64]:
 
 def order(cell: str) -> str | None:
     """What a cell shows of the order: "day" or "month" first, "either", or "" where nothing; None: it is no date."""
-    found = _YEAR_LAST.fullmatch(cell)
+    found = _YEAR_LAST.fullmatch(_with_plain_zone(cell))
     if found is None:
         return None if math.isnan(days(cell, True)) else ""
     if not _is_date(found):
@@ -77,8 +79,15 @@ def order(cell: str) -> str | None:
 
 def seconds(cell: str) -> float:
     """Seconds since midnight of a time of day; NaN: the cell is none."""
-    found = _CLOCK.fullmatch(cell)
+    found = _CLOCK.fullmatch(_with_plain_zone(cell))
     return math.nan if found is None else _seconds(found.groups()[:4])
+
+
+def _with_plain_zone(cell: str) -> str:
+    """The same with +01 for GMT+1 and UTC+01."""
+    if "GMT" not in cell and "UTC" not in cell:
+        return cell
+    return _NAMED_ZONE.sub(lambda zone: f"{zone[1]}{int(zone[2]):02d}", cell)
 
 
 def _is_date(found: "re.Match[str]") -> bool:

@@ -87,7 +87,8 @@ def _as_numbers(
         notes.append(f"target {name!r}: {int(counts[unread].sum())} rows whose target is no number ({some}) left out")
     said = [f"{int(counts[k])} rows with {cells[k]!r}" for k in np.flatnonzero(missing) if cells[k]]
     if said:
-        notes.append(f"target {name!r}: {', '.join(said)} have no target")
+        remedy = f"`prepare: {{types: {{{name}: category}}}}` makes classes of all"
+        notes.append(f"target {name!r}: {', '.join(said)} have no target; {remedy}")
     if described := numbers.described(style):
         notes.append(f"target {name!r}: numbers with {described}")
     whole = style == numbers.PLAIN and all(

@@ -13,9 +13,12 @@ from automl.data.cells import arrow
 
 NEVER_VALUES = (
     "", "nan", "NaN", "-nan", "-NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
+    "NaT", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
 )  # fmt: skip
 """Cells that are missing values in every column, also in a target."""
-PERHAPS_VALUES = ("?", "-", "NA", "N/A", "na", "n/a", "null", "NULL", "Null", "None", "none")
+PERHAPS_VALUES = (
+    "?", "-", "--", ".", "NA", "N/A", "N.A.", "na", "n/a", "n.a.", "null", "NULL", "Null", "None", "none",
+)  # fmt: skip
 """Cells that are missing values in inputs and in numeric targets; in a target of classes they may be a class."""
 _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2007": " ", "\u2009": " "})
 _ODD_SPACES = ("\u00a0", "\u202f", "\u2007", "\u2009")

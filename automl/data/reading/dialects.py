@@ -121,11 +121,14 @@ def _candidates(raw: bytes, given: str | None) -> list[str]:
     return ["utf-8", given] if given else ["utf-8", "cp1252"]
 
 
-def without_comments(text: str, separator: str | None = None) -> tuple[str, str | None, int]:
-    """(the text, the separator that a line `sep=;` names, how many comment lines there were).
+def without_comments(
+    text: str, separator: str | None = None, expects: Iterable[str] = ()
+) -> tuple[str, str | None, int]:
+    """(the text, the separator that a line `sep=;` names, how many lines of comments and titles there were).
 
-    Lines before the header that begin with #, and a line `sep=;`, become empty lines, so that line numbers stay. A
-    header may begin with #. So does a line between rows, where it has another number of cells than the header.
+    Lines before the header that begin with # or hold a title, and a line `sep=;`, become empty lines, so that line
+    numbers stay. A header may begin with #. So does a line between rows, where it has another number of cells than the
+    header. `expects`: columns of the training table, where these are rows for its model.
     """
     lines, named, comments = text.split("\n"), None, 0
     k = 0
@@ -138,12 +141,36 @@ def without_comments(text: str, separator: str | None = None) -> tuple[str, str 
         elif line.strip():
             break
         k += 1
+    titles = _titles(lines, k, named or separator, expects)
+    comments += sum(bool(line.strip()) for line in lines[k : k + titles])
+    lines[k : k + titles] = [""] * titles
+    k += titles
     if k < len(lines) and lines[k].startswith("#"):
         lines[k] = lines[k][1:].lstrip()
     if comments or named or "\n#" in text or text.startswith("#"):
         comments += _blank_comments(lines, k + 1, named or separator)
         text = "\n".join(lines)
     return text, named, comments
+
+
+def _titles(lines: list[str], first: int, separator: str | None, expects: Iterable[str]) -> int:
+    """How many lines before the header hold titles, as reports have them, or nothing.
+
+    A title is a line with one cell that is not empty, whatever separates cells. The header is the first line with
+    several; the three lines that follow have as many cells.
+    """
+    near = lines[first : first + 40]
+    if not near or near[0].strip().strip('"') in set(expects):
+        return 0
+    if any(sum(map(bool, map(str.strip, _cells(near[0], mark)))) > 1 for mark in SEPARATORS):
+        return 0
+    for mark in [separator] if separator else SEPARATORS:
+        rows = [_cells(line, mark) for line in near]
+        header = next((k for k, row in enumerate(rows) if sum(map(bool, map(str.strip, row))) > 1), 0)
+        following = [row for row in rows[header + 1 :] if any(row)][:3]
+        if header and len(following) == 3 and all(len(row) == len(rows[header]) for row in following):
+            return header
+    return 0
 
 
 def _is_header(lines: list[str], k: int, separator: str | None) -> bool:
@@ -155,12 +182,17 @@ def _is_header(lines: list[str], k: int, separator: str | None) -> bool:
     return any(_width(lines[k], mark) == _width(following, mark) > 1 for mark in marks)
 
 
+def _cells(line: str, mark: str) -> list[str]:
+    """The cells of a line."""
+    try:
+        return next(csv.reader([line.strip("\r")], delimiter=mark), [])
+    except csv.Error:
+        return []
+
+
 def _width(line: str, mark: str) -> int:
     """How many cells a line has."""
-    try:
-        return len(next(csv.reader([line], delimiter=mark), ()))
-    except csv.Error:
-        return 0
+    return len(_cells(line, mark))
 
 
 def _blank_comments(lines: list[str], first: int, separator: str | None) -> int:
@@ -240,5 +272,5 @@ def notes_of(encoding: str, separator: str, comments: int, name: str) -> tuple[s
     if separator != ("\t" if ".tsv" in name.lower() else ","):
         said.append(f"cells separated by {separator!r}")
     if comments:
-        said.append(f"{comments} comment lines passed over")
+        said.append(f"{comments} lines of comments or titles passed over")
     return (f"{name}: {', '.join(said)}",) if said else ()

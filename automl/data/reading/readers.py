@@ -104,7 +104,8 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
             return pd.read_parquet(path)
         options = options or {}
         text, encoding = dialects.decode(dialects.read_bytes(path), path.name, options)
-        text, named, comments = dialects.without_comments(text, _separator_option(options))
+        expects = tuple(expects)
+        text, named, comments = dialects.without_comments(text, _separator_option(options), expects)
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
         frame = regular.read(text, separator, header)
@@ -113,11 +114,10 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
                 frame = _parse(io.StringIO(text.strip("\r\n")), separator, text, skip_blank_lines=False)
             else:
                 frame = _parse(io.StringIO(text), separator, text)
-        frame = _named(frame, header)
-        frame.attrs = {ATTRIBUTE: {"file": {
-            "separator": separator, "encoding": encoding,
-            "notes": list(dialects.notes_of(encoding, separator, comments, path.name)),
-        }}}  # fmt: skip
+        names = _names(frame.columns, header, expects)
+        attributes = _file_attributes(path, separator, encoding, comments, names, header)
+        frame = frame.set_axis(names, axis=1)
+        frame.attrs = attributes
         return frame
 
 
@@ -136,12 +136,43 @@ def _parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
         )  # fmt: skip
 
 
-def _named(frame: pd.DataFrame, header: tuple[str, ...]) -> pd.DataFrame:
-    """The table with the names as they are in the file, so that two equal ones can be told from `a` and `a.1`."""
-    names = [str(name) for name in frame.columns]
+def _names(columns: Iterable[Any], header: tuple[str, ...], expects: tuple[str, ...] = ()) -> list[str]:
+    """The names of the columns: as in the file, `Unnamed: 0` for an empty one, `a.1` for the second `a`.
+
+    The second `a` among rows for a model that was trained with a single one stays `a`, so that it is noticed.
+    """
+    names = [str(name) for name in columns]
     if len(header) == len(names):
         names = [name or old for name, old in zip(header, names, strict=True)]
-    return frame.set_axis([name.strip() or f"Unnamed: {k}" for k, name in enumerate(names)], axis=1)
+    names = [name.strip() or f"Unnamed: {k}" for k, name in enumerate(names)]
+    taken, result = set(names), []
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            free = next(n for n in (f"{name}.{i}" for i in range(names[:k].count(name), 10**6)) if n not in taken)
+            name = free if not expects or free in expects else name
+            taken.add(name)
+        result.append(name)
+    return result
+
+
+def header_of(frame: pd.DataFrame) -> list[str]:
+    """The names of the columns to the letter, as the file has them: "" for `Unnamed: 0`, the same for two columns."""
+    own = frame.attrs.get(ATTRIBUTE, {}).get("file", {}).get("header")
+    return list(own) if own and len(own) == frame.shape[1] else [str(name) for name in frame.columns]
+
+
+def _file_attributes(
+    path: Path, separator: str, encoding: str, comments: int, names: list[str], header: tuple[str, ...]
+) -> dict[str, Any]:
+    """What `attrs` says of the file: how it is written, notes for people, and its header where names differ from it."""
+    notes = list(dialects.notes_of(encoding, separator, comments, path.name))
+    twice = [name for name, own in zip(names, header, strict=False) if own and name != own.strip()]
+    if twice:
+        notes.append(f"{path.name}: a column whose name another one has is read as {', '.join(map(repr, twice))}")
+    file: dict[str, Any] = {"separator": separator, "encoding": encoding, "notes": notes}
+    if len(header) == len(names) and names != list(header):
+        file["header"] = list(header)
+    return {ATTRIBUTE: {"file": file}}
 
 
 @dataclass(frozen=True)
@@ -181,12 +212,13 @@ class Table:
         with self._open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
             for _ in range(skipped):
                 stream.readline()
-            names = [name.strip() or f"Unnamed: {k}" for k, name in enumerate(header)]
-            wanted = None if only is None or len(set(names)) < len(names) else [names.index(name) for name in only]
+            names = _names(header, header)
+            attributes = _file_attributes(self.path, separator, encoding, 0, names, header)
+            wanted = None if only is None else sorted(names.index(name) for name in only)
             for chunk in _parse(stream, separator, head, chunksize=rows, usecols=wanted):
-                chunk = _named(chunk, header if wanted is None else tuple(header[k] for k in sorted(wanted)))
-                chunk.attrs = {ATTRIBUTE: {"file": {"separator": separator, "encoding": encoding, "notes": list(
-                    dialects.notes_of(encoding, separator, 0, self.path.name))}}}  # fmt: skip
+                found = [names[k] for k in wanted] if wanted else _names(chunk.columns, header)
+                chunk = chunk.set_axis(found, axis=1)
+                chunk.attrs = attributes
                 yield chunk if only is None else chunk[only]
 
     def _open(self) -> Any:
