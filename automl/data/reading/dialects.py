@@ -142,7 +142,7 @@ def without_comments(
             break
         k += 1
     titles = _titles(lines, k, named or separator, expects)
-    comments += sum(bool(line.strip()) for line in lines[k : k + titles])
+    comments += sum(bool(line.strip(" \t;|,\r")) for line in lines[k : k + titles])
     lines[k : k + titles] = [""] * titles
     k += titles
     if k < len(lines) and lines[k].startswith("#"):
