@@ -48,11 +48,13 @@ lint: setup
 chaos: setup
 	$(PY) -m automl.testing.stress.chaos --kills $(or $(KILLS),300)
 
-# Mutated specs and tables, and a failure of each single write, flush, rename and commit.
+# Mutated specs, tables, saved models and ledgers, and a failure of each single write, flush, rename and commit.
 fuzz: setup
 	$(PY) -m automl.testing.stress.fuzz $(or $(MUTANTS),20000)
 	$(PY) -m automl.testing.stress.fuzz_tables $(or $(TABLES),2000)
 	$(PY) -m automl.testing.stress.fuzz_rows $(or $(ROWS),20000)
+	$(PY) -m automl.testing.stress.fuzz_bundles $(or $(BUNDLES),2000)
+	$(PY) -m automl.testing.stress.fuzz_ledgers $(or $(LEDGERS),2000)
 	$(PY) -m automl.testing.stress.faults
 
 clean:

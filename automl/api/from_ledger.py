@@ -12,8 +12,9 @@ from automl.api.prepared import Search
 from automl.core.files import as_name
 from automl.driver.screen import Screen
 from automl.errors import SpecError
-from automl.study import paths
+from automl.study import kinds, paths
 from automl.study.ledger import Ledger
+from automl.study.schema import REPAIR
 
 
 def prepare(
@@ -35,6 +36,7 @@ def prepare(
 
     with closing(Ledger.read_only(path)) as ledger:
         facts, begun = ledger.facts(), len(ledger)
+    kinds.require(facts, REPAIR)
     kept = facts.get("spec")
     if not kept:
         again = f"automl.search(..., path={str(path)!r})"

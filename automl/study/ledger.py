@@ -24,7 +24,7 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.trial import Failure, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.study import opening, paths, safety
+from automl.study import kinds, opening, paths, safety
 from automl.study.checksums import CHECKSUM, verify
 from automl.study.lock import DriverLock
 from automl.study.schema import FACTS, REPAIR, TABLES, Fact, ours, translated
@@ -256,16 +256,18 @@ class Ledger:
             with translated(None):
                 if self._version() > 2:
                     verify(self._db, REPAIR, "study")
-                return {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM study")}
+                found = {key: json.loads(value) for key, value in self._db.execute("SELECT key, value FROM study")}
         except (ValueError, TypeError, RecursionError) as error:
-            raise LedgerError(f"the ledger's content is damaged ({error}); {REPAIR}") from error
+            raise LedgerError(f"the ledger's content is damaged ({error!r}); {REPAIR}") from error
+        kinds.check(found, REPAIR)
+        return found
 
     def _version(self) -> int:
         return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
-    def in_order(self, *kinds: str) -> Iterator[Fact]:
-        """Facts of these kinds (of all, where none is given) in the order they became known; see `schema.FACTS`."""
-        wanted = [FACTS[kind] for kind in kinds or FACTS]
+    def in_order(self, *names: str) -> Iterator[Fact]:
+        """Facts of these names (of all, where none is given) in the order they became known; see `schema.FACTS`."""
+        wanted = [FACTS[name] for name in names or FACTS]
         if self._version() < 2:  # an older file, opened for reading
             wanted = [query.replace(", asked", ", NULL").replace(", horizon", ", NULL") for query in wanted]
         with translated(None):
@@ -288,23 +290,24 @@ class Ledger:
         with translated(None, reading=True):
             if self._version() > 2:
                 verify(self._db, REPAIR)
+            kinds.check_columns(self._db, REPAIR)
             curves = self._curves(history)
             attempts = dict(self._db.execute("SELECT trial, MAX(attempt) FROM attempts GROUP BY trial"))
         for _, kind, trial, what, why, at_s, more in self.in_order("begun", "again", "pause", "end"):
             if kind == "begun":
                 if trial != history.next_number:
                     raise LedgerError(f"the ledger has no trial {history.next_number}; {REPAIR}")
-                history.begin(json.loads(what), origin=why, at_s=at_s)
+                history.begin(kinds.content(what, kinds.CONFIG, REPAIR), origin=why or "", at_s=at_s)
                 history.restore(trial, curves.get(trial, ()), attempts.get(trial, 1))
             elif trial >= history.next_number:
                 raise LedgerError(f"the ledger has no trial {trial}; {REPAIR}")
             elif kind == "again":
                 history.again(trial, what)
             elif kind == "pause":
-                history.pause(trial, why)
+                history.pause(trial, why or "")
             else:
-                failure = Failure(**json.loads(more)) if more else None
-                history.end(trial, State(what), reason=why, failure=failure, at_s=at_s)
+                failure = Failure(**kinds.content(more, kinds.FAILURE, REPAIR)) if more else None
+                history.end(trial, State(what), reason=why or "", failure=failure, at_s=at_s)
 
     def losses(self) -> dict[int, int]:
         """{trial: how many of its attempts were lost because their worker died}."""
@@ -324,16 +327,20 @@ class Ledger:
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:
         """All metrics of all reports of a trial, by step."""
-        rows = self._db.execute("SELECT step, metrics FROM reports WHERE trial = ? ORDER BY step", (trial,))
-        return [(step, json.loads(metrics)) for step, metrics in rows]
+        with translated(None, reading=True):
+            rows = self._db.execute(
+                "SELECT step, metrics FROM reports WHERE trial = ? ORDER BY step", (trial,)
+            ).fetchall()
+        return [(step, kinds.content(metrics, kinds.METRICS, REPAIR)) for step, metrics in rows]
 
     def attempts(self, trial: int) -> list[dict[str, Any]]:
         """All attempts of a trial: their number, worker, outcome, seconds at which they began, and details."""
-        rows = self._db.execute(
-            "SELECT attempt, worker, outcome, at_s, details FROM attempts WHERE trial = ? ORDER BY attempt", (trial,)
-        )
         names = ("attempt", "worker", "outcome", "at_s", "details")
-        return [{**dict(zip(names, row, strict=True)), "details": json.loads(row[4] or "{}")} for row in rows]
+        query = f"SELECT {', '.join(names)} FROM attempts WHERE trial = ? ORDER BY attempt"
+        with translated(None, reading=True):
+            rows = self._db.execute(query, (trial,)).fetchall()
+        attempts = [dict(zip(names, row, strict=True)) for row in rows]
+        return [{**one, "details": kinds.content(one["details"] or "{}", kinds.DETAILS, REPAIR)} for one in attempts]
 
     def elapsed_s(self) -> float:
         """Seconds of the study's time up to the last fact."""

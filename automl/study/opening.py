@@ -28,6 +28,7 @@ def for_writing(folder: Path) -> Opened:
     with translated(file):
         if not file.exists():
             _begin(file)
+        safety.check_header(file)
         db = sqlite3.connect(file, isolation_level=None, timeout=5, check_same_thread=False)
         try:
             _check(db, file)

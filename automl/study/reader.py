@@ -13,6 +13,7 @@ from automl.core.space import Space
 from automl.core.trial import Metric, Plan, TrialRecord
 from automl.errors import LedgerError
 from automl.leaderboard import board
+from automl.study import kinds
 from automl.study.ledger import Ledger
 from automl.study.schema import REPAIR
 
@@ -169,6 +170,7 @@ class StudyView(Readable):
         self.facts = self.ledger.facts()
         if "space" not in self.facts:
             raise LedgerError(f"{path}: the study has not begun yet")
+        kinds.require(self.facts, REPAIR)
         self.name = as_name(self.facts["name"])
         self.notes = []
         self.history = History(

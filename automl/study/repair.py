@@ -18,7 +18,7 @@ from typing import Any
 
 from automl.core.trial import State
 from automl.errors import LedgerError
-from automl.study import paths, safety
+from automl.study import kinds, paths, safety
 from automl.study.checksums import CHECKSUM, COVERED, corrected
 from automl.study.ledger import Ledger
 from automl.study.lock import DriverLock
@@ -102,7 +102,11 @@ def salvaged(source: Path) -> tuple[dict[str, list[tuple[Any, ...]]], list[str],
                 for row in _rows(source, table, order, changed, mended):
                     last = row
                     rows.setdefault(_identity(table, row), row)
-            except (sqlite3.Error, MemoryError) as error:  # a damaged length can ask for any amount of memory
+            except (
+                sqlite3.Error,
+                MemoryError,
+                UnicodeError,
+            ) as error:  # a damaged length can ask for any amount of memory
                 errors.add(str(error) or "a row of impossible length")
                 if table == "reports" and last:
                     cut.add(last[0])
@@ -171,10 +175,13 @@ def fitting(
     Raises:
         LedgerError: the study's space, metric, seed or budget are lost.
     """
-    study = {}
+    study, notes = {}, []
     for key, value in found["study"]:
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, TypeError, RecursionError):
             study[key] = json.loads(value)
+            if problem := kinds.misfit(study[key], kinds.SHAPES.get(key, kinds.ANY)):
+                notes.append(f"left out: the study's {key}{problem}")
+                del study[key]
     if missing := [fact for fact in ("space", "metric", "seed", "plan") if fact not in study]:
         raise LedgerError(f"the ledger cannot be repaired: the study's {', '.join(missing)} cannot be read any more")
     trials = {row[0]: row for row in found["trials"] if _is_config(row[3]) and _numbers(row[0], row[1], row[2])}
@@ -194,7 +201,7 @@ def fitting(
     kept["ends"] = [r for r in kept["ends"] if r[0] not in holed and (r[0] in curves or r[3] != State.DONE)]
     kept["reports"] = [r for r in kept["reports"] if r[0] not in holed]
     left = len(found["trials"]) - count
-    notes = [f"{left} trials left out: an earlier one is lost"] if left > 0 else []
+    notes += [f"{left} trials left out: an earlier one is lost"] if left > 0 else []
     if holed:
         notes.append(f"curves that are not whole, trained again: trials {', '.join(map(str, sorted(holed)))}")
     return kept, notes
@@ -231,7 +238,7 @@ def _numbers(*values: Any) -> bool:
 def _is_json(text: Any) -> bool:
     try:
         json.loads(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return False
     return True
 

@@ -78,6 +78,18 @@ def check_files(folder: Path) -> None:
         )
 
 
+def check_header(ledger: Path) -> None:
+    """Check that SQLite would not take a ledger for one that may only be read, because two bytes are damaged.
+
+    Raises:
+        LedgerError: it would.
+    """
+    with ledger.open("rb") as file:
+        header = file.read(20)
+    if header.startswith(b"SQLite format 3\0") and not set(header[18:20]) <= {1, 2}:
+        raise LedgerError(f"{ledger}: the ledger is damaged (its header); `automl repair` saves what can be read")
+
+
 def _has_log(folder: Path) -> bool:
     log = folder / LOG
     return log.is_file() and log.stat().st_size > 0

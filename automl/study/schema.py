@@ -58,7 +58,7 @@ def translated(file: Path | None, *, reading: bool = False) -> Iterator[None]:
     """Turn SQLite's errors into ours, see `ours`."""
     try:
         yield
-    except (sqlite3.Error, MemoryError) as error:
+    except (sqlite3.Error, MemoryError, UnicodeError) as error:  # UnicodeError: damaged names
         raise ours(error, file, reading=reading) from error
 
 

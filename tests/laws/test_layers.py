@@ -40,7 +40,7 @@ AT_HOME = {
     "triton": ("automl/fused/optim",),
     "matplotlib": ("automl/view/figures",),
     "scipy": ("strategies",),
-    "sklearn": ("strategies",),
+    "sklearn": ("automl/estimators", "strategies"),
     "deap": ("strategies",),
     "optuna": ("strategies/automl_strategies/bridges",),
     "skopt": (),
@@ -52,7 +52,7 @@ AT_HOME = {
 
 MOST_FILES = 12  # in one folder, besides its __init__.py
 LARGER_FOLDERS: dict[str, str] = {
-    "automl/study": "16: a part each of the life of a study; lock, paths, schema and opening are a page and need no folder",
+    "automl/study": "17: a part each of the life of a study; lock, paths, schema and opening are a page and need no folder",
 }
 """{folder: why it has more files}."""
 MOST_LINES = 350  # of a file

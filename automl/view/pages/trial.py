@@ -69,7 +69,7 @@ def _speed(study: Readable, number: int) -> list[str]:
     if not measured:
         return []
     line = f"  trained on {measured[-1]['samples_per_s']:,.0f} samples/s"
-    if "tflops" in measured[-1]:
+    if {"tflops", "peak_share"} <= measured[-1].keys():
         share = f"{measured[-1]['peak_share']:.0%} of the device's measured matrix peak"
         line += f", {measured[-1]['tflops']:.3g} TFLOP/s: {share}"
     return [line]
