@@ -4,6 +4,7 @@
     study = automl.search(train, space={"lr": automl.Float(1e-4, 1, log=True)}, metric="val_loss", trials=50)
     study = automl.Study(space, metric="val_loss", trials=500)       # ask and tell inside your own program
     model = automl.load("studies/digits")                            # the winner, ready to predict
+    model = automl.fit("customers.csv", "churned", time_s=120)       # a table is enough
 
 Names are imported when first used: `import automl` loads neither torch nor anything else that is heavy.
 """
@@ -23,23 +24,43 @@ if TYPE_CHECKING:
     from automl.core.space import Int as Int
     from automl.core.space import Space as Space
     from automl.errors import AutoMLError as AutoMLError
+    from automl.estimators.estimator import AutoMLClassifier as AutoMLClassifier
+    from automl.estimators.estimator import AutoMLRegressor as AutoMLRegressor
+    from automl.estimators.fitting import fit as fit
     from automl.study.study import Study as Study
     from automl.worker.trial import Trial as Trial
 
 _HOMES = {
+    "AutoMLClassifier": "automl.estimators.estimator",
     "AutoMLError": "automl.errors",
+    "AutoMLRegressor": "automl.estimators.estimator",
     "Choice": "automl.core.space",
     "Float": "automl.core.space",
     "Int": "automl.core.space",
     "Space": "automl.core.space",
     "Study": "automl.study.study",
     "Trial": "automl.worker.trial",
+    "fit": "automl.estimators.fitting",
     "load": "automl.bundle.loading",
     "resume": "automl.api.doors",
     "search": "automl.api.doors",
 }
 moved.install()
-__all__ = ["AutoMLError", "Choice", "Float", "Int", "Space", "Study", "Trial", "load", "resume", "search"]
+__all__ = [
+    "AutoMLClassifier",
+    "AutoMLError",
+    "AutoMLRegressor",
+    "Choice",
+    "Float",
+    "Int",
+    "Space",
+    "Study",
+    "Trial",
+    "fit",
+    "load",
+    "resume",
+    "search",
+]
 
 
 def __getattr__(name: str) -> Any:

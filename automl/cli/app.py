@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from automl.cli import options
-from automl.cli.commands import data, models, mup, pictures, plugins, repair, results, search, serve, spec, tools
+from automl.cli.commands import data, fit, models, mup, pictures, plugins, repair, results, search, serve, spec, tools
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -41,6 +41,7 @@ def common(
 
 app.command()(search.search)
 app.command()(search.resume)
+app.command()(fit.fit)
 app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)

@@ -9,10 +9,10 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
+from automl_strategies.operators import crossed, mutated
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.initial_design import sobol
 from automl_strategies.surrogates.observations import Observations, observations
-from automl_strategies.surrogates.operators import crossed, mutated
 
 TRIES = 20
 """Children that are made until one is new; after so many, a random config is suggested instead."""
@@ -24,7 +24,7 @@ class Genetic(Strategy):
 
     Whitley, "The GENITOR Algorithm and Selection Pressure" (ICGA 1989): steady state, without generations that workers
     would have to wait for. The population is always the best configs of the history. Operators: see
-    `surrogates.operators`.
+    `operators`.
 
     Args:
         population: how many of the best configs can be parents; at least 2.

@@ -9,8 +9,8 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
+from automl_strategies.operators import mutated
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
-from automl_strategies.surrogates.operators import mutated
 from automl_strategies.surrogates.ranking import rank_trials
 from automl_strategies.surrogates.unit_cube import encoded_trials
 

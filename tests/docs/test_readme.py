@@ -16,11 +16,19 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), r
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A newcomer's folder: nothing in it but the README's space.yaml."""
+    """A newcomer's folder: nothing in it but the README's space.yaml, and a table of customers with new ones."""
     path = tmp_path_factory.mktemp("newcomer")
     (spec,) = [code for kind, code in BLOCKS if kind == "yaml"]
     (path / "space.yaml").write_text(spec)
+    rows = [f"{k % 7},{'abc'[k % 3]},{'yes' if k % 7 + (k % 3 == 1) > 3 else 'no'}" for k in range(300)]
+    (path / "customers.csv").write_text("\n".join(["visits,plan,churned", *rows]))
+    (path / "new.csv").write_text("visits,plan\n2,a\n6,c\n")
     return path
+
+
+def shortened(code: str) -> str:
+    """Two minutes of search in the text are two seconds in the test."""
+    return code.replace("--time 2m", "--time 2s").replace("time_s=120", "time_s=2")
 
 
 def run(command: list[str], folder: Path) -> str:
@@ -36,7 +44,7 @@ def test_commands(folder: Path) -> None:
     lines = [line.split("#")[0].strip() for kind, code in BLOCKS if kind == "bash" for line in code.splitlines()]
     assert "make demo" in lines
     for line in filter(None, lines):
-        words = shlex.split(line)
+        words = shlex.split(shortened(line))
         if words[0] == "make":
             run(["make", "-n", *words[1:]], ROOT)
         else:
@@ -46,7 +54,7 @@ def test_commands(folder: Path) -> None:
 @pytest.mark.parametrize("code", [pytest.param(c, id=f"{k}") for k, (kind, c) in enumerate(BLOCKS) if kind == "python"])
 def test_python(folder: Path, code: str) -> None:
     script = folder / "example.py"
-    script.write_text(code)
+    script.write_text(shortened(code))
     assert run([sys.executable, str(script)], folder).strip()
 
 

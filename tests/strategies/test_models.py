@@ -18,7 +18,7 @@ from automl_strategies.sobol import Sobol
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.gp import Features, GaussianProcess, log_expected_improvement
 from automl_strategies.surrogates.observations import observations
-from automl_strategies.surrogates.operators import mutated
+from automl_strategies.operators import mutated
 from automl_strategies.surrogates.unit_cube import UnitCube, encoded_trials
 from automl_strategies.tpe import Parzen, Tpe
 from automl_strategies.wrappers.constrained import Constrained, Constraint, parsed

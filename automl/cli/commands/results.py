@@ -80,7 +80,7 @@ def _open(path: Path) -> "StudyView":
 
 
 def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leaderboard":
-    from automl.cli.commands import filters
+    from automl.cli import filters
     from automl.leaderboard.board import Leaderboard
 
     opened = _open(path)

@@ -50,7 +50,7 @@ def search(
     plan: dict[str, Any] = {"trials": trials, "time_s": values.seconds(time)}
     plan |= {"strategy": strategy, "stopper": stopper, "seed": seed}
     if dry_run:
-        from automl.cli.commands.dry_run import print_plan
+        from automl.cli.dry_run import print_plan
 
         return print_plan(spec, {**changes, **_entries(plan)}, json=json)
     if executor in (None, "local") and ray is None:

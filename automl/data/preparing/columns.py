@@ -161,7 +161,8 @@ def _number(numbers: NDArray[np.float64], name: str, options: dict[str, Any], no
         return _drop(name, "no finite value in any training row", notes)
     if present.min() == present.max() and len(present) == len(numbers):
         return _drop(name, f"constant ({present[0]:g})", notes)
-    if name not in options.get("quantities", ()) and _is_identifier(present, name, len(numbers)):
+    said = name in options.get("quantities", ()) or (options.get("types") or {}).get(name) == "number"
+    if not said and _is_identifier(present, name, len(numbers)):
         return _drop(name, "an identifier (whole numbers, all different)", notes)
     fill = _fill(present, str(options.get("impute", "median")))
     center, scale = _scaling(np.where(np.isnan(numbers), fill, numbers), str(options.get("scale", "standard")))

@@ -1,0 +1,99 @@
+"""`automl.fit`: a model from a table and the name of the column to predict."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from automl.core.files import as_name
+from automl.data.survey import Survey, survey
+from automl.errors import DataError, did_you_mean
+from automl.estimators.estimator import AutoMLClassifier, AutoMLRegressor
+from automl.estimators.run import Done, plain, search_table
+
+if TYPE_CHECKING:
+    from automl.driver.screen import Screen
+
+
+def fit(
+    data: pd.DataFrame | str | Path, target: str, *, time_s: float | None = 60.0, trials: int | None = None,
+    metric: str | None = None, epochs: int | None = None, seed: int = 0, workers: int | None = None,
+    dir: str | Path = "studies", name: str | None = None, screen: "Screen | None" = None,
+) -> AutoMLClassifier | AutoMLRegressor:  # fmt: skip
+    """Search for the best model of a table.
+
+    The search is an ordinary study in `dir/name`: it is crash-safe, `automl top`, `report` and `resume` take it, and
+    `dir/name.yaml` is its specification, to be changed where you want more control.
+
+    Args:
+        data: the table, or the path of a CSV, TSV or Parquet file.
+        target: the column to predict. Few different values or text: classes; else numbers.
+        time_s: seconds of the search, finalists included; None: no limit.
+        trials: how many configs are tried; None: as many as fit into the time.
+        metric: that trials are ranked on, such as "val_auroc"; None: accuracy, or the root mean squared error.
+        epochs: of a full training; None: by the number of rows.
+        seed: of all random numbers.
+        workers: processes; None: this one alone for small tables, else one a core.
+        dir, name: where the study is kept; a name that exists gets a number.
+        screen: shows the search.
+
+    Returns:
+        A fitted estimator: `predict`, `predict_proba`, `leaderboard()`, `scores_`, `model_`, `study_`.
+
+    Raises:
+        DataError: the table cannot be read, has no such column, or no such target can be learned.
+        AutoMLError: the search cannot begin or has no winner.
+
+    Example:
+        >>> model = automl.fit("customers.csv", "churned", time_s=120)
+        >>> model.predict(pandas.read_csv("new.csv"))
+    """
+    if isinstance(data, pd.DataFrame):
+        if target not in data:
+            raise DataError(f"target: the table has no column {target!r}{did_you_mean(target, map(str, data.columns))}")
+        name = _free(Path(dir), as_name(name or "table"))
+        file = Path(dir) / f"{name}.parquet"
+        Path(dir).mkdir(parents=True, exist_ok=True)
+        plain(data).to_parquet(file, index=False)
+        data = file
+    done, seen = search_file(
+        Path(data), target, dir=Path(dir), name=name, metric=metric, time_s=time_s, trials=trials, epochs=epochs,
+        seed=seed, workers=workers, screen=screen,
+    )  # fmt: skip
+    options: dict[str, Any] = {"time_s": time_s, "trials": trials, "metric": metric, "epochs": epochs,
+                               "random_state": seed, "workers": workers, "dir": str(dir),
+                               "name": done.folder.name}  # fmt: skip
+    inputs = [column for column in seen.names if column != target]
+    if seen.task == "regression":
+        return AutoMLRegressor(**options).keep(done, inputs)
+    return AutoMLClassifier(**options).keep(done, inputs)
+
+
+def search_file(
+    table: Path, target: str, *, dir: Path, name: str | None = None, time_s: float | None, trials: int | None = None,
+    metric: str | None = None, epochs: int | None = None, seed: int = 0, workers: int | None = None,
+    screen: "Screen | None" = None,
+) -> tuple[Done, Survey]:  # fmt: skip
+    """What `fit` does with a table in a file: (the finished search, what the table looks like).
+
+    Raises:
+        AutoMLError: see `fit`.
+    """
+    seen = survey(table, target)
+    free = (
+        name if name and (dir / f"{name}.parquet") == table else _free(dir, as_name(name or table.stem.split(".")[0]))
+    )
+    done = search_table(
+        table, target, seen.task, dir=dir, name=free, metric=metric, time_s=time_s, trials=trials, epochs=epochs,
+        seed=seed, workers=workers, screen=screen, prepare={key: value for key, (value, _) in seen.prepare.items()},
+    )  # fmt: skip
+    return done, seen
+
+
+def _free(folder: Path, name: str) -> str:
+    """`name`, or `name-2`, `name-3`, ...: the first for which neither a study nor a specification is there."""
+    k, free = 1, name
+    while any((folder / f"{free}{ending}").exists() for ending in ("", ".yaml", ".parquet")):
+        k += 1
+        free = f"{name}-{k}"
+    return free

@@ -1,0 +1,158 @@
+"""Runs the search of a table, and collects what is left of it: the winner, the leaderboard, the scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from automl.api import doors
+from automl.errors import SpecError
+from automl.estimators.recipe import Kind, recipe
+
+if TYPE_CHECKING:
+    from automl.bundle.ensemble import Ensemble
+    from automl.bundle.model import Model
+    from automl.driver.screen import Screen
+    from automl.study.study import Study
+
+CELLS = 200_000
+"""Cells of a table up to which one worker in this process is used: a start of workers would take longer."""
+TRIALS = 30
+"""Trials where neither these nor a time are given."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished search.
+
+    Attributes:
+        study: closed.
+        folder: of the study.
+        model: the winner, or the ensemble where that is better.
+        leaderboard: a row for each trial, the best first.
+        scores: of the winner, by name.
+    """
+
+    study: "Study"
+    folder: Path
+    model: "Model | Ensemble"
+    leaderboard: pd.DataFrame
+    scores: dict[str, Any]
+
+
+def search_table(
+    data: pd.DataFrame | Path, target: str, kind: Kind, *, dir: Path, name: str, metric: str | None = None,
+    time_s: float | None = None, trials: int | None = None, epochs: int | None = None, seed: int = 0,
+    workers: int | None = None, prepare: Mapping[str, Any] | None = None, screen: "Screen | None" = None,
+    like_given: bool = False,
+) -> Done:  # fmt: skip
+    """Search for the best model of a table.
+
+    Writes `dir/name.yaml`, the specification, and `dir/name.parquet` where the rows do not lie in a file; both can be
+    used by `automl search` afterwards.
+
+    Args:
+        data: the table, or the file it lies in.
+        target: the column to predict.
+        kind: of the target.
+        dir, name: the study's folder is `dir/name`.
+        metric, time_s, trials, epochs, seed, prepare: see `recipe`.
+        workers: processes; None: this one alone for small tables, else one for each core.
+        screen: shows the search.
+        like_given: the columns are inputs as they are: none is left out because it looks like an identifier.
+
+    Raises:
+        AutoMLError: the search cannot begin or has no winner.
+    """
+    dir.mkdir(parents=True, exist_ok=True)
+    if isinstance(data, pd.DataFrame):
+        file = dir / f"{name}.parquet"
+        plain(data).to_parquet(file, index=False)
+        rows, cells = len(data), data.size
+    else:
+        file, rows, cells = data, _rows(data), CELLS + 1
+    if time_s is None and trials is None:
+        trials = TRIALS
+    if like_given and isinstance(data, pd.DataFrame):
+        numbers = [str(c) for c in data.columns if c != target and pd.api.types.is_numeric_dtype(data[c])]
+        prepare = {"types": dict.fromkeys(numbers, "number"), **(prepare or {})} if numbers else prepare
+    entries = recipe(
+        str(file.resolve()), target, kind, rows, name=name, metric=metric, time_s=time_s, trials=trials,
+        epochs=epochs, seed=seed, prepare=prepare,
+    )  # fmt: skip
+    spec = dir / f"{name}.yaml"
+    spec.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    alone = workers is None and cells <= CELLS
+    study = doors.search(spec, dir=dir, name=name, workers=workers, screen=screen, executor="inline" if alone else None)
+    return _collected(study)
+
+
+def _collected(study: "Study") -> Done:
+    from automl.bundle.loading import load
+    from automl.study import paths
+
+    folder = study.path
+    if folder is None or study.winner is None:
+        raise SpecError("the search has no winner: no trial came to a score; give it more time or trials")
+    verdict = study.verdict or {}
+    together = verdict.get("ensemble")
+    model = load(folder / paths.ENSEMBLE if together else folder)
+    return Done(study, folder, model, _leaderboard(study), _scores(study, verdict, together))
+
+
+def _scores(study: "Study", verdict: Mapping[str, Any], together: Mapping[str, Any] | None) -> dict[str, float]:
+    """The winner's scores on validation and test rows, where they have a value."""
+    name = study.metric.name.removeprefix("val_")
+    if together:
+        values = {f"val_{name}": together.get("val"), f"test_{name}": together["test"]}
+    else:
+        best, test = study.winner, verdict.get("test") or {}
+        loss = best.loss if best is not None else None
+        values = {f"val_{name}": None if loss is None else study.metric.value(loss), f"test_{name}": test.get("value")}
+    return {key: float(value) for key, value in values.items() if value is not None}
+
+
+def _leaderboard(study: "Study") -> pd.DataFrame:
+    """A row for each trial that has a value, the best first."""
+    metric = study.metric
+    return pd.DataFrame(
+        {
+            "trial": record.number,
+            "state": record.state.value,
+            metric.name: metric.value(record.loss),
+            "steps": record.step,
+            **record.config,
+        }
+        for record in study.history.ranked()
+        if record.loss is not None
+    )
+
+
+def _rows(file: Path) -> int:
+    """The rows of a table, estimated from its size: only their order of magnitude is needed."""
+    from automl.data.reading.readers import is_parquet
+
+    if is_parquet(file):
+        import pyarrow.parquet
+
+        return int(pyarrow.parquet.ParquetFile(file).metadata.num_rows)
+    with file.open("rb") as stream:
+        head = stream.read(1 << 20)
+    lines = max(1, head.count(b"\n"))
+    return int(file.stat().st_size / (len(head) / lines))
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns that Parquet can hold: mixed ones become text, missing values stay missing."""
+    made = frame.copy(deep=False)
+    for name in made.columns:
+        column = made[name]
+        if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) not in ("string", "empty"):
+            made[name] = column.map(str, na_action="ignore")
+        elif column.dtype == np.float16:
+            made[name] = column.astype("float32")
+    return made
