@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 LATE_S = 0.7
@@ -12,11 +12,12 @@ LATE_S = 0.7
 
 def say(text: str, *, quiet: bool = False) -> None:
     """Say what begins, at once; in a log with the time of day, as its other lines."""
-    if quiet:
+    if quiet or sys.stderr is None:
         return
     clean = "".join(c if c.isprintable() else "?" for c in text)
-    line = clean if sys.stderr.isatty() else f"{datetime.now():%H:%M:%S} begin  {clean}"
-    print(line, file=sys.stderr, flush=True)
+    with suppress(OSError, ValueError):  # the terminal is gone, which ends no search
+        line = clean if sys.stderr.isatty() else f"{datetime.now():%H:%M:%S} begin  {clean}"
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager

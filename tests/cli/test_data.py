@@ -1,5 +1,6 @@
 """`automl data`; how facts travel from the worker to the study; the first line of commands that take seconds."""
 
+import io
 import json
 import os
 import subprocess
@@ -238,3 +239,11 @@ def test_the_first_line_has_no_escapes_and_quiet_has_no_line(capsys):
     line = capsys.readouterr().err
     assert line.endswith(" begin  reading ?[31mx?\n")
     assert line.count("\n") == 1
+
+
+def test_a_terminal_that_is_gone_ends_nothing(monkeypatch):
+    gone = io.StringIO()
+    gone.close()
+    for stream in (gone, None):
+        monkeypatch.setattr(sys, "stderr", stream)
+        progress.say("reading")
