@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+LONGEST = 500
+"""Characters of a message; it may quote what the client has sent."""
+
 
 class Refused(Exception):
     """A request that is refused.
@@ -18,8 +21,9 @@ class Refused(Exception):
     def __init__(
         self, status: int, code: str, message: str, where: str | None = None, retry_after_s: float | None = None
     ) -> None:
+        message = message if len(message) <= LONGEST else f"{message[: LONGEST - 3]}..."
         super().__init__(message)
-        self.status, self.code, self.message, self.where = status, code, message, where
+        self.status, self.code, self.message, self.where = status, code, message, where and where[:200]
         self.retry_after_s = retry_after_s
 
     def body(self) -> dict[str, Any]:

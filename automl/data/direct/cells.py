@@ -49,9 +49,13 @@ def as_floats(values: Sequence[Any]) -> Floats:
     Raises:
         Mixed: an integer is too large for a column of integers.
     """
-    if any(type(v) is int and not -LARGEST_INTEGER <= v < LARGEST_INTEGER for v in values):
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        raise Mixed from None
+    if (np.abs(array) >= LARGEST_INTEGER).any() and any(type(v) is int and abs(v) >= LARGEST_INTEGER for v in values):
         raise Mixed
-    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+    return array
 
 
 def spelled(values: Sequence[Any], kind: str) -> list[Any]:

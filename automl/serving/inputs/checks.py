@@ -40,20 +40,31 @@ def columns_of(rows: list[Any], schema: InputSchema) -> Columns:
     if isinstance(first, list):
         rows = [_named(row, k, schema.names) for k, row in enumerate(rows)]
     needed = [one.name for one in schema.used]
-    allowed, required = frozenset(schema.names) | schema.ignored, frozenset(needed)
+    try:
+        values = {name: [row[name] for row in rows] for name in needed}
+        plain = set(map(len, rows)) == {len(needed)} and set(map(type, rows)) == {dict}  # then there are no others
+    except (KeyError, TypeError, IndexError):
+        plain = False
+    if not plain:
+        _check_names(rows, schema, frozenset(needed))
+    for name, cells in values.items():
+        types = set(map(type, cells))
+        if not types <= SIMPLE:
+            k = next(k for k, cell in enumerate(cells) if type(cell) not in SIMPLE)
+            raise Refused(422, "wrong_type", "a cell is a number, a text, true, false or null", f"rows[{k}].{name}")
+        if str in types and max(len(cell) for cell in cells if type(cell) is str) > LONGEST_CELL:
+            raise Refused(422, "cell_too_long", f"a cell has at most {LONGEST_CELL} characters", name)
+    return Columns(values, len(rows))
+
+
+def _check_names(rows: list[Any], schema: InputSchema, required: frozenset[str]) -> None:
+    """Check that each row is an object with the columns that are needed, and no unknown ones."""
+    allowed = frozenset(schema.names) | schema.ignored
     for k, row in enumerate(rows):
         if type(row) is not dict:
             raise Refused(422, "wrong_type", "each row is an object with a value for each column", f"rows[{k}]")
         if not required <= row.keys() <= allowed:
             _refuse_names(row, k, allowed, required)
-    values = {name: [row[name] for row in rows] for name in needed}
-    for name, cells in values.items():
-        if not SIMPLE.issuperset(map(type, cells)):
-            k = next(k for k, cell in enumerate(cells) if type(cell) not in SIMPLE)
-            raise Refused(422, "wrong_type", "a cell is a number, a text, true, false or null", f"rows[{k}].{name}")
-        if any(type(cell) is str and len(cell) > LONGEST_CELL for cell in cells):
-            raise Refused(422, "cell_too_long", f"a cell has at most {LONGEST_CELL} characters", name)
-    return Columns(values, len(rows))
 
 
 def _named(row: Any, k: int, names: Sequence[str]) -> dict[str, Any]:

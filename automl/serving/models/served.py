@@ -19,7 +19,7 @@ from automl.errors import DataError
 from automl.serving.inputs import bodies, checks
 from automl.serving.inputs.checks import Columns
 from automl.serving.inputs.schema import schema_of
-from automl.serving.problem import Refused
+from automl.serving.problem import LONGEST, Refused
 
 MOST_WARNINGS = 20
 
@@ -85,7 +85,7 @@ class Served:
         checks.refuse_unreadable(unread, rows if isinstance(rows, Columns) else None)
         if not len(ready):
             raise Refused(422, "no_rows", "the rows have nothing to predict", "rows")
-        warnings = [*unread, *ready.warnings][:MOST_WARNINGS]
+        warnings = [warning[:LONGEST] for warning in [*unread, *ready.warnings][:MOST_WARNINGS]]
         if self.strict:
             checks.refuse_unseen(warnings)
         return Ready(ready.inputs, ready.raw, ready.outside, warnings, ready.series)
