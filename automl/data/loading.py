@@ -104,9 +104,9 @@ def _load_sequence(
     source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], base: Path, look: int | None
 ) -> Prepared:
     """Load a long text, or a table read as a time series (`prepare: {window: ...}`)."""
-    grouped = settings.get("series") or rules.get("group")
+    grouped = dict.fromkeys(options.series_columns(settings, rules), "category")
     if grouped:
-        settings = {**settings, "types": {str(grouped): "category", **(settings.get("types") or {})}}
+        settings = {**settings, "types": {**grouped, **(settings.get("types") or {})}}
     source = series.with_times_of_index(source) if isinstance(source, pd.DataFrame) else source
     data = sources.read_unchanged(source, base, settings)
     name = Path(source).name if isinstance(source, str | Path) else "the data"

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from automl.data import load
+from automl.data.preparing import series
 from automl.data.preparing.ordering import steps
 from automl.errors import DataError
 from tests.support.series import sensor, shops
@@ -230,6 +231,33 @@ def test_windows_lie_in_one_series_each_split_in_time(where: str):
         assert any("3 series told apart by 'shop'" in note for note in data.notes)
 
 
+@pytest.mark.parametrize("where", ["prepare", "found"])
+def test_series_may_be_told_apart_by_two_columns(where: str):
+    frame = shops()
+    frame["goods"] = frame["shop"].map({"north": "tea", "south": "tea", "west": "milk"})
+    frame["town"] = frame["shop"].map({"north": "Bonn", "south": "Trier", "west": "Bonn"})
+    prepare = {"window": 6, **({"series": ["town", "goods"]} if where == "prepare" else {})}
+    split = {"train": 0.5, "val": 0.25, "test": 0.25}
+    data = load(frame.drop(columns="shop"), target="sales", split=split, prepare=prepare)
+    assert [len(part) for part in (data.train, data.val, data.test)] == [3 * 54, 3 * 30, 3 * 30]
+    names, _ = series.last_rows(data.preparation, frame)
+    if where == "prepare":
+        assert sorted(names) == ["Bonn / milk", "Bonn / tea", "Trier / tea"]
+    else:
+        assert sorted(names) == ["milk / Bonn", "tea / Bonn", "tea / Trier"]
+        assert "3 series told apart by 'goods' and 'town': one row of each at a time of 'month'" in data.notes
+    with pytest.raises(DataError, match=r"prepare\.series: no column 'twn'; did you mean 'town'"):
+        load(frame, target="sales", prepare={"window": 6, "series": ["twn", "goods"]})
+
+
+def test_a_target_that_is_missing_at_the_end_leaves_the_test_part_empty():
+    frame = sensor()
+    frame.loc[180:, "load"] = np.nan
+    data = load(frame, target="load", prepare={"window": 6, "horizon": 2})
+    assert len(data.val) == 59
+    assert data.test.y.shape == (0, 2)
+
+
 def test_many_rows_of_one_time_without_a_series_get_the_option_to_name():
     frame = shops().rename(columns={"shop": "a"})
     frame["b"] = frame["a"]
@@ -238,6 +266,7 @@ def test_many_rows_of_one_time_without_a_series_get_the_option_to_name():
         load(frame, target="sales", split={**split, "time": "month"}, prepare={"window": 6})
     data = load(frame, target="sales", split=split, prepare={"window": 6})
     assert any("rows taken in the order of the file" in note for note in data.notes)
+    assert not any("rows in order of" in note for note in data.notes)
 
 
 def test_options_of_series_are_checked():

@@ -76,18 +76,18 @@ def test_predict_tells_that_the_newest_rows_have_no_target():
     rows, messages = sensor(), []
     rows.loc[238:, "load"] = np.nan
     transform(data.preparation, rows, messages)
-    told = "have no value of 'load'; what is predicted is the step after them, so leave them out to predict their own"
-    assert messages[0] == f"the last 2 rows {told}"
+    told = "no value of 'load'; what is predicted is the step after, so leave them out to predict their own"
+    assert messages[0] == f"the newest 2 rows have {told}"
     messages.clear()
     rows = sensor().astype({"load": object})
     rows.loc[239, "load"] = "n/a"
     transform(data.preparation, rows, messages)
-    assert messages[0] == f"the last 1 row {told}"
+    assert messages[0] == f"the newest row has {told}"
     messages.clear()
     rows = sensor()
     rows.loc[236, "load"] = np.nan
     transform(data.preparation, rows, messages)
-    assert not [message for message in messages if "the last" in message]
+    assert not [message for message in messages if "newest" in message]
 
 
 @pytest.mark.parametrize("form", ["frame", "records", "dict", "path"])
@@ -111,6 +111,14 @@ def test_what_predictions_follow_is_known_for_rows_in_any_form(tmp_path: Path, f
     one = load(sensor(), target="load", prepare={"window": 6})
     assert series.last_rows(one.preparation, sensor()) == ([], ["2024-01-10 23:00:00"])
     assert series.last_rows(one.preparation, np.zeros((2, 6, 3))) == ([], [])
+
+
+def test_rows_without_the_time_or_the_series_are_refused():
+    frame = shops().assign(country="DE")
+    data = load(frame, target="sales", prepare={"window": 6, "series": ["country", "shop"]})
+    for name in ("month", "shop", "country"):
+        with pytest.raises(DataError, match=f"column '{name}' is missing"):
+            transform(data.preparation, frame.drop(columns=name))
 
 
 def test_an_index_of_dates_is_the_time():

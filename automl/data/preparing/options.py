@@ -44,7 +44,8 @@ OPTIONS = {
     "tokens": "texts: char, byte, word; ids: the file holds token numbers",
     "max_tokens": "size of the vocabulary",
     "window": "length of a sample: steps of a series, tokens of a text",
-    "series": "column that tells the series of a table apart; a window lies in one of them (default: `split.group`)",
+    "series": "column, or a list of columns, that tells the series of a table apart; a window lies in one of them "
+    "(default: `split.group`, or what makes times unique)",
     "gaps": "where steps of a series are missing: split, no window spans a gap (default); fill, rows with missing "
     "inputs are inserted; ignore",
     "horizon": "number of steps after the window that are predicted",
@@ -92,6 +93,12 @@ def _check_drop(drop: Any) -> None:
     several = isinstance(drop, list | tuple) and all(isinstance(name, str | int | float) for name in drop)
     if drop is not None and not isinstance(drop, str | int | float) and not several:
         raise DataError(f"prepare.drop: expected a column or a list of columns, such as [result, total], got {drop!r}")
+
+
+def series_columns(options: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:
+    """The columns that were named to tell several series of a table apart."""
+    named = options.get("series") or split.get("group") or []
+    return [str(name) for name in named] if isinstance(named, list | tuple) else [str(named)]
 
 
 def chosen(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,10 +103,10 @@ def _targets(frame: pd.DataFrame, target: str | None, how: Mapping[str, Any]) ->
     if target:
         if target not in frame.columns:
             raise DataError(f"target {target!r} is not a column{did_you_mean(target, frame.columns)}")
-        if target == how["series"]:
+        if target in how["columns"]:
             raise DataError(f"target {target!r} tells series apart; name another column")
         return [target]
-    names = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf" and c not in (how["time"], how["series"])]
+    names = [str(c) for c in frame.columns if frame[c].dtype.kind in "iuf" and c not in (how["time"], *how["columns"])]
     if not names:
         raise DataError(f"no column of numbers to predict (columns: {', '.join(map(str, frame.columns[:20]))})")
     return names
@@ -178,7 +178,7 @@ def _tell_short(
     if how["series"]:
         used = set(rows.series[wanted[0]].tolist())
         short = [name for k, name in enumerate(rows.names) if k not in used]
-        notes.append(f"{len(rows.names)} series ({how['series']!r}), each split in time")
+        notes.append(f"{len(rows.names)} series ({how['series']}), each split in time")
         if short:
             some = f"{', '.join(short[:5])}{', ...' if len(short) > 5 else ''}"
             notes.append(f"{len(short)} of them have no window in the training part: {some}")
@@ -222,7 +222,7 @@ def _windows(x: NDArray[Any], y: NDArray[Any], starts: NDArray[np.int64], window
     """The windows that begin at rows `starts`. x: [rows, features], y: [rows, targets]."""
     past = np.lib.stride_tricks.sliding_window_view(x, window, axis=0).transpose(0, 2, 1)
     ahead = np.lib.stride_tricks.sliding_window_view(y, horizon, axis=0).transpose(0, 2, 1)
-    target = ahead[starts + window].reshape(len(starts), -1)
+    target = ahead[starts + window].reshape(len(starts), horizon * y.shape[1])
     return Part(torch.from_numpy(past[starts].copy()), torch.from_numpy(target.copy()))
 
 
@@ -272,8 +272,9 @@ def _last_windows(
     how, table, window = preparation["order"], preparation["table"], preparation["window"]
     dated = with_times_of_index(rows) if isinstance(rows, pd.DataFrame) and how["time"] not in rows.columns else rows
     frame = tables.frame_of(table, dated)
-    if how["time"] and how["time"] not in frame.columns:
-        raise DataError(f"column {how['time']!r} is missing{did_you_mean(how['time'], frame.columns)}")
+    for name in (how["time"], *how["columns"]):
+        if name and name not in frame.columns:
+            raise DataError(f"column {name!r} is missing{did_you_mean(name, frame.columns)}")
     if len(frame) < window:
         raise DataError(f"{len(frame)} rows of past are too few: the model looks back {window}")
     arranged = timeline.arrange(frame, how, frozenset(table["reading"]["missing"]), messages, most=window)
@@ -308,8 +309,9 @@ def _tell_unknown_ends(preparation: Mapping[str, Any], last: pd.DataFrame, messa
             unknown = (cols.as_texts(last[name], missing) == cols.MISSING).reshape(-1, window)
             count = np.where(unknown.all(axis=1), window, np.argmin(unknown[:, ::-1], axis=1))
             if count.any():
-                where = "" if len(count) == 1 else f" of {counted(int((count > 0).sum()), 'series')}"
+                rows = "row has" if count.max() == 1 else f"{count.max():,} rows have"
+                where = f" in {counted(int((count > 0).sum()), 'case')} of {len(count)}" if len(count) > 1 else ""
                 messages.append(
-                    f"the last {counted(int(count.max()), 'row')}{where} have no value of {name!r}; what is predicted "
-                    "is the step after them, so leave them out to predict their own"
+                    f"the newest {rows} no value of {name!r}{where}; what is predicted is the step after, so leave "
+                    "them out to predict their own"
                 )

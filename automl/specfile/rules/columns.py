@@ -91,7 +91,12 @@ def _named(tree: Mapping[str, Any], prepare: Mapping[str, Any]) -> Iterator[tupl
     assert isinstance(split, dict)
     yield from ((("split", key), split.get(key)) for key in ("group", "time"))
     yield ("sample_weight",), tree.get("sample_weight")
-    yield from ((("prepare", key), prepare.get(key)) for key in ("weight", "text", "series"))
+    yield from ((("prepare", key), prepare.get(key)) for key in ("weight", "text"))
+    series = prepare.get("series")
+    if isinstance(series, list):
+        yield from ((("prepare", "series", k), name) for k, name in enumerate(series))
+    else:
+        yield ("prepare", "series"), series
     types, categories = prepare.get("types"), prepare.get("categories")
     yield from ((("prepare", "types", name), name) for name in (types if isinstance(types, dict) else ()))
     for k, name in enumerate(categories if isinstance(categories, list) else ()):

@@ -26,7 +26,7 @@ _COUNTS = {
 }  # fmt: skip
 """Option -> its smallest value, a whole number."""
 _SWITCHES = ("indicators", "dayfirst")
-_COLUMNS = ("weight", "text", "series")
+_COLUMNS = ("weight", "text")
 _KINDS = ("category", "number", "date", "time")
 _SEPARATORS = ("tab", "\\t", "comma", "semicolon", "pipe", "space")
 _SIZE = re.compile(r"[\d.]*[1-9][\d.]*(e\d+)?[KMGT]I?B", re.IGNORECASE)
@@ -103,6 +103,11 @@ def _names(value: Any) -> str:
     return "" if ok else "needs a list of columns"
 
 
+def _series(value: Any) -> str:
+    ok = isinstance(value, str) or (isinstance(value, list) and value and all(isinstance(one, str) for one in value))
+    return "" if ok else "needs a column, or a list of columns"
+
+
 def _missing(value: Any) -> str:
     ok = isinstance(value, str | int | float | list) and not isinstance(value, bool)
     return "" if ok else 'needs words for a missing value, such as ["-999", unknown]'
@@ -110,7 +115,7 @@ def _missing(value: Any) -> str:
 
 _RULES: dict[str, Callable[[Any], str]] = {
     "pca": _pca, "separator": _separator, "encoding": _encoding, "memory": _memory, "types": _types,
-    "categories": _names, "missing": _missing,
+    "categories": _names, "missing": _missing, "series": _series,
 }  # fmt: skip
 """Option -> what it needs, if the value is not that."""
 

@@ -1,7 +1,8 @@
 """Which column holds the times of a series' rows, and which tells several series of one table apart."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ Floats = NDArray[np.float64]
 NO_TIME: dict[str, Any] = {"time": None, "clock": None, "kind": "number"}
 MANY = 0.5
 """Where more than this share of the rows have the time of another row, there are several series in the table."""
+MOST_TRIED = 12
+"""So many columns, at most, are tried in pairs to tell series apart."""
 FEW = 0.05
 """A column of times, or of series, leaves at most this share of the rows with the time of another row."""
 NUMBER_NAMES = ("time", "timestamp", "datetime", "date", "epoch", "unixtime", "unix_time", "year", "ts", "ds", "t")
@@ -29,7 +32,7 @@ SECONDS = (6.3e8, 4.2e9)
 
 
 def find(
-    frame: pd.DataFrame, known: Mapping[str, readings.Reading], series: str | None, target: str | None,
+    frame: pd.DataFrame, known: Mapping[str, readings.Reading], series: list[str], target: str | None,
     split: Mapping[str, Any], missing: frozenset[str], notes: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """`time`, `clock` and how they are read: the column that was named, or the only one that can be it.
@@ -37,7 +40,7 @@ def find(
     Args:
         frame: the table, its cells typed.
         known: how each column is read.
-        series: the column that tells series apart, where it was named.
+        series: the columns that tell series apart, where they were named.
         target: the column to predict.
         split: `time` names the column.
         missing: words that stand for a missing value.
@@ -53,7 +56,7 @@ def find(
     if len(dates) > 1:
         notes.append(f"rows taken in the order of the file: {', '.join(map(repr, dates))} are dates; {option}")
         return dict(NO_TIME)
-    others = [name for name in known if name not in (target, series)]
+    others = [name for name in known if name not in (target, *series)]
     numbers = [] if dates else [name for name in others if _is_numbered_time(name, frame, series, known, missing)]
     if len(dates or numbers) != 1:
         several = f"{', '.join(map(repr, numbers))} may be times" if numbers else "no column holds dates"
@@ -78,12 +81,12 @@ def _as_time(name: str, frame: pd.DataFrame, known: Mapping[str, readings.Readin
 
 
 def _is_numbered_time(
-    name: str, frame: pd.DataFrame, series: str | None, known: Mapping[str, readings.Reading], missing: frozenset[str]
+    name: str, frame: pd.DataFrame, series: list[str], known: Mapping[str, readings.Reading], missing: frozenset[str]
 ) -> bool:
     """Whether a column of numbers is called a time, and (nearly) no rows share one."""
     if known[name]["kind"] != "number" or frame[name].dtype.kind == "b":
         return False
-    how = {**_as_time(name, frame, known), "series": series}
+    how = {**_as_time(name, frame, known), **telling(series)}
     values = times(frame, how, missing)
     values = values[np.isfinite(values)]
     units = (1.0, 1e3, 1e6, 1e9)
@@ -123,28 +126,60 @@ def times(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str]) 
     return days
 
 
+def telling(columns: Sequence[str]) -> dict[str, Any]:
+    """`columns` and `series` of an order, of the columns that tell series apart."""
+    return {"columns": list(columns), "series": ", ".join(columns) or None}
+
+
+def labels(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str]) -> NDArray[Any]:
+    """[rows] the name of each row's series, of several columns with " / " between; MISSING where one has no value."""
+    texts = [cols.as_texts(frame[name], missing) for name in how["columns"]]
+    if len(texts) == 1:
+        return texts[0]
+    joined = np.array([" / ".join(row) for row in zip(*texts, strict=True)], dtype=object)
+    joined[np.any([text == cols.MISSING for text in texts], axis=0)] = cols.MISSING
+    return joined
+
+
 def share_of_ties(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str]) -> float:
     """The share of the rows that have the time of another row of their series."""
     key = pd.DataFrame({"time": np.round(times(frame, how, missing) * 86_400)})
     if how["series"]:
-        key["series"] = cols.as_texts(frame[how["series"]], missing)
+        key["series"] = labels(frame, how, missing)
     return float(key.duplicated(keep=False).mean())
 
 
+def _fitting(
+    frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: Mapping[str, Any], target: str | None,
+    missing: frozenset[str],
+) -> list[str]:  # fmt: skip
+    """The only column, or else the only two, by which (nearly) no rows of one series share a time; empty: unclear."""
+    able = [str(n) for n in frame.columns if known[str(n)]["kind"] == "category" or frame[n].dtype.kind in "iu"]
+    able = [n for n in able if n not in (how["time"], target) and frame[n].nunique() * 5 <= len(frame)]
+    for size in (1, 2):
+        fitting = [
+            list(names)
+            for names in combinations(able[:MOST_TRIED], size)
+            if share_of_ties(frame, {**how, **telling(names)}, missing) < FEW
+            and frame.groupby(list(names), observed=True).ngroups * 5 <= len(frame)
+        ]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else []
+    return []
+
+
 def other_series(
-    frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: dict[str, Any], missing: frozenset[str],
-    *, named: bool, notes: list[str],
+    frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: dict[str, Any], target: str | None,
+    missing: frozenset[str], *, named: bool, notes: list[str],
 ) -> dict[str, Any]:  # fmt: skip
     """What to do where most rows share their time with another one: several series, or no time column."""
     time = how["time"]
-    if not how["series"]:
-        texts = [str(n) for n in frame.columns if known[str(n)]["kind"] == "category" or frame[n].dtype.kind in "iu"]
-        fitting = [n for n in texts if n != time and share_of_ties(frame, {**how, "series": n}, missing) < FEW]
-        fitting = [n for n in fitting if frame[n].nunique() * 5 <= len(frame)]
-        if len(fitting) == 1:
-            count = frame[fitting[0]].nunique()
-            notes.append(f"{count} series told apart by {fitting[0]!r}: one row of each at a time of {time!r}")
-            return {"series": fitting[0]}
+    found = [] if how["series"] else _fitting(frame, known, how, target, missing)
+    if found:
+        count = len(np.unique(labels(frame, telling(found), missing)))
+        by = " and ".join(map(repr, found))
+        notes.append(f"{count} series told apart by {by}: one row of each at a time of {time!r}")
+        return telling(found)
     if named or how["series"]:
         raise DataError(
             f"most rows have the same time as another row in {time!r}; name the column that tells series apart: "

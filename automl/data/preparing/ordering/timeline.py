@@ -1,10 +1,10 @@
 """The order of a series' rows: its time column, its regular step, its gaps, and the several series of one table.
 
-What is decided in training is a dict, JSON-able, that is kept with the model, so that rows to predict are put in order
-in the same way: `time` and `clock` (columns, or None), `kind` ("date" or "number"), `dayfirst`, `style`, `series`
-(column or None), `gaps` ("split", "fill" or "ignore"), `unit` ("months", "weekdays", "days" or "number"), `step` (in
-that unit; 0: none), `day` (of the month; 0: its last), `mask` (of the days of the week, Monday first) and `zone`
-(whether times have an offset).
+What is decided in training is a dict, JSON-able, that is kept with the model, so that rows to predict are put in
+order in the same way: `time` and `clock` (columns, or None), `kind` ("date" or "number"), `dayfirst`, `style`,
+`columns` (that tell series apart), `series` (their names as one text, or None), `gaps` ("split", "fill" or "ignore"),
+`unit` ("months", "weekdays", "days" or "number"), `step` (in that unit; 0: none), `day` (of the month; 0: its last),
+`mask` (of the days of the week, Monday first) and `zone` (whether times have an offset).
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from automl.data.cells import readings
 from automl.data.preparing import columns as cols
+from automl.data.preparing import options as options_of
 from automl.data.preparing.ordering import steps, timecolumns
 from automl.data.preparing.ordering.steps import counted
 from automl.errors import DataError, did_you_mean
@@ -58,16 +59,20 @@ def decide(
     Raises:
         DataError: a named column does not exist, or holds no times.
     """
-    series = options.get("series") or split.get("group")
-    for what, name in (("split.time", split.get("time")), ("prepare.series", series)):
-        if name and str(name) not in frame.columns:
-            raise DataError(f"{what}: no column {str(name)!r}{did_you_mean(str(name), frame.columns)}")
+    series = options_of.series_columns(options, split)
+    times = [str(split["time"])] if split.get("time") else []
+    for what, names in (("split.time", times), ("prepare.series", series)):
+        for name in names:
+            if name not in frame.columns:
+                raise DataError(f"{what}: no column {name!r}{did_you_mean(name, frame.columns)}")
     missing = readings.rules_of(options, frame).missing_words
     known = frame.attrs[readings.ATTRIBUTE]["readings"]
-    how: dict[str, Any] = {"series": str(series) if series else None, "gaps": str(options.get("gaps") or "split")}
-    how |= timecolumns.find(frame, known, how["series"], target, split, missing, notes)
+    how: dict[str, Any] = {**timecolumns.telling(series), "gaps": str(options.get("gaps") or "split")}
+    told: list[str] = []
+    how |= timecolumns.find(frame, known, series, target, split, missing, told)
     if how["time"] and timecolumns.share_of_ties(frame, how, missing) > timecolumns.MANY:
-        how |= timecolumns.other_series(frame, known, how, missing, named=bool(split.get("time")), notes=notes)
+        how |= timecolumns.other_series(frame, known, how, target, missing, named=bool(split.get("time")), notes=told)
+    notes += told if how["time"] else told[-1:]
     ordered = _ordered(frame, how, missing, [])
     how["zone"] = bool(how["time"]) and timecolumns.has_zone(frame[how["time"]])
     how |= steps.decide(ordered.times, ordered.series, how["kind"]) if how["time"] else steps.NONE
@@ -94,12 +99,12 @@ def _ordered(frame: pd.DataFrame, how: Mapping[str, Any], missing: frozenset[str
         timecolumns.times(frame, how, missing) if how["time"] in frame.columns else np.arange(rows, dtype=np.float64)
     )
     labels = np.full(rows, "", dtype=object)
-    if how["series"] in frame.columns:
-        labels = cols.as_texts(frame[how["series"]], missing)
+    if how["series"]:
+        labels = timecolumns.labels(frame, how, missing)
         keep &= labels != cols.MISSING
     keep &= np.isfinite(times)
     if not keep.all():
-        where = " and ".join(repr(name) for name in (how["time"], how["series"]) if name)
+        where = " and ".join(repr(name) for name in (how["time"], *how["columns"]) if name)
         notes.append(f"{counted(int((~keep).sum()), 'row')} left out, without a value of {where}")
     chosen = np.flatnonzero(keep)
     codes, names = pd.factorize(labels[keep])
@@ -187,8 +192,8 @@ def _filled(ordered: _Ordered, how: Mapping[str, Any], absent: NDArray[np.int64]
     frame = ordered.frame.reindex(labels).reset_index(drop=True)
     series = ordered.series[follows]
     _write_times(frame, how, times, inserted)
-    if how["series"] in frame.columns:
-        frame[how["series"]] = ordered.frame[how["series"]].iloc[follows].to_numpy()
+    for name in how["columns"]:
+        frame[name] = ordered.frame[name].iloc[follows].to_numpy()
     frame.attrs = ordered.frame.attrs
     return Arranged(frame, ordered.names, series, np.zeros(rows + added, dtype=bool), inserted)
 
