@@ -189,3 +189,18 @@ def test_further_words_for_missing_values(tmp_path, word):
     cells = [word if k % 8 == 0 else f"{x} kg" for k, x in enumerate(X)]
     data = load(str(table(tmp_path, {"weight": cells, "y": LABELS})), target="y")
     assert data.columns == ["weight", "weight is missing"]
+
+
+def test_a_few_words_among_many_numbers_are_missing_values_and_told(tmp_path):
+    cells = [("unknown", "<5")[k % 2] if k % 3 == 0 else f"{abs(x) * 50 + 5:.1f} mg" for k, x in enumerate(X)]
+    path = table(tmp_path, {"crp": cells, "y": LABELS})
+    data = load(str(path), target="y")
+    assert data.columns == ["crp", "crp is missing"]
+    assert "column 'crp': 27 values that are not numbers read as missing" in data.notes
+
+
+@pytest.mark.parametrize("cells", [["red", "1", "2", "blue"] * 20, [f"{k:03d}" if k % 4 else "new" for k in range(N)],
+                                   [f"A{k}" if k % 2 else str(k) for k in range(40)] * 2])  # fmt: skip
+def test_codes_and_few_numbers_beside_words_stay_categories(tmp_path, cells):
+    data = load(str(table(tmp_path, {"c": cells, "x": [str(x) for x in X], "y": LABELS})), target="y")
+    assert not any(c["name"] == "c" and c["role"] != "category" for c in data.preparation["columns"])

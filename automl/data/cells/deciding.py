@@ -21,6 +21,11 @@ from automl.data.cells.readings import (
     typed_kind,
 )
 
+MOST_WORDS = 3
+"""Different words beside numbers that do not make a column one of categories."""
+FEWEST_NUMBERS = 20
+"""Different numbers that a column needs to be one of numbers although there are words in it."""
+
 
 def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
     """The reading of every column.
@@ -118,7 +123,7 @@ class _Column:
                 if readable >= numbers.MOSTLY * total or (wanted == kind and readable):
                     return reading if readable == total else {**reading, "unreadable": total - readable}
         if not wanted:
-            return {"kind": "category"}
+            return self._number_beside_words(mark) or {"kind": "category"}
         return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})}
 
     def _readable(self, read: Callable[[str], float]) -> int:
@@ -142,6 +147,27 @@ class _Column:
         if self.plain and style == numbers.PLAIN:
             return reading, self.total
         return reading, self._readable(lambda cell: numbers.read(cell, style, self.rules.comma))
+
+    def _number_beside_words(self, mark: str | None) -> Reading:
+        """The reading of many different numbers beside up to three words that repeat, such as `unknown` and `<5`."""
+        kept, others = [], 0
+        for k, cell in enumerate(self.cells):
+            if numbers.split(cell) is not None:
+                kept.append(k)
+            elif self.counts[k] > 1 and others < MOST_WORDS:
+                others += 1
+            else:
+                return {}
+        count = int(self.counts[kept].sum())
+        if len(kept) < FEWEST_NUMBERS or count < 0.5 * self.total:
+            return {}
+        cells, counts = [self.cells[k] for k in kept], self.counts[kept]
+        style, doubt = numbers.style_of(cells, counts, self.rules.decimal, mark, self.rules.comma)
+        readable = int(counts[~np.isnan(numbers.read_all(cells, style, self.rules.comma))].sum())
+        if readable < numbers.MOSTLY * count or numbers.padded(cells, counts):
+            return {}
+        reading: Reading = {"kind": "number", "style": style, "unreadable": self.total - readable}
+        return {**reading, "doubt": True} if doubt else reading
 
     def _are_codes(self) -> bool:
         """Whether these are codes with leading zeros, few of them or ones that repeat."""
