@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from automl.bundle import io
+from automl.bundle.loading import load as load_model
 from automl.cli import main
 from automl.data import load
 from automl.models import build
@@ -112,6 +113,11 @@ def test_of_a_series_the_prediction_follows_the_newest_rows(capsys, monkeypatch,
         "south": "01.12.2019",
         "west": "01.12.2014",
     }
+    model = load_model("best")
+    rows = pd.read_csv("new.csv")
+    for form in (rows, rows.to_dict("records"), "new.csv"):
+        assert model.series_names(form) == table["series"].tolist()
+        assert model.predict(form) == pytest.approx(table[["prediction", "prediction 2"]].to_numpy())
     code, _, err = call("--keep")
     assert code != 0
     assert "--keep: a model of a series predicts what follows the last rows" in err
