@@ -52,6 +52,7 @@ chaos: setup
 fuzz: setup
 	$(PY) -m automl.testing.stress.fuzz $(or $(MUTANTS),20000)
 	$(PY) -m automl.testing.stress.fuzz_tables $(or $(TABLES),2000)
+	$(PY) -W ignore -m automl.testing.stress.fuzz_serving $(or $(REQUESTS),5000)
 	$(PY) -m automl.testing.stress.fuzz_rows $(or $(ROWS),20000)
 	$(PY) -m automl.testing.stress.fuzz_bundles $(or $(BUNDLES),2000)
 	$(PY) -m automl.testing.stress.fuzz_ledgers $(or $(LEDGERS),2000)

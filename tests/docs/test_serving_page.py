@@ -1,0 +1,84 @@
+"""The walk of docs/serving.md does what it says, from an empty folder."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+
+PAGE = (ROOT / "docs" / "serving.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.slow
+def test_the_walk(tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("the page uses curl")
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    said: list[str] = []
+    server = None
+    try:
+        for kind, code in BLOCKS:
+            code = code.replace("localhost:8000", f"localhost:{port}").strip()
+            if kind == "python":
+                subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+            elif kind == "serve":
+                server = subprocess.Popen([*code.split(), "--port", str(port)], cwd=tmp_path, env=ENVIRONMENT)
+                ready(port)
+            elif kind == "bash":
+                done = subprocess.run(code, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True,
+                                      timeout=200, check=False)  # fmt: skip
+                assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+                said.append(done.stdout)
+            else:
+                assert shape(json.loads(code)) == shape(json.loads(said[-1]))
+    finally:
+        if server is not None:
+            server.terminate()
+            server.wait(30)
+    assert said[2].startswith("prediction\n")
+    assert "did you mean 'colour'?" in said[3]
+    assert "flowers v1 (current): 401 rows" in said[4]
+    assert said[5].startswith("automl_")
+
+
+def ready(port: int) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"http://localhost:{port}/health/ready", timeout=5)
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError("the server does not answer")
+
+
+def shape(tree: object) -> object:
+    """The keys of a tree, and the types of its leaves."""
+    if isinstance(tree, dict):
+        return {key: shape(value) for key, value in tree.items()}
+    return [shape(value) for value in tree[:1]] if isinstance(tree, list) else type(tree)
+
+
+def test_every_path_that_is_answered_is_on_the_page(tmp_path: Path) -> None:
+    from automl.serving.app import Service
+    from automl.serving.settings import Settings
+
+    made = Service(Settings(str(tmp_path)))
+    paths = {route.path for route in made.app.routes} | made.gate.paths  # type: ignore[attr-defined]
+    for path in paths - {"/page.css", "/page.js"}:
+        assert path.replace("{name}", "NAME").replace("/v1/models/NAME/rollback", "/rollback") in PAGE, path
+    made.feedback.close()
+    assert made.gate.audit is not None
+    made.gate.audit.close()
