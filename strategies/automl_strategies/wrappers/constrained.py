@@ -9,6 +9,7 @@ import ast
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from automl.core.history import History
@@ -16,6 +17,7 @@ from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.deduplication import SeenConfigs
+from automl_strategies.wrappers import solving
 from automl_strategies.wrappers.base import Described, inner
 
 BINARY: dict[type, Callable[[Any, Any], Any]] = {
@@ -44,6 +46,12 @@ ALLOWED = (
 )
 MOST_DRAWS, FEWEST_DRAWS = 20_000, 100
 """Random configs that are checked before the constraints count as impossible."""
+RARE = 1000
+"""Random configs of which hardly one keeps all constraints, before a local search begins."""
+MOST_KNOWN = 12
+"""Solutions that were tried before, after which it is taken that there are no others."""
+STARTS = 60
+"""Starts of the local search for each suggestion."""
 MOST_STEPS = 4_000_000
 """Steps of calculation for all of them, so that long constraints get fewer of them."""
 MOST_CHARACTERS = 500
@@ -54,7 +62,8 @@ MOST_CHARACTERS = 500
 class Constrained(Strategy):
     """Follow another strategy, but suggest only configs that keep all constraints.
 
-    Configs that break a constraint are replaced by random ones that keep all.
+    Configs that break a constraint are replaced by random ones that keep all; where hardly any does, by near ones
+    that a local search finds (see `solving`).
 
     Args:
         constraints: expressions that must be true, such as `["width % heads == 0"]`. One that names an inactive
@@ -82,7 +91,7 @@ class Constrained(Strategy):
         repeated: list[Config] = []
         steps = sum(sum(1 for _ in ast.walk(constraint.tree)) for constraint in constraints)
         draws = max(FEWEST_DRAWS, min(MOST_DRAWS, MOST_STEPS // max(steps, 1)))
-        for config in self._proposals(history, n, draws):
+        for config in self._proposals(history, n, draws, constraints, seen):
             if len(chosen) == n:
                 break
             if all(constraint.holds(config) for constraint in constraints):
@@ -91,16 +100,35 @@ class Constrained(Strategy):
                 else:
                     repeated.append(config)
         if len(chosen) < n and not chosen and not repeated:
-            raise SpecError(f"no config in {draws} random ones keeps all of {list(self.constraints)}")
+            raise SpecError(
+                f"no config in {draws} random ones keeps all of {list(self.constraints)}, nor was one found near them; "
+                "are they possible within the ranges? Real numbers are rarely equal: give a step, or compare by < and >"
+            )
         return chosen + repeated[: n - len(chosen)]
 
-    def _proposals(self, history: History, n: int, draws: int) -> Iterator[Config]:
+    def _proposals(
+        self, history: History, n: int, draws: int, constraints: "list[Constraint]", seen: SeenConfigs
+    ) -> Iterator[Config]:
+        """What the other strategy suggests, random configs, and configs that a local search finds near both."""
         if n == 0:
             return
-        yield from inner(self.strategy).suggest(history, n)
+        suggested = inner(self.strategy).suggest(history, n)
+        yield from suggested
         rng = history.rng(0, "constrained")
-        for _ in range(draws):
-            yield history.space.sample(rng)
+        kept = 0
+        for k in range(draws):
+            config = history.space.sample(rng)
+            kept += k < RARE and all(constraint.holds(config) for constraint in constraints)
+            if k == RARE and kept < n:
+                starts = (history.space.sample(rng) for _ in range(STARTS * n))
+                trees = [constraint.tree for constraint in constraints]
+                known = 0
+                for solution in solving.solutions(history.space, trees, chain(suggested, starts), rng):
+                    known += solution in seen
+                    yield solution
+                    if known == MOST_KNOWN:
+                        return
+            yield config
 
 
 def parsed(rule: str) -> ast.expr:
