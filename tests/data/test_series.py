@@ -250,6 +250,15 @@ def test_series_may_be_told_apart_by_two_columns(where: str):
         load(frame, target="sales", prepare={"window": 6, "series": ["twn", "goods"]})
 
 
+def test_a_name_and_a_number_of_the_same_series_are_one_choice():
+    frame = shops().assign(number=lambda rows: rows["shop"].map({"north": 11, "south": 12, "west": 13}))
+    data = load(frame, target="sales", prepare={"window": 6})
+    assert data.preparation["order"]["columns"] == ["shop"]
+    till = np.arange(len(frame)) // 3 % 2 + frame["number"] * 2
+    for other in (frame.assign(till=till), frame.assign(till=till)[["till", *frame.columns]]):
+        assert load(other, target="sales", prepare={"window": 6}).preparation["order"]["columns"] == []
+
+
 def test_a_target_that_is_missing_at_the_end_leaves_the_test_part_empty():
     frame = sensor()
     frame.loc[180:, "load"] = np.nan
@@ -260,7 +269,7 @@ def test_a_target_that_is_missing_at_the_end_leaves_the_test_part_empty():
 
 def test_many_rows_of_one_time_without_a_series_get_the_option_to_name():
     frame = shops().rename(columns={"shop": "a"})
-    frame["b"] = frame["a"]
+    frame["b"] = frame["a"] + np.where(np.arange(len(frame)) // 3 % 2, "!", "?")
     split = {"train": 0.5, "val": 0.25, "test": 0.25}
     with pytest.raises(DataError, match=r"prepare: \{series: \.\.\.\}"):
         load(frame, target="sales", split={**split, "time": "month"}, prepare={"window": 6})

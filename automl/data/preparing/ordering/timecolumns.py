@@ -153,7 +153,10 @@ def _fitting(
     frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: Mapping[str, Any], target: str | None,
     missing: frozenset[str],
 ) -> list[str]:  # fmt: skip
-    """The only column, or else the only two, by which (nearly) no rows of one series share a time; empty: unclear."""
+    """The column, or else the two, by which (nearly) no rows of one series share a time.
+
+    Empty where there are none, or several that tell apart different series.
+    """
     able = [str(n) for n in frame.columns if known[str(n)]["kind"] == "category" or frame[n].dtype.kind in "iu"]
     able = [n for n in able if n not in (how["time"], target) and frame[n].nunique() * 5 <= len(frame)]
     for size in (1, 2):
@@ -161,11 +164,17 @@ def _fitting(
             list(names)
             for names in combinations(able[:MOST_TRIED], size)
             if share_of_ties(frame, {**how, **telling(names)}, missing) < FEW
-            and frame.groupby(list(names), observed=True).ngroups * 5 <= len(frame)
+            and _groups(frame, names) * 5 <= len(frame)
         ]
         if fitting:
-            return fitting[0] if len(fitting) == 1 else []
+            counts = {_groups(frame, group) for names in fitting for group in (names, [*fitting[0], *names])}
+            return fitting[0] if len(counts) == 1 else []
     return []
+
+
+def _groups(frame: pd.DataFrame, names: Sequence[str]) -> int:
+    """How many combinations of the columns' values there are."""
+    return int(frame.groupby(list(dict.fromkeys(names)), observed=True, sort=False).ngroups)
 
 
 def other_series(
