@@ -36,8 +36,7 @@ from automl.testing.stress.victim import Victim
 
 DRIVER_SHARE = 0.6  # of the kills; the others hit a worker
 FORK_SERVER_SHARE = 0.2  # of the kills of a fused search
-TRAINING_SHARE = 0.85  # of the kills of a fused search: they wait until trials have reported, as torch takes a while
-REPORTS = 300  # at most so many of them
+TRAINING_SHARE = 0.7  # of the kills: they wait until trials have reported, however long the start of workers takes
 LIMIT_S = 600.0  # a search that has not ended by then hangs
 
 
@@ -127,8 +126,8 @@ def _life(victim: Victim, case: Case, tally: Tally, rng: random.Random, budget: 
     """One driver, until it ends or is killed: its exit code (None: killed), and how many kills that took."""
     tally.lives += 1
     for killed in range(budget):
-        if case.fused and rng.random() < TRAINING_SHARE:
-            victim.wait_for_reports(1 + rng.randrange(REPORTS))
+        if rng.random() < TRAINING_SHARE:
+            victim.wait_for_reports(1 + rng.randrange(case.trials * case.steps // 8))
         if (code := victim.wait(_pause(case, rng))) is not None:
             return code, killed
         tally.kills += 1

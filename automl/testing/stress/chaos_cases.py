@@ -54,6 +54,11 @@ class Case:
     trials: int = 24
 
     @property
+    def steps(self) -> int:
+        """Steps of a full trial."""
+        return STEPS
+
+    @property
     def fused(self) -> bool:
         """Whether trials train as lanes of one batched model, in workers that are forked from the fork server."""
         return False
@@ -93,6 +98,10 @@ class FusedCase(Case):
     """
 
     @property
+    def steps(self) -> int:
+        return EPOCHS
+
+    @property
     def fused(self) -> bool:
         return True
 
@@ -119,17 +128,18 @@ class FusedCase(Case):
         replace(search, task=replace(search.task, checkpoint_s=0.1)).run()
 
 
-FUSED = """
+EPOCHS = 80
+FUSED = f"""
 model: mlp
 data: digits
 metric: val_loss
-epochs: 80
+epochs: {EPOCHS}
 space:
   depth: 1
   width: 16
-  dropout: {float: [0.05, 0.4]}
+  dropout: {{float: [0.05, 0.4]}}
   optimizer: adamw
-  lr: {float: [1e-3, 2e-2], log: true}
+  lr: {{float: [1e-3, 2e-2], log: true}}
   batch_size: 64
 fuse: require
 retries: 100

@@ -59,7 +59,7 @@ class Victim:
         """Wait until trials have reported `count` times more than now, or nothing is left to wait for."""
         wanted, deadline = self._reports() + count, time.monotonic() + limit_s
         while self._reports() < wanted and self._runs() and time.monotonic() < deadline:
-            time.sleep(0.05)
+            time.sleep(0.01)
 
     def _reports(self) -> int:
         with (
