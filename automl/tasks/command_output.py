@@ -52,7 +52,10 @@ class CommandOutput:
         Yields:
             reports, and text that belongs into the log.
         """
-        if self._open:
+        if self._open and line.lstrip().startswith("{") and (found := self._of_line(line)) is not None:
+            yield from self.end()  # the brace before it was none of an object
+            yield found
+        elif self._open:
             self._open.append(line)
             whole = "".join(self._open)
             if (found := self._report(_parsed(whole))) is not None:
@@ -60,18 +63,18 @@ class CommandOutput:
                 yield found
             elif _parsed(whole) is not None or len(self._open) > MOST_LINES or len(whole) > LONGEST:
                 yield from self.end()
-            return
-        if (found := self._of_line(line)) is not None:
+        elif (found := self._of_line(line)) is not None:
             yield found
         elif line.strip() == "{":
             self._open = [line]
         else:
             yield self._text(line)
 
-    def end(self) -> Iterator[str]:
-        """The lines of an object that was never completed."""
+    def end(self) -> Iterator[Report | str]:
+        """The lines of an object that was never completed; one of them may be a report by itself."""
         lines, self._open = self._open, []
-        yield from map(self._text, lines)
+        for line in lines:
+            yield self._of_line(line) or self._text(line)
 
     def _text(self, line: str) -> str:
         if line.strip():

@@ -72,8 +72,12 @@ def read(text: str, pattern: str | None = None) -> list[Report | str]:
         ('{\n "level": "info"\n}\n{"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
         ("{\n" + "x\n" * 300 + '{"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
         ("{" * 100_000 + "\n", []),
+        ('{\nstray\n{"val_loss": 0.5}\nmore\n', [Report(None, {"val_loss": 0.5})]),
+        ('{\n{"val_loss": 0.5}\n{"val_loss": 0.4}', [Report(None, {"val_loss": 0.5}), Report(None, {"val_loss": 0.4})]),
+        ('{\n "step": 2,\n "metrics": {"val_loss": 0.5}\n}\n', [Report(2, {"val_loss": 0.5})]),
+        ('{\n  epoch 3: {"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_a_report_is_json_with_the_metric(text: str, reports: list[Report]) -> None:
     parts = read(text)
