@@ -45,7 +45,8 @@ def prepare(
     tree, notes = provenance.edited(kept, file, accept_changes)
     tree["study"] = as_name(tree.get("study", path.name))  # older ones may have a path
     if trials is not None:
-        tree["budget"]["trials"] = _budget(trials, facts, begun)
+        budget = tree.get("budget")
+        tree["budget"] = {**(budget if isinstance(budget, dict) else {}), "trials": _budget(trials, facts, begun)}
     if workers:
         tree["workers"] = workers
     read = specfile.from_json(tree, name=as_name(facts["name"]), folder=folder)
