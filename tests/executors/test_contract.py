@@ -146,6 +146,12 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
     assert (tmp_path / "t00003.log").read_text() == "into the log\n"
 
 
+@pytest.mark.catalogue(
+    8,
+    "the process that workers are forked from is killed",
+    "another one is started and the user is told; its workers' trials are tried again",
+    0,
+)
 @pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
 def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
     def train(trial: automl.Trial) -> None:

@@ -181,6 +181,12 @@ def test_a_second_session_goes_on_where_the_first_one_was(tmp_path: Path) -> Non
         assert study.history.trials[0].curve == ((1, 0.5),)
 
 
+@pytest.mark.catalogue(
+    20,
+    "a study goes on with another number of epochs",
+    "all trials are compared by what they reported up to the shorter length; told",
+    0,
+)
 def test_trials_of_other_lengths_are_compared_at_equal_steps(tmp_path: Path) -> None:
     path, curves = tmp_path / "s", ([0.9, 0.5], [0.9, 0.6, 0.1, 0.0], [0.9, 0.4], [0.9])
     for horizon, curve in zip((2, 4, None, 4), curves, strict=True):

@@ -54,6 +54,7 @@ def test_what_a_function_changes_ends_with_it(tmp_path: Path) -> None:
 def _two(trial: Trial, width: int) -> None: ...
 
 
+@pytest.mark.catalogue(37, "a training function that cannot be called with a trial", "refused before the search", 2)
 @pytest.mark.parametrize(
     ("function", "said"),
     [

@@ -86,6 +86,9 @@ CHANGES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
 }
 
 
+@pytest.mark.catalogue(
+    38, "training code changes settings of Python or of a library", "the next trial finds them as they were", 0
+)
 @pytest.mark.parametrize("name", CHANGES)
 def test_what_a_trial_changes_ends_with_it(name: str, tmp_path: Path) -> None:
     change, look = CHANGES[name]
@@ -157,6 +160,12 @@ def later(trial: Trial) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.catalogue(
+    8,
+    "a worker is killed; the next attempt imports numpy or torch after it has loaded its checkpoint",
+    "random numbers go on where they were",
+    0,
+)
 def test_numbers_go_on_in_a_library_that_is_imported_after_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
