@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automl.core.space import Choice, Float, Parameter
+from automl.core.space import Choice, Float, Parameter, Value
 from automl.core.trial import State, TrialRecord
 from automl.errors import EnvironmentProblem, SpecError
 from automl.study.reader import Readable
@@ -82,7 +82,7 @@ def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.tri
         value=study.metric.value(record.loss) if scored and record.loss is not None else None,
         datetime_start=times["datetime_start"],
         datetime_complete=times.get("datetime_complete"),
-        params=params,
+        params={n: theirs(study.space.params[n], v) for n, v in params.items()},
         distributions={n: distribution(study.space.params[n]) for n in params},
         user_attrs=attributes,
         system_attrs={},
@@ -90,13 +90,21 @@ def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.tri
     )
 
 
+def theirs(p: Parameter, value: Value) -> Any:
+    """A value as Optuna keeps it: lists and tuples as JSON; all as JSON where the choice has both 1 and true."""
+    if not isinstance(p, Choice):
+        return value
+    items = any(isinstance(one, list | tuple) for one in p.choices)
+    alike = not items and len(set(p.choices)) < len(p.choices)  # for Python, and so for Optuna, 1 == True
+    return json.dumps(value) if alike or isinstance(value, list | tuple) else value
+
+
 def distribution(p: Parameter) -> "optuna.distributions.BaseDistribution":
     """A parameter as Optuna describes it."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(p, Choice):
-        plain = [c if c is None or isinstance(c, bool | int | float | str) else json.dumps(c) for c in p.choices]
-        return CategoricalDistribution(plain)
+        return CategoricalDistribution([theirs(p, value) for value in p.choices])
     if isinstance(p, Float):
         return FloatDistribution(p.low, p.high, log=p.log, step=p.step)
     return IntDistribution(p.low, p.high, log=p.log, step=p.step)

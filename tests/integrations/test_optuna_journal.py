@@ -72,3 +72,21 @@ def test_a_file_that_is_there_is_not_touched(study, tmp_path):
     with pytest.raises(SpecError, match="exists"):
         export(study, tmp_path / "journal.log")
     assert (tmp_path / "journal.log").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("choices", "shown"),
+    [
+        ([(64,), (64, 32)], ["[64]", "[64, 32]"]),
+        ([[64], 8, None], ["[64]", 8, None]),
+        ([1, True, "1", None], ["1", "true", '"1"', "null"]),
+    ],
+)
+def test_tuples_and_values_that_optuna_would_take_for_the_same(choices, shown, tmp_path):
+    with Study({"c": Choice(choices), "one": Float(1, 1)}, metric="loss", strategy="grid", name="farm") as made:
+        while (trial := made.ask()) is not None:
+            made.tell(trial, loss=0.5)
+        export(made, tmp_path / "journal.log")
+        theirs = read(tmp_path / "journal.log")
+        assert sorted(map(str, (trial.params["c"] for trial in theirs.trials))) == sorted(map(str, shown))
+        assert list(theirs.trials[0].distributions["c"].choices) == shown
