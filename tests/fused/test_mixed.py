@@ -15,9 +15,9 @@ from automl.data.shapes import Inputs, Outputs
 from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
 from automl.fused.mixed import epoch
-from automl.fused.mixed.activations import ACTIVATIONS
 from automl.fused.mixed.blocks import read
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
+from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.swap import operate
 from automl.fused.problem import Entry, Options, Problem

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from torch import nn
 
-from automl.fused.mixed.activations import ACTIVATIONS
 from automl.fused.modules import swap
+from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.plain import can_be_rewritten, only_flattens
 from automl.models.mlp import Residual
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from automl.fused.lane import Lane, LaneState
-from automl.fused.mixed.activations import ACTIVATIONS, Activation
 from automl.fused.mixed.blocks import Block, read
 from automl.fused.mixed.program import LaneModel, MixedProgram
 from automl.fused.modules import swap
+from automl.fused.modules.activations import ACTIVATIONS, Activation
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.param_groups import Scale, scales
 from automl.fused.optim.rules import rule

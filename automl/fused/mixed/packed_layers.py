@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from automl.fused.mixed.activations import Activation
 from automl.fused.mixed.blocks import Block
+from automl.fused.modules.activations import Activation
 from automl.fused.tensors import rng
 
 ALIGN = 32

@@ -13,9 +13,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from automl.fused.mixed.activations import ACTIVATIONS, Activation
 from automl.fused.mixed.blocks import Block
 from automl.fused.mixed.packed_layers import PackedLayer, PackedMasks, PackedPass, padded
+from automl.fused.modules.activations import ACTIVATIONS, Activation
 from automl.fused.tensors.layout import Layout
 
 Product = tuple[Tensor, Tensor, Tensor]  # (a, b, out): out = a @ b

@@ -8,12 +8,12 @@ at once. Models that are no plain stack take the general path (`stepper.VmapStep
 Shape letters: K lanes, B batch, I inputs, O outputs of a layer, F features.
 """
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.context import Draw
 
 SMALL = 1 << 14  # elements of a weight below which a product goes through a contiguous buffer
@@ -114,35 +114,24 @@ class ReluDropoutLayer:
 
 
 class SmoothLayer:
-    """An activation other than ReLU, with torch's own derivative.
+    """An activation other than ReLU."""
 
-    `derivative(g, kept, module)`: the gradient of the input; `kept` is the output if `of_output`, else the input.
-    """
-
-    def __init__(self, module: nn.Module, derivative: Callable[[Tensor, Tensor, Any], Tensor], of_output: bool) -> None:
-        self.module, self.derivative, self.of_output = module, derivative, of_output
-        self.inplace = bool(getattr(module, "inplace", False))  # some activations have it, others do not
+    def __init__(self, module: nn.Module) -> None:
+        self.module, self.activation = module, ACTIVATIONS[type(module)]
 
     def forward(self, context: Draw, x: Tensor) -> Tensor:
-        y: Tensor = self.module(x.clone() if self.inplace else x)
-        self.kept = y.clone() if self.of_output else x
+        y = self.predict(x)
+        self.kept = y.clone() if self.activation.of_output else x
         return y
 
     def predict(self, x: Tensor) -> Tensor:
-        return self.module(x)  # type: ignore[no-any-return]
+        y = torch.empty_like(x)
+        self.activation.forward(self.module, x, y)
+        return y
 
     def backward(self, g: Tensor, wanted: bool) -> Tensor | None:
-        return self.derivative(g, self.kept, self.module)
-
-
-SMOOTH: dict[type[nn.Module], tuple[Callable[[Tensor, Tensor, Any], Tensor], bool]] = {
-    nn.GELU: (lambda g, x, m: aten.gelu_backward(g, x, approximate=m.approximate), False),
-    nn.SiLU: (lambda g, x, m: aten.silu_backward(g, x), False),
-    nn.Tanh: (lambda g, y, m: aten.tanh_backward(g, y), True),
-    nn.Sigmoid: (lambda g, y, m: aten.sigmoid_backward(g, y), True),
-    nn.LeakyReLU: (lambda g, x, m: aten.leaky_relu_backward(g, x, m.negative_slope, False), False),
-}
-"""Activation -> (derivative, whether it needs the output), see `SmoothLayer`."""
+        self.activation.backward(self.module, g, self.kept)
+        return g
 
 
 class BatchNormLayer:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from automl.fused.modules import swap
+from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.plain import can_be_rewritten, only_flattens
 from automl.fused.uniform.stack import (
-    SMOOTH,
     BatchNormLayer,
     FlattenLayer,
     Layer,
@@ -72,8 +72,8 @@ class _Builder:
             return [ReluDropoutLayer(True, None)]
         if isinstance(module, swap.LaneDropout):
             return [ReluDropoutLayer(False, module.lane_layer)]
-        if kind in SMOOTH:
-            return [SmoothLayer(module, *SMOOTH[kind])]
+        if kind in ACTIVATIONS:
+            return [SmoothLayer(module)]
         if isinstance(module, nn.BatchNorm1d) and kind is nn.BatchNorm1d:
             return [self._batch_norm(module, prefix, p, g)]
         if isinstance(module, nn.LayerNorm) and kind is nn.LayerNorm and len(module.normalized_shape) == 1:
