@@ -75,6 +75,7 @@ def test_no_symbolic_link_is_followed(tmp_path: Path, outside: Path, name: str, 
 
 
 @pytest.mark.parametrize("name", ["trials", "best", "logs", "driver.lock", "trials/00003"])
+@pytest.mark.catalogue(59, "a symbolic link in a study's folder", "refused; nothing outside is written or deleted", 3)
 def test_a_link_is_named_with_the_remedy(tmp_path: Path, outside: Path, name: str) -> None:
     study = tmp_path / "s"
     search(study)

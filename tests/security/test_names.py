@@ -21,6 +21,9 @@ SPEC = "metric: loss\nspace: {x: {float: [0, 1]}}\ncommand: [sh]\nbudget: {trial
 
 
 @pytest.mark.parametrize("name", PATHS, ids=repr)
+@pytest.mark.catalogue(
+    61, "a study's name is a path, a control character, 300 letters", "refused with line and column", 2
+)
 def test_a_path_is_no_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(SpecError, match=r"^spec\.yaml:1:8: study: .+") as caught:
         specfile.parse(f"study: {json.dumps(name)}\n" + SPEC, "spec.yaml")

@@ -37,6 +37,9 @@ FORMATS = ["{x:>3000000000}", "{x:.3000000000f}", "{x:>{n}}", "{n:0999999}", "{x
 
 
 @pytest.mark.parametrize("constraint", HUGE + REFUSED, ids=lambda text: text[:30])
+@pytest.mark.catalogue(
+    62, "a constraint or a command's format that would take any memory", "refused with line and column", 2
+)
 def test_constraints_that_could_take_any_memory_or_run_something(constraint: str) -> None:
     with pytest.raises(SpecError, match=r"^spec\.yaml:4:15: constraints\[0\]: "):
         read(constraint)

@@ -77,6 +77,12 @@ def test_a_study_that_was_begun_here_goes_on(project: Path, home: Path) -> None:
     assert key.read_bytes().hex().encode() not in content
 
 
+@pytest.mark.catalogue(
+    60,
+    "a study that names code was begun on another machine",
+    "refused before anything of it is imported; `--trust` allows it, once",
+    2,
+)
 def test_a_study_from_elsewhere_asks_once(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, tmp_path / "other")
     study = project / "studies" / "s"
@@ -207,6 +213,9 @@ def test_commands_that_read_run_nothing(
 # -- a project that was moved ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.catalogue(
+    54, "a project is moved as a whole", "resumes with the spec, the code and the data where they are now", 0
+)
 def test_a_moved_project_goes_on(project: Path, tmp_path: Path) -> None:
     moved = project.rename(tmp_path / "moved")
     assert automl.resume(moved / "studies" / "s", trials="+2").counts.done == 4

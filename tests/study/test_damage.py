@@ -56,6 +56,12 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("statement", CHANGES)
+@pytest.mark.catalogue(
+    18,
+    "a flipped bit in a number of the ledger",
+    "told, with the row; `automl repair` puts a single flipped bit right",
+    3,
+)
 def test_a_changed_value_is_named_with_its_row_and_the_remedy(tmp_path: Path, statement: str) -> None:
     filled(tmp_path / "s")
     change(tmp_path / "s", statement)
@@ -87,9 +93,7 @@ def test_a_single_flipped_bit_anywhere_is_told_or_harmless_and_put_right(tmp_pat
             saved = board(copy)
             right += saved == whole
             for one in saved:
-                assert one == whole[one[0]] or one[2] == "running", (
-                    f"a flipped bit at {at} is repaired wrongly"
-                )
+                assert one == whole[one[0]] or one[2] == "running", f"a flipped bit at {at} is repaired wrongly"
     assert told > 30
     assert right > 0.5 * told
 
@@ -162,6 +166,7 @@ def refused(path: Path, match: str) -> None:
     }
 
 
+@pytest.mark.catalogue(18, "the ledger was emptied", "told, never begun anew", 3)
 def test_an_emptied_ledger_is_told(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / LEDGER).write_bytes(b"")
@@ -176,6 +181,7 @@ def test_a_ledger_without_content_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["trials", "best", "finalists", "ensemble"])
+@pytest.mark.catalogue(18, "the ledger is missing beside trials", "told, never begun anew", 3)
 def test_a_missing_ledger_beside_what_a_study_left_is_told(tmp_path: Path, left: str) -> None:
     (tmp_path / left / "00000").mkdir(parents=True)
     with pytest.raises(LedgerError, match=rf"there is {left} of a study, but no ledger\.sqlite: put it back"):
@@ -194,6 +200,9 @@ def killed(path: Path, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.catalogue(
+    18, "the ledger's write-ahead log is missing after a kill", "told; `automl repair` goes on without it", 3
+)
 def test_a_lost_write_ahead_log_is_told_and_repair_goes_on_without_it(tmp_path: Path) -> None:
     study = killed(tmp_path / "a", tmp_path / "b")
     assert len(board(study)) == 3
@@ -239,6 +248,9 @@ def test_a_closed_search_needs_no_log(tmp_path: Path) -> None:
         (["ALTER TABLE reports ADD COLUMN more AS (value + 1)"], "a table 'reports' that no ledger has"),
     ],
     ids=str,
+)
+@pytest.mark.catalogue(
+    18, "the ledger is another program's database, or has triggers", "refused, nothing of it is run", 3
 )
 def test_what_no_ledger_has_is_refused_in_a_sentence(tmp_path: Path, statements: list[str], match: str) -> None:
     filled(tmp_path)
