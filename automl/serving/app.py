@@ -128,6 +128,9 @@ class Service:
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
             await asyncio.to_thread(self._warm)
+            routed = [served for route in self.registry.routes.values() for served in route.versions.values()]
+            self.batcher.keep(routed)
+            self.counts.keep(routed)
             for watched in list(self.counts.models.values()):
                 watched.flush()
             tree = encoded(self.counts.tree()) if self.settings.workers > 1 else b""

@@ -148,7 +148,7 @@ def run(settings: Settings, sources: Sequence[Source], store: Store, tls: tuple[
         "automl.serving.server:application", factory=True, host=settings.host, port=settings.port,
         workers=settings.workers, log_config=None, access_log=False, server_header=False, timeout_keep_alive=65,
         timeout_graceful_shutdown=max(1, round(settings.timeout_s)), lifespan="on", ws="none", proxy_headers=False,
-        **more,
+        http=_protocol(), **more,
     )  # fmt: skip
     try:
         if settings.workers == 1:
@@ -158,6 +158,15 @@ def run(settings: Settings, sources: Sequence[Source], store: Store, tls: tuple[
     finally:
         lookout.stop()
         os.environ.pop(SETTINGS, None)
+
+
+def _protocol() -> Any:
+    """What speaks HTTP: the quick parser with our limits; where it is not installed, uvicorn's own, which has some."""
+    try:
+        from automl.serving.traffic.protocol import Guarded
+    except ImportError:
+        return "h11"
+    return Guarded
 
 
 def _several(config: Any) -> None:

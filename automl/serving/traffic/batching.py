@@ -8,7 +8,7 @@ costs less than handing them to a thread.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -20,8 +20,6 @@ from automl.serving.problem import Refused
 
 INLINE_S = 0.002
 """A batch that takes longer is computed in a thread, so that other requests are read meanwhile."""
-MOST_LANES = 16
-"""So many versions are remembered with how long their rows take."""
 Inputs = tuple[Tensor, ...]
 
 
@@ -123,8 +121,6 @@ class Batcher:
         self._scheduled = False
         lane = next((lane for lane in self.lanes.values() if lane.waiting), None)
         if lane is None:
-            for old in list(self.lanes)[:-MOST_LANES]:  # versions that have not answered for longest
-                del self.lanes[old]
             return
         self.lanes[id(lane.served)] = self.lanes.pop(id(lane.served))  # the others are next
         room = int(max(self.latency_s / 2 - lane.fixed_s, 0.0) / max(lane.row_s, 1e-9))
@@ -177,6 +173,12 @@ class Batcher:
             if not one.answer.done():
                 one.answer.set_result(outputs[at : at + count])
             at += count
+
+    def keep(self, versions: Iterable[Served]) -> None:
+        """Forget all other versions for which nothing waits, so that their memory is free."""
+        kept = {id(served) for served in versions}
+        for key in [key for key, lane in self.lanes.items() if key not in kept and not lane.waiting]:
+            del self.lanes[key]
 
     def close(self) -> None:
         """End the thread."""

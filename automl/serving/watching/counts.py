@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +145,12 @@ class Counts:
         if known is None or known.served.digest != served.digest:
             known = self.models[key] = Watched(served, self.window, self.false_alarms)
         return known
+
+    def keep(self, versions: Iterable[Served]) -> None:
+        """Forget all other versions, so that their memory is free."""
+        kept = {f"{served.name}@{served.version}" for served in versions}
+        for key in [key for key in self.models if key not in kept]:
+            del self.models[key]
 
     def request(self, status: int, code: str, seconds: float, rows: int, *, predicted: bool) -> None:
         """Count one request; latency is that of predictions alone."""
