@@ -56,7 +56,7 @@ class RayCluster(Executor):
         address: of the cluster; else `RAY_ADDRESS`; else Ray is started on this machine.
         gpus: GPUs of a worker. 2: its trials train on both; 0.5: two workers share one; None: one, if there are any.
         cpus: CPUs of a worker.
-        insecure: use a cluster on another machine although it does not ask for a token.
+        insecure: use a cluster, here or elsewhere, although it does not ask for a token.
     """
 
     address: str = ""

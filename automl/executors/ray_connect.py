@@ -1,7 +1,8 @@
 """Connects to a Ray cluster, or starts one on this machine; refuses a cluster that is open to everybody.
 
 Whoever reaches an open Ray cluster can run any program on it, as any worker (CVE-2023-48022 and what followed). Ray
-has had token authentication since 2.52. A cluster elsewhere is used only if it turns a caller without a token away.
+has had token authentication since 2.52. A cluster that is there already, on this machine or elsewhere, is used only if
+it turns a caller without a token away: it is asked, whatever the environment of this process promises.
 """
 
 import contextlib
@@ -13,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 from automl.errors import EnvironmentProblem
 from automl.executors import devices
@@ -46,12 +46,12 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
         whether this has connected: a program that is connected already stays so.
 
     Raises:
-        EnvironmentProblem: the cluster cannot be reached, or is elsewhere and open to everybody.
+        EnvironmentProblem: the cluster cannot be reached, or is open to everybody.
     """
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS", "")
-    if remote(address) and not insecure and open_to_all(address):
+    if existing(address) and not insecure and open_to_all(address):
         raise EnvironmentProblem(
             f"the Ray cluster at {address} lets everybody in: whoever reaches it can run programs on it. Start it with "
             "RAY_AUTH_MODE=token, or use it as it is with the option `insecure: true` of the ray executor"
@@ -74,19 +74,12 @@ def disconnect(ray: Any) -> None:
         ray.shutdown()
 
 
-def remote(address: str) -> bool:
-    """Whether the address is that of another machine."""
-    if address in ("", "auto", "local"):
-        return False
-    host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
-    return host not in _own_addresses()
+def existing(address: str) -> bool:
+    """Whether the address is that of a cluster that is there already: anywhere, also on this machine.
 
-
-def _own_addresses() -> set[str]:
-    import psutil
-
-    own = {entry.address.split("%")[0] for entries in psutil.net_if_addrs().values() for entry in entries}
-    return own | {"localhost", "127.0.0.1", "::1"}
+    One at this machine's own address can be reached from other machines as well.
+    """
+    return address not in ("", "local")
 
 
 def open_to_all(address: str, timeout_s: float = PROBE_S) -> bool:
@@ -98,13 +91,15 @@ def open_to_all(address: str, timeout_s: float = PROBE_S) -> bool:
     Raises:
         EnvironmentProblem: the cluster cannot be reached.
     """
-    if "://" in address:
-        return not _uses_token()  # a client's port cannot be asked: at least our side must use a token
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check"]
+    if "://" in address:  # the port of Ray's client: only a client can ask
+        command = [sys.executable, "-c", f"import ray; ray.init({address!r}, log_to_driver=False)"]
+    else:
+        health = ["-m", "ray.scripts.scripts", "health-check", "--skip-version-check", "--address", address]
+        command = [sys.executable, *health]
     without = {key: value for key, value in os.environ.items() if not key.startswith("RAY_AUTH")}
     try:
         done = subprocess.run(
-            [*command, "--address", address],
+            command,
             env={**without, "RAY_AUTH_MODE": "disabled"},
             capture_output=True,
             text=True,
@@ -114,14 +109,11 @@ def open_to_all(address: str, timeout_s: float = PROBE_S) -> bool:
         raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: no answer in {timeout_s:g} s") from error
     if done.returncode == 0:
         return True
-    if "InvalidAuthToken" in done.stdout + done.stderr:
+    said = done.stdout + done.stderr
+    if any(word in said for word in ("InvalidAuthToken", "Unauthenticated", "UNAUTHENTICATED")):
         return False
     last = (done.stderr.strip() or done.stdout.strip() or "no answer").splitlines()[-1]
     raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: {last}")
-
-
-def _uses_token() -> bool:
-    return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import subprocess
 import sys
 from typing import Any
 
-import psutil
 import pytest
 
 from automl import specfile
@@ -84,21 +83,38 @@ def test_waiting_for_letters_ends_with_the_first() -> None:
     asyncio.run(play())
 
 
-@pytest.mark.parametrize("address", ["", "local", "auto", "127.0.0.1:6379", "localhost:6379", "ray://[::1]:10001"])
-def test_this_machine_is_not_elsewhere(address: str) -> None:
-    assert not ray_connect.remote(address)
+@pytest.mark.parametrize("address", ["", "local"])
+def test_a_ray_of_our_own_is_not_asked_whether_it_is_open(address: str) -> None:
+    assert not ray_connect.existing(address)
 
 
-def test_nor_is_any_of_its_own_addresses() -> None:
-    for entries in psutil.net_if_addrs().values():
-        for entry in entries:
-            if entry.family.name == "AF_INET":
-                assert not ray_connect.remote(f"{entry.address}:6379")
+@pytest.mark.parametrize(
+    "address",
+    ["auto", "127.0.0.1:6379", "localhost:6379", "ray://[::1]:10001", "203.0.113.7:6379", "head.example:6379"],
+)
+def test_any_other_is_also_on_this_machine(address: str) -> None:
+    assert ray_connect.existing(address)
 
 
-@pytest.mark.parametrize("address", ["203.0.113.7:6379", "ray://head.example:10001", "head.example:6379", "head"])
-def test_other_machines_are(address: str) -> None:
-    assert ray_connect.remote(address)
+ASKED = """
+import os
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 64}
+from automl.executors import ray_connect
+import subprocess
+from types import SimpleNamespace
+
+def run(command, env, **_):
+    assert not any(key.startswith("RAY_AUTH_TOKEN") for key in env) and env["RAY_AUTH_MODE"] == "disabled"
+    return SimpleNamespace(returncode=0, stdout="", stderr="")
+
+subprocess.run = run
+print(ray_connect.open_to_all("10.0.0.1:6379"), ray_connect.open_to_all("ray://10.0.0.1:10001"))
+"""
+
+
+def test_a_cluster_is_asked_without_the_token_whatever_the_environment_promises() -> None:
+    done = subprocess.run([sys.executable, "-c", ASKED], capture_output=True, text=True, check=True)
+    assert done.stdout == "True True\n"
 
 
 def test_without_ray_the_way_to_install_it_is_told() -> None:
