@@ -46,7 +46,7 @@ _FAMILIES = (
         "mlp",
         "automl.models.mlp",
         {"depth": 2, "width": 128, "activation": "relu", "norm": "none", "residual": False, "dropout": 0.0,
-         "embedding": 16, **_MUP},
+         "embedding": 16, "embed_numbers": "none", "embed_size": 8, "frequencies": 16, "embed_scale": 0.1, **_MUP},
         "fully connected layers, for tables and any other samples as flat vectors",
     ),
     Family(

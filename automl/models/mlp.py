@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import SpecError
 from automl.models import parts
+from automl.models.numbers import embedded
 
 
 class Residual(nn.Module):
@@ -26,7 +27,8 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
     """Build a fully connected network, [B, *inputs.shape] float32 -> [B, outputs].
 
     `depth` hidden layers of `width` units, each linear, norm, activation, dropout; with `residual`, there is a shortcut
-    around each from the second on. Categorical columns get embeddings of at most `embedding` dimensions.
+    around each from the second on. Categorical columns get embeddings of at most `embedding` dimensions, and numeric
+    ones of `embed_size` where `embed_numbers` is not "none" (see `automl.models.numbers`).
 
     Args:
         config: the names of the family's defaults; others are ignored.
@@ -40,8 +42,8 @@ def build(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> nn.Mod
         raise SpecError("mlp: tokens need a transformer or an lstm")
     settings = parts.settings("mlp", config)
     stem = parts.TableStem(inputs, int(settings["embedding"]))
-    width, size = int(settings["width"]), stem.features
-    layers: list[nn.Module] = [stem]
+    layers, size = embedded(stem, inputs, settings)
+    width = int(settings["width"])
     for k in range(int(settings["depth"])):
         hidden: list[nn.Module] = [
             nn.Linear(size, width, bias=settings["norm"] != "batch"),

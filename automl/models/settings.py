@@ -12,6 +12,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "norm": NORMS,
     "positions": ("rotary", "learned"),
     "parametrization": ("standard", "mup"),
+    "embed_numbers": ("none", "periodic", "cosine", "piecewise"),
 }
 """Setting -> the names it takes."""
 OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -19,7 +20,8 @@ OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
     ("transformer", "norm"): ("rms", "layer"),
 }
 """(family, setting) -> the names it takes where they are not those of `VALUES`."""
-AT_LEAST_ONE = ("depth", "width", "layers", "heads", "stages", "kernel", "stem", "patch", "block", "base_width")
+AT_LEAST_ONE = ("depth", "width", "layers", "heads", "stages", "kernel", "stem", "patch", "block", "base_width",
+                "embed_size", "frequencies")  # fmt: skip
 SHARES = ("dropout", "drop_path")
 """From 0 to below 1."""
 ODD = ("kernel", "stem")
@@ -58,7 +60,7 @@ def problem(family: str, defaults: Mapping[str, Any], name: str, value: Any) -> 
         return f"{name} must be in [0, 1), got {value!r}"
     if name == "density" and not 0 < number <= 1:
         return f"{name} must be in (0, 1], got {value!r}"
-    if name == "ratio" and not number > 0:
+    if name in ("ratio", "embed_scale") and not number > 0:
         return f"{name} must be above 0, got {value!r}"
     if name in ODD and number % 2 == 0:
         return f"{name} must be odd, got {value!r}"
