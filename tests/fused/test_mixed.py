@@ -301,6 +301,29 @@ def test_categories_to_be_embedded_keep_to_cohorts_of_one_shape():
         MixedCohort(e.blueprint, CONFIGS[0]).admit(0, CONFIGS[0], 0, 1, None)
 
 
+class Doubled(nn.Module):
+    """A forward pass of its own, so that lanes must have one shape."""
+
+    def __init__(self, config, inputs, outputs):
+        super().__init__()
+        self.inner = build(config, inputs, outputs)
+
+    def forward(self, x):
+        return 2 * self.inner(x)
+
+
+def test_where_models_cannot_mix_require_trains_lanes_of_one_shape():
+    part = data(60, 0)
+    problem = Problem(Doubled, INPUTS, OUTPUTS, "classification", part, part, mixes=MIXES["mlp"])
+    e = engine(problem=problem)
+    configs = [{"width": 8 * (1 + t % 2), "batch_size": 20, "lr": 1e-3 * (1 + t)} for t in range(4)]
+    assert e.reason_to_run_alone(configs) is None
+    e.admit([Entry(t, config, t, 2) for t, config in enumerate(configs)])
+    assert sorted(len(r.group.lanes) for rs in e.runners.values() for r in rs) == [2, 2]
+    e.run_epoch()
+    assert e.run_epoch().status == ("done",) * 4
+
+
 WRONG = {**ACTIVATIONS, nn.GELU: replace(ACTIVATIONS[nn.GELU], backward=lambda m, g, z: g.mul_(0.9))}
 
 

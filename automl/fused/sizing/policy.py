@@ -106,7 +106,10 @@ class FusionPolicy:
         required = self.options.fuse == "require"
         if lanes < (2 if self.mixes else FEWEST) and not required:
             return TOO_FEW
-        result = self.probe_result(configs)
+        could_mix, result = bool(self.mixes), self.probe_result(configs)
+        if not result.ok and required and could_mix:  # then in groups of one shape each
+            key = self.signature(configs[0])
+            result = self.probe_result([config for config in configs if self.signature(config) == key])
         if not result.ok:
             if required:
                 raise EnvironmentProblem(f"fuse: require, but {result.sentence()}")
