@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -98,7 +99,10 @@ def sample_rows(rows: Any, most: int = SAMPLE_ROWS) -> list[Any]:
     """The first rows as JSON: dicts for a table, nested lists for arrays."""
     if isinstance(rows, pd.DataFrame):
         text = rows.head(most).to_json(orient="records", date_format="iso", double_precision=15)
-        records: list[Any] = json.loads(text)
+        records: list[dict[str, Any]] = json.loads(text)
+        for name, values in rows.head(most).select_dtypes("float").items():  # all digits, also of 1e-20
+            for record, value in zip(records, values.astype(float).tolist(), strict=True):
+                record[str(name)] = value if math.isfinite(value) else None
         return records
     few = np.asarray(rows[:most])
     return (few if few.dtype == object else few.astype(np.float64)).tolist()  # type: ignore[no-any-return]

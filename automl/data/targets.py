@@ -120,9 +120,9 @@ def _read_classes(
     if distinct > 0.5 * len(present) and distinct > MOST_CLASSES:
         raise DataError(f"target {name!r} has {distinct} classes in {len(present)} rows: is it an identifier?")
     code = {label: k for k, label in enumerate(classes)}
-    codes = np.array(
-        [code[_label(value)] if ok else -1 for value, ok in zip(column, keep, strict=True)], dtype=np.int64
-    )
+    numbers, values = pd.factorize(present.to_numpy(dtype=object))
+    codes = np.full(len(column), -1, dtype=np.int64)
+    codes[keep] = np.array([code[_label(value)] for value in values], dtype=np.int64)[numbers]
     note = f"target {name!r}: classification, {distinct} classes ({reason})"
     return Target("classification", codes, classes, keep, [*notes, note])
 

@@ -45,3 +45,12 @@ def test_a_damaged_packed_file_is_told(tmp_path):
         (tmp_path / "new.csv.gz").write_bytes(packed[:at] + bytes([packed[at] ^ 0x5A]) + packed[at + 1 :])
         with pytest.raises(DataError, match=r"new\.csv\.gz cannot be read"):
             transform(data.preparation, tmp_path / "new.csv.gz")
+
+
+def test_a_damaged_text_in_a_parquet_file_is_told(tmp_path):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"x": [f"word{k}" for k in range(40)], "y": ["a", "b"] * 20}).to_parquet(path, compression=None)
+    path.write_bytes(path.read_bytes().replace(b"word7", b"wo\xa2d7"))
+    for memory in ({}, {"memory": "1kb"}):
+        with pytest.raises(DataError, match=r"t\.parquet cannot be read: .*UTF8"):
+            load(str(path), target="y", prepare=memory)

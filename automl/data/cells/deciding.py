@@ -34,6 +34,11 @@ def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
         frame: the whole table.
         rules: see there; unknown columns of `types` are not its concern.
     """
+    return read_table(frame, rules)[0]
+
+
+def read_table(frame: pd.DataFrame, rules: Rules) -> tuple[dict[str, Reading], dict[str, NDArray[np.float64]]]:
+    """(the reading of every column, the values of those whose text cells are all plain numbers, by name)."""
     evidence = [_Column(frame[name], str(name), rules) for name in frame.columns]
     seen: Counter[str] = Counter()
     for column in evidence:
@@ -42,7 +47,10 @@ def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
     mark = None if points == commas else "." if points > commas else ","
     first = Counter(o for column in evidence for o in column.orders)
     day = None if first["day"] == first["month"] else first["day"] > first["month"]
-    return {column.name: column.decide(mark, (mark == ",") if day is None else day) for column in evidence}
+    decided = {column.name: column.decide(mark, (mark == ",") if day is None else day) for column in evidence}
+    plain = {"kind": "number", "style": numbers.PLAIN}
+    values = {c.name: c.values for c in evidence if c.values is not None and decided[c.name] == plain}
+    return decided, values
 
 
 def decide(values: "pd.Series[Any]", name: str, rules: Rules) -> Reading:
@@ -60,11 +68,13 @@ class _Column:
         self.orders: Counter[str] = Counter()
         self.typed = typed_kind(values)
         self._values, self._padded, self.plain, self.total = values, True, True, 0
+        self.values: NDArray[np.float64] | None = None
         if self.typed and rules.types.get(name) in (None, self.typed):
             return
         text = arrow.text(values)
         present = None if text is None else arrow.present(text, rules.missing_words)
-        if present is not None and arrow.plain_numbers(present) is not None:
+        self.values = None if present is None else arrow.plain_numbers(present)
+        if self.values is not None:
             self.total = len(present) - present.null_count
             self._padded = arrow.any_padded(present)
             self.evidence = Counter(self._plain_evidence(present))

@@ -1,6 +1,5 @@
 """The cells of a target that came as text: labels to the letter, numbers where all are numbers, and what is missing."""
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -128,11 +127,11 @@ def _tell_alike(
     column: "pd.Series[Any]", name: str, missing: NDArray[np.bool_], cells: list[str], notes: list[str]
 ) -> None:
     """Note labels that are probably one: `yes` and `yes `, `Yes` and `yes`."""
-    for raw, count in Counter(
-        value for value in column if isinstance(value, str) and value != words.clean(value)
-    ).items():
-        if words.clean(raw) in cells:
-            notes.append(f"target {name!r}: {raw!r} ({count} rows) is probably {words.clean(raw)!r} and read as that")
+    raws = pd.Series(column.to_numpy(dtype=object)).value_counts(sort=False, dropna=True)
+    for raw, count in raws.items():
+        spelled = words.clean(str(raw))
+        if spelled != raw and spelled in cells:
+            notes.append(f"target {name!r}: {raw!r} ({count} rows) is probably {spelled!r} and read as that")
     alike: dict[str, list[str]] = {}
     for cell, gone in zip(cells, missing, strict=True):
         if not gone:

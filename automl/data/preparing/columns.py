@@ -74,11 +74,15 @@ def decide(train: pd.DataFrame, options: dict[str, Any], notes: list[str]) -> li
     return columns
 
 
-def read_cells(frame: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
-    """The same table with the readings of its columns, decided on all its rows, in `attrs`."""
-    decided = deciding.decide_table(frame, readings.rules_of(options, frame))
-    frame = frame.copy(deep=False)
-    frame.attrs = {readings.ATTRIBUTE: {**frame.attrs.get(readings.ATTRIBUTE, {}), "readings": decided}}
+def read_cells(frame: pd.DataFrame, options: dict[str, Any], texts: bool = False) -> pd.DataFrame:
+    """The same table with the readings of its columns, decided on all its rows, in `attrs`.
+
+    Columns of text that are all plain numbers become numbers, which take less memory; with `texts` they stay text.
+    """
+    decided, values = deciding.read_table(frame, readings.rules_of(options, frame))
+    attributes = frame.attrs.get(readings.ATTRIBUTE, {})
+    frame = frame.copy(deep=False) if texts or not values else frame.assign(**values)
+    frame.attrs = {readings.ATTRIBUTE: {**attributes, "readings": decided}}
     return frame
 
 

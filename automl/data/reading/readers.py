@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from automl.data.cells.readings import ATTRIBUTE
@@ -101,7 +102,7 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
     """
     with _as_data_error(path):
         if is_parquet(path):
-            return pd.read_parquet(path)
+            return _checked(pd.read_parquet(path))
         options = options or {}
         text, encoding = dialects.decode(dialects.read_bytes(path), path.name, options)
         expects = tuple(expects)
@@ -119,6 +120,17 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
         frame = frame.set_axis(names, axis=1)
         frame.attrs = attributes
         return frame
+
+
+def _checked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table, if the text in Arrow's memory is text.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is not UTF-8, as in a damaged file.
+    """
+    for name in frame.columns[[isinstance(dtype, pd.StringDtype | pd.ArrowDtype) for dtype in frame.dtypes]].unique():
+        pa.array(frame[name].array).validate(full=True)
+    return frame
 
 
 def _separator_option(options: Mapping[str, Any]) -> str | None:
@@ -202,6 +214,7 @@ class Table:
 
             with parquet.ParquetFile(self.path) as file:
                 for batch in file.iter_batches(rows, columns=only):
+                    batch.validate(full=True)
                     yield batch.to_pandas()
             return
         encoding, head = self._encoding, self._head

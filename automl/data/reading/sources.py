@@ -69,9 +69,10 @@ def read(
         raw = _read_path(path, target, keep_out, options)
     else:
         raw = from_object(read_unchanged(source, base), target, keep_out)
+    texts = bool(options.get("text")) or options.get("form") == "sentences"
     if isinstance(raw.x, pd.DataFrame):
-        raw.x = columns.read_cells(raw.x, options)
-    if options.get("text") or (options.get("form") == "sentences" and isinstance(raw.x, pd.DataFrame)):
+        raw.x = columns.read_cells(raw.x, options, texts)
+    if options.get("text") or (texts and isinstance(raw.x, pd.DataFrame)):
         _take_texts(raw, options)
     return raw
 
