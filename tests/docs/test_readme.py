@@ -27,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shortened(code: str) -> str:
-    """Two minutes of search in the text are two seconds in the test."""
-    return code.replace("--time 2m", "--time 2s").replace("time_s=120", "time_s=2")
+    """Two minutes of search in the text are two trials in the test."""
+    return code.replace("--time 2m", "--trials 2").replace("time_s=120", "time_s=None, trials=2")
 
 
 def run(command: list[str], folder: Path) -> str:
