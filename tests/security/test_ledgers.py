@@ -15,6 +15,7 @@ from automl.study import kinds
 from automl.study.paths import LEDGER
 from automl.study.repair import repair
 from automl.testing.stress import fuzz_ledgers
+from automl.view.pages import trial
 
 VERDICT: dict[str, Any] = {
     "winner": 0, "metric": "loss", "finalists": [{"trial": 0, "found": 0.1, "mean": 0.2, "interval": [0.1, 0.3],
@@ -119,7 +120,10 @@ def test_metrics_of_a_trial_that_cannot_be(study: Path, text: str) -> None:
 
 def test_metrics_without_a_value_are_ones(study: Path) -> None:
     write(study, 'UPDATE reports SET sum = NULL, metrics = \'{"loss": 1.0, "other": NaN}\'')
-    assert set(Study.open(study).reports(1)[0][1]) == {"loss", "other"}
+    view = Study.open(study)
+    assert set(view.reports(1)[0][1]) == {"loss", "other"}
+    assert trial.document(view, 1)["reports"] == [{"step": 1, "loss": 1.0, "other": None}]
+    assert "nan" in trial.text(view, 1, 80)
 
 
 def test_every_shape_is_met_by_what_a_study_writes(study: Path) -> None:

@@ -1,5 +1,6 @@
 """One trial in full: for people (`text`) and for programs (`document`)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,17 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
     extra["attempts"] = study.attempts(number)
-    return {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **summary, **extra}
+    found = {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **summary, **extra}
+    return {name: _finite(value) for name, value in found.items()}
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for numbers that are not finite, which JSON does not have; older ledgers hold some."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> str:
