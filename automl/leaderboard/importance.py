@@ -59,5 +59,15 @@ def steady_order(space: Space) -> tuple[str, ...]:
 
 
 def order(space: Space, shares: Mapping[str, float]) -> tuple[str, ...]:
-    """The searched parameters, the most important first; in the order of declaration where nothing is known."""
-    return tuple(sorted(space.names, key=lambda name: -shares.get(name, 0.0)))
+    """The searched parameters, the most important first; a learning rate is the second at the latest.
+
+    Where nothing is known of their importance, as in `steady_order`.
+    """
+    if not shares:
+        return steady_order(space)
+    names = sorted(space.names, key=lambda name: -shares.get(name, 0.0))
+    rate = next((name for name in names if _RATE.search(name)), None)
+    if rate is not None and names.index(rate) > 1:
+        names.remove(rate)
+        names.insert(1, rate)
+    return tuple(names)

@@ -101,7 +101,7 @@ def test_frame_has_every_trial_and_keeps_clashing_names_apart():
     history.begin({"step": 0.5, "lr": 0.25})
     history.point(0, 1, 0.125)
     frame = leaderboard.frame(history)
-    assert list(frame.columns) == ["rank", "trial", "state", "loss", "step", "seconds", "config.step", "lr", "reason"]
+    assert list(frame.columns) == ["rank", "trial", "state", "loss", "step", "seconds", "lr", "config.step", "reason"]
     assert frame.loc[0, "config.step"] == 0.5
     assert frame.loc[0, "step"] == 1
     assert frame["rank"].dtype == "Int64"

@@ -141,3 +141,10 @@ def test_limits_and_silence():
     assert eta(Plan(trials=1000, time_s=5), three, **known) == (2.0, 2.0)
     low, high = eta(Plan(steps=60), three, **known)
     assert low < 3.0 < high
+
+
+def test_a_learning_rate_is_the_second_column_at_the_latest():
+    space = Space.of({"a": Float(0, 1), "b": Float(0, 1), "base_lr": Float(0, 1), "c": Float(0, 1)})
+    assert order(space, {}) == ("base_lr", "a", "b", "c")
+    assert order(space, {"c": 0.6, "a": 0.3, "b": 0.1}) == ("c", "base_lr", "a", "b")
+    assert order(space, {"base_lr": 0.6, "a": 0.3, "b": 0.1}) == ("base_lr", "a", "b", "c")
