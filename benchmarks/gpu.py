@@ -32,7 +32,6 @@ from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.launch import launched
-from automl.fused.optim.rules import RULES
 from automl.fused.sizing.timing import memory_limit
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
@@ -41,6 +40,7 @@ from automl.fused.uniform.epoch import Epoch
 from automl.fused.uniform.piece import PieceEpoch
 from automl.models import build
 from automl.training import Trainer
+from automl.training.rules import RULES
 from automl.training.throughput import operations, peak
 
 Row = dict[str, Any]

@@ -5,8 +5,10 @@ All of them also take sharded parameters (see `automl.training.distributed.fsdp`
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from automl.errors import SpecError
 from automl.models.mup import Factors
 from automl.training.distributed.tensors import is_sharded
 from automl.training.hyperparameters import Hyperparameters
+from automl.training.rules import Rule, rule
 
 
 class Lion(torch.optim.Optimizer):
@@ -56,6 +59,42 @@ class Lion(torch.optim.Optimizer):
         return None
 
 
+class RuleOptimizer(torch.optim.Optimizer):
+    """A rule for lanes (see `rules`) as an optimizer of one model: each tensor is a row, or a lane's whole tensor.
+
+    Args:
+        params: groups of parameters with `weight_decay` and, where it differs, `eps`.
+        rule: how they are updated.
+        options: all other hyperparameters.
+    """
+
+    def __init__(self, params: Any, rule: Rule, options: Hyperparameters) -> None:
+        super().__init__(params, {"lr": options.lr, "weight_decay": options.weight_decay, "eps": options.eps})
+        self.rule, self.options = rule, options
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update every parameter that has a gradient; `closure` is not called."""
+        for group in self.param_groups:
+            hypers = replace(self.options, weight_decay=group["weight_decay"], eps=group["eps"])
+            rate = np.full((1, 1), group["lr"])
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if not state:
+                    state |= {"updates": 0, **{name: torch.zeros_like(p) for name in self.rule.states}}
+                state["updates"] += 1
+                tables = self.rule.tables([hypers], rate, np.full((1, 1), float(state["updates"])))
+                now = {name: torch.full((1, 1), float(table[0, 0]), dtype=p.dtype, device=p.device)
+                       for name, table in tables.items()}  # fmt: skip
+                shape = (1, *p.shape) if self.rule.shaped else (1, p.numel())
+                rows = {name: state[name].view(shape) for name in self.rule.states}
+                gradient = p.grad.clone().view(shape)  # the rule may overwrite it
+                self.rule.update(p.view(shape), gradient, rows, now, torch.empty_like(gradient))
+        return None
+
+
 def make(
     parameters: Iterable[tuple[str, nn.Parameter]],
     options: Hyperparameters,
@@ -76,11 +115,6 @@ def make(
     Returns:
         Optimizers whose parameter groups have a `base_lr`, which `set_lr` multiplies.
     """
-    if ":" in options.optimizer:
-        raise SpecError(
-            f"optimizer: {options.optimizer} is for trials that train as lanes; leave out compile, precision: fp16,"
-            " several devices for a trial, or a table that is streamed"
-        )
     named = [(name, p) for name, p in parameters if p.requires_grad]
     if options.optimizer != "muon":
         return [_optimizer(options.optimizer, _groups(named, options, factors), options)]
@@ -124,11 +158,15 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
     """The optimizer of that name for `groups`."""
     betas, eps = (options.beta1, options.beta2), options.eps
     scales = [group.pop("eps_factor") for group in groups]
-    if name in ("adam", "adamw", "nadam", "rmsprop"):
+    if name in ("adam", "adamw", "nadam", "rmsprop") or ":" in name:
         for group, scale in zip(groups, scales, strict=True):
             group["eps"] = eps * scale
     optim = torch.optim
     sharded = any(is_sharded(p) for group in groups for p in group["params"])
+    if ":" in name and sharded:
+        raise SpecError(f"optimizer: {name} cannot update a model that is divided; take parallel: replicate")
+    if ":" in name:
+        return RuleOptimizer(groups, rule(name), options)
     if name == "sgd":
         nesterov = options.nesterov and options.momentum > 0
         return optim.SGD(groups, lr=options.lr, momentum=options.momentum, nesterov=nesterov, fused=not sharded)

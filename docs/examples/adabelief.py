@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from torch import Tensor
 
-from automl.fused.optim.rules import F64, Rule, column
 from automl.training.hyperparameters import Hyperparameters
+from automl.training.rules import F64, Rule, column
 
 
 def tables(hypers: Sequence[Hyperparameters], lr: F64, t: F64) -> dict[str, F64]:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from automl.fused.optim.rules import RULES
+from automl.training.rules import RULES
 from tests.support.paths import ROOT
 
 

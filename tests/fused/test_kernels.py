@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from automl.fused.optim import kernel_checks
 from automl.fused.optim.launch import FORMATS, Launcher, launched
-from automl.fused.optim.rules import RULES
 from automl.fused.tensors import rng
+from automl.training.rules import RULES
 from tests.fused.test_graphs import attention_free_but_general, mlp, trained
 
 CPU = torch.device("cpu")

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from automl.errors import SpecError
-from automl.fused.optim.rules import RULES, clip_rows, rule
 from automl.training.hyperparameters import OPTIMIZERS, SCHEDULES, read
+from automl.training.rules import RULES, clip_rows, rule
 from automl.training.schedules import SHAPES, lr_factors, warmup_steps
 
 LANES = [

@@ -19,6 +19,8 @@ from automl.fused.tensors import losses, rng
 from automl.models.mlp import build
 from automl.training.hyperparameters import LOSSES, read
 from automl.training.losses import FORMULAS, own
+from automl.training.optimizers import RuleOptimizer, make
+from automl.training.rules import rule
 from tests.support.paths import ROOT
 from tests.support.plain_training import assert_same
 
@@ -65,12 +67,17 @@ def adabelief(config: dict[str, Any], seed: int, epochs: int) -> torch.nn.Module
             F.cross_entropy(module(part.x[rows]), part.y[rows]).backward()
             with torch.no_grad():
                 for p, (m, s) in zip(module.parameters(), states, strict=True):
-                    assert p.grad is not None
-                    p.mul_(1 - config["lr"] * 0.01)
-                    m.copy_(0.9 * m + 0.1 * p.grad)
-                    s.copy_(0.999 * s + 0.001 * (p.grad - m) ** 2 + 1e-8)
-                    p.sub_(config["lr"] * m / (1 - 0.9**t) / ((s / (1 - 0.999**t)).sqrt() + 1e-8))
+                    believed(p, m, s, config["lr"], t)
     return module
+
+
+def believed(p: torch.Tensor, m: torch.Tensor, s: torch.Tensor, lr: float, t: int) -> None:
+    """AdaBelief's update number `t` of one tensor, with a decay of 0.01."""
+    assert p.grad is not None
+    p.mul_(1 - lr * 0.01)
+    m.copy_(0.9 * m + 0.1 * p.grad)
+    s.copy_(0.999 * s + 0.001 * (p.grad - m) ** 2 + 1e-8)
+    p.sub_(lr * m / (1 - 0.9**t) / ((s / (1 - 0.999**t)).sqrt() + 1e-8))
 
 
 def lines(name: str) -> int:
@@ -165,6 +172,44 @@ def test_what_is_wrong_with_an_own_rule_is_told() -> None:
     assert own(read({}), "classification") is own(read({"loss": "cross_entropy"}), "classification") is None
 
 
+@pytest.mark.parametrize("name", ["adabelief:RULE", "nadam", "adafactor"])
+def test_a_rule_is_an_optimizer_of_one_model_too(name: str) -> None:
+    """Also after its state was saved; built-in rules are compared with torch's own."""
+    options = read({"optimizer": name, "lr": 3e-3, "weight_decay": 0.01})
+    torch.manual_seed(0)
+    x, y = torch.randn(20, 6, dtype=F64), torch.randint(0, 3, (20,))
+    models = [build(CONFIG, INPUTS, OUTPUTS).double() for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+    groups = [{"params": list(models[0].parameters()), "weight_decay": 0.01}]
+    ruled = RuleOptimizer(groups, rule(name), options)
+    lane = LaneOptimizer(models[1], name, options) if ":" in name else None
+    (other,) = make(models[1].named_parameters(), options) if lane is None else [lane]
+    for step in range(6):
+        if step == 3:
+            state, ruled = ruled.state_dict(), RuleOptimizer(groups, rule(name), options)
+            ruled.load_state_dict(state)
+        for model, optimizer in zip(models, (ruled, other), strict=True):
+            model.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    for ours, theirs in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)  # torch keeps NAdam's product in float32
+
+
+class LaneOptimizer:
+    """AdaBelief by its formulas."""
+
+    def __init__(self, module: torch.nn.Module, name: str, options: Any) -> None:
+        self.parameters, self.lr, self.t = list(module.parameters()), options.lr, 0
+        self.states = [(torch.zeros_like(p), torch.zeros_like(p)) for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        self.t += 1
+        for p, states in zip(self.parameters, self.states, strict=True):
+            believed(p, *states, self.lr, self.t)
+
+
 SPEC = """
 model: mlp
 data: digits
@@ -205,8 +250,7 @@ def test_what_only_lanes_have_is_told_where_a_trial_trains_alone(tmp_path: Path)
     from automl.training import Trainer
 
     digits = load("digits")
-    for config in ({"optimizer": "adabelief:RULE"}, {"loss": "focal", "mixup": 0.5}):
-        with pytest.raises(AutoMLError, match="for trials that train as lanes"):
-            Trainer(family("mlp"), digits, config, 1, 0)
+    with pytest.raises(AutoMLError, match="for trials that train as lanes"):
+        Trainer(family("mlp"), digits, {"loss": "focal", "mixup": 0.5}, 1, 0)
     plain, focal = (Trainer(family("mlp"), digits, {"loss": loss, "width": 8}, 1, 0) for loss in ("", "focal"))
     assert plain.epoch()["train_loss"] > focal.epoch()["train_loss"]

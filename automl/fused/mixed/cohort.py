@@ -21,9 +21,9 @@ from automl.fused.modules import swap
 from automl.fused.modules.activations import ACTIVATIONS, Activation
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.param_groups import Scale, scales
-from automl.fused.optim.rules import rule
 from automl.fused.tensors import layout as lay
 from automl.models.mup import Role
+from automl.training.rules import rule
 
 
 @dataclass

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl.fused.optim import rules
 from automl.fused.tensors import rng
+from automl.training import rules
 from automl.training.hyperparameters import Hyperparameters
 
 Kernel = Callable[..., None]

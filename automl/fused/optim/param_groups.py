@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from automl.fused.optim.rules import Rule, rule
 from automl.fused.tensors.layout import Layout, Slot
 from automl.models.mup import Factors, Role, factors, hidden
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.optimizers import muon_matrices
+from automl.training.rules import Rule, rule
 
 PLAIN = Factors()
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from automl.fused.optim import rules
 from automl.fused.optim.launch import launched
 from automl.fused.optim.param_groups import Scale
 from automl.fused.optim.tables import counts, moves
+from automl.training import rules
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import F64
 
@@ -173,7 +173,7 @@ class LeafClipping(HostPart):
 
 
 class RowRule:
-    """The optimizer's rule (`optim.rules`), or its Triton kernel, on the columns of `scales` of all rows at once."""
+    """The optimizer's rule (`training.rules`), or its Triton kernel, on the columns of `scales` of all rows at once."""
 
     def __init__(self, lanes: Lanes, scales: Sequence[Scale], collect: Callable[[], None] | None) -> None:
         """`collect()` brings the gradients to the rows; None: they are there."""

@@ -18,9 +18,9 @@ from automl.fused.lane import Lane, LaneState
 from automl.fused.modules import swap
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.param_groups import scales
-from automl.fused.optim.rules import rule
 from automl.fused.tensors import layout as lay
 from automl.training import hyperparameters
+from automl.training.rules import rule
 
 
 @dataclass
