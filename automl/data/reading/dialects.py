@@ -135,7 +135,8 @@ def without_comments(
     while k < len(lines):
         line = lines[k].strip("\r")
         if named is None and line.strip().strip('"').lower()[:4] == "sep=":
-            named, lines[k] = line.strip().strip('"')[4:] or None, ""
+            mark = line.strip().strip('"')[4:]
+            named, lines[k] = mark if len(mark) == 1 and mark.isascii() else None, ""
         elif line.startswith("#") and not _is_header(lines, k, named or separator):
             lines[k], comments = "", comments + 1
         elif line.strip():
