@@ -11,6 +11,7 @@ from torch import Tensor
 
 from automl.data.cells.readings import ATTRIBUTE
 from automl.data.preparing import columns
+from automl.data.reading.parts import check_frames, check_labels
 from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, did_you_mean
 
@@ -107,9 +108,14 @@ def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str
     """Join the parts that came with the data; which rows are in which is kept in `parts`."""
     raws = [(NAMES.index(part), from_object(value, target, keep_out)) for part, value in data.items()]
     parts = np.concatenate([np.full(len(raw.y), code, dtype=np.int8) for code, raw in raws])
-    first = raws[0][1]
+    first, names = raws[0][1], list(data)
+    if kinds := {raw.form for _, raw in raws if raw.form != first.form}:
+        raise DataError(f"data: part {names[0]} is of the form {first.form}, another one {sorted(kinds)[0]}")
+    check_labels({name: raw.y for name, (_, raw) in zip(names, raws, strict=True)})
+    notes: list[str] = []
     if isinstance(first.x, pd.DataFrame):
-        x: Any = pd.concat([raw.x for _, raw in raws], ignore_index=True)
+        notes = check_frames({name: raw.x for name, (_, raw) in zip(names, raws, strict=True)})
+        x: Any = pd.concat([raw.x[first.x.columns] for _, raw in raws], ignore_index=True)
     else:
         shapes = {raw.x.shape[1:] for _, raw in raws}
         if len(shapes) > 1:
@@ -117,7 +123,7 @@ def _from_parts(data: Mapping[str, Any], target: str | None, keep_out: tuple[str
         x = np.concatenate([raw.x for _, raw in raws])
     y = np.concatenate([np.asarray(raw.y) for _, raw in raws])
     extra = {key: np.concatenate([raw.extra[key] for _, raw in raws]) for key in first.extra}
-    return Raw(x, y, first.target, first.form, parts, extra)
+    return Raw(x, y, first.target, first.form, parts, extra, notes)
 
 
 def from_frame(
