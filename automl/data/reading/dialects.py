@@ -130,12 +130,12 @@ def without_comments(
     numbers stay. A header may begin with #. So does a line between rows, where it has another number of cells than the
     header. `expects`: columns of the training table, where these are rows for its model.
     """
-    lines, named, comments = text.split("\n"), None, 0
+    lines, named, comments, marked = text.split("\n"), None, 0, False
     k = 0
     while k < len(lines):
         line = lines[k].strip("\r")
-        if named is None and line.strip().strip('"').lower()[:4] == "sep=":
-            mark = line.strip().strip('"')[4:]
+        if not marked and line.strip().strip('"').lower()[:4] == "sep=":
+            mark, marked = line.strip().strip('"')[4:], True
             named, lines[k] = mark if len(mark) == 1 and mark.isascii() else None, ""
         elif line.startswith("#") and not _is_header(lines, k, named or separator):
             lines[k], comments = "", comments + 1
@@ -148,7 +148,7 @@ def without_comments(
     k += titles
     if k < len(lines) and lines[k].startswith("#"):
         lines[k] = lines[k][1:].lstrip()
-    if comments or named or "\n#" in text or text.startswith("#"):
+    if comments or marked or "\n#" in text or text.startswith("#"):
         comments += _blank_comments(lines, k + 1, named or separator)
         text = "\n".join(lines)
     return text, named, comments
