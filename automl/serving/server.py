@@ -170,14 +170,31 @@ def _protocol() -> Any:
 
 
 def _several(config: Any) -> None:
-    from uvicorn.supervisors.multiprocess import Multiprocess
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
     class Supervisor(Multiprocess):
-        """Closes its own end of the socket, so that nobody waits in a queue that is never read."""
+        """Replaces workers that have died, and closes its own end of the socket when it ends.
+
+        A worker that is slow to start (a large model, a busy machine) is no dead one, so it is not asked for a sign.
+        """
+
+        def keep_subprocess_alive(self) -> None:
+            for k, worker in enumerate(self.processes):
+                if self.should_exit.is_set() or worker.process.is_alive():
+                    continue
+                worker.process.join()
+                if worker.exitcode == STARTUP_FAILURE:
+                    log.error("a worker process could not start; the server ends")
+                    self.should_exit.set()
+                    return
+                log.warning("worker process %s has died (exit code %s) and is replaced", worker.pid, worker.exitcode)
+                self.processes[k] = Process(self.config, self.sockets)
+                self.processes[k].start()
 
         def terminate_all(self) -> None:
             super().terminate_all()
-            for socket in self.sockets:
+            for socket in self.sockets:  # nobody is to wait in a queue that is never read
                 socket.close()
 
     Supervisor(config, sockets=[config.bind_socket()]).run()
