@@ -360,6 +360,12 @@ def test_nothing_but_failures_is_exit_code_4(run, tmp_path):
     assert "Traceback" not in err
 
 
+def test_so_it_is_where_the_budget_ends_before_the_fifth_failure(run, tmp_path):
+    code, out, _ = run("search", written(tmp_path, ALWAYS_FAILS), "--executor", "inline", "-q", "--trials", "2")
+    assert code == 4
+    assert "never works" in out
+
+
 def test_dry_run_of_a_function_shows_the_plan_and_calls_nothing(run, tmp_path):
     code, out, _ = run("search", written(tmp_path, ALWAYS_FAILS), "--dry-run", "--trials", "9", "--strategy", "grid")
     assert code == 0

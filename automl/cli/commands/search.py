@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from automl.cli import options, progress, values
+from automl.core.trial import State
+from automl.errors import SearchFailed
 
 if TYPE_CHECKING:
     from automl.driver.screen import Screen
@@ -137,7 +139,7 @@ def _screen(*, json: bool, quiet: bool, ascii: bool, events: Path | None) -> "It
 
 
 def _end(study: "Readable", *, json: bool, fail_under: float | None) -> None:
-    """Print the document, and exit with 1 without a winner, or with one that is not good enough."""
+    """Print the document; exit with 1 without a winner or with one that is not good enough, 4 if all trials failed."""
     from automl.view.pages.final import document_text
 
     if json:
@@ -146,5 +148,8 @@ def _end(study: "Readable", *, json: bool, fail_under: float | None) -> None:
     missed = best is not None and fail_under is not None and (best.loss or 0.0) > metric.loss(fail_under)
     if missed:
         typer.echo(f"automl: the winner's {metric.name} is worse than --fail-under {fail_under:g}", err=True)
+    failed = study.history.count(State.FAILED)
+    if best is None and failed and failed == len(study.history):
+        raise typer.Exit(SearchFailed.exit_code)
     if best is None or missed:
         raise typer.Exit(1)
