@@ -92,7 +92,10 @@ def _tensor(torch: Any, content: bytes) -> Any:
 
 
 class _Imports(MetaPathFinder):
-    """Watches the imports of one thread: finds modules as the other finders do, and surrounds their execution."""
+    """Watches imports: finds modules as the other finders do, and surrounds their execution.
+
+    In threads other than its own, only the libraries that have random numbers are surrounded.
+    """
 
     def __init__(self, seed: int, around: Callable[[], Callable[[], None]]) -> None:
         self.seed, self.around = seed, around
@@ -105,7 +108,7 @@ class _Imports(MetaPathFinder):
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The module's spec, with a loader that calls `_surrounded`; None for modules that are left alone."""
-        if threading.get_ident() != self.thread or (self.depth and name not in LIBRARIES):
+        if name not in LIBRARIES and (self.depth or threading.get_ident() != self.thread):
             return None
         for finder in sys.meta_path:
             if finder is self or isinstance(finder, _Imports) or not hasattr(finder, "find_spec"):
@@ -124,7 +127,8 @@ class _Imports(MetaPathFinder):
 
         def exec_module(module: ModuleType) -> None:
             vars(loader).pop("exec_module", None)
-            with self._unmoved(spec.name):
+            own = threading.get_ident() == self.thread
+            with self._unmoved(spec.name) if own else self._begun(spec.name):
                 execute(module)
                 vars(spec)["_initializing"] = False  # it is complete: `loaded` is to see it
 
@@ -151,11 +155,20 @@ class _Imports(MetaPathFinder):
             if outermost:
                 for library in LIBRARIES:
                     if library not in before and loaded(library):
-                        _seed(library, self.seed)
-                        if library in self.later:
-                            _put_back(library, self.later.pop(library))
+                        self._begin(library)
                 restore(before)
                 done()
+
+    @contextmanager
+    def _begun(self, library: str) -> Iterator[None]:
+        """The library, imported by another thread in the block, begins at the trial's seed."""
+        yield
+        self._begin(library)
+
+    def _begin(self, library: str) -> None:
+        _seed(library, self.seed)
+        if library in self.later:
+            _put_back(library, self.later.pop(library))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import logging
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -146,6 +147,26 @@ def imports_inside(trial: Trial) -> None:
     for _ in trial.steps(2):
         drawn = random.random() + float(np.random.rand()) + float(torch.rand(()))  # noqa: NPY002
         trial.report(loss=drawn + float(torch.nn.Linear(3, 1).weight.detach().sum()))
+
+
+IN_A_THREAD = """
+import sys, threading
+from automl.worker.randomness import seeded
+drawn = []
+def draw():
+    import numpy
+    drawn.append(float(numpy.random.rand()))
+with seeded(5):
+    thread = threading.Thread(target=draw)
+    thread.start()
+    thread.join()
+import numpy
+assert drawn == [float(numpy.random.RandomState(5).rand())], drawn
+"""
+
+
+def test_a_library_that_a_thread_imports_begins_at_the_seed() -> None:
+    subprocess.run([sys.executable, "-c", IN_A_THREAD], check=True)
 
 
 def later(trial: Trial) -> None:
