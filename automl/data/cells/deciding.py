@@ -74,7 +74,7 @@ class _Column:
         text = arrow.text(values)
         present = None if text is None else arrow.present(text, rules.missing_words)
         self.values = None if present is None else arrow.plain_numbers(present)
-        if self.values is not None:
+        if present is not None and self.values is not None:
             self.total = len(present) - present.null_count
             self._padded = arrow.any_padded(present)
             self.evidence = Counter(self._plain_evidence(present))

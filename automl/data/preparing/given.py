@@ -162,7 +162,7 @@ def _with_names(frame: pd.DataFrame, expects: Sequence[str]) -> pd.DataFrame:
 def _rectangle(array: NDArray[Any], columns: int) -> NDArray[Any]:
     """[N, columns] of an array that may also be one row, or one column where there is one alone."""
     if isinstance(array, np.ma.MaskedArray):
-        array = array.astype(np.float64).filled(np.nan) if array.dtype.kind in "biuf" else array.filled(None)
+        array = np.ma.filled(array.astype(np.float64), np.nan) if array.dtype.kind in "biuf" else array.filled(None)
     if array.ndim == 1 and columns == 1:
         return array[:, None]
     return array[None] if array.ndim == 1 and len(array) == columns else array
