@@ -26,6 +26,7 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
+@pytest.mark.catalogue(60, "`automl serve --host 0.0.0.0` without a key", "refused; says how a key is made", 2)
 def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"--host 0.0.0.0 can be reached from other machines.*--new-key"):
         server.check(Settings(str(tmp_path), host="0.0.0.0"))

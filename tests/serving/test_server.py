@@ -120,6 +120,12 @@ def shares_of(bundle: Path) -> list[float]:
     return made
 
 
+@pytest.mark.catalogue(
+    60,
+    "`automl serve` gets SIGTERM under requests",
+    "what has begun is answered, connections are closed in good order, then it ends",
+    143,
+)
 @pytest.mark.slow
 def test_sigterm_ends_it_with_every_request_answered(bundles: Bundles, tmp_path: Path) -> None:
     with running(tmp_path, f"flowers={bundles['flowers']}") as (process, url):
@@ -145,6 +151,9 @@ def _draining(url: str) -> bool:
     return True
 
 
+@pytest.mark.catalogue(
+    60, "a worker of `automl serve` is killed", "it is replaced; clients that ask once more lose nothing", None
+)
 @pytest.mark.slow
 def test_new_winners_rollbacks_and_killed_workers_lose_no_answer(bundles: Bundles, tmp_path: Path) -> None:
     study = tmp_path / "study"
@@ -227,6 +236,7 @@ def test_https_is_served_with_a_certificate(bundles: Bundles, tmp_path: Path) ->
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
 
 
+@pytest.mark.catalogue(60, "`automl serve` itself is killed (SIGKILL)", "its workers end by themselves", None)
 @pytest.mark.slow
 def test_workers_whose_server_was_killed_end_by_themselves(bundles: Bundles, tmp_path: Path) -> None:
     import psutil

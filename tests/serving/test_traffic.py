@@ -243,6 +243,9 @@ def test_a_new_winner_is_swapped_in_while_requests_are_answered_and_rolled_back(
         assert shares == pytest.approx(expected["flowers" if version == "v1" else "flowers2"].tolist(), abs=1e-6)
 
 
+@pytest.mark.catalogue(
+    60, "a new version cannot be loaded", "the former one goes on answering; `/v1/models` says why", None
+)
 def test_a_version_that_cannot_be_loaded_never_replaces_one_that_answers(bundles: Bundles, tmp_path: Path) -> None:
     made = service(tmp_path, ("m", bundles["flowers"]))
 
