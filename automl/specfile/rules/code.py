@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path as File
 from typing import Any
@@ -53,10 +54,10 @@ def _file_of(module: str, folder: File) -> tuple[File | None, bool]:
         found = importlib.util.find_spec(top)
     except (ImportError, ValueError, AttributeError):
         found = None
-    folders = {folder.absolute(), File.cwd()}
-    if found is not None and (not found.origin or not any(File(found.origin).is_relative_to(f) for f in folders)):
+    if found is not None and not _of_the_user(found.origin):
         return None, True
-    for base in folders:
+    first = [File(found.origin).parent] if found is not None and found.origin and not rest else []
+    for base in (*first, folder.absolute(), File.cwd()):
         path = base.joinpath(top, *rest)
         if path.with_suffix(".py").is_file():
             return path.with_suffix(".py"), True
@@ -64,6 +65,12 @@ def _file_of(module: str, folder: File) -> tuple[File | None, bool]:
             init = path / "__init__.py"
             return (init if init.is_file() else None), True
     return None, found is not None
+
+
+def _of_the_user(origin: str | None) -> bool:
+    """Whether a module's file is one of the user's, and not of Python or of an installed package."""
+    homes = {File(home).resolve() for home in (sys.prefix, sys.base_prefix, sys.exec_prefix)}
+    return origin is not None and origin.endswith(".py") and not homes & {*File(origin).resolve().parents}
 
 
 def _names_in(file: File) -> list[str] | None:
