@@ -1,6 +1,6 @@
 """Requests a second and latency of `automl serve`, beside a plain FastAPI + torch endpoint and model.predict.
 
-python benchmarks/serve.py [--seconds 5] [--connections 64] [--table adult.tsv.gz] [--json FILE]
+python benchmarks/serve.py [--seconds 5] [--connections 64] [--table adult.tsv.gz] [--litserve] [--json FILE]
 
 Both servers are one process with one thread of torch; the load generator is another process on this machine, with as
 many connections as asked for, each of which asks again as soon as it is answered. The plain endpoint is what the
@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -54,6 +55,45 @@ async def ready():
     return {}
 
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error")
+"""
+
+
+LITSERVE = """
+import sys
+import litserve
+import pandas as pd
+import torch
+import automl
+from automl.data.preparing import transform
+
+class Api(litserve.LitAPI):
+    def setup(self, device):
+        torch.set_num_threads(1)
+        self.model = automl.load(sys.argv[1])
+
+    def decode_request(self, request):
+        return request["rows"]
+
+    def batch(self, inputs):
+        self.lengths = [len(rows) for rows in inputs]
+        return [row for rows in inputs for row in rows]
+
+    def predict(self, rows):
+        with torch.no_grad():
+            x = transform.transform(self.model.preparation, pd.DataFrame(rows))
+            return self.model.decoded(self.model.module(x)).tolist()
+
+    def unbatch(self, output):
+        ends = [sum(self.lengths[: k + 1]) for k in range(len(self.lengths))]
+        return [output[end - length : end] for end, length in zip(ends, self.lengths)]
+
+    def encode_response(self, output):
+        return {"predictions": output}
+
+if __name__ == "__main__":
+    api = Api(max_batch_size=64, batch_timeout=0.005, api_path="/v1/predict")
+    server = litserve.LitServer(api, accelerator="cpu", healthcheck_path="/health/ready")
+    server.run(port=int(sys.argv[2]), log_level="error", generate_client_file=False)
 """
 
 
@@ -148,8 +188,9 @@ def free_port() -> int:
 def started(command: list[str], port: int) -> "subprocess.Popen[bytes]":
     """A server that answers."""
     path = os.pathsep.join(str(ROOT / part) for part in (".", "strategies", "search_spaces"))
+    path = os.pathsep.join(filter(None, (path, os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    process = subprocess.Popen(command, env=environment, cwd=ROOT)
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, start_new_session=True)
     import urllib.error
     import urllib.request
 
@@ -182,6 +223,16 @@ def bundle(folder: Path, file: Path) -> tuple[Path, list[dict[str, Any]]]:
     io.save(folder / "model", model="mlp", config=config, prepared=prepared, state_dict=module.state_dict(), metrics={})
     rows = json.loads(frame.drop(columns=target).head(1000).to_json(orient="records"))
     return folder / "model", rows
+
+
+def command(name: str, folder: Path, place: Path, port: int) -> list[str]:
+    """What Python is started with for a server."""
+    if name == "automl serve":
+        code = "from automl.cli import main; main()"
+        return ["-c", code, "serve", f"m={place}", "--port", str(port), "--state", str(folder / "state")]
+    script = folder / f"{name.split()[0].lower()}_server.py"
+    script.write_text(LITSERVE if name == "LitServe" else PLAIN)
+    return [str(script), str(place), str(port)]
 
 
 def best_ms(call: Callable[[], Any], times: int) -> float:
@@ -217,9 +268,9 @@ def in_process(place: Path, rows: list[dict[str, Any]]) -> dict[str, float]:
     return {
         "one row, from JSON to answer": best_ms(lambda: serve(one), 300),
         "one row, model.predict of a frame": best_ms(lambda: model.predict(frame.head(1)), 50),
-        "1,000 rows, from JSON to answer": best_ms(lambda: serve(many), 30),
-        "1,000 rows, model.predict of dicts": best_ms(lambda: model.predict(rows), 30),
-        "1,000 rows, model.predict of a frame": best_ms(lambda: model.predict(frame), 30),
+        "1,000 rows, from JSON to answer": best_ms(lambda: serve(many), 60),
+        "1,000 rows, model.predict of dicts": best_ms(lambda: model.predict(rows), 60),
+        "1,000 rows, model.predict of a frame": best_ms(lambda: model.predict(frame), 60),
     }
 
 
@@ -237,20 +288,16 @@ def main(arguments: argparse.Namespace) -> None:
         result["in process, ms"] = in_process(place, rows)
         for name, value in result["in process, ms"].items():
             print(f"{name}: {value:.2f} ms")
-        for name in ("automl serve", "plain FastAPI + torch"):
+        for name in ("automl serve", "plain FastAPI + torch", *(["LitServe"] if arguments.litserve else [])):
             port = free_port()
-            code = "from automl.cli import main; main()"
-            state = f"{temporary}/state"
-            ours = ["-c", code, "serve", f"m={place}", "--port", str(port), "--state", state]
-            command = ours if name == "automl serve" else ["-c", PLAIN, str(place), str(port)]
-            process = started([sys.executable, *command], port)
+            process = started([sys.executable, *command(name, Path(temporary), place, port)], port)
             try:
                 for count, connections in ((1, arguments.connections), (1, 1), (1000, 1)):
                     made = load(port, request(rows[:count]), connections, arguments.seconds, process.pid)
                     result["servers"][f"{name}, {count} rows, {connections} connections"] = made
                     print(f"{name}, {count} rows, {connections} connections: {told(made)}", flush=True)
             finally:
-                process.terminate()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait(30)
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
@@ -262,5 +309,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--table", type=Path, default=ROOT.parent / "shared" / "data" / "tables" / "adult.tsv.gz")
+    parser.add_argument("--litserve", action="store_true", help="measure LitServe too; it has to be installed")
     parser.add_argument("--json", type=Path)
     main(parser.parse_args())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib.resources
 import multiprocessing
 import os
@@ -103,6 +104,8 @@ class Service:
         """Load the models, follow changes, and write what was collected at the end."""
         await asyncio.to_thread(self.registry.refresh)
         await asyncio.to_thread(self._warm)
+        gc.collect()
+        gc.freeze()  # what is loaded by now stays; looking through it again and again would take milliseconds
         tasks = [asyncio.create_task(self.registry.follow()), asyncio.create_task(self._ticks())]
         try:
             with graceful(self.settings.drain_s, self._drain):
@@ -111,6 +114,7 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            gc.unfreeze()
             self.batcher.close()
             self._write()
             self.feedback.close()

@@ -1,5 +1,6 @@
 """What a worker process counts. All counts of all workers add up: a tree of numbers, lists and dicts of them."""
 
+import asyncio
 import json
 import time
 from collections.abc import Callable, Iterable
@@ -56,18 +57,21 @@ class Watched:
         self.now, self.last, self.alarms, self.windows = self.drift.empty(), self.drift.empty(), 0, 0
         self._waiting: list[tuple[Ready, Tensor]] = []
         self._rows_waiting = self._rows_now = 0
+        self._soon = False
 
     def add(self, ready: Ready, outputs: "Tensor") -> None:
-        """Count the rows of one answered request, now or a little later."""
+        """Count the rows of one answered request a little later; called in the event loop."""
         self.requests += 1
         self.rows += len(ready)
         self._waiting.append((ready, outputs))
         self._rows_waiting += len(ready)
-        if self._rows_waiting >= TOGETHER:
-            self.flush()
+        if self._rows_waiting >= TOGETHER and not self._soon:
+            self._soon = True
+            asyncio.get_running_loop().call_soon(self.flush)  # the answer goes first
 
     def flush(self) -> None:
         """Count what waits."""
+        self._soon = False
         waiting, self._waiting, self._rows_waiting = self._waiting, [], 0
         for _, outputs in waiting:
             self._predictions(outputs)
