@@ -2,7 +2,7 @@
 
 python benchmarks/serve.py [--seconds 5] [--connections 64] [--table adult.tsv.gz] [--litserve] [--json FILE]
 
-Both servers are one process with one thread of torch; the load generator is another process on this machine, with as
+The servers are one process each (LitServe: two, and so is the second of ours) with one thread of torch; the load generator is another process on this machine, with as
 many connections as asked for, each of which asks again as soon as it is answered. The plain endpoint is what the
 tutorials show: the rows as a DataFrame, `model.prepared`, the network, one request at a time. As a busy machine slows
 both, the CPU time that the server's process needs for a request is printed too: it hardly depends on the load.
@@ -227,9 +227,9 @@ def bundle(folder: Path, file: Path) -> tuple[Path, list[dict[str, Any]]]:
 
 def command(name: str, folder: Path, place: Path, port: int) -> list[str]:
     """What Python is started with for a server."""
-    if name == "automl serve":
-        code = "from automl.cli import main; main()"
-        return ["-c", code, "serve", f"m={place}", "--port", str(port), "--state", str(folder / "state")]
+    if name.startswith("automl serve"):
+        code, more = "from automl.cli import main; main()", name.split()[2:]
+        return ["-c", code, "serve", f"m={place}", "--port", str(port), "--state", str(folder / "state"), *more]
     script = folder / f"{name.split()[0].lower()}_server.py"
     script.write_text(LITSERVE if name == "LitServe" else PLAIN)
     return [str(script), str(place), str(port)]
@@ -288,7 +288,8 @@ def main(arguments: argparse.Namespace) -> None:
         result["in process, ms"] = in_process(place, rows)
         for name, value in result["in process, ms"].items():
             print(f"{name}: {value:.2f} ms")
-        for name in ("automl serve", "plain FastAPI + torch", *(["LitServe"] if arguments.litserve else [])):
+        further = ["LitServe"] if arguments.litserve else []
+        for name in ("automl serve", "automl serve --workers 2", "plain FastAPI + torch", *further):
             port = free_port()
             process = started([sys.executable, *command(name, Path(temporary), place, port)], port)
             try:

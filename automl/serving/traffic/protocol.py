@@ -25,14 +25,17 @@ class Guarded(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
+        """Wait for the first head."""
         super().connection_made(transport)
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
         self._rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Count the bytes of the head, and refuse one that is too large."""
         if self._head is not None:
             self._head += len(data)
         super().data_received(data)
@@ -40,11 +43,13 @@ class Guarded(HttpToolsProtocol):
             self.send_400_response(f"the head of a request has at most {MOST_HEAD} bytes")
 
     def on_message_begin(self) -> None:
+        """A head begins."""
         super().on_message_begin()
         self._head = 0
         self._wait()
 
     def on_headers_complete(self) -> None:
+        """A head has ended; what follows is the body, which the gate limits."""
         self._head = None
         self._rest()
         super().on_headers_complete()
