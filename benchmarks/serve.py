@@ -2,10 +2,11 @@
 
 python benchmarks/serve.py [--seconds 5] [--connections 64] [--table adult.tsv.gz] [--litserve] [--json FILE]
 
-The servers are one process each (LitServe: two, and so is the second of ours) with one thread of torch; the load generator is another process on this machine, with as
-many connections as asked for, each of which asks again as soon as it is answered. The plain endpoint is what the
-tutorials show: the rows as a DataFrame, `model.prepared`, the network, one request at a time. As a busy machine slows
-both, the CPU time that the server's process needs for a request is printed too: it hardly depends on the load.
+The servers are one process each (LitServe: two, and so is the second of ours) with one thread of torch; the load
+generator is another process on this machine, with as many connections as asked for, each of which asks again as soon
+as it is answered. The plain endpoint is what the tutorials show: the rows as a DataFrame, the preparation, the network,
+one request at a time. As a busy machine slows all of them, the CPU time that a server's processes need for a request is
+printed too: it depends less on the load.
 """
 
 import argparse
