@@ -73,7 +73,8 @@ def ours(error: Exception, file: Path | None = None, *, reading: bool = False) -
     Returns:
         An EnvironmentProblem where the disk is full or cannot be written, a LedgerError for anything else.
     """
-    where, text = f"{file}: " if file else "", str(error)
+    where = f"{file}: " if file else ""
+    text = "".join(c if c.isprintable() else "?" for c in str(error)[:200])  # SQLite quotes the file's content
     if not isinstance(error, sqlite3.OperationalError):
         return LedgerError(f"{where}the ledger is damaged ({text or 'a row of impossible length'}); {REPAIR}")
     if not reading and any(word in text for word in ("full", "readonly", "unable to open", "disk I/O error")):

@@ -134,6 +134,14 @@ def test_every_shape_is_met_by_what_a_study_writes(study: Path) -> None:
     ]
 
 
+def test_content_that_a_message_quotes_has_no_escapes(study: Path) -> None:
+    write(study, "UPDATE study SET sum = NULL, value = CAST(? AS TEXT) WHERE key = 'name'", b"\x1b[31m\xff" * 500)
+    with pytest.raises(LedgerError, match="Could not decode") as caught:
+        Study.open(study)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 def test_mutants_of_ledgers() -> None:
     """A few of `make fuzz`: nothing but a LedgerError comes out, nothing is written outside."""
     assert sum(fuzz_ledgers.run(25, seed=4).values()) == 25
