@@ -142,7 +142,8 @@ def _instead(name: str, frame: pd.DataFrame) -> str:
     if name in map(str, frame.index):
         return "; it is a row of this table, whose rows and columns are exchanged: give its transpose, rows.T"
     names = [str(column) for column in frame.columns]
-    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in names]
+    plain = [name if name.isprintable() else repr(name)[1:-1] for name in names]
+    shown = [name if len(name) <= 40 else f"{name[:40]}..." for name in plain]
     some = f"{', '.join(shown[:8])}{', ...' if len(names) > 8 else ''}"
     return did_you_mean(name, names) or (f"; the rows have {some}" if names else "; the rows have no columns")
 
