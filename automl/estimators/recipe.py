@@ -6,7 +6,7 @@ from typing import Any, Literal
 Kind = Literal["classification", "regression"]
 METRICS: Mapping[str, str] = {"classification": "val_accuracy", "regression": "val_rmse"}
 SMALL, LARGE = 5_000, 50_000
-"""Rows up to which there is a longer training with stronger regularization, and from which on a shorter one."""
+"""Rows up to which there is a longer training with smaller batches, and from which on a shorter one."""
 TRIALS = 10_000
 """Trials at most where only time is given."""
 
@@ -33,12 +33,18 @@ def recipe(
     Returns:
         The entries, as the reader of specifications takes them.
     """
-    least = 16 if rows < SMALL else 64
-    full = epochs or (60 if rows < SMALL else 30 if rows < LARGE else 15)
-    regularization: dict[str, Any] = {"use": "strong" if rows < SMALL else "standard"}
+    least = 32 if rows < SMALL else 64
+    full = epochs or (40 if rows < SMALL else 30 if rows < LARGE else 15)
+    regularization: dict[str, Any] = {"use": "standard"}
     if kind == "regression":
         regularization["label_smoothing"] = 0.0
     budget = {"trials": TRIALS if trials is None else trials} | ({} if time_s is None else {"time": float(time_s)})
+    numbers: dict[str, Any] = {}
+    if rows < LARGE:  # embeddings cost several times the CPU time of a plain network
+        kinds = ["periodic", "cosine"]
+        scale = {"float": [0.03, 0.5], "log": True, "default": 0.1, "when": {"embed_numbers": kinds}}
+        choice = {"choice": [*kinds, "none"], "default": "none"}
+        numbers = {"numbers": {"embed_numbers": choice, "embed_scale": scale}}
     return {
         "study": name,
         "model": "mlp",
@@ -51,6 +57,7 @@ def recipe(
         "patience": max(4, full // 4),
         "space": {
             "architecture": {"use": "mlp", "width": {"int": [16, 256], "log": True, "default": 128}},
+            **numbers,
             "regularization": regularization,
             "optimizer": {
                 "use": "adamw",

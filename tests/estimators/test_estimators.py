@@ -109,7 +109,7 @@ def test_the_training_is_longer_for_small_tables():
         return recipe("t.csv", "y", "regression", rows, **entries)
 
     assert made(1_000)["epochs"] > made(20_000)["epochs"] > made(200_000)["epochs"]
-    assert made(1_000)["space"]["regularization"]["use"] == "strong"
+    assert "numbers" not in made(200_000)["space"]  # embeddings of numbers, too slow for many rows
 
 
 def test_the_command_fits_and_says_what_follows(tmp_path, monkeypatch):

@@ -12,13 +12,13 @@ from automl_strategies.forest import Forest
 from automl_strategies.gaussian_process import Gp
 from automl_strategies.genetic import Genetic
 from automl_strategies.gradient_ascent import ConfidenceBound
+from automl_strategies.operators import mutated
 from automl_strategies.random_search import Random
 from automl_strategies.regularized_evolution import Aging
 from automl_strategies.sobol import Sobol
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.gp import Features, GaussianProcess, log_expected_improvement
 from automl_strategies.surrogates.observations import observations
-from automl_strategies.operators import mutated
 from automl_strategies.surrogates.unit_cube import UnitCube, encoded_trials
 from automl_strategies.tpe import Parzen, Tpe
 from automl_strategies.wrappers.constrained import Constrained, Constraint, parsed
