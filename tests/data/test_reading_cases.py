@@ -99,7 +99,8 @@ FILES = {
     "titles": {"before": TITLES}, "titles of one cell": {"before": "Quarterly report\n\n"},
     "semicolon": {"separator": ";"}, "tab": {"separator": "\t"}, "bar": {"separator": "|"},
     "latin": {"encoding": "cp1252"}, "utf-16": {"encoding": "utf-16"}, "mark": {"encoding": "utf-8-sig"},
-    "sep": {"before": "sep=,\n"}, "strange sep": {"before": "sep=,,\n"}, "upper": {"name": "T.CSV"}, "comment": {"before": "# from a machine\n"},
+    "sep": {"before": "sep=,\n"}, "strange sep": {"before": "sep=,,\n"}, "upper": {"name": "T.CSV"},
+    "comment": {"before": "# from a machine\n"},
 }  # fmt: skip
 
 

@@ -52,7 +52,7 @@ AT_HOME = {
 
 MOST_FILES = 12  # in one folder, besides its __init__.py
 LARGER_FOLDERS: dict[str, str] = {
-    "automl/study": "17: a part each of the life of a study; lock, paths, schema and opening are a page and need no folder",
+    "automl/study": "17: a part each of the life of a study; lock, paths, schema and opening need no folder",
 }
 """{folder: why it has more files}."""
 MOST_LINES = 350  # of a file
