@@ -21,6 +21,9 @@ from automl.tasks.from_spec import task_of
 if TYPE_CHECKING:
     from automl.specfile import Spec
 
+MANY = 1_000_000
+"""GPUs that are taken to be there where it cannot be known how many are."""
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -48,7 +51,8 @@ def prepare_file(file: str | Path, options: SearchOptions) -> Search:
     from automl import specfile
 
     screen = screen_for(options.screen, options.loggers)
-    read = specfile.read(file, overrides=options.spec_entries, gpus=devices.count)
+    own = "executor" in options.plugin_objects  # an executor of the caller's own knows its devices, we do not
+    read = specfile.read(file, overrides=options.spec_entries, gpus=(lambda: MANY) if own else devices.count)
     with options.folder(read.name) as folder:
         return prepare(read, folder, screen, deterministic=options.deterministic, objects=options.plugin_objects)
 

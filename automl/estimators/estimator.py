@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 
 from automl.errors import DataError
 from automl.estimators import recipe
+from automl.estimators.precision import in_double
 from automl.estimators.run import Done, search_table
 
 FEWEST = 60
@@ -94,7 +95,7 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
 
     def keep(self, done: Done, columns: Sequence[str] | None = None) -> Self:
         """Take over what a search has found; `columns`: of its inputs, where it knows them by their own names."""
-        self.model_, self.leaderboard_, self.scores_ = done.model, done.leaderboard, done.scores
+        self.model_, self.leaderboard_, self.scores_ = in_double(done.model), done.leaderboard, done.scores
         self.study_ = done.folder if self.dir is not None else None
         if columns is not None:
             self.columns_ = self.feature_names_in_ = np.asarray(columns, dtype=object)

@@ -32,9 +32,10 @@ def fit(
     quiet: options.Quiet = False,
     ascii: options.Ascii = False,
 ) -> None:
-    """Search for the best model of TABLE and save it, in a minute unless --time or --trials says otherwise.
+    """Search for the best model of a table, and save it.
 
-    The search is an ordinary study; its specification is written beside it, for those who want more control.
+    It takes a minute unless --time or --trials says otherwise. The search is an ordinary study; its specification is
+    written beside it, for those who want more control.
     """
     progress.say(f"automl fit {table}: reading it and importing PyTorch", quiet=quiet)
     from automl.estimators.fitting import search_file
