@@ -14,9 +14,9 @@ from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 
+from automl.bundle.precision import in_double
 from automl.errors import DataError
 from automl.estimators import recipe
-from automl.estimators.precision import in_double
 from automl.estimators.run import Done, search_table
 
 FEWEST = 60

@@ -65,9 +65,9 @@ def serve(
     strict: Strict = False, audit_bodies: AuditBodies = False, trust: Trust = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:  # fmt: skip
-    """Serve saved models over HTTP: predictions, checks, keys, versions, numbers and a live page.
+    """Serve saved models over HTTP, with a live page.
 
-    A new winner in a study's folder is served as its next version; `--rollback` goes back.
+    Rows are checked, keys and limits keep others out, and numbers are kept for Prometheus. A new winner in a study's folder is served as its next version; `--rollback` goes back.
     """
     if new_key or revoke:
         return _keys(state, new_key, scopes, note, revoke)

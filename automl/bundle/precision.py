@@ -1,15 +1,14 @@
 """Predictions in float64: in float32 the last digits of a row's prediction depend on how many rows are asked for."""
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from automl.bundle.ensemble import Ensemble
-    from automl.bundle.model import Model
+from automl.bundle.ensemble import Ensemble
+from automl.bundle.model import Model
 
-Predictor = TypeVar("Predictor", bound="Model | Ensemble")
+Predictor = TypeVar("Predictor", bound=Model | Ensemble)
 
 
 class InDouble(nn.Module):
@@ -26,8 +25,6 @@ class InDouble(nn.Module):
 
 def in_double(model: Predictor) -> Predictor:
     """The model, or ensemble, with networks that compute in float64; changed in place."""
-    from automl.bundle.ensemble import Ensemble
-
     members = model.models if isinstance(model, Ensemble) else [model]
     for member in members:
         if not isinstance(member.module, InDouble):
