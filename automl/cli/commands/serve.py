@@ -67,7 +67,8 @@ def serve(
 ) -> None:  # fmt: skip
     """Serve saved models over HTTP, with a live page.
 
-    Rows are checked, keys and limits keep others out, and numbers are kept for Prometheus. A new winner in a study's folder is served as its next version; `--rollback` goes back.
+    Rows are checked, keys and limits keep others out, and numbers are kept for Prometheus. A new winner in a study's
+    folder is served as its next version; `--rollback` goes back.
     """
     if new_key or revoke:
         return _keys(state, new_key, scopes, note, revoke)
