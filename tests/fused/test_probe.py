@@ -69,6 +69,22 @@ def test_what_cannot_train_as_lanes_is_reported_with_a_remedy(how, words):
     assert words in found.sentence()
 
 
+class Masked(nn.Module):
+    """Keeps a mask of minus infinities in a buffer, as attention often does."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 3)
+        self.register_buffer("mask", torch.full((6, 6), float("-inf")).triu(1))
+
+    def forward(self, x):
+        return self.linear(x @ self.mask.softmax(-1))
+
+
+def test_a_buffer_with_infinities_is_no_difference():
+    assert probed(lambda c, i, o: Masked()).ok
+
+
 def normed(c, i, o):
     return nn.Sequential(nn.Linear(i, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(c["dropout"]), nn.Linear(8, o))
 

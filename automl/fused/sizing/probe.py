@@ -281,4 +281,6 @@ def _relative(ours: Tensor, theirs: Tensor, floor: float) -> float:
     if not ours.numel():
         return 0.0
     ours, theirs = ours.double(), theirs.double()
-    return float((ours - theirs).abs().max()) / max(float(theirs.abs().max()), floor, 1e-6)
+    apart = torch.where(ours == theirs, 0.0, (ours - theirs).abs())  # masks and limits may hold equal infinities
+    size = torch.where(theirs.isfinite(), theirs.abs(), 0.0).max()
+    return float(apart.max()) / max(float(size), floor, 1e-6)
