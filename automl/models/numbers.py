@@ -7,6 +7,8 @@ Shapes: B samples, D numeric columns, C further columns, K frequencies or bins, 
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +34,9 @@ class NumberEmbedding(nn.Module):
         scale: standard deviation of the frequencies at the start; most often 0.01 to 1.
     """
 
-    edges: Tensor
+    edges: Tensor  # [K + 1] of the bins
+    least: Tensor  # [K] 0, but the first bin goes on below
+    most: Tensor  # [K] 1, but the last bin goes on above
 
     def __init__(self, columns: int, kind: str, size: int, frequencies: int, scale: float) -> None:
         super().__init__()
@@ -41,7 +45,10 @@ class NumberEmbedding(nn.Module):
         if kind == "piecewise":
             shares = torch.arange(frequencies + 1, dtype=torch.float64) / frequencies
             inner = torch.special.ndtri(shares.clamp(0.5 / frequencies, 1 - 0.5 / frequencies))
-            self.register_buffer("edges", inner.float(), persistent=False)
+            least, most = torch.zeros(frequencies), torch.ones(frequencies)
+            least[0], most[-1] = -math.inf, math.inf
+            for name, values in (("edges", inner.float()), ("least", least), ("most", most)):
+                self.register_buffer(name, values, persistent=False)
         else:
             self.frequencies = nn.Parameter(torch.randn(columns, frequencies) * scale)
         if kind == "cosine":
@@ -60,16 +67,14 @@ class NumberEmbedding(nn.Module):
         at = x.unsqueeze(-1)
         if self.kind == "piecewise":
             low, high = self.edges[:-1], self.edges[1:]
-            through = (at - low) / (high - low)
-            first, last = through[..., :1].clamp(max=1.0), through[..., -1:].clamp(min=0.0)
-            return torch.cat([first, through[..., 1:-1].clamp(0.0, 1.0), last], dim=-1)
+            return torch.clamp((at - low) / (high - low), self.least, self.most)
         if self.kind == "cosine":
             return torch.cos(2 * math.pi * (at * self.frequencies + self.phases))
         angle = 2 * math.pi * at * self.frequencies
         return torch.cat([torch.cos(angle), torch.sin(angle)], dim=-1)
 
 
-def embedded(stem: TableStem, inputs: Inputs, settings: dict[str, object]) -> tuple[list[nn.Module], int]:
+def embedded(stem: TableStem, inputs: Inputs, settings: Mapping[str, Any]) -> tuple[list[nn.Module], int]:
     """The stem of a table, with embeddings of its numbers where they are asked for, and the features that come out.
 
     Args:
@@ -80,6 +85,6 @@ def embedded(stem: TableStem, inputs: Inputs, settings: dict[str, object]) -> tu
     kind = str(settings["embed_numbers"])
     if kind == "none" or stem.dense == 0 or len(inputs.shape) > 1:
         return [stem], stem.features
-    size, frequencies = (int(str(settings[name])) for name in ("embed_size", "frequencies"))
-    made = NumberEmbedding(stem.dense, kind, size, frequencies, float(str(settings["embed_scale"])))
+    size, frequencies = int(settings["embed_size"]), int(settings["frequencies"])
+    made = NumberEmbedding(stem.dense, kind, size, frequencies, float(settings["embed_scale"]))
     return [stem, made], stem.features + stem.dense * (size - 1)

@@ -36,6 +36,11 @@ def test_features_are_those_of_the_formulas(kind):
         torch.testing.assert_close(got[row, column * 4 : column * 4 + 4], out, rtol=1e-4, atol=1e-5)
 
 
+def test_a_single_bin_is_a_straight_line():
+    made = NumberEmbedding(2, "piecewise", 3, 1, 0.1)
+    assert made(torch.randn(4, 2)).shape == (4, 6)
+
+
 def test_categories_stay_beside_the_embedded_numbers():
     inputs = Inputs((5,), "table", cardinalities=(3, 4))
     model = build("mlp")({"embed_numbers": "periodic", "embed_size": 6, "depth": 1, "width": 8}, inputs, Outputs(2))
