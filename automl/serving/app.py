@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -230,22 +230,20 @@ def _models(app: FastAPI, service: Service) -> None:
 
     @app.post("/v1/models/{name}/traffic", summary="Choose which versions answer (scope admin)")
     async def traffic(request: Request, name: str, change: Change) -> Response:
-        _visit(request, "admin")
-        try:
-            wanted = change.model_dump()
-            made = await asyncio.to_thread(lambda: registry.store.set_traffic(name, **wanted))
-        except SpecError as error:
-            raise Refused(422, "wrong_traffic", str(error), "traffic") from None
-        await asyncio.to_thread(registry.refresh)
-        return _json(made)
+        wanted = change.model_dump()
+        return await changed(request, lambda: registry.store.set_traffic(name, **wanted), "wrong_traffic", "traffic")
 
     @app.post("/v1/models/{name}/rollback", summary="Go back to the former version (scope admin)")
     async def rollback(request: Request, name: str) -> Response:
+        return await changed(request, lambda: registry.store.rollback(name), "no_former_version", "model")
+
+    async def changed(request: Request, change: Callable[[], Any], code: str, where: str) -> Response:
+        """Change which versions answer, in this process at once; `code` and `where` name what cannot be."""
         _visit(request, "admin")
         try:
-            made = await asyncio.to_thread(registry.store.rollback, name)
+            made = await asyncio.to_thread(change)
         except SpecError as error:
-            raise Refused(422, "no_former_version", str(error), "model") from None
+            raise Refused(422, code, str(error), where) from None
         await asyncio.to_thread(registry.refresh)
         return _json(made)
 

@@ -19,6 +19,7 @@ from typing import Any
 from automl.bundle import files as bundle_files
 from automl.core import files
 from automl.errors import BundleError, SpecError, did_you_mean
+from automl.serving.json_file import JsonFile
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 KEPT = 8
@@ -30,19 +31,11 @@ class Store:
     """The folder of versions. Several processes may use it at once."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "control.json"
-        self._seen: tuple[int, int] | None = None
-        self._known: dict[str, Traffic] = {}
+        self.folder, self.control = folder, JsonFile(folder / "control.json")
 
     def traffic(self) -> dict[str, Traffic]:
         """{model: its traffic}, read again where the file has changed."""
-        try:
-            stat = self.file.stat()
-        except FileNotFoundError:
-            return {}
-        if (stamp := (stat.st_mtime_ns, stat.st_ino)) != self._seen:
-            self._known, self._seen = json.loads(self.file.read_text(encoding="utf-8")), stamp
-        return self._known
+        return self.control.read()
 
     def path(self, model: str, digest: str) -> Path:
         """The copy of a bundle."""
@@ -51,10 +44,10 @@ class Store:
     def change(self, change: Callable[[dict[str, Traffic]], None]) -> dict[str, Traffic]:
         """Change `control.json` while no other process does. `change` gets its content and may raise."""
         with self._locked():
-            self._seen = None
+            self.control.forget()
             content = json.loads(json.dumps(self.traffic()))
             change(content)
-            files.write(self.file, json.dumps(content, indent=1).encode())
+            files.write(self.control.file, json.dumps(content, indent=1).encode())
             return self.traffic()
 
     @contextmanager
@@ -90,12 +83,12 @@ class Store:
             traffic = content.setdefault(
                 model, {"versions": [], "made": 0, "current": None, "former": [], "canary": {}, "shadow": None}
             )
+            before = {known["version"] for known in traffic["versions"]}
             adopted = self._add(traffic, digest, source, version)
-            if traffic["current"] is None or (current and adopted not in _known_before):
+            if traffic["current"] is None or (current and adopted not in before):
                 _make_current(traffic, adopted)
             _drop_old(traffic)
 
-        _known_before = {v["version"] for v in self.traffic().get(model, {}).get("versions", ())}
         self.change(add)
         self._delete_unused(model)
         return adopted

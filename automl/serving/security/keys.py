@@ -14,6 +14,7 @@ from typing import Any
 
 from automl.core import files
 from automl.errors import SpecError, did_you_mean
+from automl.serving.json_file import JsonFile
 from automl.serving.problem import Refused
 
 SCOPES = ("predict", "read", "admin")
@@ -49,8 +50,7 @@ class Keys:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self._seen: tuple[int, int] | None = None
-        self._known: dict[str, dict[str, Any]] = {}
+        self.known = JsonFile(file)
 
     def new(self, scopes: tuple[str, ...] = ("predict", "read"), note: str = "") -> str:
         """Make a key and return it; it cannot be read again.
@@ -65,7 +65,7 @@ class Keys:
         key = f"{PREFIX}_{identity}_{secrets.token_urlsafe(32)}"
         created = datetime.now(UTC).isoformat(timespec="seconds")
         entry = {"hash": _hash(key), "scopes": list(scopes), "note": note, "created": created}
-        self._write({**self._read(), identity: entry})
+        self._write({**self.known.read(), identity: entry})
         return key
 
     def revoke(self, identity: str) -> None:
@@ -74,13 +74,13 @@ class Keys:
         Raises:
             SpecError: there is none.
         """
-        known = self._read()
+        known = self.known.read()
         if identity not in known:
             raise SpecError(f"no key {identity!r}{did_you_mean(identity, known)}")
         self._write({k: v for k, v in known.items() if k != identity})
 
     def __len__(self) -> int:
-        return len(self._read())
+        return len(self.known.read())
 
     def identify(self, authorization: str | None) -> Identity:
         """Whose key the header `Authorization` has: `Bearer KEY`, or `Basic` with the key as password.
@@ -90,20 +90,11 @@ class Keys:
         """
         key = _key_in(authorization or "")
         identity = key.split("_", 2)[1] if key.count("_") >= 2 else ""
-        entry = self._read().get(identity)
+        entry = self.known.read().get(identity)
         expected = entry["hash"] if entry else "0" * 64
         if not hmac.compare_digest(_hash(key), str(expected)) or entry is None:
             raise Refused(401, "no_valid_key", "send a valid key: Authorization: Bearer KEY", "authorization")
         return Identity(identity, frozenset(entry["scopes"]))
-
-    def _read(self) -> dict[str, dict[str, Any]]:
-        try:
-            stat = self.file.stat()
-        except FileNotFoundError:
-            return {}
-        if (stamp := (stat.st_mtime_ns, stat.st_ino)) != self._seen:
-            self._known, self._seen = json.loads(self.file.read_text(encoding="utf-8")), stamp
-        return self._known
 
     def _write(self, known: dict[str, dict[str, Any]]) -> None:
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +103,7 @@ class Keys:
             files.write(self.file, json.dumps(known, indent=1).encode())
         finally:
             os.umask(before)
-        self._seen = None
+        self.known.forget()
 
 
 def _hash(key: str) -> str:
