@@ -43,21 +43,6 @@ def train(trial):
 ALWAYS_FAILS = "def train(trial):\n    raise RuntimeError('never works')\n"
 
 
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    """Runs a command in an empty folder: (exit code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
-
-
 def written(folder, task):
     """A spec and its training function, in a module no other test has imported."""
     module = f"task_{uuid.uuid4().hex}"
