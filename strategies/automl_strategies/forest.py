@@ -53,8 +53,9 @@ class Forest(BatchPlanner):
     def plan(self, data: Observations, points: Points, active: Mask, rng: np.random.Generator) -> Iterator[int]:
         """By expected improvement; the neighbours of chosen points and of pending trials become less attractive."""
         vectors = data.cube.fixed(points, active)
-        score = self._gain(data, _inputs(points, active), rng)
-        if failures := FailureModel.of(data):
+        failures = FailureModel.of(data)
+        score = self._gain(data, _inputs(points, active), rng, avoidable=failures is not None)
+        if failures is not None:
             score += failures.discouragement(np.where(active, points, np.nan))
         score += _discouraged(vectors, np.nan_to_num(data.pending, nan=0.5))
         for _ in range(len(points)):
@@ -63,14 +64,17 @@ class Forest(BatchPlanner):
             score += _discouraged(vectors, vectors[best : best + 1])
             score[best] = -np.inf
 
-    def _gain(self, data: Observations, inputs: Floats, rng: np.random.Generator) -> Floats:
-        """The log of expected improvement times the probability of not failing, at `inputs` [M, d]. [M]"""
+    def _gain(self, data: Observations, inputs: Floats, rng: np.random.Generator, *, avoidable: bool) -> Floats:
+        """The log of expected improvement times the probability of not failing, at `inputs` [M, d]. [M]
+
+        `avoidable`: failures depend on the config, so they count as the worst value.
+        """
         rows = training_rows(len(data), MOST)
         x, y = _inputs(data.points, ~np.isnan(data.points))[rows], targets(data)[rows]
         latest = data.failed[-len(x) :]
         bad = _inputs(latest, ~np.isnan(latest))
         seen, failed = np.concatenate([x, bad]), np.repeat([0.0, 1.0], [len(x), len(bad)])
-        if FailureModel.of(data):  # failures count as the worst value
+        if avoidable:
             x, y = seen, np.concatenate([y, np.full(len(bad), y.max())])
         each = Trees.grow(x, y, rng, self.trees, leaf=2, split=0.8, sample=0.63).each(inputs)
         mean, deviation = each.mean(axis=0), np.sqrt(each.var(axis=0) + 1e-4)

@@ -19,15 +19,8 @@ from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.deduplication import SeenConfigs
 from automl_strategies.wrappers import solving
 from automl_strategies.wrappers.base import Described, inner
+from automl_strategies.wrappers.solving import BINARY
 
-BINARY: dict[type, Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
 COMPARED: dict[type, Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,

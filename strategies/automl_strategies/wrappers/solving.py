@@ -6,7 +6,8 @@ broken. All values of a parameter are compared at once, so that a value which ke
 
 import ast
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -23,6 +24,15 @@ MOST_CHANGES = 24
 ZOOMS = 12
 """Steps in which a number is narrowed down; each time to a thirtieth of the range."""
 Floats = NDArray[np.float64]
+BINARY: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+"""The arithmetic of constraints, of numbers and of arrays of them."""
 
 
 def solutions(
@@ -259,15 +269,4 @@ def _numeric(value: Any) -> Any:
 
 def _computed(op: ast.operator, a: Any, b: Any) -> Any:
     a, b = np.asarray(_numeric(a), dtype=np.float64), np.asarray(_numeric(b), dtype=np.float64)
-    match op:
-        case ast.Add():
-            return a + b
-        case ast.Sub():
-            return a - b
-        case ast.Mult():
-            return a * b
-        case ast.Div():
-            return a / b
-        case ast.FloorDiv():
-            return np.floor_divide(a, b)
-    return np.mod(a, b)
+    return BINARY[type(op)](a, b)
