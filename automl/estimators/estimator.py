@@ -17,10 +17,12 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from automl.bundle.precision import in_double
 from automl.errors import DataError
 from automl.estimators import recipe
-from automl.estimators.run import Done, search_table
+from automl.estimators.run import Done, search_table, written
 
 FEWEST = 60
 """Rows that can be split into three parts; fewer are repeated, so that a model can be trained at all."""
+CELLS = 200_000
+"""Cells of a table up to which this process alone trains: to start workers would take longer."""
 
 
 class _TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -86,10 +88,12 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             self._run(frame.assign(**{target: y}), target, Path(folder))
 
     def _run(self, table: pd.DataFrame, target: str, folder: Path) -> None:
+        inputs = [name for name in table if name != target and pd.api.types.is_numeric_dtype(table[name])]
         done = search_table(
-            table, target, self.kind, dir=folder, name=self.name, metric=self.metric, time_s=self.time_s,
+            written(table, folder / f"{self.name}.parquet"), target, self.kind, dir=folder, name=self.name,
+            here=self.workers is None and table.size <= CELLS, metric=self.metric, time_s=self.time_s,
             trials=self.trials, epochs=self.epochs, seed=int(self.random_state or 0), workers=self.workers,
-            like_given=True,
+            prepare={"types": dict.fromkeys(inputs, "number")},  # none is left out because it looks like an identifier
         )  # fmt: skip
         self.keep(done)
 
@@ -97,8 +101,9 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         """Take over what a search has found; `columns`: of its inputs, where it knows them by their own names."""
         self.model_, self.leaderboard_, self.scores_ = in_double(done.model), done.leaderboard, done.scores
         self.study_ = done.folder if self.dir is not None else None
+        self.named_ = columns is not None
         if columns is not None:
-            self.columns_ = self.feature_names_in_ = np.asarray(columns, dtype=object)
+            self.feature_names_in_ = np.asarray(columns, dtype=object)
             self.n_features_in_ = len(columns)
             if self.kind == "classification":
                 self.classes_ = np.asarray(done.model.classes)
@@ -116,26 +121,18 @@ class _TableEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             validate_data(self, X, reset=fitting, skip_check_array=True)
             frame = X.reset_index(drop=True)
         else:
-            validate_data(self, X, reset=fitting, skip_check_array=True) if hasattr(X, "columns") else None
             array = self._array(X)
-            if fitting:
-                self.n_features_in_ = array.shape[1]
-            elif array.shape[1] != self.n_features_in_:
-                raise ValueError(
-                    f"X has {array.shape[1]} features, but {type(self).__name__} is expecting "
-                    f"{self.n_features_in_} features as input"
-                )
+            validate_data(self, X if hasattr(X, "columns") else array, reset=fitting, skip_check_array=True)
             frame = pd.DataFrame(array)
         if fitting:
             if frame.shape[1] == 0:
                 raise ValueError(f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required.")
             if len(frame) < 2:
                 raise ValueError(f"n_samples={len(frame)}: more than 1 sample is needed to fit.")
-        names = getattr(self, "columns_", None)  # of a table that `automl.fit` was given: rows keep their own names
-        if names is None:
+        if fitting or not self.named_:
             frame.columns = [f"x{k}" for k in range(frame.shape[1])]
         elif not isinstance(X, pd.DataFrame):
-            frame.columns = names
+            frame.columns = self.feature_names_in_
         return frame
 
     @staticmethod
@@ -153,7 +150,7 @@ class AutoMLClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] 
     """A search for a classifier, as an estimator of scikit-learn.
 
     Rows may hold numbers, text, dates and missing values; they are prepared as `automl search` does it. The winner is
-    chosen on validation rows, and is an ensemble where that is better.
+    chosen on validation rows; where there was time for the finalists, it is an ensemble.
 
     Args:
         time_s: seconds of the search, finalists included; None: no limit, then `trials` counts.
@@ -171,6 +168,7 @@ class AutoMLClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] 
         leaderboard_: see `leaderboard`.
         scores_: the winner's scores, on rows that the search has not seen where there are enough.
         study_: the folder of the study, where `dir` is given.
+        named_: whether `automl.fit` made it, so that the model knows columns and labels by their own names.
         n_features_in_, feature_names_in_: of the rows given to `fit`.
 
     Example:
@@ -199,14 +197,14 @@ class AutoMLClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] 
         """The probability of each class for each row of `X`, in the order of `classes_`. [N, classes]"""
         frame = self._frame(X)
         known = self.model_.predict_proba(frame)
-        if hasattr(self, "columns_"):
+        if self.named_:
             return known
         result = np.zeros((len(frame), len(self.classes_)))
         result[:, [_code(label) for label in self.model_.classes]] = known
         return result
 
     def _decoded(self, predicted: NDArray[Any]) -> NDArray[Any]:
-        if hasattr(self, "columns_"):
+        if self.named_:
             return predicted
         return np.asarray(self.classes_[[_code(label) for label in predicted]])
 

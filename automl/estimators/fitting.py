@@ -9,7 +9,7 @@ from automl.core.files import as_name
 from automl.data.survey import Survey, survey
 from automl.errors import DataError, did_you_mean
 from automl.estimators.estimator import AutoMLClassifier, AutoMLRegressor
-from automl.estimators.run import Done, plain, search_table
+from automl.estimators.run import Done, search_table, written
 
 if TYPE_CHECKING:
     from automl.driver.screen import Screen
@@ -33,7 +33,7 @@ def fit(
         metric: that trials are ranked on, such as "val_auroc"; None: accuracy, or the root mean squared error.
         epochs: of a full training; None: by the number of rows.
         seed: of all random numbers.
-        workers: processes; None: this one alone for small tables, else one a core.
+        workers: processes; None: one for each core.
         dir, name: where the study is kept; a name that exists gets a number.
         screen: shows the search.
 
@@ -48,41 +48,36 @@ def fit(
         >>> model = automl.fit("customers.csv", "churned", time_s=120)
         >>> model.predict(pandas.read_csv("new.csv"))
     """
-    if isinstance(data, pd.DataFrame):
-        if target not in data:
-            raise DataError(f"target: the table has no column {target!r}{did_you_mean(target, map(str, data.columns))}")
-        name = _free(Path(dir), as_name(name or "table"))
-        file = Path(dir) / f"{name}.parquet"
-        Path(dir).mkdir(parents=True, exist_ok=True)
-        plain(data).to_parquet(file, index=False)
-        data = file
-    done, seen = search_file(
-        Path(data), target, dir=Path(dir), name=name, metric=metric, time_s=time_s, trials=trials, epochs=epochs,
-        seed=seed, workers=workers, screen=screen,
+    done, seen = search_data(
+        data if isinstance(data, pd.DataFrame) else Path(data), target, dir=Path(dir), name=name, metric=metric,
+        time_s=time_s, trials=trials, epochs=epochs, seed=seed, workers=workers, screen=screen,
     )  # fmt: skip
     options: dict[str, Any] = {"time_s": time_s, "trials": trials, "metric": metric, "epochs": epochs,
                                "random_state": seed, "workers": workers, "dir": str(dir),
                                "name": done.folder.name}  # fmt: skip
-    inputs = [column for column in seen.names if column != target]
-    if seen.task == "regression":
-        return AutoMLRegressor(**options).keep(done, inputs)
-    return AutoMLClassifier(**options).keep(done, inputs)
+    made = AutoMLRegressor(**options) if seen.task == "regression" else AutoMLClassifier(**options)
+    return made.keep(done, [column for column in seen.names if column != target])
 
 
-def search_file(
-    table: Path, target: str, *, dir: Path, name: str | None = None, time_s: float | None, trials: int | None = None,
-    metric: str | None = None, epochs: int | None = None, seed: int = 0, workers: int | None = None,
-    screen: "Screen | None" = None,
+def search_data(
+    data: pd.DataFrame | Path, target: str, *, dir: Path, name: str | None = None, time_s: float | None,
+    trials: int | None = None, metric: str | None = None, epochs: int | None = None, seed: int = 0,
+    workers: int | None = None, screen: "Screen | None" = None,
 ) -> tuple[Done, Survey]:  # fmt: skip
-    """What `fit` does with a table in a file: (the finished search, what the table looks like).
+    """What `fit` does, without the estimator: (the finished search, what the table looks like).
 
     Raises:
         AutoMLError: see `fit`.
     """
-    seen = survey(table, target)
-    free = (
-        name if name and (dir / f"{name}.parquet") == table else _free(dir, as_name(name or table.stem.split(".")[0]))
-    )
+    if isinstance(data, pd.DataFrame):
+        if target not in data:
+            raise DataError(f"target: the table has no column {target!r}{did_you_mean(target, map(str, data.columns))}")
+        free = _free(dir, as_name(name or "table"))
+        table = written(data, dir / f"{free}.parquet")
+        seen = survey(table, target)
+    else:
+        table, seen = data, survey(data, target)
+        free = _free(dir, as_name(name or table.stem.split(".")[0]))
     done = search_table(
         table, target, seen.task, dir=dir, name=free, metric=metric, time_s=time_s, trials=trials, epochs=epochs,
         seed=seed, workers=workers, screen=screen, prepare={key: value for key, (value, _) in seen.prepare.items()},

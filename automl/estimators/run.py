@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from automl.driver.screen import Screen
     from automl.study.study import Study
 
-CELLS = 200_000
-"""Cells of a table up to which one worker in this process is used: a start of workers would take longer."""
 TRIALS = 30
 """Trials where neither these nor a time are given."""
 
@@ -32,7 +30,7 @@ class Done:
     Attributes:
         study: closed.
         folder: of the study.
-        model: the winner, or the ensemble where that is better.
+        model: the ensemble where there is one, else the winner.
         leaderboard: a row for each trial, the best first.
         scores: of the winner, by name.
     """
@@ -45,49 +43,37 @@ class Done:
 
 
 def search_table(
-    data: pd.DataFrame | Path, target: str, kind: Kind, *, dir: Path, name: str, metric: str | None = None,
+    table: Path, target: str, kind: Kind, *, dir: Path, name: str, here: bool = False, metric: str | None = None,
     time_s: float | None = None, trials: int | None = None, epochs: int | None = None, seed: int = 0,
     workers: int | None = None, prepare: Mapping[str, Any] | None = None, screen: "Screen | None" = None,
-    like_given: bool = False,
 ) -> Done:  # fmt: skip
     """Search for the best model of a table.
 
-    Writes `dir/name.yaml`, the specification, and `dir/name.parquet` where the rows do not lie in a file; both can be
-    used by `automl search` afterwards.
+    Writes `dir/name.yaml`, the specification, which `automl search` takes too.
 
     Args:
-        data: the table, or the file it lies in.
+        table: the file it lies in.
         target: the column to predict.
         kind: of the target.
         dir, name: the study's folder is `dir/name`.
+        here: train in this process alone.
         metric, time_s, trials, epochs, seed, prepare: see `recipe`.
-        workers: processes; None: this one alone for small tables, else one for each core.
+        workers: processes; None: one for each core.
         screen: shows the search.
-        like_given: the columns are inputs as they are: none is left out because it looks like an identifier.
 
     Raises:
         AutoMLError: the search cannot begin or has no winner.
     """
     dir.mkdir(parents=True, exist_ok=True)
-    if isinstance(data, pd.DataFrame):
-        file = dir / f"{name}.parquet"
-        plain(data).to_parquet(file, index=False)
-        rows, cells = len(data), data.size
-    else:
-        file, rows, cells = data, _rows(data), CELLS + 1
     if time_s is None and trials is None:
         trials = TRIALS
-    if like_given and isinstance(data, pd.DataFrame):
-        numbers = [str(c) for c in data.columns if c != target and pd.api.types.is_numeric_dtype(data[c])]
-        prepare = {"types": dict.fromkeys(numbers, "number"), **(prepare or {})} if numbers else prepare
     entries = recipe(
-        str(file.resolve()), target, kind, rows, name=name, metric=metric, time_s=time_s, trials=trials,
+        str(table.resolve()), target, kind, _rows(table), name=name, metric=metric, time_s=time_s, trials=trials,
         epochs=epochs, seed=seed, prepare=prepare,
     )  # fmt: skip
     spec = dir / f"{name}.yaml"
     spec.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    alone = workers is None and cells <= CELLS
-    study = doors.search(spec, dir=dir, name=name, workers=workers, screen=screen, executor="inline" if alone else None)
+    study = doors.search(spec, dir=dir, name=name, workers=workers, screen=screen, executor="inline" if here else None)
     return _collected(study)
 
 
@@ -118,18 +104,9 @@ def _scores(study: "Study", verdict: Mapping[str, Any], together: Mapping[str, A
 
 def _leaderboard(study: "Study") -> pd.DataFrame:
     """A row for each trial that has a value, the best first."""
-    metric = study.metric
-    return pd.DataFrame(
-        {
-            "trial": record.number,
-            "state": record.state.value,
-            metric.name: metric.value(record.loss),
-            "steps": record.step,
-            **record.config,
-        }
-        for record in study.history.ranked()
-        if record.loss is not None
-    )
+    board = study.frame()
+    board = board[board["rank"].notna()].drop(columns=["rank", "seconds", "reason"])
+    return board.rename(columns={"step": "steps"}).reset_index(drop=True)
 
 
 def _rows(file: Path) -> int:
@@ -146,8 +123,8 @@ def _rows(file: Path) -> int:
     return int(file.stat().st_size / (len(head) / lines))
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with columns that Parquet can hold: mixed ones become text, missing values stay missing."""
+def written(frame: pd.DataFrame, file: Path) -> Path:
+    """Write a table to the Parquet file `file`, in a folder that is made; mixed columns become text. Returns `file`."""
     made = frame.copy(deep=False)
     for name in made.columns:
         column = made[name]
@@ -155,4 +132,6 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
             made[name] = column.map(str, na_action="ignore")
         elif column.dtype == np.float16:
             made[name] = column.astype("float32")
-    return made
+    file.parent.mkdir(parents=True, exist_ok=True)
+    made.to_parquet(file, index=False)
+    return file

@@ -38,16 +38,16 @@ def fit(
     written beside it, for those who want more control.
     """
     progress.say(f"automl fit {table}: reading it and importing PyTorch", quiet=quiet)
-    from automl.estimators.fitting import search_file
+    from automl.estimators.fitting import search_data
     from automl.view.pages.final import document_text
     from automl.view.screens import choose
 
     seconds = values.seconds(time if time is not None or trials is not None else DEFAULT_TIME)
     screen = choose.screen(quiet=quiet, block=not json, ascii=ascii)
-    done = search_file(
+    done, _ = search_data(
         table, target, dir=dir, name=name, time_s=seconds, trials=trials, metric=metric, seed=seed or 0,
         workers=workers, screen=screen,
-    )[0]  # fmt: skip
+    )  # fmt: skip
     if json:
         typer.echo(document_text(done.study))
     elif not quiet:
