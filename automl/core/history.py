@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from automl.core import seeds
+from automl.core.live.state import QUEUED, SEED, Live
 from automl.core.space import Config, Space
 from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord
 
@@ -50,6 +51,7 @@ class History:
         self.trials: list[TrialRecord] = []
         self.version = 0  # grows with every change, so that a costly fit can be cached under it
         self.steps_spent = 0
+        self.live = Live()  # what requests have changed while the search ran
         self._by_state: dict[State, dict[int, None]] = {state: {} for state in State}
         self._order = 0
         self._at: dict[int, dict[int, float]] = {}
@@ -146,6 +148,8 @@ class History:
     def begin(self, config: Config, *, origin: str = "", at_s: float = 0.0) -> TrialRecord:
         """Add a running trial; it gets the next number."""
         record = TrialRecord(self.next_number, self.space.restored(config), origin=origin, started_s=at_s)
+        if origin in (QUEUED, SEED) and self.live.queue:
+            self.live.queue.popleft()
         self.trials.append(record)
         return self._put(record)
 

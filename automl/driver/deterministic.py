@@ -99,6 +99,11 @@ class VirtualTimeOrder(EventOrder):
     def busy(self) -> bool:
         return bool(self.clock)
 
+    def changed(self) -> None:
+        for trial in [trial for trial in self.clock if self.study.history.trials[trial].state is not State.RUNNING]:
+            self._left(trial)
+        self._fill()
+
     def release(self) -> list[TrialEvent]:
         events, self.arrived = list(self.arrived.values()), {}
         return events

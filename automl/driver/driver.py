@@ -34,10 +34,10 @@ from automl.core.messages import (
 from automl.core.stopper import CONTINUE, Kind
 from automl.core.trial import Failure, State, TrialRecord
 from automl.driver.deadline import Deadline
-from automl.driver.deterministic import VirtualTimeOrder
 from automl.driver.executor import Executor
-from automl.driver.grouped import GroupedOrder
-from automl.driver.order import ArrivalOrder, EventOrder, TrialEvent
+from automl.driver.grouped import event_order
+from automl.driver.inbox import Inbox
+from automl.driver.order import TrialEvent
 from automl.driver.recovery import Recovery, hopeless, spoils_process
 from automl.driver.screen import NullScreen, Screen
 from automl.driver.signals import Interrupted, Stopping
@@ -86,6 +86,7 @@ class Driver:
         self.stopping = Stopping(study.clock)
         self.recovery = Recovery(study, executor, self.workers, self.order, self.watchdog, self.screen, self.stopping)
         self.deadline = Deadline(study, executor, self.workers, self.screen)
+        self.inbox = Inbox(study, study.notes.append, self.order.changed)
         self.error: AutoMLError | None = None  # ends the search
         study.on_end = self._trial_ended
 
@@ -140,6 +141,7 @@ class Driver:
         if self.study.deterministic:
             self.wanted = self.study.ledger.facts().get("width") or self.wanted
         threading.Thread(target=self.study.strategy.prepare, name="strategy").start()  # while workers start
+        self.inbox.check()
         count = self.executor.start(self.task, self._workers(), self.study.path)
         self.workers.include(count - 1)
         self.study.work_with(count)
@@ -148,6 +150,7 @@ class Driver:
         self.screen.begin(self.study)
         for note in self.study.notes:
             self.screen.note(note)
+        self.inbox.say = self.screen.note
 
     def _workers(self) -> int:
         """How many workers to start: never more than there are trials to run; 0: the executor decides."""
@@ -164,12 +167,15 @@ class Driver:
             return False
         if self.stopping or self.deadline.cut:
             return True
-        return self._nothing_left and self.workers.any_waiting and not self.order.busy()
+        return self._nothing_left and self.workers.any_waiting and not (self.order.busy() or self.study.paused)
 
     def _tick(self) -> None:
         """What is to be done often: act on a signal, save, show."""
         if self.stopping and not self._paused_all:
             self._pause_all()
+        elif not self.stopping:
+            self.inbox.check()
+            self.inbox.idle(self.workers.any_training)
         self.study.ledger.beat()
         now_s = time.monotonic()  # a screen lives in the real time, whatever the study's clock
         if now_s - self._shown_s >= SHOW_S:
@@ -341,10 +347,3 @@ class Driver:
             if isinstance(event, Reported):
                 self._answer_all(event, Kind.PAUSE)
         self.screen.note("stopping: running epochs finish, state is saved (again: stop now)")
-
-
-def event_order(study: Study, task: Task) -> EventOrder:
-    """In which order a search processes events: see the three classes."""
-    if study.deterministic:
-        return VirtualTimeOrder(study)
-    return GroupedOrder(study, task.group) if task.group else ArrivalOrder(study)

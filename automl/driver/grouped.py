@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 
 from automl.core.messages import ALIKE, Assignment, Ready
 from automl.core.space import Config
-from automl.driver.order import ArrivalOrder
+from automl.driver.deterministic import VirtualTimeOrder
+from automl.driver.order import ArrivalOrder, EventOrder
+from automl.study.study import Study
+from automl.worker.worker import Task
 
 AHEAD = 32  # trials that may wait here: each one was suggested before the results of those that run were known
 
@@ -83,3 +86,10 @@ class GroupedOrder(ArrivalOrder):
 def _within(name: str, group: str) -> bool:
     """Whether the group `name` is `group` or a part of it."""
     return name == group or name.startswith(f"{group}/")
+
+
+def event_order(study: Study, task: Task) -> EventOrder:
+    """In which order a search processes events: see the three classes."""
+    if study.deterministic:
+        return VirtualTimeOrder(study)
+    return GroupedOrder(study, task.group) if task.group else ArrivalOrder(study)

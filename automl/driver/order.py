@@ -41,6 +41,10 @@ class EventOrder(Protocol):
         """Whether trials have been begun that no worker has yet, or has any more."""
         ...
 
+    def changed(self) -> None:
+        """A request has changed the study: there may be trials to begin."""
+        return
+
     def release(self) -> list[TrialEvent]:
         """Events that were never processed and never will be, as the search is about to be interrupted."""
         ...

@@ -40,6 +40,10 @@ class Budget:
         """The limits."""
         return self.history.plan
 
+    def leave_out(self, seconds: float) -> None:
+        """Do not count so many seconds that have just passed."""
+        self._opened_s += seconds
+
     def count_from(self, begun_s: float) -> None:
         """Count the time from `begun_s` on the clock, if that was before the study was opened."""
         self._opened_s = min(self._opened_s, begun_s)

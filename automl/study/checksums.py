@@ -19,6 +19,7 @@ COVERED = {
     "reports": ("trial", "step", "seq", "at_s", "attempt", "value", "metrics", "horizon"),
     "pauses": ("seq", "trial", "at_s", "step", "reason"),
     "ends": ("trial", "seq", "at_s", "state", "reason", "failure"),
+    "edits": ("seq", "at_s", "request", "source", "what"),
 }
 """{table: the columns that go into a row's checksum, in the order in which `CHECKSUM[table]` takes them}."""
 
@@ -54,6 +55,7 @@ CHECKSUM: dict[str, Callable[..., int]] = {
     ),
     "pauses": lambda seq, trial, at_s, step, reason: _crc((seq, trial, at_s, step), reason),
     "ends": lambda trial, seq, at_s, state, reason, failure: _crc((trial, seq, at_s), state, reason, failure),
+    "edits": lambda seq, at_s, request, source, what: _crc((seq, at_s), request, source, what),
 }
 """{table: the checksum of a row}; SQLite stores -0.0 as 0.0, so a report's value of zero has no sign."""
 
@@ -61,7 +63,8 @@ CHECKSUM: dict[str, Callable[..., int]] = {
 def wrong(db: sqlite3.Connection, *tables: str) -> dict[str, list[tuple[Any, ...]]]:
     """{table: the rows that are not what was written}."""
     found: dict[str, list[tuple[Any, ...]]] = {}
-    for table in tables or COVERED:
+    present = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for table in tables or [name for name in COVERED if name in present]:
         same = CHECKSUM[table]
         rows = db.execute(f"SELECT {', '.join(COVERED[table])}, sum FROM {table} WHERE sum IS NOT NULL")
         if bad := [row[:-1] for row in rows if row[-1] != same(*row[:-1])]:
@@ -125,4 +128,5 @@ def named(table: str, row: tuple[Any, ...]) -> str:
         "reports": f"the report of trial {first} at step {second}",
         "pauses": f"a pause of trial {second}",
         "ends": f"the end of trial {first}",
+        "edits": f"edit {first}",
     }[table]

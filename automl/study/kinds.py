@@ -6,7 +6,9 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from automl.core.live.edits import LIMITS
 from automl.errors import LedgerError
+from automl.study.schema import SINCE
 
 NUMBER, WHOLE, TEXT, TRUTH, ANY = "a number", "a whole number", "a text", "true or false", "anything"
 VALUE = "a number, also an infinite or missing one"
@@ -52,6 +54,19 @@ DETAILS = {"samples_per_s?": NUMBER, "tflops?": NUMBER, "peak_share?": NUMBER, "
 METRICS = {"*": VALUE}
 FAILURE = {"kind": TEXT, "message": TEXT, "step?": WHOLE, "traceback?": TEXT}
 CONFIG = {"*": CHOICE}
+_TRIAL: Shape = {"kind": TEXT, "trial": WHOLE}
+EDITS: dict[str, Shape] = {
+    "add": {"kind": TEXT, "config": CONFIG},
+    "stop": _TRIAL,
+    "pin": _TRIAL,
+    "pause": {"kind": TEXT},
+    "resume": {"kind": TEXT},
+    "budget": {"kind": TEXT, "limit": frozenset(LIMITS), "was": NUMBER_OR_NONE, "to": NUMBER_OR_NONE},
+    "narrow": {"kind": TEXT, "name": TEXT, "to": [CHOICE]},
+    "warm": {"kind": TEXT, "name": TEXT, "seeds": [CONFIG], "configs": [CONFIG], "losses": [NUMBER], "full": WHOLE,
+             "model": TRUTH},
+}  # fmt: skip
+"""{kind of an edit: what it looks like}."""
 _COUNT = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND 9007199254740992"
 _SECONDS = "typeof({0}) IN ('integer', 'real') AND {0} BETWEEN 0 AND 1e12"
 _VALUE = "typeof({0}) IN ('integer', 'real') AND abs({0}) < 1.8e308"
@@ -67,6 +82,7 @@ COLUMNS = {
     "pauses": {"seq": _COUNT, "trial": _COUNT, "at_s": _SECONDS, "step": _COUNT, "reason": _MAYBE_TEXT},
     "ends": {"trial": _COUNT, "seq": _COUNT, "at_s": _SECONDS, "state": _TEXT, "reason": _MAYBE_TEXT,
              "failure": _MAYBE_TEXT},
+    "edits": {"seq": _COUNT, "at_s": _SECONDS, "request": _TEXT, "source": _TEXT, "what": _TEXT},
 }  # fmt: skip
 """{table: {column: the condition that all its values fulfil}}."""
 LATER = {"asked", "horizon"}
@@ -79,8 +95,11 @@ def check_columns(db: sqlite3.Connection, remedy: str) -> None:
     Raises:
         LedgerError: one does not; says which row, and the `remedy`.
     """
+    version = db.execute("PRAGMA user_version").fetchone()[0]
     for table, conditions in COLUMNS.items():
         present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        if version < SINCE.get(table, 1):
+            continue
         if missing := conditions.keys() - present - LATER:
             raise LedgerError(f"the ledger is damaged: no such column: {table}.{min(missing)}; {remedy}")
         kept = {column: condition.format(column) for column, condition in conditions.items() if column in present}
@@ -125,6 +144,16 @@ def content(text: Any, shape: Shape, remedy: str) -> Any:
     if problem:
         raise LedgerError(f"the ledger's content is damaged: {str(text)[:50]!r}{problem}; {remedy}")
     return found
+
+
+def edit(text: Any, remedy: str) -> dict[str, Any]:
+    """The edit that a row holds.
+
+    Raises:
+        LedgerError: it is none; says what is wrong, and the `remedy`.
+    """
+    found: dict[str, Any] = content(text, {"kind": frozenset(EDITS), "*": ANY}, remedy)
+    return dict(content(text, EDITS[found["kind"]], remedy))
 
 
 def misfit(value: Any, shape: Shape) -> str:

@@ -27,7 +27,8 @@ from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
 from automl.study import kinds, opening, paths, safety
 from automl.study.checksums import CHECKSUM, verify
 from automl.study.lock import DriverLock
-from automl.study.schema import FACTS, REPAIR, TABLES, Fact, ours, translated
+from automl.study.replay import Replay
+from automl.study.schema import FACTS, REPAIR, SINCE, Fact, ours, tables, translated
 
 FLUSH_S = 0.1
 BATCH_S = 1.0
@@ -37,6 +38,7 @@ INSERT = {
     "reports": "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "pauses": "INSERT INTO pauses VALUES (?, ?, ?, ?, ?, ?)",
     "ends": "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "edits": "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?)",
 }
 """A row of each table to which facts are only added, with its checksum."""
 
@@ -179,6 +181,17 @@ class Ledger:
         self._add("ends", trial, self._next(), at_s, state.value, reason, why)
         self.commit()
 
+    def edit(self, what: Mapping[str, Any], request: str, source: str, at_s: float) -> None:
+        """Record what somebody has asked for; see `core.live.edits`.
+
+        Args:
+            what: the edit.
+            request: the id of the request that it belongs to; empty where it came from none.
+            source: who asked for it.
+            at_s: when.
+        """
+        self._add("edits", self._next(), at_s, request, source, json.dumps(what))
+
     def commit(self) -> None:
         """Commit pending writes."""
         if self._db.in_transaction:
@@ -267,8 +280,9 @@ class Ledger:
 
     def in_order(self, *names: str) -> Iterator[Fact]:
         """Facts of these names (of all, where none is given) in the order they became known; see `schema.FACTS`."""
-        wanted = [FACTS[name] for name in names or FACTS]
-        if self._version() < 2:  # an older file, opened for reading
+        version = self._version()
+        wanted = [FACTS[name] for name in names or FACTS if name != "edit" or version >= SINCE["edits"]]
+        if version < 2:  # an older file, opened for reading
             wanted = [query.replace(", asked", ", NULL").replace(", horizon", ", NULL") for query in wanted]
         with translated(None):
             yield from self._db.execute(" UNION ALL ".join(wanted) + " ORDER BY 1")
@@ -293,21 +307,9 @@ class Ledger:
             kinds.check_columns(self._db, REPAIR)
             curves = self._curves(history)
             attempts = dict(self._db.execute("SELECT trial, MAX(attempt) FROM attempts GROUP BY trial"))
-        for _, kind, trial, what, why, at_s, more in self.in_order("begun", "again", "pause", "end"):
-            if kind == "begun":
-                if trial != history.next_number:
-                    raise LedgerError(f"the ledger has no trial {history.next_number}; {REPAIR}")
-                history.begin(kinds.content(what, kinds.CONFIG, REPAIR), origin=why or "", at_s=at_s)
-                history.restore(trial, curves.get(trial, ()), attempts.get(trial, 1))
-            elif trial >= history.next_number:
-                raise LedgerError(f"the ledger has no trial {trial}; {REPAIR}")
-            elif kind == "again":
-                history.again(trial, what)
-            elif kind == "pause":
-                history.pause(trial, why or "")
-            else:
-                failure = Failure(**kinds.content(more, kinds.FAILURE, REPAIR)) if more else None
-                history.end(trial, State(what), reason=why or "", failure=failure, at_s=at_s)
+        replay = Replay(history, curves, attempts)
+        for fact in self.in_order("begun", "again", "pause", "end", "edit"):
+            replay.take(fact)
 
     def losses(self) -> dict[int, int]:
         """{trial: how many of its attempts were lost because their worker died}."""
@@ -344,5 +346,5 @@ class Ledger:
 
     def elapsed_s(self) -> float:
         """Seconds of the study's time up to the last fact."""
-        times = [self._db.execute(f"SELECT MAX(at_s) FROM {t}").fetchone()[0] for t in TABLES]
+        times = [self._db.execute(f"SELECT MAX(at_s) FROM {t}").fetchone()[0] for t in tables(self._db)]
         return max((t for t in times if t is not None), default=0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from automl.core import files
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.study import paths, safety
-from automl.study.schema import REPAIR, TABLES, check_version, migrate, translated
+from automl.study.schema import REPAIR, check_version, migrate, tables, translated
 
 WAL = b"\2\2"
 """Bytes 18 and 19 of a file with a write-ahead log. A new one has it at once: to switch it on later takes a journal."""
@@ -94,8 +94,9 @@ def _check(db: sqlite3.Connection, file: Path) -> None:
 
 def _last(db: sqlite3.Connection, file: Path) -> int:
     """The number of the last fact."""
-    numbers: list[int] = [db.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {table}").fetchone()[0] for table in TABLES]
-    for table, number in zip(TABLES, numbers, strict=True):
+    names = tables(db)
+    numbers: list[int] = [db.execute(f"SELECT COALESCE(MAX(seq), 0) FROM {table}").fetchone()[0] for table in names]
+    for table, number in zip(names, numbers, strict=True):
         if not isinstance(number, int) or not 0 <= number < 2**62:
             raise LedgerError(
                 f"{file}: the ledger is damaged: a row of {table} has the number {number!r:.50}; {REPAIR}"

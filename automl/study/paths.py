@@ -6,6 +6,7 @@ studies/NAME/  ledger.sqlite, driver.lock    all that the study knows, and the l
                ensemble/                     the models of an ensemble
                finalists/, refit/00012/      studies of their own, which are trained after the search
                logs/                         what the trials print
+               inbox/                        requests to change the search while it runs, and the answers
 """
 
 import os
@@ -21,6 +22,7 @@ ENSEMBLE = "ensemble"
 FINALISTS = "finalists"
 REFIT = "refit"
 LOGS = "logs"
+INBOX = "inbox"
 LANES = "lanes.json"
 """How many trials run well side by side, measured once."""
 BUNDLE = "bundle"

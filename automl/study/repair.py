@@ -23,9 +23,10 @@ from automl.study.checksums import CHECKSUM, COVERED, corrected
 from automl.study.ledger import Ledger
 from automl.study.lock import DriverLock
 from automl.study.opening import MOST_BYTES
-from automl.study.schema import MIGRATIONS
+from automl.study.schema import MIGRATIONS, SINCE
 
-KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial"}
+KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial",
+        "edits": "seq"}  # fmt: skip
 COLUMNS = {**COVERED, "attempts": (*COVERED["attempts"], "worker", "outcome", "details")}
 Rows = dict[tuple[Any, ...], tuple[Any, ...]]  # by what makes a row of its table unique
 
@@ -136,6 +137,8 @@ def _rows(source: Path, table: str, order: str, changed: set[Any], mended: set[A
         db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         present = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+        if not present and table in SINCE:  # an older file
+            return
         columns = ", ".join(c if c in present else f"NULL AS {c}" for c in (*COLUMNS[table], "sum"))
         covered = len(COVERED[table])
         for *read, sum_ in db.execute(f"SELECT {columns} FROM {table} NOT INDEXED ORDER BY {KEYS[table]} {order}"):
@@ -193,6 +196,7 @@ def fitting(
         "reports": [r for r in found["reports"] if r[0] in range(count) and _numbers(*r[1:6]) and _is_json(r[6])],
         "pauses": [r for r in found["pauses"] if r[1] in range(count) and _numbers(r[0], *r[2:4])],
         "ends": [r for r in found["ends"] if r[0] in range(count) and _numbers(*r[1:3]) and _is_end(r)],
+        "edits": [r for r in found["edits"] if _numbers(*r[:2]) and _is_edit(r[4])],
     }
     curves: dict[int, list[int]] = {}
     for row in kept["reports"]:
@@ -245,6 +249,14 @@ def _is_json(text: Any) -> bool:
 
 def _is_config(text: Any) -> bool:
     return _is_json(text) and isinstance(json.loads(text), dict)
+
+
+def _is_edit(text: Any) -> bool:
+    try:
+        kinds.edit(text, "")
+    except LedgerError:
+        return False
+    return True
 
 
 def _is_end(row: tuple[Any, ...]) -> bool:

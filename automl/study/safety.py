@@ -7,6 +7,7 @@ from pathlib import Path
 from automl.core import files
 from automl.errors import LedgerError
 from automl.study import paths
+from automl.study.schema import SINCE
 
 LOG = f"{paths.LEDGER}-wal"
 JOURNAL = f"{paths.LEDGER}-journal"
@@ -14,7 +15,7 @@ IN_PLACE = (paths.LEDGER, LOG, f"{paths.LEDGER}-shm", JOURNAL, paths.LOCK)
 """Files that are not replaced by a rename but written in place."""
 LEFT = (paths.TRIALS, paths.BEST, paths.ENSEMBLE, paths.FINALISTS)
 """What only a study with a ledger leaves in its folder."""
-TABLES = {"study", "trials", "attempts", "reports", "pauses", "ends"}
+TABLES = {"study", "trials", "attempts", "reports", "pauses", "ends", "edits"}
 COMPUTES = re.compile(r"\b(CHECK|DEFAULT|GENERATED|AS|COLLATE|REFERENCES|VIRTUAL|TEMP|TEMPORARY)\b", re.IGNORECASE)
 """Words in the definition of a table with which its content could compute something."""
 UNFINISHED = "changes since then are in the write-ahead log"
@@ -115,8 +116,10 @@ def check_content(db: sqlite3.Connection, file: Path | None) -> None:
     for kind, name, sql in entries:
         if (kind != "table" and sql is not None) or (name in TABLES and COMPUTES.search(str(sql))):
             raise LedgerError(f"{file}: it has a {kind} {str(name)[:50]!r} that no ledger has, so it is not used")
-    missing = TABLES - {name for kind, name, _ in entries if kind == "table"}
-    if missing or not db.execute("PRAGMA user_version").fetchone()[0]:
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    needed = {name for name in TABLES if SINCE.get(name, 1) <= version}
+    missing = needed - {name for kind, name, _ in entries if kind == "table"}
+    if missing or not version:
         what = "another program's database" if entries else "a database without content"
         lacks = f" (there is no table {min(missing)})" if missing else ""
         raise LedgerError(

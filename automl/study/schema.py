@@ -35,22 +35,37 @@ def _batches_and_horizons(db: sqlite3.Connection) -> None:
 
 def _checksums(db: sqlite3.Connection) -> None:
     """Add a checksum to every row; rows that are there have none."""
-    for table in COVERED:
+    for table in (name for name in COVERED if name not in SINCE):
         db.execute(f"ALTER TABLE {table} ADD COLUMN sum INT")
 
 
-MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create, _batches_and_horizons, _checksums]
+def _edits(db: sqlite3.Connection) -> None:
+    """Add what people and programs have asked for while the study ran, and rows of earlier studies."""
+    db.execute("CREATE TABLE edits (seq INTEGER PRIMARY KEY, at_s REAL, request TEXT, source TEXT, what TEXT, sum INT)")
+
+
+MIGRATIONS: list[Callable[[sqlite3.Connection], None]] = [_create, _batches_and_horizons, _checksums, _edits]
 """The k-th brings a file of version k to version k + 1."""
-TABLES = ("trials", "attempts", "reports", "pauses", "ends")
+TABLES = ("trials", "attempts", "reports", "pauses", "ends", "edits")
+"""Those whose rows have a number, `seq`."""
+SINCE = {"edits": 4}
+"""The version of the ledger since which there is a table, where it is not the first."""
 FACTS = {
     "begun": "SELECT seq, 'begun', number, config, origin, at_s, asked FROM trials",
     "again": "SELECT seq, 'again', trial, attempt, NULL, at_s, NULL FROM attempts WHERE attempt > 1",
     "report": "SELECT seq, 'report', trial, step, value, at_s, horizon FROM reports",
     "pause": "SELECT seq, 'pause', trial, step, reason, at_s, NULL FROM pauses",
     "end": "SELECT seq, 'end', trial, state, reason, at_s, failure FROM ends",
+    "edit": "SELECT seq, 'edit', -1, what, source, at_s, request FROM edits",
 }
 Fact = tuple[int, str, int, Any, Any, float, Any]
 """(seq, kind, trial, and the columns of the kind's query in `FACTS`)."""
+
+
+def tables(db: sqlite3.Connection) -> list[str]:
+    """Those of `TABLES` that a ledger of its version has."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return [table for table in TABLES if SINCE.get(table, 1) <= version]
 
 
 @contextmanager

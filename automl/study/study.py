@@ -26,11 +26,12 @@ from automl.study.budget import Budget
 from automl.study.endgame import Endgame
 from automl.study.facts import KEPT, changes, check_members, compare_at_equal_steps, described
 from automl.study.ledger import Ledger
+from automl.study.live.editing import Edited
 from automl.study.reader import StudyView
-from automl.study.trials import Retries, Trials, checked
+from automl.study.trials import Retries, checked
 
 
-class Study(Trials):
+class Study(Edited):
     """One search: a new one, or one that continues where it was, if there is a study at `path`.
 
     Args:
@@ -129,6 +130,7 @@ class Study(Trials):
         self.budget = Budget(self.history, self.clock, self.ledger.elapsed_s())
         self.endgame = Endgame(self.history, self.budget)
         self._exhausted = False  # whether the strategy has nothing more to suggest
+        self._go_on()
 
     def _given_configs(self, first: list[Config], defaults: bool) -> list[tuple[str, Config]]:
         """(origin, config) of what is tried before the strategy is asked."""
@@ -164,7 +166,9 @@ class Study(Trials):
         return assignments if n is not None else next(iter(assignments), None)
 
     def _ask(self, n: int) -> list[Assignment]:
-        for number, reason in self.stopper.drop(self.history).items():
+        if self.paused:
+            return []
+        for number, reason in self._dropped().items():
             self._end(number, State.STOPPED, reason=reason)
         assignments = self.again(n)
         leader = self.endgame.leader()
@@ -173,7 +177,7 @@ class Study(Trials):
                 assignments.append(self._try_again(leader.number))
         elif not self.out_of_budget:
             n = int(min(n, len(assignments) + self.endgame.room()))
-            for number in self.stopper.promote(self.history)[: n - len(assignments)]:
+            for number in self._promoted()[: n - len(assignments)]:
                 assignments.append(self._try_again(number))
             room = self.stopper.room(self.history)
             missing = n - len(assignments) if room is None else min(room, n - len(assignments))
@@ -195,18 +199,6 @@ class Study(Trials):
                     assignments.append(self._try_again(number))
             self.ledger.commit()
         return assignments
-
-    def _new(self, n: int) -> list[Assignment]:
-        """Up to `n` new trials: first the given configs, then the strategy's."""
-        new: list[Assignment] = []
-        while len(new) < n and self.started < len(self._given):
-            new.append(self._begin(*self._given[self.started]))
-        missing = n - len(new)
-        if missing > 0 and not self._exhausted:
-            suggested = self.strategy.suggest(self.history, missing)
-            self._exhausted = len(suggested) < missing
-            new += [self._begin("", config, None if k else missing) for k, config in enumerate(suggested)]
-        return new
 
     # -- report ------------------------------------------------------------------------------------------------------
 
@@ -255,9 +247,8 @@ class Study(Trials):
             for point in to_judge:
                 horizon = point.horizon or self.plan.horizon
                 if point.step >= 1 and (horizon is None or point.step < horizon):
-                    verdict = self.stopper.verdict(self.history, point.trial)
-                    together = [one.trial for one in to_judge]
-                    verdicts[point.trial] = self._obeyed(point, self.endgame.last_word(point, verdict, together))
+                    verdict = self._decided(point, [one.trial for one in to_judge])
+                    verdicts[point.trial] = self._obeyed(point, verdict)
             self.ledger.beat()
         return verdicts
 
@@ -341,7 +332,7 @@ class Study(Trials):
         if not self.history.paused or self.history.running or self.ledger.broken:
             return False
         all_begun = self._exhausted or self.budget.no_trials_left
-        return self.spent or (all_begun and not self.stopper.promote(self.history))
+        return self.spent or (all_begun and not self._promoted())
 
     def __enter__(self) -> Self:
         return self

@@ -7,8 +7,7 @@ import automl
 from automl.core.messages import Ended, Measured, Outcome, Ready, Reported
 from automl.core.space import Config
 from automl.driver.deterministic import VirtualTimeOrder
-from automl.driver.driver import event_order
-from automl.driver.grouped import GroupedOrder
+from automl.driver.grouped import GroupedOrder, event_order
 from automl.driver.order import ArrivalOrder, TrialEvent
 from automl.study.study import Study
 from automl.worker.worker import Session, Task

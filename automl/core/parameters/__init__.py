@@ -8,6 +8,7 @@ from automl.core.parameters.choice import Choice
 from automl.core.parameters.domain import Domain
 from automl.core.parameters.ranges import Float, Int, Scale
 from automl.core.parameters.values import (
+    NO_DEFAULT,
     Config,
     NoDefault,
     Value,
@@ -21,8 +22,8 @@ from automl.core.parameters.values import (
 )
 
 __all__ = [
-    "Choice", "Config", "Domain", "Float", "Int", "NoDefault", "Parameter", "Scale", "Value", "When", "config_key",
-    "identity", "is_number", "own", "plain", "shortened",
+    "NO_DEFAULT", "Choice", "Config", "Domain", "Float", "Int", "NoDefault", "Parameter", "Scale", "Value", "When",
+    "config_key", "identity", "is_number", "own", "plain", "shortened",
 ]  # fmt: skip
 
 Parameter = Float | Int | Choice

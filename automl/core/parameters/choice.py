@@ -1,5 +1,6 @@
 """Choices: one of several values."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -98,7 +99,9 @@ class Choice(Domain):
             return False
 
     def to_unit(self, value: Any) -> float:
-        return (self._index[identity(value)] + 0.5) / len(self.choices)
+        """As for all parameters; NaN, as if inactive, where a narrowed choice has the value no more."""
+        at = self._index.get(identity(value))
+        return math.nan if at is None else (at + 0.5) / len(self.choices)
 
     def from_unit(self, u: float) -> Value:
         return own(self.choices[min(max(int(u * len(self.choices)), 0), len(self.choices) - 1)])
