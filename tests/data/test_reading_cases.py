@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from automl.data import load
+from automl.data.cells import dates
 from automl.data.preparing.transform import transform
 
 N = 80
@@ -122,6 +123,29 @@ def test_day_and_month_are_told_apart_by_the_whole_column(tmp_path):
     unclear = [f"{k % 12 + 1:02d}/{(k * 5) % 12 + 1:02d}/2021" for k in range(N)]
     data = load(str(table(tmp_path, {"on": unclear, "y": LABELS})), target="y")
     assert any("that is a guess" in note and "dayfirst" in note for note in data.notes)
+
+
+@pytest.mark.parametrize(("cell", "day"), [
+    ("2021-06", "2021-06-01"), ("6/2021", "2021-06-01"), ("06/2021", "2021-06-01"), ("June 2021", "2021-06-01"),
+    ("Jun-2021", "2021-06-01"), ("Sept. 2021", "2021-09-01"), ("2021-Q2", "2021-04-01"), ("2021Q4", "2021-10-01"),
+    ("Q1 2021", "2021-01-01"), ("q3/2021", "2021-07-01"), ("2021-W01", "2021-01-04"), ("2021W53", None),
+    ("2020-W53-7", "2021-01-03"), ("20210625", "2021-06-25"), ("20211325", None), ("2021-Q5", None), ("Foo 2021", None),
+    ("Mar 5", None), ("13/2021", None), ("3/21", None), ("Q2", None), ("March", None),
+])  # fmt: skip
+def test_a_period_with_its_year_is_its_first_day(cell, day):
+    expected = np.nan if day is None else (np.datetime64(day) - np.datetime64("1970-01-01")).astype(float)
+    assert np.array_equal(dates.days(cell, True), expected, equal_nan=True)
+
+
+def test_columns_of_months_quarters_and_weeks_are_dates(tmp_path):
+    columns = {
+        "month": [f"{('Jan', 'May', 'Oct')[k % 3]} {2001 + k % 19}" for k in range(N)],
+        "quarter": [f"{2001 + k % 19} Q{k % 4 + 1}" for k in range(N)],
+        "week": [f"{2001 + k % 19}-W{k % 52 + 1:02d}" for k in range(N)],
+        "day": [f"{2001 + k % 19}{k % 12 + 1:02d}{k % 28 + 1:02d}" for k in range(N)],
+    }
+    data = load(str(table(tmp_path, {**columns, "y": LABELS})), target="y", prepare={"types": {"day": "date"}})
+    assert {name: column(data, name)["role"] for name in columns} == dict.fromkeys(columns, "date")
 
 
 def test_hidden_and_foreign_files_beside_images_are_passed_over(tmp_path):

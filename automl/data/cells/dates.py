@@ -1,7 +1,9 @@
 """Dates and times of day as people write them: a fixed list of formats, so that no cell is guessed at.
 
 Dates have a day, a month and a year: 2021-06-25 (also with / or . between), 25/06/2021 or 06/25/2021, 25.06.21,
-25 June 2021, June 25, 2021; and 2021-06 is its first day. A time of day may follow, and a time zone: Z, +01:00, GMT+1.
+25 June 2021, June 25, 2021, and 20210625 where the user says that the column holds dates (numbers come first).
+A time of day may follow, and a time zone: Z, +01:00, GMT+1. Periods with a year are their first day: 2021-06, 06/2021,
+June 2021, 2021-Q2, Q2 2021, 2021-W25 (ISO 8601, Monday) and 2021-W25-5.
 Times of day are 8:15, 08:15:30.5 and 8:15 pm. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
 """
 
@@ -26,7 +28,14 @@ _DAY_MONTH = re.compile(
 _MONTH_DAY = re.compile(
     rf"{_DAY_NAME}([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){_AFTER}", re.ASCII
 )
-_MONTH = re.compile(r"(1[6-9]\d{2}|20\d{2})-(0[1-9]|1[0-2])", re.ASCII)
+_YEAR = r"(1[6-9]\d{2}|20\d{2})"
+_MONTH = re.compile(rf"{_YEAR}-(0[1-9]|1[0-2])", re.ASCII)
+_MONTH_YEAR = re.compile(rf"(0?[1-9]|1[0-2])/{_YEAR}", re.ASCII)
+_NAMED_MONTH = re.compile(rf"([A-Za-z]{{3,9}})\.?,?[\s-]+{_YEAR}", re.ASCII)
+_QUARTER = re.compile(rf"{_YEAR}[\s-]?[Qq]([1-4])", re.ASCII)
+_QUARTER_YEAR = re.compile(rf"[Qq]([1-4])[\s/-]?{_YEAR}", re.ASCII)
+_WEEK = re.compile(rf"{_YEAR}-?W([0-5]\d)(?:-?([1-7]))?", re.ASCII)
+_COMPACT = re.compile(rf"{_YEAR}(\d{{2}})(\d{{2}})", re.ASCII)
 _CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
 _NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)\s*([+-])(\d{1,2})(?=:|$)")
 _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
@@ -49,9 +58,10 @@ def days(cell: str, dayfirst: bool) -> float:
             return math.nan
         day, month = (found[1], found[3]) if dayfirst else (found[3], found[1])
         return _date(found[4], month, day, found.groups()[4:])
-    if (found := _MONTH.fullmatch(cell)) is not None:
-        return _date(found[1], found[2], "1", ())
-    return _with_month_name(cell)
+    if (found := _COMPACT.fullmatch(cell)) is not None:
+        return _date(found[1], found[2], found[3], ())
+    named = _with_month_name(cell)
+    return _period(cell) if math.isnan(named) else named
 
 
 def days_all(cells: list[str], dayfirst: bool) -> NDArray[np.float64]:
@@ -100,6 +110,27 @@ def _with_month_name(cell: str) -> float:
         return _date(found[3], _month(found[2]), found[1], found.groups()[3:])
     if (found := _MONTH_DAY.fullmatch(cell)) is not None:
         return _date(found[3], _month(found[1]), found[2], found.groups()[3:])
+    return math.nan
+
+
+def _period(cell: str) -> float:
+    """The first day of a month, quarter or week with its year."""
+    if (found := _MONTH.fullmatch(cell)) is not None:
+        return _date(found[1], found[2], "1", ())
+    if (found := _MONTH_YEAR.fullmatch(cell)) is not None:
+        return _date(found[2], found[1], "1", ())
+    if (found := _NAMED_MONTH.fullmatch(cell)) is not None:
+        return _date(found[2], _month(found[1]), "1", ())
+    if (found := _QUARTER.fullmatch(cell)) is not None:
+        return _date(found[1], str(3 * int(found[2]) - 2), "1", ())
+    if (found := _QUARTER_YEAR.fullmatch(cell)) is not None:
+        return _date(found[2], str(3 * int(found[1]) - 2), "1", ())
+    if (found := _WEEK.fullmatch(cell)) is not None:
+        try:
+            day = datetime.date.fromisocalendar(int(found[1]), int(found[2]), int(found[3] or 1))
+        except ValueError:
+            return math.nan
+        return float(day.toordinal() - _EPOCH)
     return math.nan
 
 

@@ -63,7 +63,8 @@ def _minus(rng: random.Random, rows: int) -> Cells:
 def _dates(rng: random.Random, rows: int) -> Cells:
     form = rng.choice(
         ("%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%y", "%d.%m.%Y", "%d %B %Y", "%b %d, %Y", "%Y/%m/%d", "%Y-%m",
-         "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d/%m/%Y %H:%M", "%Y-%m-%d %H:%M:%S.%f", "%m/%d/%Y %I:%M %p")
+         "%b %Y", "%m/%Y", "%G-W%V", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%d/%m/%Y %H:%M",
+         "%Y-%m-%d %H:%M:%S.%f", "%m/%d/%Y %I:%M %p")
     )  # fmt: skip
     most_days = rng.choice((5, 300, 20_000))  # few days: perhaps no date shows which is day and which month
     first = datetime.datetime(rng.choice((1971, 2001, 2021)), rng.randint(1, 12), rng.randint(1, 12))
