@@ -5,6 +5,7 @@
     study = automl.Study(space, metric="val_loss", trials=500)       # ask and tell inside your own program
     model = automl.load("studies/digits")                            # the winner, ready to predict
     model = automl.fit("customers.csv", "churned", time_s=120)       # a table is enough
+    automl.judge("a.yaml", "b.yaml").better                          # on paired fresh seeds
 
 Names are imported when first used: `import automl` loads neither torch nor anything else that is heavy.
 """
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from automl.estimators.estimator import AutoMLRegressor as AutoMLRegressor
     from automl.estimators.fitting import fit as fit
     from automl.study.study import Study as Study
+    from automl.judging.judge import judge as judge
     from automl.worker.trial import Trial as Trial
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "fit": "automl.estimators.fitting",
     "load": "automl.bundle.loading",
     "resume": "automl.api.doors",
+    "judge": "automl.judging.judge",
     "search": "automl.api.doors",
 }
 moved.install()
@@ -60,6 +63,7 @@ __all__ = [
     "load",
     "resume",
     "search",
+    "judge",
 ]
 
 

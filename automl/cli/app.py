@@ -5,13 +5,29 @@ from typing import Annotated
 import typer
 
 from automl.cli import options
-from automl.cli.commands import data, fit, models, mup, pictures, plugins, repair, results, search, serve, spec, tools
+from automl.cli.commands import (
+    compress,
+    data,
+    edit,
+    fit,
+    judge,
+    models,
+    mup,
+    pictures,
+    plugins,
+    repair,
+    results,
+    search,
+    serve,
+    spec,
+    tools,
+)
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
     epilog="Start with: automl search digits. Exit codes: 0 a winner, 1 no winner, 2 wrong input, 3 ledger or bundle, "
-    "4 all trials failed, 5 machine, 130 Ctrl-C, 143 SIGTERM. Options can also be set in the environment as "
-    "AUTOML_COMMAND_OPTION, e.g. AUTOML_SEARCH_TRIALS.",
+    "4 all trials failed, 5 machine, 6 not decided, 130 Ctrl-C, 143 SIGTERM. Options can also be set in the "
+    "environment as AUTOML_COMMAND_OPTION, e.g. AUTOML_SEARCH_TRIALS.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -47,6 +63,7 @@ app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
 app.command()(tools.compare)
 app.command()(pictures.plot)
+app.command()(judge.judge)
 app.command()(pictures.report)
 app.command()(models.export)
 app.command()(models.predict)

@@ -22,7 +22,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("tasks",),
     ("evaluation", "view", "integrations", "executors"),
     ("api",),
-    ("estimators",),
+    ("estimators", "judging"),
     ("cli", "testing"),
 )
 """The folders (and root modules) of automl/, the lowest first: each imports only from the levels above its own line."""
