@@ -13,6 +13,7 @@ from automl.core.plugins import Described
 from automl.driver.screen import Screen
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions
+from automl.evaluation.pack import PackOptions
 from automl.executors import devices
 from automl.study import winner
 from automl.study.study import Study
@@ -98,6 +99,7 @@ def prepare(
         _finalists(read),
         trial_timeout_s=read.trial_timeout_s,
         fresh=read.isolation == "process",
+        pack=PackOptions(**read.pack) if read.pack else None,
     )
 
 
@@ -148,7 +150,7 @@ def study_of(
         retries=read.retries,
         deterministic=deterministic,
         accept_changes=accept_changes,
-        pool=winner.POOL if read.ensemble and read.finalists else 0,
+        pool=winner.POOL if read.pack or (read.ensemble and read.finalists) else 0,
         path=folder,
         name=folder.name if folder else read.name,
         facts=facts,
@@ -167,7 +169,7 @@ def _finalists(read: "Spec") -> FinalistOptions | None:
     )
 
 
-def placed(executor: Described, resources: Mapping[str, float]) -> tuple[Described, str]:
+def placed(executor: Described, resources: Mapping[str, Any]) -> tuple[Described, str]:
     """The executor with what a trial needs, and a note on what it cannot use (or an empty text).
 
     Options that are given to the executor itself count more.

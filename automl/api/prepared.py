@@ -12,9 +12,11 @@ from automl.driver.screen import DeferredScreen, NullScreen, Screen
 from automl.errors import EnvironmentProblem
 from automl.evaluation import finalists
 from automl.evaluation.candidates import FinalistOptions
+from automl.evaluation.pack import Pack, PackOptions
 from automl.integrations.loggers import LoggingScreen
 from automl.study import winner
 from automl.study.study import Study
+from automl.tasks.builtin import BuiltinTask
 from automl.worker.worker import Task
 
 
@@ -29,6 +31,7 @@ class Search:
         workers: how many; 0: as many as the executor finds devices or cores for.
         screen: shows the search; None: nothing does.
         finalists: what follows the search; None: its best trial is the winner.
+        pack: how the winner is made where it is an ensemble; then there are no finalists. None: it is one model.
         trial_timeout_s: an attempt that takes longer has failed.
         fresh: a fresh process for every trial.
     """
@@ -39,6 +42,7 @@ class Search:
     workers: int = 0
     screen: Screen | None = None
     finalists: FinalistOptions | None = None
+    pack: PackOptions | None = None
     trial_timeout_s: float | None = None
     fresh: bool = False
 
@@ -50,24 +54,31 @@ class Search:
         """
         study, screen = self.study, self.screen or NullScreen()
         executor = partial(plugins.make, "executors", self.executor)
+        pack = self._pack(screen)
         deferred = DeferredScreen(screen)
         try:
-            winner.recover(study)
             if self.finalists is not None:
                 study.budget.finalist_runs = self.finalists.runs
+            if pack is not None:
+                pack.begin()
+            winner.recover(study)
             Driver(
                 study,
                 self.task,
                 executor(),
                 self.workers,
-                deferred if self.finalists else screen,
+                deferred if self.finalists or pack else screen,
+                winner.keep_best if pack is None else pack.trial_ended,
                 trial_timeout_s=self.trial_timeout_s,
                 fresh=self.fresh,
             ).run()
-            if self.finalists is not None:
+            if self.finalists is not None or pack is not None:
                 outcome = "interrupted"
                 try:
-                    finalists.run(study, self.task, executor, self.workers, self.finalists, screen)
+                    if pack is not None:
+                        pack.finish()
+                    elif self.finalists is not None:
+                        finalists.run(study, self.task, executor, self.workers, self.finalists, screen)
                     outcome = deferred.outcome
                 finally:
                     screen.finish(study, outcome)
@@ -76,6 +87,12 @@ class Search:
         finally:
             study.close()
         return study
+
+    def _pack(self, screen: Screen) -> Pack | None:
+        """The ensemble that is the winner, where there is to be one; only built-in training saves models for it."""
+        if self.pack is None or not isinstance(self.task, BuiltinTask):
+            return None
+        return Pack(self.study, self.task, self.pack, screen)
 
 
 def screen_for(screen: Screen | None, loggers: "Sequence[Described]") -> Screen | None:

@@ -6,11 +6,10 @@ for, the search's best trials keep their models and their outputs on the validat
 so that choosing needs to load only the models that are chosen; the finalists' models are added to them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from automl import metrics
 from automl.evaluation.holdout import Holdout, Split
@@ -21,6 +20,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from automl.metrics.rows import Sample
+
+VALUES = 2**22
+"""At most so many outputs are scored at once."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen.
+
+    Attributes:
+        weights: how often each chosen model counts, by name.
+        among: how many models there were to choose from.
+        value: of the metric, on the validation rows.
+    """
+
+    weights: dict[str, int]
+    among: int
+    value: float
 
 
 def make(folder: Path, bundles: Mapping[str, Path], holdout: Holdout, size: int, single: Path) -> dict[str, Any]:
@@ -39,74 +56,102 @@ def make(folder: Path, bundles: Mapping[str, Path], holdout: Holdout, size: int,
         `single`; above 0 is better, whatever the metric's direction) and `sure` (the share of bootstrap draws of the
         test rows in which it is better). The last three are None where the metric has no value on test rows.
     """
-    from automl.bundle import ensemble
-
-    classes = holdout.kind == "classification"
     sign = -1.0 if metrics.direction(holdout.name) == "minimize" else 1.0
-    outputs = {name: _validation_outputs(path, holdout) for name, path in bundles.items()}
-    outputs = {name: one for name, one in outputs.items() if bool(one.isfinite().all())}
-
-    def loss(averaged: "Tensor") -> float:
-        return -sign * holdout.sample_of(averaged, "val").value
-
-    weights = select(loss, list(outputs.values()), size, classes=classes)
-    chosen = {name: weight for name, weight in zip(outputs, weights, strict=True) if weight}
-    members = {name: bundles[name] for name in chosen}
-    ensemble.write(folder, members, chosen)
-    report: dict[str, Any] = {
-        "models": len(chosen),
-        "among": len(outputs),
-        "weights": chosen,
-        "metric": f"test_{holdout.name}",
-        "val": _scored(holdout, members, chosen, "val").value,
-        "test": None,
-        "gain": None,
-        "sure": None,
-    }
+    outputs = {name: validation_outputs(path, holdout) for name, path in bundles.items()}
+    choice = choose(outputs, holdout, size)
+    members = write(folder, bundles, choice)
+    report = described(holdout, choice, scored(holdout, members, choice.weights, "val").value)
     if holdout.test_rows and not holdout.undefined("test"):
-        together, alone = _scored(holdout, members, chosen, "test"), holdout.sample(single, "test")
+        together, alone = scored(holdout, members, choice.weights, "test"), holdout.sample(single, "test")
         report["test"] = together.value
         report["gain"] = sign * (together.value - alone.value)
         report["sure"] = intervals.better([together], [alone], sign=sign)
     return report
 
 
-def select(loss: Callable[["Tensor"], float], outputs: "Sequence[Tensor]", size: int, *, classes: bool) -> list[int]:
+def write(folder: Path, bundles: Mapping[str, Path], choice: Choice) -> dict[str, Path]:
+    """Write the ensemble into `folder`; returns the bundles of its members, by name."""
+    from automl.bundle import ensemble
+
+    members = {name: bundles[name] for name in choice.weights}
+    ensemble.write(folder, members, choice.weights)
+    return members
+
+
+def described(holdout: Holdout, choice: Choice, val: float) -> dict[str, Any]:
+    """What is reported of an ensemble (see `make`) before the test rows are looked at; `val`: its value."""
+    return {
+        "models": len(choice.weights), "among": choice.among, "weights": choice.weights,
+        "metric": f"test_{holdout.name}", "val": val, "test": None, "gain": None, "sure": None,
+    }  # fmt: skip
+
+
+def choose(outputs: "Mapping[str, Tensor]", holdout: Holdout, size: int) -> Choice:
+    """Choose an ensemble of at most `size` models by their `outputs` [N, units] on the validation rows, by name.
+
+    Of models with equal values of the metric, such as an accuracy on few rows, the one with the lower loss is better.
+    Outputs that are not finite are not among them.
+    """
+    import torch
+
+    sign = -1.0 if metrics.direction(holdout.name) == "maximize" else 1.0
+    finite = {name: one for name, one in outputs.items() if bool(one.isfinite().all())}
+
+    def losses(averaged: "Tensor") -> list[tuple[float, ...]]:
+        found = holdout.values_of(averaged, "val")
+        found[:, 0] *= sign
+        return [tuple(row) for row in found.nan_to_num(torch.inf).tolist()]
+
+    weights, best = select(losses, torch.stack(list(finite.values())), size, classes=holdout.kind == "classification")
+    chosen = {name: weight for name, weight in zip(finite, weights, strict=True) if weight}
+    return Choice(chosen, len(finite), sign * best[0])
+
+
+def select(
+    losses: Callable[["Tensor"], list[tuple[float, ...]]], outputs: "Tensor", size: int, *, classes: bool
+) -> tuple[list[int], tuple[float, ...]]:
     """How often each model is taken.
 
     Args:
-        loss: of averaged outputs [N, units] on the validation rows; lower is better.
-        outputs: [N, units] of each model on these rows.
+        losses: of K averages [K, N, units] on the validation rows; of two tuples the lower one is better.
+        outputs: [models, N, units] of the models on these rows.
         size: at most so many models together.
         classes: whether outputs are logits of classes, which are averaged as probabilities.
 
     Returns:
-        [len(outputs)] numbers: those of the best average that was passed on the way, of equals the smallest.
+        [models] numbers: those of the best average that was passed on the way, of equals the smallest; and its losses.
     """
+    import torch
+
     from automl.bundle.ensemble import from_average, to_average
 
-    members = [to_average(one, classes=classes) for one in outputs]
-    weights, best, best_loss = [0] * len(members), [0] * len(members), float("inf")
-    total = members[0] * 0
+    members = to_average(outputs, classes=classes).to(outputs.dtype)
+    each = max(1, VALUES // members[0].numel())
+    weights, total = [0] * len(members), members[0] * 0
+    best = list(weights)
+    best_losses: tuple[float, ...] = (float("inf"),)
     for count in range(1, size + 1):
-        losses = [loss(from_average((total + one) / count, classes=classes)) for one in members]
-        k = int(np.argmin(losses))
+        found: list[tuple[float, ...]] = []
+        for some in torch.split(members, each):
+            found += losses(from_average((total + some) / count, classes=classes))
+        k = min(range(len(found)), key=found.__getitem__)
         total = total + members[k]
         weights[k] += 1
-        if losses[k] < best_loss:
-            best, best_loss = list(weights), losses[k]
-    return best
+        if found[k] < best_losses:
+            best, best_losses = list(weights), found[k]
+    return best, best_losses
 
 
-def _validation_outputs(bundle: Path, holdout: Holdout) -> "Tensor":
-    """Those that were kept beside the bundle, where they fit; else computed."""
+def validation_outputs(bundle: Path, holdout: Holdout) -> "Tensor":
+    """The outputs [N, units] of a saved model: those kept beside the bundle, where they fit; else computed."""
     from automl.bundle.outputs import stored
 
     kept = stored(bundle.parent / paths.OUTPUTS, len(holdout.prepared.val))
     return holdout.outputs(bundle, "val") if kept is None else kept
 
 
-def _scored(holdout: Holdout, bundles: Mapping[str, Path], weights: Mapping[str, int], split: Split) -> "Sample":
+def scored(holdout: Holdout, bundles: Mapping[str, Path], weights: Mapping[str, int], split: Split) -> "Sample":
+    """The metric of an ensemble, row by row; `bundles` and `weights` of its members, by name."""
     from automl.bundle.ensemble import average
 
     outputs = (holdout.outputs(bundle, split) for bundle in bundles.values())

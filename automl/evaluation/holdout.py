@@ -77,6 +77,19 @@ class Holdout:
         part = self._part(split)
         return samples.sample(self.name, self.kind, outputs, part.y, part.weight, self._scale)
 
+    def values_of(self, outputs: "Tensor", split: Split) -> "Tensor":
+        """The metric and the loss of K models at once, from their outputs [K, N, units]. [K, 2], float64."""
+        import torch
+
+        from automl.metrics.batched import Meter
+
+        part, k = self._part(split), len(outputs)
+        ranks = torch.arange(k) if self.name == "auroc" else None
+        meter = Meter(self.kind, k, outputs.device, self._scale, ranks)
+        meter.add(outputs, part.y, part.weight)
+        found = meter.result()
+        return torch.stack([found[self.name], found["loss"]], 1)
+
     def metrics(self, bundle: Path, split: Split) -> dict[str, float]:
         """Every metric of the task's kind that is defined on the rows, as `val_NAME` or `test_NAME`; of a language
         model this one alone."""

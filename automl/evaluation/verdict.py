@@ -15,6 +15,9 @@ test               score, interval and all metrics on the test rows; None withou
 looks              how many models were evaluated on the test rows so far
 ensemble           see `automl.evaluation.ensemble_selection.make`; None without one
 asked, refit       what the verdict was asked for
+pack               true where the ensemble is the winner (see `automl.evaluation.pack`). Then `winner` is the best
+                   single trial, `finalists` has it alone, `mean` being the ensemble's value on the validation rows,
+                   and `test` is the ensemble's
 """
 
 from collections.abc import Sequence
@@ -82,6 +85,36 @@ def verdict_on(
         "first": _best_value(study, _first_suggested(study.history)),
         "asked": asked(finalists, options),
         "refit": options.refit,
+        "test": None,
+        "looks": 0,
+        "ensemble": None,
+    }
+
+
+def verdict_of_pack(study: Study, single: TrialRecord, val: float, asked: dict[str, Any]) -> dict[str, Any]:
+    """The verdict on a search whose result is an ensemble, without its test score.
+
+    Args:
+        study: the search.
+        single: the best single trial.
+        val: the ensemble's value on the validation rows.
+        asked: what the verdict depends on.
+    """
+    assert single.loss is not None
+    found = {"trial": single.number, "found": study.metric.value(single.loss), "mean": val, "interval": None}
+    return {
+        "pack": True,
+        "winner": single.number,
+        "metric": study.metric.name,
+        "finalists": [{**found, "seeds": 0, "values": []}],
+        "big": {},
+        "optimism": None,
+        "tied": [],
+        "seeds_have_no_effect": False,
+        "default": _best_value(study, [t for t in study.history.done if t.origin == "default"]),
+        "first": _best_value(study, _first_suggested(study.history)),
+        "asked": asked,
+        "refit": False,
         "test": None,
         "looks": 0,
         "ensemble": None,

@@ -1,10 +1,12 @@
 """What a study may spend, what it has spent, and how long trials that run may take beyond it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from automl.core.history import History
 from automl.core.stopper import OUT_OF_BUDGET as OUT_OF_BUDGET
-from automl.core.trial import Plan
+from automl.core.stopper import Verdict, cut_by_budget
+from automl.core.trial import Plan, TrialRecord
 
 GRACE_SHARE = 0.1
 """Trials that run when the time ends may go on for this share of the time budget, to report once more."""
@@ -27,12 +29,17 @@ class Budget:
     Attributes:
         added: results from elsewhere, which cost nothing.
         finalist_runs: runs of finalists that follow the search and share its time budget.
+        pack: whether the models of the best trials together are the result, also of those that the budget ended. Then
+            trials end with the time, without grace, and no time is kept so that one of them runs its full length.
+        kept_s: seconds of the time budget that are kept for what follows the search of a pack.
+        concluded: why the search ends before its budget is used up; "" as long as it does not.
     """
 
     def __init__(self, history: History, clock: Callable[[], float], elapsed_s: float) -> None:
         self.history, self.clock = history, clock
         self.added = sum(t.origin == "added" for t in history.trials)
         self.finalist_runs = 0
+        self.pack, self.kept_s, self.concluded = False, 0.0, ""
         self._earlier_s, self._opened_s = elapsed_s, clock()
 
     @property
@@ -78,19 +85,28 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether the budget of steps or of time is used up."""
-        return self.no_steps_left or self.no_time_left
+        """Whether the budget of steps or of time is used up, or the search ends for another reason."""
+        return self.no_steps_left or self.no_time_left or bool(self.concluded)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What a trial that must end is told."""
+        return (
+            replace(OUT_OF_BUDGET, reason=f"{OUT_OF_BUDGET.reason}: {self.concluded}")
+            if self.concluded
+            else OUT_OF_BUDGET
+        )
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def left_s(self, *, finalists: bool = False) -> float:
         """Seconds until the time budget ends; infinite without one.
 
-        `finalists`: whether the time that is kept for the finalists counts too.
+        `finalists`: whether the time that is kept for the finalists, or for a pack's ensemble, counts too.
         """
         if self.plan.time_s is None:
             return float("inf")
-        kept = 0.0 if finalists else self.kept_for_finalists_s()
+        kept = 0.0 if finalists else self.kept_for_finalists_s() + self.kept_s
         return self.plan.time_s - kept - self.elapsed_s
 
     @property
@@ -98,10 +114,15 @@ class Budget:
         """Seconds after the end of the time budget in which trials that run then may still report."""
         if self.plan.time_s is None:
             return float("inf")
-        if not self.history.steps_spent:  # without a report there would be no winner
+        if not self.history.steps_spent or (self.pack and not self.members()):  # there would be no winner
             return max(self.plan.time_s, MOST_GRACE_S)
         grace_s = max(GRACE_SHARE * self.plan.time_s, LEAST_GRACE_S)
         return grace_s if self.history.best is None else min(grace_s, MOST_GRACE_S)
+
+    def members(self) -> list[TrialRecord]:
+        """Trials whose models count: those that ran their full length, of a pack also those that the budget ended."""
+        cut = [t for t in self.history.stopped if t.loss is not None and cut_by_budget(t)] if self.pack else []
+        return self.history.done + cut
 
     @property
     def overdue(self) -> bool:

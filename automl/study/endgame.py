@@ -67,10 +67,10 @@ class Endgame:
 
     def leader(self) -> TrialRecord | None:
         """The trial for which the rest of the budget is kept; None while the budget is not tight."""
-        if self.history.best is not None or not self._may_be_tight():
+        if self.budget.pack or self.history.best is not None or not self._may_be_tight():
             return None
         going = [t for t in (*self.history.running, *self.history.paused) if t.curve]
-        first = min(going, key=lambda t: (-t.step, t.loss, t.number), default=None)
+        first = min(going, key=lambda t: (-t.step, self.history.score(t), t.number), default=None)
         return first if first is not None and (self._few_steps(first) or self._little_time(first)) else None
 
     def room(self) -> float:
@@ -80,7 +80,7 @@ class Endgame:
         short, it is one trial for each worker that asks. Infinite as soon as a trial has run its full length.
         """
         horizon, left_s = self.history.plan.horizon, SAFETY * self.budget.left_s()
-        if self.history.best is not None or horizon is None or math.isinf(left_s):
+        if self.budget.pack or self.history.best is not None or horizon is None or math.isinf(left_s):
             return math.inf
         if self.latest is None:  # an epoch of many rows takes about as long as to load them
             return 1 if self.budget.elapsed_s * horizon > SHORT * left_s else math.inf
@@ -103,7 +103,7 @@ class Endgame:
         if (leader := self.leader()) is not None:
             verdict = CONTINUE if point.trial in self._chosen(leader, together) else LEFT_FOR_OTHERS
         if verdict.kind is Kind.CONTINUE and self._out_of_budget(point):
-            return OUT_OF_BUDGET
+            return self.budget.verdict
         return verdict
 
     # -- what is left --------------------------------------------------------------------------------------------------
@@ -141,7 +141,7 @@ class Endgame:
     def _chosen(self, leader: TrialRecord, together: Sequence[int]) -> set[int]:
         """Which of the trials `together` go on: the leader, or the one that is furthest, and those it has time for."""
         trials = [self.history.trials[n] for n in together]
-        ranked = sorted(trials, key=lambda t: (t.number != leader.number, -t.step, t.loss))
+        ranked = sorted(trials, key=lambda t: (t.number != leader.number, -t.step, self.history.score(t)))
         pace = self.paces.get(ranked[0].number)
         if self._few_steps(leader):
             return {leader.number}
@@ -162,6 +162,8 @@ class Endgame:
         budget, pace = self.budget, self.paces.get(point.trial)
         step_s = pace.step_s if pace is not None else 0.0
         horizon = point.horizon or self.history.plan.horizon
+        if budget.pack:
+            return budget.spent or step_s > budget.left_s()
         until_s = budget.left_s() + budget.grace_s
         if not budget.spent:
             return step_s > until_s

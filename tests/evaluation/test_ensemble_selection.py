@@ -28,21 +28,45 @@ def test_models_that_err_differently_are_taken_together() -> None:
     def loss(averaged: Tensor) -> float:
         return float(torch.nn.functional.cross_entropy(averaged, y))
 
-    weights = ensemble_selection.select(loss, outputs, 9, classes=True)
+    def losses(averaged: Tensor) -> list[tuple[float, ...]]:
+        return [(loss(one),) for one in averaged]
+
+    weights, found = ensemble_selection.select(losses, torch.stack(outputs), 9, classes=True)
     assert weights[3] == 0
     assert min(weights[:3]) >= 1
     single = min(loss(o) for o in outputs)
     mixed = sum(w * o.softmax(1) for w, o in zip(weights, outputs, strict=True)) / sum(weights)
     assert loss(mixed.log()) < single
+    assert found == (pytest.approx(loss(mixed.log())),)
 
 
 def test_values_are_averaged_as_they_are() -> None:
     y = torch.linspace(-1, 1, 20)[:, None]
 
-    def loss(averaged: Tensor) -> float:
-        return float((averaged - y).square().mean())
+    def losses(averaged: Tensor) -> list[tuple[float, ...]]:
+        return [(float((one - y).square().mean()),) for one in averaged]
 
-    assert ensemble_selection.select(loss, [y + 1, y - 1, y + 9], 4, classes=False) == [1, 1, 0]
+    weights, _ = ensemble_selection.select(losses, torch.stack([y + 1, y - 1, y + 9]), 4, classes=False)
+    assert weights == [1, 1, 0]
+
+
+def test_of_equal_values_the_lower_loss_counts() -> None:
+    """On four rows many models have the same accuracy; the one that is sure of what is right is better."""
+    prepared = load("iris", seed=1)
+    holdout = Holdout(prepared, build("mlp"), "accuracy")
+    sure = torch.nn.functional.one_hot(prepared.val.y, 3).float() * 3
+    choice = ensemble_selection.choose({"unsure": sure / 10, "sure": sure, "broken": sure / 0}, holdout, 3)
+    assert set(choice.weights) == {"sure"}
+    assert (choice.among, choice.value) == (2, 1.0)
+
+
+def test_values_of_many_models_are_those_of_each_alone() -> None:
+    prepared = load("iris", seed=1)
+    outputs = torch.randn(4, len(prepared.val), 3, generator=torch.Generator().manual_seed(0))
+    for name in ("accuracy", "log_loss", "auroc", "f1_macro", "balanced_accuracy"):
+        holdout = Holdout(prepared, build("mlp"), name)
+        alone = [holdout.sample_of(one, "val").value for one in outputs]
+        torch.testing.assert_close(holdout.values_of(outputs, "val")[:, 0].tolist(), alone)
 
 
 def test_what_is_reported_is_what_the_saved_ensemble_scores(tmp_path: Path) -> None:

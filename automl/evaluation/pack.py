@@ -1,0 +1,205 @@
+"""Pack: a search whose result is not one model but the best ones together, with no training after it.
+
+While trials train, a greedy ensemble is chosen again and again from the models of those that have ended (after every
+`EVERY` of them). Where it stops getting better, or the time is used up, the search ends; trials that still run then
+count with their best epoch so far. The ensemble is the winner, `studies/NAME/ensemble/`; it alone is evaluated on the
+test rows, once. The best single model stays in `best/`. The idea: Gorishniy et al. 2026, "TabPack" (arXiv 2607.05380).
+
+The ledger has what was found after every `EVERY` trials (fact "pack"), so that a search that was killed ends where it
+would have ended.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl import metrics
+from automl.core.trial import State, TrialRecord
+from automl.driver.screen import NullScreen, Screen
+from automl.evaluation import ensemble_selection, verdict
+from automl.evaluation.ensemble_selection import Choice, validation_outputs
+from automl.evaluation.finalists import holdout_of
+from automl.evaluation.holdout import Holdout
+from automl.leaderboard import words
+from automl.metrics import intervals
+from automl.study import paths, winner
+from automl.study.study import Study
+from automl.tasks.builtin import BuiltinTask
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FACT = "pack"
+EVERY = 8
+"""The ensemble is chosen again after so many trials have ended."""
+GAIN = 0.01
+"""An ensemble is better if its error (for accuracy and the like: the distance to 1) is lower by this share."""
+KEPT_SHARE, KEPT_S = 0.03, 0.5
+"""This share of the time, and at least so many seconds, are kept for the last choice and the test rows."""
+
+
+@dataclass(frozen=True)
+class PackOptions:
+    """How a pack is made.
+
+    Attributes:
+        models: at most so many models together, one that is taken twice counted twice.
+        patience: the search ends after so many further trials without a better ensemble.
+    """
+
+    models: int = 32
+    patience: int = 40
+
+
+@dataclass
+class Pack:
+    """The ensemble of one search, while it runs and at its end.
+
+    Attributes:
+        study: the search; `begin` is called before it is driven.
+        task: what it trains.
+        options: how large the ensemble is, and when the search ends.
+        screen: where progress is shown.
+    """
+
+    study: Study
+    task: BuiltinTask
+    options: PackOptions = field(default_factory=PackOptions)
+    screen: Screen = field(default_factory=NullScreen)
+    _holdout: Holdout | None = None
+    _outputs: "dict[str, Tensor]" = field(default_factory=dict)
+    _load_s: float = 0.0
+    _choice_s: float = 0.0
+
+    def begin(self) -> None:
+        """Before the search, or its continuation: do what a killed driver left undone."""
+        self.study.budget.pack = True
+        self._keep_time()
+        if self._ended >= EVERY * (len(self._found) + 1):
+            self._choose_again()
+        self._conclude_if_enough()
+
+    def trial_ended(self, study: Study, record: TrialRecord) -> None:
+        """Tidy up after a trial that ended; after every `EVERY`-th one the ensemble is chosen again."""
+        winner.keep_best(study, record)
+        if record.state is State.DONE and self._ended % EVERY == 0:
+            self._choose_again()
+            self._conclude_if_enough()
+        self._keep_time()
+
+    def finish(self) -> None:
+        """After the search: write the ensemble, evaluate it on the test rows, and write the verdict down."""
+        study, holdout = self.study, self._rows()
+        assert study.path is not None
+        pool = {f"t{number:04d}": path for number, path in winner.pool(study).items()}
+        if not pool or holdout.kind == "next_token":
+            self.screen.note("pack: no ensemble, as no trial left a model that can be averaged")
+            return
+        asked = {"models": sorted(pool), "size": self.options.models}
+        single = study.ranked(1)[0]
+        if study.verdict is None or study.verdict["asked"] != asked:
+            choice = self._choice(pool, holdout)
+            members = ensemble_selection.write(study.path / paths.ENSEMBLE, pool, choice)
+            self._judge(holdout, choice, members, single, asked)
+        assert study.verdict is not None
+        winner.promote(study, single, pool.get(f"t{single.number:04d}"), study.verdict)
+
+    # -- while the search runs -----------------------------------------------------------------------------------------
+
+    @property
+    def _ended(self) -> int:
+        """How many trials have ended with a model."""
+        return self.study.history.count(State.DONE)
+
+    @property
+    def _found(self) -> list[dict[str, Any]]:
+        """What the ledger has: {trials: that had ended, models: in the ensemble, value: on the validation rows}."""
+        return list(self.study.facts.get(FACT, []))
+
+    def _choose_again(self) -> None:
+        study, holdout = self.study, self._rows()
+        pool = {f"t{number:04d}": path for number, path in winner.pool(study).items()}
+        if not pool or holdout.kind == "next_token":
+            return
+        best, choice = self._better(), self._choice(pool, holdout)
+        made = {"trials": self._ended, "models": len(choice.weights), "value": choice.value}
+        study.keep_facts({FACT: [*self._found, made]})
+        if self._better() != best:
+            name, value = study.metric.name, words.number(choice.value)
+            models = words.plural(len(choice.weights), "model")
+            self.screen.note(f"ensemble of {models} of {self._ended} trials: {name} {value}")
+
+    def _choice(self, pool: dict[str, Path], holdout: Holdout) -> Choice:
+        begun = time.perf_counter()
+        for name, path in pool.items():
+            if name not in self._outputs:
+                self._outputs[name] = validation_outputs(path, holdout)
+        choice = ensemble_selection.choose({n: self._outputs[n] for n in sorted(pool)}, holdout, self.options.models)
+        self._choice_s = time.perf_counter() - begun
+        return choice
+
+    def _rows(self) -> Holdout:
+        """The validation and test rows, loaded when they are needed first."""
+        if self._holdout is None:
+            begun = time.perf_counter()
+            self._holdout = holdout_of(self.task)
+            self._load_s = time.perf_counter() - begun
+        return self._holdout
+
+    def _better(self) -> dict[str, Any] | None:
+        """The last of the ensembles found that was better than the one before by at least `GAIN`."""
+        last = None
+        for made in self._found:
+            if last is None or self._error(made) < (1 - GAIN) * self._error(last):
+                last = made
+        return last
+
+    def _error(self, made: dict[str, Any]) -> float:
+        metric = self.study.metric
+        _, most = metrics.bounds(metric.name)
+        value = float(made["value"])
+        return most - value if metric.direction == "maximize" else abs(value)
+
+    def _conclude_if_enough(self) -> None:
+        better = self._better()
+        if better is not None and self._found[-1]["trials"] - better["trials"] >= self.options.patience:
+            why = f"{self.options.patience} further trials have not made the ensemble better"
+            if not self.study.budget.concluded:
+                self.screen.note(f"the search ends: {why} (pack.patience)")
+            self.study.budget.concluded = why
+
+    def _keep_time(self) -> None:
+        """Keep as much of the time as the last choice and the evaluation on test rows will take."""
+        plan, trials = self.study.plan, self.study.history.trials
+        if plan.time_s is None:
+            return
+        load_s = 0.0 if self._holdout is not None else min(trials[0].started_s if trials else 0.0, plan.time_s / 4)
+        kept_s = max(KEPT_SHARE * plan.time_s, KEPT_S, 2 * self._choice_s) + load_s
+        self.study.budget.kept_s = min(kept_s, plan.time_s / 3)
+
+    # -- the verdict ---------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self, holdout: Holdout, choice: Choice, members: dict[str, Path], single: TrialRecord, asked: dict[str, Any]
+    ) -> None:
+        """Evaluate the ensemble on the test rows, and write down what was found."""
+        study, weights = self.study, choice.weights
+        val = ensemble_selection.scored(holdout, members, weights, "val")
+        result = verdict.verdict_of_pack(study, single, val.value, asked)
+        result["ensemble"] = ensemble_selection.described(holdout, choice, val.value)
+        if holdout.test_rows:
+            digest = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()[:8]
+            result["looks"] = verdict.record_test_evaluation(study, f"{paths.ENSEMBLE}-{digest}", self.screen)
+            reason, value, interval = holdout.undefined("test"), None, None
+            if not reason:
+                test = ensemble_selection.scored(holdout, members, weights, "test")
+                value, interval = test.value, list(intervals.interval(test, like=val))
+            result["test"] = {
+                "metric": f"test_{holdout.name}", "value": value, "interval": interval, "undefined": reason,
+                "rows": holdout.test_rows, "metrics": {} if value is None else {f"test_{holdout.name}": value},
+            }  # fmt: skip
+            result["ensemble"]["test"] = value
+        verdict.record(study, result)
