@@ -17,6 +17,7 @@ from automl.specfile.grammar import (
     FloatParameter,
     IntParameter,
     MetricModel,
+    Pack,
     Resources,
     SpecModel,
     Split,
@@ -93,7 +94,7 @@ def reference() -> str:
         parts.append(f"### {title}\n\n{_doc(model)}\n\n{_keys(model)}")
     parts.append(f"## All keys\n\n{_keys(SpecModel)}")
     for name, model in (
-        ("metric", MetricModel), ("budget", Budget), ("split", Split), ("finalists", Finalists),
+        ("metric", MetricModel), ("budget", Budget), ("split", Split), ("warm", Warm), ("finalists", Finalists), ("pack", Pack),
         ("resources", Resources),
     ):  # fmt: skip
         parts.append(f"### {name}\n\n{_doc(model)}\n\n{_keys(model)}")

@@ -25,12 +25,12 @@ LARGEST_JSON = 2**29
 
 
 def find(folder: Path) -> Path:
-    """The bundle in `folder`: `folder` itself, or `folder/best` of a study.
+    """The bundle in `folder`: `folder` itself, or the winner of a study: `folder/best`, of a pack `folder/ensemble`.
 
     Raises:
         BundleError: there is none.
     """
-    for place in (folder, folder / "best"):
+    for place in (folder, *([folder / "ensemble"] if _won_together(folder) else []), folder / "best"):
         if (place / MANIFEST).is_file():
             return place
     reason = f"has no winner yet (no best/{MANIFEST})" if folder.is_dir() else "does not exist"
@@ -43,6 +43,15 @@ def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
     Raises:
         BundleError: a file is missing or was changed; says which one.
     """
+def _won_together(study: Path) -> bool:
+    """Whether the winner of a study is its ensemble, see `automl.evaluation.pack`; best/ is the best single model."""
+    try:
+        winner = json.loads((study / "best" / "winner.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(winner, dict) and winner.get("pack") is True
+
+
     hashes = manifest.get("files")
     if not isinstance(hashes, dict):
         raise BundleError(f"{folder / MANIFEST}: it has no list of files with their hashes (files)")

@@ -337,7 +337,7 @@ class Driver:
         if record.loss is None or record.state is State.FAILED:
             return False
         if record.state is not State.RUNNING:  # it leaves before its full length
-            return self.study.history.partial is record
+            return self.study.history.partial is record or self.study.in_pool(record, last)
         return last is None or (record.loss, record.number) < (last.loss, last.number)
 
     def _pause_all(self) -> None:

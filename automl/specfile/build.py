@@ -23,6 +23,7 @@ from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places
 
 DEFAULT_STRATEGY = {"name": "auto"}
+PACK_STRATEGY, PACK_STOPPER = {"name": "random"}, {"name": "none"}  # trials that differ and run out are good members
 DEFAULT_STOPPER = {"name": "halving"}  # built-in training saves checkpoints, so its trials can pause and continue
 PROGRAM_STOPPER = {"name": "asha"}  # user programs may save none
 
@@ -162,7 +163,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
         "prepare": {**given, **{k: v for k, v in weights.items() if v is not None}},
         "augment": model.augment or {},
         "command": None if model.command is None else tuple(model.command),
-        "strategy": model.strategy.model_dump() if model.strategy else dict(DEFAULT_STRATEGY),
+        "strategy": _strategy(model),
         "stopper": _stopper(model, space),
         "executor": model.executor.model_dump() if model.executor else None,
         "first": tuple(space.completed(config) for config in model.first or ()),
@@ -170,7 +171,8 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
         "fidelity": {name: (low, high) for name, (low, high) in (model.fidelity or {}).items()},
         "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},
         "trial_timeout_s": model.trial_timeout,
-        "finalists": model.finalists.model_dump() if model.finalists else None,
+        "finalists": model.finalists.model_dump() if model.finalists and not model.pack else None,
+        "pack": model.pack.model_dump() if model.pack else None,
         "warnings": tuple(str(w) for w in places.warnings),
         "tree": tree,
     }
@@ -179,7 +181,21 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
 def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
     """The given stopper, or the default. By default, halving compares no trial before its warm-up is over."""
     own = model.model is not None and model.epochs is not None
-    stopper: dict[str, Any] = dict(DEFAULT_STOPPER if own else PROGRAM_STOPPER)
+def _strategy(model: SpecModel) -> dict[str, Any]:
+    if model.strategy:
+        return model.strategy.model_dump()
+    return dict(PACK_STRATEGY if model.pack else DEFAULT_STRATEGY)
+
+
+def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The preparation that a single family wants; of several, each one's is in the space."""
+    names = families.given(tree)
+    if families.listed(tree) or len(names) != 1:
+        return {}
+    return families.preparation(models.family(names[0]), space, tree)
+
+
+    stopper: dict[str, Any] = dict(PACK_STOPPER if model.pack else DEFAULT_STOPPER if own else PROGRAM_STOPPER)
     if model.stopper:
         stopper = model.stopper.model_dump()
     if own and model.epochs and stopper == DEFAULT_STOPPER:

@@ -22,7 +22,7 @@ KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "
 """Names that the arguments of a command may use besides parameters."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
-    "ensemble", "patience",
+    "ensemble", "pack", "patience",
 )  # fmt: skip
 
 
@@ -42,6 +42,7 @@ def check(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
         _report(tree, places)
         _constraints(tree, known, places)
     _parallel(tree, places)
+    _pack(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch, so value must be best, got last")
 
@@ -71,15 +72,6 @@ def _task(tree: Mapping[str, Any], places: Places) -> None:
     for key in _DATA_ONLY:
         if key in tree:
             places.complain((key,), f"can only be used with model, but this spec has {given[0]}", key=True)
-
-
-def _family(name: Any, places: Places) -> None:
-    if not isinstance(name, str) or ":" in name:
-        return
-    families = models.families()
-    if name not in families:
-        hint = did_you_mean(name, families) or f"; families: {', '.join(families)}; your own: package.module:build"
-        places.complain(("model",), f"unknown model family {name!r}", hint)
 
 
 def _metric(tree: Mapping[str, Any], places: Places) -> None:
@@ -135,6 +127,22 @@ def _parallel(tree: Mapping[str, Any], places: Places) -> None:
 
 def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
     command = tree.get("command")
+def _pack(tree: Mapping[str, Any], places: Places) -> None:
+    """A pack is its own evaluation: what belongs to finalists cannot be combined with it."""
+    if not tree.get("pack"):
+        return
+    reasons = {
+        "ensemble": "a pack is an ensemble already; write pack: {models: 32} for its size",
+        "refit": "a pack is not trained again; leave out one of them",
+        "fidelity": "a pack has no finalists that could be trained at full size; leave out one of them",
+    }
+    if tree.get("finalists", "none") != "none":
+        reasons["finalists"] = "a pack has no finalists: its ensemble is the winner; leave out one of them"
+    for key, why in reasons.items():
+        if tree.get(key) not in (None, "none"):
+            places.complain((key,), why, key=True)
+
+
     for k, word in enumerate(command if isinstance(command, list) else ()):
         try:
             names = sorted(templates.names_in(word)) if isinstance(word, str) else []

@@ -60,6 +60,7 @@ class Spec:
     refit: Literal["none", "train+val"] = "none"
     ensemble: int | None = None
     warnings: tuple[str, ...] = ()  # possible mistakes, each as `file:line:column: path: message`
+    pack: Mapping[str, int] | None = None  # {"models": 32, "patience": 40}; None: the winner is one model
     tree: Mapping[str, Any] = field(
         default_factory=dict, repr=False
     )  # plain data in the grammar of `space.yaml`, with overrides

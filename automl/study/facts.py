@@ -15,7 +15,7 @@ from automl.study.reader import Readable
 COMPARED = ("space", "metric", "seed")
 """Facts that may not change without the user's consent: results would no longer be comparable."""
 
-KEPT = ("finalists", "data_summary")
+KEPT = ("finalists", "data_summary", "pack")
 """Facts that become known while a study runs; a session that goes on begins with them."""
 
 

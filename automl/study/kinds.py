@@ -25,12 +25,12 @@ _FINALIST = {"trial": WHOLE, "found": NUMBER, "mean": NUMBER_OR_NONE, "interval"
              "values": [NUMBER]}  # fmt: skip
 _TEST = {"metric": TEXT, "value": NUMBER_OR_NONE, "interval": INTERVAL, "undefined?": TEXT, "rows": WHOLE, "*": ANY}
 _ENSEMBLE = {"models": WHOLE, "among?": WHOLE, "metric": TEXT, "test": NUMBER_OR_NONE, "gain": NUMBER_OR_NONE,
-             "sure?": NUMBER, "*": ANY}  # fmt: skip
+             "sure?": NUMBER_OR_NONE, "*": ANY}  # fmt: skip
 _VERDICT = {
     "winner": WHOLE, "metric": TEXT, "finalists": [_FINALIST, "at least one"], "big?": {"*": ANY},
     "optimism": NUMBER_OR_NONE, "tied": [WHOLE], "seeds_have_no_effect?": TRUTH, "deaf?": TRUTH, "default": _BEST,
     "first": _BEST, "asked": {"*": ANY}, "refit": TRUTH, "test": ("or null", _TEST), "looks": WHOLE,
-    "ensemble": ("or null", _ENSEMBLE), "*": ANY,
+    "ensemble": ("or null", _ENSEMBLE), "pack?": TRUTH, "*": ANY,
 }  # fmt: skip
 SHAPES: dict[str, Shape] = {
     "name": TEXT,
@@ -50,6 +50,7 @@ SHAPES: dict[str, Shape] = {
 """{fact: what it looks like}; facts that are not here are checked by those who read them."""
 REQUIRED = ("name", "space", "metric", "seed", "plan")
 DETAILS = {"samples_per_s?": NUMBER, "tflops?": NUMBER, "peak_share?": NUMBER, "*": ANY}
+    "pack": [{"trials": WHOLE, "models": WHOLE, "value": NUMBER}],
 """What the details of an attempt look like."""
 METRICS = {"*": VALUE}
 FAILURE = {"kind": TEXT, "message": TEXT, "step?": WHOLE, "traceback?": TEXT}

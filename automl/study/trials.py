@@ -4,6 +4,7 @@ Each change is written to the ledger first and then to the history, at the same 
 """
 
 import copy
+import heapq
 import math
 import threading
 from collections import deque
@@ -11,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from automl.core.history import rank_key
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.space import Config
-from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
+from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict, cut_by_budget
 from automl.core.strategy import Strategy
 from automl.core.trial import Failure, Metric, State, TrialRecord
 from automl.errors import SpecError
@@ -242,12 +244,18 @@ class Trials(Readable):
         return self.spent or (self.budget.no_trials_left and not self.history.paused)
 
     def ranked(self, n: int) -> list[TrialRecord]:
-        """The best `n` trials that ran their full length, the best first."""
+        """The best `n` trials whose models count, the best first; see `Budget.members`."""
+        if self.budget.pack:
+            return heapq.nsmallest(n, (t for t in self.budget.members() if t.loss is not None), key=rank_key)
         return self.history.ranked(n, full=True)
 
     @property
     def last_kept(self) -> TrialRecord | None:
         """The worst of the trials whose models are kept; None while there is room for more."""
+    def in_pool(self, record: TrialRecord, last: TrialRecord | None) -> bool:
+        """Whether a trial that has ended is one of the best of a pack; `last`: the worst trial whose model is kept."""
+        return self.budget.pack and cut_by_budget(record) and (last is None or rank_key(record) <= rank_key(last))
+
         if not self.pool:
             return self.best
         kept = self.ranked(self.pool)

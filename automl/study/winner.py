@@ -68,6 +68,8 @@ def _publish_partial(study: Study, path: Path, record: TrialRecord | None) -> No
         _describe(study, record, bundle)
         _replace(path / paths.BEST, bundle)
     for stopped in study.history.stopped:
+        if study.pool and bundle.is_dir():
+            bundle = _copied(bundle, path)
         _clear_ended(study, stopped.number, POOL_BYTES)
 
 
@@ -103,7 +105,8 @@ def promote(study: Study, record: TrialRecord, model: Path | None, verdict: Mapp
         from automl.bundle.io import add_scores
 
         new = _copied(model, study.path)
-        add_scores(new, verdict)
+        if not verdict.get("pack"):  # its scores are those of the ensemble
+            add_scores(new, verdict)
     _describe(study, record, new, verdict)
     _replace(study.path / paths.BEST, new)
 
@@ -185,3 +188,4 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         **({"finalists": dict(verdict)} if verdict else {}),
     }
     files.write(folder / paths.WINNER, json.dumps(fields, indent=1).encode())
+        **({"pack": True} if verdict and verdict.get("pack") else {}),

@@ -98,8 +98,11 @@ def winner(study: Readable, width: int) -> list[str]:
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     full = full_length(study.history)
     step = f" after {words.plural(best.counted or best.step, 'epoch')}" if full else ""
-    step += " (no trial ran its full length)" if best.state is not State.DONE else ""
-    lines = [_labelled("best", f"{words.trial(best.number)}  {name} {value}{step}")]
+    together = finalists.together(study)
+    if best.state is not State.DONE:
+        step += " (when the time ended)" if together else " (no trial ran its full length)"
+    lines = [_labelled("winner", together)] if together else []
+    lines.append(_labelled("single" if together else "best", f"{words.trial(best.number)}  {name} {value}{step}"))
     lines += _wrapped(words.config(best.config, digits=4), width)
     sentences = finalists.sentences(study)
     if beaten := data.below_baseline(study):
@@ -126,7 +129,7 @@ def failures(study: Readable, width: int) -> list[str]:
 
 
 def _saved(study: Readable) -> list[str]:
-    share = saved_share(study.history)
+    share = None if study.verdict and study.verdict.get("pack") else saved_share(study.history)
     spent = words.plural(study.history.steps_spent, "epoch")
     if share is None or share < 0.0005:
         return []

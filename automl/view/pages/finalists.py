@@ -29,6 +29,7 @@ def fields(study: Readable) -> dict[str, Any]:
         "default": verdict["default"],
         "first_suggested": verdict["first"],
         "ensemble": verdict["ensemble"],
+        **({"pack": True} if verdict.get("pack") else {}),
     }
 
 
@@ -37,9 +38,22 @@ def sentences(study: Readable) -> list[tuple[str, str]]:
     verdict = study.verdict
     if verdict is None:
         return []
+    if verdict.get("pack"):
+        return [("test", _test(verdict))]
     lines = [("retrained", _retrained(verdict)), ("test", _test(verdict))]
     optional = {"tied": _tied(verdict), "baselines": _baselines(verdict), "ensemble": _ensemble(verdict)}
     return [*lines, *((label, text) for label, text in optional.items() if text)]
+
+
+def together(study: Readable) -> str:
+    """The ensemble that is the winner of a pack, with its value on the validation rows; empty without one."""
+    verdict = study.verdict
+    if verdict is None or not verdict.get("pack") or verdict["ensemble"] is None:
+        return ""
+    found = verdict["ensemble"]
+    of = f"{found['models']} of {words.plural(found['among'], 'model')}"
+    name, value = words.clean(verdict["metric"]), words.number(found["val"])
+    return f"ensemble of {of} (in ensemble/)  {name} {value}, by which it was chosen"
 
 
 def _retrained(verdict: Verdict) -> str:
@@ -111,7 +125,7 @@ def _baselines(verdict: Verdict) -> str:
 def _ensemble(verdict: Verdict) -> str:
     """The ensemble's score on the test set, compared with the winner's."""
     ensemble = verdict["ensemble"]
-    if not ensemble or ensemble["test"] is None:
+    if not ensemble or ensemble["test"] is None or ensemble["gain"] is None:
         return ""
     models = words.plural(ensemble["models"], "model")
     if "among" in ensemble:
