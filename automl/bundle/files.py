@@ -37,12 +37,6 @@ def find(folder: Path) -> Path:
     raise BundleError(f"{folder} {reason}")
 
 
-def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Check that all files of the bundle are there and have the content that was saved.
-
-    Raises:
-        BundleError: a file is missing or was changed; says which one.
-    """
 def _won_together(study: Path) -> bool:
     """Whether the winner of a study is its ensemble, see `automl.evaluation.pack`; best/ is the best single model."""
     try:
@@ -52,6 +46,12 @@ def _won_together(study: Path) -> bool:
     return isinstance(winner, dict) and winner.get("pack") is True
 
 
+def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Check that all files of the bundle are there and have the content that was saved.
+
+    Raises:
+        BundleError: a file is missing or was changed; says which one.
+    """
     hashes = manifest.get("files")
     if not isinstance(hashes, dict):
         raise BundleError(f"{folder / MANIFEST}: it has no list of files with their hashes (files)")

@@ -178,9 +178,6 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
     }
 
 
-def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
-    """The given stopper, or the default. By default, halving compares no trial before its warm-up is over."""
-    own = model.model is not None and model.epochs is not None
 def _strategy(model: SpecModel) -> dict[str, Any]:
     if model.strategy:
         return model.strategy.model_dump()
@@ -195,6 +192,9 @@ def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
     return families.preparation(models.family(names[0]), space, tree)
 
 
+def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
+    """The given stopper, or the default. By default, halving compares no trial before its warm-up is over."""
+    own = model.model is not None and model.epochs is not None
     stopper: dict[str, Any] = dict(PACK_STOPPER if model.pack else DEFAULT_STOPPER if own else PROGRAM_STOPPER)
     if model.stopper:
         stopper = model.stopper.model_dump()

@@ -125,8 +125,6 @@ def _parallel(tree: Mapping[str, Any], places: Places) -> None:
         places.complain(("compile",), "a sharded model cannot be compiled; write compile: never or parallel: replicate")
 
 
-def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
-    command = tree.get("command")
 def _pack(tree: Mapping[str, Any], places: Places) -> None:
     """A pack is its own evaluation: what belongs to finalists cannot be combined with it."""
     if not tree.get("pack"):
@@ -143,6 +141,8 @@ def _pack(tree: Mapping[str, Any], places: Places) -> None:
             places.complain((key,), why, key=True)
 
 
+def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
+    command = tree.get("command")
     for k, word in enumerate(command if isinstance(command, list) else ()):
         try:
             names = sorted(templates.names_in(word)) if isinstance(word, str) else []

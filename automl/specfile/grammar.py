@@ -49,16 +49,16 @@ def _finalists(value: Any) -> Any:
     return None if value == "none" else value
 
 
-def _words(value: Any) -> Any:
-    if isinstance(value, str):
-        raise wrong(f"needs a list of words, got {value!r}", f"; write [{', '.join(value.split())}]")
-    return value
 def _pack(value: Any) -> Any:
     if value is not True and not isinstance(value, dict):
         raise wrong(f"needs true or {{models: 32, patience: 40}}, got {value!r}")
     return {} if value is True else value
 
 
+def _words(value: Any) -> Any:
+    if isinstance(value, str):
+        raise wrong(f"needs a list of words, got {value!r}", f"; write [{', '.join(value.split())}]")
+    return value
 
 
 def _compile(value: Any) -> Any:
@@ -81,15 +81,6 @@ def _name(value: Any) -> Any:
     if isinstance(value, str) and (why := why_no_name(value)):
         shown = value if len(value) < 60 else f"{value[:50]}..."
         raise wrong(f"{shown!r} {why}", "; it is the folder's name, and --dir says where that lies")
-def _model(value: Any) -> Any:
-    names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise wrong(f"needs a family, package.module:build, or a list of families, got {value!r}")
-    if len(set(names)) < len(names):
-        raise wrong(f"needs each family once, got {value!r}")
-    return ", ".join(names)
-
-
     return value
 
 
@@ -234,10 +225,6 @@ class Finalists(Strict):
     seeds: int = Field(3, ge=1, le=100, description="fresh seeds for each of them")
 
 
-class Resources(Strict):
-    """The devices that one trial needs."""
-
-    gpus: float | None = Field(None, ge=0, le=1024, description="number of GPUs; 0.5: two trials share one")
 class Pack(Strict):
     """The models of a search that are best together are its result; there are no finalists."""
 
@@ -245,6 +232,10 @@ class Pack(Strict):
     patience: int = Field(40, ge=1, le=10**6, description="so many trials without a better ensemble end the search")
 
 
+class Resources(Strict):
+    """The devices that one trial needs."""
+
+    gpus: float | None = Field(None, ge=0, le=1024, description="number of GPUs; 0.5: two trials share one")
     cpus: float | None = Field(None, gt=0, le=4096, description="number of CPU cores")
 
 
@@ -340,11 +331,11 @@ class SpecModel(Strict):
     ensemble: int | None = Field(
         None, ge=1, le=1000, description="largest number of models in a greedy ensemble of trials"
     )
+    pack: Annotated[Pack | None, BeforeValidator(_pack), WithJsonSchema(
+        {"anyOf": [{"const": True}, Pack.model_json_schema()]}
+    )] = Field(None, description="true: the winner is an ensemble of trials, which grows while they train")  # fmt: skip
 
     @classmethod
     def names(cls) -> list[str]:
         """The keys of a specification, as they are written in the file."""
         return list(cls.model_fields)
-    pack: Annotated[Pack | None, BeforeValidator(_pack), WithJsonSchema(
-        {"anyOf": [{"const": True}, Pack.model_json_schema()]}
-    )] = Field(None, description="true: the winner is an ensemble of trials, which grows while they train")  # fmt: skip

@@ -59,8 +59,8 @@ class Spec:
     finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: no finalists
     refit: Literal["none", "train+val"] = "none"
     ensemble: int | None = None
-    warnings: tuple[str, ...] = ()  # possible mistakes, each as `file:line:column: path: message`
     pack: Mapping[str, int] | None = None  # {"models": 32, "patience": 40}; None: the winner is one model
+    warnings: tuple[str, ...] = ()  # possible mistakes, each as `file:line:column: path: message`
     tree: Mapping[str, Any] = field(
         default_factory=dict, repr=False
     )  # plain data in the grammar of `space.yaml`, with overrides

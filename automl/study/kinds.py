@@ -46,11 +46,11 @@ SHAPES: dict[str, Shape] = {
     "data": {"*": TEXT},
     "test_looks": [{"model": TEXT, "*": ANY}],
     "finalists": ("or null", _VERDICT),
+    "pack": [{"trials": WHOLE, "models": WHOLE, "value": NUMBER}],
 }
 """{fact: what it looks like}; facts that are not here are checked by those who read them."""
 REQUIRED = ("name", "space", "metric", "seed", "plan")
 DETAILS = {"samples_per_s?": NUMBER, "tflops?": NUMBER, "peak_share?": NUMBER, "*": ANY}
-    "pack": [{"trials": WHOLE, "models": WHOLE, "value": NUMBER}],
 """What the details of an attempt look like."""
 METRICS = {"*": VALUE}
 FAILURE = {"kind": TEXT, "message": TEXT, "step?": WHOLE, "traceback?": TEXT}

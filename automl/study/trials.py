@@ -249,13 +249,13 @@ class Trials(Readable):
             return heapq.nsmallest(n, (t for t in self.budget.members() if t.loss is not None), key=rank_key)
         return self.history.ranked(n, full=True)
 
-    @property
-    def last_kept(self) -> TrialRecord | None:
-        """The worst of the trials whose models are kept; None while there is room for more."""
     def in_pool(self, record: TrialRecord, last: TrialRecord | None) -> bool:
         """Whether a trial that has ended is one of the best of a pack; `last`: the worst trial whose model is kept."""
         return self.budget.pack and cut_by_budget(record) and (last is None or rank_key(record) <= rank_key(last))
 
+    @property
+    def last_kept(self) -> TrialRecord | None:
+        """The worst of the trials whose models are kept; None while there is room for more."""
         if not self.pool:
             return self.best
         kept = self.ranked(self.pool)

@@ -64,12 +64,12 @@ def keep_partial(study: Study) -> str:
 def _publish_partial(study: Study, path: Path, record: TrialRecord | None) -> None:
     if record is not None and best_trial(path) != record.number:
         bundle = paths.bundle(path, record.number)
+        if study.pool and bundle.is_dir():
+            bundle = _copied(bundle, path)
         bundle.mkdir(parents=True, exist_ok=True)
         _describe(study, record, bundle)
         _replace(path / paths.BEST, bundle)
     for stopped in study.history.stopped:
-        if study.pool and bundle.is_dir():
-            bundle = _copied(bundle, path)
         _clear_ended(study, stopped.number, POOL_BYTES)
 
 
@@ -186,6 +186,6 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         "step": record.step,
         "config": {**record.config, **(verdict or {}).get("big", {})},
         **({"finalists": dict(verdict)} if verdict else {}),
+        **({"pack": True} if verdict and verdict.get("pack") else {}),
     }
     files.write(folder / paths.WINNER, json.dumps(fields, indent=1).encode())
-        **({"pack": True} if verdict and verdict.get("pack") else {}),
