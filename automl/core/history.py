@@ -10,15 +10,17 @@ import numpy as np
 
 from automl.core import seeds
 from automl.core.live.state import QUEUED, SEED, Live
+from automl.core.objectives.goals import Objectives
+from automl.core.objectives.standings import Standings
 from automl.core.space import Config, Space
-from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord
+from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord, Vector
 
 
 def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
-    """The sort key of trials, best first: by loss; of equals, full trials before others, then by number.
+    """The sort key of trials by one loss, best first; of equals, full trials before others, then by number.
 
     A stopped trial is ranked by what it reached, but only a trial that ran its full length can win. A trial without a
-    loss comes last.
+    loss comes last. With several objectives or limits, see `History.rank_key`.
     """
     loss = math.inf if record.loss is None else record.loss
     return loss, record.state is not State.DONE, record.number
@@ -33,7 +35,7 @@ class History:
     Args:
         space: the search space.
         seed: the study's seed, from which `rng` derives.
-        metric: what trials are ranked on; None: a loss named "loss".
+        metric: what trials are ranked on: a metric, or several and limits; None: a loss named "loss".
         plan: the budget and the length of a full trial; None: nothing is known about them.
 
     Example:
@@ -43,10 +45,18 @@ class History:
         history.end(trial.number, State.DONE)
     """
 
-    def __init__(self, space: Space, *, seed: int = 0, metric: Metric | None = None, plan: Plan | None = None) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int = 0,
+        metric: Metric | Objectives | None = None,
+        plan: Plan | None = None,
+    ) -> None:
         self.space = space
         self.seed = seed
-        self.metric = metric or Metric("loss")
+        self.objectives = Objectives.of(metric or Metric("loss"))
+        self.metric = self.objectives.first
         self.plan = plan or Plan()
         self.trials: list[TrialRecord] = []
         self.version = 0  # grows with every change, so that a costly fit can be cached under it
@@ -58,6 +68,7 @@ class History:
         self._sorted: dict[int, list[float]] = {}
         self._best: int | None = None
         self._partial: int | None = None  # the best of those stopped or paused, unless it runs again
+        self.standings = Standings(self.objectives)  # the order by several objectives and limits
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -105,8 +116,10 @@ class History:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial that ran its full length; the earliest of equals."""
-        return None if self._best is None else self.trials[self._best]
+        """The best trial that ran its full length; the earliest of equals. With several objectives, see `choose`."""
+        if self._best is None or self.objectives.plain:
+            return None if self._best is None else self.trials[self._best]
+        return self.trials[self.standings.best(self.done)]
 
     @property
     def partial(self) -> TrialRecord | None:
@@ -115,7 +128,7 @@ class History:
             return None
         if self._partial is None or self.trials[self._partial].state is State.RUNNING:  # it goes on: look anew
             left = (t for t in self.of(State.STOPPED, State.PAUSED) if t.loss is not None)
-            first = min(left, key=rank_key, default=None)
+            first = min(left, key=self.rank_key, default=None)
             self._partial = None if first is None else first.number
         return None if self._partial is None else self.trials[self._partial]
 
@@ -125,23 +138,71 @@ class History:
         `full`: only trials that ran their full length.
         """
         valued = [t for t in (self.done if full else self.trials) if t.loss is not None and t.state is not State.FAILED]
-        return sorted(valued, key=rank_key) if n is None else heapq.nsmallest(n, valued, key=rank_key)
+        key = self.rank_key
+        return sorted(valued, key=key) if n is None else heapq.nsmallest(n, valued, key=key)
+
+    def rank_key(self, record: TrialRecord) -> tuple[float, bool, int]:
+        """The sort key of trials, best first: see the function of that name.
+
+        With several objectives or limits, trials that ran their full length come first: the best one, then by front
+        number and hypervolume contribution. Behind them come the other trials, by the same among themselves.
+        """
+        if self.objectives.plain or record.loss is None:
+            return rank_key(record)
+        return self.score(record), record.state is not State.DONE, record.number
+
+    def score(self, record: TrialRecord) -> float:
+        """What a trial is compared by, lower is better: its loss, or its place among all (see `rank_key`).
+
+        Infinite for a trial without a value, or that failed where places count.
+        """
+        if self.objectives.plain or record.loss is None:
+            return math.inf if record.loss is None else record.loss
+        return self.standings.place(self, record.number)
+
+    def front_of(self, trial: int) -> int | None:
+        """The front of a trial that ran its full length, 1 for those that no other one beats.
+
+        None for any other trial, for one that breaks a limit, and with one objective.
+        """
+        return None if not self.objectives.several else self.standings.front(self, trial)
+
+    def may_lead(self, record: TrialRecord) -> bool:
+        """Whether no trial of full length would beat this one, if it ended now; with several objectives or limits."""
+        return self.standings.may_lead(self.done, record)
+
+    def front(self) -> list[TrialRecord]:
+        """The trials that no other one beats in all objectives, the best by the first metric first."""
+        members = [t for t in self.done if self.front_of(t.number) == 1]
+        return sorted(members, key=lambda t: (t.vector, t.number))
 
     def rng(self, k: int = 0, purpose: str = "suggest") -> np.random.Generator:
         """Random numbers for the k-th next trial; they depend on (study seed, that trial's number, purpose) alone."""
         return np.random.default_rng(seeds.derive(self.seed, self.next_number + k, purpose))
 
     def losses_at(self, step: int) -> Mapping[int, float]:
-        """{trial: loss} of all trials, in any state, that reported at exactly `step`."""
+        """{trial: loss} of all trials, in any state, that reported at exactly `step`.
+
+        With several objectives or limits, their places among each other (see `Objectives.places`) stand for losses.
+        """
+        if not self.objectives.plain:
+            return self.standings.at(self, step)
         if step not in self._at:
             self._at[step] = {t.number: loss for t in self.trials for s, loss in t.curve if s == step}
         return self._at[step]
 
     def sorted_at(self, step: int) -> Sequence[float]:
         """The values of `losses_at(step)` in rising order."""
+        if not self.objectives.plain:
+            return sorted(self.losses_at(step).values())
         if step not in self._sorted:
             self._sorted[step] = sorted(self.losses_at(step).values())
         return self._sorted[step]
+
+    def standing(self, trial: int) -> float:
+        """What `losses_at` says of a trial at the last step that it reported."""
+        step, loss = self.trials[trial].curve[-1]
+        return loss if self.objectives.plain else self.losses_at(step)[trial]
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -159,8 +220,13 @@ class History:
         resumed = record.resumed + (record.state is State.PAUSED)
         return self._put(replace(record, state=State.RUNNING, attempt=attempt, resumed=resumed))
 
-    def point(self, trial: int, step: int, loss: float) -> bool:
+    def point(self, trial: int, step: int, loss: float, vector: Vector = ()) -> bool:
         """Add a report.
+
+        Args:
+            trial, step: where.
+            loss: of the first metric.
+            vector: with several objectives or limits, the losses of all (`Objectives.vector`); else empty.
 
         Returns:
             whether it was new: a step that is not larger than the trial's last one is ignored.
@@ -169,7 +235,10 @@ class History:
         if record.curve and step <= record.curve[-1][0]:
             return False
         ranked, counted = self._ranked(record, step, loss)
-        self._put(replace(record, curve=(*record.curve, (step, loss)), loss=ranked, counted=counted))
+        new = replace(record, curve=(*record.curve, (step, loss)), loss=ranked, counted=counted)
+        if vector:
+            new = self.standings.add(new, vector)
+        self._put(new)
         self.steps_spent += step - record.step
         if step in self._at:
             self._at[step][trial] = loss
@@ -194,6 +263,10 @@ class History:
         counted = None if len(counting) == len(points) else counting[-1][0]
         self.steps_spent += points[-1][0] if points else 0
         return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt, counted=counted))
+
+    def restore_vectors(self, trial: int, vectors: Sequence[Vector]) -> TrialRecord:
+        """Add the vectors of a restored curve, one for each of its points; see `Objectives.vector`."""
+        return self._put(self.standings.restored(self.trials[trial], vectors))
 
     def _counting(self, points: tuple[Point, ...]) -> tuple[Point, ...]:
         """The reports that count: those up to the step of `Plan.compared_at`, or the first one."""
@@ -226,7 +299,9 @@ class History:
         self.trials[record.number] = record
         if record.loss is not None and record.state in (State.STOPPED, State.PAUSED) and self._partial is not None:
             known = self.trials[self._partial]
-            if known.state is not State.RUNNING and rank_key(record) < rank_key(known):
+            if not self.objectives.plain:
+                self._partial = None
+            elif known.state is not State.RUNNING and rank_key(record) < rank_key(known):
                 self._partial = record.number
         self.version += 1
         return record

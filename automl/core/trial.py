@@ -94,6 +94,8 @@ class Failure:
 
 
 Point = tuple[int, float]  # (step, loss), lower is better
+Vector = tuple[float, ...]
+"""The losses of all objectives, then the values of all limited metrics, each with the sign that makes lower better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,8 @@ class TrialRecord:
     ended_s: float | None = None  # and when it ended
     origin: str = ""  # who suggested it: "default", "user", "added", or "" for the strategy
     counted: int | None = None  # the step of the last report that counts for `loss`, if that is not its last one
+    vectors: tuple[Vector, ...] = ()  # one for each point of `curve`, with several objectives or limits; else empty
+    vector: Vector = ()  # that of the report that `loss` is of
 
     @property
     def step(self) -> int:

@@ -338,6 +338,8 @@ class Driver:
             return False
         if record.state is not State.RUNNING:  # it leaves before its full length
             return self.study.history.partial is record or self.study.in_pool(record, last)
+        if not self.study.history.objectives.plain:
+            return self.study.history.may_lead(record)
         return last is None or (record.loss, record.number) < (last.loss, last.number)
 
     def _pause_all(self) -> None:

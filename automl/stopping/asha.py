@@ -36,10 +36,10 @@ class Asha(Stopper):
             raise SpecError(f"asha: mode is stop or promote, got {self.mode!r}")
 
     def verdict(self, history: History, trial: int) -> Verdict:
-        step, loss = history.trials[trial].curve[-1]
+        step = history.trials[trial].step
         if not self.is_rung(step):
             return CONTINUE
-        losses = history.sorted_at(step)
+        loss, losses = history.standing(trial), history.sorted_at(step)
         best = len(losses) // self.eta
         keep = best if self.mode == "promote" else max(1, best)
         rank = bisect.bisect_left(losses, loss) + 1
@@ -66,7 +66,7 @@ class Asha(Stopper):
         trials = history.plan.trials
         if trials is None or len(history) < trials or history.running or history.done or not history.paused:
             return []
-        return [min(history.paused, key=lambda t: (-t.step, t.curve[-1][1], t.number)).number]
+        return [min(history.paused, key=lambda t: (-t.step, history.standing(t.number), t.number)).number]
 
     def is_rung(self, step: int) -> bool:
         """Whether trials are compared at `step`: one of `min_steps * eta^k`."""

@@ -8,7 +8,7 @@ come cannot displace it, and stops when enough better ones are there already.
 import itertools
 import operator
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from weakref import WeakKeyDictionary
@@ -124,17 +124,18 @@ class Bracketed(Stopper):
         return 0, 0
 
     def verdict(self, history: History, trial: int) -> Verdict:
-        step, loss = history.trials[trial].curve[-1]
+        step = history.trials[trial].step
         if all(step not in bracket.rungs for bracket in self.brackets(history)):
             return CONTINUE
         level = self.board(history).level(trial, step)
         if level is None or trial in level.chosen:
             return CONTINUE
         if trial in level.out:
-            cut = sorted(level.arrived.values())[level.quota - 1]
+            loss, cut = level.arrived[trial], sorted(level.arrived.values())[level.quota - 1]
             why = f"{compare(history, loss, cut)}, {level.place(loss)} (top {level.quota} go on)"
             return Verdict(Kind.STOP, why)
-        return Verdict(Kind.PAUSE, f"{level.place(loss)}, {level.expected} expected (top {level.quota} go on)")
+        place = level.place(level.arrived[trial])
+        return Verdict(Kind.PAUSE, f"{place}, {level.expected} expected (top {level.quota} go on)")
 
     def promote(self, history: History) -> list[int]:
         found: list[int] = []
@@ -143,7 +144,7 @@ class Bracketed(Stopper):
                 waiting = [
                     n for n in level.members if n not in level.arrived and history.trials[n].state is State.PAUSED
                 ]
-                found += sorted(waiting, key=lambda n: (history.trials[n].curve[-1][1], n))
+                found += sorted(waiting, key=lambda n: (history.standing(n), n))
         return found
 
     def drop(self, history: History) -> Mapping[int, str]:
@@ -200,7 +201,8 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         arrived = {n: losses[n] for n in members if n in losses}
         gone = sum(n not in arrived and trials[n].state.ended for n in members)
         pending = len(members) - len(arrived) - gone + unknown
-        order = sorted(arrived, key=lambda n: (arrived[n], n))
+        left = _left(history, arrived, rung)
+        order = sorted(arrived, key=lambda n: (n in left, arrived[n], n))
         sure = max(0, quota - pending)
         share = bracket.survivors(rung, stopper.survivors)
         control = {n for n in order[quota:] if _draw(history.seed, n, rung) < share} if share else set()
@@ -209,6 +211,16 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         out = set(order[quota:]) - chosen
         yield Level(rung, quota, len(members) + unknown - gone, members, arrived, chosen, out, control)
         members, unknown = chosen, (quota - sure if pending else 0)
+
+
+def _left(history: History, arrived: Mapping[int, float], rung: int) -> Set[int]:
+    """The trials that ended at `rung`, where they may not be chosen any more.
+
+    By one loss, who was out stays out. By several objectives, a new trial may push those back that were before it.
+    """
+    if history.objectives.plain:
+        return frozenset()
+    return {n for n in arrived if history.trials[n].state.ended and history.trials[n].step == rung}
 
 
 @lru_cache(maxsize=2**16)

@@ -32,9 +32,10 @@ class Median(Stopper):
         others = len(losses) - 1
         if record.step <= self.warmup or others < self.min_trials:
             return CONTINUE
-        mine = bisect.bisect_left(losses, record.curve[-1][1])
+        mine = bisect.bisect_left(losses, history.standing(trial))
         low, high = (losses[k + (k >= mine)] for k in ((others - 1) // 2, others // 2))
-        best, middle = min(loss for _, loss in record.curve), (low + high) / 2
+        plain, middle = history.objectives.plain, (low + high) / 2
+        best = min(loss for _, loss in record.curve) if plain else history.standing(trial)  # places differ by step
         if best <= middle:
             return CONTINUE
         return Verdict(Kind.STOP, f"{compare(history, best, middle)}, the median of {others} at step {record.step}")

@@ -74,6 +74,10 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def compare(history: History, loss: float, cut: float) -> str:
-    """`0.31 > 0.28`, in the user's direction, for a reason on the screen."""
+    """`0.31 > 0.28`, in the user's direction, for a reason on the screen; places where there are no single losses."""
+    if not history.objectives.plain:
+        what = "front" if history.objectives.several else "place"
+        mine, limit = int(loss), int(cut)
+        return f"{what} {mine} > {limit}" if mine > limit else f"{what} {mine}, but it adds less to it"
     show = history.metric.value
     return f"{show(loss):.4g} {'<' if history.metric.direction == 'maximize' else '>'} {show(cut):.4g}"

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from automl.core.history import History
+from automl.core.objectives.goals import Objectives
 from automl.core.plugins import Described
 from automl.errors import SpecError
 from automl.study.reader import Readable
 
-COMPARED = ("space", "metric", "seed")
+COMPARED = ("space", "metric", "objectives", "seed")
 """Facts that may not change without the user's consent: results would no longer be comparable."""
 
 KEPT = ("finalists", "data_summary", "pack")
@@ -26,12 +27,20 @@ def described(study: Readable, strategy: Described, stopper: Described, *, deter
         "name": study.name,
         "space": study.space.to_json(),
         "metric": {"name": metric.name, "direction": metric.direction, "count": metric.count},
+        **several_objectives(study.history.objectives),
         "strategy": _named(strategy),
         "stopper": _named(stopper),
         "seed": study.history.seed,
         "plan": {"trials": plan.trials, "steps": plan.steps, "time_s": plan.time_s, "horizon": plan.horizon},
         "deterministic": deterministic,
     }
+
+
+def several_objectives(objectives: Objectives) -> dict[str, Any]:
+    """The facts about objectives beside the first, and limits; none where there are none."""
+    if objectives.plain:
+        return {}
+    return {"objectives": objectives.to_json(), "choose": objectives.choose_json()}
 
 
 def _named(plugin: Described) -> Any:
@@ -53,6 +62,8 @@ def changes(path: Path | None, before: Mapping[str, Any], now: Mapping[str, Any]
     Raises:
         SpecError: there are differences, and they are not accepted.
     """
+    if "metric" in before and ("objectives" in before) != ("objectives" in now):
+        before, now = ({"objectives": None, **facts} for facts in (before, now))
     differences = {fact: difference(fact, before, now) for fact in COMPARED}
     text = "\n".join(lines for lines in differences.values() if lines)
     if text and not accept:

@@ -32,6 +32,8 @@ _VERDICT = {
     "first": _BEST, "asked": {"*": ANY}, "refit": TRUTH, "test": ("or null", _TEST), "looks": WHOLE,
     "ensemble": ("or null", _ENSEMBLE), "pack?": TRUTH, "*": ANY,
 }  # fmt: skip
+_OBJECTIVE = {"name": TEXT, "direction": frozenset(("minimize", "maximize"))}
+_LIMIT = {"name": TEXT, "at_most?": NUMBER, "at_least?": NUMBER}
 SHAPES: dict[str, Shape] = {
     "name": TEXT,
     "space": {"*": ANY},
@@ -45,6 +47,8 @@ SHAPES: dict[str, Shape] = {
     "code": {"*": TEXT},
     "data": {"*": TEXT},
     "test_looks": [{"model": TEXT, "*": ANY}],
+    "objectives": ("or null", {"metrics": [_OBJECTIVE, "at least one"], "limits": [_LIMIT]}),
+    "choose": {"at_most?": {"*": NUMBER}, "at_least?": {"*": NUMBER}},
     "finalists": ("or null", _VERDICT),
     "pack": [{"trials": WHOLE, "models": WHOLE, "value": NUMBER}],
 }

@@ -24,7 +24,7 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.trial import Failure, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.study import kinds, opening, paths, safety
+from automl.study import kinds, opening, paths, safety, vectors
 from automl.study.checksums import CHECKSUM, verify
 from automl.study.lock import DriverLock
 from automl.study.replay import Replay
@@ -295,6 +295,7 @@ class Ledger:
         """
         try:
             self._replay(history)
+            vectors.restore(history, self._db)
         except LedgerError:
             raise
         except Exception as error:  # rows may hold anything
@@ -322,9 +323,8 @@ class Ledger:
 
     def _curves(self, history: History) -> dict[int, list[tuple[int, float]]]:
         curves: dict[int, list[tuple[int, float]]] = {}
-        sign = history.metric.loss(1.0)
         for trial, step, value in self._db.execute("SELECT trial, step, value FROM reports ORDER BY trial, step"):
-            curves.setdefault(trial, []).append((step, sign * value))
+            curves.setdefault(trial, []).append((step, history.metric.loss(value)))
         return curves
 
     def reports(self, trial: int) -> list[tuple[int, dict[str, float]]]:

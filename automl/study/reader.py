@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.core.files import as_name
 from automl.core.history import Counts, History
+from automl.core.objectives.goals import Objectives
 from automl.core.space import Space
 from automl.core.trial import Metric, Plan, TrialRecord
 from automl.errors import LedgerError
@@ -176,7 +177,7 @@ class StudyView(Readable):
         self.history = History(
             Space.of(self.facts["space"]),
             seed=self.facts["seed"],
-            metric=Metric(**self.facts["metric"]),
+            metric=Objectives.from_facts(self.facts),
             plan=Plan(**self.facts["plan"]),
         )
         self.ledger.replay(self.history)

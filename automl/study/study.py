@@ -16,11 +16,12 @@ from typing import Any, Literal, Self, overload
 from automl.core import plugins, seeds
 from automl.core.history import History
 from automl.core.messages import Assignment, Measured, as_step
+from automl.core.objectives.goals import MetricSpec, Objectives, example_of
 from automl.core.plugins import Described
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
-from automl.core.trial import Metric, Plan, State, TrialRecord
+from automl.core.trial import Plan, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import Budget
 from automl.study.endgame import Endgame
@@ -36,7 +37,8 @@ class Study(Edited):
 
     Args:
         space: a Space, or what `Space.of` takes.
-        metric: its name (the direction of usual names is known), `{"name": ..., "direction": ...}` or a Metric.
+        metric: its name (the direction of usual names is known), `{"name": ..., "direction": ...}` or a Metric; a list
+            of these and of limits `{"name": ..., "at_most": 5}`; or Objectives.
         strategy, stopper: a plugin's name, `{"name": ..., option: value}`, or the object.
         trials, steps, time_s: the budget; the search ends when the first of them is used up. None: no such limit.
         horizon: steps of a full trial, where known.
@@ -71,7 +73,7 @@ class Study(Edited):
         self,
         space: Space | Mapping[str, Any],
         *,
-        metric: str | Mapping[str, str] | Metric,
+        metric: MetricSpec,
         strategy: Described = "auto",
         stopper: Described = "none",
         trials: int | None = None,
@@ -105,7 +107,7 @@ class Study(Edited):
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         plan = Plan(trials, steps, time_s, horizon, workers)
-        self.history = History(Space.of(space), seed=seed, metric=Metric.of(metric, value), plan=plan)
+        self.history = History(Space.of(space), seed=seed, metric=Objectives.of(metric, value), plan=plan)
         self.facts = {**described(self, strategy, stopper, deterministic=deterministic), **(facts or {})}
         self.ledger = Ledger.open(self.path) if self.path else Ledger.in_memory()
         try:
@@ -287,12 +289,12 @@ class Study(Edited):
                 raise SpecError(f"trial {record.number} has ended already ({record.state}): tell each trial once")
             if record.state is State.STOPPED or (not metrics and record.loss is not None):
                 return self.finish(record.number)
-            example = f"write tell(trial, {self.metric.name}=0.3)"
+            example = f"write tell(trial, {example_of(self.history.objectives)})"
             try:
                 at = (record.step + 1) if step is None else as_step(step)
             except SpecError as error:
                 raise SpecError(f"{error}; metrics are given by name: {example}") from None
-            _, failure = checked(self.metric, metrics, at)
+            _, failure = checked(self.history.objectives, metrics, at)
             if failure and failure.kind == "metric":
                 raise SpecError(f"{failure.message}; {example}")
             self.report(record.number, at, metrics, horizon=at)
@@ -308,9 +310,9 @@ class Study(Edited):
             study.add({"lr": 0.01, "width": 64}, val_loss=0.31)
         """
         with self._lock:
-            _, failure = checked(self.metric, metrics, 1)
+            _, failure = checked(self.history.objectives, metrics, 1)
             if failure and failure.kind == "metric":
-                raise SpecError(f"{failure.message}; write add(config, {self.metric.name}=0.3)")
+                raise SpecError(f"{failure.message}; write add(config, {example_of(self.history.objectives)})")
             assignment = self._begin("added", self.space.canonical(config))
             self.budget.added += 1
             return self.tell(assignment, None, **metrics)

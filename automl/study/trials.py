@@ -14,10 +14,11 @@ from typing import Any
 
 from automl.core.history import rank_key
 from automl.core.messages import Assignment, Measured, Odd, as_number
+from automl.core.objectives.goals import Objectives
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict, cut_by_budget
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, Metric, State, TrialRecord
+from automl.core.trial import Failure, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.endgame import Endgame
@@ -108,8 +109,10 @@ class Trials(Readable):
         if self.budget.no_steps_left and point.step > 0:
             self.withdraw(record.number)
             return OUT_OF_BUDGET
-        values, failure = checked(self.metric, point.metrics, point.step)
-        if failure and self.metric.name not in point.metrics and not any(t.curve for t in self.history.trials):
+        objectives = self.history.objectives
+        values, failure = checked(objectives, point.metrics, point.step)
+        missing = any(name not in point.metrics for name in objectives.names)
+        if failure and missing and not any(t.curve for t in self.history.trials):
             raise SpecError(failure.message)  # the first report of all: the metric's name must be wrong
         if failure:
             self._end(record.number, State.FAILED, failure=failure)
@@ -117,7 +120,7 @@ class Trials(Readable):
         value = values[self.metric.name]
         horizon = point.horizon or self.plan.horizon
         self.ledger.report(record.number, point.step, record.attempt, value, values, self.elapsed_s, horizon)
-        self.history.point(record.number, point.step, self.metric.loss(value))
+        self.history.point(record.number, point.step, self.metric.loss(value), objectives.vector(values))
         return None
 
     def finish(self, trial: int | Assignment) -> TrialRecord:
@@ -262,26 +265,28 @@ class Trials(Readable):
         return kept[-1] if len(kept) == self.pool else None
 
 
-def checked(metric: Metric, metrics: Mapping[str, object], step: int) -> tuple[dict[str, float], Failure | None]:
+def checked(
+    objectives: Objectives, metrics: Mapping[str, object], step: int
+) -> tuple[dict[str, float], Failure | None]:
     """The numbers of a report, or why the trial has failed with it.
 
     Args:
-        metric: what the study ranks on; it must be among `metrics`, and finite.
+        objectives: what the study ranks on, and limits; all must be among `metrics`, and finite.
         metrics: what was reported; other values that are no finite numbers are dropped.
         step: when.
 
     Returns:
         {name: number} and None; or an empty dict and the failure.
     """
-    name = metric.name
-    if name not in metrics:
-        reported = ", ".join(map(repr, metrics)) or "nothing"
-        return {}, Failure("metric", f"the study ranks on {name!r}, which is missing; reported: {reported}", step)
     numbers = {str(key): number for key, value in metrics.items() if (number := as_number(value)) is not None}
-    if name not in numbers:
-        value = metrics[name]
-        kind = value.name if isinstance(value, Odd) else type(value).__name__
-        return {}, Failure("metric", f"{name} must be a number, got {kind}", step)
-    if not math.isfinite(numbers[name]):
-        return {}, Failure("nan", f"{name} is {numbers[name]} at step {step}", step)
+    for name in objectives.names:
+        if name not in metrics:
+            reported = ", ".join(map(repr, metrics)) or "nothing"
+            return {}, Failure("metric", f"the study ranks on {name!r}, which is missing; reported: {reported}", step)
+        if name not in numbers:
+            value = metrics[name]
+            kind = value.name if isinstance(value, Odd) else type(value).__name__
+            return {}, Failure("metric", f"{name} must be a number, got {kind}", step)
+        if not math.isfinite(numbers[name]):
+            return {}, Failure("nan", f"{name} is {numbers[name]} at step {step}", step)
     return {key: number for key, number in numbers.items() if math.isfinite(number)}, None

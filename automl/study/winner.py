@@ -1,5 +1,6 @@
 """Which files of trials that ended are kept: the best model in `best/`, tracebacks of failures, nothing else.
 
+With several objectives, all models of the front stay in their folders, and `best/` has a copy of one.
 Where an ensemble is wanted, the models of the `pool` best trials stay in their folders too, with their outputs on the
 validation rows, as far as they fit into `POOL_BYTES`. A study with `keep="all"` keeps every model and has no `best/`.
 """
@@ -31,12 +32,15 @@ def keep_best(study: Study, record: TrialRecord, room: int = POOL_BYTES) -> None
     """
     if study.path is None:
         return
-    if study.keep == "best" and study.best is not None and study.best.number == record.number:
-        bundle = paths.bundle(study.path, record.number)
-        if study.pool and bundle.is_dir():
+    best, several = study.best, study.history.objectives.several
+    before = best_trial(study.path) if several else None  # any new trial may change which one of the front is best
+    moved = best is not None and (best.number == record.number or (several and best.number != before))
+    if study.keep == "best" and best is not None and moved:
+        bundle = paths.bundle(study.path, best.number)
+        if (study.pool or several) and bundle.is_dir():
             bundle = _copied(bundle, study.path)
         bundle.mkdir(parents=True, exist_ok=True)
-        _describe(study, record, bundle)
+        _describe(study, best, bundle)
         _replace(study.path / paths.BEST, bundle)
     _clear_ended(study, record.number, room)
 
@@ -139,7 +143,12 @@ def _clear_ended(study: Study, ended: int, room: int) -> None:
         checkpoint.clear(paths.trial(study.path, ended))
         return
     kept = pool(study, room) if study.pool else {}
-    for number in {ended, *(t.number for t in study.ranked(study.pool + 1) if study.pool)} - kept.keys():
+    if study.history.objectives.several:
+        kept = {t.number: paths.bundle(study.path, t.number) for t in study.history.front()}
+        displaced = {t.number for t in study.history.done if study.history.front_of(t.number) == 2}
+    else:
+        displaced = {t.number for t in study.ranked(study.pool + 1) if study.pool}
+    for number in ({ended} | displaced) - kept.keys():
         _clear(paths.trial(study.path, number), models=study.keep == "best")
     for number in {ended} & kept.keys():
         _clear(paths.trial(study.path, number), models=False)

@@ -25,11 +25,12 @@ class Observations:
 
     cube: UnitCube
     points: Points  # [n, d] the best first
-    losses: Floats  # [n] the last loss of each; only those of `full` trials can be compared
+    losses: Floats  # [n] the loss (`History.score`) of each; only those of `full` trials can be compared
     steps: NDArray[np.int64]  # [n] how far each got
     full: NDArray[np.bool_]  # [n] whether it ran its full length
     pending: Points  # [p, d] trials whose outcome is not known
     failed: Points  # [f, d]
+    vectors: Floats  # [n, q] of several objectives and limits (`Objectives.vector`); q = 0 where one loss says all
 
     def __len__(self) -> int:
         """How many trials are ranked."""
@@ -78,11 +79,12 @@ def observations(history: History, before: int | None = None, endings: int | Non
     return Observations(
         cube,
         rows[numbers],
-        np.array([t.loss for t in ranked], dtype=np.float64),
+        np.array([history.score(t) for t in ranked], dtype=np.float64),
         np.array([t.step for t in ranked], dtype=np.int64),
         np.array([t.state is State.DONE for t in ranked], dtype=np.bool_),
         rows[pending],
         rows[[t.number for t in failed]],
+        np.array([t.vector for t in ranked], dtype=np.float64).reshape(len(ranked), -1 if ranked else 0),
     )
 
 

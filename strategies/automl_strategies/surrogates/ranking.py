@@ -5,6 +5,9 @@ trial was stopped. Then those that reached the next such step are reordered amon
 so on; last come the trials of full length, by the loss that they are ranked by. So a trial that passed a rung although
 it was bad there (to test the rung, or as part of a control sample) does not count as good because it got far; and
 after correct cuts the order is that in which the trials were cut.
+
+With several objectives or limits, places among the trials at a step stand for losses, and those among all trials of
+full length (`History.score`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,14 +27,14 @@ LEAST = 3
 def rank_trials(history: History, trials: Iterable[TrialRecord] | None = None) -> list[TrialRecord]:
     """Those of `trials` (None: of all done, stopped and paused ones) that have reported, the best first."""
     among = history.of(State.DONE, State.STOPPED, State.PAUSED) if trials is None else trials
-    order = sorted((t for t in among if t.loss is not None and t.curve), key=_first_order)
+    order = sorted((t for t in among if t.loss is not None and t.curve), key=lambda t: _first_order(history, t))
     cut = sorted({t.step for t in order if t.state is not State.DONE})
     if not cut:
         return order
     spread = np.linspace(0, len(cut) - 1, min(len(cut), MOST_STEPS)).round().astype(int)
     for k in spread:
         order = _reordered(order, history.losses_at(cut[k]))
-    return _reordered(order, {t.number: t.loss for t in order if t.state is State.DONE and t.loss is not None})
+    return _reordered(order, {t.number: history.score(t) for t in order if t.state is State.DONE})
 
 
 def _reordered(order: list[TrialRecord], losses: Mapping[int, float]) -> list[TrialRecord]:
@@ -44,7 +47,7 @@ def _reordered(order: list[TrialRecord], losses: Mapping[int, float]) -> list[Tr
     return result
 
 
-def _first_order(t: TrialRecord) -> tuple[bool, int, float, int]:
-    """Full trials by their loss, then the others by how far they got, which is all that is known of single steps."""
+def _first_order(history: History, t: TrialRecord) -> tuple[bool, int, float, int]:
+    """Full trials by their score, then the others by how far they got, which is all that is known of single steps."""
     done = t.state is State.DONE
-    return (not done, 0 if done else -t.step, t.loss if t.loss is not None else 0.0, t.number)
+    return (not done, 0 if done else -t.step, history.score(t), t.number)
