@@ -31,6 +31,11 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 | 130 | stopped by Ctrl-C; `automl resume` goes on |
 | 143 | stopped by SIGTERM; `automl resume` goes on |
 
+With `--json` a command prints one JSON document to stdout, also where it fails:
+`{"schema": 1, "ok": false, "error": {"code": "spec_error", "message": "...", "exit_code": 2}}`. The codes are stable:
+`spec_error`, `unknown_plugin`, `data_error`, `task_error`, `no_report`, `ledger_error`, `bundle_error`, `search_failed`,
+`environment_problem`, `interrupted`, `usage` (a wrong option or argument) and `unexpected` (a bug of ours).
+
 <!-- written by docs/commands.py -->
 """
 

@@ -1,6 +1,7 @@
 """`automl export` and `automl predict`: what a study has found, for other programs and for new rows."""
 
 import csv as csv_module
+import json as json_module
 import sys
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,7 @@ def export(
     """Write a study or its winner for other programs.
 
     A network is kept only if it reproduces the saved model's outputs on sample rows. Its inputs are prepared rows: see
+    json: options.Json = False,
     best/preparation.json.
     """
     from automl.study.study import Study
@@ -49,29 +51,33 @@ def export(
     if optuna is None and csv is None and onnx is None and pt2 is None:
         raise typer.BadParameter("name at least one file to write: --optuna, --csv, --onnx or --pt2 FILE")
     path = values.study_path(study, dir)
-    opened = Study.open(path)
+    opened, told = Study.open(path), list[tuple[Path, str]]()
     if csv is not None:
         from automl.leaderboard.board import Leaderboard
 
         csv.write_text(Leaderboard.of(opened.history).csv(), encoding="utf-8")
-        typer.echo(f"{csv}: {len(opened.history)} trials")
+        told.append((csv, f"{len(opened.history)} trials"))
     if optuna is not None:
         from automl.integrations.optuna_journal import export as journal
 
-        typer.echo(f"{optuna}: {journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}")
+        told.append((optuna, f"{journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}"))
     if onnx is not None or pt2 is not None:
-        _networks(path / "best", onnx, pt2)
+        _networks((paths.compressed(path) if compressed else path) / paths.BEST, onnx, pt2, told)
+    if json:
+        files = [{"file": str(file), "told": text} for file, text in told]
+        return typer.echo(json_module.dumps({"schema": 1, "files": files}, ensure_ascii=False))
+    return typer.echo("\n".join(f"{file}: {text}" for file, text in told))
 
 
-def _networks(best: Path, onnx: Path | None, pt2: Path | None) -> None:
-    """Write the winner's network in the formats for which there is a file."""
+def _networks(best: Path, onnx: Path | None, pt2: Path | None, told: list[tuple[Path, str]]) -> None:
+    """Write the winner's network in the formats for which there is a file, and add what is told about it."""
     from automl.bundle import export
     from automl.bundle.io import load_model
 
     model = load_model(best)
     for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
         if file is not None:
-            typer.echo(f"{file}: outputs differ by at most {write(model, file):.1g} on the sample rows")
+            told.append((file, f"outputs differ by at most {write(model, file):.1g} on the sample rows"))
 
 
 def predict(
@@ -86,6 +92,7 @@ def predict(
     import pandas as pd
 
     from automl.bundle.loading import load
+    json: options.Json = False,
     from automl.bundle.model import in_one_line
     from automl.leaderboard.board import harmless
 
@@ -110,9 +117,13 @@ def predict(
     result.columns = pd.Index([harmless(str(name)) for name in result.columns])
     if unread:
         typer.echo(f"automl: {in_one_line(unread)}", err=True)
-    result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
-    if out is not None:
-        typer.echo(str(out))
+    if out is not None or not json:
+        result.to_csv(out or sys.stdout, index=False, quoting=csv_module.QUOTE_MINIMAL)
+    if json:
+        rows_made = [] if out is not None else json_module.loads(result.to_json(orient="records", date_format="iso"))
+        facts = {"schema": 1, "file": None if out is None else str(out), "rows": rows_made, "notes": unread}
+        return typer.echo(json_module.dumps(facts, ensure_ascii=False))
+    return None if out is None else typer.echo(str(out))
 
 
 def _predictions(model: "Model | Ensemble", rows: "pd.DataFrame", outputs: "Tensor") -> dict[str, Any]:

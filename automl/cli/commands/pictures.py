@@ -1,5 +1,6 @@
 """`automl plot` and `automl report`: charts of a study, as files."""
 
+import json as json_module
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,13 @@ Kind = Annotated[
 ]
 
 
-def plot(kind: Kind, study: options.StudyName, out: options.Out = None, dir: options.Dir = options.STUDIES) -> None:
+def plot(
+    kind: Kind,
+    study: options.StudyName,
+    out: options.Out = None,
+    dir: options.Dir = options.STUDIES,
+    json: options.Json = False,
+) -> None:
     """Draw a chart of a study, as PNG, SVG or PDF.
 
     The file name extension of --out gives the format; the default is STUDY-KIND.png in this folder. Needs the extra
@@ -33,10 +40,12 @@ def plot(kind: Kind, study: options.StudyName, out: options.Out = None, dir: opt
         raise SpecError(f"{opened.name}: there is no {kind} to draw: {reason}") from None
     file = out or Path(f"{opened.name}-{kind}.png")
     figures.save(chart, file)
-    typer.echo(str(file))
+    _tell(file, json)
 
 
-def report(study: options.StudyName, out: options.Out = None, dir: options.Dir = options.STUDIES) -> None:
+def report(
+    study: options.StudyName, out: options.Out = None, dir: options.Dir = options.STUDIES, json: options.Json = False
+) -> None:
     """Write one HTML file with all results and charts of a study.
 
     It needs no network and no other file; the default is report.html in the study's folder. Needs the extra `report`.
@@ -52,4 +61,8 @@ def report(study: options.StudyName, out: options.Out = None, dir: options.Dir =
         files.write(file, content.encode())  # a link of that name in a stranger's folder is replaced
     else:
         file.write_text(content, encoding="utf-8")
-    typer.echo(str(file))
+    _tell(file, json)
+
+
+def _tell(file: Path, json: bool) -> None:
+    typer.echo(json_module.dumps({"schema": 1, "file": str(file)}, ensure_ascii=False) if json else str(file))

@@ -34,6 +34,7 @@ def strategies(json: options.Json = False) -> None:
 
 def spaces(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The preset to print.")] = None,
+    json: options.Json = False,
 ) -> None:
     """List the preset search spaces, or print one.
 
@@ -45,7 +46,13 @@ def spaces(
     if name is not None:
         if name not in known:
             raise SpecError(f"no preset {name!r}{did_you_mean(name, known)}")
-        return typer.echo(known[name].read_text(encoding="utf-8"), nl=False)
+        text = known[name].read_text(encoding="utf-8")
+        whole = {"schema": 1, "name": name, "text": text}
+        return typer.echo(json_module.dumps(whole, ensure_ascii=False) if json else text, nl=json)
+    if json:
+        listed = [{"name": n, "complete": "/" not in n, "summary": _first_comment(known[n].read_text(encoding="utf-8"))}
+                  for n in sorted(known)]  # fmt: skip
+        return typer.echo(json_module.dumps({"schema": 1, "spaces": listed}, ensure_ascii=False))
     longest = max((len(n) for n in known), default=0)
     for n in sorted(known, key=lambda n: ("/" in n, n)):
         typer.echo(f"{n:<{longest}}  {_first_comment(known[n].read_text(encoding='utf-8'))}".rstrip())

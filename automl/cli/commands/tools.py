@@ -17,7 +17,8 @@ Force = Annotated[bool, options.option("--force", help="Replace existing files."
 Studies = Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="Two or more studies.")]
 
 
-def init(folder: Folder = Path("."), csv: Csv = None, target: Target = None, force: Force = False) -> None:
+def init(folder: Folder = Path("."), csv: Csv = None, target: Target = None, force: Force = False,
+         json: options.Json = False) -> None:  # fmt: skip
     """Write a commented space.yaml to start from.
 
     Also writes space.schema.json, with which editors complete and check the file.
@@ -35,7 +36,10 @@ def init(folder: Folder = Path("."), csv: Csv = None, target: Target = None, for
     folder.mkdir(parents=True, exist_ok=True)
     for file, content in files.items():
         file.write_text(content, encoding="utf-8")
-    typer.echo(f"{folder / 'space.yaml'}\nnext: automl search {folder / 'space.yaml'}")
+    if json:
+        written = {"schema": 1, "files": [str(file) for file in files]}
+        return typer.echo(json_module.dumps(written, ensure_ascii=False))
+    return typer.echo(f"{folder / 'space.yaml'}\nnext: automl search {folder / 'space.yaml'}")
 
 
 def compare(studies: Studies, json: options.Json = False, dir: options.Dir = options.STUDIES) -> None:
@@ -59,5 +63,7 @@ def doctor(json: options.Json = False, dir: options.Dir = options.STUDIES) -> No
     else:
         typer.echo(pages.text(findings))
     problems = sum(f.level == "problem" for f in findings)
+    if problems and json:
+        raise typer.Exit(EnvironmentProblem.exit_code)
     if problems:
         raise EnvironmentProblem(f"{problems} problem{'' if problems == 1 else 's'} found (marked X)")

@@ -1,0 +1,84 @@
+"""`--json`: every command that tells facts has it, stdout is one document then, and errors have stable codes."""
+
+import json
+
+import pytest
+import typer
+
+from automl import errors
+from automl.cli import app, code_of
+from automl.core.space import Float
+from automl.driver.signals import Interrupted
+from automl.study.study import Study
+
+WITHOUT = {"schema", "serve", "mcp"}
+"""Commands that print a document anyway, or run until they are ended."""
+
+
+def commands():
+    root = typer.main.get_command(app)
+    return {name: one for name, one in root.commands.items() if not one.hidden}
+
+
+def test_every_command_that_prints_facts_takes_json():
+    missing = [n for n, one in commands().items() if n not in WITHOUT and "--json" not in
+               {o for p in one.params for o in p.opts}]  # fmt: skip
+    assert missing == []
+
+
+@pytest.fixture
+def study(tmp_path):
+    with Study({"x": Float(0, 1)}, metric="val_loss", trials=4, path=tmp_path / "studies" / "one") as made:
+        while (trial := made.ask()) is not None:
+            made.tell(trial, val_loss=trial["x"])
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["spaces"], "spaces"),
+        (["spaces", "digits"], "text"),
+        (["strategies"], "strategies"),
+        (["init", "new"], "files"),
+        (["export", "one", "--csv", "all.csv"], "files"),
+        (["top", "one"], "trials"),
+        (["show", "one", "0"], "trial"),
+        (["validate", "digits"], "ok"),
+        (["repair", "one", "--out", "mended"], "trials"),
+    ],
+)
+def test_the_answer_is_one_document(run, study, words, key):
+    code, out, _ = run(*words, "--json")
+    assert code == 0
+    assert key in json.loads(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "name"),
+    [
+        (["top", "nothing"], 2, "spec_error"),
+        (["top", "one", "--rows", "many"], 2, "usage"),
+        (["show", "one", "x"], 2, "usage"),
+        (["nonsense"], 2, "usage"),
+        (["show", "one", "99"], 2, "spec_error"),
+        (["judge", "one"], 2, "usage"),
+        (["search", "digits", "--strategy", "nonsense"], 2, "spec_error"),
+        (["predict", "one", "rows.csv"], 3, "bundle_error"),
+    ],
+)
+def test_an_error_is_one_document_with_a_stable_code(run, study, words, exit_code, name):
+    code, out, err = run(*words, "--json")
+    document = json.loads(out)
+    assert (code, document["ok"], document["error"]["code"]) == (exit_code, False, name)
+    assert document["error"]["exit_code"] == exit_code
+    assert document["error"]["message"].splitlines()[0] in err
+
+
+def test_every_error_of_ours_has_a_code_of_its_own():
+    kinds = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.AutoMLError)]
+    codes = [code_of(kind("x")) for kind in kinds]
+    assert len(set(codes)) == len(codes)
+    assert {"spec_error", "unknown_plugin", "data_error", "task_error", "ledger_error", "search_failed"} <= set(codes)
+    assert code_of(Interrupted("x", 130)) == "interrupted"
+    assert code_of(KeyError("x")) == "unexpected"
+    assert code_of(OSError("x")) == "environment_problem"
