@@ -39,11 +39,11 @@ def export(
     onnx: Onnx = None,
     pt2: Pt2 = None,
     dir: options.Dir = options.STUDIES,
+    json: options.Json = False,
 ) -> None:
     """Write a study or its winner for other programs.
 
     A network is kept only if it reproduces the saved model's outputs on sample rows. Its inputs are prepared rows: see
-    json: options.Json = False,
     best/preparation.json.
     """
     from automl.study.study import Study
@@ -87,12 +87,12 @@ def predict(
     proba: Proba = False,
     keep: Keep = False,
     dir: options.Dir = options.STUDIES,
+    json: options.Json = False,
 ) -> None:
     """Predict the rows of a table with a saved model, as CSV."""
     import pandas as pd
 
     from automl.bundle.loading import load
-    json: options.Json = False,
     from automl.bundle.model import in_one_line
     from automl.leaderboard.board import harmless
 
