@@ -75,6 +75,30 @@ class EnvironmentProblem(AutoMLError):
     exit_code = 5
 
 
+class NoRoom(Exception):
+    """Memory ran out where a trial was to join others; nothing has changed, and the error it comes from says more."""
+
+
+OUT_OF_MEMORY = ("_STATUS_ALLOC_FAILED", "CUDA out of memory", "CUDA error: out of memory", "DefaultCPUAllocator",
+                 "Triton Error [CUDA]: out of memory")  # fmt: skip
+"""Parts of messages of libraries that have no error class of their own for memory that ran out."""
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, of this machine or of a GPU; the classes of libraries are known by their names."""
+    if isinstance(error, MemoryError | NoRoom) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(part in text_of(error) for part in OUT_OF_MEMORY)
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an error; empty if its `__str__` raises, as one of user code may."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """`"; did you mean 'x'?"` for the most similar of `known`, or an empty string where none is similar."""
     near = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)

@@ -38,7 +38,7 @@ from automl.driver.executor import Executor
 from automl.driver.grouped import event_order
 from automl.driver.inbox import Inbox
 from automl.driver.order import TrialEvent
-from automl.driver.recovery import Recovery, hopeless, spoils_process
+from automl.driver.recovery import Recovery, hopeless
 from automl.driver.screen import NullScreen, Screen
 from automl.driver.signals import Interrupted, Stopping
 from automl.driver.watchdog import Watchdog
@@ -46,6 +46,7 @@ from automl.driver.worker_table import WorkerTable
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.study.study import Study
 from automl.study.winner import keep_best, keep_partial
+from automl.worker.failures import spoils_process
 from automl.worker.worker import Task
 
 POLL_S = 0.25

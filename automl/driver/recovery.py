@@ -138,11 +138,6 @@ class Recovery:
         self.executor.restart(worker)
 
 
-def spoils_process(failure: Failure) -> bool:
-    """Whether a process in which a trial failed like this cannot be trusted with another trial."""
-    return failure.kind == "oom" or "CUDA error" in failure.message
-
-
 def hopeless(study: Study, record: TrialRecord) -> AutoMLError | None:
     """The error that ends the search if, with the end of `record`, nothing but failures have been seen so far.
 

@@ -5,23 +5,13 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from automl.core import gpus as found
 from automl.errors import SpecError
 
 
 def gpus() -> list[str]:
-    """Indices or ids of the NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
-    import pynvml
-
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    try:
-        pynvml.nvmlInit()
-        count = pynvml.nvmlDeviceGetCount()
-        pynvml.nvmlShutdown()
-    except pynvml.NVMLError:
-        return []
-    if visible is None:
-        return [str(k) for k in range(count)]
-    return [name.strip() for name in visible.split(",") if name.strip() and name.strip() != "-1"][:count]
+    """Names of the NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
+    return [gpu.name for gpu in found.visible()]
 
 
 def count() -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import cloudpickle
 
+from automl.core.gpus import ORDER, label
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
@@ -120,7 +121,8 @@ class Local(Executor):
             pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
             process = self._started(pickled, place, theirs, variables)
         theirs.close()
-        return _Process(process, ours, f"gpu{','.join(gpus)}" if gpus else f"cpu{worker}", mark)
+            **ORDER,  # an index is then the same card for CUDA as for us
+        return _Process(process, ours, "gpu" + ",".join(map(label, gpus)) if gpus else f"cpu{worker}", mark)
 
     def _started(self, pickled: bytes, place: Place, theirs: Connection, variables: dict[str, str]) -> BaseProcess:
         """Start the process of a worker; where the fork server was killed, another one forks it.

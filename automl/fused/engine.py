@@ -9,12 +9,14 @@ Example:
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from automl.errors import NoRoom, out_of_memory, text_of
 from automl.fused.lane import LaneState
 from automl.fused.lane_group import GroupRunner
 from automl.fused.mixed.cohort import MixedCohort, NotMixable
@@ -25,17 +27,23 @@ from automl.fused.report import EpochReport, merged
 from automl.fused.sizing.policy import FusionPolicy
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.runner import UniformRunner
+from automl.training import gpu
 
 
 @dataclass
 class Engine:
-    """Groups of lanes on one device, by signature. Not thread-safe; one engine per worker process."""
+    """Groups of lanes on one device, by signature. Not thread-safe; one engine per worker process.
+
+    Raises:
+        EnvironmentProblem: the data do not fit into the memory of the GPU.
+    """
 
     problem: Problem
     options: Options = field(default_factory=Options)
 
     def __post_init__(self) -> None:
         device = torch.device(self.options.device)
+        gpu.require_room(device, self.problem.train, self.problem.val)
         self.problem = self.problem.to(device)
         p = self.problem
         o = self.options
@@ -107,6 +115,7 @@ class Engine:
         Raises:
             SpecError: a hyperparameter of training is out of range.
             ValueError: a trial is in already, its model does not fit in with the running ones, or there are too many.
+            NoRoom: memory ran out; trials that were in before are as they were.
         """
         by_signature: dict[str, list[Entry]] = {}
         for entry in entries:
@@ -118,10 +127,25 @@ class Engine:
                 self._forget(runner)
         for key, group in by_signature.items():
             if self._together(key, group) if together is None else together:
-                self._join(key, group)
+                with self._noting_memory(key):
+                    self._join(key, group)
             else:
                 for entry in group:
-                    self._admit_alone(key, entry)
+                    with self._noting_memory(None):
+                        self._admit_alone(key, entry)
+
+    @contextmanager
+    def _noting_memory(self, key: str | None) -> Iterator[None]:
+        """Where memory runs out, the group called `key` gets no more lanes than it has; None: of a trial alone."""
+        try:
+            yield
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            if key is not None:
+                running = self._shared(key)
+                self.policy.no_room(key, len(running.group.lanes) if running else 0)
+            raise NoRoom(text_of(error)) from error
 
     def _together(self, key: str, entries: Sequence[Entry]) -> bool:
         running = self._shared(key)
@@ -162,12 +186,15 @@ class Engine:
         return runner
 
     def _place(self, runner: GroupRunner, entries: Sequence[Entry]) -> None:
-        group = runner.group
+        group, before = runner.group, {lane.trial for lane in runner.group.lanes}
         try:
             runner.reserve(len(group.lanes) + len(entries))
             for e in entries:
                 group.admit(e.trial, e.config, e.seed, e.epochs, e.state)
         except BaseException:
+            for lane in group.lanes:
+                if lane.trial not in before:
+                    group.release(lane.trial)
             if not group.lanes:
                 self._forget(runner)
             raise
@@ -179,6 +206,13 @@ class Engine:
             runner.group.release(trial)
             if not runner.group.lanes and not runner.shared:
                 self._forget(runner)
+
+    def free(self) -> None:
+        """Let go of groups without lanes, and give cached memory of the GPU back."""
+        for runner in list(self._all()):
+            if not runner.group.lanes:
+                self._forget(runner)
+        gpu.free()
 
     def split_small_groups(self) -> None:
         """Let the last lanes of groups that have become too small to pay go on one by one."""

@@ -4,30 +4,26 @@ Each epoch: free lanes are filled with trials that fit, all lanes train, one mes
 which stop, pause or go on. With `fuse: never` it is the same loop with one lane: the same numbers, slower.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from automl.core.messages import Assignment, Broken, Outcome
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
-from automl.data.prepared import Prepared
-from automl.data.preparing import options
 from automl.errors import AutoMLError
 from automl.fused.engine import Engine
 from automl.fused.lane import LaneState
-from automl.fused.problem import Entry, Options, Problem
+from automl.fused.problem import Entry
 from automl.fused.report import EpochReport
-from automl.study import paths
-from automl.tasks.recipe import KEPT
+from automl.tasks.lanes.engines import Engines
 from automl.tasks.session import TrainingSession
 from automl.tasks.trial_queue import Admission, Running, TrialQueue
+from automl.training import gpu
 from automl.training.loop.best_epoch import BestEpoch
-from automl.worker.failures import failure_of, kind_of
+from automl.worker.failures import failure_of, kind_of, spoiled_by
 from automl.worker.trial import Trial
 from automl.worker.worker import Worker, ending_of
 
@@ -41,45 +37,7 @@ differently."""
 def serve(session: TrainingSession, worker: Worker) -> None:
     """Pull the worker's trials and train them together as far as they can, until there are no more."""
     engines = Engines(session, worker.place.folder)
-    LaneLoop(session, worker, engines.of, TrialQueue(session, worker, engines.of)).serve()
-
-
-@dataclass
-class Engines:
-    """An engine for each preparation of the data that trials choose; the last `KEPT` of them are kept.
-
-    Trials of one signature have one preparation, and only those of one signature train at a time.
-    """
-
-    session: TrainingSession
-    folder: Path | None
-    kept: dict[str, Engine] = field(default_factory=dict)
-
-    def of(self, config: Mapping[str, Any]) -> Engine:
-        """The engine that trains trials like `config`. Raises DataError where the data cannot be prepared so."""
-        key = json.dumps(options.chosen(config), sort_keys=True)
-        engine = self.kept.pop(key, None) or _engine(self.session, self.session.data.of(config), self.folder)
-        self.kept[key] = engine
-        if len(self.kept) > KEPT:
-            self.kept.pop(next(iter(self.kept)))
-        return engine
-
-
-def _engine(session: TrainingSession, data: Prepared, folder: Path | None) -> Engine:
-    recipe = session.recipe
-    scale = data.target_scale if data.kind == "regression" else None
-    what = (session.build, data.inputs, data.outputs, data.kind)
-    augment = recipe.settings.get("augment", {})
-    problem = Problem(*what, data.train, data.val, scale, recipe.mixes, recipe.own_factory, augment)
-    how = Options(
-        fuse=recipe.fuse,
-        device=session.device,
-        bf16=session.bf16,
-        auroc_every_epoch=recipe.metric.name == "val_auroc",
-        measurements=folder / paths.LANES if folder else None,
-        epochs=recipe.epochs,
-    )
-    return Engine(problem, how)
+    LaneLoop(session, worker, engines.of, TrialQueue(session, worker, engines.of), engines.free).serve()
 
 
 @dataclass
@@ -114,18 +72,22 @@ class LaneLoop:
         worker: where trials come from.
         engine_of: the engine that trains trials like a config.
         queue: trials that wait for a lane.
+        free: lets go of what is kept and not in use, after memory ran out.
         lanes: those that train, by trial number.
         cohort: the number of the cohort that runs.
         every_s: training time between two checkpoints.
+        once_more: trials that have begun again alone after memory ran out, with their attempts.
     """
 
     session: TrainingSession
     worker: Worker
     engine_of: Callable[[Mapping[str, Any]], Engine]
     queue: TrialQueue
+    free: Callable[[], None] = gpu.free
     lanes: dict[int, TrialLane] = field(default_factory=dict)
     cohort: int = 0
     every_s: float = 0.0
+    once_more: set[tuple[int, int]] = field(default_factory=set)
 
     def serve(self) -> None:
         """Returns when the driver has no more trials."""
@@ -136,7 +98,6 @@ class LaneLoop:
                 self._admit()
                 if not self.lanes:
                     continue
-                self.engine.split_small_groups()
                 self._epoch(save=time.monotonic() - saved_at > self.every_s)
                 if time.monotonic() - saved_at > self.every_s:
                     saved_at = time.monotonic()
@@ -160,25 +121,47 @@ class LaneLoop:
         if admission is None:
             return
         self.cohort += not self.lanes
-        for assignment in admission.trials:
-            self._begin(assignment, admission)
+        for k, assignment in enumerate(admission.trials):
+            if not self._begin(assignment, admission):
+                self.queue.put_first(admission.trials[k + 1 :])
+                break
 
-    def _begin(self, assignment: Assignment, admission: Admission) -> None:
-        """Give one trial a lane, or train it to its end where it cannot have one."""
-        if self.session.why_alone(assignment.config):
-            with self.worker.attempt(assignment) as trial:
-                self.session.run(trial)
-            return
+    def _begin(self, assignment: Assignment, admission: Admission) -> bool:
+        """Give one trial a lane, or train it to its end where it cannot have one.
+
+        Returns:
+            False: memory ran out, and the trial waits again.
+        """
         trial = Trial(assignment, self.worker.place, self.worker.link)
         lane = TrialLane(trial, self.session.best_epoch(), admission.signature, self.cohort)
         entered = False
         with self.worker.capture(trial.number), ending_of(trial) as ending:  # user code builds the model
-            entered = self._enter(lane, together=admission.together)
+            if self.session.why_alone(assignment.config):
+                self.session.run(trial)
+            else:
+                entered = self._enter(lane, together=admission.together)
         if entered:
             self.lanes[trial.number] = lane
         else:
+        elif (again := self._again(trial, ending.failure)) is not None:
+            self.queue.put_first([assignment if self.lanes else again])
+            return False
             self.worker.end(trial, ending.outcome, ending.failure)
 
+        return True
+
+    def _again(self, trial: Trial, failure: Failure | None) -> Assignment | None:
+        """The trial, to begin again; None where memory did not run out, or ran out when it began again alone.
+
+        What was kept beside it may have been in its way, so that is let go of first.
+        """
+        attempt = (trial.number, trial.attempt)
+        if failure is None or failure.kind != "oom" or (not self.lanes and attempt in self.once_more):
+            return None
+        if not self.lanes:
+            self.once_more.add(attempt)
+        self.free()
+        return _once_more_alone(trial)
     def _enter(self, lane: TrialLane, *, together: bool) -> bool:
         """Give the trial to the engine, from its checkpoint where it has one; False: it is at its end already."""
         trial, state = lane.trial, None
@@ -212,6 +195,7 @@ class LaneLoop:
         try:
             with self.worker.capture(alone):
                 result = self.engine.run_epoch()
+                self.engine.split_small_groups()
         except Exception as error:  # user code, or the device
             self._failed(error)
             return
@@ -295,13 +279,19 @@ class LaneLoop:
 
     def _failed(self, error: Exception) -> None:
         """The epoch raised an error. A single trial has failed; several begin again alone, so that only one fails."""
-        if kind_of(error) == "device":
-            raise error  # this process is of no use any more; the driver starts another
-        lanes = list(self.lanes.values())
-        self.engine.release(list(self.lanes))
+        lanes, single = list(self.lanes.values()), len(self.lanes) == 1
+        if spoiled_by(error) and not (single and kind_of(error) != "device"):
+            raise error  # nothing trains in this process any more; the driver starts another, where each begins alone
+        engine = self.engine
+        engine.release([number for number in self.lanes if number in engine.trials])
         self.lanes.clear()
-        if len(lanes) == 1:
-            self.worker.end(lanes[0].trial, Outcome.FAILED, failure_of(error, lanes[0].trial))
+        if single:
+            failure = failure_of(error, lanes[0].trial)
+            again = self._again(lanes[0].trial, failure)
+            if again is None:
+                self.worker.end(lanes[0].trial, Outcome.FAILED, failure)
+            else:
+                self.queue.put_first([again])
         else:
             self.queue.put_first([_once_more_alone(lane.trial) for lane in lanes])
 

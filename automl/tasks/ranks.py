@@ -12,9 +12,11 @@ import contextlib
 import os
 import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from multiprocessing import get_context
+from datetime import timedelta
+from multiprocessing import connection, get_context
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from automl.training import Trainer
     from automl.training.distributed.ddp import Rank
 
+MEET_S = 600.0
+"""How long ranks wait for one another before torch gives up; a rank that fails is noticed at once."""
 JOIN_S = 10.0
 """How long a process may take to end before it is killed."""
 
@@ -97,9 +101,14 @@ class RankGroup:
 
     @contextlib.contextmanager
     def _failing_together(self) -> Iterator[None]:
-        """If the block fails, stop the other ranks, and raise the error of the rank that failed first."""
+        """If the block fails, stop the other ranks, and raise the error of the rank that failed first.
+
+        With NCCL the block would wait for a rank that has failed until torch's own limit, ten minutes and more: so they
+        are watched meanwhile.
+        """
         try:
-            yield
+            with watched([end for process, pipe in self._others for end in (pipe, process.sentinel)]):
+                yield
         except Exception as error:
             first = self._error()
             self.close()
@@ -135,7 +144,8 @@ class RankGroup:
             process.start()
             theirs.close()
             self._others.append((process, ours))
-        _join(self.rank, self.devices[0], backend, str(meeting))
+        with self._failing_together():  # one that dies while it imports would be waited for
+            _join(self.rank, self.devices[0], backend, str(meeting))
 
     def _send(self, *words: Any) -> None:
         message = pickle.dumps(words)  # not `send`: it would share the tensors' memory, and both would train on it
@@ -155,15 +165,50 @@ class RankGroup:
         return None
 
 
+@contextlib.contextmanager
+def watched(ends: Sequence[Any], abort: Callable[[], None] | None = None) -> Iterator[None]:
+    """While the block runs, wait for a rank that says something or ends: ranks only speak when they have failed.
+
+    Args:
+        ends: pipes and sentinels of the other ranks' processes.
+        abort: has the block's communication fail; None: torch's, where it is NCCL's.
+    """
+    done, wake = connection.Pipe(duplex=False)
+
+    def watch() -> None:
+        if done not in connection.wait([*ends, done]):
+            (abort or _abort)()
+
+    thread = threading.Thread(target=watch, name="automl-ranks", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        wake.close()
+        thread.join(JOIN_S)
+        done.close()
+
+
+def _abort() -> None:
+    """Have the collective that runs in this process fail. Gloo's fail by themselves."""
+    from torch import distributed as dist
+
+    if dist.is_initialized() and dist.get_backend() == "nccl":
+        dist.distributed_c10d._abort_process_group()
+
+
 def _join(rank: "Rank", device: str, backend: str, meeting: str) -> None:
     """Make this process one of the ranks."""
     import torch
     from torch import distributed as dist
 
+    own: dict[str, Any] = {}
     if device.startswith("cuda"):
         torch.cuda.set_device(device)
         torch.cuda.init()  # type: ignore[no-untyped-call]  # else a mesh of devices would choose by itself
-    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank.rank, world_size=rank.world)
+        own["device_id"] = torch.device(device)
+    dist.init_process_group(backend, init_method=f"file://{meeting}", rank=rank.rank, world_size=rank.world,
+                            timeout=timedelta(seconds=MEET_S), **own)  # fmt: skip
 
 
 def _leave() -> None:

@@ -35,7 +35,7 @@ class TrainingSession(Session):
         loop: pulls the worker's trials and trains them; None: one after another.
 
     Raises:
-        AutoMLError: model or data cannot be loaded, or the metric is not measured.
+        AutoMLError: torch cannot use the device, model or data cannot be loaded, or the metric is not measured.
     """
 
     def __init__(
@@ -49,6 +49,9 @@ class TrainingSession(Session):
         make_importable(recipe.folder)  # an optimizer or a loss of the user's is named in a trial's config
         self.build, self.data = recipe.builder(), PreparedData(recipe)
         self._loop = loop
+        from automl.training.gpu import require
+
+        require(device)
         recipe.check(self.data.default)
 
     @property
@@ -184,7 +187,7 @@ class TrainingSession(Session):
             outputs.store(trial.folder / paths.OUTPUTS, outputs.compute(module, prepared.val.x, self.device))
         io.save(
             trial.folder / paths.BUNDLE,
-            model=self.recipe.model,
+            model=self.recipe.family(trial.config),
             config=trial.config,
             prepared=prepared,
             state_dict=best.weights,

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from automl.errors import out_of_memory
+
 RATED_S = 10.0
 """Seconds of training from which operations are counted, which takes a tenth of a second or two."""
 SIDE = {"cpu": 1024, "cuda": 8192}
@@ -44,7 +46,7 @@ def rates(
     Returns:
         `samples_per_s`, and for a trial of RATED_S seconds and more also `tflops` (10^12 operations a second) and
         `peak_share` (0..1, of the measured peak of all its devices). Empty if nothing was trained; without operations
-        if the model cannot be built on torch's meta device.
+        if the model cannot be built on torch's meta device, without a share if there is no memory to measure the peak.
     """
     if seconds <= 0 or samples <= 0:
         return {}
@@ -52,8 +54,14 @@ def rates(
     if seconds < RATED_S or (per_sample := operations(build, config, inputs, outputs)) is None:
         return speed
     per_s = per_sample * samples / seconds
-    share = per_s / (devices * peak(device, format))
-    return {**speed, "tflops": float(f"{per_s / 1e12:.4g}"), "peak_share": float(f"{share:.3g}")}
+    speed["tflops"] = float(f"{per_s / 1e12:.4g}")
+    try:
+        highest = peak(device, format)
+    except Exception as error:  # the trial has ended well, whether or not its share of the peak is known
+        if not out_of_memory(error):
+            raise
+        return speed
+    return {**speed, "peak_share": float(f"{per_s / (devices * highest):.3g}")}
 
 
 def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Any, outputs: Any) -> float | None:

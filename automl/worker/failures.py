@@ -1,16 +1,23 @@
 """What is kept of an error in user code."""
 
 import errno
+import sys
 import traceback
+from collections.abc import Iterable
 
 from automl.core import files
 from automl.core.trial import Failure
-from automl.errors import AutoMLError, NoReport
+from automl.errors import AutoMLError, NoReport, out_of_memory
 from automl.worker.trial import Trial
 
 MESSAGE_CHARS = 2000
 TRACEBACK_CHARS = 200_000
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+GPU = ("CUDA error", "CUDA driver error", "CUDA kernel errors", "Triton Error [CUDA]", "cuDNN error", "CUDNN_STATUS_",
+       "CUBLAS_STATUS_", "CUSOLVER_STATUS_", "CUFFT_", "NCCL error", "NVRTC error", "device-side assert")  # fmt: skip
+"""Parts of messages of errors that come from a GPU or its libraries: its state in this process may be unusable."""
+ASSERT = "device-side assert"
+"""A kernel was given a wrong index or value: the trial's fault, but nothing runs on the GPU in that process again."""
 
 
 def failure_of(error: BaseException, trial: Trial) -> Failure:
@@ -43,14 +50,41 @@ def kind_of(error: BaseException) -> str:
     """
     if isinstance(error, NoReport):
         return "metric"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    text = in_words(error)
+    if out_of_memory(error):
         return "oom"
     if isinstance(error, OSError) and error.errno in DISK_ERRORS:
         return "disk"
+    if ASSERT in text:
+        return "exception"
+    return "device" if "CUDA error" in text or (_has(text, GPU) and gpu_is_lost()) else "exception"
+
+
+def spoils_process(failure: Failure) -> bool:
+    """Whether a process in which a trial failed like this cannot be trusted with another trial."""
+    return failure.kind in ("oom", "device") or _has(failure.message, GPU)
+
+
+def spoiled_by(error: BaseException) -> bool:
+    """Whether no trial can train on the GPU in this process any more after `error`, whoever's fault it was."""
     text = in_words(error)
-    if "CUDA error" in text and "device-side assert" not in text:
-        return "device"
-    return "exception"
+    return kind_of(error) == "device" or ASSERT in text or (_has(text, GPU) and gpu_is_lost())
+
+
+def gpu_is_lost() -> bool:
+    """Whether nothing runs on the GPU in this process any more: then waiting for its work raises an error, too."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return False
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _has(text: str, parts: Iterable[str]) -> bool:
+    return any(part in text for part in parts)
 
 
 def in_words(error: BaseException) -> str:

@@ -49,6 +49,10 @@ class Streamed(Part):
         x = mapped(self.file, self.first, len(both), width)
         return Streamed(x, both.y, both.weight, self.file, self.first, edges)
 
+    def to(self, device: torch.device | str) -> "Streamed":
+        """This part itself: its rows stay in the file, and only batches go to a device."""
+        return self
+
     def batches(self, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Part]:
         """Yield all rows once, in an order drawn from `generator`, in batches of `size` (the last may be smaller)."""
         order = torch.randperm(len(self.edges) - 1, generator=generator).tolist()

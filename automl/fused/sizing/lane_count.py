@@ -6,6 +6,7 @@ the search can wait for a full trial. Among many lanes a trial ends later, and w
 on its result.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -66,13 +67,19 @@ class LaneCountController:
         """From timing one lane and a small bucket.
 
         Args:
-            step_s: measures the seconds for one step of one lane among so many.
+            step_s: measures the seconds for one step of one lane among so many; inf where memory ran out.
             steps_per_epoch: of one lane.
             max_lanes, epochs: see above.
             start: lanes of the small bucket.
         """
         bucket = min(start, 1 << (max(1, max_lanes).bit_length() - 1))
-        controller = cls(max_lanes, bucket, step_s(1), step_s(bucket), epochs=epochs)
+        alone, among = step_s(1), step_s(bucket)
+        while math.isinf(among) and bucket > 1:
+            max_lanes = bucket = bucket // 2
+            among = step_s(bucket) if bucket > 1 else among
+        controller = cls(max_lanes, bucket, alone, among, epochs=epochs)
+        if math.isinf(among):
+            return controller
         controller.lane_s = controller.probed_s * steps_per_epoch
         while controller.first_lanes > controller.probed_lanes and not controller.may_wait(controller.first_lanes):
             controller.first_lanes //= 2
@@ -100,10 +107,15 @@ class LaneCountController:
         """Whether that many lanes are faster together than one after the other."""
         if self.mixed:
             return lanes > 1
-        if lanes < FEWEST:
+        if lanes < FEWEST or math.isinf(self.probed_s):
             return False
         together = self.probed_s * max(lanes, self.probed_lanes)  # fewer lanes cost as much as the whole bucket
         return lanes * self.solo_s >= WORTH * together
+
+    @property
+    def too_large(self) -> bool:
+        """Whether memory ran out with two lanes already."""
+        return math.isinf(self.probed_s)
 
     @property
     def never_pays(self) -> bool:

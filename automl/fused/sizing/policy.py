@@ -1,12 +1,13 @@
 """Which trials train together, and how many: probed and timed once per signature, and remembered in a file."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from automl.data.shapes import Inputs
-from automl.errors import EnvironmentProblem
+from automl.errors import EnvironmentProblem, out_of_memory
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Options, Problem
 from automl.fused.report import EpochCost
@@ -17,11 +18,25 @@ from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.sizing.probe import ProbeResult, probe
 from automl.fused.sizing.timing import lane_seconds
 from automl.fused.sizing.zero_dropout import zero_dropout_joins
-from automl.training import hyperparameters
+from automl.training import gpu, hyperparameters
 from automl.training.schedules import steps_per_epoch
 
 Config = Mapping[str, Any]
+T = TypeVar("T")
+NO_MEMORY = ProbeResult(False, "memory ran out when three of them were to run together", "nothing is lost but speed")
 TOO_FEW = ""  # the reason where there is nothing to tell the user: there are just too few trials
+
+
+def within_memory(action: Callable[[], T]) -> T | None:
+    """What `action` returns; once more, with cached memory given back, if memory runs out; None if it does so again."""
+    for _ in range(2):
+        try:
+            return action()
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+        gpu.free()
+    return None
 
 
 @dataclass
@@ -29,7 +44,8 @@ class FusionPolicy:
     """Decides for one engine. `problem`: with its data on the device of `blueprint`.
 
     `mixes`: names that may differ among lanes (see `mixed`); none on a GPU, where each matrix product would be a kernel
-    launch of its own. `step_seconds`, `probe_mixed`: how a step is timed, and how mixed lanes are checked.
+    launch of its own. `room`: signature -> the most lanes, where memory ran out with more. `step_seconds`,
+    `probe_mixed`: how a step is timed, and how mixed lanes are checked.
     """
 
     problem: Problem
@@ -39,6 +55,7 @@ class FusionPolicy:
     probe_mixed: Callable[..., ProbeResult] = probe_mixed
     probes: dict[str, ProbeResult] = field(default_factory=dict)
     controllers: dict[str, LaneCountController] = field(default_factory=dict)
+    room: dict[str, int] = field(default_factory=dict)
     _zero_joins: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -67,7 +84,8 @@ class FusionPolicy:
         key, p = dropping_signature(config), self.problem
         if key not in self._zero_joins:
             plain = replace(self.blueprint, autocast=None)
-            self._zero_joins[key] = zero_dropout_joins(plain, config, p.kind, p.train)
+            joins = within_memory(lambda: zero_dropout_joins(plain, config, p.kind, p.train))
+            self._zero_joins[key] = bool(joins)
         return self._zero_joins[key]
 
     @property
@@ -84,12 +102,13 @@ class FusionPolicy:
         key, p = "mixed" if self.mixes else self.signature(configs[0]), self.problem
         if key not in self.probes:
             if self.mixes:
-                result = self.probe_mixed(self.blueprint, configs, p.kind, p.train)
+                result = within_memory(lambda: self.probe_mixed(self.blueprint, configs, p.kind, p.train)) or NO_MEMORY
                 if not result.ok:
                     self.mixes = ()
             else:
                 dropping = [c for c in configs if any("dropout" in name and value for name, value in c.items())]
-                result = probe(self.blueprint, dropping or configs, p.kind, p.train)
+                tried = dropping or configs
+                result = within_memory(lambda: probe(self.blueprint, tried, p.kind, p.train)) or NO_MEMORY
             self.probes[key] = result
         return self.probes[key]
 
@@ -117,6 +136,8 @@ class FusionPolicy:
         controller = self.controller(configs)
         if required or controller.pays(lanes):
             return None
+        if controller.too_large:
+            return f"trials run one at a time: two of them do not fit into the memory of {self.options.device}"
         if controller.never_pays:
             return f"trials run one at a time: together they would be no faster on {self.options.device} (measured)"
         return TOO_FEW
@@ -129,7 +150,7 @@ class FusionPolicy:
             controller = LaneCountController.from_json(options.max_parallel, kept, options.epochs) if kept else None
             if controller is None:
                 controller = self._new_controller(configs[0])
-                if controller.solo_s:
+                if controller.solo_s and controller.max_lanes == options.max_parallel:  # memory did not run out
                     self.measurements.put(key, controller.to_json())
             self.controllers[key] = controller
         return self.controllers[key]
@@ -138,10 +159,20 @@ class FusionPolicy:
         p, o = self.problem, self.options
         if o.fuse == "require" or self.mixes:
             return LaneCountController(o.max_parallel, mixed=bool(self.mixes), epochs=o.epochs)
-        step_s = partial(self.step_seconds, self.blueprint, config, p.kind, p.train)
+        step_s = partial(self._step_seconds, config)
         steps = steps_per_epoch(len(p.train), hyperparameters.read(config).batch_size)
         start = START.get(self.blueprint.device.type, START["cpu"])
         return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start)
+
+    def _step_seconds(self, config: Config, bucket: int) -> float:
+        """How long a step of a lane takes in a bucket; inf where memory runs out. See `timing.lane_seconds`."""
+        p = self.problem
+        seconds = within_memory(lambda: self.step_seconds(self.blueprint, config, p.kind, p.train, bucket))
+        return math.inf if seconds is None else seconds
+
+    def no_room(self, signature: str, lanes: int) -> None:
+        """Take note that memory ran out when more than `lanes` lanes were to train together."""
+        self.room[signature] = max(1, min(lanes, self.room.get(signature, lanes)))
 
     def record(self, signature: str, cost: EpochCost) -> None:
         """Take note of what an epoch of several lanes took."""
@@ -151,9 +182,9 @@ class FusionPolicy:
 
     def target_lanes(self, config: Config) -> int:
         """How many lanes like `config` there should be now, those that are running included."""
-        if self.options.fuse == "require":
-            return self.options.max_parallel
-        return self.controller([config]).target
+        required = self.options.fuse == "require"
+        wanted = self.options.max_parallel if required else self.controller([config]).target
+        return min(wanted, self.room.get(self.signature(config), wanted))
 
     def pays(self, signature: str, lanes: int) -> bool:
         """Whether so few lanes that are left of a group are still faster together than one by one."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.prepared import Part
+from automl.errors import out_of_memory
 from automl.fused.lane_group import power_of_two
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.modules.context import running
@@ -82,6 +83,9 @@ def probe(blueprint: Blueprint, configs: Config | Sequence[Config], kind: str, d
             learning rate, ...) is found.
         kind, data: see `Problem`.
         batch: so many samples.
+
+    Raises:
+        torch.OutOfMemoryError: memory ran out.
     """
     few, given = data.head(batch), [configs] if isinstance(configs, Mapping) else list(configs)
     simple = [{**c, **{n: 0.0 for n in c if n in ("label_smoothing", "clip")}} for c in given[:LANES]]
@@ -104,7 +108,9 @@ def _exact(blueprint: Blueprint, config: Config, kind: str, data: Part) -> tuple
     double, exact = replace(plain, dtype=torch.float64), replace(data, x=_double(data.x), y=_double(data.y))
     try:
         plain_step(double, config, kind, exact, FIRST_SEED, torch.arange(len(data)).unsqueeze(0))
-    except Exception:  # a float32 constant in a user's model, or what will be told of the float32 model
+    except Exception as error:  # a float32 constant in a user's model, or what will be told of the float32 model
+        if out_of_memory(error):
+            raise
         return plain, kind, data, TOLERANCE
     return double, kind, exact, EXACT
 
@@ -130,6 +136,8 @@ def _guarded(compare: Callable[[], str]) -> str:
     try:
         return compare()
     except Exception as error:  # a user's model may raise anything under vmap
+        if out_of_memory(error):
+            raise
         text = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:160]}"
         return f"{text}{_layer_of(error)}"
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from automl.data.prepared import Part
+from automl.errors import out_of_memory
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.signature import dropout_names
 from automl.fused.sizing.probe import FIRST_SEED, difference, lane_step
@@ -24,6 +25,9 @@ def zero_dropout_joins(blueprint: Blueprint, config: Mapping[str, Any], kind: st
     consist of the same submodules; and either of them, running a lane of both kinds on the first `batch` samples, must
     give the outputs, gradients and buffers that each lane has with its own module. False also where the factory or the
     model raises, or where no lanes can be run (see `probe`).
+
+    Raises:
+        torch.OutOfMemoryError: memory ran out.
     """
     config = {**config, **{name: 0.0 for name in config if name in ("label_smoothing", "clip")}}
     names = dropout_names(config)
@@ -38,7 +42,9 @@ def zero_dropout_joins(blueprint: Blueprint, config: Mapping[str, Any], kind: st
             shared = lane_step(blueprint, both, kind, few, template=template)
             if any(difference(shared, alone, lane, 0) for lane, alone in enumerate(own)):
                 return False
-    except Exception:  # a user's factory and model may raise anything
+    except Exception as error:  # a user's factory and model may raise anything
+        if out_of_memory(error):
+            raise
         return False
     return True
 

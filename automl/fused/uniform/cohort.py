@@ -22,6 +22,9 @@ from automl.fused.tensors import layout as lay
 from automl.training import hyperparameters
 from automl.training.rules import rule
 
+PASSING = ("grad", "scratch")
+"""Rows whose values are of no use after the step that wrote them."""
+
 
 @dataclass
 class UniformCohort:
@@ -68,6 +71,7 @@ class UniformCohort:
 
         Raises:
             ValueError: there are more lanes than `bucket`.
+            torch.OutOfMemoryError: there is no memory for so many rows; the bucket is as before.
         """
         live = [k for k, lane in enumerate(self.slots) if lane is not None]
         if len(live) > bucket:
@@ -77,7 +81,7 @@ class UniformCohort:
         if bucket > self._capacity:
             self._grow(bucket)
         for source, target in moves:
-            for matrix in (*self.rows.values(), *self.buffers.values()):
+            for matrix in self.lasting():
                 matrix[target].copy_(matrix[source])
             self.slots[target], self.slots[source] = self.slots[source], None
         self.slots = (self.slots + [None] * bucket)[:bucket]
@@ -86,20 +90,35 @@ class UniformCohort:
 
     @property
     def _capacity(self) -> int:
-        return self.rows["param"].shape[0] if self.rows else 0
+        matrices = [*self.rows.values(), *self.buffers.values()]
+        wanted = len(self.row_names) + len(PASSING) + len(self.layout.buffers)
+        return min(map(len, matrices)) if len(matrices) == wanted else 0
 
     def _grow(self, capacity: int) -> None:
-        device, old = self.blueprint.device, self._capacity
+        """Replace one matrix after another, so that at most one of them is there twice.
 
-        def grown(before: Tensor | None, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        Where memory runs out, those that have grown stay so, and the cohort goes on with its present bucket.
+        """
+        device = self.blueprint.device
+        self.version += 1
+
+        def grow(matrices: dict[str, Tensor], name: str, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+            before = matrices.get(name)
+            if before is not None and len(before) >= capacity:
+                return
             new = torch.zeros((capacity, *shape), dtype=dtype, device=device)
-            if before is not None:
-                new[:old].copy_(before)
-            return new
+            if before is not None and name not in PASSING:
+                new[: len(before)].copy_(before)
+            matrices[name] = new
 
-        names = (*self.row_names, "grad", "scratch")
-        self.rows = {n: grown(self.rows.get(n), (self.layout.width,), self.layout.dtype) for n in names}
-        self.buffers = {n: grown(self.buffers.get(n), shape, dtype) for n, shape, dtype in self.layout.buffers}
+        for name in (*self.row_names, *PASSING):
+            grow(self.rows, name, (self.layout.width,), self.layout.dtype)
+        for name, shape, dtype in self.layout.buffers:
+            grow(self.buffers, name, shape, dtype)
+
+    def lasting(self) -> list[Tensor]:
+        """The matrices that hold the lanes' states, all rows."""
+        return [*(self.rows[name] for name in self.row_names), *self.buffers.values()]
 
     def admit(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, state: LaneState | None) -> int:
         """Put a trial into a free slot of the bucket, newly initialized or from `state`; returns the slot.

@@ -84,7 +84,7 @@ class StepGraph:
     def _recorded(self, piece: PieceEpoch) -> torch.cuda.CUDAGraph:
         """Warm up on a side stream and record; afterwards the lanes are as they were before."""
         span, cohort = piece.stepper.span, piece.stepper.cohort
-        changed = [m[span] for m in (*cohort.rows.values(), *cohort.buffers.values())]
+        changed = [matrix[span] for matrix in cohort.lasting()]
         before = [m.clone() for m in changed]
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())

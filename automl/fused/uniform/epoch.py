@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from automl.data.prepared import Part
+from automl.errors import out_of_memory
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import CohortStepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.piece import PieceEpoch
 from automl.metrics.batched import Meter
+from automl.training import gpu
 
 
 def step_graphs(cohort: UniformCohort) -> StepGraphs | None:
@@ -58,11 +60,23 @@ def evaluate(
 ) -> dict[str, Tensor]:
     """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples.
 
-    `scale`, `ranks`: see `Meter`.
+    Where memory runs out, it begins again with smaller chunks. `scale`, `ranks`: see `Meter`.
     """
+    chunk = max(1, min(len(data), rows_at_once // stepper.cohort.bucket))
+    while True:
+        try:
+            return _evaluated(stepper, kind, data, scale, ranks, chunk)
+        except Exception as error:
+            if chunk == 1 or not out_of_memory(error):
+                raise
+        gpu.free()
+        chunk //= 2
+
+
+def _evaluated(stepper: CohortStepper, kind: str, data: Part, scale: Tensor | None, ranks: Tensor | None,
+               chunk: int) -> dict[str, Tensor]:  # fmt: skip
     cohort = stepper.cohort
     meter = Meter(kind, cohort.bucket, cohort.blueprint.device, scale, ranks)
-    chunk = max(1, min(len(data), rows_at_once // cohort.bucket))
     with module_mode(cohort, batched=stepper.batched, training=False):
         for start in range(0, len(data), chunk):
             x, y = data.x[start : start + chunk], data.y[start : start + chunk]

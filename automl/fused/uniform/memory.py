@@ -7,11 +7,12 @@ is remembered as the cohort's `max_piece_rows`; a bucket that has run once needs
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from automl.errors import out_of_memory
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.epoch import Epoch
+from automl.training import gpu
 
 
 def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -> Epoch:
@@ -31,20 +32,26 @@ def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -
         epoch = new_epoch()
         epoch.train()
         return epoch
-    rows = [(m, m[: cohort.bucket].to("cpu", copy=True)) for m in (*cohort.rows.values(), *cohort.buffers.values())]
+    rows = [(matrix, matrix[: cohort.bucket].to("cpu", copy=True)) for matrix in cohort.lasting()]
     steps = [lane.step for lane in cohort.lanes]
-    while True:
+    while isinstance(trained := _attempt(cohort, new_epoch), int):
+        _start_again(cohort, rows, steps, trained // 2)
+    cohort.bucket_that_fits = cohort.bucket
+    return trained
+
+
+def _attempt(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -> Epoch | int:
+    """The epoch that was trained; or how many lanes at a time were too many. What it made is then let go of."""
+    size = min(cohort.bucket, cohort.max_piece_rows)
+    try:
         epoch = new_epoch()
-        try:
-            epoch.train()
-        except torch.OutOfMemoryError:
-            size = epoch.stepper.pieces[0].size
-            if size == 1:
-                raise
-            _start_again(cohort, rows, steps, size // 2)
-        else:
-            cohort.bucket_that_fits = cohort.bucket
-            return epoch
+        size = epoch.stepper.pieces[0].size
+        epoch.train()
+    except Exception as error:
+        if size == 1 or not out_of_memory(error):
+            raise
+        return size
+    return epoch
 
 
 def _start_again(cohort: UniformCohort, rows: list[tuple[Tensor, Tensor]], steps: list[int], max_rows: int) -> None:
@@ -55,5 +62,4 @@ def _start_again(cohort: UniformCohort, rows: list[tuple[Tensor, Tensor]], steps
         lane.step = step
     cohort.max_piece_rows = max_rows
     cohort.version += 1  # so that a new stepper is made
-    if cohort.blueprint.device.type == "cuda":
-        torch.cuda.empty_cache()
+    gpu.free()

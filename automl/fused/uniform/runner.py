@@ -42,6 +42,7 @@ class UniformRunner:
         if self.shared:
             bucket = self.fixed_bucket or max(2, self.group.bucket, power_of_two(lanes))
         if bucket != self.group.bucket:
+            self._stepper = self._graphs = None
             self.group.resize(bucket)
 
     def run_epoch(self, *, auroc_every_epoch: bool) -> tuple[EpochReport, EpochCost]:
@@ -61,6 +62,7 @@ class UniformRunner:
     def stepper(self) -> CohortStepper:
         """The stepper of the present bucket, made again when the cohort's storage has changed."""
         if self._stepper is None or self._stepper.version != self.group.version:
+            self._stepper = self._graphs = None  # lets go of their storage
             self._stepper, self._graphs = self.make_stepper(self.group), step_graphs(self.group)
         return self._stepper
 

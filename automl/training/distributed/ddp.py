@@ -5,7 +5,9 @@ is divided among the ranks row by row, and its loss is the mean over all of its 
 only a rank's own rows. Weights and sample order are the same on all ranks, dropout masks are not.
 """
 
+import inspect
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -37,7 +39,7 @@ class Rank:
     def replicate(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Wrap `model` in torch's DDP: its gradients are averaged over all ranks during the backward pass."""
         ids = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids, forward_sync_buffers=False)
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{own_buffers(): False})
 
     def should_shard(
         self, model: nn.Module, device: torch.device, parallel: Literal["auto", "replicate", "shard"]
@@ -74,6 +76,13 @@ class Rank:
         """The mean of `value` over all ranks."""
         dist.all_reduce(value)
         return value / self.world
+
+
+@lru_cache
+def own_buffers() -> str:
+    """The argument of torch's DDP that has ranks keep their own buffers: torch 2.13 has renamed it."""
+    names = inspect.signature(nn.parallel.DistributedDataParallel.__init__).parameters
+    return "forward_sync_buffers" if "forward_sync_buffers" in names else "broadcast_buffers"
 
 
 def memory_of(device: torch.device) -> int | None:

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from automl.core import plugins
+from automl.core import gpus, plugins
 from automl.errors import UnknownPlugin
 
 Level = Literal["ok", "note", "problem"]
@@ -93,6 +93,13 @@ def _libraries() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
+    from automl.training import gpu
+
+    if listed := gpus.visible():
+        if found := gpu.problem("cuda:0"):
+            yield Finding("cuda", found.partition("; or ")[0], "problem", gpu.ON_THE_CPU)
+            return
+        yield Finding("gpus", f"{len(listed)} by the driver, {torch.cuda.device_count()} by torch")
     if not torch.cuda.is_available():
         built = torch.version.cuda
         if built and any(Path("/proc/driver").glob("nvidia*")):

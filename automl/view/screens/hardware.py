@@ -2,7 +2,10 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from automl.core.gpus import Gpu, visible
 
 EVERY_S = 2.0
 
@@ -20,7 +23,7 @@ class Hardware:
         self._at = -EVERY_S
         self._lines: tuple[str, ...] = ()
         self._nvml = nvml
-        self._gpus: list[Any] | None = None
+        self._gpus: list[Gpu] | None = None
 
     def read(self) -> tuple[str, ...]:
         """The last sample, or a new one when that is older than two seconds."""
@@ -33,31 +36,29 @@ class Hardware:
         if self._gpus is None:
             self._gpus = self._open()
         lines = []
-        for k, gpu in enumerate(self._gpus):
+        for gpu in self._gpus:
             try:
-                lines.append(f"gpu{k} {self._gpu(gpu)}")
+                lines.append(f"gpu{gpu.label} {self._gpu(gpu.handle)}")
             except self._nvml.NVMLError as error:
-                lines.append(f"gpu{k} {error}")
+                lines.append(f"gpu{gpu.label} {error}")
         return lines
 
-    def _open(self) -> list[Any]:
+    def _open(self) -> list[Gpu]:
         try:
             if self._nvml is None:
                 import pynvml
 
                 self._nvml = pynvml
-            self._nvml.nvmlInit()
-            return [self._nvml.nvmlDeviceGetHandleByIndex(k) for k in range(self._nvml.nvmlDeviceGetCount())]
+            return visible(self._nvml)
         except ImportError:
-            return []
-        except self._nvml.NVMLError:  # no driver, no GPU, or no permission
             return []
 
     def _gpu(self, gpu: Any) -> str:
         nvml = self._nvml
-        busy = nvml.nvmlDeviceGetUtilizationRates(gpu).gpu
         memory = nvml.nvmlDeviceGetMemoryInfo(gpu)
-        parts = [f"{busy}%", f"{memory.used / 2**30:.1f}/{memory.total / 2**30:.0f}G"]
+        parts = [f"{memory.used / 2**30:.1f}/{memory.total / 2**30:.0f}G"]
+        with suppress(nvml.NVMLError):  # not told of a part of a GPU (MIG)
+            parts.insert(0, f"{nvml.nvmlDeviceGetUtilizationRates(gpu).gpu}%")
         readings: list[tuple[Callable[[], float], str]] = [
             (lambda: nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU), "C"),
             (lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1000, "W"),
