@@ -143,7 +143,7 @@ def _load(
         raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
     own = build is None and manifest["model"] in families()
     build = build or builder(manifest["model"], trust=trust)
-    if own:  # a family's layers are known before any memory is taken
+    if own and not families()[manifest["model"]].grown:  # a family's layers are known before any memory is taken
         checked.fits(build, manifest["config"], inputs, outputs_, weights)
     module = restore(build, manifest["config"], inputs, outputs_, weights)
     preparation, sample = files.read_json(folder / "preparation.json"), files.read_json(folder / "sample.json")

@@ -113,6 +113,7 @@ class Local(Executor):
         resource_tracker.ensure_running()  # it is ours, not the worker's
         variables = {
             "CUDA_VISIBLE_DEVICES": ",".join(gpus),
+            **ORDER,  # an index is then the same card for CUDA as for us
             "OMP_NUM_THREADS": str(self.threads),
             "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets of texts have one order in all workers
             leftovers.MARK: mark,
@@ -121,7 +122,6 @@ class Local(Executor):
             pickled, variables = cloudpickle.dumps(self._task), dict(os.environ)
             process = self._started(pickled, place, theirs, variables)
         theirs.close()
-            **ORDER,  # an index is then the same card for CUDA as for us
         return _Process(process, ours, "gpu" + ",".join(map(label, gpus)) if gpus else f"cpu{worker}", mark)
 
     def _started(self, pickled: bytes, place: Place, theirs: Connection, variables: dict[str, str]) -> BaseProcess:

@@ -5,7 +5,7 @@ Nothing here knows of training or searching. Listing the families imports no tor
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from automl.data.shapes import Inputs, Outputs
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 Build = Callable[[Mapping[str, Any], Inputs, Outputs], "nn.Module"]
+FAMILY = "model"
+"""The entry of a config that names its family, where a search has several."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,16 @@ class Family:
         module: the module that has the function `build`.
         defaults: every name of a config that the family reads, with the value used where it is absent.
         doc: what it is for, in a line.
+        grown: whether the size of a model is found in training, in steps that are none of an optimizer.
+        preparation: options of `prepare:` that it wants where nobody chooses them.
     """
 
     name: str
     module: str
     defaults: Mapping[str, Any]
     doc: str
+    grown: bool = False
+    preparation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def build(self) -> Build:
@@ -77,6 +83,15 @@ _FAMILIES = (
          **_MUP},
         "recurrent classifier, forecaster and next-token model",
     ),
+    Family(
+        "trees",
+        "automl.models.tables.trees",
+        {"library": "sklearn", "rounds": 300, "shrinkage": 0.1, "leaves": 31, "max_depth": 0, "min_leaf": 20, "l2": 0.0,
+         "feature_share": 1.0, "bins": 255, "early_stop": 30},
+        "boosted trees, for tables; grown one trial at a time",
+        grown=True,
+        preparation={"impute": "none", "categorical": "embed"},
+    ),
 )  # fmt: skip
 
 
@@ -95,6 +110,33 @@ def family(name: str) -> Family:
     if name not in known:
         raise SpecError(f"unknown model family {name!r}{did_you_mean(name, known)}; families: {', '.join(known)}")
     return known[name]
+
+
+def names_in(model: str) -> tuple[str, ...]:
+    """The families of a search that has several: those of "mlp, trees"; of any other text, that text."""
+    return tuple(model.split(", "))
+
+
+def family_of(model: str, config: Mapping[str, Any]) -> str:
+    """The model of one trial: a family's name, or `package.module:build`.
+
+    Args:
+        model: of the search; several families as "mlp, trees".
+        config: the trial's, which chooses among several.
+    """
+    names = names_in(model)
+    return names[0] if len(names) == 1 else str(config.get(FAMILY, names[0]))
+
+
+def is_grown(model: str, config: Mapping[str, Any]) -> bool:
+    """Whether a trial's model is of a family that is grown (see `Family`); arguments as for `family_of`."""
+    known = families().get(family_of(model, config))
+    return known is not None and known.grown
+
+
+def build_any(model: str) -> Build:
+    """The function that builds what each config chooses among several families; `model` as for `family_of`."""
+    return lambda config, inputs, outputs: build(family_of(model, config))(config, inputs, outputs)
 
 
 def build(name: str) -> Build:

@@ -13,6 +13,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "positions": ("rotary", "learned"),
     "parametrization": ("standard", "mup"),
     "embed_numbers": ("none", "periodic", "cosine", "piecewise"),
+    "library": ("sklearn", "lightgbm"),
 }
 """Setting -> the names it takes."""
 OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
@@ -21,7 +22,8 @@ OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """(family, setting) -> the names it takes where they are not those of `VALUES`."""
 AT_LEAST_ONE = ("depth", "width", "layers", "heads", "stages", "kernel", "stem", "patch", "block", "base_width",
-                "embed_size", "frequencies")  # fmt: skip
+                "embed_size", "frequencies", "rounds", "min_leaf")  # fmt: skip
+AT_LEAST_ZERO = ("max_depth", "l2", "early_stop")
 SHARES = ("dropout", "drop_path")
 """From 0 to below 1."""
 ODD = ("kernel", "stem")
@@ -58,7 +60,11 @@ def problem(family: str, defaults: Mapping[str, Any], name: str, value: Any) -> 
         return f"{name} must be at least 1, got {value!r}"
     if name in SHARES and not 0 <= number < 1:
         return f"{name} must be in [0, 1), got {value!r}"
-    if name == "density" and not 0 < number <= 1:
+    if name in ("leaves", "bins") and not 2 <= number <= (255 if name == "bins" else 2**20):
+        return f"{name} must be in [2, {255 if name == 'bins' else 2**20}], got {value!r}"
+    if name in AT_LEAST_ZERO and number < 0:
+        return f"{name} must be at least 0, got {value!r}"
+    if name in ("density", "feature_share", "shrinkage") and not 0 < number <= 1:
         return f"{name} must be in (0, 1], got {value!r}"
     if name in ("ratio", "embed_scale") and not number > 0:
         return f"{name} must be above 0, got {value!r}"

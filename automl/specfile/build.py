@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from automl import metrics
+from automl import metrics, models
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
-from automl.specfile import checks, fidelity, overrides, presets, spaces
+from automl.specfile import checks, families, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
 from automl.specfile.rules import code, columns, hyperparameters, limits, machine, preparation
 from automl.specfile.spec import Spec
@@ -68,6 +68,7 @@ def build(
         space = spaces.read(tree.get("space"), places, builtin=builtin)
         checks.check(tree, spaces.names(tree.get("space"), builtin=builtin), places)
         if space is not None:
+            space = families.conditional(space, tree)
             space = fidelity.narrow(space, tree, places)
             checks.first(tree.get("first"), space, places)
             if not places.complaints:
@@ -118,6 +119,7 @@ def _tree(document: Document, places: Places, changes: Mapping[str, Any]) -> dic
     overrides.apply(tree, {k: v for k, v in changes.items() if k not in early}, places)
     if places.names_known and isinstance(tree.get("space"), dict):
         tree["space"] = presets.compose(tree["space"], places)  # groups that an override has added
+        families.with_choice(tree, places)
     return tree
 
 
@@ -160,7 +162,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
             workers=model.workers or 1,
         ),
         "split": model.split.model_dump(exclude_none=True) if model.split else {},
-        "prepare": {**given, **{k: v for k, v in weights.items() if v is not None}},
+        "prepare": {**_wanted(space, tree), **given, **{k: v for k, v in weights.items() if v is not None}},
         "augment": model.augment or {},
         "command": None if model.command is None else tuple(model.command),
         "strategy": _strategy(model),
@@ -182,6 +184,14 @@ def _strategy(model: SpecModel) -> dict[str, Any]:
     if model.strategy:
         return model.strategy.model_dump()
     return dict(PACK_STRATEGY if model.pack else DEFAULT_STRATEGY)
+
+
+def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The preparation that a single family wants; of several, each one's is in the space."""
+    names = families.given(tree)
+    if families.listed(tree) or len(names) != 1:
+        return {}
+    return families.preparation(models.family(names[0]), space, tree)
 
 
 def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automl import metrics, models
+from automl import metrics
 from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
-from automl.specfile import options, templates
+from automl.specfile import families, options, templates
 from automl.specfile.grammar import SpecModel
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
@@ -67,7 +67,7 @@ def _task(tree: Mapping[str, Any], places: Places) -> None:
         for key, why in (("data", "model needs data"), ("epochs", "model needs epochs, the length of a full trial")):
             if key not in tree and not misspelt(tree, key):
                 places.complain(("model",), f"{why}; {key} is missing", key=True)
-        _family(tree["model"], places)
+        families.check(tree, places)
         return
     for key in _DATA_ONLY:
         if key in tree:
@@ -81,7 +81,7 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
     if not isinstance(name, str) or not name.strip():
         return
     path = ("metric", "name") if isinstance(metric, dict) else ("metric",)
-    if "model" in tree and isinstance(tree["model"], str) and (measured := _not_measured(name)):
+    if isinstance(tree.get("model"), str | list) and (measured := _not_measured(name)):
         places.complain(
             path, f"{name!r} is not measured", did_you_mean(name, measured) or f"; measured are {', '.join(measured)}"
         )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from automl.core.space import Space
@@ -18,7 +17,7 @@ def mixes(model: str, space: Space) -> tuple[str, ...]:
 
     None, where the space has so few kinds of models that trials find enough others of their own kind.
     """
-    names = signature.MIXES.get(model, ())
+    names = next((signature.MIXES[one] for one in model.split(", ") if one in signature.MIXES), ())
     kinds = math.prod(space.params[name].size for name in names if name in space.params)
     return names if kinds > FEW_KINDS else ()
 
@@ -30,20 +29,33 @@ def group(recipe: Recipe) -> Callable[[Mapping[str, Any]], str] | None:
     """
     if recipe.fuse == "never":
         return None
-    named = partial(signature.group, mixes=recipe.mixes, own_factory=recipe.own_factory)
-    return lambda config: "" if why_alone(config, recipe.settings) else named(config)
+
+    def named(config: Mapping[str, Any]) -> str:
+        if why_alone(config, recipe.settings, grown=recipe.is_grown(config)):
+            return ""
+        return signature.group(config, mixes_of(recipe, config), own_factory=recipe.own_factory)
+
+    return named
 
 
-def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+def mixes_of(recipe: Recipe, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which hyperparameters may differ among models that train together with one of this config."""
+    return recipe.mixes if not config or recipe.family(config) in signature.MIXES else ()
+
+
+def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any], *, grown: bool = False) -> str:
     """Why a trial trains alone, in the trainer that knows every option, and what could be done about it.
 
     Args:
         config: the trial's hyperparameters.
         settings: of `training.Settings`.
+        grown: whether its model is of a family that is grown, such as trees.
 
     Returns:
         A sentence for the user; empty where the trial can train together with others.
     """
+    if grown:
+        return "trees are grown one trial at a time"
     if settings.get("precision", "auto") == "fp16":
         return "precision: fp16 trains one trial at a time, as its gradients are scaled; bf16 trains many together"
     if settings.get("compile", "auto") == "always":

@@ -142,12 +142,11 @@ class LaneLoop:
                 entered = self._enter(lane, together=admission.together)
         if entered:
             self.lanes[trial.number] = lane
-        else:
         elif (again := self._again(trial, ending.failure)) is not None:
             self.queue.put_first([assignment if self.lanes else again])
             return False
+        else:
             self.worker.end(trial, ending.outcome, ending.failure)
-
         return True
 
     def _again(self, trial: Trial, failure: Failure | None) -> Assignment | None:
@@ -162,6 +161,7 @@ class LaneLoop:
             self.once_more.add(attempt)
         self.free()
         return _once_more_alone(trial)
+
     def _enter(self, lane: TrialLane, *, together: bool) -> bool:
         """Give the trial to the engine, from its checkpoint where it has one; False: it is at its end already."""
         trial, state = lane.trial, None
@@ -194,8 +194,8 @@ class LaneLoop:
         alone = next(iter(self.lanes)) if len(self.lanes) == 1 else None
         try:
             with self.worker.capture(alone):
-                result = self.engine.run_epoch()
                 self.engine.split_small_groups()
+                result = self.engine.run_epoch()
         except Exception as error:  # user code, or the device
             self._failed(error)
             return

@@ -26,7 +26,7 @@ class Recipe:
     """A model, its data, and how it is trained; the hyperparameters come with each trial.
 
     Attributes:
-        model: a family's name or `package.module:build`.
+        model: a family's name, several of them ("mlp, trees": each config says which), or `package.module:build`.
         data: see `automl.data.load`, as are `target`, `split` and `prepare`.
         epochs: of a full trial; schedules are planned for them.
         metric: the study's.
@@ -83,7 +83,19 @@ class Recipe:
         if ":" in self.model:
             build: Build = import_object(self.model, self.folder)
             return build
-        return models.build(self.model)
+        return models.build_any(self.model) if ", " in self.model else models.build(self.model)
+
+    def family(self, config: Mapping[str, Any]) -> str:
+        """The model of a trial with this config, see `models.family_of`."""
+        from automl import models
+
+        return models.family_of(self.model, config)
+
+    def is_grown(self, config: Mapping[str, Any]) -> bool:
+        """Whether the model of a trial with this config is grown, see `models.Family`."""
+        from automl import models
+
+        return models.is_grown(self.model, config)
 
     def load(self, config: Mapping[str, Any] | None = None) -> "Prepared":
         """The data, split and prepared as `config` wants it; with `refit` validation rows are training rows too."""

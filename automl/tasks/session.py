@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from automl.data.prepared import Prepared
     from automl.training import Trainer
     from automl.training.distributed.ddp import Rank
+    from automl.training.trees.trainer import TreeTrainer
     from automl.worker.trial import Trial
     from automl.worker.worker import Worker
+
+    TrialTrainer = Trainer | TreeTrainer
 
 
 class TrainingSession(Session):
@@ -86,7 +89,9 @@ class TrainingSession(Session):
 
         if isinstance(self.prepared.train, Streamed):
             return "trials run one at a time, as the table is streamed from disk; in memory they train together"
-        return fusing.why_alone(config, self.recipe.settings)
+        return fusing.why_alone(config, self.recipe.settings, grown=self.recipe.is_grown(config))
+
+
 
     def best_epoch(self) -> BestEpoch:
         """Keeps the weights of a trial that begins, and says when it is over."""
@@ -97,20 +102,24 @@ class TrainingSession(Session):
         saved = trial.load()
         if saved is not None and "solo" not in saved:  # it was trained together with others: begins again
             saved = None
-        trainer, best = self._trainer(trial, saved["solo"] if saved else None), self.best_epoch()
-        weights, state = self._readers(trainer)
+        ranks = None if self.recipe.is_grown(trial.config) else self.ranks
+        trainer, best = self._trainer(trial, saved["solo"] if saved else None, ranks), self.best_epoch()
+        weights, state = _readers(trainer, ranks)
         if saved:
             best.load(saved["best"])
         saved_at, epochs, seconds = time.monotonic(), 0, 0.0
         try:
             for step in trial.steps(self.recipe.epochs):
-                if best.is_over(step - 1):
+                if best.is_over(step - 1) or trainer.finished:
                     break
                 begun = time.perf_counter()
-                measured = trainer.epoch() if self.ranks is None else self.ranks.epoch(trainer)
+                measured = trainer.epoch() if ranks is None else ranks.epoch(trainer)
                 epochs, seconds = epochs + 1, seconds + time.perf_counter() - begun
                 best.update(step, measured, weights)
-                trial.horizon = step if best.is_over(step) else self.recipe.epochs
+                if trainer.finished and best.metric.count == "last":
+                    best.weights = weights()
+                over = best.is_over(step) or trainer.finished
+                trial.horizon = step if over else self.recipe.epochs
                 try:
                     trial.report(step, measured)
                 except TrialStopped:
@@ -126,7 +135,7 @@ class TrainingSession(Session):
         self.save_if_wanted(trial, best)
 
     def rates(
-        self, config: Mapping[str, Any], epochs: int, seconds: float, trainer: "Trainer | None" = None
+        self, config: Mapping[str, Any], epochs: int, seconds: float, trainer: "TrialTrainer | None" = None
     ) -> dict[str, object]:
         """How fast a trial trained, see `automl.training.throughput`; `trainer`: the one that trained it alone."""
         import torch
@@ -135,33 +144,32 @@ class TrainingSession(Session):
 
         data = self.data.of(config) if trainer is None else trainer.prepared
         lanes = torch.bfloat16 if self.bf16 else torch.float32
-        format = lanes if trainer is None else trainer.runner.format or torch.float32
+        format = lanes if trainer is None else trainer.format
         devices = 1 if self.ranks is None else len(self.ranks.devices)
         return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
                           seconds=seconds, device=self.device, format=format, devices=devices))  # fmt: skip
 
-    def _trainer(self, trial: "Trial", state: dict[str, Any] | None) -> "Trainer":
-        """The trial's trainer; as it was when `state` was saved, where there is one."""
+    def _trainer(self, trial: "Trial", state: dict[str, Any] | None, ranks: RankGroup | None) -> "TrialTrainer":
+        """The trial's trainer; as it was when `state` was saved, where there is one. `ranks`: on further devices."""
         from automl.training import Settings, Trainer
+        from automl.training.trees.trainer import TreeTrainer
 
         epochs = self.recipe.epochs
+        if self.recipe.is_grown(trial.config):
+            grower = TreeTrainer(self.data.of(trial.config), trial.config, epochs, trial.seed)
+            grower.load(state or grower.state())
+            return grower
 
         def make(rank: "Rank | None" = None) -> Trainer:
             prepared, settings = self.data.of(trial.config), Settings(**self.recipe.settings)
             return Trainer(self.build, prepared, trial.config, epochs, trial.seed, trial.device, settings, rank=rank)
 
-        if self.ranks is not None:
-            return self.ranks.begin(make, trial.config, epochs, trial.seed, state)
+        if ranks is not None:
+            return ranks.begin(make, trial.config, epochs, trial.seed, state)
         trainer = make()
         if state is not None:
             trainer.load(state)
         return trainer
-
-    def _readers(self, trainer: "Trainer") -> tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]:
-        """Functions that give the trainer's weights and its state, gathered from all ranks."""
-        if self.ranks is None:
-            return trainer.weights, trainer.state
-        return partial(self.ranks.weights, trainer), partial(self.ranks.state, trainer)
 
     def save_if_wanted(self, trial: "Trial", best: BestEpoch) -> None:
         """Save the model of a trial that has run its full length, if it may be wanted."""
@@ -195,6 +203,15 @@ class TrainingSession(Session):
             spec=self.recipe.spec,
             build=self.build,
         )
+
+
+def _readers(
+    trainer: "TrialTrainer", ranks: RankGroup | None
+) -> tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]]]:
+    """Functions that give the trainer's weights and its state, gathered from all ranks."""
+    if ranks is None:
+        return trainer.weights, trainer.state
+    return partial(ranks.weights, trainer), partial(ranks.state, trainer)
 
 
 @contextmanager

@@ -89,6 +89,8 @@ class TrialQueue:
             return None
         if running is None:
             chosen = self._new_cohort()
+        elif grown := [one for one in self.waiting if self.session.recipe.is_grown(one.config)]:
+            chosen = Admission(grown[:1], "", together=False)  # takes its turn; those that run wait for it
         elif not (engine := self.engine_of(running.config)).runs_together(running.config):
             return None  # no trial can join one that trains alone
         else:
@@ -121,6 +123,8 @@ class TrialQueue:
     def _why_alone(self, engine: Engine, trials: list[Assignment]) -> str | None:
         """Why the trials run one by one (empty: the user need not know); None where they run together."""
         fuse = self.session.recipe.fuse
+        if self.session.recipe.is_grown(trials[0].config):
+            return ""
         if reason := self.session.why_alone(trials[0].config):
             if fuse == "require":
                 raise EnvironmentProblem(f"fuse: require, but {reason}")

@@ -82,7 +82,7 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
             model(x)
     except Exception:  # user code, which may need the values that meta tensors lack
         return None
-    return float(1.5 * counted.get_total_flops())  # three passes, counted for two samples
+    return float(1.5 * counted.get_total_flops()) or None  # three passes, counted for two samples
 
 
 @lru_cache

@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from automl.data.direct.cells import DirectCells, Mixed, missing_code
 from automl.data.preparing import columns as cols
-from automl.data.preparing import tables
+from automl.data.preparing import scaling, tables
 
 Floats = NDArray[np.float64]
 CUT = tables.LARGEST_SCALED
 ENTRIES = {"version", "form", "expects", "columns", "encoding", "crosses", "pca", "reading", "target"}
 COLUMN_ENTRIES = {
     *("name", "role", "fill", "center", "scale", "indicator", "style", "values", "clock", "dayfirst", "seen"),
+    *("knots", "limit"),
 }
 ROLES = ("number", "category", "date", "time")
 """What is understood here; a preparation with anything else is left to pandas."""
@@ -63,6 +64,7 @@ class Encoder:
                 at += len(column["values"])
         self.width, self.others = at, others
         self.number = np.array([k for k, _ in numbers], dtype=np.intp)
+        self.bent = [j for j, (k, _) in enumerate(numbers) if scaling.is_bent(self.columns[k])]
         self.number_at = np.array([place for _, place in numbers], dtype=np.intp)
         gaps = [j for j, (k, _) in enumerate(numbers) if self.columns[k]["indicator"]]
         self.gaps, self.gaps_at = np.array(gaps, dtype=np.intp), self.number_at[gaps] + 1
@@ -154,7 +156,10 @@ class Encoder:
         values = raw[:, self.number]
         missing = ~np.isfinite(values)
         values = np.clip(np.where(missing, self.fill, values), -cols.LARGEST, cols.LARGEST)
-        dense[:, self.number_at] = np.clip((values - self.center) / self.scale, -CUT, CUT)
+        scaled = (values - self.center) / self.scale
+        for j in self.bent:
+            scaled[:, j] = scaling.bent(np.ascontiguousarray(scaled[:, j]), self.columns[self.number[j]])
+        dense[:, self.number_at] = np.clip(scaled, -CUT, CUT)
         if len(self.gaps):
             dense[:, self.gaps_at] = missing[:, self.gaps]
 

@@ -34,8 +34,10 @@ def fit(train: NDArray[Any], options: dict[str, Any], form: str, notes: list[str
     if axes is None:
         raise DataError(f"data: samples of shape {train.shape[1:]} are not supported (1, 2 or 3 axes are)")
     invalid = ~np.isfinite(numbers)
+    keep = options.get("impute") == "none"
     if invalid.any():
-        notes.append(f"{int(invalid.sum())} values that are not finite replaced by the mean")
+        how = "kept as missing" if keep else "replaced by the mean"
+        notes.append(f"{int(invalid.sum())} values that are not finite {how}")
         numbers = np.where(invalid, np.nan, numbers)
     center, scale = _scaling(numbers, axes, options.get("scale", "standard"))
     return {
@@ -46,6 +48,7 @@ def fit(train: NDArray[Any], options: dict[str, Any], form: str, notes: list[str
         "center": [float(v) for v in center],
         "scale": [float(v) for v in scale],
         "seen": seen.of_array(numbers),
+        **({"missing": "keep"} if keep else {}),
     }
 
 
@@ -93,7 +96,7 @@ def transform(preparation: dict[str, Any], rows: Any) -> Tensor:
     scaled = np.array(array, dtype=np.float32, order="C")
     scaled -= np.asarray(preparation["center"], dtype=np.float32).reshape(broadcast)
     scaled /= np.asarray(preparation["scale"], dtype=np.float32).reshape(broadcast)
-    scaled[~np.isfinite(scaled)] = 0.0
+    scaled[~np.isfinite(scaled)] = np.nan if preparation.get("missing") == "keep" else 0.0
     return torch.from_numpy(scaled)
 
 

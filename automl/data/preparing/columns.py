@@ -15,7 +15,8 @@ from automl.data import seen
 from automl.data.cells import deciding, readings, words
 from automl.data.cells import numbers as styles
 from automl.data.cells.readings import Reading, Rules
-from automl.data.preparing.options import IMPUTES, SCALES
+from automl.data.preparing import scaling
+from automl.data.preparing.options import IMPUTES
 from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]
@@ -169,9 +170,13 @@ def _number(numbers: NDArray[np.float64], name: str, options: dict[str, Any], no
     if not said and _is_identifier(present, name, len(numbers)):
         return _drop(name, "an identifier (whole numbers, all different)", notes)
     fill = _fill(present, str(options.get("impute", "median")))
-    center, scale = _scaling(np.where(np.isnan(numbers), fill, numbers), str(options.get("scale", "standard")))
-    missing = bool(np.isnan(numbers).mean() >= 0.01) and bool(options.get("indicators", True))
-    return {"name": name, "role": "number", "fill": fill, "center": center, "scale": scale, "indicator": missing}
+    how = str(options.get("scale", "standard"))
+    filled = present if fill is None else np.where(np.isnan(numbers), fill, numbers)
+    center, scale = scaling.center_and_scale(filled, how)
+    share = float(np.isnan(numbers).mean())
+    missing = share >= 0.01 and fill is not None and bool(options.get("indicators", True))
+    column = {"name": name, "role": "number", "fill": fill, "center": center, "scale": scale, "indicator": missing}
+    return {**column, **scaling.bending((filled - center) / scale, how)}
 
 
 def _is_identifier(present: NDArray[np.float64], name: str, rows: int) -> bool:
@@ -183,8 +188,10 @@ def _is_identifier(present: NDArray[np.float64], name: str, rows: int) -> bool:
     return named or (float(np.median(steps)) <= 2 and present.max() - present.min() <= 4 * rows)
 
 
-def _fill(present: NDArray[np.float64], how: str) -> float:
-    """The value that replaces missing ones."""
+def _fill(present: NDArray[np.float64], how: str) -> float | None:
+    """The value that replaces missing ones; None: they stay missing."""
+    if how == "none":
+        return None
     if how == "median":
         return float(np.median(present))
     if how == "mean":
@@ -195,22 +202,6 @@ def _fill(present: NDArray[np.float64], how: str) -> float:
         values, counts = np.unique(present, return_counts=True)
         return float(values[counts.argmax()])
     raise DataError(f"prepare.impute: unknown value {how!r}{did_you_mean(how, IMPUTES)}; one of {', '.join(IMPUTES)}")
-
-
-def _scaling(numbers: NDArray[np.float64], how: str) -> tuple[float, float]:
-    """(center, scale) so that (value - center) / scale is of ordinary size; scale is never 0."""
-    if how == "standard":
-        center, scale = numbers.mean(), numbers.std()
-    elif how == "robust":
-        low, center, high = np.percentile(numbers, [25, 50, 75])
-        scale = (high - low) / 1.349
-    elif how == "minmax":
-        center, scale = numbers.min(), numbers.max() - numbers.min()
-    elif how == "none":
-        center, scale = 0.0, 1.0
-    else:
-        raise DataError(f"prepare.scale: unknown value {how!r}{did_you_mean(how, SCALES)}; one of {', '.join(SCALES)}")
-    return float(center), float(scale) if np.isfinite(scale) and scale > 0 else float(numbers.std()) or 1.0
 
 
 def _category(texts: NDArray[Any], name: str, options: dict[str, Any], notes: list[str]) -> Column | None:

@@ -10,8 +10,8 @@ from typing import Any
 from automl.errors import DataError, did_you_mean
 
 PREFIX = "prepare_"
-SCALES = ("standard", "robust", "minmax", "none")
-IMPUTES = ("median", "mean", "most_frequent", "zero")
+SCALES = ("standard", "robust", "robust_clip", "quantile", "minmax", "none")
+IMPUTES = ("median", "mean", "most_frequent", "zero", "none")
 ENCODINGS = ("onehot", "embed")
 GAPS = ("split", "fill", "ignore")
 SEARCHABLE: dict[str, tuple[Any, ...]] = {
@@ -21,9 +21,10 @@ SEARCHABLE: dict[str, tuple[Any, ...]] = {
 """Option that a search may choose -> its values; empty where it is a number."""
 OPTIONS = {
     "task": "classification or regression (default: from the target's values)",
-    "impute": "value that replaces a missing number: median, mean, zero, most_frequent",
+    "impute": "value that replaces a missing number: median, mean, zero, most_frequent; none: it stays missing (trees)",
     "indicators": "whether a column with missing numbers gets a second one that marks them",
-    "scale": "standard, robust, minmax, none; arrays and images: standard or none",
+    "scale": "standard, robust, robust_clip (large values are bent towards a limit), quantile (normal), "
+    "minmax, none; arrays and images: standard or none",
     "categorical": "onehot, or embed: codes for the model's own embeddings",
     "categories": "columns of numbers that are read as categories",
     "max_categories": "most values kept of a column; rarer ones are treated as unseen",
@@ -73,6 +74,12 @@ def check(options: Mapping[str, Any]) -> None:
     gaps = options.get("gaps")
     if gaps is not None and gaps not in GAPS:
         raise DataError(f"prepare.gaps: expected {', '.join(GAPS)}, got {gaps!r}{did_you_mean(str(gaps), GAPS)}")
+    if options.get("impute") == "none":
+        for name in ("pca", "crosses"):
+            if options.get(name):
+                raise DataError(
+                    f"prepare.{name}: it needs a number in every cell, but impute is none; set impute: median"
+                )
     _check_drop(options.get("drop"))
     for name in ("series", "gaps"):
         if options.get(name) is not None and not options.get("window"):

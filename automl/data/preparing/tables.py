@@ -12,7 +12,7 @@ from torch import Tensor
 from automl.data.cells import readings
 from automl.data.cells.numbers import PLAIN
 from automl.data.preparing import columns as cols
-from automl.data.preparing import former
+from automl.data.preparing import former, scaling
 from automl.data.shapes import Inputs
 from automl.errors import DataError, did_you_mean
 
@@ -244,8 +244,9 @@ def unreadable_values(name: str, what: str, read: readings.Read) -> str:
 def _encode_number(column: dict[str, Any], numbers: NDArray[np.float64]) -> list[NDArray[Any]]:
     """[N] scaled, missing values filled; and [N] of 0 and 1, whether it was missing, where training had gaps."""
     missing = ~np.isfinite(numbers)
-    numbers = np.clip(np.where(missing, column["fill"], numbers), -cols.LARGEST, cols.LARGEST)
-    scaled = (numbers - column["center"]) / column["scale"]
+    fill = np.nan if column["fill"] is None else column["fill"]
+    numbers = np.clip(np.where(missing, fill, numbers), -cols.LARGEST, cols.LARGEST)
+    scaled = scaling.bent((numbers - column["center"]) / column["scale"], column)
     return [scaled, missing.astype(np.float64)] if column["indicator"] else [scaled]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from automl import metrics
 from automl.errors import did_you_mean
+from automl.specfile import families
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
 from automl.training import strengths
@@ -17,6 +18,7 @@ _TABLES = ("breast_cancer", "diabetes", "iris", "wine")
 _SUITED: dict[str, tuple[tuple[Kind, ...], str]] = {
     "mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
     "sparse_mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
+    "trees": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
     "convnet": (("array",), "needs images"),
     "lstm": (
         ("series", "text", "sentences", "array"),
@@ -62,9 +64,10 @@ def check(tree: Mapping[str, Any], kind: Kind, names: list[str] | None, places: 
     pixels = (
         kind == "table" and names is not None and len(names) > 2 and math.isqrt(len(names) - 1) ** 2 == len(names) - 1
     )
-    suited, remedy = _SUITED.get(str(tree.get("model")), ((), ""))
-    if suited and kind not in suited and not (pixels and tree["model"] == "convnet"):
-        places.complain(("model",), f"{tree['model']} does not suit {_WORDS[kind]}", f"; {remedy}")
+    for name in families.given(tree):
+        suited, remedy = _SUITED.get(name, ((), ""))
+        if suited and kind not in suited and not (pixels and name == "convnet"):
+            places.complain(("model",), f"{name} does not suit {_WORDS[kind]}", f"; {remedy}")
     _metric(tree, kind, places)
     augment = tree.get("augment")
     for name in augment if isinstance(augment, dict) else ():

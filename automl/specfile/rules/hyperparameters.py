@@ -1,13 +1,13 @@
 """Values of parameters that the built-in training and its models read themselves."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from automl import models
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value
-from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.models import settings
+from automl.specfile import families
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
@@ -31,24 +31,20 @@ def check(tree: Mapping[str, Any], space: Space, paths: Mapping[str, Path], plac
         paths: {name of a parameter: its path in the specification}.
         places: takes complaints.
     """
-    family = models.families().get(str(tree["model"]))
+    given = [models.family(name) for name in families.given(tree)]
     for name, item in {**space.constants, **space.params}.items():
         path = paths.get(name, ("space",))
         for below, value in _values(item, _written(tree, path)):
-            if message := _problem(family, name, value):
+            if message := _problem(given, name, value):
                 places.complain(path, message, at=(*path, *below))
                 break
-        if family and not _is_read(family, name):
-            known = [*family.defaults, *hyperparameters.NAMES, *strengths.LIMITS]
-            near = f"; did you mean {_SYNONYMS[name]!r}?" if name in _SYNONYMS else did_you_mean(name, known)
-            rule = f"has no effect: neither {family.name} nor its training reads it"
+        if given and not any(families.reads(family, name) for family in given):
+            known = [*(n for family in given for n in family.defaults), *hyperparameters.NAMES, *strengths.LIMITS]
+            synonym = _SYNONYMS.get(name, "")
+            near = f"; did you mean {synonym!r}?" if synonym in known else did_you_mean(name, known)
+            names = " and ".join(family.name for family in given)
+            rule = f"has no effect: neither {names} nor its training reads it"
             places.warn(path, f"{rule}{near or '; remove it'}", key=True)
-
-
-def _is_read(family: models.Family, name: str) -> bool:
-    """Whether the built-in training, the preparation of the data or the model reads the parameter `name`."""
-    known = {*family.defaults, *hyperparameters.NAMES, *strengths.LIMITS, "parametrization", "batch_norm"}
-    return name in known or name.startswith(options.PREFIX)
 
 
 def _written(tree: Mapping[str, Any], path: Path) -> Any:
@@ -71,8 +67,8 @@ def _values(item: Parameter | Value, written: Any) -> Iterator[tuple[Path, Value
         yield (), item
 
 
-def _problem(family: models.Family | None, name: str, value: Value) -> str:
-    """What is wrong with the value, with a remedy; empty where nothing is."""
+def _problem(given: Sequence[models.Family], name: str, value: Value) -> str:
+    """What is wrong with the value, with a remedy; empty where nothing is. `given`: the families of the search."""
     if name in strengths.LIMITS:
         message = "" if value is None else strengths.problem(name, value)
         return message and f"{name} {message}"
@@ -82,7 +78,12 @@ def _problem(family: models.Family | None, name: str, value: Value) -> str:
         except SpecError as error:
             return str(error)
         return ""
-    return settings.problem(family.name, family.defaults, name, value) if family else ""
+    if name == "prepare_impute" and value == "none" and any(not family.grown for family in given) and len(given) == 1:
+        return f"{given[0].name} needs a number in every cell; impute none is for trees alone"
+    for family in given:
+        if message := settings.problem(family.name, family.defaults, name, value):
+            return message
+    return ""
 
 
 def mup(tree: Mapping[str, Any], space: Space, places: Places) -> None:

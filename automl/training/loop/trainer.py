@@ -44,12 +44,15 @@ class Trainer:
     Attributes:
         done: epochs trained so far.
         sharded: whether the model is divided among the ranks.
+        finished: whether further epochs would change nothing: never.
 
     Example:
         >>> trainer = Trainer(build("mlp"), load("digits"), {"width": 64, "lr": 1e-3}, epochs=10, seed=0)
         >>> reports = [trainer.epoch() for _ in range(10)]
         >>> reports[-1]["val_accuracy"]
     """
+
+    finished = False
 
     def __init__(
         self,
@@ -94,6 +97,11 @@ class Trainer:
         roles = mup.roles(build, self.config, self.prepared.inputs, self.prepared.outputs)
         mup.rescale(self.model, roles)
         return mup.factors(roles, self.options.optimizer), mup.hidden(roles)
+
+    @property
+    def format(self) -> torch.dtype:
+        """The number format of forward passes."""
+        return self.runner.format or torch.float32
 
     def epoch(self) -> dict[str, float]:
         """Train one epoch and evaluate.

@@ -1,0 +1,1 @@
+"""Model families for tables alone: trees, and networks of many weight-sharing members."""

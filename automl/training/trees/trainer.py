@@ -1,0 +1,190 @@
+"""One trial of trees, an epoch at a time: each epoch adds its share of the boosting rounds, and is evaluated.
+
+All follows from the data, the config and the seed, so that a trial which goes on elsewhere grows again what it had.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from automl import metrics
+from automl.data.prepared import Part, Prepared
+from automl.data.streaming.shards import Streamed
+from automl.errors import DataError
+from automl.models import parts
+from automl.models.tables.trees import Trees
+from automl.training import losses
+from automl.training.trees.growing import Grower, Rows, Settings, Tree, packed
+from automl.training.trees.histogram import HistogramGrower
+from automl.training.trees.lightgbm_grower import LightGBMGrower
+
+GROWERS: dict[str, type[HistogramGrower] | type[LightGBMGrower]] = {
+    "sklearn": HistogramGrower,
+    "lightgbm": LightGBMGrower,
+}
+"""`library` -> what grows trees with it."""
+AHEAD = 1.5
+"""Rounds are grown in pieces, each ending at so many times those that there were: `warm_start` reads all rows anew."""
+MOST_VALUES = 2**24
+"""So many outputs are kept of rounds that are grown at once: rows times units times rounds."""
+SEEN_ROWS = 2000
+"""So many training rows the training loss is measured on."""
+
+
+class TreeTrainer:
+    """Grows the trees of one trial; called as `training.loop.trainer.Trainer` is.
+
+    After epoch e of E there are `rounds * e / E` rounds, less where the validation loss has not improved for
+    `early_stop` rounds; what is measured and kept are the trees up to the round of the lowest validation loss.
+
+    Args:
+        prepared: the data, in memory.
+        config: the trial's hyperparameters, those of the family `trees`.
+        epochs: full length of the trial.
+        seed: of what is drawn at random.
+
+    Attributes:
+        done: epochs so far.
+        finished: whether further epochs would change nothing.
+
+    Raises:
+        DataError: the data are streamed from disk, or there are no classes or values to predict.
+    """
+
+    format = torch.float64
+    sharded = False
+
+    def __init__(self, prepared: Prepared, config: Mapping[str, Any], epochs: int, seed: int) -> None:
+        if isinstance(prepared.train, Streamed):
+            raise DataError("trees need the whole table in memory; raise prepare.memory, or take another model")
+        if prepared.kind == "next_token":
+            raise DataError("trees predict classes or values; for texts to be continued take transformer or lstm")
+        self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
+        self.done, self.finished = 0, False
+        self._options = parts.settings("trees", config)
+        self._trees: list[list[Tree]] = []  # by round
+        self._losses: list[float] = []  # on the validation rows, after each round
+        self._ahead: dict[int, tuple[Tensor, Tensor]] = {}  # round -> outputs after it, of training and validation rows
+        self._grower: Grower | None = None
+
+    def epoch(self) -> dict[str, float]:
+        """Grow one epoch's rounds and evaluate.
+
+        Returns:
+            `train_loss` (of the first SEEN_ROWS training rows), `val_loss`, and every metric of the task as `val_...`.
+        """
+        self.done += 1
+        rounds = self._options["rounds"]
+        at = math.ceil(rounds * self.done / self.epochs)
+        self._grow(at)
+        best = self._best(at)
+        seen, outputs = self._ahead[best]
+        early = self._options["early_stop"]
+        self.finished = at >= rounds or bool(early and at - best >= early)
+        part = self.prepared.train.head(SEEN_ROWS)
+        return {"train_loss": self._loss(seen, part), "val_loss": self._loss(outputs, self.prepared.val),
+                **{f"val_{k}": v for k, v in self._metrics(outputs).items()}}  # fmt: skip
+
+    def weights(self) -> dict[str, Tensor]:
+        """The arrays of the trees that count, as `models.tables.trees.Trees` takes them."""
+        assert self._grower is not None
+        best = self._best(math.ceil(self._options["rounds"] * self.done / self.epochs))
+        return packed([tree for trees in self._trees[:best] for tree in trees], self._grower.base)
+
+    def state(self) -> dict[str, Any]:
+        """What `load` needs to go on."""
+        return {"epoch": self.done}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on after the epoch of a `state()`; its trees are grown again with the next epoch."""
+        self.done = int(state["epoch"])
+
+    def _best(self, at: int) -> int:
+        """The number of rounds that count after `at` rounds."""
+        early = self._options["early_stop"]
+        if not early:
+            return at
+        best = 1
+        for k in range(2, at + 1):
+            if k - best > early:
+                break
+            if self._losses[k - 1] < self._losses[best - 1]:
+                best = k
+        return best
+
+    def _grow(self, at: int) -> None:
+        """Go on until there are `at` rounds, or until no further round would count."""
+        early = self._options["early_stop"]
+        while len(self._losses) < at:
+            have = len(self._trees)
+            if early and have and have - self._best(have) >= early:
+                self._losses += [math.inf] * (at - have)  # of rounds that would not count
+                return
+            if self._grower is None:
+                self._grower = GROWERS[self._options["library"]](self._rows(), self._settings())
+            new = self._grower.grow(have + self._piece(have, at))
+            self._measure(new)
+            self._trees += new
+            best = self._best(min(at, len(self._trees)))
+            self._ahead = {k: v for k, v in self._ahead.items() if k >= best}
+
+    def _piece(self, have: int, at: int) -> int:
+        """How many rounds are grown next, where there are `have` of them and `at` are asked for."""
+        each = int(self.prepared.outputs) * (len(self.prepared.val) + min(SEEN_ROWS, len(self.prepared.train)))
+        wanted = min(self._options["rounds"], max(at, math.ceil(AHEAD * have))) - have
+        early = self._options["early_stop"] or wanted
+        return max(1, min(wanted, max(early, 8), MOST_VALUES // each))
+
+    def _measure(self, new: list[list[Tree]]) -> None:
+        """Outputs and validation loss after each of the new rounds."""
+        assert self._grower is not None
+        have = len(self._trees)
+        parts_of = (self.prepared.train.head(SEEN_ROWS), self.prepared.val)
+        base = torch.from_numpy(self._grower.base)
+        before = self._ahead.get(have) or tuple(base.expand(len(part), -1) for part in parts_of)
+        added = [self._by_round(new, part) for part in parts_of]
+        for k in range(len(new)):
+            before = tuple(old + rounds[k] for old, rounds in zip(before, added, strict=True))
+            self._ahead[have + k + 1] = before[0], before[1]
+            self._losses.append(self._loss(before[1], self.prepared.val))
+
+    def _by_round(self, new: list[list[Tree]], part: Part) -> Tensor:
+        """[rounds, N, outputs] what each of the new rounds adds for the samples of a part."""
+        units = int(self.prepared.outputs)
+        trees = [tree for each in new for tree in each]
+        module = Trees(int(self.prepared.inputs), units)
+        module.set(packed(trees, np.zeros(units)))
+        total = torch.zeros(len(new), len(part), units, dtype=torch.float64)
+        number = torch.tensor([k for k, each in enumerate(new) for _ in each])
+        with torch.no_grad():
+            for first in range(0, len(part), 1024):
+                leaves = module.leaves(part.x[first : first + 1024]).T  # [trees, n]
+                for unit in range(units):
+                    mine = module.unit == unit
+                    total[:, first : first + 1024, unit].index_add_(0, number[mine], leaves[mine])
+        return total
+
+    def _loss(self, outputs: Tensor, part: Part) -> float:
+        weight = None if part.weight is None else part.weight / part.weight.mean()
+        return float(losses.loss(self.prepared.kind, outputs.float(), part.y, weight))
+
+    def _metrics(self, outputs: Tensor) -> dict[str, float]:
+        kind, val = self.prepared.kind, self.prepared.val
+        scale = self.prepared.target_scale if kind == "regression" else None
+        return dict(metrics.compute(kind, outputs.float(), val.y, val.weight, scale=scale))
+
+    def _rows(self) -> Rows:
+        train, inputs = self.prepared.train, self.prepared.inputs
+        first = int(inputs) - len(inputs.cardinalities)
+        categories = {first + k: count for k, count in enumerate(inputs.cardinalities)}
+        weight = None if train.weight is None else train.weight.double().numpy()
+        y = train.y.numpy() if self.prepared.kind == "classification" else train.y.double().numpy()
+        return Rows(train.x.flatten(1).double().numpy(), y, weight, categories, int(self.prepared.outputs))
+
+    def _settings(self) -> Settings:
+        names = ("rounds", "shrinkage", "leaves", "max_depth", "min_leaf", "l2", "feature_share", "bins")
+        return Settings(**{name: self._options[name] for name in names}, seed=self.seed)
