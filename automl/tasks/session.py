@@ -48,13 +48,13 @@ class TrainingSession(Session):
         ranks: RankGroup | None = None,
         loop: "Callable[[TrainingSession, Worker], None] | None" = None,
     ) -> None:
+        from automl.training.gpu import require
+
+        require(device)
         self.recipe, self.device, self.ranks = recipe, device, ranks
         make_importable(recipe.folder)  # an optimizer or a loss of the user's is named in a trial's config
         self.build, self.data = recipe.builder(), PreparedData(recipe)
         self._loop = loop
-        from automl.training.gpu import require
-
-        require(device)
         recipe.check(self.data.default)
 
     @property
@@ -92,6 +92,8 @@ class TrainingSession(Session):
         return fusing.why_alone(config, self.recipe.settings, grown=self.recipe.is_grown(config))
 
 
+        data = self.data.of(config)
+        return measure(names, self.build, config, data.inputs, data.outputs, self.device)
 
     def best_epoch(self) -> BestEpoch:
         """Keeps the weights of a trial that begins, and says when it is over."""
