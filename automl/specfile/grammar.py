@@ -77,6 +77,15 @@ def _word(value: Any) -> Any:
     return value
 
 
+def _model(value: Any) -> Any:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name.strip() for name in names):
+        raise wrong(f"needs a family, package.module:build, or a list of families, got {value!r}")
+    if len(set(names)) < len(names):
+        raise wrong(f"needs each family once, got {value!r}")
+    return ", ".join(names)
+
+
 def _name(value: Any) -> Any:
     if isinstance(value, str) and (why := why_no_name(value)):
         shown = value if len(value) < 60 else f"{value[:50]}..."
