@@ -17,6 +17,7 @@ from automl import moved
 from automl.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from automl.api.compressing import compress as compress
     from automl.api.doors import resume as resume
     from automl.api.doors import search as search
     from automl.bundle.loading import load as load
@@ -42,6 +43,7 @@ _HOMES = {
     "Space": "automl.core.space",
     "Study": "automl.study.study",
     "Trial": "automl.worker.trial",
+    "compress": "automl.api.compressing",
     "fit": "automl.estimators.fitting",
     "load": "automl.bundle.loading",
     "resume": "automl.api.doors",
@@ -59,6 +61,7 @@ __all__ = [
     "Space",
     "Study",
     "Trial",
+    "compress",
     "fit",
     "load",
     "resume",

@@ -61,6 +61,18 @@ def _list(inputs: Mapping[str, Any], name: str, folder: Path) -> list[Any]:
     return entries
 
 
+def layers(manifest: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
+    """The layers of a compressed model whose sizes differ from the original's (see `automl.bundle.compressed.layers`).
+
+    Raises:
+        BundleError: the entry is missing, or something else.
+    """
+    found = manifest.get("layers")
+    if not isinstance(found, dict) or not all(isinstance(entry, dict) for entry in found.values()):
+        raise BundleError(f"{folder / 'model.json'}: the entry layers is missing, or is no table of layers")
+    return found
+
+
 def preparation(content: Any, inputs: Inputs, folder: Path) -> None:
     """Check that a preparation asks for no more than the model takes.
 

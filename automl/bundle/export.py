@@ -17,7 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.bundle.compressed.network import OnnxNetwork
 from automl.bundle.model import Model
+from automl.core import files as plain
 from automl.errors import BundleError, EnvironmentProblem
 
 TOLERANCE = 1e-4
@@ -43,6 +45,10 @@ def to_onnx(model: Model, file: Path) -> float:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise EnvironmentProblem(f"ONNX needs {error.name}: pip install 'automl-search[onnx]'") from error
+    if isinstance(model.module, OnnxNetwork):  # a compressed model that is one already
+        file.parent.mkdir(parents=True, exist_ok=True)
+        plain.write(file, model.module.content)
+        return 0.0
 
     def write(x: Tensor, part: Path) -> Callable[[Tensor], Tensor]:
         torch.onnx.export(
@@ -68,6 +74,11 @@ def to_pt2(model: Model, file: Path) -> float:
     Raises:
         BundleError: the model cannot be written in this format, or its outputs differ.
     """
+
+    if isinstance(model.module, OnnxNetwork):
+        raise BundleError(
+            "this compressed model is an ONNX network: export it as ONNX; torch.export takes torch modules"
+        )
 
     def write(x: Tensor, part: Path) -> Callable[[Tensor], Tensor]:
         program = torch.export.export(model.module, (x,), dynamic_shapes=({0: torch.export.Dim("rows")},))

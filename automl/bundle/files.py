@@ -15,8 +15,14 @@ from automl.errors import BundleError
 
 FORMAT = "automl-bundle"
 VERSION = 2
+COMPRESSED = "automl-compressed"
+"""The format of a compressed model's bundle."""
+COMPRESSED_VERSION = 1
 MANIFEST = "manifest.json"
-FILES = ("model.json", "model.safetensors", "preparation.json", "schema.json", "sample.json")
+WEIGHTS = "model.safetensors"
+NETWORK = "model.onnx"
+"""In the place of the weights, in a compressed model's bundle."""
+FILES = ("model.json", WEIGHTS, "preparation.json", "schema.json", "sample.json")
 """What a bundle must hold besides its manifest; `README.md`, the model card, may be edited or deleted."""
 
 
@@ -55,11 +61,12 @@ def verify(folder: Path, manifest: Mapping[str, Any]) -> None:
     hashes = manifest.get("files")
     if not isinstance(hashes, dict):
         raise BundleError(f"{folder / MANIFEST}: it has no list of files with their hashes (files)")
+    onnx = manifest.get("format") == COMPRESSED and NETWORK in hashes
     for name in FILES:
-        path = folder / name
+        path = folder / (NETWORK if onnx and name == WEIGHTS else name)
         if not path.is_file():
             raise BundleError(f"{path} is missing")
-        if sha256(path) != hashes.get(name):
+        if sha256(path) != hashes.get(path.name):
             raise BundleError(f"{path} is not the file that was saved (its sha256 differs from the manifest's)")
 
 

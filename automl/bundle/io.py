@@ -16,22 +16,28 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from automl.bundle import card, checked, files, outputs
+from automl.bundle.compressed.layers import resized
+from automl.bundle.compressed.network import OnnxNetwork
 from automl.bundle.model import Model
 from automl.bundle.restore import builder, restore, untied
 from automl.core import files as plain
 from automl.data.prepared import Prepared
 from automl.data.preparing import transform
 from automl.data.preparing.columns import MISSING
-from automl.data.shapes import Inputs
+from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
 from automl.models import Build, families
 from automl.version import __version__
 
 TOLERANCE = 1e-3
 """How much recomputed outputs may differ from the saved ones, absolute plus relative: processors round differently."""
+INT8_TOLERANCE = 0.05
+"""The same for networks that compute with whole numbers of 8 bits, as a share of the range of the outputs: a value that
+is rounded to the next whole number changes outputs by more than the precision of float32. A processor that computes
+such products with saturation (see `automl.compression`) gives outputs that differ by more."""
 
 
 def save(
@@ -127,25 +133,16 @@ def _load(
     folder: Path, manifest: dict[str, Any] | None, build: Build | None, trust: bool, device: torch.device | str
 ) -> Model:
     manifest = manifest or files.read_json(folder / files.MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("format") != files.FORMAT:
-        raise BundleError(f"{folder}: not a bundle ({files.MANIFEST} does not say {files.FORMAT!r})")
-    if (version := manifest.get("version")) != files.VERSION:
-        newer = "; a newer automl wrote it: update automl" if type(version) is int and version > files.VERSION else ""
-        raise BundleError(f"{folder}: not a bundle this version can read (version {version!r}){newer}")
+    _check_format(manifest, folder)
     files.verify(folder, manifest)
     if not isinstance(described := files.read_json(folder / "model.json"), dict):
         raise BundleError(f"{folder / 'model.json'}: not the description of a model")
     manifest |= described
     inputs, outputs_ = checked.units(manifest, folder)
-    try:
-        weights = load_file(folder / "model.safetensors")
-    except SafetensorError as error:
-        raise BundleError(f"{folder / 'model.safetensors'} cannot be read: {error}") from error
-    own = build is None and manifest["model"] in families()
-    build = build or builder(manifest["model"], trust=trust)
-    if own and not families()[manifest["model"]].grown:  # a family's layers are known before any memory is taken
-        checked.fits(build, manifest["config"], inputs, outputs_, weights)
-    module = restore(build, manifest["config"], inputs, outputs_, weights)
+    if manifest["format"] == files.COMPRESSED and files.NETWORK in manifest["files"]:
+        module: nn.Module = OnnxNetwork((folder / files.NETWORK).read_bytes(), inputs)
+    else:
+        module = _network(folder, manifest, build, trust, inputs, outputs_)
     preparation, sample = files.read_json(folder / "preparation.json"), files.read_json(folder / "sample.json")
     checked.preparation(preparation, inputs, folder)
     model = Model(module, manifest, preparation, torch.device(device), sample["rows"])
@@ -153,12 +150,45 @@ def _load(
     return model
 
 
+def _check_format(manifest: Any, folder: Path) -> None:
+    """Check that this version reads bundles of this format."""
+    known = {files.FORMAT: files.VERSION, files.COMPRESSED: files.COMPRESSED_VERSION}
+    latest = known.get(str(manifest.get("format"))) if isinstance(manifest, dict) else None
+    if latest is None:
+        raise BundleError(f"{folder}: not a bundle ({files.MANIFEST} does not say {files.FORMAT!r})")
+    if (version := manifest.get("version")) != latest:
+        newer = "; a newer automl wrote it: update automl" if type(version) is int and version > latest else ""
+        raise BundleError(f"{folder}: not a bundle this version can read (version {version!r}){newer}")
+
+
+def _network(
+    folder: Path, manifest: Mapping[str, Any], build: Build | None, trust: bool, inputs: Inputs, outputs: Outputs
+) -> nn.Module:
+    """The torch module of a bundle, with its weights."""
+    try:
+        weights = load_file(folder / files.WEIGHTS)
+    except SafetensorError as error:
+        raise BundleError(f"{folder / files.WEIGHTS} cannot be read: {error}") from error
+    own = build is None and manifest["model"] in families()
+    build = build or builder(manifest["model"], trust=trust)
+    if manifest["format"] == files.COMPRESSED:
+        build = resized(build, checked.layers(manifest, folder))
+    if own and not families()[manifest["model"]].grown:  # a family's layers are known before any memory is taken
+        checked.fits(build, manifest["config"], inputs, outputs, weights)
+    return restore(build, manifest["config"], inputs, outputs, weights)
+
+
 def _replay(model: Model, sample: Mapping[str, Any], folder: Path) -> None:
     """Check that the model still gives the outputs that were saved with it."""
     expected = torch.tensor(sample["outputs"], dtype=torch.float64)
     computed = model.outputs(sample["rows"]).double()
-    if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=TOLERANCE, atol=TOLERANCE):
-        raise BundleError(f"{folder}: the model does not give the outputs that were saved with it (sample.json)")
+    whole = isinstance(model.module, OnnxNetwork) and model.manifest.get("int8") is True
+    near = INT8_TOLERANCE * float(expected.max() - expected.min()) if whole else TOLERANCE
+    if computed.shape != expected.shape or not torch.allclose(computed, expected, rtol=TOLERANCE, atol=near):
+        reason = "; whole numbers of 8 bits need a processor like the one it was measured on" if whole else ""
+        raise BundleError(
+            f"{folder}: the model does not give the outputs that were saved with it (sample.json){reason}"
+        )
     model.decoded(computed)
 
 

@@ -5,6 +5,7 @@ studies/NAME/  ledger.sqlite, driver.lock    all that the study knows, and the l
                best/                         the winner's model, with winner.json
                ensemble/                     the models of an ensemble
                finalists/, refit/00012/      studies of their own, which are trained after the search
+               compressed/                   smaller models made of the winner: variants/NAME/, and the chosen best/
                logs/                         what the trials print
                inbox/                        requests to change the search while it runs, and the answers
 """
@@ -21,6 +22,7 @@ BEST = "best"
 ENSEMBLE = "ensemble"
 FINALISTS = "finalists"
 REFIT = "refit"
+COMPRESSED = "compressed"
 LOGS = "logs"
 INBOX = "inbox"
 LANES = "lanes.json"
@@ -48,6 +50,11 @@ def bundle(study: Path, number: int) -> Path:
 def refit(study: Path, number: int) -> Path:
     """The folder of the study that trains the config of trial `number` on the validation rows too."""
     return study / REFIT / f"{number:05d}"
+
+
+def compressed(study: Path) -> Path:
+    """The folder of the smaller models made of the winner."""
+    return study / COMPRESSED
 
 
 def project(study: Path, kept: Mapping[str, Any]) -> tuple[Path, Path | None]:

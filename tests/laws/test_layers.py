@@ -32,7 +32,7 @@ ROOT_MODULES = {"errors", "version", "moved"}
 STRATEGIES_MAY_IMPORT = {"errors", "core", "automl_strategies"}
 
 TORCH_FOLDERS = (
-    *("automl/fused", "automl/models", "automl/training", "automl/bundle", "automl/data"),
+    *("automl/fused", "automl/models", "automl/training", "automl/bundle", "automl/data", "automl/compression"),
     *("automl/metrics/batched.py", "automl/metrics/scores.py", "automl/serving/models", "automl/serving/traffic"),
 )
 AT_HOME = {

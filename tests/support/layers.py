@@ -21,6 +21,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("driver",),
     ("tasks",),
     ("evaluation", "view", "integrations", "executors"),
+    ("compression",),
     ("api",),
     ("estimators", "judging"),
     ("cli", "testing"),

@@ -25,6 +25,9 @@ Optuna = Annotated[Path | None, file_option("--optuna", help="As an Optuna journ
 Csv = Annotated[Path | None, file_option("--csv", help="All trials as CSV.")]
 Onnx = Annotated[Path | None, file_option("--onnx", help="The winner's network as ONNX.")]
 Pt2 = Annotated[Path | None, file_option("--pt2", help="The winner's network as a torch.export archive.")]
+Compressed = Annotated[
+    bool, options.option("--compressed", help="The network that `automl compress` has chosen, not the winner's.")
+]
 Bundle = Annotated[str, typer.Argument(metavar="BUNDLE", help="A study (its winner), or the folder of a saved model.")]
 Table = Annotated[Path, typer.Argument(metavar="TABLE", help="Rows to predict: CSV, TSV or Parquet.")]
 Proba = Annotated[bool, options.option("--proba", help="Add the probability of each class.")]
@@ -38,6 +41,7 @@ def export(
     csv: Csv = None,
     onnx: Onnx = None,
     pt2: Pt2 = None,
+    compressed: Compressed = False,
     dir: options.Dir = options.STUDIES,
     json: options.Json = False,
 ) -> None:
@@ -46,6 +50,7 @@ def export(
     A network is kept only if it reproduces the saved model's outputs on sample rows. Its inputs are prepared rows: see
     best/preparation.json.
     """
+    from automl.study import paths
     from automl.study.study import Study
 
     if optuna is None and csv is None and onnx is None and pt2 is None:

@@ -1,0 +1,67 @@
+"""The chosen variant's single evaluation on the test part, and its place in the study's folder."""
+
+from pathlib import Path
+from typing import Any
+
+from automl.bundle.compressed import writing
+from automl.bundle.files import replace_folder
+from automl.compression.notebook import Notebook
+from automl.compression.subject import Subject
+from automl.core import files as plain
+from automl.driver.screen import Screen
+from automl.evaluation import verdict
+from automl.metrics import intervals
+from automl.study.study import Study
+
+
+def judge(subject: Subject, study: Study, notebook: Notebook, name: str, screen: Screen) -> dict[str, Any] | None:
+    """Evaluate a variant on the test part, once: where it was evaluated before, that is the result.
+
+    Args:
+        subject: the original.
+        study: open; its ledger counts the models that were evaluated on the test part.
+        notebook: where the result goes.
+        name: of the variant.
+        screen: is told of the evaluation.
+
+    Returns:
+        `metric`, `value` and its `interval`; `original`, its score on the same rows; `gain` and `gain_interval` of the
+        paired bootstrap; `rows`; `looks`, how many models have been evaluated on the test part so far. None where there
+        is no test part, or the metric has no value on it.
+    """
+    holdout, before = subject.holdout, notebook.test(name)
+    if before is not None or not holdout.test_rows or holdout.undefined("test"):
+        return before
+    assert study.path is not None
+    if study.verdict is None or not study.verdict.get("test"):  # then the original was not evaluated yet
+        verdict.record_test_evaluation(study, "best", screen)
+    bundle = notebook.bundle(name)
+    looks = verdict.record_test_evaluation(study, str(bundle.relative_to(study.path)), screen)
+    ours, theirs = holdout.sample(bundle, "test"), holdout.sample(subject.bundle, "test")
+    gain, between = intervals.difference(ours, theirs, sign=subject.sign)
+    found = {
+        "metric": f"test_{holdout.name}", "value": ours.value,
+        "interval": list(intervals.interval(ours, like=holdout.sample(bundle, "val"))),
+        "original": theirs.value, "gain": gain, "gain_interval": list(between), "rows": holdout.test_rows,
+        "looks": looks, "metrics": holdout.metrics(bundle, "test"),
+    }  # fmt: skip
+    notebook.add_test(name, found)
+    return found
+
+
+def publish(notebook: Notebook, name: str, test: dict[str, Any] | None) -> Path:
+    """Copy the bundle of a variant to `compressed/best`, with its test score in manifest and card; returns it."""
+    best = notebook.folder / "best"
+    new = plain.empty(best.with_name(".best.new"))
+    plain.copy(notebook.bundle(name), new)
+    if test is not None:
+        low, high = test["gain_interval"]
+        writing.add_test(new, test["metrics"] | {test["metric"]: test["value"]}, {test["metric"]: test["interval"]}, [
+            "", "## How good it is", "",
+            f"- {test['metric']} {test['value']:.6g}, 95 % interval {test['interval'][0]:.6g} to"
+            f" {test['interval'][1]:.6g}, on {test['rows']} test rows.",
+            f"- The original has {test['original']:.6g} on the same rows: change {test['gain']:+.4g}, 95 % interval"
+            f" {low:+.4g} to {high:+.4g} (above 0 is better).",
+        ])  # fmt: skip
+    replace_folder(new, best)
+    return best

@@ -1,0 +1,121 @@
+"""What is measured of a variant: bytes, parameters, latency, and its score beside the original's on the same rows."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from automl.bundle import files
+from automl.compression.subject import Subject
+from automl.metrics import intervals
+
+ROWS = (1, 64)
+"""Latency is measured for so many rows."""
+BLOCK_S = 0.03
+BLOCKS = 9
+NOISE = 1.05
+"""A latency within this factor of another one counts as the same."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A compressed model and what was measured of it.
+
+    Attributes:
+        name: of its folder.
+        way: of `options.WAYS`; "" for the original.
+        base: the variant it was made of; "" for those made of the original.
+        bytes: of the file of the network.
+        parameters: how many numbers the network had before they were quantized.
+        latency_ms, latency64_ms: milliseconds for 1 and 64 prepared rows in one thread, see `latency_ms`.
+        score: on the validation rows.
+        gain: how much better it is than the original on these rows; below 0 it is worse, whatever the metric.
+        low, high: the ends of the 95 % interval of `gain` (paired bootstrap).
+        alone: whether an answer depends on its row alone, not on those that are asked for together with it.
+        note: what else is to be known of it.
+        failed: why there is no such variant; "" where there is one.
+    """
+
+    name: str
+    way: str = ""
+    base: str = ""
+    bytes: int = 0
+    parameters: int = 0
+    latency_ms: float = 0.0
+    latency64_ms: float = 0.0
+    score: float = 0.0
+    gain: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    alone: bool = True
+    note: str = ""
+    failed: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values, for the ledger."""
+        return asdict(self)
+
+    def loses_surely(self, allowed: float) -> bool:
+        """Whether the whole interval lies below what may be lost."""
+        return self.high < -allowed
+
+    def keeps(self, allowed: float) -> bool:
+        """Whether at most `allowed` of the score is lost, with a confidence of 97.5 %."""
+        return self.low >= -allowed
+
+
+def measured(
+    subject: Subject, bundle: Path, name: str, way: str, base: str = "", parameters: int = 0, alone: bool = True,
+    note: str = "",
+) -> Variant:  # fmt: skip
+    """Measure the model in a bundle.
+
+    Args:
+        subject: the original.
+        bundle: of the variant, or of the original itself.
+        name, way, base, alone, note: see `Variant`.
+        parameters: of the network before it was quantized; 0: they are counted.
+    """
+    from automl.bundle.io import load_model
+
+    model = load_model(bundle, build=subject.build)
+    ours, theirs = subject.holdout.sample(bundle, "val"), subject.holdout.sample(subject.bundle, "val")
+    gain, (low, high) = intervals.difference(ours, theirs, sign=subject.sign)
+    file = bundle / files.NETWORK
+    file = file if file.is_file() else bundle / files.WEIGHTS
+    x = subject.prepared.val.x
+    one, many = (latency_ms(model.module, x[:rows]) for rows in ROWS)
+    return Variant(
+        name=name, way=way, base=base, bytes=file.stat().st_size, parameters=parameters or count(model.module),
+        latency_ms=one, latency64_ms=many, score=ours.value, gain=gain, low=low, high=high, alone=alone,
+        note=note,
+    )  # fmt: skip
+
+
+def latency_ms(module: nn.Module, x: Tensor) -> float:
+    """Milliseconds of one call with `x` [rows, ...]: the least of the means over `BLOCKS` blocks of calls.
+
+    Measured is the CPU time of this thread, in which all is computed: how long a call takes on a core that has nothing
+    else to do. Other programs only ever make a block slower, so the least one is nearest to that.
+    """
+    x = x.contiguous()
+    with torch.no_grad():
+        begun, calls = time.thread_time(), 0
+        while calls < 3 or time.thread_time() - begun < BLOCK_S:
+            module(x)
+            calls += 1
+        means = []
+        for _ in range(BLOCKS):
+            begun = time.thread_time()
+            for _ in range(calls):
+                module(x)
+            means.append((time.thread_time() - begun) / calls)
+    return 1000 * min(means)
+
+
+def count(module: nn.Module) -> int:
+    """The number of parameters, tied ones once."""
+    return sum(p.numel() for p in module.parameters())

@@ -1,0 +1,66 @@
+"""Compresses the winner of a study: search, choice, one evaluation on the test part, and the saved model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from automl.bundle import files
+from automl.compression import choosing, judging
+from automl.compression.notebook import Notebook
+from automl.compression.options import CompressOptions
+from automl.compression.result import Compression
+from automl.compression.search import CompressionSearch
+from automl.compression.subject import Subject, one_thread
+from automl.compression.ways.quantizing import has_vnni
+from automl.core import seeds
+from automl.driver.screen import NullScreen
+from automl.errors import BundleError
+from automl.study import paths
+from automl.study.study import Study
+from automl.tasks.recipe import Recipe
+
+
+@dataclass
+class _Said(NullScreen):
+    """A screen that passes notes on."""
+
+    say: Callable[[str], None]
+
+    def note(self, text: str) -> None:
+        self.say(text)
+
+
+def run(study: Study, recipe: Recipe, options: CompressOptions, say: Callable[[str], None]) -> Compression:
+    """Compress the winner of a study; what an earlier run has finished is not made again.
+
+    Args:
+        study: open for writing; its winner is in `best/`.
+        recipe: what it trains.
+        options: what is asked.
+        say: is told what happens.
+
+    Raises:
+        BundleError: the study has no winner.
+        EnvironmentProblem: a package that a way needs is not installed.
+    """
+    assert study.path is not None
+    best = study.path / paths.BEST
+    if not (best / files.MANIFEST).is_file():
+        raise BundleError(f"{study.path} has no winner yet (no {paths.BEST}/{files.MANIFEST}): search first")
+    with one_thread():
+        subject = Subject.of(replace(recipe, refit=False), best, seeds.derive(study.history.seed, "compression"))
+        of = {"model": files.sha256(best / files.MANIFEST), "metric": subject.holdout.name, "epochs": options.epochs}
+        notebook = Notebook(study, of)
+        variants = CompressionSearch(subject, notebook, options, say).run()
+        choice = choosing.choose(variants, options)
+        notebook.choose(choice.chosen.name if choice.chosen else None, _asked(options))
+        test, path = None, None
+        if choice.chosen is not None:
+            test = judging.judge(subject, study, notebook, choice.chosen.name, _Said(say))
+            path = judging.publish(notebook, choice.chosen.name, test)
+    return Compression(path, recipe.metric.name, variants, choice, test, has_vnni())
+
+
+def _asked(options: CompressOptions) -> dict[str, object]:
+    asked: dict[str, object] = asdict(options)
+    ways: Sequence[str] = options.ways
+    return asked | {"at_most": dict(options.at_most), "ways": list(ways)}

@@ -1,0 +1,60 @@
+"""One small study on digits, compressed in each test in a copy of its own."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+
+import automl
+
+SPEC = """study: dig
+model: {model}
+data: digits
+metric: val_accuracy
+epochs: {epochs}
+space:
+  width: {{choice: [{width}]}}
+  depth: {{choice: [{depth}]}}
+  lr: {{choice: [0.002]}}
+budget: {{trials: 1}}
+finalists: {{top: 1, seeds: 1}}
+{more}"""
+
+
+def searched(
+    folder: Path, model: str = "mlp", width: int = 64, depth: int = 2, epochs: int = 12, more: str = ""
+) -> Path:
+    """The folder of a finished study."""
+    text = SPEC.format(model=model, width=width, depth=depth, epochs=epochs, more=more)
+    (folder / "space.yaml").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = automl.search(folder / "space.yaml", dir=folder / "studies", executor="inline")
+    assert study.path is not None
+    return study.path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return searched(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture
+def study(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished study, beside a copy of its specification."""
+    return copied(finished, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def quantized(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study whose winner was compressed with ONNX Runtime alone."""
+    study = copied(finished, tmp_path_factory.mktemp("quantized"))
+    automl.compress(study, ways=["onnx", "int8"])
+    return study
+
+
+def copied(study: Path, folder: Path) -> Path:
+    """A copy of a study, beside its specification."""
+    shutil.copytree(study.parent.parent, folder / "project")
+    return folder / "project" / "studies" / study.name
