@@ -56,6 +56,13 @@ _FAMILIES = (
         "fully connected layers, for tables and any other samples as flat vectors",
     ),
     Family(
+        "tabm",
+        "automl.models.tables.tabm",
+        {"members": 16, "depth": 2, "width": 256, "activation": "relu", "dropout": 0.1, "embedding": 16,
+         "embed_numbers": "none", "embed_size": 8, "frequencies": 16, "embed_scale": 0.1},
+        "many mlps with shared weights in one network, for tables",
+    ),
+    Family(
         "sparse_mlp",
         "automl.models.sparse_mlp",
         {"depth": 2, "width": 512, "density": 0.25, "block": 16, "activation": "relu", "norm": "none",

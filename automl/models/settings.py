@@ -22,7 +22,7 @@ OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """(family, setting) -> the names it takes where they are not those of `VALUES`."""
 AT_LEAST_ONE = ("depth", "width", "layers", "heads", "stages", "kernel", "stem", "patch", "block", "base_width",
-                "embed_size", "frequencies", "rounds", "min_leaf")  # fmt: skip
+                "embed_size", "frequencies", "rounds", "min_leaf", "members")  # fmt: skip
 AT_LEAST_ZERO = ("max_depth", "l2", "early_stop")
 SHARES = ("dropout", "drop_path")
 """From 0 to below 1."""

@@ -40,7 +40,8 @@ def group(recipe: Recipe) -> Callable[[Mapping[str, Any]], str] | None:
 
 def mixes_of(recipe: Recipe, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Which hyperparameters may differ among models that train together with one of this config."""
-    return recipe.mixes if not config or recipe.family(config) in signature.MIXES else ()
+    embeds = config.get("embed_numbers", "none") != "none"  # such models are no plain stacks of linear layers
+    return recipe.mixes if not config or (recipe.family(config) in signature.MIXES and not embeds) else ()
 
 
 def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any], *, grown: bool = False) -> str:

@@ -66,12 +66,17 @@ def loss(
     Args:
         kind: "classification" (cross-entropy), "next_token" (cross-entropy, mean over positions) or "regression"
             (squared error, mean over values).
-        outputs: classification `[B, C]` logits; next_token `[B, T, V]` logits; regression `[B, D]`.
+        outputs: classification `[B, C]` logits; next_token `[B, T, V]` logits; regression `[B, D]`. With an axis more,
+            `[B, M, C]` or `[B, M, D]`, they are those of M members, whose losses are averaged.
         targets: classification `[B]` int64 or `[B, C]` probabilities; next_token `[B, T]` int64; regression `[B, D]`.
         weight: `[B]` sample weights w, for sum(w * loss) / sum(w); None: all equal.
         smoothing: label smoothing of the cross-entropy, 0..1 (Szegedy et al. 2016, sec. 7).
         each_of: another loss of each sample (see `own`); None: the task's.
     """
+    if kind != "next_token" and outputs.dim() == 3:
+        members = outputs.shape[1]
+        outputs, targets = outputs.flatten(0, 1), targets.repeat_interleave(members, 0)
+        weight = None if weight is None else weight.repeat_interleave(members, 0)
     if each_of is not None:
         each = each_of(outputs, targets)
     elif kind == "regression":

@@ -28,7 +28,14 @@ def gradient(
     `out`: `[K, B, C]`, `[K, B, T, V]` or `[K, B, O]`; `y`: `[K, B]`, `[K, B, T]` (int64) or `[K, B, O]`; `weight`:
     `[K, B]` or None; `smoothing`: `[K]` or None. With weights the loss is sum(w * l) / sum(w). `own`: `[K, B]`, each
     sample's share in its mixed self (see `training.augment`); the rest is its partner's, in the lane's reverse order.
+
+    Of models with members, `out` is `[K, B, M, C]` or `[K, B, M, O]`: each member has a loss of its own.
     """
+    if kind != "next_token" and out.dim() == 4:
+        members = out.shape[2]
+        y, weight, own = y.repeat_interleave(members, 1), of_members(weight, members), of_members(own, members)
+        losses, g = gradient(kind, out.flatten(1, 2), y, weight, smoothing, own)
+        return losses, g.reshape(out.shape)
     if kind == "regression":
         return _squared(out, y if own is None else mixed(y.to(out.dtype), own), weight)
     share = _shares(y, weight, out.dtype)
@@ -41,6 +48,11 @@ def gradient_of(
     each_of: Each, out: Tensor, y: Tensor, weight: Tensor | None, own: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """As `gradient`, by autograd, for any loss of each sample: all lanes' samples are one batch to it."""
+    if out.dim() == 4:
+        members = out.shape[2]
+        y = y.repeat_interleave(members, 1)
+        total, g = gradient_of(each_of, out.flatten(1, 2), y, of_members(weight, members), of_members(own, members))
+        return total, g.reshape(out.shape)
     leaf = out.detach().requires_grad_()
 
     def each(targets: Tensor) -> Tensor:
@@ -57,6 +69,11 @@ def gradient_of(
         total.sum().backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
     return total.detach(), leaf.grad
+
+
+def of_members(values: Tensor | None, members: int) -> Tensor | None:
+    """What samples `[K, B, ...]` have, for each of their members: `[K, B * members, ...]`."""
+    return None if values is None else values.repeat_interleave(members, 1)
 
 
 def mixed(values: Tensor, own: Tensor) -> Tensor:

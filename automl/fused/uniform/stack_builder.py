@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from automl.fused.modules import swap
 from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.plain import can_be_rewritten, only_flattens
+from automl.fused.uniform.number_layer import NumberLayer
 from automl.fused.uniform.stack import (
     BatchNormLayer,
     FlattenLayer,
@@ -20,6 +21,7 @@ from automl.fused.uniform.stack import (
     Stack,
 )
 from automl.models.mlp import Residual
+from automl.models.numbers import NumberEmbedding
 
 FRESH_OUTPUT = (LinearLayer, BatchNormLayer, LayerNormLayer, SmoothLayer, ShortcutLayer)
 """Layers whose output is a new tensor that no backward pass needs: the next layer may overwrite it."""
@@ -68,6 +70,8 @@ class _Builder:
         p, g = [self.leaves[n] for n in own], [self.gradients[n] for n in own]
         if kind is swap.LaneLinear:
             return [LinearLayer(p[0], p[1] if len(p) > 1 else None, g[0], g[1] if len(g) > 1 else None)]
+        if kind is NumberEmbedding:
+            return [self._numbers(module, prefix)]
         if kind is nn.ReLU:
             return [ReluDropoutLayer(True, None)]
         if isinstance(module, swap.LaneDropout):
@@ -85,6 +89,12 @@ class _Builder:
             raise NotPlain
         statistics = [self.buffers[prefix + n] for n in ("running_mean", "running_var", "num_batches_tracked")]
         return BatchNormLayer(module, p, g, statistics)
+
+    def _numbers(self, module: nn.Module, prefix: str) -> NumberLayer:
+        assert isinstance(module, NumberEmbedding)
+        names = [name for name, _ in module.named_parameters(recurse=False)]
+        parameters, gradients = ({n: of[prefix + n] for n in names} for of in (self.leaves, self.gradients))
+        return NumberLayer(module, parameters, gradients)
 
     def _without_parameters(self, module: nn.Module, prefix: str) -> list[Layer]:
         if type(module) is nn.Identity:
@@ -105,6 +115,8 @@ def _append(layers: list[Layer], layer: Layer) -> None:
     Raises NotPlain where a layer would overwrite the data or a value that a backward pass needs.
     """
     last = layers[-1] if layers else None
+    if isinstance(layer, NumberLayer) and not all(isinstance(one, FlattenLayer) for one in layers):
+        raise NotPlain
     if (
         isinstance(layer, ReluDropoutLayer) and not layer.relu
         and isinstance(last, ReluDropoutLayer) and last.relu and last.dropout is None

@@ -18,6 +18,7 @@ _TABLES = ("breast_cancer", "diabetes", "iris", "wine")
 _SUITED: dict[str, tuple[tuple[Kind, ...], str]] = {
     "mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
     "sparse_mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
+    "tabm": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
     "trees": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
     "convnet": (("array",), "needs images"),
     "lstm": (

@@ -31,8 +31,9 @@ class Engines:
 
     def of(self, config: Mapping[str, Any]) -> Engine:
         """The engine that trains trials like `config`. Raises DataError where the data cannot be prepared so."""
-        family = self.session.recipe.family(config) if config else ""
-        key = f"{family} {json.dumps(options.chosen(config), sort_keys=True)}"
+        recipe, chosen = self.session.recipe, options.chosen(config)
+        kind = [recipe.family(config), bool(mixes_of(recipe, config))] if config else []
+        key = json.dumps([kind, chosen], sort_keys=True)
         engine = self.kept.pop(key, None) or self._new(self.session.data.of(config), config)
         self.kept[key] = engine
         if len(self.kept) > KEPT:
