@@ -113,10 +113,17 @@ class Holdout:
 
         from automl.bundle.io import load_model
 
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model = load_model(bundle, build=self.build, device=device)
-        with torch.no_grad():
-            return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
+        def computed(device: torch.device) -> list[Tensor]:
+            model = load_model(bundle, build=self.build, device=device)
+            with torch.no_grad():
+                return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
+
+        try:
+            return computed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        except RuntimeError:  # a GPU that others have filled, or that torch cannot use in this process
+            if not torch.cuda.is_available():
+                raise
+        return computed(torch.device("cpu"))
 
     def _part(self, split: Split, config: Mapping[str, Any] | None = None) -> "Part":
         """The rows; as `config` wants them prepared, where it has a say in that."""

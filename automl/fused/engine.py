@@ -48,7 +48,7 @@ class Engine:
         p = self.problem
         o = self.options
         self.blueprint = Blueprint(
-            p.build, p.inputs, p.outputs, device, o.dtype, p.augment, torch.bfloat16 if o.bf16 else None
+            p.build, p.inputs, p.outputs, device, o.dtype, p.augment, torch.bfloat16 if o.bf16 else None, o.tf32
         )
         self.policy = FusionPolicy(p, self.options, self.blueprint)
         self.runners: dict[str, list[GroupRunner]] = {}

@@ -58,6 +58,7 @@ class Options:
             that cannot is an error.
         max_parallel: the most lanes of a group; many lanes make a model-based strategy suggest without fresh results.
         device, dtype: where, and in what format (None: as the model is built).
+        tf32: whether products on a GPU round their factors to TF32 (10 bits of mantissa).
         bf16: whether forward passes are cast to bfloat16; weights and updates keep `dtype`.
         fixed_bucket: always compute that many rows, so that results do not depend in their last bit on how many
             trials happen to run. None: as many as are needed.
@@ -71,6 +72,7 @@ class Options:
     max_parallel: int = 128
     device: str = "cpu"
     dtype: torch.dtype | None = None
+    tf32: bool = False
     bf16: bool = False
     fixed_bucket: int | None = None
     auroc_every_epoch: bool = False

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from automl.core.user_code import make_importable
 from automl.data.summary.facts import FACT
+from automl.fused import signature
 from automl.study import paths
 from automl.tasks import fusing
 from automl.tasks.ranks import RankGroup
-from automl.tasks.recipe import PreparedData, Recipe
+from automl.tasks.recipe import KEPT, PreparedData, Recipe
 from automl.training.loop.best_epoch import BestEpoch
 from automl.worker.trial import TrialStopped
 from automl.worker.worker import Session
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from automl.worker.worker import Worker
 
     TrialTrainer = Trainer | TreeTrainer
+
+
+FILLING = 1e11
+"""Operations of a training step that keep a GPU busy: a millisecond at 100 TFLOP/s, longer than its calls take."""
 
 
 class TrainingSession(Session):
@@ -55,6 +60,8 @@ class TrainingSession(Session):
         make_importable(recipe.folder)  # an optimizer or a loss of the user's is named in a trial's config
         self.build, self.data = recipe.builder(), PreparedData(recipe)
         self._loop = loop
+        self._resident: dict[str, Prepared] = {}
+        self._fills: dict[str, bool] = {}
         recipe.check(self.data.default)
 
     @property
@@ -83,13 +90,62 @@ class TrainingSession(Session):
         """Whether forward passes are asked for in bfloat16."""
         return bool(self.recipe.settings.get("precision") == "bf16")
 
+    @property
+    def tf32(self) -> bool:
+        """Whether products of trials that train together on a GPU round their factors to TF32."""
+        return self.device.startswith("cuda") and self.recipe.settings.get("precision", "auto") != "fp32"
+
+    def fills_gpu(self, config: Mapping[str, Any]) -> bool:
+        """Whether one trial keeps the GPU busy: then it trains alone, in the trainer, in bf16 and compiled if it pays.
+
+        By the operations of a step, which depend on the config alone: what trains a trial, and with which random
+        numbers, must not depend on how many others happen to wait.
+        """
+        if not self.device.startswith("cuda"):
+            return False
+        from automl.training import hyperparameters
+        from automl.training.throughput import operations
+
+        key = signature.signature(config)
+        if key not in self._fills:
+            data = self.data.of(config)
+            batch = min(hyperparameters.read(config).batch_size, len(data.train))
+            each = operations(self.build, config, data.inputs, data.outputs)
+            self._fills[key] = each is not None and each * batch >= FILLING
+        return self._fills[key]
+
+    def resident(self, config: Mapping[str, Any]) -> "Prepared":
+        """The data as `config` wants them prepared, on the device: once, for all trials and whatever trains them.
+
+        Raises:
+            EnvironmentProblem: they do not fit into the memory of the GPU.
+        """
+        prepared = self.data.of(config)
+        if not self.device.startswith("cuda"):
+            return prepared
+        import torch
+
+        from automl.training.gpu import require_room
+
+        if (found := self._resident.pop(prepared.fingerprint, None)) is None:
+            require_room(torch.device(self.device), prepared.train, prepared.val)
+            train, val = prepared.train.to(self.device), prepared.val.to(self.device)
+            found = replace(prepared, train=train, val=val)
+        self._resident[prepared.fingerprint] = found
+        if len(self._resident) > KEPT:
+            self._resident.pop(next(iter(self._resident)))
+        return found
+
     def why_alone(self, config: Mapping[str, Any]) -> str:
         """See `fusing.why_alone`; what is streamed from disk is not gathered for many trials either."""
         from automl.data.streaming.shards import Streamed
 
         if isinstance(self.prepared.train, Streamed):
             return "trials run one at a time, as the table is streamed from disk; in memory they train together"
-        return fusing.why_alone(config, self.recipe.settings, grown=self.recipe.is_grown(config))
+        reason = fusing.why_alone(config, self.recipe.settings, grown=self.recipe.is_grown(config))
+        if not reason and self.recipe.fuse != "require" and self.fills_gpu(config):
+            return "trials run one at a time: a step of one of them keeps the GPU busy by itself"
+        return reason
 
 
         data = self.data.of(config)
@@ -147,9 +203,10 @@ class TrainingSession(Session):
         data = self.data.of(config) if trainer is None else trainer.prepared
         lanes = torch.bfloat16 if self.bf16 else torch.float32
         format = lanes if trainer is None else trainer.format
+        tf32 = self.tf32 and format is torch.float32
         devices = 1 if self.ranks is None else len(self.ranks.devices)
         return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
-                          seconds=seconds, device=self.device, format=format, devices=devices))  # fmt: skip
+                          seconds=seconds, device=self.device, format=format, devices=devices, tf32=tf32))  # fmt: skip
 
     def _trainer(self, trial: "Trial", state: dict[str, Any] | None, ranks: RankGroup | None) -> "TrialTrainer":
         """The trial's trainer; as it was when `state` was saved, where there is one. `ranks`: on further devices."""
@@ -163,7 +220,7 @@ class TrainingSession(Session):
             return grower
 
         def make(rank: "Rank | None" = None) -> Trainer:
-            prepared, settings = self.data.of(trial.config), Settings(**self.recipe.settings)
+            prepared, settings = self.resident(trial.config), Settings(**self.recipe.settings)
             return Trainer(self.build, prepared, trial.config, epochs, trial.seed, trial.device, settings, rank=rank)
 
         if ranks is not None:

@@ -50,6 +50,11 @@ def problem(device: str) -> str:
     return ""
 
 
+def model(device: torch.device) -> str:
+    """What kind of device it is, for what is measured on it: "cpu", or a GPU's name such as "NVIDIA H100 80GB HBM3"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def require(device: str) -> None:
     """Raises EnvironmentProblem where torch cannot train on `device`."""
     if found := problem(device):

@@ -20,8 +20,9 @@ class Settings:
     """How a trial is run. None of this is searched, and it may differ from device to device.
 
     Args:
-        precision: of the computation; the weights are float32 always. `auto` is bf16 on GPUs that have it, fp16 with
-            scaled gradients on other GPUs, fp32 on the CPU.
+        precision: of the computation; the weights are float32 always. `auto` is fp32 on the CPU. On a GPU it is TF32
+            for trials that train together, and bf16 for one that trains alone (fp16 with scaled gradients on GPUs
+            without bf16).
         compile: whether to use `torch.compile`; `auto` on a GPU, if the training time left is long enough to repay it.
         oom: what to do if a CUDA device runs out of memory: `fail`, or `accumulate` the gradients of smaller
             micro-batches. `halve_batch` is accepted, and still does what `fail` does.
@@ -37,6 +38,25 @@ class Settings:
     parallel: Literal["auto", "replicate", "shard"] = "auto"
 
 
+@contextmanager
+def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
+    """Matrix products and convolutions on a GPU inside the block use TF32, or do not. Elsewhere nothing is changed.
+
+    TF32 rounds the factors to 10 bits and sums in float32. By default torch uses it for convolutions only.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    matrices, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(matrices)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
 class Runner:
     """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
@@ -44,7 +64,8 @@ class Runner:
         model: already on `device`, unless it is to be sharded.
         device: where it runs.
         settings: how it runs.
-        wrap: `wrap(model, device)` makes the module that is called while training on several devices (see `ddp.Rank`).
+        wrap: `wrap(model, device, format)` makes the module that is called while training on several devices (see
+            `ddp.Rank`).
         sharded: `wrap` shards the model, which then keeps its memory layout and is not compiled.
 
     Attributes:
@@ -57,7 +78,7 @@ class Runner:
         model: nn.Module,
         device: torch.device,
         settings: Settings,
-        wrap: Callable[[nn.Module, torch.device], nn.Module] | None = None,
+        wrap: Callable[[nn.Module, torch.device, torch.dtype | None], nn.Module] | None = None,
         sharded: bool = False,
     ) -> None:
         if sharded and settings.compile == "always":
@@ -68,7 +89,7 @@ class Runner:
         self.tf32 = device.type == "cuda" and settings.precision != "fp32"
         if device.type == "cuda" and not sharded and any(isinstance(m, nn.Conv2d) for m in model.modules()):
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = wrap(model, device) if wrap else model
+        self.model = wrap(model, device, self.format) if wrap else model
         self.call: Callable[[Tensor], Tensor] = self.model
         if settings.compile == "always":
             self._compile()
@@ -83,15 +104,9 @@ class Runner:
         """Forward passes inside the block use the number format."""
         return torch.autocast(self.device.type, self.format) if self.format else nullcontext()
 
-    @contextmanager
-    def matmul_precision(self) -> Iterator[None]:
+    def matmul_precision(self) -> AbstractContextManager[None]:
         """Matrix products inside the block use TF32, if the device has it and the settings do not ask for fp32."""
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high" if self.tf32 else before)
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
+        return products(self.device, tf32=self.tf32)
 
     def consider_compiling(self, seconds_left: float) -> None:
         """With `compile: auto`, compile if `seconds_left` of training are worth it; called after the first epoch."""

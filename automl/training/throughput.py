@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from automl.errors import out_of_memory
+from automl.training.precision import products
 
 RATED_S = 10.0
 """Seconds of training from which operations are counted, which takes a tenth of a second or two."""
@@ -31,6 +32,7 @@ def rates(
     device: str,
     format: torch.dtype = torch.float32,
     devices: int = 1,
+    tf32: bool = False,
 ) -> dict[str, float]:
     """The speed of a trial that trained on `samples` samples in `seconds`, evaluation included.
 
@@ -42,6 +44,7 @@ def rates(
         device: on which it ran.
         format: number format of the forward passes.
         devices: how many devices like `device` it ran on.
+        tf32: whether its products in float32 were rounded to TF32.
 
     Returns:
         `samples_per_s`, and for a trial of RATED_S seconds and more also `tflops` (10^12 operations a second) and
@@ -56,7 +59,7 @@ def rates(
     per_s = per_sample * samples / seconds
     speed["tflops"] = float(f"{per_s / 1e12:.4g}")
     try:
-        highest = peak(device, format)
+        highest = peak(device, format, tf32)
     except Exception as error:  # the trial has ended well, whether or not its share of the peak is known
         if not out_of_memory(error):
             raise
@@ -86,16 +89,17 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
 
 
 @lru_cache
-def peak(device: str, format: torch.dtype) -> float:
+def peak(device: str, format: torch.dtype, tf32: bool = False) -> float:
     """Operations a second of a large square matrix product on `device`, best of four; measured once in a process."""
     kind = torch.device(device).type
     side = SIDE.get(kind, 1024)
     a, b = (torch.randn(side, side, device=device).to(format) for _ in range(2))
     best = float("inf")
-    for attempt in range(5):  # the first one warms up
-        begun = time.perf_counter()
-        torch.mm(a, b)
-        if kind == "cuda":
-            torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - begun) if attempt else best
+    with products(torch.device(device), tf32=tf32):
+        for attempt in range(5):  # the first one warms up
+            begun = time.perf_counter()
+            torch.mm(a, b)
+            if kind == "cuda":
+                torch.cuda.synchronize(device)
+            best = min(best, time.perf_counter() - begun) if attempt else best
     return 2.0 * side**3 / best

@@ -40,6 +40,7 @@ class Place:
         worker: its number.
         devices: those it is bound to.
         folder: the study's; None: keep nothing.
+        gpu_share: the share of a GPU's memory that it may take; 1: all of it.
         data: of the data as they are prepared; a checkpoint is not loaded by a trial on others. Empty: not compared.
     """
 
@@ -47,6 +48,7 @@ class Place:
     devices: tuple[str, ...] = ("cpu",)
     folder: Path | None = None
     data: str = ""
+    gpu_share: float = 1.0
 
 
 @dataclass

@@ -24,6 +24,7 @@ from automl.core.messages import (
 from automl.core.space import Config
 from automl.core.trial import Failure
 from automl.worker.failures import failure_of, sendable
+from automl.worker.gpu_memory import cap_memory
 from automl.worker.link import Link, Place, exchange
 from automl.worker.trial import Trial, TrialPaused, TrialStopped
 
@@ -113,6 +114,7 @@ class Worker:
         try:
             with self.capture(None):
                 session = task.open(self.place.devices)
+                cap_memory(self.place)
                 facts = session.facts
         except Exception as error:
             self.link.send(Broken(self.place.worker, sendable(error)))
@@ -143,6 +145,7 @@ class Worker:
         """One attempt of one trial, which the `with` block trains; the driver is told how it ended."""
         trial = Trial(assignment, self.place, self.link)
         with self.capture(trial.number), ending_of(trial) as ending:
+            cap_memory(self.place)
             yield trial
         self.end(trial, ending.outcome, ending.failure)
 

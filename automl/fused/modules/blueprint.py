@@ -22,7 +22,8 @@ Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 class Blueprint:
     """How modules of one signature are made: the factory, what it is given besides the config, and where they live.
 
-    `autocast`: what forward passes are cast to; the weights, their gradients and everything after stay as they are.
+    `tf32`: whether products on a GPU round their factors to TF32. `autocast`: what forward passes are cast to; the
+    weights, their gradients and everything after stay as they are.
     `augment`: strengths of augmentation that all trials have, unless their configs say otherwise.
     """
 
@@ -33,12 +34,13 @@ class Blueprint:
     dtype: torch.dtype | None = None
     augment: Mapping[str, Any] = field(default_factory=dict)
     autocast: torch.dtype | None = None
+    tf32: bool = False
     _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
         """A module as the user wrote it, initialized from the trial's seed alone, on the CPU."""
         with torch.random.fork_rng(devices=[]):
-            self._seed(derive(seed, "init"))
+            torch.default_generator.manual_seed(derive(seed, "init"))  # that of the CPU, and no device's
             made = self.build(dict(config), self.inputs, self.outputs)
         if (roles := self.roles(config)) is not None:
             mup.rescale(made, roles)
@@ -71,10 +73,3 @@ class Blueprint:
         if key not in self._roles:
             self._roles[key] = mup.roles(self.build, config, self.inputs, self.outputs)
         return self._roles[key]
-
-    def _seed(self, seed: int) -> None:
-        """On a CPU its generator alone: `torch.manual_seed` formats three stack traces for devices that never wake."""
-        if self.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)
-        else:
-            torch.manual_seed(seed)

@@ -12,7 +12,7 @@ from automl.core import files
 
 @dataclass
 class MeasurementCache:
-    """JSON objects by signature, for this machine and kind of device; with `file` None they are kept in memory only.
+    """JSON objects by signature, for this machine and model of device; with `file` None they are kept in memory only.
 
     The workers of a study share the file. A write replaces the whole file, so two workers that write at the same time
     may lose one entry: it is then measured again.
@@ -23,7 +23,7 @@ class MeasurementCache:
     own: dict[str, Any] = field(default_factory=dict)
 
     def _key(self, signature: str) -> str:
-        return f"{platform.node()} {self.device.partition(':')[0]} {signature}"
+        return f"{platform.node()} {self.device} {signature}"
 
     def get(self, signature: str) -> Mapping[str, Any] | None:
         """What was measured, or None."""

@@ -63,7 +63,7 @@ class FusionPolicy:
         able = self.blueprint.device.type == "cpu" and p.kind in ("classification", "regression")
         embeds = isinstance(p.inputs, Inputs) and bool(p.inputs.cardinalities)
         self.mixes = p.mixes if able and not embeds and self.blueprint.autocast is None else ()
-        self.measurements = MeasurementCache(self.options.measurements, self.options.device)
+        self.measurements = MeasurementCache(self.options.measurements, gpu.model(self.blueprint.device))
 
     def signature(self, config: Config) -> str:
         """Equal for configs whose trials may train together here.
@@ -83,7 +83,7 @@ class FusionPolicy:
             return False
         key, p = dropping_signature(config), self.problem
         if key not in self._zero_joins:
-            plain = replace(self.blueprint, autocast=None)
+            plain = replace(self.blueprint, autocast=None, tf32=False)
             joins = within_memory(lambda: zero_dropout_joins(plain, config, p.kind, p.train))
             self._zero_joins[key] = bool(joins)
         return self._zero_joins[key]

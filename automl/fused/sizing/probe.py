@@ -27,6 +27,7 @@ from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.piece import PieceEpoch
 from automl.fused.uniform.stepper import PieceStepper, SoloStepper, full_precision
+from automl.training.precision import products
 
 Config = Mapping[str, Any]
 LANES, FIRST_SEED = 3, 1000
@@ -74,8 +75,9 @@ def probe(blueprint: Blueprint, configs: Config | Sequence[Config], kind: str, d
           batch: int = 16) -> ProbeResult:  # fmt: skip
     """Compare three lanes with three plain modules on the first `batch` samples of `data`.
 
-    In float64, where the order of sums shows in the 16th digit and what is wrong shows at once; in float32 where the
-    model itself cannot compute in float64. Whatever the user's model raises becomes the reason of the result.
+    Without TF32, in float64, where the order of sums shows in the 16th digit and what is wrong shows at once; in
+    float32 where the model itself cannot compute in float64. Whatever the user's model raises becomes the reason of the
+    result.
 
     Args:
         blueprint: of the modules.
@@ -89,9 +91,9 @@ def probe(blueprint: Blueprint, configs: Config | Sequence[Config], kind: str, d
     """
     few, given = data.head(batch), [configs] if isinstance(configs, Mapping) else list(configs)
     simple = [{**c, **{n: 0.0 for n in c if n in ("label_smoothing", "clip")}} for c in given[:LANES]]
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught, products(blueprint.device, tf32=False):
         warnings.simplefilter("always")
-        reason = _compare(*_exact(blueprint, simple[0], kind, few), simple)
+        reason = _compare(*_exact(replace(blueprint, tf32=False), simple[0], kind, few), simple)
         if not reason and blueprint.autocast is not None:
             reason = _guarded(lambda: _against_plain(blueprint, kind, few, simple, ROUGH))
     slow = tuple(sorted({str(w.message).split("for ")[1].split(". ")[0] for w in caught

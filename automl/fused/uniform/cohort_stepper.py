@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.stepper import PieceStepper, SoloStepper, StackStepper, VmapStepper
+from automl.training.precision import products
 
 CACHE_BYTES = 1 << 23  # of parameters, gradients and moments of one piece
 
@@ -80,6 +81,7 @@ def module_mode(cohort: UniformCohort, *, batched: bool, training: bool) -> Iter
     """
     cohort.template.train(training)
     with ExitStack() as stack:
+        stack.enter_context(products(cohort.blueprint.device, tf32=cohort.blueprint.tf32))
         if batched:
             stack.enter_context(warnings.catch_warnings())
             warnings.filterwarnings("ignore", message="There is a performance drop", category=UserWarning)

@@ -34,7 +34,7 @@ class Engines:
         recipe, chosen = self.session.recipe, options.chosen(config)
         kind = [recipe.family(config), bool(mixes_of(recipe, config))] if config else []
         key = json.dumps([kind, chosen], sort_keys=True)
-        engine = self.kept.pop(key, None) or self._new(self.session.data.of(config), config)
+        engine = self.kept.pop(key, None) or self._new(self.session.resident(config), config)
         self.kept[key] = engine
         if len(self.kept) > KEPT:
             self.kept.pop(next(iter(self.kept)))
@@ -74,6 +74,7 @@ def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any],
         fuse=recipe.fuse,
         device=session.device,
         bf16=session.bf16,
+        tf32=session.tf32,
         auroc_every_epoch="val_auroc" in (recipe.metric.name, *recipe.further),
         measurements=folder / paths.LANES if folder else None,
         epochs=recipe.epochs,

@@ -8,7 +8,7 @@ only a rank's own rows. Weights and sample order are the same on all ranks, drop
 import inspect
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,10 +36,11 @@ class Rank:
     world: int
     memory: int | None = None
 
-    def replicate(self, model: nn.Module, device: torch.device) -> nn.Module:
+    def replicate(self, model: nn.Module, device: torch.device, format: torch.dtype | None = None) -> nn.Module:
         """Wrap `model` in torch's DDP: its gradients are averaged over all ranks during the backward pass."""
         ids = [device] if device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(model, device_ids=ids, **{own_buffers(): False})
+        own: dict[str, Any] = {own_buffers(): False}
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids, **own)
 
     def should_shard(
         self, model: nn.Module, device: torch.device, parallel: Literal["auto", "replicate", "shard"]
@@ -52,11 +53,11 @@ class Rank:
         dist.all_reduce(large, dist.ReduceOp.MAX)
         return bool(large)
 
-    def shard(self, model: nn.Module, device: torch.device) -> nn.Module:
+    def shard(self, model: nn.Module, device: torch.device, format: torch.dtype | None = None) -> nn.Module:
         """Divide the model's parameters among all ranks; see `fsdp.shard`."""
         from automl.training.distributed import fsdp  # takes a second to import
 
-        return fsdp.shard(model, device, self.world)
+        return fsdp.shard(model, device, self.world, format)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
         """This rank's rows of a batch, and the factor of their mean loss.

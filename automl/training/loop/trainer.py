@@ -20,6 +20,7 @@ from automl.training.loop.moving_average import MovingAverage
 from automl.training.loop.step import TrainingStep
 from automl.training.precision import Runner, Settings
 
+WARM_UP = 10  # steps on a GPU that are not timed
 Build = Callable[..., nn.Module]
 """`build(config, inputs, outputs)` makes the model."""
 
@@ -117,15 +118,17 @@ class Trainer:
         epoch = self.train.epoch(self.batch_size, order)
         first = self.done * self.steps
         self.model.train()
-        started = time.perf_counter()
+        clock = _Clock(self.device, self.steps) if not self.done else None
         total = torch.zeros((), device=self.device)
         with self._random("epoch"), self.runner.matmul_precision():
             for k, (factor, batch) in enumerate(zip(self._lr_factors(first), epoch, strict=False)):
                 optimizers.set_lr(self.optimizers, factor)  # zip: a single sample left over is skipped
                 total += self.step(batch, first + k)
+                if clock is not None:
+                    clock.step(k)
         self.done += 1
-        if self.done == 1:
-            self.runner.consider_compiling((time.perf_counter() - started) * (self.epochs - 1))
+        if clock is not None:
+            self.runner.consider_compiling(clock.epoch_s() * (self.epochs - 1))
         if self.rank is not None:
             total = self.rank.mean(total)
         return float(total) / self.steps
@@ -177,3 +180,23 @@ class Trainer:
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seeds.derive(self.seed, purpose, self.done, *rank))
             yield
+
+
+class _Clock:
+    """How long an epoch takes, from its first one: without the steps in which CUDA starts and kernels are chosen."""
+
+    def __init__(self, device: torch.device, steps: int) -> None:
+        self.device, self.steps, self.left_out = device, steps, 0
+        self.begun = time.perf_counter()
+
+    def step(self, k: int) -> None:
+        """Step `k` has been asked for."""
+        if self.device.type == "cuda" and k + 1 == min(WARM_UP, self.steps - 1):
+            torch.cuda.synchronize(self.device)
+            self.left_out, self.begun = k + 1, time.perf_counter()
+
+    def epoch_s(self) -> float:
+        """Seconds of an epoch of all steps, which has ended."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return (time.perf_counter() - self.begun) * self.steps / max(1, self.steps - self.left_out)
