@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from automl.api.doors import resume as resume
     from automl.api.doors import search as search
     from automl.bundle.loading import load as load
+    from automl.core.objectives.goals import Objectives as Objectives
     from automl.core.space import Choice as Choice
     from automl.core.space import Float as Float
     from automl.core.space import Int as Int
@@ -40,6 +41,7 @@ _HOMES = {
     "Choice": "automl.core.space",
     "Float": "automl.core.space",
     "Int": "automl.core.space",
+    "Objectives": "automl.core.objectives.goals",
     "Space": "automl.core.space",
     "Study": "automl.study.study",
     "Trial": "automl.worker.trial",
@@ -58,6 +60,7 @@ __all__ = [
     "Choice",
     "Float",
     "Int",
+    "Objectives",
     "Space",
     "Study",
     "Trial",

@@ -13,9 +13,9 @@ from automl.executors import forkserver
 
 if TYPE_CHECKING:
     from automl.api.prepared import Search
+    from automl.core.objectives.goals import MetricSpec
     from automl.core.plugins import Described
     from automl.core.space import Config, Space
-    from automl.core.trial import Metric
     from automl.driver.screen import Screen
     from automl.study.study import Study
     from automl.worker.trial import Trial
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def search(
     task: "str | Path | Callable[[Trial], object]", *,
-    space: "Space | Mapping[str, Any] | None" = None, metric: "str | Mapping[str, str] | Metric | None" = None,
+    space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
     trials: int | None = None, time_s: float | None = None, epochs: int | None = None, horizon: int | None = None,
     strategy: "Described | None" = None, stopper: "Described | None" = None, seed: int | None = None,
     value: str | None = None, first: "list[Config] | None" = None, workers: int | None = None,
@@ -39,7 +39,8 @@ def search(
 
     Args:
         task: a spec file, the name of a ready-made space, or your training function `train(trial)`.
-        space, metric: needed with a function; a spec has its own.
+        space, metric: needed with a function; a spec has its own. Several metrics and limits are a list, such as
+            `["val_error", "parameters", {"name": "latency_ms", "at_most": 5}]`, or `automl.Objectives.of(...)`.
         trials, time_s, epochs: the budget (seconds; epochs of all trials together); replaces a spec's entry.
         horizon: epochs of a full trial, where a function's `trial.steps(n)` does not say it first.
         strategy, stopper, executor: a plugin's name, `{"name": ..., option: value}`, or the object.

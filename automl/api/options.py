@@ -10,9 +10,9 @@ from automl.core.files import as_name, why_no_name
 from automl.errors import EnvironmentProblem, SpecError
 
 if TYPE_CHECKING:
+    from automl.core.objectives.goals import MetricSpec
     from automl.core.plugins import Described
     from automl.core.space import Config, Space
-    from automl.core.trial import Metric
     from automl.driver.screen import Screen
 
 FINALISTS = {"top": 5, "seeds": 3}
@@ -24,7 +24,7 @@ class SearchOptions:
     """The options of `automl.search`, which describes each of them. None: the spec's value, or the usual one."""
 
     space: "Space | Mapping[str, Any] | None" = None
-    metric: "str | Mapping[str, str] | Metric | None" = None
+    metric: "MetricSpec | None" = None
     trials: int | None = None
     time_s: float | None = None
     epochs: int | None = None

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from automl.core.history import History
+from automl.core.objectives.goals import Objectives
 from automl.core.space import Config, Space, Value
 from automl.core.strategy import Strategy
-from automl.core.trial import Metric, State, TrialRecord
+from automl.core.trial import Metric, State, TrialRecord, Vector
 from automl.study import paths
 from automl.study.study import Study
 
@@ -91,6 +92,11 @@ class Finalist:
         losses = [run.loss for run in self.runs if run.loss is not None]
         return float(np.mean(losses)) if losses and self.complete else float("inf")
 
+    @property
+    def vector(self) -> Vector:
+        """The means over fresh seeds of all objectives and limited metrics (`Objectives.vector`)."""
+        return tuple(float(mean) for mean in np.mean([run.vector for run in self.runs], axis=0))
+
     def values(self, metric: Metric) -> list[float]:
         """The metric of each run, as shown to the user."""
         return [metric.value(run.loss) for run in self.runs if run.loss is not None]
@@ -101,9 +107,13 @@ class Finalist:
 
 
 def candidates(history: History, top: int) -> list[TrialRecord]:
-    """The best `top` trials that ran their full length; of trials with the same config, the better one."""
+    """The best `top` trials that ran their full length; of trials with the same config, the better one.
+
+    With several objectives, trials of the front: the best one and those that alone dominate the largest volumes.
+    """
     best: dict[str, TrialRecord] = {}
-    for trial in sorted((t for t in history.done if t.loss is not None), key=lambda t: (t.loss, t.number)):
+    done = [t for t in history.done if t.loss is not None]
+    for trial in sorted(history.front() or done, key=history.rank_key):
         best.setdefault(key(trial.config), trial)
     return list(best.values())[:top]
 
@@ -120,7 +130,18 @@ def ranked(runs: History, trials: Sequence[TrialRecord], options: FinalistOption
     for trial in trials:
         own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
         finalists.append(Finalist(trial, tuple(t for t in own if t.state is State.DONE), options.seeds))
-    return sorted(finalists, key=lambda f: f.loss)  # stable: of equals, the one that the search ranked first
+    if runs.objectives.plain:
+        return sorted(finalists, key=lambda f: f.loss)  # stable: of equals, the one that the search ranked first
+    return _by_objectives(finalists, runs.objectives)
+
+
+def _by_objectives(finalists: Sequence[Finalist], objectives: Objectives) -> list[Finalist]:
+    """The finalists by their means: the winner, then by their places among each other; incomplete ones last."""
+    complete = [f for f in finalists if f.complete and f.runs]
+    vectors = [f.vector for f in complete]
+    winner, places = objectives.winner(vectors), objectives.places(vectors)[0]
+    order = sorted(range(len(complete)), key=lambda k: (k != winner, places[k]))
+    return [complete[k] for k in order] + [f for f in finalists if f not in complete]
 
 
 def seeds_done(runs: History, trials: Sequence[TrialRecord], options: FinalistOptions) -> int:

@@ -171,7 +171,7 @@ def _study_of_runs(study: Study, trials: Sequence[TrialRecord], options: Finalis
 
     runs = Study(
         options.space(study),
-        metric=study.metric,
+        metric=study.history.objectives,
         strategy=Repeat(tuple(options.config(t.config) for t in trials), options.seeds),
         horizon=study.plan.horizon,
         seed=study.history.seed,

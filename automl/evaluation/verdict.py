@@ -3,7 +3,8 @@
 winner             number of the winning trial in the search
 metric             the study's metric
 finalists          one entry each, the winner first: trial, found (its value in the search), mean, interval and
-                   values over fresh seeds, seeds (how many of them ended well)
+                   values over fresh seeds, seeds (how many of them ended well); with several objectives or limits
+                   also front (its number among the finalists, 0: breaks a limit) and objectives (see `front`)
 big                the target fidelity, {} without one
 optimism           how much better the winner's value in the search was than its mean on fresh seeds; None with a
                    target fidelity: these are values of another model
@@ -30,6 +31,7 @@ from automl import metrics
 from automl.core.history import History
 from automl.core.trial import Metric, State, TrialRecord
 from automl.driver.screen import Screen
+from automl.evaluation import front
 from automl.evaluation.candidates import Finalist, FinalistOptions, saved_model
 from automl.evaluation.holdout import Holdout
 from automl.metrics import intervals
@@ -72,11 +74,16 @@ def verdict_on(
     """
     metric, best = study.metric, finalists[0]
     assert best.trial.loss is not None
-    tied = [f for f in finalists[1:] if f.complete and not _beats(best, f, runs, holdout, metric)]
+    objectives = study.history.objectives
+    others = [] if objectives.several else finalists[1:]  # points of a front are not better or worse than each other
+    tied = [f for f in others if f.complete and not _beats(best, f, runs, holdout, metric)]
     return {
         "winner": best.trial.number,
         "metric": metric.name,
-        "finalists": [_entry(finalist, metric) for finalist in finalists],
+        "finalists": [
+            {**_entry(finalist, metric), **more}
+            for finalist, more in zip(finalists, front.entries(finalists, objectives), strict=True)
+        ],
         "big": dict(options.target_fidelity),
         "optimism": None if options.target_fidelity else best.loss - best.trial.loss,
         "tied": [f.trial.number for f in tied],

@@ -51,8 +51,10 @@ def export(study: Readable, file: Path, *, began: datetime | None = None) -> int
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Optuna calls the journal experimental
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-            target = optuna.create_study(storage=storage, study_name=study.name, direction=study.metric.direction)
-            target.set_metric_names([study.metric.name])
+            objectives = study.history.objectives.metrics
+            ways = [metric.direction for metric in objectives]
+            target = optuna.create_study(storage=storage, study_name=study.name, directions=ways)
+            target.set_metric_names([metric.name for metric in objectives])
             for record in study.history.trials:
                 target.add_trial(frozen(study, record, began))
     finally:
@@ -71,7 +73,14 @@ def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.tri
         attributes["reason"] = record.reason
     if record.failure is not None:
         attributes["failure"] = f"{record.failure.kind}: {record.failure.message}"
+    objectives = study.history.objectives
     scored = record.loss is not None and record.state in (State.DONE, State.STOPPED)
+    values = [study.metric.value(record.loss)] if scored and record.loss is not None else None
+    if record.vector:
+        known = objectives.values(record.vector)
+        full = record.state is State.DONE  # Optuna's trials with several values are not stopped early
+        values = [known[metric.name] for metric in objectives.metrics] if full else None
+        attributes["values"] = known
     times: dict[str, Any] = {"datetime_start": began + timedelta(seconds=record.started_s)}
     if record.state.ended:
         times["datetime_complete"] = began + timedelta(seconds=record.ended_s or record.started_s)
@@ -79,14 +88,15 @@ def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.tri
         number=record.number,
         trial_id=record.number,
         state=optuna.trial.TrialState[STATES[record.state]],
-        value=study.metric.value(record.loss) if scored and record.loss is not None else None,
+        value=None,
+        values=values,
         datetime_start=times["datetime_start"],
         datetime_complete=times.get("datetime_complete"),
         params={n: theirs(study.space.params[n], v) for n, v in params.items()},
         distributions={n: distribution(study.space.params[n]) for n in params},
         user_attrs=attributes,
         system_attrs={},
-        intermediate_values={step: study.metric.value(loss) for step, loss in record.curve},
+        intermediate_values={} if objectives.several else {s: study.metric.value(loss) for s, loss in record.curve},
     )
 
 

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from automl.core.history import History
 from automl.core.space import Value
 from automl.core.trial import TrialRecord
 from automl.leaderboard.importance import importance, order
-from automl.leaderboard.rows import SCHEMA, RankedRows, full_length, rows
+from automl.leaderboard.rows import SCHEMA, RankedRows, Row, full_length, rows
 from automl.leaderboard.table import table as rich_table
 
 if TYPE_CHECKING:
@@ -60,11 +61,12 @@ class Leaderboard(RankedRows):
         out = io.StringIO()
         names = self._names()
         writer = csv.writer(out, lineterminator="\n")
-        header = ["rank", "trial", "state", self.metric.name, "step", "seconds", *names, "reason"]
+        more = self._more()
+        header = ["rank", "trial", "state", self.metric.name, *more, "step", "seconds", *names, "reason"]
         writer.writerow([harmless(title) for title in header])
         for r in self.rows:
             seconds = "" if r.seconds is None else f"{r.seconds:.3f}"
-            cells = [r.rank, r.trial, r.state, r.value, r.step, seconds, *(r.config.get(n, "") for n in names), r.note]
+            cells = [*self._results(r, more), r.step, seconds, *(r.config.get(n, "") for n in names), r.note]
             writer.writerow([harmless(cell) for cell in cells])
         return out.getvalue()
 
@@ -86,14 +88,25 @@ class Leaderboard(RankedRows):
         """
         import pandas
 
-        fixed = ["rank", "trial", "state", self.metric.name, "step", "seconds"]
+        more = self._more()
+        fixed = ["rank", "trial", "state", self.metric.name, *more, "step", "seconds"]
         names = {n: f"config.{n}" if n in (*fixed, "reason") else n for n in self._names()}
         table = [
-            [r.rank, r.trial, r.state, r.value, r.step, r.seconds, *(r.config.get(n) for n in names), r.note]
-            for r in self.rows
+            [*self._results(r, more), r.step, r.seconds, *(r.config.get(n) for n in names), r.note] for r in self.rows
         ]
         made = pandas.DataFrame(table, columns=[*fixed, *names.values(), "reason"])
         return made.astype({"rank": "Int64"})
+
+    def _more(self) -> list[str]:
+        """The columns of several objectives: front, and the further metrics; none where one loss says all."""
+        names = dict.fromkeys(name for r in self.rows for name in r.values if name != self.metric.name)
+        return ["front", *names] if names else []
+
+    @staticmethod
+    def _results(r: Row, more: Sequence[str]) -> list[Value]:
+        """The first cells of a row: rank, trial, state, value, and those of `more` columns."""
+        known = {"front": r.front, **r.values}
+        return [r.rank, r.trial, r.state, r.value, *(known.get(name) for name in more)]
 
     def _names(self) -> list[str]:
         """Hyperparameters in the order of the columns, then others that rows have (constants)."""

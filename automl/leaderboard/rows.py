@@ -6,8 +6,8 @@ its full length can win.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automl.core.history import History
@@ -31,6 +31,8 @@ class Row:
     seconds: float | None  # from its first start to its end; None while it runs
     note: str = ""  # why it was stopped or failed
     best: bool = False  # the winner so far
+    front: int | None = None  # with several objectives: its front, 1 for those that no other one beats
+    values: Mapping[str, float] = field(default_factory=dict)  # with several objectives or limits: all of them
 
     def to_json(self) -> dict[str, Any]:
         """The row for programs; these names are promised (schema 1)."""
@@ -44,11 +46,20 @@ class Row:
             "seconds": None if self.seconds is None else round(self.seconds, 3),
             "best": self.best,
             "reason": self.note,
+            **({"front": self.front, "values": dict(self.values)} if self.values else {}),
         }
 
 
+def placed(record: TrialRecord, history: History, *, rank: int | None = None, best: bool = False) -> Row:
+    """The row of one trial, with its front and all its values where there are several objectives or limits."""
+    made = row(record, history.metric, rank=rank, best=best)
+    if not record.vector:
+        return made
+    return replace(made, front=history.front_of(record.number), values=history.objectives.values(record.vector))
+
+
 def row(record: TrialRecord, metric: Metric, *, rank: int | None = None, best: bool = False) -> Row:
-    """The row of one trial."""
+    """The row of one trial, without its other objectives."""
     note = record.reason
     if record.counted is not None:
         note = "; ".join(filter(None, (note, f"compared at step {record.counted}")))
@@ -76,7 +87,7 @@ def rows(history: History, n: int | None = None, winner: TrialRecord | None = No
     """
     chosen = winner or history.best  # a copy may be given, so numbers are compared
     best = None if chosen is None else chosen.number
-    out = [row(t, history.metric, rank=k, best=t.number == best) for k, t in enumerate(history.ranked(n), 1)]
+    out = [placed(t, history, rank=k, best=t.number == best) for k, t in enumerate(history.ranked(n), 1)]
     if n is None or len(out) < n:
         rest = [t for t in history.trials if t.loss is None and t.state is not State.FAILED]
         out += [row(t, history.metric) for t in rest + history.failed]

@@ -150,8 +150,26 @@ def _fixed(board: RankedRows, rows: Sequence[Row], word: int) -> list[Column]:
         _column("trial", rows, lambda r: words.trial(r.trial)),
         Column("state", 5, False, lambda r: "BEST" if r.best else STATES[r.state], "state"),
         replace(value, name="" if title == metric else metric),
+        *_further(rows, metric, word),
         _column("at", rows, lambda r: str(r.step) if r.step else "-", right=True),
     ]
+
+
+def _further(rows: Sequence[Row], metric: str, word: int) -> list[Column]:
+    """The front, and the other objectives and limited metrics, where there are any."""
+    names = [name for name in dict.fromkeys(name for r in rows for name in r.values) if words.clean(name) != metric]
+    if not names:
+        return []
+    titles = _titles(names, word)
+
+    def of(name: str) -> Column:
+        def text(r: Row) -> str:
+            return words.number(r.values.get(name))
+
+        return replace(_column(titles[name], rows, text, right=True), name="" if titles[name] == name else name)
+
+    front = [Column("front", 5, True, lambda r: "-" if r.front is None else str(r.front))]
+    return [*map(of, names), *(front if any(r.front for r in rows) else [])]
 
 
 def _titles(names: Sequence[str], word: int) -> dict[str, str]:

@@ -21,8 +21,9 @@ behind optional keys and `*` for all other keys."""
 PAIR = "two numbers"
 INTERVAL: Shape = ("or null", PAIR)
 _BEST = ("or null", {"trial": WHOLE, "value": NUMBER})
+_SPREAD = {"found": NUMBER, "mean": NUMBER_OR_NONE, "interval": INTERVAL, "values": [NUMBER]}
 _FINALIST = {"trial": WHOLE, "found": NUMBER, "mean": NUMBER_OR_NONE, "interval": INTERVAL, "seeds": WHOLE,
-             "values": [NUMBER]}  # fmt: skip
+             "values": [NUMBER], "front?": WHOLE, "objectives?": {"*": _SPREAD}}  # fmt: skip
 _TEST = {"metric": TEXT, "value": NUMBER_OR_NONE, "interval": INTERVAL, "undefined?": TEXT, "rows": WHOLE, "*": ANY}
 _ENSEMBLE = {"models": WHOLE, "among?": WHOLE, "metric": TEXT, "test": NUMBER_OR_NONE, "gain": NUMBER_OR_NONE,
              "sure?": NUMBER_OR_NONE, "*": ANY}  # fmt: skip

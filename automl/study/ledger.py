@@ -295,11 +295,11 @@ class Ledger:
         """
         try:
             self._replay(history)
-            vectors.restore(history, self._db)
         except LedgerError:
             raise
         except Exception as error:  # rows may hold anything
             raise LedgerError(f"the ledger's content is damaged ({error!r}); {REPAIR}") from error
+        vectors.restore(history, self._db)
 
     def _replay(self, history: History) -> None:
         with translated(None, reading=True):

@@ -139,6 +139,7 @@ class LaneLoop:
             if self.session.why_alone(assignment.config):
                 self.session.run(trial)
             else:
+                trial.known = self.session.costs(assignment.config)
                 entered = self._enter(lane, together=admission.together)
         if entered:
             self.lanes[trial.number] = lane

@@ -30,6 +30,7 @@ class Recipe:
         data: see `automl.data.load`, as are `target`, `split` and `prepare`.
         epochs: of a full trial; schedules are planned for them.
         metric: the study's.
+        further: names of further metrics that the study ranks on or limits, with those of `metrics.COSTS`.
         folder: what relative names of files and modules refer to.
         seed: of the split into training, validation and test rows.
         spec: the specification, which is saved with each model.
@@ -55,6 +56,7 @@ class Recipe:
     folder: Path = Path()
     seed: int = 0
     spec: Mapping[str, Any] = field(default_factory=dict)
+    further: tuple[str, ...] = ()
     keep: Literal["leader", "all"] = "leader"
     refit: bool = False
     outputs: bool = False
@@ -120,10 +122,11 @@ class Recipe:
             SpecError: it is not; the message lists those that are. Or it has no value on the validation rows.
         """
         measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
-        if self.metric.name not in measured:
-            near = did_you_mean(self.metric.name, measured)
-            reason = f"metric: {self.metric.name!r} is not measured for {prepared.kind}{near}"
-            raise SpecError(f"{reason} (measured: {', '.join(measured)})")
+        for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):
+            if wanted not in measured:
+                near = did_you_mean(wanted, measured)
+                reason = f"metric: {wanted!r} is not measured for {prepared.kind}{near}"
+                raise SpecError(f"{reason} (measured: {', '.join(measured)})")
         if self.metric.name.startswith("val_"):
             reason = undefined(self.metric.name.removeprefix("val_"), prepared.kind, prepared.val.y)
             if reason:

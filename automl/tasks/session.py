@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from automl import metrics
 from automl.core.user_code import make_importable
 from automl.data.summary.facts import FACT
 from automl.fused import signature
@@ -151,12 +152,23 @@ class TrainingSession(Session):
         data = self.data.of(config)
         return measure(names, self.build, config, data.inputs, data.outputs, self.device)
 
+    def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
+        """What the model of a config costs, as far as the study asks for it."""
+        names = [name for name in self.recipe.further if name in metrics.COSTS]
+        if not names:
+            return {}
+        from automl.training.costs import measure
+
+        data = self.data.of(config)
+        return measure(names, self.build, config, data.inputs, data.outputs, self.device)
+
     def best_epoch(self) -> BestEpoch:
         """Keeps the weights of a trial that begins, and says when it is over."""
         return BestEpoch(self.recipe.metric, self.recipe.until or self.recipe.epochs, self.recipe.patience)
 
     def run(self, trial: "Trial") -> None:
         """Train one trial alone, in the trainer that knows every option; from its checkpoint, where it has one."""
+        trial.known = trial.known or self.costs(trial.config)
         saved = trial.load()
         if saved is not None and "solo" not in saved:  # it was trained together with others: begins again
             saved = None

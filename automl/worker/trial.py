@@ -45,6 +45,7 @@ class Trial:
         details: what is kept with the attempt in the study: speed, cohort, ...
         model_wanted: whether it is worth saving the model if the trial ends with the last report.
         paused: whether the trial was told by the last report to leave, and that it may go on later.
+        known: metrics that follow from the config; they are a part of every report.
         metric: the name of the study's metric.
         lasting: what the trial has changed in its process and could not be set back.
     """
@@ -59,6 +60,7 @@ class Trial:
         self.step = 0
         self.horizon: int | None = None
         self.details: dict[str, object] = {}
+        self.known: Mapping[str, float] = {}
         self.metric = assignment.metric or "loss"
         self.lasting: list[str] = []
         self._place, self._link = place, link
@@ -158,7 +160,7 @@ class Trial:
     def point(self, step: int, metrics: Mapping[str, object]) -> Measured:
         """This trial's part of a report, for sessions that report many trials at once."""
         self.step = step
-        values = {name: plain(value) for name, value in metrics.items()}
+        values = {**self.known, **{name: plain(value) for name, value in metrics.items()}}
         self._curve.add(step, values)
         return Measured(self.number, self.attempt, step, values, self.horizon)
 

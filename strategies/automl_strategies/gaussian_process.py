@@ -1,11 +1,13 @@
 """Bayesian optimization with a Gaussian process."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
+from automl_strategies.pareto.proposals import proposals
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.failures import enough
@@ -20,6 +22,8 @@ class Gp(Strategy):
     Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions" (1998). Strongest with up to about
     20 parameters and 300 trials; choices (one-hot) and conditions (a flag for each) included. It learns from stopped
     trials too. A suggestion costs 0.05 to 0.7 s. On very uneven functions `tpe` is better; `auto` uses both in turn.
+    With two objectives, by expected hypervolume improvement and by random weights (ParEGO) in turn; with more, by
+    random weights; under limits, times the probability of keeping them.
 
     Args:
         startup: quasi-random trials before the model is used; at least 2.
@@ -53,7 +57,8 @@ class Gp(Strategy):
         data, seen = observations(history), SeenConfigs(history)
         if not enough(data, self.startup):
             return new_configs(history, n, (sobol(history, k) for k in range(n)), seen)
-        acquisition = Acquisition(
-            data, candidates=self.candidates, most=self.most, fitted=self.fitted, climbs=self.climbs
-        )
+        make = partial(Acquisition, candidates=self.candidates, most=self.most, fitted=self.fitted, climbs=self.climbs)
+        if not history.objectives.plain and data.comparable:
+            return new_configs(history, n, proposals(history, n, data, seen, make), seen)
+        acquisition = make(data)
         return new_configs(history, n, acquisition.proposals(history, n, seen), seen)

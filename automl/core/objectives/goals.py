@@ -158,8 +158,9 @@ class Objectives:
 
     def values(self, vector: Vector) -> dict[str, float]:
         """{name: value as the user knows it} of a vector."""
+        optimized = {m.name: m.value(x) for m, x in zip(self.metrics, vector, strict=False)}
         limited = {o.name: o.loss(x) for o, x in zip(self.limits, vector[len(self.metrics) :], strict=True)}
-        return limited | {m.name: m.value(x) for m, x in zip(self.metrics, vector, strict=False)}
+        return {**optimized, **limited}
 
     def excess(self, vectors: Values) -> Values:
         """By how much each row of `vectors` [n, q] breaks the limits, summed; 0 where it keeps all. [n]"""

@@ -69,7 +69,7 @@ def board(path: Path) -> list[tuple[Any, ...]]:
     with closing(StudyView(path)) as view:
         ranked = view.history.ranked()
         rest = [t for t in view.history.trials if t not in ranked]
-        return [(t.number, t.config, t.state.value, t.curve, t.reason, t.origin) for t in [*ranked, *rest]]
+        return [(t.number, t.config, t.state.value, t.curve, t.reason, t.origin, t.vectors) for t in [*ranked, *rest]]
 
 
 def ended(path: Path) -> dict[int, tuple[Any, ...]]:

@@ -11,6 +11,7 @@ from typing import Any
 from automl.api import doors, from_spec
 from automl.api.options import SearchOptions
 from automl.core import plugins
+from automl.core.objectives.goals import MetricSpec
 from automl.executors import forkserver
 from automl.tasks.builtin import BuiltinTask
 from automl.worker.trial import Trial
@@ -52,6 +53,7 @@ class Case:
     deterministic: bool = False
     executor: str = "local"
     trials: int = 24
+    metric: MetricSpec = "val_loss"
 
     @property
     def steps(self) -> int:
@@ -75,7 +77,7 @@ class Case:
         doors.search(
             train,
             space={"x": Float(0, 1), "y": Float(1e-3, 1, log=True), "z": Choice(("a", "b", "c"))},
-            metric="val_loss",
+            metric=self.metric,
             trials=self.trials,
             horizon=STEPS,
             strategy=self.strategy,
@@ -147,6 +149,8 @@ seed: 7
 finalists: none
 """
 
+TWO = ("val_loss", {"name": "other", "direction": "minimize"}, {"name": "val_loss", "at_most": 1.0})
+
 CASES = (
     Case("random, 2 workers", "random", workers=2),
     Case("random, inline", "random", executor="inline"),
@@ -159,6 +163,8 @@ CASES = (
     Case("random + asha by promotion, inline", "random", {"name": "asha", "eta": 2, "mode": "promote"}, 1, False,
          "inline", 40),
     Case("tpe + halving, inline", {"name": "tpe"}, "halving", executor="inline", trials=40),
+    Case("tpe + asha, two objectives and a limit, inline", {"name": "tpe"}, {"name": "asha", "eta": 2}, 1, False,
+         "inline", 40, TWO),
     FusedCase("random, fused, 1 worker", "random"),
     FusedCase("random + asha, fused, 1 worker", "random", {"name": "asha", "eta": 2}),
     FusedCase("random + halving, fused, 1 worker", "random", "halving"),

@@ -15,8 +15,9 @@ from pathlib import Path
 from automl.core import plugins
 from automl.core.history import History
 from automl.core.space import Space
+from automl.core.objectives.goals import Objectives
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, Metric, Plan, State
+from automl.core.trial import Failure, Plan, State
 from automl.study.ledger import Ledger
 
 
@@ -26,7 +27,8 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
         facts = ledger.facts()
         strategy = strategy or plugins.make("strategies", facts["strategy"])
         plan = Plan(**facts["plan"])
-        history = History(Space.of(facts["space"]), seed=facts["seed"], metric=Metric(**facts["metric"]), plan=plan)
+        objectives = Objectives.from_facts(facts)
+        history = History(Space.of(facts["space"]), seed=facts["seed"], metric=objectives, plan=plan)
         suggested: list[str] = []
         for _, kind, trial, what, why, at_s, more in ledger.in_order():
             match kind:
@@ -41,13 +43,14 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
                 case "again":
                     history.again(trial, what)
                 case "report":
-                    history.point(trial, what, history.metric.loss(why))
+                    vector = () if objectives.plain else objectives.vector(dict(ledger.reports(trial))[what])
+                    history.point(trial, what, history.metric.loss(why), vector)
                 case "pause":
                     history.pause(trial, why)
                 case "end":
                     failure = Failure(**json.loads(more)) if more else None
                     history.end(trial, State(what), reason=why, failure=failure, at_s=at_s)
-        again = History(history.space, seed=history.seed, metric=history.metric, plan=plan)
+        again = History(history.space, seed=history.seed, metric=objectives, plan=plan)
         ledger.replay(again)
         for a, b in zip(history.trials, again.trials, strict=True):
             if a != b:

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from automl.core.history import History, rank_key
+from automl.core.history import History
 from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
-from automl.leaderboard.rows import SCHEMA, row
+from automl.leaderboard.rows import SCHEMA, placed
 from automl.leaderboard.sparkline import BLOCKS, Range
 from automl.study.reader import Readable
 
@@ -20,7 +20,7 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     """The trial `number` for programs (schema 1), with all its reports and attempts."""
     record = study.history.trials[number]
     best = study.history.best
-    summary = row(record, study.metric, rank=_rank(study.history, record), best=record is best).to_json()
+    summary = placed(record, study.history, rank=_rank(study.history, record), best=record is best).to_json()
     failure = record.failure and {
         "kind": record.failure.kind,
         "message": record.failure.message,
@@ -51,7 +51,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
     head = f"{words.trial(number)} of {words.clean(study.name)}: {record.state.value}"
     head += f", {words.clean(metric.name)} {value}" + (f" at step {record.step}" if record.step else "")
     head += f", rank {rank} of {len(study.history)}" if rank else ""
-    lines = [head + _title(study, record), *_retrained(study, number)]
+    lines = [head + _title(study, record), *_further(study.history, record), *_retrained(study, number)]
     if record.ended_s is not None:
         began = words.duration(record.started_s)
         lines.append(
@@ -94,6 +94,18 @@ def _title(study: Readable, record: TrialRecord) -> str:
     return " (the best of the search)" if record is best else ""
 
 
+def _further(history: History, record: TrialRecord) -> list[str]:
+    """The trial's front and its other objectives and limited metrics, where there are any."""
+    if not record.vector:
+        return []
+    values = history.objectives.values(record.vector)
+    parts = [f"{words.clean(n)} {words.number(v)}" for n, v in values.items() if n != history.metric.name]
+    broken = [str(o) for o in history.objectives.limits if o.loss(values[o.name]) > o.loss(o.bound)]
+    front = history.front_of(record.number)
+    parts += [f"breaks {', '.join(broken)}"] if broken else [f"front {front}"] if front else []
+    return [f"  {', '.join(parts)}"]
+
+
 def _retrained(study: Readable, number: int) -> list[str]:
     """The values of a finalist on fresh seeds."""
     finalists = [f for f in (study.verdict or {}).get("finalists", []) if f["trial"] == number]
@@ -106,7 +118,7 @@ def _rank(history: History, record: TrialRecord) -> int | None:
     if record.loss is None or record.state is State.FAILED:
         return None
     others = (t for t in history.trials if t.loss is not None and t.state is not State.FAILED)
-    return sum(rank_key(t) < rank_key(record) for t in others) + 1
+    return sum(history.rank_key(t) < history.rank_key(record) for t in others) + 1
 
 
 def _config(history: History, record: TrialRecord) -> list[str]:

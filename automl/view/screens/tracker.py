@@ -23,7 +23,7 @@ from automl.core.trial import Metric, Plan, State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.board import Leaderboard
 from automl.leaderboard.importance import ENOUGH, order, shares, steady_order
-from automl.leaderboard.rows import StepSavings, row
+from automl.leaderboard.rows import StepSavings, placed, row
 from automl.study.reader import Readable, Stage
 from automl.view.screens.eta import Durations, eta
 from automl.view.screens.snapshot import Running, Snapshot, Worker
@@ -170,8 +170,11 @@ class Tracker:
     def _board(self, history: History, names: Sequence[str]) -> Leaderboard:
         """The best of the kept trials and of those that run or are paused, as the leaderboard shows them."""
         going = [t for t in itertools.chain(history.running, history.paused) if t.loss is not None]
-        top = sorted([*self._top, *going], key=rank_key)[:KEPT]
-        rows = [row(t, self.metric, rank=k, best=t is self.best) for k, t in enumerate(top, 1)]
+        if history.objectives.plain:
+            top = sorted([*self._top, *going], key=rank_key)[:KEPT]
+        else:
+            top, self.best = history.ranked(KEPT), history.best
+        rows = [placed(t, history, rank=k, best=t is self.best) for k, t in enumerate(top, 1)]
         return Leaderboard(rows, self.metric, self.full_length, len(history), names)
 
     def _eta(self, study: Readable) -> tuple[float, float] | None:

@@ -50,6 +50,8 @@ class Optuna(Strategy):
             raise SpecError(f"optuna: {self.sampler}: {error}") from None
 
     def suggest(self, history: History, n: int) -> list[Config]:
+        if not history.objectives.plain:
+            raise SpecError("optuna: its samplers get one loss here; for several objectives or limits use auto, gp or tpe")
         seen = SeenConfigs(history)
         return new_configs(history, n, self._proposals(history, n, seen), seen)
 

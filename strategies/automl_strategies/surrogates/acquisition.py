@@ -37,15 +37,23 @@ class Acquisition:
         most: trials that the model knows, see `training_rows`.
         fitted: how many of these its length scales and noise are fitted to.
         climbs: starting points of the gradient ascent.
+        values: what the process learns [n]; None: see `targets`.
     """
 
     def __init__(
-        self, data: Observations, *, candidates: int = 768, most: int = 400, fitted: int = 400, climbs: int = 6
+        self,
+        data: Observations,
+        *,
+        candidates: int = 768,
+        most: int = 400,
+        fitted: int = 400,
+        climbs: int = 6,
+        values: Floats | None = None,
     ) -> None:
         self.data, self.candidates, self.climbs = data, candidates, climbs
         self.cube = data.cube
         self.features = Features(self.cube, np.concatenate([data.points, data.pending, data.failed]))
-        x, y = self.features.of(data.points), targets(data)
+        x, y = self.features.of(data.points), targets(data) if values is None else values
         some, kept = training_rows(len(data), min(fitted, most)), training_rows(len(data), most)
         self.failed = self.features.of(data.failed[-most:])
         self.failures = FailureModel.of(data)
@@ -56,7 +64,7 @@ class Acquisition:
         mean, _ = model.predict(model.whiten(x))
         self.best = float(mean.min())  # the best mean, not the best value: a value may be good by luck
         self.model = model.believing(self.features.of(data.pending[-most:]))
-        self.good = x
+        self.good, self.kept, self._learned = x, kept, y[kept]
 
     def _with_failures(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Observations [n, F], [n], and avoidable failures as if they had the worst of these values; standardized.
@@ -69,6 +77,15 @@ class Acquisition:
             return x, y
         values = np.concatenate([y, np.full(len(bad), y.max())])
         return np.concatenate([x, bad]), standardized(values)
+
+    def scaled(self, value: float) -> float:
+        """`value`, of the scale of what the process was given to learn, on the scale that it predicts on."""
+        if self.failures is None:
+            return value
+        _, all_values = self._with_failures(self.good, self._learned)
+        low, high = int(self._learned.argmin()), int(self._learned.argmax())
+        slope = (all_values[high] - all_values[low]) / ((self._learned[high] - self._learned[low]) or 1.0)
+        return float(all_values[low] + slope * (value - self._learned[low]))
 
     def acquisition(self, mean: Floats, variance: Floats) -> Floats:
         """The logarithm of the expected improvement at points with this mean and variance. [M]"""
@@ -137,11 +154,11 @@ class Acquisition:
                     yield config
                     break
 
-    def draw(self, rng: np.random.Generator) -> Points:
-        """The candidates: random points, and changed copies of the best configs. [M, d]"""
+    def draw(self, rng: np.random.Generator, parents: int = 5) -> Points:
+        """The candidates: random points, and changed copies of the best `parents` configs. [M, d]"""
         count = self.candidates
-        parents = np.nan_to_num(self.data.points[:5], nan=0.5)
-        copies = parents[rng.integers(0, len(parents), count // 2)]
+        good = np.nan_to_num(self.data.points[:parents], nan=0.5)
+        copies = good[rng.integers(0, len(good), count // 2)]
         width = rng.choice([0.02, 0.1, 0.3], size=(len(copies), 1))
         moved = copies + width * rng.standard_normal(copies.shape)
         moved = np.where(moved < 0, -moved, np.where(moved > 1, 2 - moved, moved))
