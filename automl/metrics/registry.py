@@ -37,6 +37,14 @@ METRICS: dict[str, Metric] = {
     "r2": Metric("maximize", "regression"),
     "perplexity": Metric("minimize", "next_token"),
 }
+COSTS = {
+    "parameters": "numbers that a model learns",
+    "flops": "operations of a prediction for one sample",
+    "bytes": "bytes of a model's parameters and buffers",
+    "latency_ms": "milliseconds of a prediction for one sample, measured",
+    "latency_64_ms": "milliseconds of a prediction for 64 samples, measured",
+}
+"""What a described model costs, by name; lower is better."""
 _LOWER = frozenset(
     re.findall(r"\w+", "loss error perplexity ppl rmse mse mae mape nll cost regret time latency wer cer")
 )
@@ -59,6 +67,8 @@ def direction(name: str) -> Direction:
     bare = re.sub(r"^(val|valid|validation|train|training|test|eval)[_/.-]", "", name.lower())
     if bare in METRICS:
         return METRICS[bare].direction
+    if bare in COSTS:
+        return "minimize"
     words = re.split(r"[^a-z0-9]+", bare)
     lower, higher = _LOWER.intersection(words), _HIGHER.intersection(words)
     if bool(lower) != bool(higher) or words[-1] in _LOWER | _HIGHER:
