@@ -113,7 +113,7 @@ class Holdout:
 
         from automl.bundle.io import load_model
 
-        def computed(device: torch.device) -> list[Tensor]:
+        def computed(device: torch.device) -> "list[Tensor]":
             model = load_model(bundle, build=self.build, device=device)
             with torch.no_grad():
                 return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
