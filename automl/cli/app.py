@@ -6,11 +6,13 @@ import typer
 
 from automl.cli import options
 from automl.cli.commands import (
+    background,
     compress,
     data,
     edit,
     fit,
     judge,
+    mcp,
     models,
     mup,
     pictures,
@@ -58,6 +60,9 @@ def common(
 app.command()(search.search)
 app.command()(search.resume)
 app.command()(fit.fit)
+app.command()(background.start)
+app.command()(background.status)
+app.command()(background.stop)
 app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
@@ -69,6 +74,7 @@ app.command()(compress.compress)
 app.command()(models.export)
 app.command()(models.predict)
 app.command()(serve.serve)
+app.command()(mcp.mcp)
 app.command()(tools.init)
 app.command()(spec.validate)
 app.command(hidden=True, name="check")(spec.validate)

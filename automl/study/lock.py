@@ -10,6 +10,25 @@ from typing import IO, Self
 from automl.errors import EnvironmentProblem, LedgerError
 
 
+def driver(path: Path) -> int | None:
+    """The number of the process on this machine that holds the lock at `path` now; None where none does.
+
+    Whether the lock is held is asked of the operating system: what the file says may be anybody's, or old.
+    """
+    import fcntl
+
+    try:
+        with path.open("r+", errors="replace") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = _HOLDER.match(file.readline(1000))
+                return int(holder[1]) if holder and holder[2] == socket.gethostname() else None
+    except OSError:
+        return None
+    return None
+
+
 @dataclass(frozen=True)
 class DriverLock:
     """Held while `file` is open; the file's content says who holds it."""
