@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from automl.core.plugins import Described
     from automl.core.space import Config, Space
     from automl.driver.screen import Screen
+    from automl.study.live.warm import Given
     from automl.study.study import Study
     from automl.worker.trial import Trial
 
@@ -26,7 +27,8 @@ def search(
     space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
     trials: int | None = None, time_s: float | None = None, epochs: int | None = None, horizon: int | None = None,
     strategy: "Described | None" = None, stopper: "Described | None" = None, seed: int | None = None,
-    value: str | None = None, first: "list[Config] | None" = None, workers: int | None = None,
+    value: str | None = None, first: "list[Config] | None" = None, warm: "Sequence[Given]" = (),
+    workers: int | None = None,
     executor: "Described | None" = None, dir: str | Path = "studies", name: str | None = None,
     path: str | Path | None = None, screen: "Screen | None" = None, overrides: Mapping[str, Any] | None = None,
     deterministic: bool = False, retries: int = 1, trial_timeout_s: float | None = None, isolation: str = "warm",
@@ -45,6 +47,7 @@ def search(
         horizon: epochs of a full trial, where a function's `trial.steps(n)` does not say it first.
         strategy, stopper, executor: a plugin's name, `{"name": ..., option: value}`, or the object.
         value, first: which of a trial's reports counts, "last" or "best"; configs to be tried first of all.
+        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`, whose best configs are tried next.
         workers: how many trials at once; the default is one for each GPU, or each core.
         dir, name: the study's folder is `dir/name`; one that exists gets a number behind its name.
         path: the study's folder itself; a study that is there already goes on.
@@ -64,9 +67,9 @@ def search(
     begun_s = time.monotonic()  # what is read before the first trial is part of a time budget
     options = SearchOptions(
         space=space, metric=metric, trials=trials, time_s=time_s, epochs=epochs, horizon=horizon, strategy=strategy,
-        stopper=stopper, seed=seed, value=value, first=first, workers=workers, executor=executor, dir=dir, name=name,
-        path=path, screen=screen, overrides=overrides, deterministic=deterministic, retries=retries, loggers=loggers,
-        trial_timeout_s=trial_timeout_s, isolation=isolation, finalists=finalists, fidelity=fidelity,
+        stopper=stopper, seed=seed, value=value, first=first, warm=warm, workers=workers, executor=executor, dir=dir,
+        name=name, path=path, screen=screen, overrides=overrides, deterministic=deterministic, retries=retries,
+        loggers=loggers, trial_timeout_s=trial_timeout_s, isolation=isolation, finalists=finalists, fidelity=fidelity,
     )  # fmt: skip
     search = _prepared(task, options)
     search.study.budget.count_from(begun_s)

@@ -40,6 +40,7 @@ def prepare(function: Callable[[Trial], object], options: SearchOptions) -> Sear
             seed=options.seed or 0,
             value=options.value or "last",
             first=options.first,
+            warm=options.warm,
             retries=options.retries,
             deterministic=options.deterministic,
             path=folder,

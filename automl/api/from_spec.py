@@ -147,6 +147,7 @@ def study_of(
         seed=read.seed,
         value=read.value,
         first=list(read.first),
+        warm=[{**one, "study": str(read.folder / one["study"]), "written": one["study"]} for one in read.warm],
         retries=read.retries,
         deterministic=deterministic,
         accept_changes=accept_changes,

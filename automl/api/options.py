@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from automl.core.plugins import Described
     from automl.core.space import Config, Space
     from automl.driver.screen import Screen
+    from automl.study.live.warm import Given
 
 FINALISTS = {"top": 5, "seeds": 3}
 PLUGINS = ("strategy", "stopper", "executor")
@@ -36,6 +37,7 @@ class SearchOptions:
     seed: int | None = None
     value: str | None = None
     first: "list[Config] | None" = None
+    warm: "Sequence[Given]" = ()
     workers: int | None = None
     dir: str | Path = "studies"
     name: str | None = None
@@ -66,12 +68,21 @@ class SearchOptions:
             "stopper": self.stopper,
             "seed": self.seed,
             "value": self.value,
+            "warm": self._warm or None,
             "executor": self.executor,
             "workers": self.workers,
             "finalists": None if self.finalists is True else dict(self.finalists) if self.finalists else "none",
         }
         given = {key: entry for key, entry in entries.items() if entry is not None and key not in self.plugin_objects}
         return {**given, **(self.overrides or {})}
+
+    @property
+    def _warm(self) -> list[dict[str, Any]]:
+        """The earlier studies as a spec has them, with paths from the root: a spec's own are relative to its file."""
+        from automl.study.live.warm import Source
+
+        sources = [Source.of(one) for one in self.warm]
+        return [{"study": str(one.path.absolute()), "seeds": one.seeds, "model": one.model} for one in sources]
 
     @property
     def finalist_counts(self) -> dict[str, int] | None:

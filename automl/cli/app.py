@@ -59,6 +59,7 @@ def common(
 
 app.command()(search.search)
 app.command()(search.resume)
+app.command()(edit.edit)
 app.command()(fit.fit)
 app.command()(background.start)
 app.command()(background.status)

@@ -61,6 +61,7 @@ class History:
         self.trials: list[TrialRecord] = []
         self.version = 0  # grows with every change, so that a costly fit can be cached under it
         self.steps_spent = 0
+        self.declared = space  # as it was before requests narrowed it
         self.live = Live()  # what requests have changed while the search ran
         self._by_state: dict[State, dict[int, None]] = {state: {} for state in State}
         self._order = 0
@@ -208,7 +209,7 @@ class History:
 
     def begin(self, config: Config, *, origin: str = "", at_s: float = 0.0) -> TrialRecord:
         """Add a running trial; it gets the next number."""
-        record = TrialRecord(self.next_number, self.space.restored(config), origin=origin, started_s=at_s)
+        record = TrialRecord(self.next_number, self.declared.restored(config), origin=origin, started_s=at_s)
         if origin in (QUEUED, SEED) and self.live.queue:
             self.live.queue.popleft()
         self.trials.append(record)

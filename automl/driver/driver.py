@@ -87,10 +87,9 @@ class Driver:
         self.stopping = Stopping(study.clock)
         self.recovery = Recovery(study, executor, self.workers, self.order, self.watchdog, self.screen, self.stopping)
         self.deadline = Deadline(study, executor, self.workers, self.screen)
-        self.inbox = Inbox(study, study.notes.append, self.order.changed)
+        self.inbox = Inbox(study, self.workers, self.order, study.notes.append)
         self.error: AutoMLError | None = None  # ends the search
         study.on_end = self._trial_ended
-
         self._paused_all = False  # whether the signal to stop has been acted on
         self._nothing_left = False  # whether the study had no trial for the last worker that asked
         self._advised: set[str] = set()  # advice that the user has seen
@@ -142,16 +141,14 @@ class Driver:
         if self.study.deterministic:
             self.wanted = self.study.ledger.facts().get("width") or self.wanted
         threading.Thread(target=self.study.strategy.prepare, name="strategy").start()  # while workers start
-        self.inbox.check()
+        self.inbox.begin()
         count = self.executor.start(self.task, self._workers(), self.study.path)
         self.workers.include(count - 1)
         self.study.work_with(count)
         if (needed := self.order.begin(count)) > count:
             raise EnvironmentProblem(f"this deterministic search was begun with {needed} workers; there are {count}")
         self.screen.begin(self.study)
-        for note in self.study.notes:
-            self.screen.note(note)
-        self.inbox.say = self.screen.note
+        self.inbox.speak(self.screen.note)
 
     def _workers(self) -> int:
         """How many workers to start: never more than there are trials to run; 0: the executor decides."""
@@ -174,9 +171,7 @@ class Driver:
         """What is to be done often: act on a signal, save, show."""
         if self.stopping and not self._paused_all:
             self._pause_all()
-        elif not self.stopping:
-            self.inbox.check()
-            self.inbox.idle(self.workers.any_training)
+        self.inbox.check()
         self.study.ledger.beat()
         now_s = time.monotonic()  # a screen lives in the real time, whatever the study's clock
         if now_s - self._shown_s >= SHOW_S:
@@ -220,6 +215,7 @@ class Driver:
         match event:
             case Ready():
                 self.workers.asks(event)
+                self.inbox.hold(self._tick)
                 self._give_trials(event.worker)
             case Ended(failure=Failure(kind="disk" | "device") as failure):
                 yield from self.recovery.machine_failed(event, failure)
@@ -257,6 +253,7 @@ class Driver:
 
     def _process(self, event: TrialEvent) -> None:
         """Bring the event into the study; a report is answered with verdicts."""
+        self.inbox.check()
         if isinstance(event, Ended):
             self._attempt_ended(event)
             return
@@ -345,7 +342,7 @@ class Driver:
 
     def _pause_all(self) -> None:
         """Act on the first signal: not in its handler, which may have interrupted anything."""
-        self._paused_all = True
+        self._paused_all = self.inbox.closed = True
         for event in self.order.release():
             if isinstance(event, Reported):
                 self._answer_all(event, Kind.PAUSE)

@@ -40,7 +40,7 @@ class Leaderboard(RankedRows):
 
         `winner`: the trial to mark as best, where the finalists chose one.
         """
-        names = order(history.space, importance(history.space, [t for t in history.trials if t.state.ended]))
+        names = order(history.declared, importance(history.declared, [t for t in history.trials if t.state.ended]))
         return cls(rows(history, n, winner), history.metric, full_length(history), len(history), names)
 
     def __rich__(self) -> "Text":

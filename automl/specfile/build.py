@@ -169,6 +169,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
         "stopper": _stopper(model, space),
         "executor": model.executor.model_dump() if model.executor else None,
         "first": tuple(space.completed(config) for config in model.first or ()),
+        "warm": tuple(source.model_dump() for source in model.warm or ()),
         "constraints": tuple(model.constraints or ()),
         "fidelity": {name: (low, high) for name, (low, high) in (model.fidelity or {}).items()},
         "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},

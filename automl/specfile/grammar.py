@@ -9,18 +9,13 @@ import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
-from pydantic_core import PydanticCustomError
 
 from automl.core.files import why_no_name
-from automl.specfile.yaml.explain import CUSTOM
+from automl.specfile.entries.basics import Item, Strict, Word, wrong
+from automl.specfile.entries.warm import Warm, short
 
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _REFERENCE = re.compile(r"[^:\s]+:[^\W\d]\w*(\.[^\W\d]\w*)*")
-
-
-def wrong(message: str, hint: str = "") -> PydanticCustomError:
-    """A validation error with our own message; braces in `message` are safe."""
-    return PydanticCustomError(CUSTOM, "{message}", {"message": message, "hint": hint})
 
 
 def seconds(value: Any) -> float:
@@ -71,12 +66,6 @@ def _reference(value: Any) -> Any:
     return value
 
 
-def _word(value: Any) -> Any:
-    if isinstance(value, str) and not value.strip():
-        raise wrong("needs a text, got an empty one")
-    return value
-
-
 def _model(value: Any) -> Any:
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
@@ -97,19 +86,6 @@ def _text(value: Any) -> Any:
     return value if isinstance(value, str) else str(value) if type(value) in (int, float) else value
 
 
-def _scalar(value: Any) -> Any:
-    if not isinstance(value, str | int | float | bool | None):
-        kind = "a mapping" if isinstance(value, dict) else "a list"
-        raise wrong(f"needs text, a number, true, false or null, got {kind}")
-    return value
-
-
-def _item(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_item(one) for one in value]
-    return _scalar(value)
-
-
 _NAMED_SCHEMA = {
     "anyOf": [
         {"type": "string"},
@@ -119,60 +95,10 @@ _NAMED_SCHEMA = {
 Duration = Annotated[
     float, BeforeValidator(seconds), WithJsonSchema({"type": ["string", "number"], "examples": ["10m", "1h30m"]})
 ]
-Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
-Item = Annotated[
-    Any, BeforeValidator(_item), WithJsonSchema({"type": ["string", "number", "boolean", "null", "array"]})
-]
 Positive = Annotated[int, Field(ge=1, le=10**9)]
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": ["string", "number"]})]
-Word = Annotated[str, BeforeValidator(_word)]
 Name = Annotated[str, BeforeValidator(_name)]
 Reference = Annotated[str, BeforeValidator(_reference)]
-
-
-class Strict(BaseModel):
-    """A mapping with these keys only; values are not converted to other types."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, populate_by_name=True)
-
-
-class FloatParameter(Strict):
-    """A real number between two ends."""
-
-    range: list[float] = Field(alias="float", min_length=2, max_length=2, description="[low, high]")
-    log: bool = Field(False, description="search on a logarithmic scale; needs low > 0")
-    step: float | None = Field(None, gt=0, description="only low + k * step")
-    default: float | None = Field(None, description="tried first in a search")
-    when: dict[str, Any] | None = Field(
-        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
-    )
-
-
-class IntParameter(Strict):
-    """A whole number between two ends, both included."""
-
-    range: list[int] = Field(alias="int", min_length=2, max_length=2, description="[low, high]")
-    log: bool = Field(False, description="search on a logarithmic scale; needs low > 0")
-    step: int | None = Field(None, ge=1, description="only low + k * step")
-    default: int | None = Field(None, description="tried first in a search")
-    when: dict[str, Any] | None = Field(
-        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
-    )
-
-
-class ChoiceParameter(Strict):
-    """One of several values; `ordered` if neighbouring values behave similarly."""
-
-    choice: list[Item] = Field(min_length=1, description="the values: text, numbers, true, false, null, lists of these")
-    ordered: bool = Field(False, description="neighbouring values behave similarly, as in [32, 64, 128]")
-    tuples: bool = Field(False, description="values that are lists reach the program as tuples")
-    default: Item = Field(None, description="tried first in a search")
-    when: dict[str, Any] | None = Field(
-        None, description="{parameter: value or list}: a condition; only where it holds is this part of a config"
-    )
-
-
-PARAMETERS: dict[str, type[Strict]] = {"float": FloatParameter, "int": IntParameter, "choice": ChoiceParameter}
 
 
 class MetricModel(Strict):
@@ -286,6 +212,9 @@ class SpecModel(Strict):
     patience: Positive | None = Field(None, description="end a trial after this many epochs without improvement")
     space: dict[str, Any] = Field(description="the parameters, in groups or not")
     first: list[dict[str, Item]] | None = Field(None, max_length=1000, description="configs to try first")
+    warm: list[Annotated[Warm, BeforeValidator(short)]] | None = Field(
+        None, max_length=20, description="earlier studies to start from: [studies/last_week]"
+    )
     constraints: list[str] | None = Field(
         None, max_length=100, description='conditions that every config fulfils, e.g. "width % heads == 0"'
     )

@@ -6,7 +6,8 @@ It accepts more than the loader does (it cannot express that low < high); what i
 import json
 from typing import Any
 
-from automl.specfile.grammar import PARAMETERS, SpecModel
+from automl.specfile.entries.parameters import PARAMETERS
+from automl.specfile.grammar import SpecModel
 
 ITEM = {"type": ["string", "number", "boolean", "null", "array"]}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from automl.core.space import is_described
 from automl.errors import did_you_mean
-from automl.specfile.grammar import PARAMETERS, SpecModel
+from automl.specfile.entries.parameters import PARAMETERS
+from automl.specfile.grammar import SpecModel
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.events import load
 from automl.specfile.yaml.places import Places

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
-from automl.specfile.grammar import PARAMETERS
+from automl.specfile.entries.parameters import PARAMETERS
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places

@@ -108,5 +108,5 @@ def check_members(path: Path | None, history: History) -> None:
         SpecError: one does not.
     """
     for record in history.trials:
-        if not history.space.contains(record.config):
+        if not history.declared.contains(record.config):
             raise SpecError(f"{path}: trial {record.number} is outside of the new space: {record.config}")

@@ -1,6 +1,7 @@
 """One driver for each study: a lock on a file, which the operating system releases however the driver ends."""
 
 import os
+import re
 import socket
 import time
 from dataclasses import dataclass
@@ -8,6 +9,26 @@ from pathlib import Path
 from typing import IO, Self
 
 from automl.errors import EnvironmentProblem, LedgerError
+
+_HOLDER = re.compile(r"process (\d+) on (\S+) since")
+
+
+def is_driven(path: Path) -> bool:
+    """Whether a process holds the lock at `path`, as its content says; a driver that was killed has left it there."""
+    try:
+        with path.open(errors="replace") as file:
+            holder = _HOLDER.match(file.readline(1000))
+    except OSError:
+        return False
+    if holder is None or holder[2] != socket.gethostname():
+        return holder is not None
+    try:
+        os.kill(int(holder[1]), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def driver(path: Path) -> int | None:

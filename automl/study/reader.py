@@ -12,10 +12,13 @@ from automl.core.history import Counts, History
 from automl.core.objectives.goals import Objectives
 from automl.core.space import Space
 from automl.core.trial import Metric, Plan, TrialRecord
-from automl.errors import LedgerError
+from automl.errors import LedgerError, SpecError
 from automl.leaderboard import board
-from automl.study import kinds
+from automl.study import kinds, paths
 from automl.study.ledger import Ledger
+from automl.study.live import inbox
+from automl.study.live.requests import Request, in_words
+from automl.study.lock import is_driven
 from automl.study.schema import REPAIR
 
 if TYPE_CHECKING:
@@ -52,8 +55,8 @@ class Readable:
 
     @property
     def space(self) -> Space:
-        """The search space."""
-        return self.history.space
+        """The search space as it was declared; `history.space` is what requests have left of it."""
+        return self.history.declared
 
     @property
     def metric(self) -> Metric:
@@ -188,6 +191,38 @@ class StudyView(Readable):
     @property
     def elapsed_s(self) -> float:
         return self._elapsed_s
+
+    def edit(self, by: str = "python", wait_s: float = 5.0, **wanted: Any) -> list[str]:
+        """Ask the search for a change, through its inbox; see `automl.study.live.requests` for what may be asked for.
+
+        Args:
+            by: who asks, for the ledger and the screen.
+            wait_s: seconds to wait for the answer of the process that drives the search.
+            wanted: add, stop, pin, pause, resume, budget, narrow; after.
+
+        Returns:
+            what was done, or what will be when the search goes on, a sentence each.
+
+        Raises:
+            SpecError: something is wrong with the request, or the search refused it; nothing was changed.
+            EnvironmentProblem: the study's folder cannot be written.
+
+        Example:
+            automl.Study.open("studies/digits").edit(add={"lr": 0.01}, budget="+20")
+        """
+        assert self.path is not None
+        request = Request.of({**wanted, "by": by})
+        if not is_driven(self.path / paths.LOCK):
+            done = [in_words(edit) for edit in request.edits(self.history)]
+            inbox.post(self.path, {**wanted, "by": by})
+            return [*done, "nothing drives the study now: this takes effect when it goes on (automl resume)"]
+        id = inbox.post(self.path, {**wanted, "by": by})
+        answer = inbox.answer(self.path, id, wait_s)
+        if answer is None:
+            return ["no answer yet: it is read when the search is between two events, or goes on"]
+        if not answer.get("ok"):
+            raise SpecError(str(answer.get("error")))
+        return [str(sentence) for sentence in answer["done"]]
 
     def close(self) -> None:
         """Close the ledger."""

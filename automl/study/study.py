@@ -28,6 +28,7 @@ from automl.study.endgame import Endgame
 from automl.study.facts import KEPT, changes, check_members, compare_at_equal_steps, described
 from automl.study.ledger import Ledger
 from automl.study.live.editing import Edited
+from automl.study.live.warm import Given
 from automl.study.reader import StudyView
 from automl.study.trials import Retries, checked
 
@@ -48,6 +49,8 @@ class Study(Edited):
         path: the study's folder; None keeps everything in memory.
         name: shown on screens; None: the name of the folder.
         first: configs to try before the strategy is asked (but after the defaults).
+        warm: folders of earlier studies, or `{"study": folder, "seeds": 3, "model": True}`: their best configs are
+            tried next, and their rows are kept in this study.
         retries: how often a trial is tried again after its worker died.
         deterministic: the driver processes reports in an order that does not depend on timing.
         accept_changes: continue at `path` although space, metric or seed have changed, if all known trials fit.
@@ -86,6 +89,7 @@ class Study(Edited):
         path: str | Path | None = None,
         name: str | None = None,
         first: list[Config] | None = None,
+        warm: Sequence[Given] = (),
         retries: int = 1,
         deterministic: bool = False,
         accept_changes: bool = False,
@@ -113,6 +117,7 @@ class Study(Edited):
         try:
             self._load(accept_changes)
             self._given = self._given_configs(first or [], defaults)
+            self._warm_up(warm)
         except BaseException:
             self.ledger.close()
             raise

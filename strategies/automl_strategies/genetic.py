@@ -60,7 +60,7 @@ class Genetic(Strategy):
 
     def _children(self, history: History, data: Observations, n: int, seen: SeenConfigs) -> Iterator[Config]:
         cube = data.cube
-        parents = np.where(np.isnan(data.points[: self.population]), 0.5, data.points[: self.population])
+        parents = np.clip(np.nan_to_num(data.points[: self.population], nan=0.5), 0.0, 1.0)  # the space may be narrower
         for k in range(n):
             rng = history.rng(k, "genetic")
             if rng.random() < self.immigrants:

@@ -67,7 +67,7 @@ def mutated(cube: UnitCube, point: Points, rng: np.random.Generator, eta: float 
         with drawing_from(rng):
             (after,) = tools.mutPolynomialBounded(before, eta, 0.0, 1.0, 1.0)
         moved = float(after[0]) - float(out[k])
-        if abs(moved) * cells < 1.0 and np.isfinite(cells) and cells > 1:
+        if np.isfinite(cells) and cells > 1 and abs(moved) * cells < 1.0:
             moved = (1.0 if moved >= 0 else -1.0) / cells
             moved = -moved if not 0 < out[k] + moved < 1 else moved
         out[k] += moved

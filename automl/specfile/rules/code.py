@@ -1,4 +1,4 @@
-"""Code and programs that a specification names: whether they are there. Nothing of them is imported or run."""
+"""Code, programs and studies that a specification names: whether they are there. Nothing is imported or run."""
 
 import ast
 import importlib.util
@@ -14,7 +14,7 @@ from automl.specfile.yaml.places import Places
 
 
 def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
-    """Complain about modules, functions and programs that do not exist.
+    """Complain about modules, functions, programs and earlier studies that do not exist.
 
     Args:
         tree: the whole specification as plain data.
@@ -27,6 +27,12 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
             message, hint = _problem(reference, folder)
             if message:
                 places.complain((key,), message, hint)
+    for k, source in enumerate(tree["warm"] if isinstance(tree.get("warm"), list) else ()):
+        study = source.get("study") if isinstance(source, dict) else source
+        if isinstance(study, str) and not (folder / study / "ledger.sqlite").is_file():
+            known = [path.parent.name for path in (folder / study).parent.glob("*/ledger.sqlite")]
+            near = did_you_mean(File(study).name, known)
+            places.complain(("warm", k), f"{study} is no study: it has no ledger.sqlite", near)
     command = tree.get("command")
     if isinstance(command, list) and command:
         _command([str(word) for word in command], folder, places)

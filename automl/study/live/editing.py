@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automl.core.live import edits
+from automl.core.live import agreement, edits
 from automl.core.messages import Assignment, Measured
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Verdict
 from automl.core.trial import State
+from automl.study.live import warm
 from automl.study.live.requests import Edit, Request, in_words
+from automl.study.live.warm import Given
 from automl.study.trials import Trials
 
 
@@ -75,6 +77,23 @@ class Edited(Trials):
         if any(self.facts["plan"][limit] != value for limit, value in limits.items()):
             self.keep_facts({"plan": {**self.facts["plan"], **limits}})
 
+    def _warm_up(self, earlier: Sequence[Given]) -> None:
+        """Copy the rows of earlier studies that were not copied before; their best configs are tried first.
+
+        Raises:
+            SpecError: a study is not there, or none of its trials fits.
+        """
+        found, notes = warm.edits(earlier, self.history, [config for _, config in self._given])
+        for id, edit in found:
+            self._apply(edit, Request({}, id, id.removeprefix("warm:")))
+        self.ledger.commit()
+        self.notes += notes
+
+    def earlier_studies(self) -> list[str]:
+        """How far each earlier study agrees with the results so far, a sentence each; none while too few are known."""
+        found = [(one.name, agreement.agreement(self.history, one)) for one in self.history.live.earlier]
+        return [f"{name} {agreement.in_words(value)}" for name, value in found if value is not None]
+
     # -- what requests have changed -----------------------------------------------------------------------------------
 
     @property
@@ -122,7 +141,7 @@ class Edited(Trials):
     def _go_on(self) -> None:
         """Begin a session of a study that was edited in an earlier one. A pause ends: who starts a search wants it."""
         live = self.history.live
-        live.queue = type(live.queue)(entry for entry in live.queue if self.space.contains(entry[1]))
+        live.queue = type(live.queue)(entry for entry in live.queue if self.history.space.contains(entry[1]))
         self._keep_plan()
         if self.paused:
             self.carry_out(Request({"resume": True}, by="a new session"))

@@ -10,10 +10,12 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from automl.core import plugins
 from automl.core.history import History
+from automl.core.live import edits
 from automl.core.space import Space
 from automl.core.objectives.goals import Objectives
 from automl.core.strategy import Strategy
@@ -26,7 +28,7 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
     with closing(Ledger.read_only(path)) as ledger:
         facts = ledger.facts()
         strategy = strategy or plugins.make("strategies", facts["strategy"])
-        plan = Plan(**facts["plan"])
+        plan = _first_plan(Plan(**facts["plan"]), ledger)
         objectives = Objectives.from_facts(facts)
         history = History(Space.of(facts["space"]), seed=facts["seed"], metric=objectives, plan=plan)
         suggested: list[str] = []
@@ -40,6 +42,8 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
                         if expected != what:
                             yield f"trial {trial}: a replay suggests {expected}, the ledger has {what}"
                     history.begin(json.loads(what), origin=why, at_s=at_s)
+                case "edit":
+                    edits.apply(history, json.loads(what), why)
                 case "again":
                     history.again(trial, what)
                 case "report":
@@ -58,6 +62,15 @@ def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:
         for state in State:
             if [t.number for t in history.of(state)] != [t.number for t in again.of(state)]:
                 yield f"the order of {state} trials differs"
+
+
+def _first_plan(plan: Plan, ledger: Ledger) -> Plan:
+    """The budget before the first edit of it."""
+    made = [json.loads(fact[3]) for fact in ledger.in_order("edit")]
+    for edit in reversed([edit for edit in made if edit["kind"] == "budget"]):
+        if getattr(plan, edit["limit"]) == edit["to"]:
+            plan = replace(plan, **{edit["limit"]: edit["was"]})
+    return plan
 
 
 def main() -> int:

@@ -125,7 +125,7 @@ def _config(history: History, record: TrialRecord) -> list[str]:
     """A line for each hyperparameter, by group, with all digits."""
     groups: dict[str, list[str]] = {}
     for name in record.config:
-        groups.setdefault(history.space.groups.get(name, ""), []).append(name)
+        groups.setdefault(history.declared.groups.get(name, ""), []).append(name)
     longest = max((words.cells(words.clean(name)) for name in record.config), default=0)
     lines = []
     for group, names in groups.items():

@@ -89,7 +89,7 @@ class HistoryStorage(BaseStorage):
         if t.loss is None and state in (OptunaState.COMPLETE, OptunaState.PRUNED):
             state = OptunaState.FAIL
         valued = state in (OptunaState.COMPLETE, OptunaState.PRUNED)
-        names = [name for name in self.space.names if name in t.config]
+        values = {name: value for name in self.space.names if (value := self._possible(name, t.config)) is not None}
         return FrozenTrial(
             number=t.number,
             trial_id=t.number,
@@ -97,12 +97,19 @@ class HistoryStorage(BaseStorage):
             value=t.loss if valued else None,
             datetime_start=EPOCH,
             datetime_complete=EPOCH if state.is_finished() else None,
-            params={name: to_optuna(self.space.params[name], t.config[name]) for name in names},
-            distributions={name: self.distributions[name] for name in names},
+            params={name: to_optuna(self.space.params[name], value[0]) for name, value in values.items()},
+            distributions={name: self.distributions[name] for name in values},
             user_attrs={},
             system_attrs={},
             intermediate_values=dict(t.curve),
         )
+
+    def _possible(self, name: str, config: Config) -> tuple[Any] | None:
+        """A value of a config; the nearest one of a range that was narrowed since. None: there is none."""
+        p = self.space.params[name]
+        if name not in config or p.contains(config[name]):
+            return (config[name],) if name in config else None
+        return None if isinstance(p, Choice) else (p.from_unit(min(max(p.to_unit(config[name]), 0.0), 1.0)),)
 
     # -- what samplers call ----------------------------------------------------------------------------------------
 

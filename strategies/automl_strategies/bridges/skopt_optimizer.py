@@ -129,7 +129,7 @@ def _dimensions(categories: np.ndarray) -> list[Any]:
 
 def _row(categories: np.ndarray, points: Points) -> list[list[Any]]:
     """Points as scikit-optimize expects them: choices by index, other parameters as numbers."""
-    full = np.nan_to_num(points, nan=0.5)
+    full = np.clip(np.nan_to_num(points, nan=0.5), 0.0, 1.0)  # trials may lie outside of a space that was narrowed
     return [
         [min(int(u * c), int(c) - 1) if c > 1 else float(u) for u, c in zip(row, categories, strict=True)]
         for row in full

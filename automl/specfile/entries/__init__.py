@@ -1,0 +1,1 @@
+"""Parts of the grammar of `space.yaml` that stand for themselves: parameters, earlier studies."""
