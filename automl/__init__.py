@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from automl.estimators.fitting import fit as fit
     from automl.study.study import Study as Study
     from automl.judging.judge import judge as judge
+    from automl.updating.update import update as update
     from automl.worker.trial import Trial as Trial
 
 _HOMES = {
@@ -51,6 +52,7 @@ _HOMES = {
     "resume": "automl.api.doors",
     "judge": "automl.judging.judge",
     "search": "automl.api.doors",
+    "update": "automl.updating.update",
 }
 moved.install()
 __all__ = [
@@ -69,6 +71,7 @@ __all__ = [
     "load",
     "resume",
     "search",
+    "update",
     "judge",
 ]
 

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,9 @@ from automl.data.direct import rows as direct
 from automl.data.direct.encoder import Encoder
 from automl.data.preparing import given, series, text, transform
 from automl.errors import DataError
+
+if TYPE_CHECKING:
+    from automl.data.prepared import Part
 
 
 class Model:
@@ -47,6 +50,7 @@ class Model:
         self.module, self.device = module.to(device).eval(), device
         self.manifest, self.preparation, self.sample = manifest, preparation, sample
         self._encoder = Encoder.of(preparation)
+        self._remembered: Part | None = None
         self.config: dict[str, Any] = manifest["config"]
         self.kind: str = manifest["kind"]
         self.classes: list[Any] = manifest["classes"]
@@ -124,6 +128,32 @@ class Model:
     def probabilities(self, outputs: Tensor) -> NDArray[Any]:
         """Outputs [N, classes] as probabilities."""
         return np.asarray(outputs.double().softmax(-1))
+
+    def partial_fit(self, rows: Any, *, how: str = "head", old: Any = None) -> Self:
+        """Learn from further rows, in memory; the saved model stays as it is (`automl.update` makes a new version).
+
+        Nothing is held out or compared here. Rows of earlier calls (at most 5,000) are learned from again, so that
+        they are not forgotten; give `old` rows of the training data for the same reason.
+
+        Args:
+            rows: a table with the true answers in their column, or a file of one; `(x, y)` for a model of arrays. They
+                may have new classes.
+            how: "head": the last layer learns anew, in closed form; "finetune": all weights learn, at a low rate.
+            old: rows from before, in the same form.
+
+        Returns:
+            The model itself.
+
+        Raises:
+            DataError: the rows cannot be read, or the model cannot learn in this way.
+
+        Example:
+            >>> model = automl.load("studies/flowers").partial_fit(pandas.read_csv("new.csv"))
+        """
+        from automl.bundle.partial import partial_fit
+
+        self._remembered = partial_fit(self, rows, how, old, self._remembered)
+        return self
 
     def generate(self, prompt: str, tokens: int, temperature: float = 1.0, seed: int = 0) -> str:
         """Continue a text with a language model.

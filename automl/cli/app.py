@@ -24,6 +24,7 @@ from automl.cli.commands import (
     spec,
     tools,
 )
+from automl.cli.commands.saved import update
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -75,6 +76,8 @@ app.command()(compress.compress)
 app.command()(models.export)
 app.command()(models.predict)
 app.command()(serve.serve)
+app.command()(update.update)
+app.command()(update.versions)
 app.command()(mcp.mcp)
 app.command()(tools.init)
 app.command()(spec.validate)

@@ -74,11 +74,11 @@ def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed:
     target = targets.read(raw.y, raw.target, options.get("task"), rules)
     classes = target.kind == "classification"
     raw.notes += target.notes
-    y = _keep_rows(raw, target, options, seed)
+    y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")
     parts = splits.assign(
         len(y), split, seeds.derive(seed, "split"), given=raw.parts, labels=y if classes else None,
         groups=raw.extra[str(split["group"])].astype(str) if split.get("group") else None,
-        order=_times(raw, str(split["time"]), rules) if split.get("time") else None,
+        order=times_of(raw.extra[time], time, rules, raw.notes) if time else None,
     )  # fmt: skip
     if classes:
         _check_classes(y, parts, target, raw)
@@ -112,9 +112,19 @@ def _keep_rows(raw: Raw, target: targets.Target, options: Mapping[str, Any], see
     return y
 
 
-def _times(raw: Raw, name: str, rules: readings.Rules) -> NDArray[Any]:
-    """[N] numbers to sort by: the values themselves, or days since 1970 for dates, or seconds for times of day."""
-    column = pd.Series(raw.extra[name])
+def times_of(values: Any, name: str, rules: readings.Rules, notes: list[str]) -> NDArray[Any]:
+    """[N] numbers to sort by: the values themselves, or days since 1970 for dates, or seconds for times of day.
+
+    Args:
+        values: [N] the cells of the column.
+        name: of the column.
+        rules: how cells are read.
+        notes: gets a line where the order of day and month was guessed or found.
+
+    Raises:
+        DataError: a row has no time that can be read.
+    """
+    column = pd.Series(values)
     reading = deciding.decide(column, name, rules)
     read = _as_order(column, reading, rules)
     if read is None or not np.isfinite(read.values).all():
@@ -122,7 +132,7 @@ def _times(raw: Raw, name: str, rules: readings.Rules) -> NDArray[Any]:
     if reading.get("ambiguous") or reading.get("shown"):
         order = "day/month/year" if reading["dayfirst"] else "month/day/year"
         doubt = " (a guess, no date shows it: set `prepare: {dayfirst: ...}`)" if reading.get("ambiguous") else ""
-        raw.notes.append(f"column {name!r}: dates read as {order}{doubt}")
+        notes.append(f"column {name!r}: dates read as {order}{doubt}")
     return read.values
 
 

@@ -71,7 +71,7 @@ def read(values: Any, name: str, task: str | None, rules: Rules = NO_RULES) -> T
     kind, reason = (task, "as set in `prepare`") if task else _guess_kind(present)
     if int(present.nunique()) < 2:
         left_out = f" ({notes[0]})" if notes else ""
-        only = _label(present.iloc[0])
+        only = label_of(present.iloc[0])
         raise DataError(f"target {name!r} has a single value, {only!r}: there is nothing to learn{left_out}")
     read_kind = _read_numbers if kind == "regression" else _read_classes
     return replace(read_kind(column, keep, name, reason, notes), reading=reading)
@@ -115,14 +115,14 @@ def _read_classes(
     column: "pd.Series[Any]", keep: NDArray[np.bool_], name: str, reason: str, notes: list[str]
 ) -> Target:
     present = column[keep]
-    classes = [_label(value) for value in sorted(present.unique(), key=_order)]
+    classes = [label_of(value) for value in sorted(present.unique(), key=_order)]
     distinct = int(present.nunique())
     if distinct > 0.5 * len(present) and distinct > MOST_CLASSES:
         raise DataError(f"target {name!r} has {distinct} classes in {len(present)} rows: is it an identifier?")
     code = {label: k for k, label in enumerate(classes)}
     numbers, values = pd.factorize(present.to_numpy(dtype=object))
     codes = np.full(len(column), -1, dtype=np.int64)
-    codes[keep] = np.array([code[_label(value)] for value in values], dtype=np.int64)[numbers]
+    codes[keep] = np.array([code[label_of(value)] for value in values], dtype=np.int64)[numbers]
     note = f"target {name!r}: classification, {distinct} classes ({reason})"
     return Target("classification", codes, classes, keep, [*notes, note])
 
@@ -140,7 +140,7 @@ def _read_several(array: NDArray[Any], name: str) -> Target:
     return Target("regression", y, [], keep, [f"target {name!r}: regression of {array.shape[1]} values"])
 
 
-def _label(value: Any) -> Any:
+def label_of(value: Any) -> Any:
     """A JSON-able label: numpy scalars become Python's, whole floats become ints, other types text."""
     value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool | int | str):
@@ -150,5 +150,5 @@ def _label(value: Any) -> Any:
 
 def _order(value: Any) -> tuple[int, Any]:
     """Sort key of a label: numbers before texts."""
-    label = _label(value)
+    label = label_of(value)
     return (1, label) if isinstance(label, str) else (0, label)

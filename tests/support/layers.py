@@ -14,6 +14,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("core",),
     ("data", "leaderboard", "stopping"),
     ("models",),
+    ("adapting",),
     ("training", "bundle"),
     ("specfile",),
     ("fused", "study", "serving"),
@@ -23,7 +24,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("evaluation", "view", "integrations", "executors"),
     ("compression",),
     ("api",),
-    ("estimators", "judging", "agents"),
+    ("estimators", "judging", "updating", "agents"),
     ("cli", "testing"),
 )
 """The folders (and root modules) of automl/, the lowest first: each imports only from the levels above its own line."""

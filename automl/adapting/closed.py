@@ -1,0 +1,70 @@
+"""A head learned anew on features that were computed once: ridge and logistic regression that stay near the old head.
+
+Shape letters: N rows, D features, U output units. A constant feature 1 stands for the bias.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STRENGTH = 1e-3
+"""How strongly the head is held near the old one, as a share of the features' mean square."""
+STEPS = 40
+"""Steps of L-BFGS at most."""
+
+
+def ridge(h: Tensor, y: Tensor, old: Tensor, weight: Tensor | None = None, strength: float = STRENGTH) -> Tensor:
+    """The weights [U, D] that minimize mean(w * |h W' - y|^2) + strength * m * |W - old|^2, m the mean square of h.
+
+    Hoerl & Kennard 1970, with the old head in the place of 0; solved in float64.
+
+    Args:
+        h: [N, D] features, the constant among them.
+        y: [N, U] what the head is to give.
+        old: [U, D] the old head.
+        weight: [N] of the rows; None: all equal.
+        strength: how strongly the head is held near the old one.
+    """
+    h, y, old = h.double(), y.double(), old.double()
+    w = torch.ones(len(h), dtype=torch.float64) if weight is None else weight.double()
+    w = w / w.sum()
+    gram = h.T @ (h * w[:, None])
+    penalty = strength * gram.diagonal().mean() * torch.eye(h.shape[1], dtype=torch.float64)
+    right = h.T @ ((y - h @ old.T) * w[:, None])
+    change: Tensor = torch.linalg.solve(gram + penalty, right)
+    return (old + change.T).float()
+
+
+def logistic(
+    h: Tensor, y: Tensor, old: Tensor, weight: Tensor | None = None, strength: float = STRENGTH,
+    scale: float = 1.0, offset: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """The weights [U, D] that minimize the mean cross-entropy + strength / 2 * m * |W - old|^2, by L-BFGS.
+
+    Args:
+        h: [N, D] features, the constant among them; m is their mean square.
+        y: [N, U] probabilities that the head is to give.
+        old: [U, D] the old head, from which it starts.
+        weight: [N] of the rows; None: all equal.
+        strength: how strongly the head is held near the old one.
+        scale, offset: logits are `scale * h W' + offset`.
+    """
+    h, y, old = h.double(), y.double(), old.double()
+    w = torch.ones(len(h), dtype=torch.float64) if weight is None else weight.double()
+    w = w / w.sum()
+    size = strength * (h * h).mean()
+    added = 0.0 if offset is None else offset.double()
+    change = torch.zeros_like(old, requires_grad=True)
+    solver = torch.optim.LBFGS([change], max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe",
+                               tolerance_grad=1e-6, tolerance_change=1e-8)  # fmt: skip
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        logits = scale * (h @ (old + change).T) + added
+        each = -(y * F.log_softmax(logits, -1)).sum(-1)
+        total = (w * each).sum() + size / 2 * change.square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    solver.step(loss)  # type: ignore[no-untyped-call]
+    return (old + change.detach()).float()

@@ -1,0 +1,1 @@
+"""Commands on saved models, after a search."""

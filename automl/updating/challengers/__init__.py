@@ -1,0 +1,1 @@
+"""Challengers: made from new rows in several ways, and compared with the champion, row by row."""

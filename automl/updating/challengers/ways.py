@@ -1,0 +1,185 @@
+"""The ways in which a model learns from new rows, the cheapest first; each gives a challenger, saved as a bundle.
+
+head       the body stays, its last layer learns in closed form
+finetune   all weights learn, at a low rate, with old rows among the new ones
+retrain    the same config is trained anew on all rows that are known
+search     a small search that begins with the same config (see `automl.updating.challengers.searching`)
+"""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from automl.adapting import heads, learning
+from automl.adapting.threads import one_thread
+from automl.bundle import io
+from automl.bundle.restore import builder, restore
+from automl.core import seeds
+from automl.data import further
+from automl.data.further import Labelled
+from automl.data.prepared import Prepared, fingerprint
+from automl.errors import DataError
+from automl.training import hyperparameters
+from automl.updating.challengers import joining, ranges
+from automl.updating.known import Known
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REPLAY_LEAST, REPLAY_MOST, REPLAY_SHARE = 2_000, 20_000, 4
+"""So many old rows are replayed: this many times the new ones, within these limits."""
+EPOCHS = 4
+"""Epochs of `finetune`, at most."""
+SHARE = 0.2
+"""Steps of `finetune` are at most this share of those of a training on all rows."""
+USUAL_RATE, LARGEST_RATE = 1e-3, 1e-2
+"""The rate of `finetune` is the one that the search has found for Adam or AdamW, at most this; it falls as a cosine."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a challenger is made from.
+
+    Attributes:
+        known: the champion.
+        new: the new rows to learn from.
+        old: a sample of old rows to learn from.
+        held: rows that are held out, old and new; of them come the few that a bundle is checked by.
+        classes: of the challenger: the champion's, then new ones.
+        digest: of the new rows; all random numbers depend on it.
+        device: where to train.
+    """
+
+    known: Known
+    new: Labelled
+    old: list[Labelled]
+    held: list[Labelled]
+    classes: list[Any]
+    digest: str
+    device: str = "cpu"
+
+    @property
+    def build(self) -> Any:
+        """Builds the network."""
+        return self.known.build or builder(self.known.model.manifest["model"], trust=False)
+
+    def seed(self, purpose: str) -> int:
+        """A seed for a purpose."""
+        return seeds.derive(int(self.known.spec.get("seed", 0)), self.digest, purpose)
+
+    def save(self, folder: Path, prepared: Prepared, weights: Mapping[str, Tensor]) -> Path:
+        """Write the challenger's bundle."""
+        return io.save(
+            folder, model=self.known.model.manifest["model"], config=self.known.config, prepared=prepared,
+            state_dict=weights, metrics={}, spec=self.known.spec, build=self.known.build,
+        )  # fmt: skip
+
+
+Way = Callable[[Lesson, Path], Path]
+
+
+def head(lesson: Lesson, folder: Path) -> Path:
+    """The body stays; its last layer learns anew from new rows and a sample of old ones.
+
+    Raises:
+        DataError: the network has no last linear layer.
+    """
+
+    def learn(module: "nn.Module", rows: learning.Rows) -> None:
+        learning.head(module, rows)
+
+    return _further(lesson, folder, learn)
+
+
+def finetune(lesson: Lesson, folder: Path) -> Path:
+    """All weights learn, from new rows and a sample of old ones; the last layer first, in closed form.
+
+    That order keeps what the body has learned (Kumar et al. 2022, "Fine-tuning can distort pretrained features").
+    """
+
+    def learn(module: "nn.Module", rows: learning.Rows) -> None:
+        said = learning.said(module, rows)
+        with contextlib.suppress(DataError):  # a network without a last linear layer
+            learning.head(module, rows)
+        learning.finetune(module, rows, _rate(lesson, rows), lesson.device, said)
+
+    return _further(lesson, folder, learn)
+
+
+def _rate(lesson: Lesson, rows: learning.Rows) -> learning.Rate:
+    """The rate of the search, lowered; few enough epochs that it costs a small part of a training on all rows."""
+    trained = hyperparameters.read(lesson.known.config)
+    lr = trained.lr if trained.optimizer in ("adam", "adamw", "nadam") else USUAL_RATE
+    here = len(rows.new) + (len(rows.old) if rows.old is not None else 0)
+    everything = len(lesson.new) + sum(len(one) for one in lesson.old)
+    full = int(lesson.known.spec.get("epochs") or EPOCHS)
+    epochs = int(min(EPOCHS, max(1, SHARE * full * everything / here)))
+    return learning.Rate(min(lr, LARGEST_RATE), epochs, max(trained.batch_size, 32), lesson.seed("finetune"))
+
+
+def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learning.Rows], None]) -> Path:
+    """The champion's network, with a unit for each new class, after it has learned; its preparation stays."""
+    model = lesson.known.model
+    more = len(lesson.classes) - len(model.classes or [])
+    inputs, outputs = joining.units(model, len(lesson.classes) if model.kind == "classification" else None)
+    weights = {name: value.detach().cpu() for name, value in model.module.state_dict().items()}
+    replay = _replayed(lesson)
+    preparation = ranges.seen_again(model.preparation, [one.rows for one in (lesson.new, *replay)])
+    if model.kind == "classification":
+        preparation = {**preparation, "target": {**preparation["target"], "classes": lesson.classes}}
+    if more > 0:
+        sample = further.prepared(model.preparation, lesson.new.take(np.arange(min(8, len(lesson.new)))).rows)
+        weights = heads.widened(weights, heads.find(model.module, sample), more)
+    module = restore(lesson.build, lesson.known.config, inputs, outputs, weights)
+    new = joining.part([lesson.new], preparation, lesson.classes)
+    old = joining.part(replay, preparation, lesson.classes) if replay else None
+    balance = lesson.known.spec.get("prepare", {}).get("class_weight") == "balanced"
+    rows = learning.Rows(*joining.weighted(new, old, balance=balance), model.kind)
+    with one_thread(lesson.device):
+        learn(module, rows)
+    prepared = Prepared(
+        inputs, outputs, joining.kind_of(model), new if old is None else new + old,
+        joining.part(lesson.held, preparation, lesson.classes), new.head(0), lesson.classes,
+        list(model.manifest.get("columns", [])), preparation, fingerprint([new]),
+        list(model.manifest.get("notes", [])), joining.sample_of(model, lesson.held),
+    )  # fmt: skip
+    return lesson.save(folder, prepared, {k: v.detach() for k, v in module.state_dict().items()})
+
+
+def _replayed(lesson: Lesson) -> list[Labelled]:
+    """A sample of the old rows, a bounded number; the same one each time."""
+    count = sum(len(one) for one in lesson.old)
+    wanted = int(min(max(REPLAY_SHARE * len(lesson.new), REPLAY_LEAST), REPLAY_MOST))
+    if count <= wanted:
+        return lesson.old
+    chosen = np.zeros(count, dtype=bool)
+    chosen[np.random.default_rng(lesson.seed("replay")).choice(count, wanted, replace=False)] = True
+    ends = np.cumsum([len(one) for one in lesson.old])[:-1]
+    parts = [one.take(np.flatnonzero(mask)) for one, mask in zip(lesson.old, np.split(chosen, ends), strict=True)]
+    return [one for one in parts if len(one)]
+
+
+def retrain(lesson: Lesson, folder: Path) -> Path:
+    """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories."""
+    from automl.training import Settings, Trainer
+
+    known = lesson.known
+    prepared = joining.prepared_anew(known, [lesson.new, *lesson.old], lesson.held, lesson.classes)
+    epochs = int(known.spec.get("epochs") or 20)
+    trainer = Trainer(lesson.build, prepared, known.config, epochs, lesson.seed("retrain"), lesson.device,
+                      Settings(**joining.settings(known.spec)))  # fmt: skip
+    with one_thread(lesson.device):
+        for _ in range(known.until or epochs):
+            loss = trainer.train_epoch()
+            if not np.isfinite(loss):
+                raise DataError("the training from scratch ended in a loss that is no number")
+    return lesson.save(folder, prepared, trainer.weights())
+
+
+WAYS: Mapping[str, Way] = {"head": head, "finetune": finetune, "retrain": retrain}
+"""Name -> way, the cheapest first."""

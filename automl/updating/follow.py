@@ -1,0 +1,83 @@
+"""`follow`: every new file in a folder is an update, for ever; killed at any moment, it goes on where it was."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from automl.errors import AutoMLError, LedgerError, SpecError
+from automl.updating.journal import Journal, digest_of, locked
+from automl.updating.options import Options
+from automl.updating.place import Place
+from automl.updating.update import Outcome, Say, Update
+from automl.updating.versions import settle
+
+UNFINISHED = (".part", ".tmp", ".crdownload", "~")
+"""Files whose names end so are still being written."""
+
+
+def follow(
+    where: str | Path, folder: str | Path, options: Options | None = None, say: Say | None = None, *,
+    every_s: float = 5.0, once: bool = False, sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Outcome]:  # fmt: skip
+    """Update a model with every file of a folder, in the order of their names, and go on looking for new ones.
+
+    A file is known by its content: it is used once, also after a kill, and under another name. A file that cannot be
+    used is noted with the reason and left. One that is being written is left until its size stays the same.
+
+    Args:
+        where: a study or a saved model.
+        folder: that files are put into.
+        options: how to update.
+        say: gets sentences about what happens.
+        every_s: seconds between two looks.
+        once: use what is there, then end.
+        sleep: waits for so many seconds.
+
+    Yields:
+        What came of each file, once it is written down.
+
+    Raises:
+        SpecError: there is no such folder.
+        AutoMLError: the model cannot be updated at all.
+    """
+    options, place, folder = options or Options(), Place.of(Path(where)), Path(folder)
+    options.check()
+    if not folder.is_dir():
+        raise SpecError(f"--follow: {str(folder)!r} is no folder")
+    with suppress(LedgerError), locked(place):  # a swap that a kill interrupted; a process that updates does it itself
+        settle(place, Journal(place))
+    sizes: dict[Path, tuple[int, int]] = {}
+    while True:
+        for file in sorted(folder.iterdir()):
+            if not file.is_file() or file.name.startswith(".") or file.name.endswith(UNFINISHED):
+                continue
+            stat = file.stat()
+            now = (stat.st_size, stat.st_mtime_ns)
+            if not once and sizes.get(file) != now:
+                sizes[file] = now  # perhaps it is still being written
+                continue
+            if Journal(place).known(digest_of(file), options.how) is None:
+                outcome = _one(place, file, options, say or (lambda _: None))
+                if outcome is not None:
+                    yield outcome
+        if once:
+            return
+        sleep(every_s)
+
+
+def _one(place: Place, file: Path, options: Options, say: Say) -> Outcome | None:
+    """The update with one file; None where another process is at it, and the file waits for the next look."""
+    try:
+        with locked(place):
+            update = Update(place, options, say)
+            try:
+                return update.run(file)
+            except (LedgerError, OSError):
+                raise
+            except AutoMLError as error:
+                update.check_model()
+                return update.refuse(file, file.name, error)
+    except LedgerError as error:
+        say(f"{file.name} waits: {error}")
+        return None
