@@ -71,6 +71,16 @@ def search(
         name=name, path=path, screen=screen, overrides=overrides, deterministic=deterministic, retries=retries,
         loggers=loggers, trial_timeout_s=trial_timeout_s, isolation=isolation, finalists=finalists, fidelity=fidelity,
     )  # fmt: skip
+    ready = prepared(task, options, begun_s)
+    if block:
+        return ready.run()
+    from automl.api.background import Running
+
+    return Running(ready)
+
+
+def prepared(task: "str | Path | Callable[[Trial], object]", options: SearchOptions, begun_s: float) -> "Search":
+    """The search of `search`, ready to run; its time budget counts from `begun_s`, of `time.monotonic`."""
     search = _prepared(task, options)
     search.study.budget.count_from(begun_s)
     return search.run()

@@ -22,8 +22,9 @@ AHEAD = 32  # trials that may wait here: each one was suggested before the resul
 class GroupedOrder(ArrivalOrder):
     """Events are processed when they arrive; trials are handed out by `group(config)`.
 
-    Trials of the group "" run alone, so a worker gets one of them at a time. A group may have a subgroup, "group/sub":
-    an idle worker gets trials of the largest group, a busy one asks for the group it can use.
+    Trials of the group "" run alone, so a worker gets one of them at a time: an idle worker before all others, a busy
+    one beside those that it asks for, so that they need not wait until nothing else runs. A group may have a subgroup,
+    "group/sub": an idle worker gets trials of the largest group, a busy one asks for the group it can use.
     """
 
     group: Callable[[Config], str] = lambda config: ""
@@ -40,10 +41,10 @@ class GroupedOrder(ArrivalOrder):
             self._withdraw()
         if ready.busy:
             self._fill(lanes, ready.fits)
-            return self._take(ready.fits, lanes) if ready.fits else []
+            return [*self._take(ready.fits, lanes), *self._take_alone()] if ready.fits else []
         self._fill(lanes, None)
-        if not self.stock:
-            return []
+        if (alone := self._take_alone()) or not self.stock:
+            return alone
         names = [name if ready.fits == ALIKE else name.partition("/")[0] for name, _ in self.stock]
         wanted = max(dict.fromkeys(names), key=lambda name: names.count(name) if name else 1)
         return self._take(wanted, lanes if wanted else 1)
@@ -72,6 +73,14 @@ class GroupedOrder(ArrivalOrder):
         for entry in chosen:
             self.stock.remove(entry)
         return [one for _, one in chosen]
+
+    def _take_alone(self) -> list[Assignment]:
+        """One of the waiting trials that always run alone, not of those that do so for once."""
+        for name, one in self.stock:
+            if not name and not one.alone:
+                self.stock.remove((name, one))
+                return [one]
+        return []
 
     def _withdraw(self) -> None:
         """The budget of time or steps is used up: the trials that wait here will not be trained."""

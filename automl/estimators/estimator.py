@@ -150,10 +150,10 @@ class AutoMLClassifier(ClassifierMixin, _TableEstimator):  # type: ignore[misc] 
     """A search for a classifier, as an estimator of scikit-learn.
 
     Rows may hold numbers, text, dates and missing values; they are prepared as `automl search` does it. The winner is
-    chosen on validation rows; where there was time for the finalists, it is an ensemble.
+    an ensemble of the search's models, chosen on validation rows.
 
     Args:
-        time_s: seconds of the search, finalists included; None: no limit, then `trials` counts.
+        time_s: seconds for all of it, from the rows to the winner; None: no limit, then `trials` counts.
         trials: how many configs are tried; None: as many as fit into the time (30 without a limit of time).
         metric: that trials are ranked on, such as "val_auroc"; None: the accuracy on validation rows.
         epochs: of a full training; None: by the number of rows.

@@ -1,5 +1,6 @@
 """`automl.fit`: a model from a table and the name of the column to predict."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def fit(
     Args:
         data: the table, or the path of a CSV, TSV or Parquet file.
         target: the column to predict. Few different values or text: classes; else numbers.
-        time_s: seconds of the search, finalists included; None: no limit.
+        time_s: seconds for all of it, from reading the table to the saved winner; None: no limit.
         trials: how many configs are tried; None: as many as fit into the time.
         metric: that trials are ranked on, such as "val_auroc"; None: accuracy, or the root mean squared error.
         epochs: of a full training; None: by the number of rows.
@@ -62,13 +63,14 @@ def fit(
 def search_data(
     data: pd.DataFrame | Path, target: str, *, dir: Path, name: str | None = None, time_s: float | None,
     trials: int | None = None, metric: str | None = None, epochs: int | None = None, seed: int = 0,
-    workers: int | None = None, screen: "Screen | None" = None,
+    workers: int | None = None, screen: "Screen | None" = None, begun_s: float | None = None,
 ) -> tuple[Done, Survey]:  # fmt: skip
     """What `fit` does, without the estimator: (the finished search, what the table looks like).
 
     Raises:
         AutoMLError: see `fit`.
     """
+    begun_s = time.monotonic() if begun_s is None else begun_s
     if isinstance(data, pd.DataFrame):
         if target not in data:
             raise DataError(f"target: the table has no column {target!r}{did_you_mean(target, map(str, data.columns))}")
@@ -81,6 +83,7 @@ def search_data(
     done = search_table(
         table, target, seen.task, dir=dir, name=free, metric=metric, time_s=time_s, trials=trials, epochs=epochs,
         seed=seed, workers=workers, screen=screen, prepare={key: value for key, (value, _) in seen.prepare.items()},
+        begun_s=begun_s,
     )  # fmt: skip
     return done, seen
 

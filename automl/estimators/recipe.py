@@ -1,12 +1,17 @@
-"""The specification that `automl.fit` searches: its space, length of training and finalists follow from the table."""
+"""The specification that `automl.fit` searches: its space and length of training follow from the table.
 
+A constant learning rate with averaged weights makes each epoch's model as good as an end: a trial that the time ends is
+a member of the pack like any other.
+"""
+
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 Kind = Literal["classification", "regression"]
 METRICS: Mapping[str, str] = {"classification": "val_accuracy", "regression": "val_rmse"}
-SMALL, LARGE = 5_000, 50_000
-"""Rows up to which there is a longer training with smaller batches, and from which on a shorter one."""
+LARGE = 50_000
+"""Rows from which on training is shorter, and numbers have no embeddings, which take several times the CPU time."""
 TRIALS = 10_000
 """Trials at most where only time is given."""
 
@@ -24,7 +29,7 @@ def recipe(
         rows: of the table, roughly.
         name: of the study.
         metric: that trials are ranked on; None: accuracy, or the root mean squared error.
-        time_s: budget in seconds of wall time, finalists included.
+        time_s: budget in seconds of wall time, the choice of the ensemble included.
         trials: budget of trials.
         epochs: of a full trial; None: by the number of rows.
         seed: of all random numbers.
@@ -33,18 +38,31 @@ def recipe(
     Returns:
         The entries, as the reader of specifications takes them.
     """
-    least = 32 if rows < SMALL else 64
-    full = epochs or (40 if rows < SMALL else 30 if rows < LARGE else 15)
-    regularization: dict[str, Any] = {"use": "standard"}
-    if kind == "regression":
-        regularization["label_smoothing"] = 0.0
+    full = epochs or round(min(max(200_000 / rows, 60 if rows < LARGE else 30), 300))
+    batch = 2 ** round(math.log2(min(max(rows / 40, 32), 512)))
     budget = {"trials": TRIALS if trials is None else trials} | ({} if time_s is None else {"time": float(time_s)})
-    numbers: dict[str, Any] = {}
-    if rows < LARGE:  # embeddings cost several times the CPU time of a plain network
-        kinds = ["periodic", "cosine"]
-        scale = {"float": [0.03, 0.5], "log": True, "default": 0.1, "when": {"embed_numbers": kinds}}
-        choice = {"choice": [*kinds, "none"], "default": "none"}
-        numbers = {"numbers": {"embed_numbers": choice, "embed_scale": scale}}
+    space: dict[str, Any] = {
+        "architecture": {
+            "depth": {"int": [1, 3], "default": 2},
+            "width": {"int": [32, 192], "log": True, "default": 96},
+        },
+        "regularization": {
+            "dropout": {"float": [0.0, 0.4], "default": 0.1},
+            "weight_decay": {"float": [1e-5, 1e-1], "log": True, "default": 1e-3},
+        },
+        "optimizer": {
+            "optimizer": "adamw",
+            "lr": {"float": [5e-4, 1e-2], "log": True, "default": 2e-3},
+            "batch_size": batch,
+            "schedule": "constant",
+            "ema": 0.99,
+        },
+    }
+    if rows < LARGE:
+        space["numbers"] = {
+            "embed_numbers": {"choice": ["periodic", "cosine"]},
+            "embed_scale": {"float": [0.03, 1.0], "log": True, "default": 0.2},
+        }
     return {
         "study": name,
         "model": "mlp",
@@ -54,18 +72,9 @@ def recipe(
         "split": {"train": 0.65, "val": 0.2, "test": 0.15},
         "metric": metric or METRICS[kind],
         "epochs": full,
-        "patience": max(4, full // 4),
-        "space": {
-            "architecture": {"use": "mlp", "width": {"int": [16, 256], "log": True, "default": 128}},
-            **numbers,
-            "regularization": regularization,
-            "optimizer": {
-                "use": "adamw",
-                "batch_size": {"choice": [least, 2 * least, 4 * least], "ordered": True, "default": 2 * least},
-            },
-        },
+        "patience": max(8, full // 6),
+        "space": space,
         "budget": budget,
-        "finalists": {"top": 3, "seeds": 2},
-        "ensemble": 10,
+        "pack": True,
         "seed": seed,
     }

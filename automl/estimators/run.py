@@ -1,5 +1,6 @@
 """Runs the search of a table, and collects what is left of it: the winner, the leaderboard, the scores."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import yaml
 
 from automl.api import doors
+from automl.api.options import SearchOptions
 from automl.errors import SpecError
 from automl.estimators.recipe import Kind, recipe
 
@@ -30,7 +32,7 @@ class Done:
     Attributes:
         study: closed.
         folder: of the study.
-        model: the ensemble where there is one, else the winner.
+        model: the winner; most often an ensemble.
         leaderboard: a row for each trial, the best first.
         scores: of the winner, by name.
     """
@@ -46,6 +48,7 @@ def search_table(
     table: Path, target: str, kind: Kind, *, dir: Path, name: str, here: bool = False, metric: str | None = None,
     time_s: float | None = None, trials: int | None = None, epochs: int | None = None, seed: int = 0,
     workers: int | None = None, prepare: Mapping[str, Any] | None = None, screen: "Screen | None" = None,
+    begun_s: float | None = None,
 ) -> Done:  # fmt: skip
     """Search for the best model of a table.
 
@@ -60,10 +63,12 @@ def search_table(
         metric, time_s, trials, epochs, seed, prepare: see `recipe`.
         workers: processes; None: one for each core.
         screen: shows the search.
+        begun_s: since when the time counts, of `time.monotonic`; None: since now.
 
     Raises:
         AutoMLError: the search cannot begin or has no winner.
     """
+    begun_s = time.monotonic() if begun_s is None else begun_s
     dir.mkdir(parents=True, exist_ok=True)
     if time_s is None and trials is None:
         trials = TRIALS
@@ -73,32 +78,26 @@ def search_table(
     )  # fmt: skip
     spec = dir / f"{name}.yaml"
     spec.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    study = doors.search(spec, dir=dir, name=name, workers=workers, screen=screen, executor="inline" if here else None)
-    return _collected(study)
+    options = SearchOptions(dir=dir, name=name, workers=workers, screen=screen, executor="inline" if here else None)
+    return _collected(doors.prepared(spec, options, begun_s).run())
 
 
 def _collected(study: "Study") -> Done:
     from automl.bundle.loading import load
-    from automl.study import paths
 
     folder = study.path
     if folder is None or study.winner is None:
         raise SpecError("the search has no winner: no trial came to a score; give it more time or trials")
-    verdict = study.verdict or {}
-    together = verdict.get("ensemble")
-    model = load(folder / paths.ENSEMBLE if together else folder)
-    return Done(study, folder, model, _leaderboard(study), _scores(study, verdict, together))
+    return Done(study, folder, load(folder), _leaderboard(study), _scores(study))
 
 
-def _scores(study: "Study", verdict: Mapping[str, Any], together: Mapping[str, Any] | None) -> dict[str, float]:
+def _scores(study: "Study") -> dict[str, float]:
     """The winner's scores on validation and test rows, where they have a value."""
-    name = study.metric.name.removeprefix("val_")
-    if together:
-        values = {f"val_{name}": together.get("val"), f"test_{name}": together["test"]}
-    else:
-        best, test = study.winner, verdict.get("test") or {}
-        loss = best.loss if best is not None else None
-        values = {f"val_{name}": None if loss is None else study.metric.value(loss), f"test_{name}": test.get("value")}
+    name, verdict = study.metric.name.removeprefix("val_"), study.verdict or {}
+    found, best = (verdict.get("ensemble") or {}).get("val"), study.winner
+    if found is None and best is not None and best.loss is not None:
+        found = study.metric.value(best.loss)
+    values = {f"val_{name}": found, f"test_{name}": (verdict.get("test") or {}).get("value")}
     return {key: float(value) for key, value in values.items() if value is not None}
 
 

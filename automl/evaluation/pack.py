@@ -37,8 +37,9 @@ EVERY = 8
 """The ensemble is chosen again after so many trials have ended."""
 GAIN = 0.01
 """An ensemble is better if its error (for accuracy and the like: the distance to 1) is lower by this share."""
-KEPT_SHARE, KEPT_S = 0.03, 0.5
-"""This share of the time, and at least so many seconds, are kept for the last choice and the test rows."""
+KEPT_SHARE, KEPT_S, SAVED_S = 0.03, 0.5, 0.05
+"""This share of the time, and at least so many seconds, are kept for the last choice and the test rows; and so many
+seconds for each trial whose model is saved when the time ends."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Pack:
     def begin(self) -> None:
         """Before the search, or its continuation: do what a killed driver left undone."""
         self.study.budget.pack = True
-        self._keep_time()
+        self.study.budget.kept_s = self._kept_s
         if self._ended >= EVERY * (len(self._found) + 1):
             self._choose_again()
         self._conclude_if_enough()
@@ -88,7 +89,6 @@ class Pack:
         if record.state is State.DONE and self._ended % EVERY == 0:
             self._choose_again()
             self._conclude_if_enough()
-        self._keep_time()
 
     def finish(self) -> None:
         """After the search: write the ensemble, evaluate it on the test rows, and write the verdict down."""
@@ -171,14 +171,15 @@ class Pack:
                 self.screen.note(f"the search ends: {why} (pack.patience)")
             self.study.budget.concluded = why
 
-    def _keep_time(self) -> None:
-        """Keep as much of the time as the last choice and the evaluation on test rows will take."""
+    def _kept_s(self) -> float:
+        """How long the last models, the last choice and the evaluation on test rows will take."""
         plan, trials = self.study.plan, self.study.history.trials
         if plan.time_s is None:
-            return
+            return 0.0
         load_s = 0.0 if self._holdout is not None else min(trials[0].started_s if trials else 0.0, plan.time_s / 4)
-        kept_s = max(KEPT_SHARE * plan.time_s, KEPT_S, 2 * self._choice_s) + load_s
-        self.study.budget.kept_s = min(kept_s, plan.time_s / 3)
+        saved_s = SAVED_S * len(self.study.history.running) / max(plan.workers, 1)
+        kept_s = max(KEPT_SHARE * plan.time_s, KEPT_S, 2 * self._choice_s) + saved_s + load_s
+        return min(kept_s, plan.time_s / 3)
 
     # -- the verdict ---------------------------------------------------------------------------------------------------
 
@@ -186,8 +187,11 @@ class Pack:
         self, holdout: Holdout, choice: Choice, members: dict[str, Path], single: TrialRecord, asked: dict[str, Any]
     ) -> None:
         """Evaluate the ensemble on the test rows, and write down what was found."""
+        from automl.bundle.ensemble import average
+
         study, weights = self.study, choice.weights
-        val = ensemble_selection.scored(holdout, members, weights, "val")
+        kept = (self._outputs[name] for name in weights)
+        val = holdout.sample_of(average(kept, list(weights.values()), holdout.kind), "val")
         result = verdict.verdict_of_pack(study, single, val.value, asked)
         result["ensemble"] = ensemble_selection.described(holdout, choice, val.value)
         if holdout.test_rows:

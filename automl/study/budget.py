@@ -31,7 +31,7 @@ class Budget:
         finalist_runs: runs of finalists that follow the search and share its time budget.
         pack: whether the models of the best trials together are the result, also of those that the budget ended. Then
             trials end with the time, without grace, and no time is kept so that one of them runs its full length.
-        kept_s: seconds of the time budget that are kept for what follows the search of a pack.
+        kept_s: returns the seconds of the time budget that are kept for what follows the search of a pack.
         concluded: why the search ends before its budget is used up; "" as long as it does not.
     """
 
@@ -39,7 +39,8 @@ class Budget:
         self.history, self.clock = history, clock
         self.added = sum(t.origin == "added" for t in history.trials)
         self.finalist_runs = 0
-        self.pack, self.kept_s, self.concluded = False, 0.0, ""
+        self.pack, self.concluded = False, ""
+        self.kept_s: Callable[[], float] = lambda: 0.0
         self._earlier_s, self._opened_s = elapsed_s, clock()
 
     @property
@@ -106,7 +107,7 @@ class Budget:
         """
         if self.plan.time_s is None:
             return float("inf")
-        kept = 0.0 if finalists else self.kept_for_finalists_s() + self.kept_s
+        kept = 0.0 if finalists else self.kept_for_finalists_s() + self.kept_s()
         return self.plan.time_s - kept - self.elapsed_s
 
     @property

@@ -18,7 +18,7 @@ from automl.cli.app import app
 from automl.errors import DataError
 from automl.estimators.recipe import recipe
 
-QUICK = {"time_s": None, "trials": 2, "epochs": 12}
+QUICK = {"time_s": None, "trials": 2, "epochs": 40}
 
 
 def table(rows=240, seed=0):

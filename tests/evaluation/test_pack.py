@@ -69,6 +69,8 @@ def test_the_ensemble_is_the_winner_and_the_best_single_model_stays(tmp_path: Pa
     members = {name: tmp_path / "s" / "ensemble" / name for name in found["weights"]}
     outputs = ensemble_selection.scored(holdout, members, found["weights"], "test")
     assert verdict["test"]["value"] == outputs.value
+    again = ensemble_selection.scored(holdout, members, found["weights"], "val")
+    assert found["val"] == pytest.approx(again.value)
     low, high = verdict["test"]["interval"]
     assert low < outputs.value < high
     assert (verdict["looks"], verdict["test"]["rows"]) == (1, len(outputs))
@@ -89,7 +91,7 @@ def test_trials_that_the_budget_ends_are_members_too(tmp_path: Path) -> None:
     study = search(spec(tmp_path, epochs="50", patience="49", budget="{epochs: 90}"), tmp_path / "s")
     assert not study.history.done
     assert study.history.steps_spent <= 90
-    cut = [t.number for t in study.history.stopped if cut_by_budget(t)]
+    cut = [t.number for t in study.history.stopped if cut_by_budget(t) and t.curve]
     assert study.verdict is not None
     members = study.verdict["ensemble"]["weights"]
     assert {int(name[1:]) for name in members} <= set(cut)

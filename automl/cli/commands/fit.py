@@ -1,5 +1,6 @@
 """`automl fit`: the best model of a table, without a specification."""
 
+import time as time_module
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,7 @@ def fit(
     It takes a minute unless --time or --trials says otherwise. The search is an ordinary study; its specification is
     written beside it, for those who want more control.
     """
+    begun_s = time_module.monotonic()  # what is imported and read is part of the time
     progress.say(f"automl fit {table}: reading it and importing PyTorch", quiet=quiet)
     from automl.estimators.fitting import search_data
     from automl.view.pages.final import document_text
@@ -46,7 +48,7 @@ def fit(
     screen = choose.screen(quiet=quiet, block=not json, ascii=ascii)
     done, _ = search_data(
         table, target, dir=dir, name=name, time_s=seconds, trials=trials, metric=metric, seed=seed or 0,
-        workers=workers, screen=screen,
+        workers=workers, screen=screen, begun_s=begun_s,
     )  # fmt: skip
     if json:
         typer.echo(document_text(done.study))
