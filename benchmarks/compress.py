@@ -34,7 +34,7 @@ from automl.metrics import intervals
 
 DATA = {
     "mlp": "data: mnist\nprepare: {rows: ROWS}", "convnet": "data: mnist\nprepare: {rows: ROWS}",
-    "transformer": "data: shakespeare\nprepare: {window: 64, tokens: char}",
+    "transformer": "data: shakespeare\nprepare: {window: 64, tokens: char, rows: ROWS}",
 }  # fmt: skip
 SPACES = {
     "mlp": "{width: 1024, depth: 2, lr: 0.001, batch_size: 64, schedule: linear}",
@@ -44,9 +44,9 @@ SPACES = {
 }
 METRICS = {"mlp": "val_accuracy", "convnet": "val_accuracy", "transformer": "val_loss"}
 LOSE = {"mlp": 0.003, "convnet": 0.003, "transformer": 0.02}
-ROWS = {"mlp": (20_000, 70_000), "convnet": (10_000, 70_000), "transformer": (0, 0)}
-EPOCHS = {"mlp": (6, 12), "convnet": (4, 12), "transformer": (2, 8)}
-WAYS = {"mlp": None, "convnet": None, "transformer": ["prune", "onnx", "int8"]}
+ROWS = {"mlp": (20_000, 70_000), "convnet": (6_000, 70_000), "transformer": (6_000, 1_000_000)}
+EPOCHS = {"mlp": (6, 12), "convnet": (4, 12), "transformer": (4, 8)}
+WAYS = {"mlp": None, "convnet": ["prune", "onnx", "int8"], "transformer": ["prune", "onnx", "int8"]}
 
 
 def study_of(case: str, folder: Path, full: bool) -> Path:
@@ -56,11 +56,11 @@ def study_of(case: str, folder: Path, full: bool) -> Path:
         spec = (
             f"study: {case}\nmodel: {case}\n{DATA[case].replace('ROWS', str(ROWS[case][full]))}\n"
             f"metric: {METRICS[case]}\nepochs: {EPOCHS[case][full]}\nspace: {SPACES[case]}\nbudget: {{trials: 1}}\n"
-            "finalists: {top: 1, seeds: 1}\nfuse: never\n"
+            "fuse: never\n"
         )
         file = folder / f"{path.name}.yaml"
         file.write_text(spec)
-        automl.search(file, path=path, executor="inline")
+        automl.search(file, path=path, executor="inline", finalists=None)
     return path
 
 

@@ -9,6 +9,7 @@ tests        {name: scores on the test part}
 chosen       the name of the chosen variant, or None; `asked`: by what it was chosen
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from automl.study.study import Study
 FACT = "compression"
 """Its name in the ledger."""
 SCHEMA = 1
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Notebook:
@@ -36,9 +38,10 @@ class Notebook:
     def __init__(self, study: Study, of: Mapping[str, Any]) -> None:
         assert study.path is not None
         self._study, self.folder = study, paths.compressed(study.path)
-        known = study.ledger.facts().get(FACT)
-        same = isinstance(known, dict) and known.get("schema") == SCHEMA and known.get("of") == dict(of)
-        self.fact: dict[str, Any] = known if same and isinstance(known, dict) else {
+        known: dict[str, Any] = study.ledger.facts().get(FACT) or {}
+        same = bool(known) and known["schema"] == SCHEMA and known["of"] == dict(of)
+        same = same and all(map(_NAME.fullmatch, known["variants"]))  # a stranger's ledger may name other folders
+        self.fact: dict[str, Any] = known if same else {
             "schema": SCHEMA, "of": dict(of), "sensitivity": {}, "variants": {}, "tests": {},
         }  # fmt: skip
         if not same:

@@ -73,12 +73,13 @@ class Compression:
     def _line(self, variant: Variant, original: Variant) -> list[str]:
         mark = ">" if self.chosen is not None and variant.name == self.chosen.name else ""
         mark = mark or ("*" if variant.name in self.choice.front else "")
-        change = f"{variant.gain:+.4f} [{variant.low:+.4f}, {variant.high:+.4f}]" if variant.way else ""
+        digits = _digits(original.score)
+        change = " ".join([f"{variant.gain:+.{digits}f}", _interval(variant.low, variant.high, digits)])
         return [
             mark, variant.name, f"{variant.bytes:,}{_times(original.bytes, variant.bytes)}", f"{variant.parameters:,}",
             f"{variant.latency_ms:.3f}{_times(original.latency_ms, variant.latency_ms)}",
             f"{variant.latency64_ms:.3f}{_times(original.latency64_ms, variant.latency64_ms)}",
-            f"{variant.score:.4f}", change,
+            f"{variant.score:.{digits}f}", change if variant.way else "",
         ]  # fmt: skip
 
     def _notes(self, original: Variant) -> list[str]:
@@ -110,11 +111,12 @@ class Compression:
         lines = [f"chosen: {self.chosen.name}, in {self.path}"]
         if self.test is None:
             return [*lines, "there is no test part on which it could be judged"]
-        low, high = self.test["gain_interval"]
+        digits, (low, high) = _digits(self.test["original"]), self.test["gain_interval"]
+        change = f"{self.test['gain']:+.{digits}f} {_interval(low, high, digits)}"
         return [
             *lines,
             f"{self.test['metric']} {self.test['value']:.5g} on {self.test['rows']} test rows; the original has"
-            f" {self.test['original']:.5g}: change {self.test['gain']:+.4f} [{low:+.4f}, {high:+.4f}]",
+            f" {self.test['original']:.5g}: change {change}",
             f"models that were evaluated on the test part so far: {self.test['looks']}",
         ]
 
@@ -126,6 +128,15 @@ class Compression:
             "reasons": self.choice.reasons, "variants": [variant.to_json() for variant in self.variants],
             "test": self.test, "vnni": self.vnni,
         }  # fmt: skip
+
+
+def _digits(score: float) -> int:
+    """How many decimals are shown of scores of this size."""
+    return 4 if abs(score) < 10 else 2 if abs(score) < 1000 else 0
+
+
+def _interval(low: float, high: float, digits: int) -> str:
+    return f"[{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def _times(before: float, after: float) -> str:

@@ -33,6 +33,15 @@ _VERDICT = {
     "first": _BEST, "asked": {"*": ANY}, "refit": TRUTH, "test": ("or null", _TEST), "looks": WHOLE,
     "ensemble": ("or null", _ENSEMBLE), "pack?": TRUTH, "*": ANY,
 }  # fmt: skip
+_VARIANT = {"name": TEXT, "way": TEXT, "base": TEXT, "bytes": WHOLE, "parameters": WHOLE, "latency_ms": NUMBER,
+            "latency64_ms": NUMBER, "score": NUMBER, "gain": NUMBER, "low": VALUE, "high": VALUE, "alone": TRUTH,
+            "note": TEXT, "failed": TEXT, "digest": TEXT}  # fmt: skip
+_ON_TEST = {"metric": TEXT, "value": NUMBER, "interval": PAIR, "original": NUMBER, "gain": NUMBER,
+            "gain_interval": PAIR, "rows": WHOLE, "looks": WHOLE, "metrics": {"*": NUMBER}}  # fmt: skip
+_COMPRESSION = {
+    "schema": WHOLE, "of": {"*": ANY}, "sensitivity": {"*": {"*": {"*": PAIR}}}, "variants": {"*": _VARIANT},
+    "tests": {"*": _ON_TEST}, "chosen?": TEXT_OR_NONE, "asked?": {"*": ANY},
+}  # fmt: skip
 _OBJECTIVE = {"name": TEXT, "direction": frozenset(("minimize", "maximize"))}
 _LIMIT = {"name": TEXT, "at_most?": NUMBER, "at_least?": NUMBER}
 SHAPES: dict[str, Shape] = {
@@ -51,6 +60,7 @@ SHAPES: dict[str, Shape] = {
     "objectives": ("or null", {"metrics": [_OBJECTIVE, "at least one"], "limits": [_LIMIT]}),
     "choose": {"at_most?": {"*": NUMBER}, "at_least?": {"*": NUMBER}},
     "finalists": ("or null", _VERDICT),
+    "compression": _COMPRESSION,
     "pack": [{"trials": WHOLE, "models": WHOLE, "value": NUMBER}],
 }
 """{fact: what it looks like}; facts that are not here are checked by those who read them."""

@@ -16,9 +16,12 @@ from automl.bundle import export, files
 from automl.bundle.compressed.network import OnnxNetwork
 from automl.bundle.io import load_model
 from automl.cli.app import app
+from automl.compression.notebook import FACT, Notebook
 from automl.errors import BundleError, SpecError
 from automl.evaluation.verdict import TEST_EVALUATIONS
+from automl.study import paths
 from automl.study.ledger import Ledger
+from automl.view import figures
 from tests.compression.conftest import copied, searched
 
 pytest.importorskip("torch_pruning")
@@ -163,3 +166,32 @@ def test_convnet_and_transformer_with_every_way(tmp_path: Path) -> None:
         for variant in small.variants[1:]:
             model_of = automl.load(study / "compressed" / "variants" / variant.name)
             assert isinstance(model_of.module, OnnxNetwork) == (variant.way in ("onnx", "int8"))
+
+
+def test_the_report_shows_the_variants(quantized: Path) -> None:
+    pytest.importorskip("matplotlib")
+    drawn = figures.svg(figures.draw("compression", automl.Study.open(quantized)))
+    for name in ("original", "int8-static", "onnx"):
+        assert name in drawn
+
+
+def test_a_ledger_that_names_other_folders_is_not_followed(quantized: Path, tmp_path: Path) -> None:
+    study = copied(quantized, tmp_path)
+    victim = study / "victim"
+    victim.mkdir()
+    (victim / files.MANIFEST).write_text("{}")
+    with_ledger = Ledger.open(study)
+    try:
+        fact = with_ledger.facts()[FACT]
+        entry = {**fact["variants"]["onnx"], "name": "../../victim", "digest": files.sha256(victim / files.MANIFEST)}
+        fact["variants"]["../../victim"] = entry
+        with_ledger.describe(**{FACT: fact})
+
+        class Opened:
+            path, ledger = study, with_ledger
+
+        assert Notebook(Opened(), fact["of"]).variants == []  # type: ignore[arg-type]
+    finally:
+        with_ledger.close()
+    assert (victim / files.MANIFEST).is_file()
+    assert not paths.compressed(study).exists()

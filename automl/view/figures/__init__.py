@@ -30,6 +30,7 @@ KINDS = {  # name -> (module:function, title)
     "cost": ("progress:cost", "Score against training time"),
     "seeds": ("winner:seeds", "The finalists on fresh seeds"),
     "errors": ("winner:errors", "Errors of the winner"),
+    "compression": ("compression:variants", "The winner made smaller"),
 }
 
 

@@ -57,6 +57,7 @@ NOTES = {
     "seeds": "Blue dots: scores on fresh seeds. Bar: their mean and its 95 % interval. Cross: the search estimate. "
     "Shaded: the winner's test score and its interval.",
     "errors": "Errors of the saved model on the validation rows.",
+    "compression": "Black: the winner; orange: the chosen variant. Bars: 95 % intervals of the paired difference.",
     "cost": "The line joins the trials that no other trial beats in both score and time.",
 }
 
