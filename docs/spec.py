@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from automl import models
 from automl.data.preparing.options import OPTIONS, SEARCHABLE
+from automl.specfile.entries.objectives import ChooseModel, ObjectiveModel
 from automl.specfile.entries.parameters import ChoiceParameter, FloatParameter, IntParameter
 from automl.specfile.entries.warm import Warm
 from automl.specfile.grammar import (
@@ -93,7 +94,8 @@ def reference() -> str:
         parts.append(f"### {title}\n\n{_doc(model)}\n\n{_keys(model)}")
     parts.append(f"## All keys\n\n{_keys(SpecModel)}")
     for name, model in (
-        ("metric", MetricModel), ("budget", Budget), ("split", Split), ("warm", Warm), ("finalists", Finalists),
+        ("metric", MetricModel), ("objectives", ObjectiveModel), ("choose", ChooseModel),
+        ("budget", Budget), ("split", Split), ("warm", Warm), ("finalists", Finalists),
         ("pack", Pack), ("resources", Resources),
     ):  # fmt: skip
         parts.append(f"### {name}\n\n{_doc(model)}\n\n{_keys(model)}")

@@ -136,7 +136,7 @@ def study_of(
         strategy = {"name": "constrained", "constraints": list(read.constraints), "strategy": strategy}
     return Study(
         read.space,
-        metric=read.metric,
+        metric=read.objectives,
         strategy=strategy,
         stopper=objects.get("stopper", read.stopper),
         trials=read.plan.trials,

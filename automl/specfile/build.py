@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl import metrics, models
+from automl.core.objectives.goals import Objectives
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
 from automl.specfile import checks, families, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
-from automl.specfile.rules import code, columns, hyperparameters, limits, machine, preparation
+from automl.specfile.rules import code, columns, hyperparameters, limits, machine, objectives, preparation
 from automl.specfile.spec import Spec
 from automl.specfile.yaml.complaint import error
 from automl.specfile.yaml.events import Document
@@ -63,10 +64,12 @@ def build(
     tree = _tree(document, places, changes)
     model = space = None
     if tree is not None:
+        objectives.insert_metric(tree)
         model = _model(tree, places)
         builtin = "model" in tree
         space = spaces.read(tree.get("space"), places, builtin=builtin)
         checks.check(tree, spaces.names(tree.get("space"), builtin=builtin), places)
+        objectives.check(tree, places)
         if space is not None:
             space = families.conditional(space, tree)
             space = fidelity.narrow(space, tree, places)
@@ -152,6 +155,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
     return {
         **{key: getattr(model, key) for key in same},
         "metric": Metric(model.metric.name, direction, value),
+        "objectives": _objectives(model, Metric(model.metric.name, direction, value)),
         "value": value,
         "space": _parametrized(space, model.parametrization),
         "plan": Plan(
@@ -201,6 +205,14 @@ def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
     if families.listed(tree) or len(names) != 1:
         return {}
     return families.preparation(models.family(names[0]), space, tree)
+
+
+def _objectives(model: SpecModel, first: Metric) -> Objectives:
+    """The objectives: the metric, and those that are given besides."""
+    given = [one.model_dump(exclude_none=True) for one in model.objectives or ()]
+    more = [one for one in given if one["name"] != first.name or any(bound in one for bound in objectives.BOUNDS)]
+    choose = model.choose.model_dump(exclude_none=True) if model.choose else None
+    return Objectives.of([first, *more], first.count, choose=choose)
 
 
 def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from automl.core.files import why_no_name
 from automl.specfile.entries.basics import Item, Strict, Word, wrong
+from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
 from automl.specfile.entries.warm import Warm, short
 
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -205,6 +206,14 @@ class SpecModel(Strict):
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"], "additionalProperties": False,
                   "properties": {"name": {"type": "string"}, "direction": {"enum": ["minimize", "maximize"]}}}]
     })] = Field(description="the metric by which trials are ranked")  # fmt: skip
+    objectives: Annotated[list[ObjectiveModel] | None, BeforeValidator(listed), WithJsonSchema(SCHEMA)] = Field(
+        None,
+        min_length=1,
+        description="further metrics that are optimized, and limits; the first one is `metric` if that is missing",
+    )
+    choose: Annotated[ChooseModel | None, BeforeValidator(chosen), WithJsonSchema(CHOOSE_SCHEMA)] = Field(
+        None, description="the winner of several objectives: knee (the default), or {at_most: {parameters: 100000}}"
+    )
     value: Literal["last", "best"] | None = Field(
         None, description="rank a trial by its last report, or by its best one (the default with patience)"
     )

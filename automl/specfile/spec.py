@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from automl.core.objectives.goals import Objectives
 from automl.core.space import Config, Space
 from automl.core.trial import Metric, Plan
 
@@ -19,6 +20,7 @@ class Spec:
 
     name: str
     metric: Metric
+    objectives: Objectives  # the metric, further ones, and limits
     space: Space
     plan: Plan
     path: Path | None = None  # the file it was read from

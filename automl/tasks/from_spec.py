@@ -35,6 +35,7 @@ def task_of(spec: "Spec") -> Task:
         folder=spec.folder,
         seed=spec.seed,
         spec=spec.to_json(),
+        further=spec.objectives.names[1:],
         outputs=bool(spec.pack or (spec.ensemble and spec.finalists)),
         patience=spec.patience or 0,
         fuse=spec.fuse,
