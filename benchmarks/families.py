@@ -6,9 +6,10 @@
 Each spec is searched as `automl search benchmarks/families/NAME.yaml` would be (one worker, in this process), finalists
 and the one look at the test part included. Baselines get the same preparation, training rows and validation rows (to
 choose their one setting by) and are scored on the same test rows: logistic or ridge regression and boosted trees for
-tables, logistic regression and extremely randomized trees for images, logistic regression on the words present for
-sentences, characters' bigrams and trigrams for text, and for a series its last value, its values a day before, and a
-ridge regression of the change from the last value (NLinear, Zeng et al. 2023).
+tables, logistic regression and extremely randomized trees for images, logistic regression on the words present and a
+linear SVM on TF-IDF of words, pairs of words and characters for sentences, characters' bigrams and trigrams for text,
+and for a series its last value, its values a day before, and a ridge regression of the change from the last value
+(NLinear, Zeng et al. 2023).
 """
 
 import argparse
@@ -24,7 +25,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_union
+from sklearn.svm import LinearSVC
 
 import automl
 from automl import data, metrics, specfile
@@ -74,6 +78,28 @@ def words(part: Part, vocabulary: int) -> NDArray[Any]:
     np.add.at(counts, (np.arange(len(part))[:, None], part.x.numpy()), 1.0)
     counts[:, 0] = 0  # padding
     return np.minimum(counts, 1.0)
+
+
+def svm(spelled: Prepared) -> Iterator[Scores]:
+    """A linear SVM on TF-IDF of words, pairs of words and 2 to 4 characters; `spelled`: the texts, by character."""
+    letters = ["", "?", *spelled.preparation["vocabulary"]]
+
+    def texts(part: Part) -> list[str]:
+        return ["".join(letters[code] for code in row) for row in part.x.tolist()]
+
+    made = make_union(
+        TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+|[^\w\s]", sublinear_tf=True),
+        TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True),
+    )
+    x = made.fit_transform(texts(spelled.train))
+    for strength in (0.1, 0.3, 1.0):
+        fitted = LinearSVC(C=strength).fit(x, spelled.train.y.numpy())
+
+        def scores(part: Part, fitted: LinearSVC = fitted) -> torch.Tensor:
+            found = torch.from_numpy(fitted.decision_function(made.transform(texts(part))))
+            return found if found.dim() == 2 else torch.stack([-found, found], 1)
+
+        yield scores
 
 
 def last_value(made: Prepared, back: int) -> Iterator[Scores]:
@@ -149,13 +175,19 @@ def measure(made: Prepared, scores: Scores, part: Part, name: str) -> float:
     return total / rows
 
 
-def compared(made: Prepared, name: str) -> dict[str, float]:
-    """Test scores of the baselines, each with the setting that was best on the validation rows."""
+def compared(made: Prepared, name: str, spelled: Prepared | None = None) -> dict[str, float]:
+    """Test scores of the baselines, each with the setting that was best on the validation rows.
+
+    `spelled`: the same sentences by character, where they are sentences.
+    """
     sign = -1 if metrics.direction(f"val_{name}") == "maximize" else 1
     found = {}
     for label, tried in baselines(made).items():
         best = min(tried, key=lambda scores: sign * measure(made, scores, made.val, name))
         found[label] = measure(made, best, made.test, name)
+    if spelled is not None:
+        best = min(svm(spelled), key=lambda scores: sign * measure(spelled, scores, spelled.val, name))
+        found["svm on tf-idf"] = measure(spelled, best, spelled.test, name)
     return found
 
 
@@ -178,10 +210,14 @@ def searched(file: Path) -> dict[str, Any]:
 def case(file: Path) -> dict[str, Any]:
     read = specfile.read(file)
     name = read.metric.name.removeprefix("val_")
-    made = data.load(read.data, target=read.target, split=read.split, prepare=read.prepare, seed=read.seed,
-                     base=read.folder)  # fmt: skip
+    how = {"target": read.target, "split": read.split, "seed": read.seed, "base": read.folder}
+    spelled = None
+    if read.prepare.get("form") == "sentences":
+        spelled = data.load(read.data, prepare={"form": "sentences", "tokens": "char", "window": 1000}, **how)
+    tokens = {"tokens": "word"} if spelled is not None else {}
+    made = data.load(read.data, prepare={**read.prepare, **tokens}, **how)
     found = searched(file)
-    others = compared(made, name)
+    others = compared(made, name, spelled)
     higher = metrics.direction(read.metric.name) == "maximize"
     best = (max if higher else min)(others, key=lambda label: others[label])
     ahead = [label for label, value in others.items() if (found["test"] - value) * (1 if higher else -1) > 1e-6]

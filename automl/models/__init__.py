@@ -91,6 +91,19 @@ _FAMILIES = (
         "recurrent classifier, forecaster and next-token model",
     ),
     Family(
+        "linear",
+        "automl.models.sequences.linear",
+        {"columns": "own", "trend": 1, "from_last": True, "dropout": 0.0, "embedding": 16},
+        "linear forecasts of series; linear or logistic regression for other data",
+    ),
+    Family(
+        "bag",
+        "automl.models.sequences.bag",
+        {"embedding": 64, "weighted": False, "depth": 0, "width": 64, "dropout": 0.3},
+        "averaged vectors of words and their pieces, for sentences",
+        preparation={"tokens": "ngrams"},
+    ),
+    Family(
         "trees",
         "automl.models.tables.trees",
         {"library": "sklearn", "rounds": 300, "shrinkage": 0.1, "leaves": 31, "max_depth": 0, "min_leaf": 20, "l2": 0.0,

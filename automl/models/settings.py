@@ -13,6 +13,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "positions": ("rotary", "learned"),
     "parametrization": ("standard", "mup"),
     "embed_numbers": ("none", "periodic", "cosine", "piecewise"),
+    "columns": ("own", "all"),
     "library": ("sklearn", "lightgbm"),
 }
 """Setting -> the names it takes."""
@@ -22,12 +23,12 @@ OWN_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
 }
 """(family, setting) -> the names it takes where they are not those of `VALUES`."""
 AT_LEAST_ONE = ("depth", "width", "layers", "heads", "stages", "kernel", "stem", "patch", "block", "base_width",
-                "embed_size", "frequencies", "rounds", "min_leaf", "members")  # fmt: skip
+                "embed_size", "frequencies", "rounds", "min_leaf", "members", "trend")  # fmt: skip
 AT_LEAST_ZERO = ("max_depth", "l2", "early_stop")
 SHARES = ("dropout", "drop_path")
 """From 0 to below 1."""
 ODD = ("kernel", "stem")
-SWITCHES = ("residual", "bidirectional", "tied", "from_last")
+SWITCHES = ("residual", "bidirectional", "tied", "from_last", "weighted")
 
 
 def problem(family: str, defaults: Mapping[str, Any], name: str, value: Any) -> str:
@@ -56,7 +57,9 @@ def problem(family: str, defaults: Mapping[str, Any], name: str, value: Any) -> 
         number = kind(value)
     except (TypeError, ValueError, OverflowError):
         return f"{name} must be {'a whole number' if kind is int else 'a number'}, got {value!r}"
-    if (name in AT_LEAST_ONE or (family, name) == ("lstm", "embedding")) and number < 1:
+    if (family, name) == ("bag", "depth"):
+        return "" if number >= 0 else f"{name} must be at least 0, got {value!r}"
+    if (name in AT_LEAST_ONE or (family, name) in (("lstm", "embedding"), ("bag", "embedding"))) and number < 1:
         return f"{name} must be at least 1, got {value!r}"
     if name in SHARES and not 0 <= number < 1:
         return f"{name} must be in [0, 1), got {value!r}"

@@ -94,6 +94,8 @@ def conditional(space: Space, tree: Mapping[str, Any]) -> Space:
             constants[name] = value
     for name in names:
         for option, value in preparation(models.family(name), space, tree).items():
+            if option not in options.SEARCHABLE:  # it changes what the other families predict
+                continue
             params.setdefault(options.PREFIX + option, Choice((value,), when={NAME: (name,)}))
     return replace(space, params=params, constants=constants)
 

@@ -13,6 +13,7 @@ from automl.models import build
 from automl.training.hyperparameters import OPTIMIZERS
 
 IMAGE, TABLE, TIMES = Inputs((1, 12, 12)), Inputs((6,)), Inputs((8, 3))
+SERIES = Inputs((8, 3), continues=(0, 1, 2))
 MIXED, WORDS = Inputs((6,), "table", None, (4, 3)), Inputs((8,), "tokens", 11)
 FAMILIES: dict[str, tuple[str, dict[str, Any], Inputs, str]] = {
     "mlp": ("mlp", {"width": 16, "norm": "batch", "residual": True, "depth": 3}, TABLE, "classification"),
@@ -23,6 +24,10 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], Inputs, str]] = {
     "mlp, piecewise": ("mlp", {"width": 8, "embed_numbers": "piecewise", "embed_size": 3}, MIXED, "classification"),
     "tabm": ("tabm", {"width": 8, "members": 3}, TABLE, "classification"),
     "tabm, regression": ("tabm", {"width": 8, "members": 3, "embed_numbers": "periodic"}, MIXED, "regression"),
+    "bag": ("bag", {"embedding": 8, "weighted": True}, WORDS, "classification"),
+    "linear": ("linear", {"trend": 3}, SERIES, "regression"),
+    "linear, all columns": ("linear", {"columns": "all", "dropout": 0.2}, SERIES, "regression"),
+    "linear, a table": ("linear", {}, TABLE, "classification"),
     "sparse_mlp": ("sparse_mlp", {"width": 32, "block": 4}, TABLE, "classification"),
     "convnet": ("convnet", {"width": 4, "depth": 1}, IMAGE, "classification"),
     "transformer": ("transformer", {"width": 16, "heads": 2, "depth": 1}, TIMES, "classification"),

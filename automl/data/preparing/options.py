@@ -42,7 +42,7 @@ OPTIONS = {
     "rows": "number of rows to use, drawn at random",
     "form": "how the source is read where it can be read in several ways, e.g. sentences",
     "text": "column that holds sentences",
-    "tokens": "texts: char, byte, word; ids: the file holds token numbers",
+    "tokens": "texts: char, byte, word, ngrams (words, pairs and pieces of words); ids: the file holds token numbers",
     "max_tokens": "size of the vocabulary",
     "window": "length of a sample: steps of a series, tokens of a text",
     "series": "column, or a list of columns, that tells the series of a table apart; a window lies in one of them "

@@ -1,7 +1,8 @@
 """Text: labelled sentences become padded token sequences; one long text becomes windows for next-token prediction.
 
-Tokens: `word` (words and punctuation marks, lower case), `char`, `byte`, or `ids` (token numbers). The vocabulary is
-that of the training part. In sentences code 0 is padding and 1 an unknown token; in a long text 0 is an unknown token.
+Tokens: `word` (words and punctuation marks, lower case), `char`, `byte`, `ids` (token numbers), or for sentences
+`ngrams` (words, pairs of neighbours, and pieces of words of 3 to 5 characters). The vocabulary is that of the training
+part. In sentences code 0 is padding and 1 an unknown token; in a long text 0 is an unknown token.
 """
 
 import re
@@ -21,9 +22,13 @@ from automl.data.prepared import Part, Prepared, fingerprint
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import DataError, did_you_mean
 
-TOKENS = ("word", "char", "byte", "ids")
+TOKENS = ("word", "char", "byte", "ids", "ngrams")
 SEVERAL = 3.0
 """A column whose texts have so many words on average holds texts, where none is named."""
+PIECES = (3, 4, 5)
+"""Characters of a piece of a word, its ends counted."""
+MOST_TOKENS = {"ngrams": 1024}
+"""Kind of tokens -> the longest window that is chosen for sentences; 256 for others."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -31,11 +36,21 @@ def split_tokens(text: str, how: str) -> list[str]:
     """Split a text into tokens; `how`: one of `TOKENS`. Bytes are given as the characters of the same number."""
     if how == "word":
         return _WORD.findall(text.lower())
+    if how == "ngrams":
+        return _ngrams(_WORD.findall(text.lower()))
     if how == "ids":
         return text.split()
     if how == "byte":
         return [chr(b) for b in text.encode("utf-8")]
     return list(text)
+
+
+def _ngrams(words: list[str]) -> list[str]:
+    """Words, then pairs of them, then their pieces, with < and > at the ends of a word (Bojanowski et al. 2017)."""
+    pairs = [f"{first} {second}" for first, second in pairwise(words)]
+    bounded = [f"<{word}>" for word in words]
+    pieces = [word[k : k + size] for word in bounded for size in PIECES for k in range(len(word) - size + 1)]
+    return [*words, *pairs, *pieces]
 
 
 def column_of(frame: pd.DataFrame, chosen: str | None) -> str:
@@ -102,9 +117,9 @@ def fit_sentences(
         DataError: `tokens` has an unknown value.
     """
     how = _token_kind(options, "word")
-    vocabulary = _vocabulary(train, how, int(options.get("max_tokens", 20_000)), 2 if how == "word" else 1)
+    vocabulary = _vocabulary(train, how, int(options.get("max_tokens", 20_000)), 2 if how in ("word", "ngrams") else 1)
     lengths = [len(split_tokens(text, how)) for text in train]
-    window = int(options.get("window", max(4, min(256, int(np.percentile(lengths, 95))))))
+    window = int(options.get("window", max(4, min(MOST_TOKENS.get(how, 256), int(np.percentile(lengths, 95))))))
     notes.append(f"text: {len(vocabulary)} different tokens ({how}), sentences cut to {window}")
     return {
         "version": 1,
@@ -153,7 +168,7 @@ def transform(preparation: Mapping[str, Any], rows: Any, unread: list[str] | Non
         codes = [code.get(token, first - 1) for token in split_tokens(text, how)[:window]]
         sequences[k, : len(codes)] = codes
         count, unknown = count + len(codes), unknown + codes.count(first - 1)
-    if unknown and unread is not None:
+    if unknown and unread is not None and how != "ngrams":  # of those, rare ones are left out on purpose
         unread.append(f"column {name!r}: " * bool(name) + f"{unknown:,} of {count:,} tokens are not in the vocabulary")
     return torch.from_numpy(sequences)
 
@@ -193,6 +208,8 @@ def load_language(text: Any, split: Mapping[str, Any], options: Mapping[str, Any
     """
     ids = not isinstance(text, str)
     how = "ids" if ids else _token_kind(options, "char")
+    if how == "ngrams":
+        raise DataError("prepare.tokens: ngrams are for sentences; for a text to be continued take char, word or byte")
     window = int(options.get("window", 64))
     tokens: Any = np.asarray(text) if ids else split_tokens(text, how)
     edges = np.round(np.concatenate([[0.0], np.cumsum(splits.shares(split))]) * len(tokens)).astype(int)

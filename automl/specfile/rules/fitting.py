@@ -19,6 +19,8 @@ _SUITED: dict[str, tuple[tuple[Kind, ...], str]] = {
     "mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
     "sparse_mlp": (("table", "series", "array"), "tokens need a transformer or an lstm"),
     "tabm": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
+    "linear": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
+    "bag": (("sentences",), "it classifies sentences (prepare: {text: COLUMN})"),
     "trees": (("table", "series", "array"), "for a text take bag, transformer or lstm"),
     "convnet": (("array",), "needs images"),
     "lstm": (

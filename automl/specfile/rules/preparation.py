@@ -18,7 +18,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "categorical": options.ENCODINGS,
     "class_weight": ("balanced", "none"),
     "decimal": (".", ","),
-    "tokens": ("char", "byte", "word", "ids"),
+    "tokens": ("char", "byte", "word", "ids", "ngrams"),
     "gaps": options.GAPS,
 }
 _COUNTS = {

@@ -1,0 +1,1 @@
+"""Small model families for sequences: bags of tokens, and linear forecasts."""
