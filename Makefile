@@ -12,7 +12,7 @@ export OMP_NUM_THREADS = 1
 # Where it is set, each of the hundred processes that the tests start would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check quick coverage lint chaos fuzz clean
+.PHONY: setup demo test check quick coverage lint docs chaos fuzz clean
 
 setup: .venv/installed
 
@@ -43,6 +43,10 @@ coverage: setup
 
 lint: setup
 	$(LINT)
+
+# The site, in build/docs; a warning is an error.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 # Kills drivers and workers at random; every search must end as if nothing had happened.
 chaos: setup

@@ -5,13 +5,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from types import FrameType
 
 from automl.errors import AutoMLError
 
 SAVING_S = {"SIGINT": 30.0, "SIGTERM": 15.0, "SIGUSR1": 15.0}  # for running epochs, after a signal
 HANDLED = [number for number in signal.Signals if number.name in (*SAVING_S, "SIGHUP")]  # those this system has
+
+
+asked: ContextVar[threading.Event | None] = ContextVar("asked", default=None)
+"""For searches outside the main thread, where no signal arrives: an event that asks to stop, as Ctrl-C does."""
 
 
 class Interrupted(AutoMLError):
@@ -34,9 +39,12 @@ class Stopping:
     number: int = 0  # the first signal that asked to stop
     deadline_s: float = 0.0  # until when running epochs are waited for, on `clock`
     now: bool = False  # a second signal came
+    event: threading.Event | None = field(default_factory=lambda: asked.get())
     _handling: bool = False  # inside `untorn`
 
     def __bool__(self) -> bool:
+        if self.number == 0 and self.event is not None and self.event.is_set():
+            self.take(signal.SIGINT)
         return self.number != 0
 
     @property

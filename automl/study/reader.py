@@ -1,6 +1,7 @@
 """What can be read from a study: from one that runs (`Study`) and from one opened for reading (`StudyView`)."""
 
 import copy
+import html
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
@@ -134,6 +135,10 @@ class Readable:
         if (best := self.winner) is not None and best.loss is not None:
             lines.append(f"best      trial {best.number}: {self.metric.value(best.loss):.6g} with {dict(best.config)}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the study in a few lines, and its leaderboard."""
+        return f"<pre>{html.escape(str(self))}</pre>{self.leaderboard()._repr_html_()}"
 
     def leaderboard(self, n: int | None = 10) -> board.Leaderboard:
         """The best `n` trials (None: all) as a table that `print`, notebooks and rich can show."""
