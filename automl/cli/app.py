@@ -9,7 +9,6 @@ from automl.cli.commands import (
     background,
     compress,
     data,
-    edit,
     fit,
     judge,
     mcp,
@@ -17,13 +16,13 @@ from automl.cli.commands import (
     mup,
     pictures,
     plugins,
-    repair,
     results,
     search,
     serve,
     spec,
     tools,
 )
+from automl.cli.commands.studies import edit, repair
 from automl.cli.commands.saved import update
 
 app = typer.Typer(

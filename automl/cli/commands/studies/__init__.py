@@ -1,0 +1,1 @@
+"""Commands that change, repair or import a study."""
