@@ -29,7 +29,7 @@ from automl.data.preparing import transform
 from automl.data.preparing.columns import MISSING
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
-from automl.models import Build, families
+from automl.models import Build, adjusting, families
 from automl.version import __version__
 
 TOLERANCE = 1e-3
@@ -174,7 +174,7 @@ def _network(
     if manifest["format"] == files.COMPRESSED:
         build = resized(build, checked.layers(manifest, folder))
     if own and not families()[manifest["model"]].grown:  # a family's layers are known before any memory is taken
-        checked.fits(build, manifest["config"], inputs, outputs, weights)
+        checked.fits(build, manifest["config"], inputs, outputs, adjusting.without(weights))
     return restore(build, manifest["config"], inputs, outputs, weights)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from automl import models
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
-from automl.models import Build
+from automl.models import Build, adjusting
 
 
 def builder(model: str, *, trust: bool) -> Build:
@@ -42,7 +42,7 @@ def restore(
 ) -> nn.Module:
     """Build the model of `config` and load `weights`; it comes back in evaluation mode.
 
-    The global random numbers of torch are left as they were.
+    Its logits are adjusted if they were (`models.adjusting`). The global random numbers of torch are left as they were.
 
     Raises:
         BundleError: names or shapes of the weights do not fit the model.
@@ -50,12 +50,12 @@ def restore(
     with torch.random.fork_rng(devices=[]):
         module = build(dict(config), inputs, outputs)
     try:
-        missing, unexpected = module.load_state_dict(dict(weights), strict=False)
+        missing, unexpected = module.load_state_dict(adjusting.without(weights), strict=False)
     except RuntimeError as error:
         raise BundleError(f"the weights do not fit the model: {error}") from error
     if unexpected or set(missing) - tied(module):
         raise BundleError(f"the weights do not fit the model: {[*missing, *unexpected][:4]} missing or unexpected")
-    return module.eval()
+    return adjusting.adjusted(module, weights).eval()
 
 
 def untied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -20,9 +20,11 @@ from automl.specfile.yaml.places import Places
 TASKS = ("model", "train", "command")
 KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config"})
 """Names that the arguments of a command may use besides parameters."""
+DECISIONS = ("accuracy", "balanced_accuracy", "f1_macro")
+"""Metrics of predicted classes, which thresholds can be chosen for."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
-    "ensemble", "pack", "patience",
+    "adjust", "ensemble", "pack", "patience",
 )  # fmt: skip
 
 
@@ -42,6 +44,7 @@ def check(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
         _report(tree, places)
         _constraints(tree, known, places)
     _parallel(tree, places)
+    _adjust(tree, places)
     _pack(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch, so value must be best, got last")
@@ -123,6 +126,22 @@ def _parallel(tree: Mapping[str, Any], places: Places) -> None:
         places.complain(("parallel",), "shard needs trials on several devices, e.g. resources: {gpus: 2}")
     if tree.get("compile") in ("always", True):
         places.complain(("compile",), "a sharded model cannot be compiled; write compile: never or parallel: replicate")
+
+
+def _adjust(tree: Mapping[str, Any], places: Places) -> None:
+    """Logits are adjusted on validation rows that the model was not trained on; thresholds are for one metric."""
+    way = tree.get("adjust")
+    if way not in ("calibrate", "thresholds"):
+        return
+    if tree.get("refit") == "train+val":
+        places.complain(("adjust",), "needs validation rows that no model was trained on; leave out refit")
+    metric = tree.get("metric")
+    name = str(metric.get("name") if isinstance(metric, dict) else metric).removeprefix("val_")
+    if way == "thresholds" and name not in DECISIONS:
+        places.complain(("adjust",), f"thresholds are chosen for val_{', val_'.join(DECISIONS)}, not for {name}")
+    for key in ("ensemble", "pack") if way == "thresholds" else ():
+        if tree.get(key):
+            places.complain(("adjust",), f"thresholds are those of a single model; leave out {key}, or take calibrate")
 
 
 def _pack(tree: Mapping[str, Any], places: Places) -> None:

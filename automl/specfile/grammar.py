@@ -272,6 +272,11 @@ class SpecModel(Strict):
     })] = Field(
         Finalists(top=5, seeds=3), description="the best trials are retrained on fresh seeds; none: no retraining"
     )  # fmt: skip
+    adjust: Literal["none", "calibrate", "thresholds"] = Field(
+        "none",
+        description="of saved models of classes, by the validation rows: calibrate the probabilities, or "
+        "choose thresholds of the classes for the metric",
+    )
     refit: Literal["none", "train+val"] = Field(
         "none", description="train+val: train the winner once more, on the validation rows too"
     )

@@ -61,6 +61,7 @@ class Spec:
     parallel: Literal["auto", "replicate", "shard"] = "auto"
     finalists: Mapping[str, int] | None = None  # {"top": 5, "seeds": 3}; None: no finalists
     refit: Literal["none", "train+val"] = "none"
+    adjust: Literal["none", "calibrate", "thresholds"] = "none"
     ensemble: int | None = None
     pack: Mapping[str, int] | None = None  # {"models": 32, "patience": 40}; None: the winner is one model
     warnings: tuple[str, ...] = ()  # possible mistakes, each as `file:line:column: path: message`

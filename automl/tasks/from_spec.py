@@ -38,6 +38,7 @@ def task_of(spec: "Spec") -> Task:
         further=spec.objectives.names[1:],
         outputs=bool(spec.pack or (spec.ensemble and spec.finalists)),
         patience=spec.patience or 0,
+        adjust=spec.adjust,
         fuse=spec.fuse,
         mixes=mixes(spec.model, spec.space),
         settings={

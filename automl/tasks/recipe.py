@@ -38,6 +38,7 @@ class Recipe:
         refit: whether the validation rows are training rows too.
         outputs: whether a model's outputs on the validation rows are saved with it, for an ensemble.
         patience: a trial ends after so many epochs without a better one; 0: it never does.
+        adjust: how the logits of saved models are adjusted on the validation rows, see `models.adjusting`.
         until: the epoch after which training ends; None: the last one.
         fuse: whether trials train together as one batched model; "require" makes it an error where they cannot.
         mixes: hyperparameters that shape the model and may yet differ among such trials (see `tasks.fusing.mixes`).
@@ -61,6 +62,7 @@ class Recipe:
     refit: bool = False
     outputs: bool = False
     patience: int = 0
+    adjust: Literal["none", "calibrate", "thresholds"] = "none"
     until: int | None = None
     fuse: Literal["auto", "never", "require"] = "auto"
     mixes: tuple[str, ...] = ()
@@ -121,6 +123,8 @@ class Recipe:
         Raises:
             SpecError: it is not; the message lists those that are. Or it has no value on the validation rows.
         """
+        if self.adjust != "none" and prepared.kind != "classification":
+            raise SpecError(f"adjust: {self.adjust} is for classes; this task is {prepared.kind}: leave it out")
         measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
         for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):
             if wanted not in measured:

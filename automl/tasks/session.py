@@ -258,18 +258,26 @@ class TrainingSession(Session):
         if trial.folder is None:
             return
         from automl.bundle import io, outputs, restore
+        from automl.models import adjusting
 
         prepared = self.data.of(trial.config)
+        weights, units = best.weights, (prepared.inputs, prepared.outputs)
+        if self.recipe.adjust != "none":
+            module = restore.restore(self.build, trial.config, *units, weights)
+            logits, name = outputs.compute(module, prepared.val.x, self.device), self.recipe.metric.name
+            y, share = prepared.val.y, prepared.val.weight
+            weights = {
+                **weights, **adjusting.fit(self.recipe.adjust, name.removeprefix("val_"), logits, y, share),
+            }  # fmt: skip
         if self.recipe.outputs and prepared.kind != "next_token":
-            units = prepared.inputs, prepared.outputs
-            module = restore.restore(self.build, trial.config, *units, best.weights)
+            module = restore.restore(self.build, trial.config, *units, weights)
             outputs.store(trial.folder / paths.OUTPUTS, outputs.compute(module, prepared.val.x, self.device))
         io.save(
             trial.folder / paths.BUNDLE,
             model=self.recipe.family(trial.config),
             config=trial.config,
             prepared=prepared,
-            state_dict=best.weights,
+            state_dict=weights,
             metrics=best.metrics,
             spec=self.recipe.spec,
             build=self.build,

@@ -1,0 +1,107 @@
+"""Logits adjusted after training, on the validation rows: one temperature, or an offset for each class.
+
+- `calibrate`: logits are divided by the temperature with the lowest log loss (Guo et al. 2017, "On calibration of
+  modern neural networks"). Predicted classes stay the same.
+- `thresholds`: an offset for each class is chosen by the study's metric, one class after another. Predicted classes
+  change, as they would with thresholds other than one half; probabilities are no longer calibrated.
+
+Both are logits * scale + shift, two tensors among the weights of a saved model.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from automl.metrics import rows
+
+SCALE, SHIFT = "adjusted.scale", "adjusted.shift"
+"""Names of the two tensors."""
+ROUNDS, REACH, STEPS = 2, 2.0, 33
+"""Offsets are tried so often for each class, from -REACH to REACH, at so many values."""
+
+
+class Adjusted(nn.Module):
+    """[N, C] logits of `inner`, times `scale`, plus `shift` [C]."""
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, inner: nn.Module, scale: Tensor, shift: Tensor) -> None:
+        super().__init__()
+        self.inner = inner
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.inner(x) * self.scale + self.shift
+        return out
+
+
+def fit(way: str, metric: str, logits: Tensor, y: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
+    """The two tensors, by name; empty for the way "none".
+
+    Args:
+        way: "calibrate", "thresholds" or "none".
+        metric: the study's, without `val_`; for `thresholds`.
+        logits: [N, C] of the validation rows.
+        y: [N] int64 their classes.
+        weight: [N] or None.
+    """
+    scale, shift = torch.ones(1), torch.zeros(logits.shape[1])
+    if way == "calibrate":
+        scale = torch.tensor([1 / temperature(logits, y, weight)])
+    elif way == "thresholds":
+        shift = offsets(metric, logits, y, weight)
+    else:
+        return {}
+    return {SCALE: scale, SHIFT: shift}
+
+
+def temperature(logits: Tensor, y: Tensor, weight: Tensor | None) -> float:
+    """The temperature with the lowest log loss, between 1/20 and 20."""
+    share = torch.ones(len(y)) if weight is None else weight
+    share = (share / share.sum()).double()
+    low, high = -3.0, 3.0
+    for _ in range(4):  # the loss has one minimum in 1 / T
+        tried = torch.linspace(low, high, 21, dtype=torch.float64)
+        losses = [
+            float((nn.functional.cross_entropy(logits.double() / t, y, reduction="none") * share).sum())
+            for t in tried.exp()
+        ]
+        best, step = float(tried[losses.index(min(losses))]), (high - low) / 20
+        low, high = max(-3.0, best - step), min(3.0, best + step)
+    return float(torch.tensor(best).exp())
+
+
+def offsets(metric: str, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+    """[C] what is added to log-probabilities, for the highest metric; of equals, those nearest to 0."""
+    logits = logits.double().log_softmax(-1)
+    shift = torch.zeros(logits.shape[1], dtype=torch.float64)
+
+    def value(tried: Tensor) -> float:
+        return rows.sample(metric, "classification", logits + tried, y, weight).value
+
+    best = value(shift)
+    steps = sorted(torch.linspace(-REACH, REACH, STEPS, dtype=torch.float64).tolist(), key=abs)
+    for _ in range(ROUNDS):
+        for unit in range(len(shift)):
+            start = shift.clone()
+            for step in steps:
+                tried = start.clone()
+                tried[unit] = step
+                if (found := value(tried)) > best + 1e-9:
+                    best, shift = found, tried
+    return shift.float()
+
+
+def without(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of the network itself."""
+    return {name: value for name, value in weights.items() if name not in (SCALE, SHIFT)}
+
+
+def adjusted(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network with what is among its saved weights to adjust its logits; the network itself where nothing is."""
+    if SCALE not in weights or SHIFT not in weights:
+        return module
+    return Adjusted(module, weights[SCALE].clone(), weights[SHIFT].clone())
