@@ -18,6 +18,7 @@ from torch import Tensor
 from automl.bundle import files
 from automl.bundle.io import load_model
 from automl.bundle.model import Model, warn_of
+from automl.bundle.outputs import compute
 from automl.core import files as plain
 from automl.errors import BundleError
 from automl.models import Build
@@ -38,6 +39,12 @@ class Ensemble:
     def __init__(self, models: Sequence[Model], weights: Sequence[int]) -> None:
         self.models, self.weights = list(models), list(weights)
         self.kind, self.classes = models[0].kind, models[0].classes
+        preparations: list[dict[str, Any]] = []
+        self._slots: list[int] = []  # which of the different preparations each member has; most often there is one
+        for model in models:
+            if model.preparation not in preparations:
+                preparations.append(model.preparation)
+            self._slots.append(preparations.index(model.preparation))
 
     def __repr__(self) -> str:
         return f"Ensemble({len(self.models)} models, {self.kind}, weights={self.weights})"
@@ -48,8 +55,12 @@ class Ensemble:
         `unread` gets a few words for each column with values that cannot be read, or were not in training.
         """
         rows = list(rows) if isinstance(rows, Iterator) else rows
-        told = [[] if unread is None else unread, *([] for _ in self.models[1:])]
-        outputs = (model.outputs(rows, said) for model, said in zip(self.models, told, strict=True))
+        prepared: dict[int, Tensor] = {}
+        for model, slot in zip(self.models, self._slots, strict=True):
+            if slot not in prepared:
+                prepared[slot] = model.prepared(rows, [] if prepared or unread is None else unread)
+        members = zip(self.models, self._slots, strict=True)
+        outputs = (compute(model.module, prepared[slot], model.device) for model, slot in members)
         return average(outputs, self.weights, self.kind)
 
     def predict(self, rows: Any) -> NDArray[Any]:

@@ -34,7 +34,7 @@ class Deadline:
             self.announced = True
             running = sum(len(state.trials) for state in self.workers)
             which = "the trial that runs counts" if running == 1 else f"each of the {running} trials that run counts"
-            grace_s = max(budget.grace_s + budget.left_s(), 0.0)
+            grace_s = max(budget.until_overdue_s, 0.0)
             self.screen.note(f"the time is used up: {which} if it reports within {grace_s:.0f} s")
         if budget.overdue:
             self._end_all()

@@ -12,6 +12,8 @@ Kind = Literal["classification", "regression"]
 METRICS: Mapping[str, str] = {"classification": "val_accuracy", "regression": "val_rmse"}
 LARGE = 50_000
 """Rows from which on training is shorter, and numbers have no embeddings, which take several times the CPU time."""
+VAL, TEST = (600, 0.1, 0.2), (400, 0.08, 0.15)
+"""Rows that are enough to choose by, or to judge by, and the least and the largest share of all rows for them."""
 TRIALS = 10_000
 """Trials at most where only time is given."""
 
@@ -40,6 +42,7 @@ def recipe(
     """
     full = epochs or round(min(max(200_000 / rows, 60 if rows < LARGE else 30), 300))
     batch = 2 ** round(math.log2(min(max(rows / 40, 32), 512)))
+    val, test = (round(min(max(enough / rows, least), most), 3) for enough, least, most in (VAL, TEST))
     budget = {"trials": TRIALS if trials is None else trials} | ({} if time_s is None else {"time": float(time_s)})
     space: dict[str, Any] = {
         "architecture": {
@@ -58,6 +61,14 @@ def recipe(
             "ema": 0.99,
         },
     }
+    space["trees"] = {
+        "rounds": 500,
+        "shrinkage": {"float": [0.03, 0.3], "log": True, "default": 0.1},
+        "leaves": {"int": [7, 63], "log": True, "default": 31},
+        "min_leaf": {"int": [2, 50], "log": True, "default": 20},
+        "l2": {"float": [1e-3, 10.0], "log": True, "default": 0.1},
+        "feature_share": {"float": [0.4, 1.0], "default": 0.8},
+    }
     if rows < LARGE:
         space["numbers"] = {
             "embed_numbers": {"choice": ["periodic", "cosine"]},
@@ -65,11 +76,11 @@ def recipe(
         }
     return {
         "study": name,
-        "model": "mlp",
+        "model": ["mlp", "trees"],
         "data": table,
         "target": target,
         "prepare": {"task": kind, **(prepare or {})},
-        "split": {"train": 0.65, "val": 0.2, "test": 0.15},
+        "split": {"train": round(1 - val - test, 3), "val": val, "test": test},
         "metric": metric or METRICS[kind],
         "epochs": full,
         "patience": max(8, full // 6),

@@ -126,9 +126,17 @@ class Budget:
         return self.history.done + cut
 
     @property
+    def until_overdue_s(self) -> float:
+        """Seconds until the grace time ends too; of a pack without a model, not before a trial had time for one."""
+        begun_s = next((t.started_s for t in self.history.running), None)
+        if self.pack and begun_s is not None and not self.members():
+            return max(self.left_s(), begun_s - self.elapsed_s) + self.grace_s
+        return self.left_s() + self.grace_s
+
+    @property
     def overdue(self) -> bool:
         """Whether the grace time has ended too."""
-        return self.left_s() + self.grace_s < 0
+        return self.until_overdue_s < 0
 
     def full_trial_s(self) -> float | None:
         """Seconds of the whole search for each trial of full length, at the speed so far; None while unknown."""

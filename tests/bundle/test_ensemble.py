@@ -1,12 +1,15 @@
 """Saved ensembles: what they answer, and that their members are verified."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 import automl
 from automl.bundle import ensemble, io
+from automl.bundle.model import Model
 from automl.data import load
 from automl.errors import BundleError
 from automl.models import build
@@ -43,6 +46,28 @@ def test_it_answers_with_the_members_average(folder: Path) -> None:
     assert together.weights == [3, 1, 2]
     parts = [w * m.predict(rows) for m, w in zip(together.models, together.weights, strict=True)]
     assert np.allclose(together.predict(rows), sum(parts) / 6, rtol=1e-5)
+
+
+def test_rows_are_prepared_once_for_members_with_equal_preparations(folder: Path) -> None:
+    from sklearn.datasets import load_diabetes
+
+    class Counted(Model):
+        calls = 0
+
+        def prepared(self, rows: Any, unread: list[str] | None = None) -> Tensor:
+            Counted.calls += 1
+            return super().prepared(rows, unread)
+
+    rows = load_diabetes(as_frame=True).data.head(7)
+    models = automl.load(folder).models
+    for model in models:
+        model.__class__ = Counted
+    expected = sum(w * m.predict(rows) for m, w in zip(models, [3, 1, 2], strict=True)) / 6
+    for others, calls in (({}, 1), ({"added": True}, 2)):
+        models[2].preparation = {**models[2].preparation, **others}
+        Counted.calls = 0
+        assert np.allclose(ensemble.Ensemble(models, [3, 1, 2]).predict(rows), expected, rtol=1e-5)
+        assert Counted.calls == calls
 
 
 def test_another_member_is_refused(folder: Path) -> None:

@@ -79,3 +79,26 @@ def test_what_waits_is_released_for_an_interruption() -> None:
     assert order.waits(1)
     assert [event.points[0].trial for event in order.release() if isinstance(event, Reported)] == [1]
     assert not order.waits(1)
+
+
+class Mixed(Plain):
+    """A task whose trials with x below a half run alone."""
+
+    @property
+    def group(self) -> Callable[[Config], str]:
+        return lambda config: "" if float(str(config["x"])) < 0.5 else "lanes"
+
+
+def test_what_runs_alone_comes_first_and_takes_its_turn_beside_what_runs_together() -> None:
+    order = event_order(study(trials=40, defaults=False), Mixed())
+    order.begin(1)
+
+    def alone(ready: Ready) -> list[bool]:
+        return [float(str(one.config["x"])) < 0.5 for one in order.ask(ready)]
+
+    asked = [alone(Ready(0, lanes=4)) for _ in range(20)]
+    together = asked.index([False] * 4)
+    assert all(given == [True] for given in asked[:together])
+    busy = [alone(Ready(0, lanes=2, busy=True, fits="lanes")) for _ in range(4)]
+    assert all(given.count(False) == 2 and given.count(True) <= 1 for given in busy)
+    assert any(True in given for given in busy)
