@@ -82,7 +82,7 @@ class SearchOptions:
         from automl.study.live.warm import Source
 
         sources = [Source.of(one) for one in self.warm]
-        return [{"study": str(one.path.absolute()), "seeds": one.seeds, "model": one.model} for one in sources]
+        return [{"study": str(one.path.absolute()), "seeds": one.seeds} for one in sources]
 
     @property
     def finalist_counts(self) -> dict[str, int] | None:

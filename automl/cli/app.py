@@ -24,6 +24,7 @@ from automl.cli.commands import (
 )
 from automl.cli.commands.studies import edit, repair
 from automl.cli.commands.saved import update
+from automl.cli.commands.studies import edit, importing, repair
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -60,6 +61,7 @@ def common(
 app.command()(search.search)
 app.command()(search.resume)
 app.command()(edit.edit)
+app.command(name="import")(importing.import_)
 app.command()(fit.fit)
 app.command()(background.start)
 app.command()(background.status)

@@ -44,7 +44,7 @@ class Spec:
     workers: int | None = None
     value: Literal["last", "best"] = "last"
     first: tuple[Config, ...] = ()
-    warm: tuple[Mapping[str, Any], ...] = ()  # {"study": ..., "seeds": 3, "model": True} of earlier studies
+    warm: tuple[Mapping[str, Any], ...] = ()  # {"study": ..., "seeds": 3} of earlier studies
     constraints: tuple[str, ...] = ()
     fidelity: Mapping[str, tuple[float, float]] = field(
         default_factory=dict

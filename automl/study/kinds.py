@@ -79,8 +79,7 @@ EDITS: dict[str, Shape] = {
     "resume": {"kind": TEXT},
     "budget": {"kind": TEXT, "limit": frozenset(LIMITS), "was": NUMBER_OR_NONE, "to": NUMBER_OR_NONE},
     "narrow": {"kind": TEXT, "name": TEXT, "to": [CHOICE]},
-    "warm": {"kind": TEXT, "name": TEXT, "seeds": [CONFIG], "configs": [CONFIG], "losses": [NUMBER], "full": WHOLE,
-             "model": TRUTH},
+    "warm": {"kind": TEXT, "name": TEXT, "seeds": [CONFIG], "configs": [CONFIG], "losses": [NUMBER], "full": WHOLE},
 }  # fmt: skip
 """{kind of an edit: what it looks like}."""
 _COUNT = "typeof({0}) = 'integer' AND {0} BETWEEN 0 AND 9007199254740992"

@@ -49,8 +49,8 @@ class Study(Edited):
         path: the study's folder; None keeps everything in memory.
         name: shown on screens; None: the name of the folder.
         first: configs to try before the strategy is asked (but after the defaults).
-        warm: folders of earlier studies, or `{"study": folder, "seeds": 3, "model": True}`: their best configs are
-            tried next, and their rows are kept in this study.
+        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`: their best configs are tried next, and
+            their rows are kept in this study.
         retries: how often a trial is tried again after its worker died.
         deterministic: the driver processes reports in an order that does not depend on timing.
         accept_changes: continue at `path` although space, metric or seed have changed, if all known trials fit.

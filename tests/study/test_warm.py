@@ -107,7 +107,6 @@ def test_stopped_trials_come_after_full_ones(tmp_path: Path) -> None:
         (3, "warm: needs the folder of a study"),
         ({"study": "old", "seed": 3}, "warm: no option 'seed'; did you mean 'seeds'?"),
         ({"study": "old", "seeds": 7}, "warm: seeds needs a whole number from 0 to 6, got 7"),
-        ({"study": "old", "model": "yes"}, "warm: model needs true or false"),
     ],
 )
 def test_a_wrong_source_is_told(warm: Any, message: str, old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +146,7 @@ def test_a_specification_names_earlier_studies_beside_it(
 
     text = "command: [echo, '{x}']\nmetric: val_loss\nspace: {x: {float: [0, 1]}}\nbudget: {trials: 3}\nwarm: [%s]\n"
     (tmp_path / "a.yaml").write_text(text % "old")
-    assert specfile.read(tmp_path / "a.yaml", gpus=lambda: 0).warm == ({"study": "old", "seeds": 3, "model": True},)
+    assert specfile.read(tmp_path / "a.yaml", gpus=lambda: 0).warm == ({"study": "old", "seeds": 3},)
     (tmp_path / "b.yaml").write_text(text % "{study: odl, seeds: 1}")
     with pytest.raises(SpecError, match=r"b.yaml:5:8: warm\[0\]: odl is no study.*did you mean 'old'"):
         specfile.read(tmp_path / "b.yaml", gpus=lambda: 0)

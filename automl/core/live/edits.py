@@ -44,7 +44,7 @@ def apply(history: History, edit: Mapping[str, Any], by: str = "") -> None:
             restored = history.space.restored
             live.queue.extend((SEED, restored(config)) for config in edit["seeds"])
             configs, losses = tuple(restored(config) for config in edit["configs"]), tuple(edit["losses"])
-            live.earlier.append(Earlier(edit["name"], configs, losses, edit["full"], edit["model"]))
+            live.earlier.append(Earlier(edit["name"], configs, losses, edit["full"]))
 
 
 def _budget(history: History, edit: Mapping[str, Any]) -> None:

@@ -18,14 +18,12 @@ class Earlier:
         configs: those of its trials that fit into the present space; those of full length come first.
         losses: the loss of each, lower is better. They are on the earlier study's scale.
         full: how many of them, from the first on, ran their full length: only these losses can be compared.
-        model: whether a strategy may use them as a model, where that predicts this study's results.
     """
 
     name: str
     configs: tuple[Config, ...]
     losses: tuple[float, ...]
     full: int
-    model: bool = True
 
 
 @dataclass

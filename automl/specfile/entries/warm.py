@@ -17,4 +17,3 @@ class Warm(Strict):
 
     study: Word = Field(description="its folder, such as studies/last_week; relative to the specification's folder")
     seeds: int = Field(3, ge=0, le=6, description="number of its best configs to try first")
-    model: bool = Field(True, description="let strategies learn from its rows where these predict the new results")

@@ -1,13 +1,14 @@
 """The part of a study that is changed while it runs: what is tried next, and what requests ask for."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from automl.core.live import agreement, edits
-from automl.core.messages import Assignment, Measured
+from automl.core.messages import Assignment, Measured, as_step
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Verdict
-from automl.core.trial import State
+from automl.core.trial import State, TrialRecord
 from automl.study.live import warm
 from automl.study.live.requests import Edit, Request, in_words
 from automl.study.live.warm import Given
@@ -56,6 +57,28 @@ class Edited(Trials):
             self.ledger.commit()
             self._follow_up(wanted, request.by)
             return [in_words(edit) for edit in wanted]
+
+    def add_curve(self, config: Config, curve: Sequence[tuple[int, float]], *, stopped: bool = False) -> TrialRecord:
+        """Add a trial from elsewhere with all that it reported; it does not count against the budget.
+
+        Args:
+            config: a point of the space.
+            curve: (step, value of the study's metric), in the order of the steps; at least one.
+            stopped: whether it was stopped early.
+
+        Raises:
+            SpecError: `config` is not a point of the space, or a step is no whole number.
+        """
+        with self._lock:
+            points = [Measured(-1, 0, as_step(step), {self.metric.name: value}) for step, value in curve]
+            trial = self._begin("added", self.space.canonical(config))
+            self.budget.added += 1
+            for point in points:
+                self._store(replace(point, trial=trial.number))
+            record = self.record_of(trial)
+            if record.state.ended or not stopped:
+                return self.finish(trial)
+            return self._end(trial.number, State.STOPPED, reason="stopped early, elsewhere")
 
     def _apply(self, edit: Edit, request: Request) -> None:
         self.ledger.edit(edit, request.id, request.by, self.elapsed_s)

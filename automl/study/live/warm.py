@@ -20,7 +20,7 @@ MOST_SEEDS = 6
 """So many configs of all earlier studies together are tried first."""
 APART = 0.02
 """Two configs differ if some parameter differs by more than this share of its range."""
-OPTIONS = ("study", "seeds", "model", "written")
+OPTIONS = ("study", "seeds", "written")
 Given = str | Path | Mapping[str, Any]
 
 
@@ -31,18 +31,16 @@ class Source:
     Attributes:
         path: its folder.
         seeds: how many of its best configs are tried first.
-        model: whether a strategy may learn from its rows, where they predict the new results.
         written: the path as the user wrote it, by which it is known that its rows were copied.
     """
 
     path: Path
     seeds: int = 3
-    model: bool = True
     written: str = ""
 
     @classmethod
     def of(cls, given: Given) -> "Source":
-        """A source from the path of a study, or `{"study": path, "seeds": 3, "model": True}`.
+        """A source from the path of a study, or `{"study": path, "seeds": 3}`.
 
         Raises:
             SpecError: it is neither.
@@ -53,13 +51,11 @@ class Source:
             raise SpecError(f"warm: needs the folder of a study, or {{study: ..., seeds: 3}}, got {given!r:.100}")
         for name in given:
             if name not in OPTIONS:
-                raise SpecError(f"warm: no option {str(name)!r:.50}{did_you_mean(str(name), OPTIONS[:3])}")
-        seeds, model = given.get("seeds", 3), given.get("model", True)
+                raise SpecError(f"warm: no option {str(name)!r:.50}{did_you_mean(str(name), OPTIONS[:2])}")
+        seeds = given.get("seeds", 3)
         if type(seeds) is not int or not 0 <= seeds <= MOST_SEEDS:
             raise SpecError(f"warm: seeds needs a whole number from 0 to {MOST_SEEDS}, got {seeds!r:.50}")
-        if not isinstance(model, bool):
-            raise SpecError(f"warm: model needs true or false, got {model!r:.50}")
-        return cls(Path(given["study"]), seeds, model, str(given.get("written", given["study"])))
+        return cls(Path(given["study"]), seeds, str(given.get("written", given["study"])))
 
     @property
     def id(self) -> str:
@@ -82,7 +78,7 @@ class Rows:
     def edit(self, seeds: Sequence[Config]) -> Edit:
         """The edit that copies these rows and has `seeds` tried first."""
         same = {"kind": "warm", "name": self.name, "seeds": list(seeds), "configs": list(self.configs)}
-        return {**same, "losses": list(self.losses), "full": self.full, "model": self.source.model}
+        return {**same, "losses": list(self.losses), "full": self.full}
 
     def note(self, seeds: int) -> str:
         """What the user is told about it."""

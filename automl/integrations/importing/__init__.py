@@ -1,0 +1,1 @@
+"""Studies of other programs become studies of ours: Optuna's storages, W&B and Ax exports, tables."""
