@@ -22,7 +22,6 @@ from automl.cli.commands import (
     spec,
     tools,
 )
-from automl.cli.commands.studies import edit, repair
 from automl.cli.commands.saved import update
 from automl.cli.commands.studies import edit, importing, repair
 
