@@ -83,7 +83,7 @@ def prepared(task: "str | Path | Callable[[Trial], object]", options: SearchOpti
     """The search of `search`, ready to run; its time budget counts from `begun_s`, of `time.monotonic`."""
     search = _prepared(task, options)
     search.study.budget.count_from(begun_s)
-    return search.run()
+    return search
 
 
 def _prepared(task: "str | Path | Callable[[Trial], object]", options: SearchOptions) -> "Search":
