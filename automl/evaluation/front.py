@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from automl import metrics
 from automl.core.objectives.goals import Objectives
 from automl.evaluation.candidates import Finalist
 from automl.metrics import intervals
@@ -39,11 +40,11 @@ def _spread(finalist: Finalist, objectives: Objectives) -> dict[str, Any]:
     spread = {}
     for name in objectives.names:
         values = [run[name] for run in runs]
-        interval = intervals.mean_interval(values)
+        interval, (low, high) = intervals.mean_interval(values), metrics.bounds(name)
         spread[name] = {
             "found": found[name],
             "mean": float(np.mean(values)) if values else None,
-            "interval": None if interval is None else list(interval),
+            "interval": None if interval is None else [max(interval[0], low), min(interval[1], high)],
             "values": values,
         }
     return spread

@@ -12,7 +12,7 @@ Kind = Annotated[
     str,
     typer.Argument(
         metavar="KIND",
-        help="history, curves, importance, parallel, slices, contour, rungs, timeline, cost, seeds or errors.",
+        help="history, front, curves, importance, parallel, slices, contour, rungs, timeline, cost, seeds or errors.",
     ),
 ]
 

@@ -25,6 +25,7 @@ Where = Annotated[
     options.option(metavar="CONDITION", help="Only rows that fulfil this, e.g. 'lr<1e-3' (repeatable)."),
 ]
 Sort = Annotated[str | None, options.option(metavar="COLUMN", help="Order by this column; -COLUMN: descending.")]
+Front = Annotated[bool, options.option("--front", help="Only trials that no other one beats in all objectives.")]
 Csv = Annotated[bool, options.option("--csv", help="Print CSV instead of text.")]
 Watch = Annotated[bool, options.option("--watch", help="Print again every two seconds until Ctrl-C.")]
 TrialNumber = Annotated[str, typer.Argument(metavar="TRIAL", help="The number of the trial, 42 or t0042.")]
@@ -37,6 +38,7 @@ def top(
     sort: Sort = None,
     json: options.Json = False,
     csv: Csv = False,
+    front: Front = False,
     watch: Watch = False,
     ascii: options.Ascii = False,
     dir: options.Dir = options.STUDIES,
@@ -44,8 +46,8 @@ def top(
     """Print the leaderboard of a study, also while it runs."""
     path = values.study_path(study, dir)
     if watch:
-        return _watch(path, n, where or [], sort, ascii)
-    board = _board(path, n, where or [], sort)
+        return _watch(path, n, where or [], sort, ascii, front)
+    board = _board(path, n, where or [], sort, front)
     if json or csv:
         return typer.echo(board.json() if json else board.csv(), nl=json)
     return _print(board, ascii)
@@ -79,15 +81,20 @@ def _open(path: Path) -> "StudyView":
     return StudyView(path)
 
 
-def _board(path: Path, n: int, where: Sequence[str], sort: str | None) -> "Leaderboard":
+def _board(path: Path, n: int, where: Sequence[str], sort: str | None, front: bool) -> "Leaderboard":
     from automl.cli import filters
+    from automl.errors import SpecError
     from automl.leaderboard.board import Leaderboard
 
     opened = _open(path)
-    board = Leaderboard.of(opened.history, None if where or sort or n == 0 else n, opened.winner)
+    if front and not opened.history.objectives.several:
+        raise SpecError(f"{opened.name} has one objective, {opened.metric.name}, so there is no front")
+    board = Leaderboard.of(opened.history, None if where or sort or front or n == 0 else n, opened.winner)
     opened.close()
     test = filters.where(board, where)
-    rows = [row for row in board.rows if test(row)]
+    rows = [row for row in board.rows if test(row) and (not front or row.front == 1)]
+    if front and not sort:
+        rows = sorted(rows, key=lambda row: opened.metric.loss(row.value or 0.0))
     if sort:
         rows = sorted(rows, key=filters.sort_key(board, sort))
     return replace(board, rows=rows[: n or None])
@@ -105,7 +112,7 @@ def _print(board: "Leaderboard", ascii: bool) -> None:
     return None
 
 
-def _watch(path: Path, n: int, where: Sequence[str], sort: str | None, ascii: bool) -> None:
+def _watch(path: Path, n: int, where: Sequence[str], sort: str | None, ascii: bool, front: bool) -> None:
     """Print the table until Ctrl-C; in a terminal it is replaced in place."""
     from rich.live import Live
 
@@ -115,7 +122,7 @@ def _watch(path: Path, n: int, where: Sequence[str], sort: str | None, ascii: bo
     unicode = not ascii and choose.speaks_unicode(sys.stdout)
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while True:
-            board = _board(path, n, where, sort)
+            board = _board(path, n, where, sort, front)
             rows = board.rows[: max(console.height - 3, 1)] if console.is_terminal else board.rows
             live.update(replace(board, rows=rows).text(console.width - 1, unicode=unicode), refresh=True)
             time.sleep(WATCH_S)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KINDS = {  # name -> (module:function, title)
     "history": ("progress:history", "Scores over trials, epochs and time"),
+    "front": ("front:front", "The front of the objectives"),
     "curves": ("progress:curves", "Learning curves"),
     "importance": ("configs:importance", "Importance of the hyperparameters"),
     "parallel": ("configs:parallel", "Configs and their ranks"),

@@ -78,7 +78,8 @@ def document_text(study: Readable) -> str:
 
 def _best_json(study: Readable, best: TrialRecord) -> dict[str, Any]:
     value = None if best.loss is None else study.metric.value(best.loss)
-    return {"trial": best.number, "value": value, "step": best.step, "config": best.config}
+    more = {"values": study.history.objectives.values(best.vector)} if best.vector else {}
+    return {"trial": best.number, "value": value, **more, "step": best.step, "config": best.config}
 
 
 def _headline(study: Readable, outcome: str) -> str:
@@ -103,11 +104,26 @@ def winner(study: Readable, width: int) -> list[str]:
         step += " (when the time ended)" if together else " (no trial ran its full length)"
     lines = [_labelled("winner", together)] if together else []
     lines.append(_labelled("single" if together else "best", f"{words.trial(best.number)}  {name} {value}{step}"))
+    if best.vector:
+        lines += _wrapped(further(study, best), width)
     lines += _wrapped(words.config(best.config, digits=4), width)
     sentences = finalists.sentences(study)
     if beaten := data.below_baseline(study):
         sentences = [("warning", beaten), *sentences]
     return lines + [part for label, text in sentences for part in _folded(text, label, width)]
+
+
+def further(study: Readable, record: TrialRecord) -> str:
+    """A trial's other objectives and limited metrics, and how many trials stand on the front with it."""
+    objectives = study.history.objectives
+    values = objectives.values(record.vector)
+    parts = [f"{words.clean(n)} {words.number(v)}" for n, v in values.items() if n != study.metric.name]
+    broken = [str(one) for one in objectives.limits if one.loss(values[one.name]) > one.loss(one.bound)]
+    if broken:
+        parts.append(f"breaks {', '.join(broken)}: no full trial keeps all limits")
+    elif objectives.several:
+        parts.append(f"one of {words.plural(len(study.history.front()), 'trial')} on the front (automl top --front)")
+    return "  ".join(parts)
 
 
 def failures(study: Readable, width: int) -> list[str]:

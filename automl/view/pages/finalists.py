@@ -18,10 +18,10 @@ def fields(study: Readable) -> dict[str, Any]:
     if verdict is None:
         return {"finalists": None, "test": None, "optimism": None}
     test = verdict["test"]
-    names = ("trial", "mean", "interval", "seeds", "found")
+    names = ("trial", "mean", "interval", "seeds", "found", "front", "objectives")
     shown = ("metric", "value", "interval", "rows")
     return {
-        "finalists": [{name: f[name] for name in names} for f in verdict["finalists"]],
+        "finalists": [{name: f[name] for name in names if name in f} for f in verdict["finalists"]],
         "test": None if test is None else {**{name: test[name] for name in shown}, "looks": verdict["looks"]},
         "optimism": verdict["optimism"],
         "big": verdict.get("big", {}),
@@ -40,9 +40,36 @@ def sentences(study: Readable) -> list[tuple[str, str]]:
         return []
     if verdict.get("pack"):
         return [("test", _test(verdict))]
-    lines = [("retrained", _retrained(verdict)), ("test", _test(verdict))]
+    front = front_of(study)
+    lines = [("retrained", _retrained(verdict)), *([("front", front)] if front else []), ("test", _test(verdict))]
     optional = {"tied": _tied(verdict), "baselines": _baselines(verdict), "ensemble": _ensemble(verdict)}
     return [*lines, *((label, text) for label, text in optional.items() if text)]
+
+
+def front_of(study: Readable) -> str:
+    """The finalists of several objectives by their means over fresh seeds, and how the winner was chosen; or empty."""
+    objectives = study.history.objectives
+    finalists = [f for f in (study.verdict or {}).get("finalists", []) if f.get("objectives")]
+    if not objectives.several or not finalists:
+        return ""
+    names = [metric.name for metric in objectives.metrics]
+    points = []
+    for f in sorted(finalists, key=lambda f: objectives.first.loss(f["mean"] or 0.0)):
+        values = ", ".join(
+            f"{words.clean(name)} {words.number(f['objectives'][name]['mean'])}{_plus_minus(f['objectives'][name])}"
+            for name in names
+        )
+        beaten = "" if f["front"] == 1 else " (breaks a limit)" if f["front"] == 0 else " (beaten on fresh seeds)"
+        points.append(f"{words.trial(f['trial'])} {values}{beaten}")
+    how = " and ".join(map(str, objectives.choose)) or "the knee"
+    return f"{'; '.join(points)}. The winner is {how if not objectives.choose else f'the best with {how}'}"
+
+
+def _plus_minus(spread: Mapping[str, Any]) -> str:
+    """Half the width of an interval, where it has one."""
+    if not spread["interval"] or spread["interval"][0] == spread["interval"][1]:
+        return ""
+    return f" +-{words.number((spread['interval'][1] - spread['interval'][0]) / 2)}"
 
 
 def together(study: Readable) -> str:

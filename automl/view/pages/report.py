@@ -46,6 +46,8 @@ return(x<y?-1:x>y?1:0)*(down?1:-1)}).forEach(function(r){body.appendChild(r)})})
 
 NOTES = {
     "history": "Each dot is a trial; the line is the best trial so far that ran its full length.",
+    "front": "Blue: trials that ran their full length. The stairs: what they dominate. Squares: finalists, their means "
+    "over fresh seeds with 95 % intervals, black for the winner; a dotted line leads to what the search had found.",
     "curves": "The best trial is black. Very bad values lie outside the axes.",
     "importance": "How much the distribution of each hyperparameter among the best fifth of the trials differs from "
     "that among all trials, minus the difference that chance alone would give.",
@@ -127,6 +129,8 @@ def _data(study: Readable) -> str:
 def _sections(study: Readable) -> list[str]:
     sections = []
     for kind, (_, title) in figures.KINDS.items():
+        if kind == "front" and not study.history.objectives.several:
+            continue
         note = f"<p>{_text(NOTES[kind])}</p>" if kind in NOTES else ""
         try:
             drawn = figures.svg(figures.draw(kind, study)).replace('id="', f'id="{kind}-').replace('"#', f'"#{kind}-')
@@ -140,7 +144,9 @@ def _sections(study: Readable) -> list[str]:
 def _table(study: Readable) -> str:
     board = Leaderboard.of(study.history, ROWS, study.winner)
     names = list(dict.fromkeys([*board.columns, *(n for r in board.rows for n in r.config)]))
-    titles = ["rank", "trial", "state", study.metric.name, "step", "seconds", *names, "note"]
+    further = [name for name in dict.fromkeys(n for r in board.rows for n in r.values) if name != study.metric.name]
+    further += ["front"] if study.history.objectives.several else []
+    titles = ["rank", "trial", "state", study.metric.name, *further, "step", "seconds", *names, "note"]
     lines = []
     for r in board.rows:
         cells = [
@@ -148,6 +154,7 @@ def _table(study: Readable) -> str:
             f"<td>{words.trial(r.trial)}</td>",
             f'<td class="{r.state}">{r.state}</td>',
             _cell(r.value, words.number(r.value)),
+            *(_cell({"front": r.front, **r.values}.get(name)) for name in further),
             _cell(r.step),
             _cell(r.seconds, words.duration(r.seconds)),
             *(_cell(r.config.get(n), present=n in r.config) for n in names),

@@ -51,7 +51,7 @@ class Optuna(Strategy):
 
     def suggest(self, history: History, n: int) -> list[Config]:
         if not history.objectives.plain:
-            raise SpecError("optuna: its samplers get one loss here; for several objectives or limits use auto, gp or tpe")
+            raise SpecError("optuna: its samplers get one loss here; with several objectives or limits use auto or gp")
         seen = SeenConfigs(history)
         return new_configs(history, n, self._proposals(history, n, seen), seen)
 

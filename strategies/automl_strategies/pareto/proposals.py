@@ -1,8 +1,9 @@
 """Configs for several objectives, or one under limits, where every trial ran its full length.
 
 Each metric has a Gaussian process of its own. Two objectives: the expected hypervolume improvement and random weights
-(ParEGO) in turn, because each is ahead on some fronts; more objectives: random weights. Limits: times the probability
-of keeping them (Gardner et al., "Bayesian Optimization with Inequality Constraints", ICML 2014).
+(ParEGO) in turn, because each is ahead on some fronts; more objectives: the same with an estimate of the improvement.
+Limits: times the probability of keeping them (Gardner et al., "Bayesian Optimization with Inequality Constraints",
+ICML 2014).
 
 Shapes: `M` points, `F` features, `d` parameters, `n` observations.
 """
@@ -19,6 +20,7 @@ from automl_strategies.pareto.improvement import (
     expected_hypervolume_improvement,
     front_of,
     reference,
+    sampled_improvement,
     scalarized,
 )
 from automl_strategies.surrogates.acquisition import Acquisition
@@ -59,7 +61,7 @@ def proposals(history: History, n: int, data: Observations, seen: SeenConfigs, m
     by_front: FrontAcquisition | None = None
     for k in range(n):
         rng = history.rng(k, "gp")
-        if count > 2 or (count == 2 and (history.next_number + k) % 2 == 1):
+        if count > 1 and (history.next_number + k) % 2 == 1:
             model = model_of(standardized(scalarized(losses, rng))[:, None])
         else:
             model = by_front = by_front or model_of(losses)
@@ -102,9 +104,13 @@ class FrontAcquisition:
         total = np.zeros(len(features))
         if len(self.keeping) or not self.limits:
             predicted = [one.model.predict(one.model.whiten(features)) for one in self.models]
-            if len(predicted) == 2:
+            if len(predicted) > 1:
                 mean, variance = (np.stack(part, axis=1) for part in zip(*predicted, strict=True))
-                gain = expected_hypervolume_improvement(mean, variance, self.front, self.corner)
+                if len(predicted) == 2:
+                    gain = expected_hypervolume_improvement(mean, variance, self.front, self.corner)
+                else:
+                    rng = np.random.default_rng(len(self.front))  # the same draws for all points
+                    gain = sampled_improvement(mean, variance, self.front, self.corner, rng)
                 total += np.log(np.maximum(gain, 1e-300))
             else:
                 total += log_expected_improvement(*predicted[0], float(self.keeping.min()))
