@@ -12,6 +12,7 @@ and `quantize_dynamic` on `torch.onnx.export`.
 """
 
 import argparse
+import gzip
 import json
 import tempfile
 import time
@@ -30,11 +31,12 @@ import automl
 from automl.api import from_ledger
 from automl.compression.measuring import count, latency_ms
 from automl.compression.subject import Subject, one_thread
+from automl.data.reading import sources
 from automl.metrics import intervals
 
 DATA = {
     "mlp": "data: mnist\nprepare: {rows: ROWS}", "convnet": "data: mnist\nprepare: {rows: ROWS}",
-    "transformer": "data: shakespeare\nprepare: {window: 64, tokens: char, rows: ROWS}",
+    "transformer": "data: text.txt\nprepare: {window: 64, tokens: char}",
 }  # fmt: skip
 SPACES = {
     "mlp": "{width: 1024, depth: 2, lr: 0.001, batch_size: 64, schedule: linear}",
@@ -44,14 +46,17 @@ SPACES = {
 }
 METRICS = {"mlp": "val_accuracy", "convnet": "val_accuracy", "transformer": "val_loss"}
 LOSE = {"mlp": 0.003, "convnet": 0.003, "transformer": 0.02}
-ROWS = {"mlp": (20_000, 70_000), "convnet": (6_000, 70_000), "transformer": (6_000, 1_000_000)}
-EPOCHS = {"mlp": (6, 12), "convnet": (4, 12), "transformer": (4, 8)}
+ROWS = {"mlp": (20_000, 70_000), "convnet": (6_000, 70_000), "transformer": (250_000, 2_000_000)}
+EPOCHS = {"mlp": (6, 12), "convnet": (4, 12), "transformer": (6, 8)}
 WAYS = {"mlp": None, "convnet": ["prune", "onnx", "int8"], "transformer": ["prune", "onnx", "int8"]}
 
 
 def study_of(case: str, folder: Path, full: bool) -> Path:
     """A finished study of one trial; one that is there already is taken."""
     path = folder / f"{case}{'-full' if full else ''}"
+    if case == "transformer":
+        with gzip.open(sources.resolve("shakespeare", Path()), "rt") as text:
+            (folder / "text.txt").write_text(text.read(ROWS[case][full]))
     if not (path / "best").is_dir():
         spec = (
             f"study: {case}\nmodel: {case}\n{DATA[case].replace('ROWS', str(ROWS[case][full]))}\n"
