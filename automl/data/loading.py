@@ -59,12 +59,16 @@ def load(
     options.check(settings)
     file = sources.file_of(source, base)
     reason = memory.reason_to_stream(file, settings) if file else ""
+    sentences = settings.get("form") == "sentences" or settings.get("text")
+    sequence = (settings.get("window") and not sentences) or sources.is_long_text(source, settings, base)
+    if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
+        kind = "a table that is streamed from disk" if reason else "a series or a text"
+        raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
     if file and reason:
         streamed = streaming.load(Request(file, target, rules, settings, seed))
         streamed = replace(streamed, notes=[*streamed.notes, reason])
         return _summed_up(streamed, Source(Table(file, settings).head(), True, roles=roles_of(settings, rules)), look)
-    sentences = settings.get("form") == "sentences" or settings.get("text")
-    if (settings.get("window") and not sentences) or sources.is_long_text(source, settings, base):
+    if sequence:
         return _load_sequence(source, target, rules, settings, base, look)
     return _load_rows(source, target, rules, settings, seed, base, look)
 

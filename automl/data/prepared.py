@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from automl.data import curves
 from automl.data.shapes import Inputs, Outputs
 from automl.data.summary.facts import Summary
 
@@ -93,6 +94,14 @@ class Prepared:
     def target_scale(self) -> Tensor:
         """[outputs] float32: the unit of a regression target: value = y * scale + center; [1] for other tasks."""
         return torch.tensor(self.preparation["target"].get("scale", [1.0]), dtype=torch.float32)
+
+
+def as_learned(part: Part, prepared: Prepared) -> Part:
+    """A part whose targets are in standard units, with targets as a training part has them."""
+    curve = prepared.outputs.curve
+    if curve is None:
+        return part
+    return replace(part, y=torch.from_numpy(curves.inside(curve, part.y.double().numpy()).astype(np.float32)))
 
 
 def sample_rows(rows: Any, most: int = SAMPLE_ROWS) -> list[Any]:

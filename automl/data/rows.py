@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.core import seeds
-from automl.data import splits, targets
+from automl.data import curves, splits, targets
 from automl.data.cells import deciding, readings
 from automl.data.prepared import Part
 from automl.data.preparing import transform
@@ -55,7 +55,10 @@ class Selection:
         rows = self.parts == code
         weight = None if self.weight is None else self.weight[torch.from_numpy(rows)]
         x = transform.transform(preparation, self.raw.x[rows])
-        return Part(x, torch.from_numpy(self.model_y[rows]), weight)
+        y = self.model_y[rows]
+        if code == 0 and self.outputs.curve is not None:  # what is learned; validation and test are as they are
+            y = curves.inside(self.outputs.curve, y.astype(np.float64)).astype(np.float32)
+        return Part(x, torch.from_numpy(y), weight)
 
 
 def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
@@ -84,9 +87,22 @@ def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed:
         _check_classes(y, parts, target, raw)
     train = parts == 0
     units = len(target.classes) if classes else y.shape[1]
-    outputs = Outputs(units, "classes" if classes else "values")
     entry = _target_entry(raw.target, target, y[train])
+    outputs = Outputs(units, "classes") if classes else Outputs(units, "values", _curve(raw, entry, y[train], options))
+    if classes and options.get("target_scale", "standard") != "standard":
+        raise DataError("prepare.target_scale: it is for values, and this target has classes")
     return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules))
+
+
+def _curve(raw: Raw, entry: Mapping[str, Any], y: NDArray[Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The curve on which values are learned, fitted on those of the training rows [N, D]."""
+    how = str(options.get("target_scale", "standard"))
+    center, scale = np.asarray(entry["center"]), np.asarray(entry["scale"])
+    curve = curves.fit(how, (y - center) / scale, center, scale)
+    if curve is not None:
+        what = {"log": "logarithm", "quantile": "normal quantile"}[how]
+        raw.notes.append(f"target {raw.target!r}: models learn its {what}; scores are those of its values")
+    return curve
 
 
 def columns_kept_out(options: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:

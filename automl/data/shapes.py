@@ -73,26 +73,28 @@ class Outputs(int):
 
     Attributes:
         kind: "classes" (logits), "values", or "tokens" (logits for each position).
+        curve: of values that a model learns on a curve (see `automl.data.curves`); None: as they are.
     """
 
     kind: OutputKind
+    curve: dict[str, Any] | None
 
-    def __new__(cls, units: int, kind: OutputKind = "classes") -> Self:
+    def __new__(cls, units: int, kind: OutputKind = "classes", curve: dict[str, Any] | None = None) -> Self:
         self = super().__new__(cls, units)
-        self.kind = kind
+        self.kind, self.curve = kind, curve
         return self
 
     def __repr__(self) -> str:
         return f"Outputs({int(self)}, {self.kind!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Outputs, (int(self), self.kind)
+        return Outputs, (int(self), self.kind, self.curve)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able values; `from_json` reads them."""
-        return {"units": int(self), "kind": self.kind}
+        return {"units": int(self), "kind": self.kind, **({"curve": self.curve} if self.curve else {})}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """What `to_json` wrote."""
-        return cls(data["units"], data["kind"])
+        return cls(data["units"], data["kind"], data.get("curve"))

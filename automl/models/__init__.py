@@ -168,4 +168,14 @@ def build(name: str) -> Build:
     Example:
         >>> model = build("mlp")({"width": 64}, Inputs(16), Outputs(3))
     """
-    return family(name).build
+    inner = family(name).build
+
+    def curved(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> "nn.Module":
+        module = inner(config, inputs, outputs)
+        if getattr(outputs, "curve", None) is None:
+            return module
+        from automl.models.curved import Curved
+
+        return Curved(module, outputs.curve or {})
+
+    return curved

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from automl.core.space import Space
+from automl.data.preparing import options
 from automl.fused import signature
 from automl.tasks.recipe import Recipe
 
@@ -40,8 +41,9 @@ def group(recipe: Recipe) -> Callable[[Mapping[str, Any]], str] | None:
 
 def mixes_of(recipe: Recipe, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Which hyperparameters may differ among models that train together with one of this config."""
-    embeds = config.get("embed_numbers", "none") != "none"  # such models are no plain stacks of linear layers
-    return recipe.mixes if not config or (recipe.family(config) in signature.MIXES and not embeds) else ()
+    chosen = {**(recipe.prepare or {}), **options.chosen(config)}
+    plain = config.get("embed_numbers", "none") == "none" and chosen.get("target_scale", "standard") == "standard"
+    return recipe.mixes if not config or (recipe.family(config) in signature.MIXES and plain) else ()
 
 
 def why_alone(config: Mapping[str, Any], settings: Mapping[str, Any], *, grown: bool = False) -> str:

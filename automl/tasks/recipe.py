@@ -107,6 +107,7 @@ class Recipe:
         if self.sent is not None and not chosen:
             return self.sent
         from automl import data
+        from automl.data.prepared import as_learned
 
         prepare = {**(self.prepare or {}), **chosen}
         prepared = data.load(
@@ -115,7 +116,7 @@ class Recipe:
         name, tested = self.metric.name.removeprefix("val_"), len(prepared.test)
         if tested and (reason := undefined(name, prepared.kind, prepared.test.y)):
             prepared.notes.append(f"test_{name} is not defined on the test part: {reason}")
-        return replace(prepared, train=prepared.train + prepared.val) if self.refit else prepared
+        return replace(prepared, train=prepared.train + as_learned(prepared.val, prepared)) if self.refit else prepared
 
     def check(self, prepared: "Prepared") -> None:
         """Check before the first epoch that the study's metric is measured, and has a value, on data of this kind.
@@ -125,6 +126,10 @@ class Recipe:
         """
         if self.adjust != "none" and prepared.kind != "classification":
             raise SpecError(f"adjust: {self.adjust} is for classes; this task is {prepared.kind}: leave it out")
+        if prepared.outputs.curve is not None and self.own_factory:
+            raise SpecError(
+                "prepare.target_scale: it is for built-in families; a model of your own has curves of its own"
+            )
         measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
         for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):
             if wanted not in measured:

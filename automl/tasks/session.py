@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from automl import metrics
 from automl.core.user_code import make_importable
@@ -183,7 +183,7 @@ class TrainingSession(Session):
                 if best.is_over(step - 1) or trainer.finished:
                     break
                 begun = time.perf_counter()
-                measured = trainer.epoch() if ranks is None else ranks.epoch(trainer)
+                measured = trainer.epoch() if ranks is None else ranks.epoch(cast("Trainer", trainer))
                 epochs, seconds = epochs + 1, seconds + time.perf_counter() - begun
                 best.update(step, measured, weights)
                 if trainer.finished and best.metric.count == "last":
@@ -290,7 +290,8 @@ def _readers(
     """Functions that give the trainer's weights and its state, gathered from all ranks."""
     if ranks is None:
         return trainer.weights, trainer.state
-    return partial(ranks.weights, trainer), partial(ranks.state, trainer)
+    network = cast("Trainer", trainer)
+    return partial(ranks.weights, network), partial(ranks.state, network)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ PREFIX = "prepare_"
 SCALES = ("standard", "robust", "robust_clip", "quantile", "minmax", "none")
 IMPUTES = ("median", "mean", "most_frequent", "zero", "none")
 ENCODINGS = ("onehot", "embed")
+TARGET_SCALES = ("standard", "log", "quantile")
 GAPS = ("split", "fill", "ignore")
 SEARCHABLE: dict[str, tuple[Any, ...]] = {
     "impute": IMPUTES, "indicators": (True, False), "scale": SCALES, "categorical": ENCODINGS, "max_categories": (),
-    "pca": (), "crosses": (),
+    "pca": (), "crosses": (), "target_scale": TARGET_SCALES,
 }  # fmt: skip
 """Option that a search may choose -> its values; empty where it is a number."""
 OPTIONS = {
@@ -30,6 +31,8 @@ OPTIONS = {
     "max_categories": "most values kept of a column; rarer ones are treated as unseen",
     "pca": "number of principal components, or (below 1) the share of the variance to keep",
     "crosses": "number of products of two columns to add, those that help most with the target",
+    "target_scale": "of values to predict: standard, log, quantile (normal); what models learn, while scores stay "
+    "those of the values",
     "weight": "column of sample weights",
     "class_weight": "balanced, none",
     "separator": "what separates the cells of a file, one character or tab (default: found in the file)",

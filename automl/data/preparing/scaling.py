@@ -77,12 +77,12 @@ def bent(scaled: Floats, column: Mapping[str, Any]) -> Floats:
         return np.asarray(scaled / np.sqrt(1 + np.square(scaled / limit)), dtype=np.float64)
     if "knots" in column:
         knots = np.asarray(column["knots"], dtype=np.float64)
-        return np.asarray(np.interp(scaled, knots, _scores(len(knots))), dtype=np.float64)
+        return np.asarray(np.interp(scaled, knots, scores(len(knots))), dtype=np.float64)
     return scaled
 
 
 @lru_cache
-def _scores(count: int) -> Floats:
+def scores(count: int) -> Floats:
     """[count] standard normal quantiles of evenly spaced shares; half a step from 0 and 1 at the ends."""
     shares = np.clip(np.linspace(0, 1, count), 0.5 / count, 1 - 0.5 / count)
     normal = NormalDist()

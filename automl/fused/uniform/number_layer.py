@@ -1,4 +1,4 @@
-"""Embeddings of numbers in front of a plain stack, forward and backward by hand for all lanes at once.
+"""What may stand before and behind a plain stack: embeddings of numbers, and curves of targets; by hand for all lanes.
 
 The formulas are those of `automl.models.numbers.NumberEmbedding`. It is the first layer that learns, so the gradient of
 its input is never wanted.
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from automl.fused.modules.context import Draw
+from automl.models.curved import Curved
 from automl.models.numbers import NumberEmbedding
 
 TURN = 2 * math.pi
@@ -82,3 +83,22 @@ class NumberLayer:
             of_cosine, of_sine = g.chunk(2, dim=-1)
             turned = (of_sine * cosine - of_cosine * sine) * TURN
         self.g["frequencies"].copy_((turned * self.numbers).sum(2))
+
+
+class CurveLayer:
+    """Outputs [K, B, D] on a curve in training; in evaluation taken back from it, see `automl.models.curved`."""
+
+    def __init__(self, module: Curved) -> None:
+        self.module = module
+
+    def forward(self, context: Draw, x: Tensor) -> Tensor:
+        """Training output: unchanged."""
+        return x
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Evaluation output, in standard units."""
+        return self.module.values(x)
+
+    def backward(self, g: Tensor, wanted: bool) -> Tensor:
+        """Unchanged."""
+        return g

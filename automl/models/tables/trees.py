@@ -9,6 +9,7 @@ Shape letters: N rows, F features, T trees, M nodes of all trees, S splits by ca
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,7 +104,7 @@ class Trees(nn.Module):
         """Called by `load_state_dict`; names that are missing are told there."""
         if all(prefix + name in state_dict for name in FIELDS):
             self.set({name: state_dict[prefix + name] for name in FIELDS})
-        super()._load_from_state_dict(state_dict, prefix, *rest, **more)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest, **more)
 
 
 def _checked_depth(arrays: Mapping[str, Tensor], features: int, outputs: int) -> int:
@@ -126,9 +127,10 @@ def _checked_depth(arrays: Mapping[str, Tensor], features: int, outputs: int) ->
         raise BundleError("the trees are damaged: their arrays are not of one length")
     if not (((low > numbers) & (high > numbers)) | (leaf & (high == numbers))).all():
         raise BundleError("the trees are damaged: a child stands before its parent")
-    depth, at = 0, arrays["root"].cpu().unique()
-    while len(at := at[~leaf[at]]):
-        at, depth = torch.cat([low[at], high[at]]).unique(), depth + 1
+    depth, at = 0, np.unique(arrays["root"].cpu().numpy())
+    ends, below, above = leaf.numpy(), low.numpy(), high.numpy()
+    while len(at := at[~ends[at]]):
+        at, depth = np.unique(np.concatenate([below[at], above[at]])), depth + 1
     return depth
 
 

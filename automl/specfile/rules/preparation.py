@@ -20,6 +20,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "decimal": (".", ","),
     "tokens": ("char", "byte", "word", "ids", "ngrams"),
     "gaps": options.GAPS,
+    "target_scale": options.TARGET_SCALES,
 }
 _COUNTS = {
     "max_categories": 1, "crosses": 0, "rows": 1, "max_tokens": 2, "window": 1, "horizon": 1, "stride": 1,

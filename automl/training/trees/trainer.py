@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from automl import metrics
 from automl.data.prepared import Part, Prepared
 from automl.data.streaming.shards import Streamed
 from automl.errors import DataError
 from automl.models import parts
+from automl.models.curved import Curved
 from automl.models.tables.trees import Trees
 from automl.training import losses
 from automl.training.trees.growing import Grower, Rows, Settings, Tree, packed
@@ -70,6 +71,8 @@ class TreeTrainer:
         self._losses: list[float] = []  # on the validation rows, after each round
         self._ahead: dict[int, tuple[Tensor, Tensor]] = {}  # round -> outputs after it, of training and validation rows
         self._grower: Grower | None = None
+        curve = prepared.outputs.curve
+        self._curve = None if curve is None else Curved(nn.Identity(), curve).eval()
 
     def epoch(self) -> dict[str, float]:
         """Grow one epoch's rounds and evaluate.
@@ -82,7 +85,7 @@ class TreeTrainer:
         at = math.ceil(rounds * self.done / self.epochs)
         self._grow(at)
         best = self._best(at)
-        seen, outputs = self._ahead[best]
+        seen, outputs = self._ahead[best][0], self._values(self._ahead[best][1])
         early = self._options["early_stop"]
         self.finished = at >= rounds or bool(early and at - best >= early)
         part = self.prepared.train.head(SEEN_ROWS)
@@ -93,7 +96,8 @@ class TreeTrainer:
         """The arrays of the trees that count, as `models.tables.trees.Trees` takes them."""
         assert self._grower is not None
         best = self._best(math.ceil(self._options["rounds"] * self.done / self.epochs))
-        return packed([tree for trees in self._trees[:best] for tree in trees], self._grower.base)
+        arrays = packed([tree for trees in self._trees[:best] for tree in trees], self._grower.base)
+        return arrays if self._curve is None else {f"inner.{name}": value for name, value in arrays.items()}
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on."""
@@ -136,8 +140,8 @@ class TreeTrainer:
         """How many rounds are grown next, where there are `have` of them and `at` are asked for."""
         each = int(self.prepared.outputs) * (len(self.prepared.val) + min(SEEN_ROWS, len(self.prepared.train)))
         wanted = min(self._options["rounds"], max(at, math.ceil(AHEAD * have))) - have
-        early = self._options["early_stop"] or wanted
-        return max(1, min(wanted, max(early, 8), MOST_VALUES // each))
+        early = int(self._options["early_stop"]) or wanted
+        return int(max(1, min(wanted, max(early, 8), MOST_VALUES // each)))
 
     def _measure(self, new: list[list[Tree]]) -> None:
         """Outputs and validation loss after each of the new rounds."""
@@ -150,7 +154,7 @@ class TreeTrainer:
         for k in range(len(new)):
             before = tuple(old + rounds[k] for old, rounds in zip(before, added, strict=True))
             self._ahead[have + k + 1] = before[0], before[1]
-            self._losses.append(self._loss(before[1], self.prepared.val))
+            self._losses.append(self._loss(self._values(before[1]), self.prepared.val))
 
     def _by_round(self, new: list[list[Tree]], part: Part) -> Tensor:
         """[rounds, N, outputs] what each of the new rounds adds for the samples of a part."""
@@ -167,6 +171,10 @@ class TreeTrainer:
                     mine = module.unit == unit
                     total[:, first : first + 1024, unit].index_add_(0, number[mine], leaves[mine])
         return total
+
+    def _values(self, outputs: Tensor) -> Tensor:
+        """Sums of leaves as outputs of the saved model."""
+        return outputs if self._curve is None else self._curve(outputs.float()).double()
 
     def _loss(self, outputs: Tensor, part: Part) -> float:
         weight = None if part.weight is None else part.weight / part.weight.mean()
