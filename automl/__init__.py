@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from automl.estimators.estimator import AutoMLClassifier as AutoMLClassifier
     from automl.estimators.estimator import AutoMLRegressor as AutoMLRegressor
     from automl.estimators.fitting import fit as fit
+    from automl.integrations.define_by_run import TrialPruned as TrialPruned
+    from automl.integrations.define_by_run import optimize as optimize
     from automl.study.study import Study as Study
     from automl.judging.judge import judge as judge
     from automl.updating.update import update as update
@@ -46,9 +48,11 @@ _HOMES = {
     "Space": "automl.core.space",
     "Study": "automl.study.study",
     "Trial": "automl.worker.trial",
+    "TrialPruned": "automl.integrations.define_by_run",
     "compress": "automl.api.compressing",
     "fit": "automl.estimators.fitting",
     "load": "automl.bundle.loading",
+    "optimize": "automl.integrations.define_by_run",
     "resume": "automl.api.doors",
     "judge": "automl.judging.judge",
     "search": "automl.api.doors",
@@ -66,9 +70,11 @@ __all__ = [
     "Space",
     "Study",
     "Trial",
+    "TrialPruned",
     "compress",
     "fit",
     "load",
+    "optimize",
     "resume",
     "search",
     "update",

@@ -6,12 +6,13 @@ Hardly anything is imported up here: `forkserver` has another process import tor
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from automl.api.options import SearchOptions
 from automl.executors import forkserver
 
 if TYPE_CHECKING:
+    from automl.api.background import Running
     from automl.api.prepared import Search
     from automl.core.objectives.goals import MetricSpec
     from automl.core.plugins import Described
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from automl.worker.trial import Trial
 
 
+@overload
+def search(task: "str | Path | Callable[[Trial], object]", *, block: Literal[False], **options: Any) -> "Running": ...
+@overload
 def search(
     task: "str | Path | Callable[[Trial], object]", *,
     space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
@@ -34,7 +38,22 @@ def search(
     deterministic: bool = False, retries: int = 1, trial_timeout_s: float | None = None, isolation: str = "warm",
     finalists: Mapping[str, int] | bool | None = True, fidelity: Mapping[str, tuple[float, float]] | None = None,
     loggers: "Sequence[Described]" = (),
-) -> "Study":  # fmt: skip
+    block: Literal[True] = True,
+) -> "Study": ...  # fmt: skip
+def search(  # type: ignore[misc]  # the first overload leaves the names of its options to the second
+    task: "str | Path | Callable[[Trial], object]", *,
+    space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
+    trials: int | None = None, time_s: float | None = None, epochs: int | None = None, horizon: int | None = None,
+    strategy: "Described | None" = None, stopper: "Described | None" = None, seed: int | None = None,
+    value: str | None = None, first: "list[Config] | None" = None, warm: "Sequence[Given]" = (),
+    workers: int | None = None,
+    executor: "Described | None" = None, dir: str | Path = "studies", name: str | None = None,
+    path: str | Path | None = None, screen: "Screen | None" = None, overrides: Mapping[str, Any] | None = None,
+    deterministic: bool = False, retries: int = 1, trial_timeout_s: float | None = None, isolation: str = "warm",
+    finalists: Mapping[str, int] | bool | None = True, fidelity: Mapping[str, tuple[float, float]] | None = None,
+    loggers: "Sequence[Described]" = (),
+    block: bool = True,
+) -> "Study | Running":  # fmt: skip
     """Search for the best config and return the finished study.
 
         study = automl.search(train, space={"lr": automl.Float(1e-4, 1, log=True)}, metric="val_loss", trials=50)
@@ -60,6 +79,7 @@ def search(
             is chosen by their mean; True: these numbers, or the spec's; None: the search's best trial is the winner.
         fidelity: `{"width": (128, 1024)}`, for functions: the search sees the first value, the finalists the second.
         loggers: "tensorboard", "mlflow", "wandb" or other plugins, given as strategies are.
+        block: False: return at once, with a handle on the search (`wait`, `stop`, `result`), which runs in a thread.
 
     Raises:
         AutoMLError: see `automl.errors`; a single trial's failure is no error.
