@@ -24,7 +24,7 @@ class HistogramGrower:
 
     def grow(self, rounds: int) -> list[list[Tree]]:
         """See `Grower.grow`; `warm_start` reads the rows once more for each call, so it should ask for many."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         before, self.rounds = self.rounds, rounds
         with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
