@@ -23,7 +23,7 @@ MOST_ROWS = 1500  # points of the residual plot
 def seeds(study: Readable) -> Figure:
     """Each finalist's scores on fresh seeds, their mean with its 95 % interval, and the search's own value."""
     verdict = study.verdict
-    if verdict is None:
+    if verdict is None or verdict.get("pack"):
         raise NothingToDraw("there were no finalists")
     finalists = verdict["finalists"]
     chart = figure(7.0, 1.3 + 0.4 * len(finalists))

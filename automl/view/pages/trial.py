@@ -90,7 +90,10 @@ def _title(study: Readable, record: TrialRecord) -> str:
     """Whether it is the winner, or the best trial of the search."""
     winner, best = study.winner, study.history.best
     if winner is not None and record.number == winner.number:
-        return " (the winner)" if study.verdict else " (the winner so far)"
+        verdict = study.verdict
+        if verdict and verdict.get("pack"):
+            return " (the best single model; the winner is an ensemble)"
+        return " (the winner)" if verdict else " (the winner so far)"
     return " (the best of the search)" if record is best else ""
 
 
