@@ -157,7 +157,7 @@ class TrainingSession(Session):
         names = [name for name in self.recipe.further if name in metrics.COSTS]
         if not names:
             return {}
-        from automl.training.costs import measure
+        from automl.training.costs.measuring import measure
 
         data = self.data.of(config)
         return measure(names, self.build, config, data.inputs, data.outputs, self.device)

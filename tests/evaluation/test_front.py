@@ -12,7 +12,7 @@ from automl.errors import BundleError, SpecError
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.testing.stress import replay
-from automl.training.costs import measure
+from automl.training.costs.measuring import measure
 from automl.view import figures
 from automl.view.pages import report
 from automl.view.pages.final import document, final
