@@ -64,6 +64,7 @@ def test_one_metric_may_be_limited_and_a_winner_chosen() -> None:
         (BASE, {"objectives": ["val_loss", "flops"], "choose": "best"}, "needs knee or"),
         (BASE, {"objectives": ["val_loss", "flops"], "choose": {"at_most": {"flop": 3}}}, "did you mean 'flops'"),
         (BASE, {"metric": "val_loss", "objectives": ["val_loss"]}, ""),
+        (BASE, {"model": ["mlp", "trees"], "objectives": ["val_loss", "bytes"]}, "trees is none"),
         (PROGRAM, {"objectives": ["val_loss", "size"]}, "lower or higher is better"),
     ],
 )

@@ -40,6 +40,8 @@ def read(file: Path, metric: Metric, study: str | None) -> list[Row]:
             storage = _storage(file)
             names = sorted(optuna.get_all_study_names(storage))
             opened = optuna.load_study(study_name=_chosen(file, names, study), storage=storage)
+            if len(opened.directions) > 1:
+                raise SpecError(f"{file}: it has several objectives; only one is imported")
             direction = opened.directions[0].name.lower()
             trials = opened.get_trials(deepcopy=False)
     except SpecError:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from automl import metrics
+from automl import metrics, models
 from automl.errors import SpecError, did_you_mean
+from automl.specfile import families
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.places import Places
 
@@ -73,6 +74,10 @@ def _known(tree: Mapping[str, Any], path: Path, one: Mapping[str, Any], places: 
             all_names = [*measured, *metrics.COSTS]
             near = did_you_mean(name, all_names) or f"; measured are {', '.join(all_names)}"
             places.complain(path, f"{name!r} is not measured", near)
+            return
+        grown = [one for one in families.given(tree) if models.families()[one].grown]
+        if name in metrics.COSTS and grown:
+            places.complain(path, f"{name} is known of networks only, and {grown[0]} is none")
             return
     pattern = tree.get("report")
     if isinstance(pattern, str) and "command" in tree and f"(?P<{name}>" not in pattern and _compiles(pattern):
