@@ -180,14 +180,15 @@ def chain(way: str, stream: Stream, start: Path, folder: Path, lose: float) -> l
     shutil.copytree(start, folder)
     found = []
     for k, rows in enumerate(stream.files, 1):
+        before = score(folder, stream, stream.tests[:k])
         begun = time.process_time()
         done = update(folder, rows, Options(how=way, lose=lose, old=stream.begin if k == 1 else None))
         total = time.process_time() - begun
         found.append({
             "way": way, "step": k, "promoted": done.promoted, "tries": done.entry["tries"],
             "cpu_s": sum(t.get("cpu_s", 0.0) for t in done.entry["tries"]), "total_cpu_s": total,
-            "new": score(folder, stream, [stream.tests[k]]), "old": score(folder, stream, stream.tests[:k]),
-            "frozen": score(start, stream, [stream.tests[k]]), "frozen_old": score(start, stream, stream.tests[:k]),
+            "frozen": score(start, stream, [stream.tests[k]]), "new": score(folder, stream, [stream.tests[k]]),
+            "before": before, "old": score(folder, stream, stream.tests[:k]),
         })  # fmt: skip
         print(f"    {way} {k}: {'; '.join(map(described, done.entry['tries']))}", flush=True)
     return found
@@ -221,13 +222,11 @@ def main() -> None:
 def table(rows: list[dict[str, Any]]) -> None:
     """Print what was found."""
     anew = {r["step"]: r["cpu_s"] for r in rows if r["way"] == "retrain"}
-    print(
-        "| way | step | frozen, new rows | updated, new rows | old rows before | old rows after | CPU s | of retrain |"
-    )
+    print("| way | step | new rows: frozen | updated | old rows: version before | after | CPU s | of retrain |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for r in rows:
         share = f"{r['cpu_s'] / anew[r['step']]:.0%}" if r["step"] in anew else ""
-        scores = " | ".join(f"{r[name]:.4f}" for name in ("frozen", "new", "frozen_old", "old"))
+        scores = " | ".join(f"{r[name]:.4f}" for name in ("frozen", "new", "before", "old"))
         print(f"| {r['way']} | {r['step']} | {scores} | {r['cpu_s']:.2f} | {share} |", flush=True)
 
 

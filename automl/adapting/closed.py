@@ -49,14 +49,13 @@ def logistic(
         strength: how strongly the head is held near the old one.
         scale, offset: logits are `scale * h W' + offset`.
     """
-    h, y, old = h.double(), y.double(), old.double()
-    w = torch.ones(len(h), dtype=torch.float64) if weight is None else weight.double()
+    w = torch.ones(len(h)) if weight is None else weight
     w = w / w.sum()
     size = strength * (h * h).mean()
-    added = 0.0 if offset is None else offset.double()
+    added = 0.0 if offset is None else offset
     change = torch.zeros_like(old, requires_grad=True)
     solver = torch.optim.LBFGS([change], max_iter=STEPS, history_size=20, line_search_fn="strong_wolfe",
-                               tolerance_grad=1e-6, tolerance_change=1e-8)  # fmt: skip
+                               tolerance_grad=1e-5, tolerance_change=1e-6)  # fmt: skip
 
     def loss() -> Tensor:
         solver.zero_grad()
@@ -67,4 +66,4 @@ def logistic(
         return total
 
     solver.step(loss)  # type: ignore[no-untyped-call]
-    return (old + change.detach()).float()
+    return old + change.detach()

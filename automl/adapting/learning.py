@@ -139,9 +139,9 @@ def finetune(
 
 def _train(module: nn.Module, x: Tensor, target: Tensor, weight: Tensor, rate: Rate, loss_of: Loss) -> None:
     parameters = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=rate.lr, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(parameters, lr=rate.lr, weight_decay=0.01, fused=True)
     steps = rate.epochs * math.ceil(len(x) / rate.batch_size)
-    plan = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: (1 + math.cos(math.pi * k / max(steps, 1))) / 2)
+    step = 0
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(rate.seed)
         for _ in range(rate.epochs):
@@ -150,9 +150,9 @@ def _train(module: nn.Module, x: Tensor, target: Tensor, weight: Tensor, rate: R
                 optimizer.zero_grad()
                 each, w = loss_of(module(x[batch]), target[batch]), weight[batch]
                 ((each * w).sum() / w.sum().clamp_min(1e-12)).backward()  # type: ignore[no-untyped-call]
-                nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.param_groups[0]["lr"] = rate.lr * (1 + math.cos(math.pi * step / steps)) / 2
                 optimizer.step()
-                plan.step()
+                step += 1
 
 
 def _loss_of(kind: str) -> Loss:

@@ -11,6 +11,7 @@ from automl.adapting import heads, learning
 from automl.data import further
 from automl.data.prepared import Part
 from automl.errors import DataError, SpecError, did_you_mean
+from automl.models import adjusting, is_grown
 
 WAYS = ("head", "finetune")
 REMEMBERED = 5_000
@@ -43,6 +44,8 @@ def partial_fit(model: Learner, rows: Any, how: str, old: Any, remembered: Part 
         raise SpecError(f"how: {how!r}{did_you_mean(how, WAYS)}; one of {', '.join(WAYS)}")
     if model.kind == "next_token":
         raise DataError("a language model learns from whole texts; it cannot be updated with rows")
+    if is_grown(model.manifest["model"], model.manifest["config"]):
+        raise DataError("trees do not learn further; `automl update --how retrain` grows them anew")
     spec = model.manifest.get("spec")
     spec = spec if isinstance(spec, Mapping) else {}
     found = further.read(rows, model.preparation, spec)
@@ -89,6 +92,8 @@ def _grow(model: Learner, more: list[Any], found: further.Labelled) -> None:
     grown = nn.Linear(layer.in_features, layer.out_features + len(more), bias=layer.bias is not None)
     grown.load_state_dict({name.removeprefix(f"{head.name}."): value for name, value in wide.items()})
     model.module.set_submodule(head.name, grown)
+    if isinstance(model.module, adjusting.Adjusted):
+        model.module.shift = torch.cat([model.module.shift, torch.zeros(len(more))])
     model.classes = [*model.classes, *more]
     target = {**model.preparation["target"], "classes": model.classes}
     model.preparation = {**model.preparation, "target": target}

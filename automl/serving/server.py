@@ -116,6 +116,7 @@ class Lookout(threading.Thread):
                 continue
             try:
                 version = self.store.adopt(source.model, source.path)
+                self.store.set_traffic(source.model, current=version)  # also one that answered before: a rollback
                 self._seen[source.model] = stamp
                 self.failures.pop(source.model, None)
                 log.warning("model %s: version %s of %s answers now", source.model, version, source.path)

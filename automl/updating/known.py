@@ -11,7 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.bundle import files as bundle_files
+from automl.bundle.ensemble import Ensemble
 from automl.bundle.io import load_model
+from automl.bundle.loading import load
 from automl.core.trial import Metric
 from automl.core.user_code import import_object
 from automl.data import further
@@ -20,12 +22,14 @@ from automl.data.preparing import dropping, options, transform
 from automl.data.reading import sources
 from automl.data.rows import columns_kept_out, select
 from automl.errors import BundleError, DataError, SpecError
-from automl.models import families
+from automl.models import adjusting, families
 from automl.study import paths
 from automl.study.ledger import Ledger
 from automl.updating.place import Place
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from automl.bundle.model import Model
     from automl.models import Build
 
@@ -44,6 +48,7 @@ class Known:
         base: the folder that paths of the specification start from.
         build: builds the network, where it is not of a built-in family.
         until: the epoch that a training from scratch ends with; None: the last one.
+        pack: the ensemble that has won the search, and answers in the place of its best model; None: there is none.
     """
 
     place: Place
@@ -52,6 +57,18 @@ class Known:
     base: Path
     build: "Build | None"
     until: int | None = None
+    pack: Ensemble | None = None
+
+    @property
+    def answers(self) -> "Model | Ensemble":
+        """What answers now: the model, or the pack that has won the search; challengers are made from the model."""
+        return self.pack or self.model
+
+    @property
+    def network(self) -> "nn.Module":
+        """The model's network without what adjusts its logits."""
+        module = self.model.module
+        return module.inner if isinstance(module, adjusting.Adjusted) else module
 
     @property
     def metric(self) -> str:
@@ -100,7 +117,11 @@ def open_known(place: Place, *, trust: bool = False, base: Path | None = None) -
     if model.kind == "next_token":
         raise BundleError(f"{place.bundle}: a language model learns from whole texts; it cannot be updated with rows")
     spec = model.manifest.get("spec")
-    return Known(place, model, dict(spec) if isinstance(spec, Mapping) else {}, folder, build, until)
+    pack = None
+    if place.study is not None and bundle_files.find(place.study) != place.bundle:
+        answers = load(place.study, build=build)
+        pack = answers if isinstance(answers, Ensemble) else None
+    return Known(place, model, dict(spec) if isinstance(spec, Mapping) else {}, folder, build, until, pack)
 
 
 def _of_study(study: Path) -> tuple[Path, int | None]:
@@ -173,10 +194,10 @@ def _old_samples(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
 
 
 def _old_windows(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
-    from automl.data import load
+    from automl.data import load as load_data
 
     spec = known.spec
-    loaded = load(data, target=spec.get("target"), split=spec.get("split"), seed=int(spec.get("seed", 0)),
+    loaded = load_data(data, target=spec.get("target"), split=spec.get("split"), seed=int(spec.get("seed", 0)),
                   prepare=known.prepare, base=known.base)  # fmt: skip
     both = loaded.train + loaded.val
     center, scale = loaded.target_center.double().numpy(), loaded.target_scale.double().numpy()

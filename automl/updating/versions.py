@@ -75,7 +75,8 @@ def describe(bundle: Path, champion: Path, lineage: Mapping[str, Any], metrics: 
     manifest["files"][readme.name] = bundle_files.sha256(readme)
     if (champion / paths.WINNER).is_file():
         winner = json.loads((champion / paths.WINNER).read_bytes())
-        files.write(bundle / paths.WINNER, json.dumps({**winner, "version": lineage["version"]}, indent=1).encode())
+        winner = {**winner, "version": lineage["version"], "pack": False}  # from now on this model answers, no pack
+        files.write(bundle / paths.WINNER, json.dumps(winner, indent=1).encode())
     bundle_files.write_json(bundle / bundle_files.MANIFEST, manifest)
     return digest(bundle)
 

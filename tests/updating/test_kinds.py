@@ -1,16 +1,25 @@
 """Models of other data than tables: arrays, images, texts, series, and values instead of classes."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+import automl
 from automl.bundle import io
+from automl.bundle.ensemble import Ensemble
+from automl.data import load
+from automl.models.adjusting import SCALE, SHIFT, Adjusted
+from automl.updating.journal import Journal
 from automl.updating.options import Options
+from automl.updating.place import Place
 from automl.updating.update import update
-from tests.support.updating import trained
+from automl.updating.versions import roll_back
+from tests.support.updating import SPEC, flowers, trained
 
 
 def array(rows: int, seed: int, *, moved: bool) -> tuple[Any, Any]:
@@ -106,3 +115,39 @@ def test_values(tmp_path: Path, how: str) -> None:
     tried = done.entry["tries"][0]
     assert tried["new"]["challenger"] < 0.6 * tried["new"]["champion"]
     assert 50 < tried["new"]["champion"] < 2000  # in the data's own unit
+
+
+def test_a_calibrated_model_stays_calibrated(tmp_path: Path) -> None:
+    old = flowers(3000, 1)
+    model = trained(tmp_path / "m", old, {**SPEC, "adjust": "calibrate"})
+    found = io.load_model(model)
+    weights = {**found.module.state_dict(), SCALE: torch.tensor([0.5]), SHIFT: torch.zeros(2)}
+    io.save(model, model="mlp", config=found.config, prepared=load(old, seed=0, target="kind"), state_dict=weights,
+            metrics={}, spec=found.manifest["spec"])  # fmt: skip
+    done = update(model, flowers(400, 2, bent=0.5, lily=True), Options(how="head", old=old, lose=0.5))
+    assert done.promoted == 2
+    after = io.load_model(model)
+    assert isinstance(after.module, Adjusted)
+    assert float(after.module.scale) != 0.5
+    assert after.predict_proba(old).shape == (3000, 3)
+    assert after.partial_fit(flowers(100, 3, bent=0.5).assign(kind="new")).predict_proba(old).shape == (3000, 4)
+
+
+@pytest.mark.slow
+def test_trees_grow_anew_and_a_pack_gives_way_to_one_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flowers(1500, 1).to_csv("old.csv", index=False)
+    spec = {"study": "pack", "model": "trees", "data": "old.csv", "target": "kind", "metric": "val_accuracy",
+            "epochs": 4, "space": {"learning_rate": {"float": [0.05, 0.3]}, "rounds": {"choice": [40]}},
+            "budget": {"trials": 3}, "pack": True}  # fmt: skip
+    Path("space.yaml").write_text(json.dumps(spec))
+    automl.search("space.yaml", executor="inline")
+    study = Path("studies/pack")
+    assert isinstance(automl.load(study), Ensemble)
+    done = update(study, flowers(400, 2, bent=0.5), Options(lose=0.05))
+    assert ["trees do not learn further" in (t["error"] or "") for t in done.entry["tries"]] == [True, True, False]
+    assert done.promoted == 2
+    assert not isinstance(automl.load(study), Ensemble)
+    assert automl.load(study).predict(flowers(10, 5)).shape == (10,)
+    roll_back(Place.of(study), Journal(Place.of(study)), 1)
+    assert isinstance(automl.load(study), Ensemble)

@@ -13,7 +13,7 @@ from automl import metrics
 from automl.metrics import intervals
 from automl.metrics.rows import Sample
 
-DRAWS = 2000
+DRAWS = 1000
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from automl.bundle.model import Model
 
 WEIGHT = "weight of a row"
+SHARE = 0.2
+"""This share of the rows that are learned from is for comparing, where a training has to choose something."""
 
 
 def units(model: "Model", classes: int | None) -> tuple[Inputs, Outputs]:
@@ -40,6 +42,21 @@ def part(batches: Sequence[Labelled], preparation: dict[str, Any], classes: list
     for one in parts[1:]:
         total = total + one
     return total
+
+
+def split(batches: Sequence[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    """(rows to train on, rows to compare by), drawn at random from each batch; what is held out is in neither."""
+    rng = np.random.default_rng(seed)
+    masks = [rng.random(len(one)) < SHARE for one in batches]
+    learned = [one.take(np.flatnonzero(~mask)) for one, mask in zip(batches, masks, strict=True)]
+    compared = [one.take(np.flatnonzero(mask)) for one, mask in zip(batches, masks, strict=True)]
+    return [one for one in learned if len(one)], [one for one in compared if len(one)]
+
+
+def counted(batches: Sequence[Labelled]) -> Part:
+    """A part that has the number of these rows, and nothing else: a bundle's card tells it."""
+    rows = sum(len(one) for one in batches)
+    return Part(torch.zeros(rows, 0), torch.zeros(rows))
 
 
 def weighted(new: Part, old: Part | None, *, balance: bool) -> tuple[Part, Part | None]:

@@ -39,7 +39,7 @@ class Round:
             "old": HeldOut(self.old_held, self.classes, champion.metric, champion.model),
             "new": HeldOut([self.new_held], self.classes, champion.metric, champion.model),
         }
-        self.said = {part: held.outputs(champion.model) for part, held in self.held_out.items()}
+        self.said = {part: held.outputs(champion.answers) for part, held in self.held_out.items()}
 
     def attempt(self, how: str, sure: float) -> tuple[Entry, Path | None]:
         """Make a challenger and compare it; (what happened, its bundle or None)."""

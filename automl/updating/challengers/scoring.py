@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from automl import metrics
+from automl.bundle.ensemble import Ensemble, average
 from automl.bundle.outputs import compute
 from automl.data import further
 from automl.data.further import Labelled
@@ -42,8 +43,13 @@ class HeldOut:
     def __len__(self) -> int:
         return len(self.y)
 
-    def outputs(self, model: "Model") -> Tensor:
+    def outputs(self, model: "Model | Ensemble") -> Tensor:
         """[N, units] of all rows: logits by `classes`, or values in the units of `like`."""
+        if isinstance(model, Ensemble):
+            return average((self._of(member) for member in model.models), model.weights, self.kind)
+        return self._of(model)
+
+    def _of(self, model: "Model") -> Tensor:
         form = model.preparation
         found = torch.cat([compute(model.module, further.prepared(form, b.rows), model.device) for b in self.batches])
         return self._by_class(model, found) if self.kind == "classification" else self._in_units(model, found)

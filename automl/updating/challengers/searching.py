@@ -5,12 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from automl.api import from_spec
 from automl.api.prepared import Search
-from automl.core import seeds
-from automl.data.further import Labelled
 from automl.data.preparing import options
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions
@@ -19,9 +15,6 @@ from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
 from automl.updating.challengers import joining
 from automl.updating.challengers.ways import Lesson, Way
-
-SHARE = 0.2
-"""This share of the rows that are learned from is for comparing trials; the rows that are held out stay unseen."""
 
 
 def way(trials: int) -> Way:
@@ -36,7 +29,7 @@ def way(trials: int) -> Way:
         known = lesson.known
         if "space" not in known.spec:
             raise SpecError("--how search: the model does not say how it was searched for; use --how retrain")
-        learned, compared = _split([lesson.new, *lesson.old], lesson.seed("search"))
+        learned, compared = joining.split([lesson.new, *lesson.old], lesson.seed("search"))
         prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
         study = _run(lesson, prepared, folder.with_name(f"search-{lesson.digest}"), trials)
         return study / paths.BEST
@@ -71,13 +64,3 @@ def _fixed(tree: dict[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
                 for name, value in entries.items()}  # fmt: skip
 
     return {**tree, "space": fix(tree["space"])}
-
-
-def _split(batches: list[Labelled], seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    """The rows to train on, and those to compare trials by, drawn at random from each batch."""
-    rng = np.random.default_rng(seeds.derive(seed, "split"))
-    masks = [rng.random(len(one)) < SHARE for one in batches]
-    both = ([one.take(np.flatnonzero(mask == want)) for one, mask in zip(batches, masks, strict=True)]
-            for want in (False, True))  # fmt: skip
-    learned, compared = ([one for one in part if len(one)] for part in both)
-    return learned, compared

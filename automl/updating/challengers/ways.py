@@ -15,15 +15,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from automl import models
 from automl.adapting import heads, learning
 from automl.adapting.threads import one_thread
 from automl.bundle import io
+from automl.bundle.outputs import compute
 from automl.bundle.restore import builder, restore
 from automl.core import seeds
 from automl.data import further
 from automl.data.further import Labelled
-from automl.data.prepared import Prepared, fingerprint
+from automl.data.prepared import Part, Prepared, fingerprint
 from automl.errors import DataError
+from automl.models import adjusting
 from automl.training import hyperparameters
 from automl.updating.challengers import joining, ranges
 from automl.updating.known import Known
@@ -33,9 +36,9 @@ if TYPE_CHECKING:
 
 REPLAY_LEAST, REPLAY_MOST, REPLAY_SHARE = 2_000, 20_000, 4
 """So many old rows are replayed: this many times the new ones, within these limits."""
-EPOCHS = 4
+EPOCHS = 3
 """Epochs of `finetune`, at most."""
-SHARE = 0.2
+SHARE = 0.15
 """Steps of `finetune` are at most this share of those of a training on all rows."""
 USUAL_RATE, LARGEST_RATE = 1e-3, 1e-2
 """The rate of `finetune` is the one that the search has found for Adam or AdamW, at most this; it falls as a cosine."""
@@ -71,6 +74,14 @@ class Lesson:
     def seed(self, purpose: str) -> int:
         """A seed for a purpose."""
         return seeds.derive(int(self.known.spec.get("seed", 0)), self.digest, purpose)
+
+    def adjustment(self, module: "nn.Module", part: Part) -> dict[str, Tensor]:
+        """What adjusts the logits, where the specification asks for it (`adjust`), found on rows that were learned."""
+        way = str(self.known.spec.get("adjust") or "none")
+        if way == "none":
+            return {}
+        logits = compute(module, part.x, "cpu")
+        return adjusting.fit(way, self.known.metric, logits, part.y, part.weight)
 
     def save(self, folder: Path, prepared: Prepared, weights: Mapping[str, Tensor]) -> Path:
         """Write the challenger's bundle."""
@@ -124,17 +135,19 @@ def _rate(lesson: Lesson, rows: learning.Rows) -> learning.Rate:
 
 def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learning.Rows], None]) -> Path:
     """The champion's network, with a unit for each new class, after it has learned; its preparation stays."""
-    model = lesson.known.model
+    model, network = lesson.known.model, lesson.known.network
+    if models.is_grown(model.manifest["model"], model.config):
+        raise DataError("trees do not learn further; --how retrain grows them anew")
     more = len(lesson.classes) - len(model.classes or [])
     inputs, outputs = joining.units(model, len(lesson.classes) if model.kind == "classification" else None)
-    weights = {name: value.detach().cpu() for name, value in model.module.state_dict().items()}
+    weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     replay = _replayed(lesson)
     preparation = ranges.seen_again(model.preparation, [one.rows for one in (lesson.new, *replay)])
     if model.kind == "classification":
         preparation = {**preparation, "target": {**preparation["target"], "classes": lesson.classes}}
     if more > 0:
         sample = further.prepared(model.preparation, lesson.new.take(np.arange(min(8, len(lesson.new)))).rows)
-        weights = heads.widened(weights, heads.find(model.module, sample), more)
+        weights = heads.widened(weights, heads.find(network, sample), more)
     module = restore(lesson.build, lesson.known.config, inputs, outputs, weights)
     new = joining.part([lesson.new], preparation, lesson.classes)
     old = joining.part(replay, preparation, lesson.classes) if replay else None
@@ -144,11 +157,13 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
         learn(module, rows)
     prepared = Prepared(
         inputs, outputs, joining.kind_of(model), new if old is None else new + old,
-        joining.part(lesson.held, preparation, lesson.classes), new.head(0), lesson.classes,
+        joining.counted(lesson.held), new.head(0), lesson.classes,
         list(model.manifest.get("columns", [])), preparation, fingerprint([new]),
         list(model.manifest.get("notes", [])), joining.sample_of(model, lesson.held),
     )  # fmt: skip
-    return lesson.save(folder, prepared, {k: v.detach() for k, v in module.state_dict().items()})
+    learned = new if old is None else new + old
+    weights = {k: v.detach() for k, v in module.state_dict().items()}
+    return lesson.save(folder, prepared, weights | lesson.adjustment(module, learned))
 
 
 def _replayed(lesson: Lesson) -> list[Labelled]:
@@ -167,18 +182,27 @@ def _replayed(lesson: Lesson) -> list[Labelled]:
 def retrain(lesson: Lesson, folder: Path) -> Path:
     """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories."""
     from automl.training import Settings, Trainer
+    from automl.training.trees.trainer import TreeTrainer
 
-    known = lesson.known
-    prepared = joining.prepared_anew(known, [lesson.new, *lesson.old], lesson.held, lesson.classes)
-    epochs = int(known.spec.get("epochs") or 20)
-    trainer = Trainer(lesson.build, prepared, known.config, epochs, lesson.seed("retrain"), lesson.device,
-                      Settings(**joining.settings(known.spec)))  # fmt: skip
+    known, rows = lesson.known, [lesson.new, *lesson.old]
+    epochs, grown = int(known.spec.get("epochs") or 20), models.is_grown(known.model.manifest["model"], known.config)
+    learned, compared = joining.split(rows, lesson.seed("rounds")) if grown else (rows, lesson.held)
+    prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
     with one_thread(lesson.device):
-        for _ in range(known.until or epochs):
-            loss = trainer.train_epoch()
-            if not np.isfinite(loss):
+        if grown:  # how many trees are enough is found on rows that are neither learned from nor held out
+            grower = TreeTrainer(prepared, known.config, epochs, lesson.seed("retrain"))
+            while grower.done < epochs and not grower.finished:
+                grower.epoch()
+            weights = grower.weights()
+        else:
+            trainer = Trainer(lesson.build, prepared, known.config, epochs, lesson.seed("retrain"), lesson.device,
+                              Settings(**joining.settings(known.spec)))  # fmt: skip
+            losses = [trainer.train_epoch() for _ in range(known.until or epochs)]
+            if not np.isfinite(losses).all():
                 raise DataError("the training from scratch ended in a loss that is no number")
-    return lesson.save(folder, prepared, trainer.weights())
+            weights = trainer.weights()
+    module = restore(lesson.build, known.config, prepared.inputs, prepared.outputs, weights)
+    return lesson.save(folder, prepared, {**weights, **lesson.adjustment(module, prepared.train)})
 
 
 WAYS: Mapping[str, Way] = {"head": head, "finetune": finetune, "retrain": retrain}
