@@ -6,12 +6,9 @@ import typer
 
 from automl.cli import options
 from automl.cli.commands import (
-    background,
     compress,
     data,
     fit,
-    judge,
-    mcp,
     models,
     mup,
     pictures,
@@ -23,7 +20,8 @@ from automl.cli.commands import (
     tools,
 )
 from automl.cli.commands.saved import update
-from automl.cli.commands.studies import edit, importing, repair
+from automl.cli.commands.agents import judge, mcp
+from automl.cli.commands.studies import background, edit, importing, repair
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",

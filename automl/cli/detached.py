@@ -50,7 +50,7 @@ def start(folder: Path, search: Mapping[str, Any]) -> int:
 def main() -> None:
     """Run the search that the first argument describes."""
     from automl.api import doors
-    from automl.cli import describe_error
+    from automl.cli.told import describe_error
     from automl.view.screens import choose
 
     try:

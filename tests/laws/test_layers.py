@@ -171,7 +171,8 @@ def undocumented(path: Path) -> Iterator[str]:
         yield "module"
     for node in tree(path).body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_"):
-            if not ast.get_docstring(node):
+            overload = any(ast.unparse(d) == "overload" for d in node.decorator_list)
+            if not ast.get_docstring(node) and not overload:
                 yield node.name
             if isinstance(node, ast.ClassDef):
                 yield from (f"{node.name}.{name}" for name in _undocumented_methods(path, node))

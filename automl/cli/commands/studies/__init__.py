@@ -1,1 +1,1 @@
-"""Commands that change, repair or import a study."""
+"""Commands that begin, stop, change, repair or import a study."""
