@@ -151,6 +151,7 @@ def _pack(tree: Mapping[str, Any], places: Places) -> None:
     reasons = {
         "ensemble": "a pack is an ensemble already; write pack: {models: 32} for its size",
         "refit": "a pack is not trained again; leave out one of them",
+        "objectives": "a pack is chosen by one metric; leave out one of them",
         "fidelity": "a pack has no finalists that could be trained at full size; leave out one of them",
     }
     if tree.get("finalists", "none") != "none":

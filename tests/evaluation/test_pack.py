@@ -17,6 +17,7 @@ from automl.evaluation.finalists import holdout_of
 from automl.study.study import Study
 from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
+from automl.view.pages import final
 
 SPEC = """
 model: mlp
@@ -75,6 +76,11 @@ def test_the_ensemble_is_the_winner_and_the_best_single_model_stays(tmp_path: Pa
     assert low < outputs.value < high
     assert (verdict["looks"], verdict["test"]["rows"]) == (1, len(outputs))
     assert not (tmp_path / "s" / "finalists").exists()
+    shown = final.final(study)
+    assert f"ensemble of {found['models']} of 20 models (in ensemble/)" in shown
+    assert "evaluated once" in shown
+    assert "fresh seed" not in shown
+    assert final.document(study)["pack"]
 
 
 def test_it_ends_where_the_ensemble_no_longer_gains(tmp_path: Path) -> None:
@@ -133,6 +139,7 @@ def test_killed_and_resumed_it_is_the_same(tmp_path: Path, monkeypatch: pytest.M
     [
         ("ensemble: 4", "a pack is an ensemble already"),
         ("refit: train+val", "a pack is not trained again"),
+        ("objectives: [val_accuracy, parameters]", "a pack is chosen by one metric"),
         ("finalists: {top: 2}", "a pack has no finalists"),
     ],
 )
