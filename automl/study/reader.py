@@ -128,6 +128,7 @@ class Readable:
         lines = [
             f"study     {self.name}" + (f" in {self.path}" if self.path else " (in memory)"),
             f"metric    {self.metric.name}, {way} wins ({self.metric.count} report of a trial counts)",
+            *_further(self.history.objectives),
             f"strategy  {strategy}, stopper {stopper}, seed {self.history.seed}",
             f"budget    {', '.join(limits) or 'none'}",
             f"trials    {counts.done} done, {counts.stopped} stopped, {counts.failed} failed, {counts.running} running",
@@ -147,6 +148,14 @@ class Readable:
     def frame(self) -> "pd.DataFrame":
         """All trials as a pandas DataFrame, one row each, in the order of the leaderboard."""
         return board.frame(self.history)
+
+
+def _further(objectives: Objectives) -> list[str]:
+    """A line on further objectives and limits, where there are any."""
+    ways = {"minimize": "lowest", "maximize": "highest"}
+    parts = [f"{metric.name} ({ways[metric.direction]})" for metric in objectives.metrics[1:]]
+    parts += map(str, objectives.limits)
+    return [f"and       {', '.join(parts)}"] if parts else []
 
 
 def _copied(record: TrialRecord | None) -> TrialRecord | None:

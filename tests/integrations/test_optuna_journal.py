@@ -90,3 +90,23 @@ def test_tuples_and_values_that_optuna_would_take_for_the_same(choices, shown, t
         theirs = read(tmp_path / "journal.log")
         assert sorted(map(str, (trial.params["c"] for trial in theirs.trials))) == sorted(map(str, shown))
         assert list(theirs.trials[0].distributions["c"].choices) == shown
+
+
+def test_a_study_with_two_objectives_is_one_with_two_directions(tmp_path):
+    metric = ["val_loss", {"name": "accuracy", "direction": "maximize"}, {"name": "ms", "at_most": 3}]
+    study = Study({"x": Float(0, 1)}, metric=metric, trials=4, name="farm")
+    for k in range(4):
+        trial = study.ask()
+        values = {"val_loss": k / 4, "accuracy": 0.5 + k / 8, "ms": 1.0}
+        assert study.report(trial, 1, values, horizon=2).kind == "continue"
+        if k < 3:
+            study.tell(trial, **values)
+        else:
+            study.withdraw(trial.number)
+    assert export(study, tmp_path / "journal.log") == 4
+    theirs = read(tmp_path / "journal.log")
+    assert [d.name for d in theirs.directions] == ["MINIMIZE", "MAXIMIZE"]
+    assert theirs.metric_names == ["val_loss", "accuracy"]
+    assert [t.values for t in theirs.trials] == [[k / 4, 0.5 + k / 8] for k in range(3)] + [None]
+    assert theirs.trials[1].user_attrs["values"]["ms"] == 1.0
+    assert {t.number for t in theirs.best_trials} == {0, 1, 2}

@@ -61,6 +61,7 @@ def test_one_metric_may_be_limited_and_a_winner_chosen() -> None:
         (BASE, {"objectives": ["val_loss", {"name": "flops", "at_most": 3, "direction": "minimize"}]}, "no direction"),
         (BASE, {"objectives": ["val_loss", {"name": "flops", "below": 3}]}, "below"),
         (BASE, {"objectives": ["val_loss", "flops"], "ensemble": 3, "finalists": {}}, "works with one objective"),
+        (BASE, {"objectives": ["val_loss", {"name": "flops", "at_most": 9}], "pack": True}, "and no limits"),
         (BASE, {"objectives": ["val_loss", "flops"], "choose": "best"}, "needs knee or"),
         (BASE, {"objectives": ["val_loss", "flops"], "choose": {"at_most": {"flop": 3}}}, "did you mean 'flops'"),
         (BASE, {"metric": "val_loss", "objectives": ["val_loss"]}, ""),

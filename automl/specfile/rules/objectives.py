@@ -51,10 +51,12 @@ def check(tree: Mapping[str, Any], places: Places) -> None:
             optimized.append(name)
     _first(tree, places)
     _chosen(tree, optimized, places)
-    if len(optimized) > 1:
-        for key in ("ensemble", "pack", "fidelity"):
-            if tree.get(key):
-                places.complain((key,), "works with one objective; limits on other metrics may stay", key=True)
+    limited = any(bound in one for _, one in entries(tree) for bound in BOUNDS)
+    for key in ("ensemble", "pack"):
+        if tree.get(key) and (len(optimized) > 1 or limited):
+            places.complain((key,), "works with one objective and no limits", key=True)
+    if tree.get("fidelity") and len(optimized) > 1:
+        places.complain(("fidelity",), "works with one objective", key=True)
 
 
 def _first(tree: Mapping[str, Any], places: Places) -> None:

@@ -78,7 +78,10 @@ class PlainScreen:
             self._not_listed += 1
             return
         self._lines.append(now)
-        self._print(VERBS[record.state], self._trial(study, record) + (" BEST" if best else ""))
+        mark = " BEST" if best else ""
+        if study.history.objectives.several:
+            mark = " FRONT" if study.history.front_of(record.number) == 1 else ""
+        self._print(VERBS[record.state], self._trial(study, record) + mark)
 
     def tick(self, study: Readable, workers: Sequence[WorkerStatus]) -> None:
         """Print notes, and every minute a status line."""
@@ -120,6 +123,9 @@ class PlainScreen:
         parts = [words.trial(record.number)]
         if record.loss is not None:
             parts.append(f"{words.clean(study.metric.name)}={words.number(study.metric.value(record.loss))}")
+        if record.vector:
+            more = study.history.objectives.values(record.vector)
+            parts += [f"{words.clean(n)}={words.number(v)}" for n, v in more.items() if n != study.metric.name]
         if record.step:
             parts.append(f"at={record.step}")
         if record.ended_s is not None:
