@@ -113,7 +113,7 @@ def lanes_run(
     def run() -> None:
         with module_mode(cohort, batched=stepper.batched, training=True):
             for piece in pieces:
-                piece.train(None if graphs is None else graphs.step_of(piece))
+                piece.train(None if graphs is None else graphs.steps_of(piece))
 
     return run, pieces[0].steps, graphs
 

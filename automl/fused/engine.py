@@ -101,7 +101,18 @@ class Engine:
 
     def weights(self, trial: int) -> dict[str, Tensor]:
         """The `state_dict` of a plain `build(config, inputs, outputs)` module with this trial's present weights."""
-        return self._home(trial).group.weights(trial)
+        return self.weights_of([trial])[trial]
+
+    def weights_of(self, trials: Iterable[int]) -> dict[int, dict[str, Tensor]]:
+        """The weights of many trials at once, which takes few copies from a GPU."""
+        wanted = set(trials)
+        found: dict[int, dict[str, Tensor]] = {}
+        for runner in self._all():
+            own = [lane.trial for lane in runner.group.lanes if lane.trial in wanted]
+            found |= runner.group.weights(own) if own else {}
+        if missing := wanted - found.keys():
+            raise KeyError(f"trial {min(missing)} is not running here")
+        return found
 
     # -- in and out ----------------------------------------------------------------------------------------------------
 

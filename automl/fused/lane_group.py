@@ -40,8 +40,8 @@ class LaneGroup(Protocol):
     def snapshot(self, trial: int) -> LaneState:
         """A copy of the trial's state on the CPU."""
 
-    def weights(self, trial: int) -> dict[str, Tensor]:
-        """The `state_dict` of a plain module of this trial, on the CPU; the averaged weights where it keeps them."""
+    def weights(self, trials: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        """By trial the `state_dict` of a plain module, on the CPU; with the averaged weights where it keeps them."""
 
 
 class GroupRunner(Protocol):

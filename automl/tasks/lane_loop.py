@@ -213,14 +213,18 @@ class LaneLoop:
 
     def _report(self, result: EpochReport, seconds: float) -> dict[int, Kind]:
         """Report all lanes that did not diverge; returns the answer for each."""
-        points = []
-        for i, (number, epoch, status) in enumerate(zip(result.trials, result.epochs, result.status, strict=True)):
-            if status == "diverged":
-                continue
-            lane, trial = self.lanes[number], self.lanes[number].trial
-            values = {name: float(f"{column[i]:.{DIGITS}g}") for name, column in result.metrics.items()}
-            metrics = {n: v for n, v in values.items() if v == v or n == self.session.recipe.metric.name}
-            lane.best.update(epoch, metrics, partial(self.engine.weights, number))
+        points, measured = [], {}
+        for i, (number, status) in enumerate(zip(result.trials, result.status, strict=True)):
+            if status != "diverged":
+                values = {name: float(f"{column[i]:.{DIGITS}g}") for name, column in result.metrics.items()}
+                wanted = self.session.recipe.metric.name
+                measured[number] = {n: v for n, v in values.items() if v == v or n == wanted}
+        epochs = dict(zip(result.trials, result.epochs, strict=True))
+        better = [n for n, metrics in measured.items() if self.lanes[n].best.wants(epochs[n], metrics)]
+        weights = self.engine.weights_of(better) if better else {}
+        for number, metrics in measured.items():
+            lane, trial, epoch = self.lanes[number], self.lanes[number].trial, epochs[number]
+            lane.best.update(epoch, metrics, partial(weights.pop, number))
             if lane.best.is_over(epoch):
                 trial.horizon = epoch  # its last one: the stopper is not asked
             points.append(trial.point(epoch, metrics))

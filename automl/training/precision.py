@@ -64,8 +64,7 @@ class Runner:
         model: already on `device`, unless it is to be sharded.
         device: where it runs.
         settings: how it runs.
-        wrap: `wrap(model, device, format)` makes the module that is called while training on several devices (see
-            `ddp.Rank`).
+        wrap: `wrap(model, device)` makes the module that is called while training on several devices (see `ddp.Rank`).
         sharded: `wrap` shards the model, which then keeps its memory layout and is not compiled.
 
     Attributes:
@@ -78,7 +77,7 @@ class Runner:
         model: nn.Module,
         device: torch.device,
         settings: Settings,
-        wrap: Callable[[nn.Module, torch.device, torch.dtype | None], nn.Module] | None = None,
+        wrap: Callable[[nn.Module, torch.device], nn.Module] | None = None,
         sharded: bool = False,
     ) -> None:
         if sharded and settings.compile == "always":
@@ -89,7 +88,7 @@ class Runner:
         self.tf32 = device.type == "cuda" and settings.precision != "fp32"
         if device.type == "cuda" and not sharded and any(isinstance(m, nn.Conv2d) for m in model.modules()):
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.model = wrap(model, device, self.format) if wrap else model
+        self.model = wrap(model, device) if wrap else model
         self.call: Callable[[Tensor], Tensor] = self.model
         if settings.compile == "always":
             self._compile()

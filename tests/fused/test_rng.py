@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from automl.fused.tensors import rng
+from automl.fused.tensors import device_rng, rng
 
 
 def made(size, keys, limits, scales):
@@ -79,3 +79,15 @@ def test_first_positions_of_many_orders_are_uniform():
     first = rng.permutations(list(range(20000)), [0] * 20000, 10, "cpu")[:, 0]
     counts = torch.bincount(first, minlength=10).double()
     assert ((counts - 2000) ** 2 / 2000).sum() < 30  # chi-square, 9 degrees of freedom: P < 5e-4
+
+
+def test_a_device_makes_the_same_keys_orders_and_words_itself():
+    """In int64, as torch has no uint64 arithmetic everywhere."""
+    seeds, first, layers = [0, 1, 2**63 - 1, 2**64 - 1, 12345678901234567], [0, 5, 10**6, 3, 0], ["a", "drop"]
+    cpu = torch.device("cpu")
+    ours = device_rng.step_keys(rng._streams(seeds, layers), first, 7, cpu)
+    assert torch.equal(ours, rng.step_keys(seeds, first, 7, layers))
+    for samples in (1, 2, 3, 1437, 65537):
+        ours = device_rng.permutations(rng._order_keys(seeds, [0, 1, 2, 3, 4]), samples, cpu)
+        assert torch.equal(ours, rng.permutations(seeds, [0, 1, 2, 3, 4], samples, cpu))
+    assert torch.equal(device_rng.table(5, 77, cpu), rng._table(5, 77, "cpu"))

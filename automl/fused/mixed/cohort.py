@@ -149,8 +149,11 @@ class MixedCohort:
             self.members.pop()
         self.programs.clear()
 
-    def weights(self, trial: int) -> dict[str, Tensor]:
-        """The `state_dict` of a plain module of this trial; the averaged weights where it keeps them."""
+    def weights(self, trials: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        """By trial the `state_dict` of a plain module; with the averaged weights where it keeps them."""
+        return {trial: self._weights(trial) for trial in trials}
+
+    def _weights(self, trial: int) -> dict[str, Tensor]:
         own = self.member(trial)
         tensors = {name: view.clone() for name, view in own.layout.row_views(own.rows[own.averaged]).items()}
         tensors |= {name: b.clone() for name, b in own.buffers.items()}

@@ -4,12 +4,21 @@ Shape letters: K lanes, S steps, B batch, N samples.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from torch import Tensor
 
 from automl.fused.lane import Lane
 from automl.training.schedules import F64, ema_decay, lr_factors, warmup_steps
+
+
+@dataclass(frozen=True)
+class StepInputs:
+    """Prepared values of an epoch: tables `[S, ...]` of which each step reads its own row, and what all steps read."""
+
+    by_step: list[Tensor]
+    constants: list[Tensor]
 
 
 def rates(lanes: Sequence[Lane | None], steps: int, full_steps: int) -> F64:
@@ -36,8 +45,8 @@ def moves(decay: F64, t: F64) -> F64:
     return 1.0 - ema_decay(decay, t)
 
 
-def batches(order: Tensor, batch: int, steps: int) -> tuple[Tensor, ...]:
-    """The sample indices of each full batch among `steps`, lane after lane: `[K * B]` each; `order` `[K, N]`."""
+def batches(order: Tensor, batch: int, steps: int) -> Tensor:
+    """The sample indices of the full batches among `steps`, lane after lane: `[S, K * B]`; `order` `[K, N]`."""
     full = min(steps, order.shape[1] // batch)
     cut = order[:, : full * batch].view(len(order), full, batch)
-    return cut.transpose(0, 1).reshape(full, -1).unbind(0)
+    return cut.transpose(0, 1).reshape(full, -1)

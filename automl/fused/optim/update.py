@@ -7,7 +7,7 @@ Shape letters: K lanes (rows), S steps, P parameters.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from automl.fused.optim.launch import launched
 from automl.fused.optim.param_groups import Scale
-from automl.fused.optim.tables import counts, moves
+from automl.fused.optim.tables import StepInputs, counts, moves
 from automl.training import rules
 from automl.training.hyperparameters import Hyperparameters
 from automl.training.schedules import F64
@@ -29,21 +29,21 @@ class UpdatePart(Protocol):
     def __call__(self, s: int) -> None:
         """Do it for step `s` of the epoch."""
 
-    def tables(self, s: int) -> list[Tensor]:
-        """The prepared values that step `s` reads, in a fixed order."""
+    def tables(self) -> StepInputs:
+        """The prepared values that steps read."""
 
-    def one_step(self) -> "UpdatePart":
-        """A copy whose tables have a single step, in storage of their own."""
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "UpdatePart":
+        """A copy that reads its values from these tables of a single step, in the order of `tables`."""
 
 
 class HostPart:
     """A part whose step depends on numbers of the host, so that its steps cannot be recorded in a CUDA graph."""
 
-    def tables(self, s: int) -> list[Tensor]:
+    def tables(self) -> StepInputs:
         """Raises NotImplementedError: there are none on the device."""
         raise NotImplementedError("this update reads numbers of the host")
 
-    def one_step(self) -> UpdatePart:
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> UpdatePart:
         """Raises NotImplementedError, as `tables` does."""
         raise NotImplementedError("this update reads numbers of the host")
 
@@ -58,13 +58,14 @@ class LaneUpdate:
         for part in self.parts:
             part(s)
 
-    def tables(self, s: int) -> list[Tensor]:
+    def tables(self) -> StepInputs:
         """See `UpdatePart`."""
-        return [table for part in self.parts for table in part.tables(s)]
+        found = [part.tables() for part in self.parts]
+        return StepInputs([t for one in found for t in one.by_step], [t for one in found for t in one.constants])
 
-    def one_step(self) -> "LaneUpdate":
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "LaneUpdate":
         """See `UpdatePart`."""
-        return LaneUpdate(tuple(part.one_step() for part in self.parts))
+        return LaneUpdate(tuple(part.one_step(by_step, constants) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -153,12 +154,12 @@ class RowClipping:
     def __call__(self, s: int) -> None:
         rules.clip_rows(self.gradients, self.limits)
 
-    def tables(self, s: int) -> list[Tensor]:
-        return [self.limits]
+    def tables(self) -> StepInputs:
+        return StepInputs([], [self.limits])
 
-    def one_step(self) -> "RowClipping":
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "RowClipping":
         single = copy.copy(self)
-        single.limits = self.limits.clone()
+        single.limits = next(constants)
         return single
 
 
@@ -201,12 +202,12 @@ class RowRule:
                 if scale.shapes or not launched(scale.optimizer, param, grad, state, now):
                     scale.rule.update(param, grad, state, now, scratch)
 
-    def tables(self, s: int) -> list[Tensor]:
-        return [table[s] for tables in self.coefficients for table in tables.values()]
+    def tables(self) -> StepInputs:
+        return StepInputs([table for tables in self.coefficients for table in tables.values()], [])
 
-    def one_step(self) -> "RowRule":
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "RowRule":
         single = copy.copy(self)
-        single.coefficients = [{n: table[:1].clone() for n, table in tables.items()} for tables in self.coefficients]
+        single.coefficients = [{name: next(by_step) for name in tables} for tables in self.coefficients]
         return single
 
 
@@ -278,10 +279,10 @@ class Averaging:
     def __call__(self, s: int) -> None:
         self.averaged.lerp_(self.weights, self.moves[s])
 
-    def tables(self, s: int) -> list[Tensor]:
-        return [self.moves[s]]
+    def tables(self) -> StepInputs:
+        return StepInputs([self.moves], [])
 
-    def one_step(self) -> "Averaging":
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "Averaging":
         single = copy.copy(self)
-        single.moves = self.moves[:1].clone()
+        single.moves = next(by_step)
         return single

@@ -16,10 +16,12 @@ from automl.fused.report import EpochCost
 FIRST, LEAST, FEWEST = 16, 4, 3
 """Lanes of a first group: FIRST (few enough not to run far ahead of the results known), down to LEAST where epochs are
 long. Fewer than FEWEST lanes run alone."""
-START = {"cpu": 8, "cuda": 16}  # lanes whose first steps are timed
+START = {"cpu": 8, "cuda": 32}  # lanes whose first steps are timed
+FIRST_ON_GPU = 64  # lanes of a first group there: twice as many take hardly longer
 KNEE = 1.15  # by what factor a doubled bucket must make a step cheaper
 WORTH = 1.2  # by what factor a step must be cheaper than alone
 PATIENT = 1.3  # how much more a step may cost among half as many lanes where a full trial would end late
+NO_LONGER = 1.1  # times as long, which delays no trial
 WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so many seconds, or such a share of the time trained so far
 SETTLED = 2  # epochs of a bucket before it can be given up: the first is slower, as its memory is new
 KEYS = {"probed_at": "probed_lanes", "solo": "solo_s", "probed": "probed_s", "mixed": "mixed", "first": "first_lanes",
@@ -35,6 +37,17 @@ class BucketTiming:
     epochs: int = 1
 
 
+def growth(alone_s: float, among_s: float, lanes: int) -> float:
+    """How much longer an epoch of twice as many lanes takes (1..2), from those of one lane and of `lanes`."""
+    ratio = max(1.0, among_s / max(alone_s, 1e-12))
+    return min(2.0, 2.0 ** (math.log2(ratio) / math.log2(lanes))) if lanes > 1 else 2.0
+
+
+def growing(doubling: float, times: float) -> float:
+    """How much longer an epoch of `times` as many lanes takes."""
+    return times if doubling >= 2 else 2.0 ** (math.log2(doubling) * math.log2(times))
+
+
 @dataclass
 class LaneCountController:
     """What is known of how fast lanes of one signature train together, and how many there should be.
@@ -46,7 +59,10 @@ class LaneCountController:
         first_lanes: how many to begin with.
         epochs: of a full trial; 0: it does not matter how long one takes.
         lane_s: seconds that one lane adds to an epoch of all.
+        doubling: how much longer an epoch of twice as many lanes takes, as far as is known: 2 where lanes only share
+            the calls, near 1 while they fill an idle GPU.
         spent_s: seconds of all epochs so far.
+        lanes: those of the epoch that was recorded last; 0: none was.
         timings: bucket -> what its epochs took; the work of mixed lanes is weighted (see `EpochCost`).
     """
 
@@ -60,10 +76,12 @@ class LaneCountController:
     lane_s: float = 0.0
     spent_s: float = 0.0
     timings: dict[int, BucketTiming] = field(default_factory=dict)
+    doubling: float = 2.0
+    lanes: int = 0
 
     @classmethod
     def measured(cls, step_s: Callable[[int], float], steps_per_epoch: int, max_lanes: int, epochs: int = 0,
-                 start: int = START["cpu"]) -> "LaneCountController":  # fmt: skip
+                 start: int = START["cpu"], flat: bool = False) -> "LaneCountController":  # fmt: skip
         """From timing one lane and a small bucket.
 
         Args:
@@ -71,6 +89,7 @@ class LaneCountController:
             steps_per_epoch: of one lane.
             max_lanes, epochs: see above.
             start: lanes of the small bucket.
+            flat: lanes fill an idle GPU, so the time that more of them take is not proportional to their number.
         """
         bucket = min(start, 1 << (max(1, max_lanes).bit_length() - 1))
         alone, among = step_s(1), step_s(bucket)
@@ -81,6 +100,9 @@ class LaneCountController:
         if math.isinf(among):
             return controller
         controller.lane_s = controller.probed_s * steps_per_epoch
+        if flat:
+            controller.first_lanes = FIRST_ON_GPU
+            controller.doubling = growth(alone, bucket * among, bucket)
         while controller.first_lanes > controller.probed_lanes and not controller.may_wait(controller.first_lanes):
             controller.first_lanes //= 2
         half = bucket // 2
@@ -130,17 +152,23 @@ class LaneCountController:
         self.spent_s += cost.seconds
         if cost.lanes <= cost.bucket // 2 or cost.work <= 0:
             return False
-        self.lane_s = cost.seconds / cost.lanes
+        self.lane_s, self.lanes = cost.seconds / cost.lanes, cost.lanes
         step_s, timing = cost.seconds / cost.work, self.timings.get(cost.bucket)
         if timing is None:
             self.timings[cost.bucket] = BucketTiming(step_s)
             return True
         timing.step_s, timing.epochs = min(step_s, timing.step_s), timing.epochs + 1
+        half = self.timings.get(cost.bucket // 2)
+        if self.doubling < 2 and half is not None:
+            self.doubling = min(2.0, max(1.0, 2 * timing.step_s / half.step_s))
         return False
 
     def may_wait(self, bucket: int) -> bool:
-        """Whether a full trial among so many lanes would end soon enough."""
-        return self.epochs * bucket * self.lane_s <= max(WAIT_S, WAIT_SHARE * self.spent_s)
+        """Whether a full trial among so many lanes would end soon enough, or hardly later than among those now."""
+        known = max(1, self.lanes or self.probed_lanes)
+        longer = growing(self.doubling, bucket / known)
+        no_later = self.doubling < 2 and longer <= NO_LONGER
+        return no_later or self.epochs * known * self.lane_s * longer <= max(WAIT_S, WAIT_SHARE * self.spent_s)
 
     @property
     def target(self) -> int:

@@ -161,8 +161,9 @@ class FusionPolicy:
             return LaneCountController(o.max_parallel, mixed=bool(self.mixes), epochs=o.epochs)
         step_s = partial(self._step_seconds, config)
         steps = steps_per_epoch(len(p.train), hyperparameters.read(config).batch_size)
-        start = START.get(self.blueprint.device.type, START["cpu"])
-        return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start)
+        kind = self.blueprint.device.type
+        start = START.get(kind, START["cpu"])
+        return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start, flat=kind == "cuda")
 
     def _step_seconds(self, config: Config, bucket: int) -> float:
         """How long a step of a lane takes in a bucket; inf where memory runs out. See `timing.lane_seconds`."""

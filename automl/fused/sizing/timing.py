@@ -33,12 +33,11 @@ def lane_seconds(blueprint: Blueprint, config: Mapping[str, Any], kind: str, dat
         cohort.admit(j, config, j, 1, None)
     graphs = step_graphs(cohort) if stepper.batched else None
     piece = PieceEpoch(first, kind, data, STEPS, recordable=graphs is not None)
-    step = None if graphs is None else graphs.step_of(piece)
     best = float("inf")
     with module_mode(cohort, batched=stepper.batched, training=True):
         for attempt in range(4):
             began = clock(blueprint.device)
-            piece.train(step)
+            piece.train(None if graphs is None else graphs.steps_of(piece))
             seconds = clock(blueprint.device) - began
             best = min(best, seconds) if attempt else best
     return best / (piece.steps * first.size)

@@ -110,5 +110,5 @@ def lane_augmentation(
     """
     if not any(strengths):
         return None
-    keys = rng.step_keys(seeds, first_steps, steps, ["augment", "augment noise"]).to(device)
+    keys = rng.step_keys(seeds, first_steps, steps, ["augment", "augment noise"], device)
     return LaneAugmentation(strengths, inputs, keys)

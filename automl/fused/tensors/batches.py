@@ -7,7 +7,7 @@ Shape letters: K lanes, S steps, B batch, N samples.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from automl.data.prepared import Part
 from automl.data.shapes import Inputs
 from automl.fused.lane import Lane
-from automl.fused.optim.tables import batches
+from automl.fused.optim.tables import StepInputs, batches
 from automl.fused.tensors import losses, rng
 from automl.fused.tensors.augmentation import lane_augmentation
 from automl.training.losses import own
@@ -60,7 +60,8 @@ class LaneBatches:
         seeds = [0 if lane is None else lane.seed for lane in lanes]
         first_steps = [0 if lane is None else lane.step for lane in lanes]
         self.order = rng.permutations(seeds, [0 if lane is None else lane.epoch for lane in lanes], len(data), device)
-        self.chosen = batches(self.order, batch, steps)
+        self.all_chosen = batches(self.order, batch, steps)
+        self.chosen = self.all_chosen.unbind(0)
         self.smoothing: Tensor | None = None
         if always_smooth or any(lane.hypers.label_smoothing for lane in found):
             values = [0.0 if lane is None else lane.hypers.label_smoothing for lane in lanes]
@@ -118,21 +119,22 @@ class LaneBatches:
             return None
         if self.each_of is not None:
             return None
-        return losses.Targets(data.y, self.chosen, len(self.order), self.smoothing)
+        return losses.Targets(data.y, self.all_chosen, len(self.order), self.smoothing)
 
     # -- for a step that is recorded -----------------------------------------------------------------------------------
 
-    def tables(self, s: int) -> list[Tensor]:
-        """The prepared values that step `s` reads, in a fixed order."""
-        return [self.chosen[s], *([] if self.smoothing is None else [self.smoothing])]
+    def tables(self) -> StepInputs:
+        """The prepared values that steps of full batches read."""
+        return StepInputs([self.all_chosen], [] if self.smoothing is None else [self.smoothing])
 
-    def one_step(self) -> "LaneBatches":
-        """A copy whose tables have a single step, in storage of their own. Without augmentation."""
+    def one_step(self, by_step: Iterator[Tensor], constants: Iterator[Tensor]) -> "LaneBatches":
+        """A copy that reads its values from these tables of a single step. Without augmentation."""
         single = copy.copy(self)
         single.log = torch.zeros_like(self.log[:1])
         single.losses = single.log.view(1, -1, 1, 1).unbind(0)
-        single.chosen = (self.chosen[0].clone(),)
-        single.smoothing = None if self.smoothing is None else self.smoothing.clone()
+        single.all_chosen = next(by_step)
+        single.chosen = single.all_chosen.unbind(0)
+        single.smoothing = None if self.smoothing is None else next(constants)
         single.labels = None
         return single
 

@@ -7,8 +7,6 @@ autograd graph is built for the loss. Kinds: "classification" (cross-entropy wit
 Shape letters: K lanes, M rows (batch, or batch times positions), B batch, C classes, O values.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -125,13 +123,13 @@ def _cross_entropy(
 class Targets:
     """Cross-entropy of an epoch's full batches against labels prepared for many steps: 5 operations a step, not 14.
 
-    `y` `[N]` int64; `chosen`: sample indices `[K * B]` of each step; `smoothing` `[K]` or None. The prepared labels are
-    smoothed one-hot rows times -1 / B, so that the loss is `labels . log p` and its gradient `p / B + labels`.
+    `y` `[N]` int64; `chosen` `[S, K * B]`: sample indices of each step; `smoothing` `[K]` or None. The prepared labels
+    are smoothed one-hot rows times -1 / B, so that the loss is `labels . log p` and its gradient `p / B + labels`.
     """
 
-    def __init__(self, y: Tensor, chosen: Sequence[Tensor], lanes: int, smoothing: Tensor | None) -> None:
+    def __init__(self, y: Tensor, chosen: Tensor, lanes: int, smoothing: Tensor | None) -> None:
         self.y, self.chosen, self.lanes, self.smoothing = y, chosen, lanes, smoothing
-        self.batch = len(chosen[0]) // lanes
+        self.batch = chosen.shape[1] // lanes
         self.labels: list[tuple[Tensor, Tensor]] = []
         self.first = 0
 
@@ -155,7 +153,7 @@ class Targets:
         PREPARED elements."""
         classes = out.shape[-1]
         steps = max(1, PREPARED // out.numel())
-        y = self.y[torch.stack(list(self.chosen[step : step + steps]))].view(-1, self.lanes, 1, self.batch)
+        y = self.y[self.chosen[step : step + steps]].view(-1, self.lanes, 1, self.batch)
         made = torch.zeros(len(y), self.lanes, classes, self.batch, dtype=out.dtype, device=out.device)
         made.scatter_(2, y, -1.0 / self.batch)
         if self.smoothing is not None:

@@ -2,8 +2,9 @@
 
 A lane therefore draws the same masks and the same sample order in any slot, together with any other lanes, after it
 was saved and restored, and alone. Nothing is stored, so there is nothing to save or restore, and CUDA graphs may replay
-it. Keys are mixed in 64 bit on the host (splitmix64, Steele et al. 2014); masks expand a 32-bit key over a fixed table
-with one multiplication, in plain int32 tensor operations that give the same bits on every device.
+it. Keys are mixed in 64 bit (splitmix64, Steele et al. 2014), here or by the device (`device_rng`); masks expand a
+32-bit key over a fixed table with one multiplication, in plain int32 tensor operations that give the same bits on every
+device.
 
 Shape letters: K lanes, S steps, L layers that draw numbers, B batch, N samples.
 """
@@ -17,9 +18,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from automl.fused.tensors import device_rng
+
 U64 = npt.NDArray[np.uint64]
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 HALF = 1 << 30
+CPU = torch.device("cpu")
 
 
 def mix(x: U64) -> U64:
@@ -42,12 +46,15 @@ def _streams(seeds: Sequence[int], purposes: Sequence[str]) -> U64:
         return mix(mix(lanes + GOLDEN)[None, :] ^ salts)
 
 
-def step_keys(seeds: Sequence[int], first_steps: Sequence[int], steps: int, layers: Sequence[str]) -> Tensor:
+def step_keys(seeds: Sequence[int], first_steps: Sequence[int], steps: int, layers: Sequence[str],
+              device: torch.device = CPU) -> Tensor:  # fmt: skip
     """int32 `[S, L, 2, K]`: two key words (the second odd) per step, layer, lane; lane k starts at `first_steps[k]`."""
-    streams = _streams(seeds, layers)
+    own = _streams(seeds, layers)
+    if device.type != "cpu":
+        return device_rng.step_keys(own, first_steps, steps, device)
     counts = np.asarray(first_steps, dtype=np.uint64)[None, :] + np.arange(steps, dtype=np.uint64)[:, None]
     with np.errstate(over="ignore"):
-        keys = mix(streams[None, :, :] + (counts * GOLDEN)[:, None, :])
+        keys = mix(own[None, :, :] + (counts * GOLDEN)[:, None, :])
     words = keys.view(np.int32).reshape(*keys.shape, 2)
     words[..., 1] |= 1
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(words, -1, 2)))
@@ -55,25 +62,37 @@ def step_keys(seeds: Sequence[int], first_steps: Sequence[int], steps: int, laye
 
 def permutations(seeds: Sequence[int], epochs: Sequence[int], samples: int, device: torch.device | str) -> Tensor:
     """int64 `[K, N]`: each lane's own sample order in its own epoch, by sorting hashes that carry their index."""
+    where, keys = torch.device(device), _order_keys(seeds, epochs)
+    if where.type != "cpu":
+        return device_rng.permutations(keys, samples, where)
     bits = np.uint64(max(1, (samples - 1).bit_length()))
     with np.errstate(over="ignore"):
-        keys = mix(_streams(seeds, ["order"])[0] + (np.asarray(epochs, dtype=np.uint64) * GOLDEN).astype(np.uint64))
         index = np.arange(samples, dtype=np.uint64)
         spread = mix((index + np.uint64(1)) * GOLDEN)
         hashes = mix(keys[:, None] ^ spread[None, :])
     low = (np.uint64(1) << bits) - np.uint64(1)
     packed = ((hashes >> np.uint64(1)) & ~low) | index[None, :]
     packed.sort(axis=1)
-    return torch.from_numpy((packed & low).astype(np.int64)).to(device)
+    return torch.from_numpy((packed & low).astype(np.int64))
 
 
-@lru_cache(maxsize=64)
+def _order_keys(seeds: Sequence[int], epochs: Sequence[int]) -> U64:
+    """uint64 `[K]`: what each lane's sample order in its epoch depends on."""
+    with np.errstate(over="ignore"):
+        steps = (np.asarray(epochs, dtype=np.uint64) * GOLDEN).astype(np.uint64)
+        return mix(_streams(seeds, ["order"])[0] + steps)
+
+
+@lru_cache(maxsize=1024)
 def _table(rows: int, columns: int, device: str) -> Tensor:
     """int32 `[rows, columns]`: a fixed random word for each element; (row, column) has the same word in any width."""
+    where = torch.device(device)
+    if where.type != "cpu":
+        return device_rng.table(rows, columns, where)
     with np.errstate(over="ignore"):
         index = (np.arange(rows, dtype=np.uint64)[:, None] << np.uint64(32)) + np.arange(columns, dtype=np.uint64)
         words = (mix(((index + np.uint64(1)) * GOLDEN).astype(np.uint64)) >> np.uint64(32)).astype(np.uint32)
-    return torch.from_numpy(words.view(np.int32)).to(device)
+    return torch.from_numpy(words.view(np.int32))
 
 
 def table(shape: torch.Size, device: torch.device) -> Tensor:

@@ -7,7 +7,7 @@ does no harm, as no lane reads another's rows.
 Shape letters: K rows of the bucket, C rows of the storage, P parameters.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class UniformCohort:
         self.scales = scales(self.blueprint.roles(self.config), self.layout, self.optimizer)
         self.layers = list(swap.drop_rates(self.template))
         self.max_piece_rows = 1 << 30  # lowered when memory has run out (see `memory`)
+        self.max_evaluated_rows = 1 << 30  # the same, of lane samples in an evaluation
         self.bucket_that_fits = 0  # the bucket that has trained an epoch without running out of memory
         self.version = 0  # changes whenever views of the rows become invalid
 
@@ -181,13 +182,29 @@ class UniformCohort:
         for name in (*self.row_names, "grad"):
             self.rows[name][k].zero_()
 
-    def weights(self, trial: int) -> dict[str, Tensor]:
-        """The `state_dict` of a plain module of this trial, on the CPU; the averaged weights where it keeps them."""
-        state, lane = self.snapshot(trial), self.slots[self.find(trial)]
-        assert lane is not None
-        averaged = lane.hypers.ema > 0 and "ema" in state.rows
-        row = state.rows["ema" if averaged else "param"]
-        tensors = {name: view.clone() for name, view in self.layout.row_views(row).items()}
-        tensors |= state.buffers
-        tensors |= {further: tensors[first] for further, first in self.layout.aliases if first in tensors}
-        return {name: tensors[name] for name in self.template.state_dict()}
+    def weights(self, trials: Sequence[int]) -> dict[int, dict[str, Tensor]]:
+        """By trial the `state_dict` of a plain module, on the CPU; with the averaged weights where it keeps them.
+
+        From a GPU all of them are one copy of each matrix.
+        """
+        slots = [self.find(trial) for trial in trials]
+        lanes = [lane for k in slots if (lane := self.slots[k]) is not None]
+        sources = ["ema" if lane.hypers.ema > 0 and self.ema else "param" for lane in lanes]
+        at = torch.tensor(slots, device=self.blueprint.device)
+
+        def rows(matrix: Tensor) -> Sequence[Tensor]:
+            """The rows of these trials, on the CPU."""
+            if matrix.device.type == "cpu":
+                return [matrix[k] for k in slots]
+            return matrix.index_select(0, at).cpu().unbind(0)
+
+        found = {name: rows(self.rows[name]) for name in dict.fromkeys(sources)}
+        buffers = {name: rows(matrix) for name, matrix in self.buffers.items()}
+        names = list(self.template.state_dict())
+        made = {}
+        for j, (trial, source) in enumerate(zip(trials, sources, strict=True)):
+            tensors = {n: v.clone() for n, v in self.layout.row_views(found[source][j]).items()}
+            tensors |= {n: values[j].clone() for n, values in buffers.items()}
+            tensors |= {further: tensors[first] for further, first in self.layout.aliases if first in tensors}
+            made[trial] = {name: tensors[name] for name in names}
+        return made

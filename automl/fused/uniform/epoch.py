@@ -15,6 +15,10 @@ from automl.fused.uniform.piece import PieceEpoch
 from automl.metrics.batched import Meter
 from automl.training import gpu
 
+CPU_ROWS = 1 << 14
+GPU_ROWS, GPU_VALUES = 1 << 20, 1 << 27
+"""Lane samples that are evaluated at a time, and the values of their inputs."""
+
 
 def step_graphs(cohort: UniformCohort) -> StepGraphs | None:
     """Where steps are recorded (on a GPU) a place for them; keep it as long as the cohort's stepper."""
@@ -44,7 +48,7 @@ class Epoch:
             for stepper in self.stepper.pieces:
                 piece = PieceEpoch(stepper, self.kind, self.data, self.max_steps, recordable=graphs is not None)
                 if piece.live:
-                    piece.train(None if graphs is None else graphs.step_of(piece))
+                    piece.train(None if graphs is None else graphs.steps_of(piece))
                 self.steps = piece.steps
                 logs.append(piece.batches.log)
         self.log = torch.cat(logs, 1)
@@ -56,13 +60,15 @@ def evaluate(
     data: Part,
     scale: Tensor | None = None,
     ranks: Tensor | None = None,
-    rows_at_once: int = 16384,
+    rows_at_once: int | None = None,
 ) -> dict[str, Tensor]:
     """Metrics of all lanes on `data`, name -> `[K]`, in chunks of at most `rows_at_once` lane samples.
 
-    Where memory runs out, it begins again with smaller chunks. `scale`, `ranks`: see `Meter`.
+    Where memory runs out, it begins again with smaller chunks, from then on. `scale`, `ranks`: see `Meter`.
     """
-    chunk = max(1, min(len(data), rows_at_once // stepper.cohort.bucket))
+    cohort = stepper.cohort
+    rows = rows_at_once or min(rows_of(cohort.blueprint.device, data), cohort.max_evaluated_rows)
+    chunk = max(1, min(len(data), rows // cohort.bucket))
     while True:
         try:
             return _evaluated(stepper, kind, data, scale, ranks, chunk)
@@ -71,6 +77,14 @@ def evaluate(
                 raise
         gpu.free()
         chunk //= 2
+        cohort.max_evaluated_rows = chunk * cohort.bucket
+
+
+def rows_of(device: torch.device, data: Part) -> int:
+    """Lane samples of an evaluation at a time: on a CPU what stays in cache, on a GPU what hides the calls' time."""
+    if device.type != "cuda":
+        return CPU_ROWS
+    return max(1, min(GPU_ROWS, GPU_VALUES // max(1, data.x[:1].numel())))
 
 
 def _evaluated(stepper: CohortStepper, kind: str, data: Part, scale: Tensor | None, ranks: Tensor | None,

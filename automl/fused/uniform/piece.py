@@ -70,7 +70,7 @@ class PieceEpoch:
         drops = drops.reshape(len(layers), len(self.lanes))
         limits, scales = rng.thresholds(drops)
         live = [bool(row.any() or self.recordable) for row in drops]
-        keys = rng.step_keys(self.seeds, self.first_steps, self.steps, layers if any(live) else []).to(device)
+        keys = rng.step_keys(self.seeds, self.first_steps, self.steps, layers if any(live) else [], device)
         index = {name: j for j, name in enumerate(layers)}
         return Draw(self.stepper.batched, len(self.lanes), index, keys, limits.to(device), scales.to(device), live,
                     spaces=self.stepper.scratch)  # fmt: skip

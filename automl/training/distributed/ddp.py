@@ -36,7 +36,7 @@ class Rank:
     world: int
     memory: int | None = None
 
-    def replicate(self, model: nn.Module, device: torch.device, format: torch.dtype | None = None) -> nn.Module:
+    def replicate(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Wrap `model` in torch's DDP: its gradients are averaged over all ranks during the backward pass."""
         ids = [device] if device.type == "cuda" else None
         own: dict[str, Any] = {own_buffers(): False}
@@ -53,11 +53,11 @@ class Rank:
         dist.all_reduce(large, dist.ReduceOp.MAX)
         return bool(large)
 
-    def shard(self, model: nn.Module, device: torch.device, format: torch.dtype | None = None) -> nn.Module:
+    def shard(self, model: nn.Module, device: torch.device) -> nn.Module:
         """Divide the model's parameters among all ranks; see `fsdp.shard`."""
         from automl.training.distributed import fsdp  # takes a second to import
 
-        return fsdp.shard(model, device, self.world, format)
+        return fsdp.shard(model, device, self.world)
 
     def share(self, batch: Part) -> tuple[Part, Tensor]:
         """This rank's rows of a batch, and the factor of their mean loss.

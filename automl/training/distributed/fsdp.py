@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_map_only
@@ -59,15 +59,13 @@ def _members(module: nn.Module) -> Iterator[nn.Module]:
             yield from _members(child)
 
 
-def shard(model: nn.Module, device: torch.device, world: int, format: torch.dtype | None = None) -> nn.Module:
+def shard(model: nn.Module, device: torch.device, world: int) -> nn.Module:
     """Move `model` from the host's memory to the device and shard it, block by block; returns the model itself.
 
     Args:
         model: on the CPU.
         device: of this rank.
         world: number of ranks.
-        format: what forward passes are cast to: weights are gathered in it, half the traffic of float32. Shards, their
-            gradients after the sum over ranks, and moments stay float32.
 
     Raises:
         SpecError: a parameter cannot be sharded.
@@ -78,11 +76,9 @@ def shard(model: nn.Module, device: torch.device, world: int, format: torch.dtyp
         if not p.is_contiguous():
             raise SpecError(f"parallel: shard cannot split {name!r}, it is not contiguous in memory; {INSTEAD}")
     mesh = init_device_mesh(device.type, (world,))
-    gathered = format if format is torch.bfloat16 else None  # fp16's gradients are scaled, which needs float32 here
-    policy = MixedPrecisionPolicy(param_dtype=gathered, reduce_dtype=torch.float32, cast_forward_inputs=False)
     for block in (*blocks(model), model):
         block.register_forward_hook(_without_views)  # before torch's own
-        fully_shard(block, mesh=mesh, mp_policy=policy if gathered else MixedPrecisionPolicy())
+        fully_shard(block, mesh=mesh)
     return model
 
 

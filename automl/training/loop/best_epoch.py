@@ -30,6 +30,13 @@ class BestEpoch:
     loss: float | None = None
     step: int = 0
 
+    def wants(self, step: int, metrics: Mapping[str, float]) -> bool:
+        """Whether `update` with the same would ask for the weights."""
+        if self.metric.count != "best":
+            return step == self.length
+        loss = self.metric.loss(metrics[self.metric.name])
+        return self.loss is None or loss < self.loss
+
     def update(self, step: int, metrics: Mapping[str, float], weights: Callable[[], dict[str, Any]]) -> None:
         """Compare epoch `step` with the best one so far; `weights()` returns the current weights."""
         loss = self.metric.loss(metrics[self.metric.name])
