@@ -71,7 +71,7 @@ def test_the_interval_and_the_answer_agree() -> None:
 
 def test_sign_flips_are_counted_one_by_one() -> None:
     values = np.array([0.3, -0.1, 0.5, 0.2, 0.4])
-    counted = [sum(s * abs(v) for s, v in zip(signs, values)) >= values.sum() - 1e-12
+    counted = [sum(s * abs(v) for s, v in zip(signs, values, strict=True)) >= values.sum() - 1e-12
                for signs in itertools.product((1, -1), repeat=5)]  # fmt: skip
     assert sign_flip(values) == np.mean(counted)
     assert sign_flip(np.ones(5)) == 1 / 32

@@ -1,5 +1,7 @@
 """`automl import`: a study of another program becomes one of ours."""
 
+import json as json_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +24,7 @@ def import_(
     study: Which = None,
     name: options.Name = None,
     dir: options.Dir = options.STUDIES,
+    json: options.Json = False,
 ) -> None:
     """Make a study from another program's trials.
 
@@ -38,7 +41,7 @@ def import_(
     rows = rows_of(file, read.metric, study)
     folder = reserved(dir, as_name(name or file.stem))
     try:
-        typer.echo(str(import_rows(rows, read.space, read.metric, folder, file.name)))
+        made = import_rows(rows, read.space, read.metric, folder, file.name)
     except BaseException:
         if not any(folder.iterdir()):
             folder.rmdir()
