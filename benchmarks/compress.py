@@ -177,8 +177,7 @@ class _Called(nn.Module):
 def compared(case: str, study: Path) -> dict[str, Any]:
     """Compress a study's winner, and do it by hand."""
     begun = time.process_time()
-    epochs = None if case != "transformer" else 1
-    small = automl.compress(study, lose=LOSE[case], ways=WAYS[case], epochs=epochs, say=print)
+    small = automl.compress(study, lose=LOSE[case], ways=WAYS[case], say=print)
     seconds = time.process_time() - begun
     print(f"\n{small.table()}\n\n" + "\n".join(small.verdict()) + f"\n{seconds:.0f} CPU seconds\n", flush=True)
     rows: list[dict[str, Any]] = []

@@ -28,7 +28,7 @@ from automl.compression.ways.ranks import Ranks
 from automl.compression.ways.tuning import student, tuned
 from automl.errors import BundleError
 
-SHARES = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
+SHARES = (0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
 """Shares of the parameters that are cut off, one variant each."""
 STUDENTS = (2, 4)
 """Students have so many times fewer units in each layer."""

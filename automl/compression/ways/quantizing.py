@@ -32,8 +32,8 @@ CALIBRATION_ROWS = 512
 """So many training rows fix the scales of activations."""
 CALIBRATION_VALUES = 2**22
 """At most so many input values are taken for that."""
-WEIGHTED = ("MatMul", "Gemm", "Conv")
-"""Operators that are quantized, where one of their inputs is a weight."""
+WEIGHTED = ("MatMul", "Gemm", "Conv", "Gather")
+"""Operators that are quantized, where one of their inputs is a weight; of `Gather`, where its table is one."""
 
 
 def float32(model: Model, folder: Path) -> Path:
@@ -103,12 +103,16 @@ def has_vnni() -> bool:
 
 
 def _without_weights(ready: Path) -> list[str]:
-    """Products of two activations (of attention), which stay in float32."""
+    """Products of two activations (of attention), and lookups in what is no table of weights: they stay as they are."""
     import onnx
 
     graph = onnx.load(ready).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    return [n.name for n in graph.node if n.op_type in WEIGHTED and not weights & {*n.input}]
+    weights = {t.name for t in graph.initializer if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) > 1}
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type in WEIGHTED and not weights & {*node.input[: 1 if node.op_type == "Gather" else None]}
+    ]
 
 
 def _rows(ready: Path, x: Tensor) -> Any:
