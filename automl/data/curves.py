@@ -72,3 +72,13 @@ def inside(curve: Mapping[str, Any] | None, y: Floats) -> Floats:
             np.where(tied, normal[np.minimum((low + high) // 2, len(knots) - 1)], np.interp(y[:, k], knots, normal))
         )
     return np.column_stack(columns)
+
+
+def outside(curve: Mapping[str, Any] | None, z: Floats) -> Floats:
+    """[N, D] values in standard units, from what a network learns; the opposite of `inside`."""
+    if curve is None:
+        return z
+    if curve["kind"] == "log":
+        c = {name: np.asarray(entry) for name, entry in curve.items() if name != "kind"}
+        return np.asarray((np.sinh(z * c["scale"] + c["center"]) * c["unit"] - c["outer_center"]) / c["outer_scale"])
+    return np.column_stack([np.interp(z[:, k], scores(len(knots)), knots) for k, knots in enumerate(curve["knots"])])

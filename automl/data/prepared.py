@@ -86,6 +86,13 @@ class Prepared:
     summary: Summary | None = None
 
     @property
+    def train_y(self) -> Tensor:
+        """The targets of the training rows as those of the other parts are: values in standard units, on no curve."""
+        if self.outputs.curve is None:
+            return self.train.y
+        return torch.from_numpy(curves.outside(self.outputs.curve, self.train.y.double().numpy())).float()
+
+    @property
     def target_center(self) -> Tensor:
         """[outputs] float32: what was subtracted from a regression target; [0] for other tasks."""
         return torch.tensor(self.preparation["target"].get("center", [0.0]), dtype=torch.float32)

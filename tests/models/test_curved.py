@@ -113,3 +113,16 @@ def test_a_search_over_curves_judges_values(tmp_path: Path) -> None:
     table = frame(2000)
     gap = np.abs(model.predict(table.drop(columns="y")) - table.y)
     assert float(gap.mean()) < 0.5 * float(np.abs(table.y - table.y.median()).mean())
+
+
+def test_summaries_tell_values_and_bear_missing_ones() -> None:
+    table = frame().assign(d=np.where(np.arange(500) % 4 == 0, np.nan, 1.0 * np.arange(500)), e=frame().y * 3)
+    options = {"impute": "none", "scale": "robust"}
+    plain, curved = (
+        load(table, target="y", prepare={"target_scale": how, **options}).summary for how in ("standard", "quantile")
+    )
+    assert plain is not None
+    assert curved is not None
+    assert curved.baselines["val_mae"] == pytest.approx(plain.baselines["val_mae"], rel=1e-2)
+    assert "e" in curved.leaks
+    assert "e" in plain.leaks

@@ -62,7 +62,7 @@ def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
 
 def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     """The training mean or median, or for a series the last value, whichever is better in each metric."""
-    y, weight = prepared.train.y, prepared.train.weight
+    y, weight = prepared.train_y, prepared.train.weight
     mean = y.double().mean(0) if weight is None else (y.double() * weight[:, None]).sum(0) / weight.double().sum()
     guesses: dict[str, Tensor] = {
         "the training mean": mean.float().expand_as(val.y),

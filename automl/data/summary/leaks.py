@@ -39,7 +39,8 @@ def find(prepared: Prepared, x: NDArray[Any]) -> dict[str, str]:
     if preparation.get("form") != "table" or preparation["pca"] or len(preparation["columns"]) < 2:
         return {}
     rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), ROWS)).astype(np.int64)) if len(x) else np.zeros(0, int)
-    y = prepared.train.y[: len(x)].numpy()[rows]
+    y = prepared.train_y[: len(x)].numpy()[rows]
+    x = np.nan_to_num(x)  # what is missing stands in the middle of a scaled column
     if len(rows) < FEWEST or (y.ndim == 2 and y.shape[1] > 1):
         return {}
     judge: Callable[[NDArray[Any], NDArray[Any]], str] = _tells_class if y.ndim == 1 else _tells_value
