@@ -164,7 +164,7 @@ def _further(rows: Sequence[Row], metric: str, word: int) -> list[Column]:
 
     def of(name: str) -> Column:
         def text(r: Row) -> str:
-            return words.number(r.values.get(name))
+            return words.amount(r.values.get(name))
 
         return replace(_column(titles[name], rows, text, right=True), name="" if titles[name] == name else name)
 

@@ -56,6 +56,12 @@ def pad(text: str, width: int, *, right: bool = False, cut: str = CELL_CUT) -> s
     return blanks + text if right else text + blanks
 
 
+def amount(value: float | None) -> str:
+    """A metric's value, as `number` shows it, but a whole number without decimals: 88 parameters, not 88.0000."""
+    whole = value is not None and value == value // 1 and abs(value) < 10_000
+    return str(int(value)) if whole and value is not None else number(value)
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """A score: `digits` decimals from 0.01 to 100, else so many significant digits; `-` for none."""
     if value is None:

@@ -117,7 +117,7 @@ def further(study: Readable, record: TrialRecord) -> str:
     """A trial's other objectives and limited metrics, and how many trials stand on the front with it."""
     objectives = study.history.objectives
     values = objectives.values(record.vector)
-    parts = [f"{words.clean(n)} {words.number(v)}" for n, v in values.items() if n != study.metric.name]
+    parts = [f"{words.clean(n)} {words.amount(v)}" for n, v in values.items() if n != study.metric.name]
     broken = [str(one) for one in objectives.limits if one.loss(values[one.name]) > one.loss(one.bound)]
     if broken:
         parts.append(f"breaks {', '.join(broken)}: no full trial keeps all limits")

@@ -56,7 +56,7 @@ def front_of(study: Readable) -> str:
     points = []
     for f in sorted(finalists, key=lambda f: objectives.first.loss(f["mean"] or 0.0)):
         values = ", ".join(
-            f"{words.clean(name)} {words.number(f['objectives'][name]['mean'])}{_plus_minus(f['objectives'][name])}"
+            f"{words.clean(name)} {words.amount(f['objectives'][name]['mean'])}{_plus_minus(f['objectives'][name])}"
             for name in names
         )
         beaten = "" if f["front"] == 1 else " (breaks a limit)" if f["front"] == 0 else " (beaten on fresh seeds)"

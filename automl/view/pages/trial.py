@@ -102,7 +102,7 @@ def _further(history: History, record: TrialRecord) -> list[str]:
     if not record.vector:
         return []
     values = history.objectives.values(record.vector)
-    parts = [f"{words.clean(n)} {words.number(v)}" for n, v in values.items() if n != history.metric.name]
+    parts = [f"{words.clean(n)} {words.amount(v)}" for n, v in values.items() if n != history.metric.name]
     broken = [str(o) for o in history.objectives.limits if o.loss(values[o.name]) > o.loss(o.bound)]
     front = history.front_of(record.number)
     parts += [f"breaks {', '.join(broken)}"] if broken else [f"front {front}"] if front else []

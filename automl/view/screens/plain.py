@@ -125,7 +125,7 @@ class PlainScreen:
             parts.append(f"{words.clean(study.metric.name)}={words.number(study.metric.value(record.loss))}")
         if record.vector:
             more = study.history.objectives.values(record.vector)
-            parts += [f"{words.clean(n)}={words.number(v)}" for n, v in more.items() if n != study.metric.name]
+            parts += [f"{words.clean(n)}={words.amount(v)}" for n, v in more.items() if n != study.metric.name]
         if record.step:
             parts.append(f"at={record.step}")
         if record.ended_s is not None:
