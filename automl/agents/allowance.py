@@ -5,7 +5,6 @@ the server nor two at once give more. The file counts grants, not what was used 
 nothing back. A person who wants to grant more raises the limits, or deletes the file.
 """
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +64,10 @@ class Allowance:
     def _file(self) -> Iterator[Granted]:
         """What has been granted, locked while the block runs, and written down at its end."""
         path = self.dir / FILE
+        try:
+            import fcntl
+        except ImportError as error:
+            raise EnvironmentProblem("an allowance needs the file locks of Linux or macOS") from error
         try:
             self.dir.mkdir(parents=True, exist_ok=True)
             with path.open("a+", encoding="utf-8") as file:
