@@ -25,6 +25,9 @@ Optuna = Annotated[Path | None, file_option("--optuna", help="As an Optuna journ
 Csv = Annotated[Path | None, file_option("--csv", help="All trials as CSV.")]
 Onnx = Annotated[Path | None, file_option("--onnx", help="The winner's network as ONNX.")]
 Pt2 = Annotated[Path | None, file_option("--pt2", help="The winner's network as a torch.export archive.")]
+Docker = Annotated[
+    Path | None, file_option("--docker", metavar="DIR", help="A folder that builds an image of its server.")
+]
 Compressed = Annotated[
     bool, options.option("--compressed", help="The network that `automl compress` has chosen, not the winner's.")
 ]
@@ -41,6 +44,7 @@ def export(
     csv: Csv = None,
     onnx: Onnx = None,
     pt2: Pt2 = None,
+    docker: Docker = None,
     compressed: Compressed = False,
     dir: options.Dir = options.STUDIES,
     json: options.Json = False,
@@ -53,8 +57,8 @@ def export(
     from automl.study import paths
     from automl.study.study import Study
 
-    if optuna is None and csv is None and onnx is None and pt2 is None:
-        raise typer.BadParameter("name at least one file to write: --optuna, --csv, --onnx or --pt2 FILE")
+    if all(one is None for one in (optuna, csv, onnx, pt2, docker)):
+        raise typer.BadParameter("name at least one: --optuna, --csv, --onnx or --pt2 FILE, or --docker DIR")
     path = values.study_path(study, dir)
     opened, told = Study.open(path), list[tuple[Path, str]]()
     if csv is not None:
@@ -68,6 +72,13 @@ def export(
         told.append((optuna, f"{journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}"))
     if onnx is not None or pt2 is not None:
         _networks((paths.compressed(path) if compressed else path) / paths.BEST, onnx, pt2, told)
+    if docker is not None:
+        from automl.serving import image
+
+        packages = image.write(paths.compressed(path) / paths.BEST if compressed else path, docker, path.name)
+        told.append(
+            (docker, f"an image with {len(packages)} packages; to build it: docker build -t {path.name} {docker}")
+        )
     if json:
         files = [{"file": str(file), "told": text} for file, text in told]
         return typer.echo(json_module.dumps({"schema": 1, "files": files}, ensure_ascii=False))

@@ -78,7 +78,7 @@ def versions(
             roll_back(place, journal, rollback)
             typer.echo(f"version {rollback} answers", err=True)
     if json:
-        typer.echo(json_module.dumps({"current": journal.current, "versions": journal.versions}, indent=1))
+        typer.echo(json_module.dumps({"schema": 1, "current": journal.current, "versions": journal.versions}, indent=1))
     elif rollback is None:
         typer.echo(text.versions(journal.versions, journal.current))
 
@@ -99,7 +99,7 @@ def _show(outcome: "Outcome", *, json: bool) -> None:
     from automl.updating import text
 
     if json:
-        answer: dict[str, Any] = {**outcome.entry, "version": outcome.version, "again": outcome.again}
+        answer: dict[str, Any] = {"schema": 1, **outcome.entry, "version": outcome.version, "again": outcome.again}
         typer.echo(json_module.dumps(answer))
     else:
         typer.echo(text.outcome(outcome.entry, outcome.version, again=outcome.again))
