@@ -17,6 +17,7 @@ SHORT = {
     "random + asha, inline": 10,
     "random + asha, 2 workers, deterministic": 8,
     "random + asha by promotion, inline": 8,
+    "tpe + asha, two objectives and a limit, inline": 4,
     "random + asha, fused, 1 worker": 3,
     "tpe + halving, fused, 1 worker, deterministic": 3,
 }
