@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from automl.core.history import History
 from automl.core.space import Config
 from automl.core.strategy import Strategy
@@ -12,14 +14,18 @@ from automl_strategies.random_search import Random
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
 from automl_strategies.surrogates.unit_cube import UnitCube
 
-GP_DIMENSIONS = 20
-"""With more parameters, a Gaussian process has too many length scales to learn."""
+GP_DIMENSIONS = 100
+"""With more active parameters, a Gaussian process has too many length scales to learn."""
 GP_TRIALS = 250
-"""After more trials, a Gaussian process costs more than it gains."""
+"""After more trials, and in searches of many more, the Gaussian process plans ahead: it costs milliseconds then."""
+GP_FIRST = 100
+"""Trials before it plans ahead in a search of more than `GP_TRIALS`."""
 GP_WORKERS = 32
 """With so many workers, a suggestion must cost milliseconds to keep them busy."""
 STARTUP = 10
 """Trials that must have ended before a model is used."""
+COMPARED_DIMENSIONS = 20
+"""Where trials are stopped early, a forest takes over with more active parameters."""
 COMPARED = (12, 24)
 """Trials that must have been compared at rungs before a model is used: three for each parameter, within these."""
 
@@ -32,9 +38,11 @@ class Auto(Strategy):
     docs/strategies.md:
 
     - a small finite space: all of it, as a grid;
-    - up to 20 parameters, 250 trials and 31 workers: `gp`, with every fourth suggestion from `tpe`; else `tpe`;
+    - up to 250 trials and 31 workers: `gp`, with every fourth suggestion from `tpe`; with more of either `quick_gp`,
+      the same model planned ahead, in the place of `gp` (of a budget of more trials from the 100th on);
+    - more than 100 active parameters: `tpe`;
     - trials are stopped early: quasi-random until 12 to 24 trials were compared (three for each parameter), then
-      three quarters `quick_gp` (`forest` with more than 20 parameters) and one quarter random.
+      three quarters `quick_gp` (`forest` with more than 20 active parameters) and one quarter random.
 
     It has no options.
 
@@ -63,7 +71,7 @@ class Auto(Strategy):
             return f"auto: {grid.note(history)}"
         space = history.space
         what = f"{space.dim} parameters" + (", conditional" if space.conditional else "")
-        names = "gp, every fourth from tpe" if _affordable(history) else "tpe"
+        names = "gp, every fourth from tpe" if _learnable(history, GP_DIMENSIONS) else "tpe"
         return f"auto: {what}: quasi-random first, then {names}; under early stopping a quarter stays random"
 
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
@@ -72,13 +80,13 @@ class Auto(Strategy):
         if known < STARTUP and not _enough(history):
             return (None,)
         if _compared_at_rungs(history):
-            model = _quick_gp() if history.space.dim <= GP_DIMENSIONS else _forest()
+            model = _quick_gp() if _learnable(history, COMPARED_DIMENSIONS) else _forest()
             least, most = COMPARED
             return (None,) if known < min(most, max(least, 3 * history.space.dim)) else (model, model, model, _random())
-        if _affordable(history):
-            gp = _gp()
-            return (gp, gp, gp, _tpe())
-        return (_tpe(),)
+        if not _learnable(history, GP_DIMENSIONS):
+            return (_tpe(),)
+        gp = _gp() if _affordable(history) else _quick_gp()
+        return (gp, gp, gp, _tpe())
 
 
 def _small(history: History) -> Grid | None:
@@ -103,9 +111,18 @@ def _enough(history: History) -> bool:
 
 
 def _affordable(history: History) -> bool:
-    """Whether a Gaussian process is worth its time: few enough parameters, trials, and workers that wait for it."""
-    few = history.space.dim <= GP_DIMENSIONS and len(history) <= GP_TRIALS
-    return few and history.plan.workers < GP_WORKERS
+    """Whether a Gaussian process may be fitted for each suggestion: for few trials, and workers that wait for it."""
+    long = (history.plan.trials or 0) > GP_TRIALS
+    return len(history) <= (GP_FIRST if long else GP_TRIALS) and history.plan.workers < GP_WORKERS
+
+
+def _learnable(history: History, most: int) -> bool:
+    """Whether there are few enough parameters: on average, at most `most` are active in a config."""
+    if history.space.dim <= most:
+        return True
+    cube = UnitCube(history.space)
+    points = cube.random(np.random.default_rng(0), 256)
+    return float(cube.active(points).sum(axis=1).mean()) <= most
 
 
 def _compared_at_rungs(history: History) -> bool:
