@@ -72,7 +72,6 @@ class Pack:
     screen: Screen = field(default_factory=NullScreen)
     _holdout: Holdout | None = None
     _outputs: "dict[str, Tensor]" = field(default_factory=dict)
-    _load_s: float = 0.0
     _choice_s: float = 0.0
 
     def begin(self) -> None:
@@ -92,20 +91,19 @@ class Pack:
 
     def finish(self) -> None:
         """After the search: write the ensemble, evaluate it on the test rows, and write the verdict down."""
-        study, holdout = self.study, self._rows()
+        study, pool = self.study, self._pool()
         assert study.path is not None
-        pool = {f"t{number:04d}": path for number, path in winner.pool(study).items()}
-        if not pool or holdout.kind == "next_token":
+        if not pool:
             self.screen.note("pack: no ensemble, as no trial left a model that can be averaged")
             return
         asked = {"models": sorted(pool), "size": self.options.models}
-        single = study.ranked(1)[0]
+        single = next(t for t in study.ranked(study.pool) if _name(t.number) in pool)
         if study.verdict is None or study.verdict["asked"] != asked:
-            choice = self._choice(pool, holdout)
+            choice = self._choice(pool)
             members = ensemble_selection.write(study.path / paths.ENSEMBLE, pool, choice)
-            self._judge(holdout, choice, members, single, asked)
+            self._judge(choice, members, single, asked)
         assert study.verdict is not None
-        winner.promote(study, single, pool.get(f"t{single.number:04d}"), study.verdict)
+        winner.promote(study, single, pool[_name(single.number)], study.verdict)
 
     # -- while the search runs -----------------------------------------------------------------------------------------
 
@@ -120,11 +118,10 @@ class Pack:
         return list(self.study.facts.get(FACT, []))
 
     def _choose_again(self) -> None:
-        study, holdout = self.study, self._rows()
-        pool = {f"t{number:04d}": path for number, path in winner.pool(study).items()}
-        if not pool or holdout.kind == "next_token":
+        study, pool = self.study, self._pool()
+        if not pool:
             return
-        best, choice = self._better(), self._choice(pool, holdout)
+        best, choice = self._better(), self._choice(pool)
         made = {"trials": self._ended, "models": len(choice.weights), "value": choice.value}
         study.keep_facts({FACT: [*self._found, made]})
         if self._better() != best:
@@ -132,8 +129,13 @@ class Pack:
             models = words.plural(len(choice.weights), "model")
             self.screen.note(f"ensemble of {models} of {self._ended} trials: {name} {value}")
 
-    def _choice(self, pool: dict[str, Path], holdout: Holdout) -> Choice:
-        begun = time.perf_counter()
+    def _pool(self) -> dict[str, Path]:
+        """The models to choose from, by name; none of language models, whose outputs are too large to be kept."""
+        found = {_name(number): path for number, path in winner.pool(self.study).items()}
+        return found if found and (self.study.verdict or self._rows().kind != "next_token") else {}
+
+    def _choice(self, pool: dict[str, Path]) -> Choice:
+        begun, holdout = time.perf_counter(), self._rows()
         for name, path in pool.items():
             if name not in self._outputs:
                 self._outputs[name] = validation_outputs(path, holdout)
@@ -143,10 +145,7 @@ class Pack:
 
     def _rows(self) -> Holdout:
         """The validation and test rows, loaded when they are needed first."""
-        if self._holdout is None:
-            begun = time.perf_counter()
-            self._holdout = holdout_of(self.task)
-            self._load_s = time.perf_counter() - begun
+        self._holdout = self._holdout or holdout_of(self.task)
         return self._holdout
 
     def _better(self) -> dict[str, Any] | None:
@@ -183,13 +182,11 @@ class Pack:
 
     # -- the verdict ---------------------------------------------------------------------------------------------------
 
-    def _judge(
-        self, holdout: Holdout, choice: Choice, members: dict[str, Path], single: TrialRecord, asked: dict[str, Any]
-    ) -> None:
+    def _judge(self, choice: Choice, members: dict[str, Path], single: TrialRecord, asked: dict[str, Any]) -> None:
         """Evaluate the ensemble on the test rows, and write down what was found."""
         from automl.bundle.ensemble import average
 
-        study, weights = self.study, choice.weights
+        study, holdout, weights = self.study, self._rows(), choice.weights
         kept = (self._outputs[name] for name in weights)
         val = holdout.sample_of(average(kept, list(weights.values()), holdout.kind), "val")
         result = verdict.verdict_of_pack(study, single, val.value, asked)
@@ -207,3 +204,8 @@ class Pack:
             }  # fmt: skip
             result["ensemble"]["test"] = value
         verdict.record(study, result)
+
+
+def _name(trial: int) -> str:
+    """What the model of a trial is called in the ensemble."""
+    return f"t{trial:04d}"
