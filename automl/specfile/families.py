@@ -97,7 +97,14 @@ def conditional(space: Space, tree: Mapping[str, Any]) -> Space:
             if option not in options.SEARCHABLE:  # it changes what the other families predict
                 continue
             params.setdefault(options.PREFIX + option, Choice((value,), when={NAME: (name,)}))
-    return replace(space, params=params, constants=constants)
+    return replace(space, params=_group_by_group(params, space.groups), constants=constants)
+
+
+def _group_by_group(params: Mapping[str, Parameter], groups: Mapping[str, str]) -> dict[str, Parameter]:
+    """The parameters in the order in which `Space.to_json` writes them, in which a resumed search draws them."""
+    found = dict.fromkeys(groups.get(name, name) for name in params)
+    rank = {group: k for k, group in enumerate(found)}
+    return dict(sorted(params.items(), key=lambda entry: rank[groups.get(entry[0], entry[0])]))
 
 
 def _condition(name: str, families: Sequence[str]) -> dict[str, tuple[str, ...]]:

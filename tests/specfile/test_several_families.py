@@ -36,6 +36,7 @@ def test_it_survives_being_written_and_read() -> None:
     read = specfile.parse(SPEC)
     again = specfile.from_json(read.to_json(), name="s")
     assert again.space.to_json() == read.space.to_json()
+    assert list(again.space.params) == list(read.space.params)  # in which order a resumed search draws them
     assert again.model == read.model
 
 
