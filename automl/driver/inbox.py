@@ -43,6 +43,8 @@ class Inbox:
 
     def begin(self) -> None:
         """Carry out what is due before workers start; a deterministic search first restores where it was."""
+        if self.study.path is not None:
+            inbox.tidy(self.study.path)
         if not self.study.deterministic:
             self.check()
 

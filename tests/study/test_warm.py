@@ -12,6 +12,7 @@ from automl.core.live.state import Earlier
 from automl.errors import SpecError
 from automl.study.live.warm import apart, fitted
 from automl.testing.stress import replay
+from automl.view.pages.trial import text
 
 SPACE = {"x": automl.Float(0, 1), "opt": ["adam", "sgd"], "m": automl.Float(0, 0.9, when={"opt": "sgd"})}
 RANDOM = {"metric": "loss", "strategy": "random"}
@@ -150,3 +151,14 @@ def test_a_specification_names_earlier_studies_beside_it(
     (tmp_path / "b.yaml").write_text(text % "{study: odl, seeds: 1}")
     with pytest.raises(SpecError, match=r"b.yaml:5:8: warm\[0\]: odl is no study.*did you mean 'old'"):
         specfile.read(tmp_path / "b.yaml", gpus=lambda: 0)
+
+
+def train(trial: automl.Trial) -> None:
+    trial.report(loss=loss(trial.config))
+
+
+def test_a_search_of_a_function_starts_from_an_earlier_study(old: Path, tmp_path: Path) -> None:
+    given = {"metric": "loss", "trials": 5, "strategy": "random", "executor": "inline", "finalists": None}
+    study = automl.search(train, space=SPACE, warm=[{"study": old, "seeds": 2}], path=tmp_path / "new", **given)
+    assert [t.origin for t in study.history.trials] == ["earlier", "earlier", "", "", ""]
+    assert "suggested by: an earlier study" in text(automl.Study.open(tmp_path / "new"), 0, 80)

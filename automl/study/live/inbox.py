@@ -25,6 +25,7 @@ MOST = 1000
 KEPT_S = 86_400
 """Answers that nobody has read are deleted after so many seconds."""
 LOOK_S = 0.02
+READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def post(study: Path, wanted: Mapping[str, Any]) -> str:
@@ -78,7 +79,7 @@ def waiting(study: Path) -> Iterator[tuple[Path, bytes | SpecError]]:
 def _content(path: Path) -> bytes | SpecError:
     """What a file holds. Never followed: a link; never waited for: a pipe."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        with open(os.open(path, READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return SpecError("a request is a file")
             return file.read(MOST_BYTES + 1)

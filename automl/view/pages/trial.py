@@ -15,6 +15,9 @@ from automl.study.reader import Readable
 HEIGHT = 6  # lines of the curve
 TAIL = 10  # reports in the table below the curve
 
+ORIGINS = {"earlier": "an earlier study", "edit": "a request"}
+"""What the origins of trials are called, where they are no plain words."""
+
 
 def document(study: Readable, number: int) -> dict[str, Any]:
     """The trial `number` for programs (schema 1), with all its reports and attempts."""
@@ -61,7 +64,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
     if record.attempt > 1:
         lines.append(f"  attempt {record.attempt}: {_attempts(record)}")
     if record.origin:
-        lines.append(f"  suggested by: {words.clean(record.origin)}")
+        lines.append(f"  suggested by: {ORIGINS.get(record.origin) or words.clean(record.origin)}")
     if record.reason:
         lines.append(f"  {words.clean(record.reason)}")
     if record.failure is not None:
