@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from automl.estimators.fitting import fit as fit
     from automl.integrations.define_by_run import TrialPruned as TrialPruned
     from automl.integrations.define_by_run import optimize as optimize
-    from automl.study.study import Study as Study
     from automl.judging.judge import judge as judge
+    from automl.study.study import Study as Study
     from automl.updating.update import update as update
     from automl.worker.trial import Trial as Trial
 
@@ -51,10 +51,10 @@ _HOMES = {
     "TrialPruned": "automl.integrations.define_by_run",
     "compress": "automl.api.compressing",
     "fit": "automl.estimators.fitting",
+    "judge": "automl.judging.judge",
     "load": "automl.bundle.loading",
     "optimize": "automl.integrations.define_by_run",
     "resume": "automl.api.doors",
-    "judge": "automl.judging.judge",
     "search": "automl.api.doors",
     "update": "automl.updating.update",
 }
@@ -73,12 +73,12 @@ __all__ = [
     "TrialPruned",
     "compress",
     "fit",
+    "judge",
     "load",
     "optimize",
     "resume",
     "search",
     "update",
-    "judge",
 ]
 
 

@@ -22,7 +22,7 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 | exit code | meaning |
 |---|---|
 | 0 | finished, with a winner |
-| 1 | finished without a winner, `--fail-under` missed, `mup-check` found a fault, `judge`: not better; or an error nobody expected |
+| 1 | no winner, `--fail-under` missed, `mup-check` found a fault, `judge`: not better; or an error nobody expected |
 | 2 | a wrong option, specification, name or data |
 | 3 | a ledger or bundle is damaged, locked, or of another version |
 | 4 | nothing but failures: the search was ended |
@@ -33,8 +33,8 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 
 With `--json` a command prints one JSON document to stdout, also where it fails:
 `{"schema": 1, "ok": false, "error": {"code": "spec_error", "message": "...", "exit_code": 2}}`. The codes are stable:
-`spec_error`, `unknown_plugin`, `data_error`, `task_error`, `no_report`, `ledger_error`, `bundle_error`, `search_failed`,
-`environment_problem`, `interrupted`, `usage` (a wrong option or argument) and `unexpected` (a bug of ours).
+`spec_error`, `unknown_plugin`, `data_error`, `task_error`, `no_report`, `ledger_error`, `bundle_error`,
+`search_failed`, `environment_problem`, `interrupted`, `usage` (a wrong option or argument), `unexpected` (our bug).
 
 <!-- written by docs/commands.py -->
 """

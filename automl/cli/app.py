@@ -19,8 +19,8 @@ from automl.cli.commands import (
     spec,
     tools,
 )
-from automl.cli.commands.saved import update
 from automl.cli.commands.agents import judge, mcp
+from automl.cli.commands.saved import update
 from automl.cli.commands.studies import background, edit, importing, repair
 
 app = typer.Typer(
@@ -67,8 +67,8 @@ app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
 app.command()(tools.compare)
-app.command()(pictures.plot)
 app.command()(judge.judge)
+app.command()(pictures.plot)
 app.command()(pictures.report)
 app.command()(compress.compress)
 app.command()(models.export)

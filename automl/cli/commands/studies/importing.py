@@ -46,3 +46,5 @@ def import_(
         if not any(folder.iterdir()):
             folder.rmdir()
         raise
+    facts = {"schema": 1, **asdict(made), "path": str(made.path)}
+    typer.echo(json_module.dumps(facts, ensure_ascii=False) if json else str(made))
