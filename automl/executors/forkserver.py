@@ -2,7 +2,9 @@
 
 Importing torch takes a second of CPU time. The standard library's fork server does it in a process of its own, which
 runs nothing else: no threads, no CUDA, no user code. Workers are forked from there in milliseconds and share its
-memory. This is done on Linux and without a GPU only, where it is safe; elsewhere workers are spawned.
+memory. This is done on Linux only; elsewhere workers are spawned. With GPUs it is safe as long as CUDA is not touched
+before the fork: the server sees no GPU, and a worker gets its own before its first call of CUDA. One that finds CUDA
+touched nevertheless ends with the code CUDA_TOUCHED, and workers are spawned from then on.
 
 The fork server lives until this program ends. By their environment its children cannot be told from it, so tasks of
 the user's own code, whose forgotten children must be found again (see `leftovers`), are spawned, too.
@@ -14,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing import forkserver as stdlib_forkserver
@@ -23,16 +25,18 @@ from typing import Any
 
 import psutil
 
-from automl.executors import devices, leftovers
+from automl.executors import leftovers
 
 UNKNOWN = 255
 """The exit code of a worker whose fork server ended first, so that nobody knows its own."""
+CUDA_TOUCHED = 77
+"""The exit code of a forked worker that cannot use its GPU."""
 GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
 
 
 def possible() -> bool:
     """Whether workers may be forked here."""
-    return sys.platform == "linux" and not devices.gpus()
+    return sys.platform == "linux"
 
 
 def begin() -> None:
@@ -80,6 +84,13 @@ def _context() -> BaseContext:
     ):  # it is no worker
         stdlib_forkserver.ensure_running()
     return context
+
+
+def end_if_cuda_was_touched(devices: Sequence[str]) -> None:
+    """End this forked process if it is to train on a GPU and CUDA has been in use before the fork."""
+    torch = sys.modules.get("torch")
+    if torch is not None and devices[0].startswith("cuda") and torch.cuda._is_in_bad_fork():
+        os._exit(CUDA_TOUCHED)
 
 
 def die_with_driver() -> None:

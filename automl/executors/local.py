@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import connection, get_context, resource_tracker
@@ -25,7 +25,8 @@ from automl.core.gpus import ORDER, label
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.executors import devices, forkserver, leftovers, worker_process
+from automl.executors import devices as machine
+from automl.executors import forkserver, leftovers, worker_process
 from automl.executors.capture import log_name, shorten
 from automl.executors.forkserver import environment
 from automl.study import paths
@@ -70,6 +71,8 @@ class Local(Executor):
     Args:
         threads: torch threads of a worker without a GPU; 0: OMP_NUM_THREADS where it is set, else cores / workers.
         gpus: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one.
+        devices: those of each trial where they are not GPUs: ("cpu", "cpu") trains it in two processes that average
+            their gradients over gloo, so that what several GPUs will do can be tried without one.
         forked: fork workers from a process that has imported torch, if that is possible here; None: if the task
             allows it.
         oom_kills: returns how many processes the system has killed because memory ran out.
@@ -77,8 +80,9 @@ class Local(Executor):
 
     threads: int = 0
     gpus: float = 1.0
+    devices: Sequence[str] = ()
     forked: bool | None = None
-    oom_kills: Callable[[], int] = devices.oom_kills
+    oom_kills: Callable[[], int] = machine.oom_kills
     _processes: list[_Process] = field(default_factory=list, init=False)
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
@@ -90,23 +94,27 @@ class Local(Executor):
     _tidied: float = field(default=0.0, init=False)
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
-        self._task, self._folder, self._shares = task, folder, devices.shares(devices.gpus(), self.gpus)
+        self._task, self._folder = task, folder
+        self._shares = [] if self.devices else machine.shares(machine.gpus(), self.gpus)
         forked = task.forkable if self.forked is None else self.forked
         self._context = (forkserver.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
         leftovers.adopt()
         leftovers.sweep(self._mark)  # of a driver that was killed
         count = workers or self.usual()
-        self.threads = self.threads or devices.threads() or max(1, devices.cores() // count)
+        self.threads = self.threads or machine.threads() or max(1, machine.cores() // count)
         self._processes = [self._spawn(k) for k in range(count)]
         return count
 
     def usual(self) -> int:
-        return len(devices.shares(devices.gpus(), self.gpus)) or devices.cores()
+        if self.devices:
+            return max(1, machine.cores() // len(self.devices))
+        return len(machine.shares(machine.gpus(), self.gpus)) or machine.cores()
 
     def _spawn(self, worker: int) -> _Process:
         gpus = self._shares[worker % len(self._shares)] if self._shares else ()
-        place = Place(worker, tuple(f"cuda:{k}" for k in range(len(gpus))) or ("cpu",), self._folder)
+        those = tuple(f"cuda:{k}" for k in range(len(gpus))) or tuple(self.devices) or ("cpu",)
+        place = Place(worker, those, self._folder, gpu_share=min(1.0, self.gpus) if gpus else 1.0)
         ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"
@@ -198,6 +206,9 @@ class Local(Executor):
         before, self._killed_for_memory = self._killed_for_memory, self.oom_kills()
         if code == -signal.SIGKILL and self._killed_for_memory > before:
             return Lost(worker, "the system ran out of memory and killed the worker", "oom")
+        if self._context is not SPAWN and code == forkserver.CUDA_TOUCHED:
+            self._context = SPAWN
+            return Lost(worker, "CUDA was in use in the process that workers are forked from: they are spawned instead")
         if self._context is not SPAWN and code == forkserver.UNKNOWN and forkserver.has_ended():
             self._processes[worker].with_server = True
             return Lost(worker, "the process that workers are forked from was killed")

@@ -34,6 +34,7 @@ def main_forked(pickled: bytes, place: Place, pipe: Connection, variables: Mappi
     os.environ.clear()
     os.environ.update(variables)
     forkserver.die_with_driver()
+    forkserver.end_if_cuda_was_touched(place.devices)
     _work(pickled, place, pipe)
 
 

@@ -1,15 +1,17 @@
 """Which GPUs a search uses and what they are called, on machines that NVML makes up."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import automl
 from automl.core import gpus
-from automl.executors import devices
-from automl.executors.local import Local
+from automl.executors import devices, forkserver
+from automl.executors.local import SPAWN, Local
 from automl.view.screens.hardware import Hardware
 from tests.gpu_emulated.fake_nvml import Card, FakeNvml, machine
 
@@ -63,9 +65,10 @@ def test_a_part_of_a_gpu_and_a_broken_one_are_shown_too(monkeypatch: pytest.Monk
     assert shown == ["gpu12345678 8.0/80G 61C 512W", "gpu1 GPU is lost"]
 
 
+@pytest.mark.parametrize("forked", [False, True])
 @pytest.mark.parametrize(("each", "expected"), [(1.0, [("0",), ("2",)]), (0.5, [("0",), ("2",), ("0",), ("2",)])])
 def test_each_worker_is_bound_to_its_gpus_in_the_order_of_nvml(
-    each: float, expected: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    forked: bool, each: float, expected: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Through real processes: each trial writes down what its process began with."""
     monkeypatch.setitem(sys.modules, "pynvml", machine(3))
@@ -81,7 +84,7 @@ def test_each_worker_is_bound_to_its_gpus_in_the_order_of_nvml(
         time.sleep(0.3)
         trial.report(loss=1.0)
 
-    how = Local(gpus=each)
+    how = Local(gpus=each, forked=forked)
     found = automl.search(train, space={"x": automl.Float(0, 1)}, metric="loss", trials=3 * len(expected),
                           path=tmp_path / "study", executor=how)  # fmt: skip
     assert found.counts.done == 3 * len(expected)
@@ -89,3 +92,32 @@ def test_each_worker_is_bound_to_its_gpus_in_the_order_of_nvml(
     assert {(words[0],) for words in seen} == set(expected)
     assert all(words[1:] == ["PCI_BUS_ID", "cuda:0"] for words in seen)
     assert devices.shares(devices.gpus(), each) == expected
+
+
+def test_what_the_fork_server_imports_does_not_touch_cuda() -> None:
+    """Else no worker that is forked from it could use a GPU; that it is a CPU build here does not matter."""
+    code = (
+        "import sys, torch\n"
+        "def touched(*_): raise SystemExit('CUDA is touched')\n"
+        "for name in ('init', '_lazy_init', 'is_available', 'device_count', 'current_device', 'is_bf16_supported'):\n"
+        "    setattr(torch.cuda, name, touched)\n"
+        "import automl.executors.forkserver_imports as imports\n"
+        "assert all(name in sys.modules for name in imports.MODULES)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_forked_worker_that_finds_cuda_touched_ends_and_the_next_ones_are_spawned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr("os._exit", codes.append)
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    forkserver.end_if_cuda_was_touched(("cpu",))
+    assert codes == []
+    forkserver.end_if_cuda_was_touched(("cuda:0",))
+    assert codes == [forkserver.CUDA_TOUCHED]
+    how = Local()
+    how._context = forkserver.context()
+    assert "spawned instead" in how._lost(0, forkserver.CUDA_TOUCHED).reason
+    assert how._context is SPAWN
