@@ -35,5 +35,6 @@ def variants(study: Readable) -> Figure:
     right.axvline(0.0, color="#888888", linewidth=0.8)
     right.set_yticks(list(places), [one["name"] for one in made], fontsize=6)
     right.invert_yaxis()
+    right.locator_params(axis="x", nbins=4)
     right.set_xlabel("change of the validation score; above 0 is better")
     return chart
