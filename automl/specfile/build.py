@@ -14,9 +14,9 @@ from automl import metrics, models
 from automl.core.objectives.goals import Objectives
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
-from automl.specfile import checks, families, fidelity, overrides, presets, spaces
+from automl.specfile import checks, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
-from automl.specfile.rules import code, columns, hyperparameters, limits, machine, objectives, preparation
+from automl.specfile.rules import code, columns, families, hyperparameters, limits, machine, objectives, preparation
 from automl.specfile.spec import Spec
 from automl.specfile.yaml.complaint import error
 from automl.specfile.yaml.events import Document

@@ -12,8 +12,9 @@ from typing import Any
 from automl import metrics
 from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
-from automl.specfile import families, options, templates
+from automl.specfile import options, templates
 from automl.specfile.grammar import SpecModel
+from automl.specfile.rules import families
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
 

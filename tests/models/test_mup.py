@@ -114,7 +114,7 @@ def test_the_best_learning_rate_stays_over_a_sixteenfold_width(digits):
 
 def test_all_families_train_under_mup():
     data = load("digits", seed=0)
-    for name in families():
+    for name in (family.name for family in families().values() if "parametrization" in family.defaults):
         config = {"width": 16, "base_width": 8, "depth": 1, "parametrization": "mup", "lr": 1e-2, "batch_size": 128}
         report = Trainer(build(name), data, config, 1, seed=0).epoch()
         assert torch.isfinite(torch.tensor(report["val_loss"]))

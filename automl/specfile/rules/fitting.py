@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from automl import metrics
 from automl.errors import did_you_mean
-from automl.specfile import families
+from automl.specfile.rules import families
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
 from automl.training import strengths

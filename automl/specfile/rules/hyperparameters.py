@@ -7,7 +7,7 @@ from automl import models
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value
 from automl.errors import SpecError, did_you_mean
 from automl.models import settings
-from automl.specfile import families
+from automl.specfile.rules import families
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places

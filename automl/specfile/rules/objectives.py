@@ -6,7 +6,7 @@ from typing import Any
 
 from automl import metrics, models
 from automl.errors import SpecError, did_you_mean
-from automl.specfile import families
+from automl.specfile.rules import families
 from automl.specfile.yaml.complaint import Path
 from automl.specfile.yaml.places import Places
 
