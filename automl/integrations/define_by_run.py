@@ -129,7 +129,7 @@ def optimize(
 
     Raises:
         SearchFailed: the first five trials all fail.
-        SpecError: `trials` is below 1, or a range is wrong.
+        SpecError: `trials` is below 1, or the objective returns several values.
     """
     if trials < 1:
         raise SpecError(f"trials: {trials} is not a number of trials")
@@ -160,12 +160,16 @@ def _call(
     trial = SuggestingTrial(trace, config, history, stopper)
     history.begin(config or (space.sample(history.rng(0)) if space.dim else {}))
     try:
-        trace.value = float(objective(trial))
+        returned = objective(trial)
+        several = isinstance(returned, tuple | list)
+        trace.value = None if several else float(returned)
     except Exception as error:
         pruned = isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned"
         trace.state = State.STOPPED if pruned and trace.curve else State.FAILED
         trace.reason = trial.reason if pruned else f"{type(error).__name__}: {error}"
         return trace
+    if trace.value is None:
+        raise SpecError("the objective returns several values; automl.search takes several metrics, as a list")
     if not math.isfinite(trace.value):
         trace.state, trace.reason, trace.value = State.FAILED, f"{metric.name} is {trace.value}", None
     return trace

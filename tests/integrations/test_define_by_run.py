@@ -49,6 +49,38 @@ def pruned(trial: Any) -> float:
     return float(x)
 
 
+def network(trial: Any) -> float:
+    """Layers with a width and a dropout each, and an optimizer with settings of its own."""
+    loss = 0.0
+    for k in range(trial.suggest_int("n_layers", 1, 3)):
+        loss += abs(trial.suggest_int(f"n_units_l{k}", 4, 128, log=True) - 32) / 128
+        loss += trial.suggest_float(f"dropout_l{k}", 0.2, 0.5)
+    optimizer = trial.suggest_categorical("optimizer", ["Adam", "RMSprop", "SGD"])
+    loss += abs(math.log10(trial.suggest_float("lr", 1e-5, 1e-1, log=True)) + 3)
+    return loss + (1 - trial.suggest_float("momentum", 0.0, 0.99) if optimizer == "SGD" else 0.5)
+
+
+def boosting(trial: Any) -> float:
+    """Two levels of conditions: the booster, and for one of them how it samples."""
+    booster = trial.suggest_categorical("booster", ["gblinear", "dart"])
+    loss = abs(math.log10(trial.suggest_float("lambda", 1e-8, 1.0, log=True)) + 4)
+    if booster == "dart":
+        loss -= trial.suggest_int("max_depth", 3, 9, step=2) / 10
+        if trial.suggest_categorical("sample_type", ["uniform", "weighted"]) == "weighted":
+            loss -= trial.suggest_float("rate_drop", 1e-3, 1.0, log=True)
+    return loss
+
+
+def flags(trial: Any) -> float:
+    """Truth values, None and numbers as choices; notes; the same parameter asked for twice."""
+    shuffle = trial.suggest_categorical("shuffle", [True, False])
+    features = trial.suggest_categorical("features", [None, "sqrt", 0.5])
+    trial.set_user_attr("shuffled", shuffle)
+    assert trial.suggest_categorical("shuffle", [True, False]) == shuffle
+    assert trial.params == {"shuffle": shuffle, "features": features}
+    return float(shuffle) + (features is None) + trial.suggest_float("alpha", 0.0, 1.0, step=0.25)
+
+
 def by_luck(trial: Any) -> float:
     x = trial.suggest_float("x", 0, 1)
     return float(x + (trial.suggest_float("extra", 0, 1) if trial.number % 3 == 0 else 0.0))
@@ -70,6 +102,19 @@ def test_the_branches_of_an_objective_become_conditions() -> None:
     assert {t.config["kind"] for t in study.history.trials} == {"svm", "forest"}
     assert study.best is not None
     assert study.best.config["kind"] == "svm"
+
+
+def test_conditions_below_conditions_and_choices_of_all_kinds() -> None:
+    study = automl.optimize(network, trials=30)
+    assert list(study.space.params["momentum"].when["optimizer"]) == ["SGD"]
+    assert sorted(study.space.params["dropout_l1"].when["n_layers"]) == [2, 3]
+    study = automl.optimize(boosting, trials=40)
+    assert list(study.space.params["rate_drop"].when["sample_type"]) == ["weighted"]
+    assert list(study.space.params["sample_type"].when["booster"]) == ["dart"]
+    study = automl.optimize(flags, trials=30)
+    assert study.best is not None
+    assert study.best.config == {"shuffle": False, "features": study.best.config["features"], "alpha": 0.0}
+    assert all(study.space.contains(t.config) for t in study.history.trials)
 
 
 def test_a_number_of_layers_is_a_condition_too() -> None:
@@ -116,6 +161,8 @@ def test_failures_are_kept_and_only_failures_end_it() -> None:
         automl.optimize(never, trials=10)
     with pytest.raises(SpecError):
         automl.optimize(quadratic, trials=0)
+    with pytest.raises(SpecError, match="several values"):
+        automl.optimize(lambda trial: (1.0, 2.0), trials=3)  # type: ignore[arg-type, return-value]
 
 
 def test_the_same_seed_gives_the_same_trials_and_a_kill_loses_nothing(tmp_path: Path) -> None:
@@ -143,5 +190,5 @@ def test_the_same_seed_gives_the_same_trials_and_a_kill_loses_nothing(tmp_path: 
 def test_the_same_objective_runs_in_optuna() -> None:
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    for objective in (quadratic, branches, layers):
+    for objective in (quadratic, branches, layers, growing, network, boosting, flags):
         optuna.create_study().optimize(objective, n_trials=3)
