@@ -41,10 +41,29 @@ def recipe(
         The entries, as the reader of specifications takes them.
     """
     full = epochs or round(min(max(200_000 / rows, 60 if rows < LARGE else 30), 300))
-    batch = 2 ** round(math.log2(min(max(rows / 40, 32), 512)))
     val, test = (round(min(max(enough / rows, least), most), 3) for enough, least, most in (VAL, TEST))
     budget = {"trials": TRIALS if trials is None else trials} | ({} if time_s is None else {"time": float(time_s)})
-    space: dict[str, Any] = {
+    return {
+        "study": name,
+        "model": ["mlp", "trees"],
+        "data": table,
+        "target": target,
+        "prepare": {"task": kind, **(prepare or {})},
+        "split": {"train": round(1 - val - test, 3), "val": val, "test": test},
+        "metric": metric or METRICS[kind],
+        "epochs": full,
+        "patience": max(8, full // 6),
+        "space": space(rows),
+        "budget": budget,
+        "pack": True,
+        "seed": seed,
+    }
+
+
+def space(rows: int) -> dict[str, Any]:
+    """The space for a table of so many rows: networks, and trees."""
+    batch = 2 ** round(math.log2(min(max(rows / 40, 32), 512)))
+    found: dict[str, Any] = {
         "architecture": {
             "depth": {"int": [1, 3], "default": 2},
             "width": {"int": [32, 192], "log": True, "default": 96},
@@ -61,7 +80,7 @@ def recipe(
             "ema": 0.99,
         },
     }
-    space["trees"] = {
+    found["trees"] = {
         "rounds": 500,
         "shrinkage": {"float": [0.03, 0.3], "log": True, "default": 0.1},
         "leaves": {"int": [7, 63], "log": True, "default": 31},
@@ -70,22 +89,8 @@ def recipe(
         "feature_share": {"float": [0.4, 1.0], "default": 0.8},
     }
     if rows < LARGE:
-        space["numbers"] = {
+        found["numbers"] = {
             "embed_numbers": {"choice": ["periodic", "cosine"]},
             "embed_scale": {"float": [0.03, 1.0], "log": True, "default": 0.2},
         }
-    return {
-        "study": name,
-        "model": ["mlp", "trees"],
-        "data": table,
-        "target": target,
-        "prepare": {"task": kind, **(prepare or {})},
-        "split": {"train": round(1 - val - test, 3), "val": val, "test": test},
-        "metric": metric or METRICS[kind],
-        "epochs": full,
-        "patience": max(8, full // 6),
-        "space": space,
-        "budget": budget,
-        "pack": True,
-        "seed": seed,
-    }
+    return found
