@@ -1,7 +1,6 @@
 """The process that `automl start` leaves behind: one search, whose progress goes to a file in the study's folder."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -9,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from automl.errors import EnvironmentProblem, SearchFailed
+from automl.errors import EnvironmentProblem, LedgerError, SearchFailed
 from automl.study import paths
+from automl.study.reader import StudyView
 
 LOG = "driver.log"
 """What the driver prints, in the study's folder."""
@@ -35,8 +35,8 @@ def start(folder: Path, search: Mapping[str, Any]) -> int:
             start_new_session=True,  # it outlives this process, and its terminal
         )
     until = time.monotonic() + BEGIN_S
-    while not (folder / paths.LEDGER).is_file():
-        if process.poll() is not None:
+    while not _has_begun(folder):
+        if process.poll() is not None and not _has_begun(folder):
             said = log.read_text(errors="replace").strip().splitlines()[-8:]
             raise SearchFailed("the search did not begin: " + ("\n".join(said) or f"exit code {process.returncode}"))
         if time.monotonic() > until:
@@ -45,6 +45,17 @@ def start(folder: Path, search: Mapping[str, Any]) -> int:
         time.sleep(0.05)
     process.returncode = 0  # it goes on without us: no warning that it still runs
     return process.pid
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether the study can be read."""
+    if not (folder / paths.LEDGER).is_file():
+        return False
+    try:
+        StudyView(folder).close()
+    except LedgerError:  # its first facts are not written yet
+        return False
+    return True
 
 
 def main() -> None:
@@ -62,5 +73,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    os.umask(0o077)
     main()
