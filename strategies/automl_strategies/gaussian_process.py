@@ -22,8 +22,8 @@ class Gp(Strategy):
     Jones et al., "Efficient Global Optimization of Expensive Black-Box Functions" (1998). Strongest with up to about
     20 parameters and 300 trials; choices (one-hot) and conditions (a flag for each) included. It learns from stopped
     trials too. A suggestion costs 0.05 to 0.7 s. On very uneven functions `tpe` is better; `auto` uses both in turn.
-    With several objectives, by expected hypervolume improvement (exact for two) and by random weights (ParEGO) in turn;
-    under limits, times the probability of keeping them.
+    With two objectives, by exact expected hypervolume improvement and by random weights (ParEGO) in turn; with more, by
+    an estimate of that improvement; under limits, times the probability of keeping them.
 
     Args:
         startup: quasi-random trials before the model is used; at least 2.

@@ -121,7 +121,7 @@ def further(study: Readable, record: TrialRecord) -> str:
     broken = [str(one) for one in objectives.limits if one.loss(values[one.name]) > one.loss(one.bound)]
     if broken:
         parts.append(f"breaks {', '.join(broken)}: no full trial keeps all limits")
-    elif objectives.several:
+    elif objectives.several and study.history.front():
         parts.append(f"one of {words.plural(len(study.history.front()), 'trial')} on the front (automl top --front)")
     return "  ".join(parts)
 

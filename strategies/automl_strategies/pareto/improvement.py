@@ -14,6 +14,9 @@ MARGIN = 0.1
 point at the ends of the front itself, the search does not extend these: a share of .60 instead of .98 on zdt1."""
 DIRECTIONS, DRAWS = 64, 12
 """Of the estimate for three and more objectives."""
+SHRUNK = 0.3
+"""Its draws have deviations so many times those of the processes: losses that are all good at once by luck would lead
+to where the least is known. On dtlz2 after 50 trials a share of .42 with 1, .48 to .59 with 0.3, .45 with 0.17."""
 AUGMENTATION = 0.05
 """Weight of the sum of all objectives beside the largest one (Knowles 2006)."""
 
@@ -79,7 +82,7 @@ def sampled_improvement(
     known = ((corner - front)[:, None, :] / directions).min(axis=2).clip(0.0).max(axis=0) ** count  # [D]
     gain = np.zeros(len(mean))
     for draw in rng.standard_normal((DRAWS, count)):
-        losses = mean + np.sqrt(variance) * draw
+        losses = mean + SHRUNK * np.sqrt(variance) * draw
         reached = ((corner - losses)[:, None, :] / directions).min(axis=2).clip(0.0) ** count  # [M, D]
         gain += np.maximum(reached - known, 0.0).mean(axis=1)
     return gain / DRAWS

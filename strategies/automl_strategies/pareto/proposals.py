@@ -1,7 +1,7 @@
 """Configs for several objectives, or one under limits, where every trial ran its full length.
 
 Each metric has a Gaussian process of its own. Two objectives: the expected hypervolume improvement and random weights
-(ParEGO) in turn, because each is ahead on some fronts; more objectives: the same with an estimate of the improvement.
+(ParEGO) in turn, because each is ahead on some fronts; more objectives: an estimate of the improvement.
 Limits: times the probability of keeping them (Gardner et al., "Bayesian Optimization with Inequality Constraints",
 ICML 2014).
 
@@ -61,7 +61,7 @@ def proposals(history: History, n: int, data: Observations, seen: SeenConfigs, m
     by_front: FrontAcquisition | None = None
     for k in range(n):
         rng = history.rng(k, "gp")
-        if count > 1 and (history.next_number + k) % 2 == 1:
+        if count == 2 and (history.next_number + k) % 2 == 1:
             model = model_of(standardized(scalarized(losses, rng))[:, None])
         else:
             model = by_front = by_front or model_of(losses)
