@@ -1,15 +1,20 @@
-"""Everything about speed that needs a GPU, in one command and under 8 minutes: a table, and JSON with `--json`.
+"""Everything about speed that needs a GPU, in one command that ends within its limit: a table, and JSON with `--json`.
 
-    python benchmarks/gpu.py --json gpu.json         # on the GPU
-    python benchmarks/gpu.py --parts matrix families # without a GPU: sizes for a CPU
-    python benchmarks/gpu.py --tiny                  # the same code, tiny sizes, to see that it runs
+    python benchmarks/gpu.py --first-contact --json first.json   # under four minutes: the most questions first
+    python benchmarks/gpu.py --json gpu.json                     # all parts, under eight minutes
+    python benchmarks/gpu.py --tiny                              # the same code, tiny sizes, on any device
 
-Parts: `throughput` (lanes, recorded and eager, against a plain eager loop and a CUDA-graphed single trial), `kernels`
-(recorded steps with Triton kernels and without), `memory` (two-point prediction against the truth), `bits` (does a
-lane's last bit depend on its slot or companions), `matrix` and `families` (samples per second, share of the measured
-matrix peak, peak memory of every built-in family, trained as a trial alone is), `processes` (plain loops side by side).
-On a GPU wall seconds, synchronized; on a CPU the process's own CPU seconds (`processes`: wall); the median of three. A
-part that fails says so and the others go on; a part that would start after `--minutes` is left out and named.
+Parts: `graphs` (of each family: what the probe says, whether the step is recorded, microseconds of a replay, of what
+the host does for an epoch, and of an evaluation), `rounds` (what trials really take: whole rounds of the engine, with
+orders, keys, evaluation and report, against a plain eager loop), `oom` (memory for few lanes only: what is trained in
+the end), `start` (a command `automl search`: seconds until its first report, and until its end), `throughput` (steps
+only: lanes recorded and eager, against a plain loop and a CUDA-graphed single trial), `kernels` (Triton kernels and
+without), `bits` (does a lane's last bit depend on its slot, its companions, the size of its bucket), `matrix` and
+`families` (samples per second, share of the matrix peak, of every built-in family trained alone, not compiled),
+`processes` (plain loops side by side, which share the GPU by time slices where no MPS runs).
+On a GPU wall seconds, synchronized; on a CPU the process's own CPU seconds (`processes`, `start`: wall); the median of
+three. Each part has a process and a time limit of its own, and the JSON is written after each: whatever happens to one,
+the others are told.
 """
 
 import argparse
@@ -17,6 +22,9 @@ import itertools
 import json
 import multiprocessing
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -30,16 +38,18 @@ from torch import nn
 
 from automl.data.prepared import Part, Prepared
 from automl.data.shapes import Inputs, Outputs
+from automl.fused.engine import Engine
 from automl.fused.modules.blueprint import Blueprint
 from automl.fused.optim.launch import launched
-from automl.fused.sizing.timing import memory_limit
+from automl.fused.problem import Entry, Options, Problem
+from automl.fused.sizing.probe import probe
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import cohort_stepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
-from automl.fused.uniform.epoch import Epoch
+from automl.fused.uniform.epoch import Epoch, evaluate
 from automl.fused.uniform.piece import PieceEpoch
 from automl.models import build
-from automl.training import Trainer
+from automl.training import Settings, Trainer
 from automl.training.rules import RULES
 from automl.training.throughput import operations, peak
 
@@ -205,35 +215,138 @@ def kernels(at: Setting) -> list[Row]:
     return rows
 
 
-def memory(at: Setting) -> list[Row]:
-    """Bytes per lane from two and four lanes, against the peak of many."""
-    case = table_cases(at)[0]
-    blueprint = Blueprint(build(case.family), case.inputs, case.outputs, at.device)
-    limit, slope = memory_limit(blueprint, {**case.config, **OWN}, case.kind, case.part().to(at.device))
-    at.peak()
-    rows: list[Row] = []
-    for lanes in at.lanes[-2:]:
-        lanes_run(case, at, lanes, False)[0]()
-        rows.append({"case": case.name, "lanes": lanes, "MiB per lane, predicted": slope / 2**20, "peak MiB": at.peak(),
-                     "lanes that fit": limit})  # fmt: skip
+def graphs(at: Setting) -> list[Row]:
+    """Of each family, with many lanes: is it fused and recorded, and what does a step take, on the GPU and the host?"""
+    rows = []
+    lanes = 4 if at.tiny else 64 if at.size == "gpu" else 8
+    for case in [replace(one, samples=64 if at.tiny else 2048) for one in family_cases(replace(at, size="tiny"))]:
+        if case.family == "sparse_mlp":  # its layout is drawn by the host
+            continue
+        config = {**case.config, **OWN, "batch_size": 32 if not at.tiny else 8}
+        data = case.part().to(at.device)
+        made = Blueprint(build(case.family), case.inputs, case.outputs, at.device, tf32=True)
+        verdict = probe(made, config, case.kind, data)
+        cohort = UniformCohort(made, dict(config))
+        cohort.resize(lanes)
+        for trial in range(lanes):
+            cohort.admit(trial, config, trial, 1000, None)
+        stepper, kept = cohort_stepper(cohort), StepGraphs(record=at.device.type == "cuda")
+        first = stepper.pieces[0]
+        with module_mode(cohort, batched=True, training=True):
+            begun = time.perf_counter()
+            piece = PieceEpoch(first, case.kind, data, recordable=True)
+            at.sync()
+            tables_s = time.perf_counter() - begun
+            piece.train(kept.steps_of(piece))  # records
+            begun = time.perf_counter()
+            step = kept.steps_of(piece)
+            at.sync()
+            load_s = time.perf_counter() - begun
+            step_s = at.seconds(lambda piece=piece, kept=kept: piece.train(kept.steps_of(piece))) - load_s  # type: ignore[misc]
+        del step
+        judged_s = at.seconds(lambda stepper=stepper, case=case, data=data: evaluate(stepper, case.kind, data))  # type: ignore[misc]
+        rows.append({
+            "family": case.family, "lanes": lanes, "fused": verdict.ok, "why not": verdict.reason,
+            "not recorded": "; ".join(kept.refused), "us a step": 1e6 * step_s / piece.steps,
+            "us of tables a step": 1e6 * (tables_s + load_s) / piece.steps, "us of an evaluation": 1e6 * judged_s,
+            "kernels not used": "; ".join(f"{k}: {why}" for k, why in launched.refused.items()),
+        })  # fmt: skip
     return rows
 
 
+def rounds(at: Setting) -> list[Row]:
+    """Trial-steps per second of whole rounds: everything that a search does for an epoch but talking to its driver."""
+    rows = []
+    for case in table_cases(at)[: 4 if at.size == "gpu" else 1]:
+        plain = at.steps / at.seconds(plain_run(case, at, False))
+        data = case.part()
+        for lanes in at.lanes[1:]:
+            problem = Problem(
+                build(case.family), case.inputs, case.outputs, case.kind, data, data.head(512), own_factory=False
+            )
+            engine = Engine(problem, Options(fuse="require", device=str(at.device), max_parallel=1024, tf32=True))
+            config = {**case.config, **OWN}
+            entries = [Entry(t, {**config, "lr": 1e-3 * (1 + t / lanes)}, t, 1000) for t in range(lanes)]
+            engine.admit(entries, together=True)
+            steps = engine.run_epoch().lane_steps
+            each = steps / at.seconds(engine.run_epoch)
+            rows.append({"case": case.name, "lanes": lanes, "plain": plain, "whole rounds": each,
+                         "x eager": each / plain, "peak MiB": at.peak()})  # fmt: skip
+            del engine
+    return rows
+
+
+def oom(at: Setting) -> list[Row]:
+    """Memory for a few lanes only: how many train in the end, and that all of them do."""
+    if at.device.type != "cuda":
+        return [{"remarks": "needs a GPU; tests/gpu_emulated/test_memory.py has memory end here"}]
+    case = cases("mlp", [1024], [64])[0]
+    data, lanes = case.part(), 64
+    whole = torch.cuda.get_device_properties(at.device).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 2.0 * 2**30 / whole), at.device)
+    problem = Problem(build(case.family), case.inputs, case.outputs, case.kind, data, data.head(512), own_factory=False)
+    engine = Engine(problem, Options(fuse="require", device=str(at.device), tf32=True))
+    told, admitted = "", 0
+    try:
+        for trial in range(lanes):
+            engine.admit([Entry(trial, {**case.config, **OWN}, trial, 100)], together=True)
+            admitted += 1
+    except Exception as error:  # no room for more: that is what is to be seen
+        told = f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
+    report = engine.run_epoch()
+    return [{"asked": lanes, "admitted": admitted, "trained": len(report.trials), "status": sorted(set(report.status)),
+             "peak MiB": at.peak(), "told": told}]  # fmt: skip
+
+
+def start(at: Setting) -> list[Row]:
+    """`automl search` on the digits: seconds until the first event of a trial, and until its end."""
+    trials, epochs = (3, 2) if at.tiny else (64, 20)
+    spec = (
+        f"model: mlp\ndata: digits\nepochs: {epochs}\nbudget: {{trials: {trials}}}\nmetric: val_accuracy\n"
+        "strategy: random\nspace: {lr: {float: [1e-3, 1e-1], log: true}, width: 32}\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "s.yaml").write_text(spec)
+        events, log = Path(folder, "events"), Path(folder, "log")
+        command = [
+            sys.executable,
+            "-c",
+            "from automl.cli import main; main()",
+            "search",
+            "s.yaml",
+            "--events",
+            str(events),
+        ]
+        begun, first = time.perf_counter(), float("nan")
+        with log.open("w") as out:
+            process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=subprocess.STDOUT)
+            while process.poll() is None:
+                if first != first and events.exists() and '"trial"' in events.read_text():
+                    first = time.perf_counter() - begun
+                time.sleep(0.02)
+        last = (log.read_text().strip().splitlines() or [""])[-1]
+        return [{"exit code": process.returncode, "s to the first trial": first,
+                 "s in all": time.perf_counter() - begun, "last line": last[:150]}]  # fmt: skip
+
+
 def bits(at: Setting) -> list[Row]:
-    """Trial 5 in its first slot beside few others, and in its last slot beside many, in one bucket."""
+    """Trial 5 in its first slot and alone, in the last one beside many, in a larger bucket, and in a recorded step."""
     rows = []
     for case in table_cases(at):
         found = []
-        for others in ((), range(100, 107)):
+        for bucket, others, recording in ((8, (), False), (8, range(100, 107), False), (32, range(100, 131), False),
+                                          (8, (), True)):  # fmt: skip
             made = Blueprint(build(case.family), case.inputs, case.outputs, at.device)
             cohort = UniformCohort(made, {**case.config, **OWN})
-            cohort.resize(8)
+            cohort.resize(bucket)
             for trial in (*others, 5):
                 cohort.admit(trial, {**case.config, **OWN, "lr": 1e-3 * (1 + trial % 7)}, trial, 9, None)
-            Epoch(cohort_stepper(cohort), case.kind, case.part().to(at.device), at.steps).train()
+            kept = StepGraphs(record=at.device.type == "cuda") if recording else None
+            Epoch(cohort_stepper(cohort), case.kind, case.part().to(at.device), at.steps, kept).train()
             found.append(cohort.snapshot(5).rows["param"])
-        gap = float((found[0] - found[1]).abs().max())
-        rows.append({"case": case.name, "bitwise": torch.equal(*found), "largest difference": gap})
+        gaps = [float((found[0] - other).abs().max()) for other in found[1:]]
+        rows.append({"case": case.name, "bitwise": torch.equal(*found[:2]), "other slot": gaps[0],
+                     "larger bucket": gaps[1], "recorded": gaps[2]})  # fmt: skip
     return rows
 
 
@@ -291,7 +404,8 @@ def solo(case: Case, at: Setting) -> Trainer:
     made = replace(case, samples=batch * at.steps).part()
     part, target = Part(made.x, made.y), {"name": "y", "kind": case.kind}
     prepared = Prepared(case.inputs, case.outputs, case.kind, part, part, part, [], [], {"target": target}, "")  # type: ignore[arg-type]
-    return Trainer(build(case.family), prepared, {**case.config, **OWN}, 1000, 0, at.device)
+    return Trainer(build(case.family), prepared, {**case.config, **OWN}, 1000, 0, at.device,
+                   Settings(compile="never"))  # fmt: skip
 
 
 def _side_by_side(device: str, size: str, steps: int, start: Any, done: Any) -> None:
@@ -299,7 +413,7 @@ def _side_by_side(device: str, size: str, steps: int, start: Any, done: Any) -> 
     run = plain_run(table_cases(at)[0], at, False)
     run()
     at.sync()
-    start.wait()
+    start.wait(timeout=60)
     begin = time.perf_counter()
     run()
     at.sync()
@@ -313,10 +427,10 @@ def processes(at: Setting) -> list[Row]:
     for number in (1, 2, 4, 8) if at.size == "gpu" else (1, 2):
         start, done = made.Barrier(number), made.Queue()
         given = (str(at.device), at.size, 10 * at.steps, start, done)
-        running = [made.Process(target=_side_by_side, args=given) for _ in range(number)]
+        running = [made.Process(target=_side_by_side, args=given, daemon=True) for _ in range(number)]
         for process in running:
             process.start()
-        total = sum(done.get(timeout=120) for _ in running)
+        total = sum(done.get(timeout=60) for _ in running)
         for process in running:
             process.join()
         rows.append({"processes": number, "trial-steps/s in all": total})
@@ -324,9 +438,34 @@ def processes(at: Setting) -> list[Row]:
 
 
 PARTS: dict[str, Callable[[Setting], list[Row]]] = {
-    "throughput": throughput, "kernels": kernels, "memory": memory, "bits": bits, "matrix": matrix,
-    "families": families, "processes": processes,
+    "graphs": graphs, "rounds": rounds, "oom": oom, "start": start, "throughput": throughput, "kernels": kernels,
+    "bits": bits, "matrix": matrix, "families": families, "processes": processes,
 }  # fmt: skip
+LIMITS_S = {"graphs": 70, "rounds": 70, "oom": 30, "start": 50, "throughput": 90, "kernels": 60, "bits": 30,
+            "matrix": 20, "families": 40, "processes": 20}  # fmt: skip
+"""Seconds that a part may take, with its start; 230 s for the parts of the first contact, 480 s in all."""
+FIRST_CONTACT = ("graphs", "rounds", "oom", "start")
+
+
+def setting(tiny: bool) -> Setting:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    size = "tiny" if tiny else "gpu" if device.type == "cuda" else "cpu"
+    steps, lanes = {"tiny": (3, (2, 4)), "cpu": (6, (1, 8, 32)), "gpu": (40, (1, 8, 32, 128, 512))}[size]
+    return Setting(device, size, steps, lanes)
+
+
+def told_by_a_process(part: str, tiny: bool, limit_s: float) -> list[Row]:
+    """The rows of a part that runs in a process of its own; what went wrong is a row, too."""
+    command = [sys.executable, __file__, "--one", part, *(["--tiny"] if tiny else [])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        return [{"failed": f"it took longer than {limit_s:.0f} s"}]
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        return [{"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]}]
+    rows: list[Row] = json.loads(lines[-1])
+    return rows
 
 
 def shown(value: object) -> str:
@@ -336,31 +475,30 @@ def shown(value: object) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true", help="tiny sizes, on any device")
+    parser.add_argument("--first-contact", action="store_true", help=f"only {', '.join(FIRST_CONTACT)}")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS))
-    parser.add_argument("--minutes", type=float, default=7.0, help="no part starts later than this")
-    parser.add_argument("--json", type=Path, help="also write everything there")
+    parser.add_argument("--minutes", type=float, default=8.0, help="it ends by then, whatever is not done")
+    parser.add_argument("--json", type=Path, help="also write everything there, after each part")
+    parser.add_argument("--one", choices=list(PARTS), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    size = "tiny" if given.tiny else "gpu" if device.type == "cuda" else "cpu"
-    steps, lanes = {"tiny": (3, (2, 4)), "cpu": (6, (1, 8, 32)), "gpu": (40, (1, 8, 32, 128, 512))}[size]
-    at = Setting(device, size, steps, lanes)
-    begin, told = time.perf_counter(), {}
-    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
-    for part in given.parts:
-        if time.perf_counter() - begin > 60 * given.minutes:
+    if given.one:
+        print(json.dumps(PARTS[given.one](setting(given.tiny))))
+        return
+    begun, told, slow = time.perf_counter(), {}, 1.0 if torch.cuda.is_available() else 8.0
+    name = torch.cuda.get_device_properties(0).name if torch.cuda.is_available() else "CPU"
+    for part in FIRST_CONTACT if given.first_contact else given.parts:
+        left = 60 * given.minutes * slow - (time.perf_counter() - begun)
+        if left < 5:
             print(f"\n## {part}: left out, {given.minutes} minutes are over")
             continue
-        try:
-            rows = PARTS[part](at)
-        except Exception as error:  # one part's trouble must not cost the others a rented GPU
-            rows = [{"failed": f"{type(error).__name__}: {error}"}]
+        rows = told_by_a_process(part, given.tiny, min(LIMITS_S[part] * slow, left))
         told[part] = rows
         print(f"\n## {part} ({name}, torch {torch.__version__})\n")
         print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
         for row in rows:
             print("| " + " | ".join(shown(v) for v in row.values()) + " |", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps({"device": name, "torch": torch.__version__, **told}, indent=1))
+        if given.json:
+            given.json.write_text(json.dumps({"device": name, "torch": torch.__version__, **told}, indent=1))
 
 
 if __name__ == "__main__":

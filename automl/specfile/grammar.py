@@ -256,7 +256,7 @@ class SpecModel(Strict):
         "auto", description="whether to use torch.compile; auto: where it saves time"
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
-        "auto", description="auto: bf16 on a GPU that has it, else fp16; fp32 on a CPU"
+        "auto", description="auto: fp32 on a CPU; on a GPU TF32 for lanes, bf16 for a large model, which trains alone"
     )
     oom: Literal["fail", "accumulate", "halve_batch"] = Field(
         "fail", description="when memory runs out: fail the trial, accumulate gradients, or halve the batch"

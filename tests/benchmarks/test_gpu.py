@@ -15,10 +15,15 @@ from tests.support.paths import ROOT
 def test_every_part_runs_on_a_cpu(tmp_path):
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--tiny", "--json", str(tmp_path / "told.json")]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run(command, check=True, capture_output=True, timeout=300, env=one_thread, cwd=ROOT)
+    subprocess.run(command, check=True, capture_output=True, timeout=600, env=one_thread, cwd=ROOT)
     told = json.loads((tmp_path / "told.json").read_text())
     parts = {name: rows for name, rows in told.items() if isinstance(rows, list)}
-    assert set(parts) == {"throughput", "kernels", "memory", "bits", "matrix", "families", "processes"}
+    assert set(parts) == {
+        "graphs", "rounds", "oom", "start", "throughput", "kernels", "bits", "matrix", "families", "processes",
+    }  # fmt: skip
+    assert all(row["fused"] and row["us a step"] > 0 for row in parts["graphs"])
+    assert all(row["whole rounds"] > 0 for row in parts["rounds"])
+    assert [(row["exit code"], row["s to the first trial"] > 0) for row in parts["start"]] == [(0, True)]
     assert all(rows and not any("failed" in row for row in rows) for rows in parts.values())
     assert all(row["bitwise"] for row in parts["bits"])
     by_row = {name for name, rule in RULES.items() if not rule.shaped}  # whole-tensor rules have no kernel to compare
