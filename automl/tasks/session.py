@@ -148,10 +148,6 @@ class TrainingSession(Session):
             return "trials run one at a time: a step of one of them keeps the GPU busy by itself"
         return reason
 
-
-        data = self.data.of(config)
-        return measure(names, self.build, config, data.inputs, data.outputs, self.device)
-
     def costs(self, config: Mapping[str, Any]) -> dict[str, float]:
         """What the model of a config costs, as far as the study asks for it."""
         names = [name for name in self.recipe.further if name in metrics.COSTS]
