@@ -29,8 +29,6 @@ Report = Annotated[
 Seeds = Annotated[int, options.option("--seeds", min=3, max=16, help="At most so many seeds for each side.")]
 Level = Annotated[float, options.option("--level", help="Error level: how often equal sides are called different.")]
 CampaignName = Annotated[str, options.option("--campaign", help="Judgements of the same name are counted together.")]
-ANSWERS = {True: 0, False: 1, None: 6}
-"""Exit codes."""
 
 
 def judge(
@@ -66,7 +64,9 @@ def judge(
         executor=executor, dir=dir, say=lambda text: None if quiet else typer.echo(f"automl judge: {text}", err=True),
     )  # fmt: skip
     typer.echo(json_module.dumps(made.to_json(), ensure_ascii=False, allow_nan=False) if json else str(made))
-    raise typer.Exit(ANSWERS[made.better])
+    if made.better is None:
+        raise typer.Exit(6)
+    raise typer.Exit(0 if made.better else 1)
 
 
 def _sides(
