@@ -24,7 +24,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("evaluation", "view", "integrations", "executors"),
     ("compression",),
     ("api",),
-    ("estimators", "judging", "updating", "agents"),
+    ("estimators", "judging", "agents", "updating"),
     ("cli", "testing"),
 )
 """The folders (and root modules) of automl/, the lowest first: each imports only from the levels above its own line."""
