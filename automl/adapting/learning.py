@@ -116,7 +116,8 @@ def finetune(
 ) -> None:
     """Train all weights further, in place.
 
-    Statistics of batch norms stay as they are: those of a few new rows would replace those of all old ones.
+    Batch norms learn from batches of new and old rows together. Without old rows their statistics stay as they are:
+    those of a few new rows would replace those of all old ones.
 
     Args:
         module: the network, on the CPU; its head has a unit for every class.
@@ -133,11 +134,13 @@ def finetune(
     whole = torch.zeros(len(x), units, device=y.device)
     if before is not None:
         whole[len(rows.new) :] = before.to(device)
-    _train(module, x, _targets(rows, y, whole), weight, rate, _loss_of(rows.kind))
+    _train(module, x, _targets(rows, y, whole), weight, rate, _loss_of(rows.kind), rows.old is None)
     module.to("cpu").eval()
 
 
-def _train(module: nn.Module, x: Tensor, target: Tensor, weight: Tensor, rate: Rate, loss_of: Loss) -> None:
+def _train(
+    module: nn.Module, x: Tensor, target: Tensor, weight: Tensor, rate: Rate, loss_of: Loss, alone: bool
+) -> None:
     parameters = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=rate.lr, weight_decay=0.01, fused=True)
     steps = rate.epochs * math.ceil(len(x) / rate.batch_size)
@@ -145,7 +148,7 @@ def _train(module: nn.Module, x: Tensor, target: Tensor, weight: Tensor, rate: R
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(rate.seed)
         for _ in range(rate.epochs):
-            _train_mode(module)
+            _train_mode(module, alone=alone)
             for batch in torch.split(torch.randperm(len(x)).to(x.device), rate.batch_size):
                 optimizer.zero_grad()
                 each, w = loss_of(module(x[batch]), target[batch]), weight[batch]
@@ -162,9 +165,11 @@ def _loss_of(kind: str) -> Loss:
     return lambda outputs, target: -(target * F.log_softmax(outputs, -1)).sum(-1)
 
 
-def _train_mode(module: nn.Module) -> None:
-    """Training mode, but for batch norms, which go on with the statistics that they have."""
+def _train_mode(module: nn.Module, *, alone: bool) -> None:
+    """Training mode; `alone`: but for batch norms, which go on with the statistics that they have."""
     module.train()
+    if not alone:
+        return
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.eval()

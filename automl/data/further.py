@@ -204,6 +204,7 @@ def _labels(values: Any, entry: Mapping[str, Any]) -> tuple[NDArray[Any], NDArra
     """Labels by what is written in the cell, so that 1, 1.0 and "1" are the class 1."""
     known = {str(label): label for label in entry["classes"]}
     whole = all(isinstance(label, int) and not isinstance(label, bool) for label in entry["classes"])
+    texts = all(isinstance(label, str) for label in entry["classes"])
     absent = set(entry.get("reading", {}).get("missing", ())) | {""}
     column = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values).reshape(len(values), -1)[:, 0])
     codes, uniques = pd.factorize(column.astype(object).to_numpy(), use_na_sentinel=True)
@@ -216,7 +217,7 @@ def _labels(values: Any, entry: Mapping[str, Any]) -> tuple[NDArray[Any], NDArra
         elif text in absent or text == "nan":
             labels.append(None)
         else:
-            new = text if isinstance(label, str) else label
+            new = text if isinstance(label, str) or texts else label
             labels.append(int(text) if whole and text.lstrip("-").isdigit() else new)
     table = np.array([*labels, None], dtype=object)
     y = table[codes]

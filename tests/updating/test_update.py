@@ -12,6 +12,7 @@ import pytest
 
 import automl
 from automl.bundle import io
+from automl.data.further import answers
 from automl.errors import AutoMLError, BundleError, DataError, SpecError
 from automl.updating.journal import Journal
 from automl.updating.options import Options
@@ -93,6 +94,18 @@ def test_a_new_class_gets_an_output(model: Path, new: Make, how: str) -> None:
     assert (found.predict(rows)[rows.kind == "lily"] == "lily").mean() > (0.15 if how == "head" else 0.3)
 
 
+def test_answers_are_labels_by_what_is_written() -> None:
+    entry = {"kind": "classification", "classes": [0, 1, 2]}
+    y, keep, _ = answers(pd.Series(["1", "2.0", "x", None, "7"], dtype=object), entry, ())
+    assert y.tolist() == [1, "2.0", "x", None, 7]
+    assert keep.tolist() == [True, True, True, False, True]
+    assert answers(np.array([1.0, 2.0, np.nan]), entry, ())[0].tolist() == [1, 2, None]
+    texts = {"kind": "classification", "classes": ["a", "1"]}
+    assert answers(pd.Series([1, 2, "a "]), texts, ())[0].tolist() == ["1", "2", "a"]
+    with pytest.raises(DataError, match="predicts 2 values a row, the rows have 1"):
+        answers(np.zeros((3, 1)), {"kind": "regression", "center": [0, 0], "scale": [1, 1]}, ())
+
+
 def test_new_categories_and_columns_are_told_and_retrain_learns_the_categories(model: Path, tmp_path: Path) -> None:
     rows = flowers(400, 3, bent=0.5).assign(colour=lambda f: f.colour.replace("blue", "green"), smell="sweet")
     rows.to_csv(tmp_path / "new.csv", index=False)
@@ -105,6 +118,19 @@ def test_new_categories_and_columns_are_told_and_retrain_learns_the_categories(m
     assert done.promoted == 2
     column = next(c for c in loaded(model).preparation["columns"] if c["name"] == "colour")
     assert {"red", "blue", "green"} <= set(column["values"])
+
+
+def test_weights_and_dropped_columns_are_those_of_the_specification(model: Path, tmp_path: Path) -> None:
+    def with_more(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(heavy=1.0 + (rows.height > 0), later="x")
+
+    old, spec = with_more(flowers(3000, 1)), {**SPEC, "prepare": {"weight": "heavy", "drop": ["later"]}}
+    weighted = trained(tmp_path / "weighted", old, spec)
+    done = update(weighted, with_more(flowers(400, 2, bent=0.5)), Options(how="retrain", old=old, lose=0.05))
+    assert done.promoted == 2
+    assert done.notes == []
+    with pytest.raises(DataError, match="no column 'heavy', the weight of a row"):
+        update(weighted, flowers(400, 3).assign(later="x"), Options())
 
 
 def test_what_is_refused_is_told_in_a_sentence(model: Path, new: Make, tmp_path: Path) -> None:

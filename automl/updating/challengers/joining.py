@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from automl.bundle.model import Model
 
 WEIGHT = "weight of a row"
+READ = ("rows", "memory", "weight", "separator", "encoding", "drop")
+"""Options of `prepare:` that were followed when the rows were read."""
 SHARE = 0.2
 """This share of the rows that are learned from is for comparing, where a training has to choose something."""
 
@@ -91,7 +93,7 @@ def prepared_anew(known: Known, train: Sequence[Labelled], held: Sequence[Labell
     model = known.model
     if model.preparation["form"] != "table":
         return _kept(known, train, held, classes)
-    options = {k: v for k, v in known.prepare.items() if k not in ("rows", "memory", "weight", "separator", "encoding")}
+    options = {k: v for k, v in known.prepare.items() if k not in READ}
     options["task"] = model.kind
     if any(one.weight is not None for one in train):
         options["weight"] = WEIGHT
