@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from automl.core import gpus as found
+from automl.core.machine import gpus as found
 from automl.errors import SpecError
 
 

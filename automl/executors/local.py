@@ -21,7 +21,7 @@ from typing import Any
 
 import cloudpickle
 
-from automl.core.gpus import ORDER, label
+from automl.core.machine.gpus import ORDER, label
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import automl
-from automl.core import gpus
+from automl.core.machine import gpus
 from automl.executors import devices, forkserver
 from automl.executors.local import SPAWN, Local
 from automl.view.screens.hardware import Hardware
@@ -65,8 +65,9 @@ def test_a_part_of_a_gpu_and_a_broken_one_are_shown_too(monkeypatch: pytest.Monk
     assert shown == ["gpu12345678 8.0/80G 61C 512W", "gpu1 GPU is lost"]
 
 
-@pytest.mark.parametrize("forked", [False, True])
-@pytest.mark.parametrize(("each", "expected"), [(1.0, [("0",), ("2",)]), (0.5, [("0",), ("2",), ("0",), ("2",)])])
+@pytest.mark.parametrize(
+    ("forked", "each", "expected"), [(False, 1.0, [("0",), ("2",)]), (True, 0.5, [("0",), ("2",), ("0",), ("2",)])]
+)
 def test_each_worker_is_bound_to_its_gpus_in_the_order_of_nvml(
     forked: bool, each: float, expected: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -110,7 +110,7 @@ def test_a_cpu_build_beside_a_driver_ends_the_search_with_the_sentence_of_doctor
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setattr(torch.version, "cuda", None)
-    monkeypatch.setattr("automl.core.gpus.visible", lambda: machine(1).cards)
+    monkeypatch.setattr("automl.core.machine.gpus.visible", lambda: machine(1).cards)
     told = opened("cuda:0")
     assert "is a CPU build" in told
     assert "CUDA_VISIBLE_DEVICES=''" in told

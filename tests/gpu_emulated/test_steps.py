@@ -23,7 +23,7 @@ from automl.training.rules import RULES
 from tests.gpu_emulated.fake_gpu import CASES, DEVICE, FakeGpu, OneLaunch, part
 
 OWN = {"batch_size": 32, "lr": 1e-3, "label_smoothing": 0.1, "clip": 1.0, "ema": 0.9}
-FEW = {"mlp", "transformer of tables"}
+FEW = ("mlp", "transformer of tables")
 BUDGET = {"mlp": 46, "mlp batch norm": 65, "convnet": 200, "transformer": 322, "transformer of sentences": 320,
           "transformer of tables": 198, "lstm": 745}  # fmt: skip
 """Launches of a recorded step, whatever the number of lanes; it can only go down."""
@@ -48,7 +48,7 @@ def engine(name: str, lanes: int, **config: Any) -> Engine:
     return made
 
 
-@pytest.mark.parametrize("lanes", [1, 4, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lanes", [4, *(pytest.param(lanes, marks=pytest.mark.slow) for lanes in (1, 64))])
 @pytest.mark.parametrize("name", CASES)
 def test_a_round_waits_for_the_device_once(name: str, lanes: int) -> None:
     """For its numbers, at the end; the first round of a bucket also copies its rows, to begin again if memory ends."""
@@ -77,7 +77,9 @@ def test_lanes_come_grow_move_and_leave(name: str) -> None:
         assert len(made.run_epoch().trials) == 2
 
 
-@pytest.mark.parametrize("optimizer", RULES)
+@pytest.mark.parametrize(
+    "optimizer", [pytest.param(n, marks=[] if n in ("adamw", "muon") else pytest.mark.slow) for n in RULES]
+)
 def test_every_optimizer_stays_on_the_device(optimizer: str) -> None:
     with FakeGpu():
         for lanes in (1, 4):
@@ -137,7 +139,7 @@ def test_between_two_steps_the_host_copies_nothing() -> None:
     assert seen.launches.total() == seen.to_device == seen.to_host == 0
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[] if name in FEW else pytest.mark.slow) for name in CASES])
 def test_a_trial_alone_waits_for_the_device_only_at_the_end_of_an_epoch(name: str) -> None:
     family, own, inputs, outputs, kind = case = CASES[name]
     data = part(case)

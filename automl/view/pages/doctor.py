@@ -13,7 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from automl.core import gpus, plugins
+from automl.core import plugins
+from automl.core.machine import gpus
 from automl.errors import UnknownPlugin
 
 Level = Literal["ok", "note", "problem"]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from automl.core.gpus import Gpu, visible
+from automl.core.machine.gpus import Gpu, visible
 
 EVERY_S = 2.0
 

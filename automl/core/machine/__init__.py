@@ -1,0 +1,1 @@
+"""What this machine has, found out without loading torch."""
