@@ -200,14 +200,6 @@ def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
     return families.preparation(models.family(names[0]), space, tree)
 
 
-def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The preparation that a single family wants; of several, each one's is in the space."""
-    names = families.given(tree)
-    if families.listed(tree) or len(names) != 1:
-        return {}
-    return families.preparation(models.family(names[0]), space, tree)
-
-
 def _objectives(model: SpecModel, first: Metric) -> Objectives:
     """The objectives: the metric, and those that are given besides."""
     given = [one.model_dump(exclude_none=True) for one in model.objectives or ()]

@@ -123,8 +123,10 @@ def _parallel(tree: Mapping[str, Any], places: Places) -> None:
         return
     given = [tree.get(key) for key in ("resources", "executor")]
     gpus = [each["gpus"] for each in given if isinstance(each, dict) and isinstance(each.get("gpus"), int | float)]
-    if not any(number > 1 for number in gpus):
-        places.complain(("parallel",), "shard needs trials on several devices, e.g. resources: {gpus: 2}")
+    lists = [each["devices"] for each in given if isinstance(each, dict) and isinstance(each.get("devices"), list)]
+    if not any(number > 1 for number in gpus) and not any(len(devices) > 1 for devices in lists):
+        rule = "shard needs trials on several devices, e.g. resources: {gpus: 2}"
+        places.complain(("parallel",), f"{rule}, or {{devices: [cpu, cpu]}} to try it without GPUs")
     if tree.get("compile") in ("always", True):
         places.complain(("compile",), "a sharded model cannot be compiled; write compile: never or parallel: replicate")
 

@@ -173,6 +173,9 @@ class Resources(Strict):
 
     gpus: float | None = Field(None, ge=0, le=1024, description="number of GPUs; 0.5: two trials share one")
     cpus: float | None = Field(None, gt=0, le=4096, description="number of CPU cores")
+    devices: Annotated[list[Literal["cpu"]], Field(min_length=1, max_length=64)] | None = Field(
+        None, description="[cpu, cpu]: a trial on two processes of the CPU, to try what several GPUs will do"
+    )
 
 
 class SpecModel(Strict):

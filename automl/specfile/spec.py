@@ -50,7 +50,7 @@ class Spec:
         default_factory=dict
     )  # {name: (value in the search, value for the finalists)}
     parametrization: Literal["standard", "mup"] = "standard"
-    resources: Mapping[str, float] = field(default_factory=dict)
+    resources: Mapping[str, Any] = field(default_factory=dict)
     isolation: Literal["warm", "process"] = "warm"
     retries: int = 1
     trial_timeout_s: float | None = None

@@ -73,7 +73,7 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
     They are counted on the meta device, where nothing is computed, and where torch's counter sees recurrent layers too.
 
     Returns:
-        The number, or None if the model cannot be built or called there.
+        The number, or None if the model cannot be built or called there, or multiplies nothing, as trees.
     """
     from torch.utils.flop_counter import FlopCounterMode  # imports triton, where that is installed
 

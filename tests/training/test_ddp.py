@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import automl
 from automl.core.messages import Assignment, Outcome, Reported
 from automl.core.trial import Metric
 from automl.data.prepared import Part
@@ -127,3 +128,13 @@ def test_the_shares_of_all_ranks_make_the_mean_of_the_batch(rows: int, weighted:
         total += float(mean * share) / 3
     expected = losses.mean() if weight is None else (losses * weight).sum() / weight.sum()
     assert total == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_two_processes_of_the_cpu_can_be_asked_for(tmp_path):
+    (tmp_path / "spec.yaml").write_text(
+        "model: mlp\ndata: iris\nmetric: val_accuracy\nepochs: 2\nbudget: {trials: 1}\nworkers: 1\n"
+        "space: {lr: {float: [0.01, 0.1]}}\nfinalists: none\nparallel: shard\nresources: {devices: [cpu, cpu]}\n"
+    )
+    study = automl.search(tmp_path / "spec.yaml", path=tmp_path / "study", seed=1)
+    assert [trial.step for trial in study.trials] == [2]
+    assert study.winner is not None

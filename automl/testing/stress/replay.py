@@ -16,8 +16,8 @@ from pathlib import Path
 from automl.core import plugins
 from automl.core.history import History
 from automl.core.live import edits
-from automl.core.space import Space
 from automl.core.objectives.goals import Objectives
+from automl.core.space import Space
 from automl.core.strategy import Strategy
 from automl.core.trial import Failure, Plan, State
 from automl.study.ledger import Ledger
