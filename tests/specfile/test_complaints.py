@@ -210,7 +210,7 @@ CASES: list[tuple[str, str | bytes, list[str]]] = [
         MODEL + "parallel: shard\nexecutor: {name: local, gpus: 2}\ncompile: true\n",
         ["9:10 compile"],
     ),
-    ("a device that is not known", MODEL + "resources: {devices: [cpu, tpu]}\n", ["7:27 resources.devices[1]"]),
+    ("a device that is not known", MODEL + "resources: {devices: [cpu, tpu]}\n", ["7:28 resources.devices[1]"]),
     ("shard on one CPU", MODEL + "parallel: shard\nresources: {devices: [cpu]}\n", ["7:11 parallel"]),
     ("negative resource", MODEL + "resources: {gpus: -1}\n", ["7:19 resources.gpus"]),
     ("unknown word for compile", MODEL + "compile: sometimes\n", ["7:10 compile"]),

@@ -34,24 +34,20 @@ def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -
         return epoch
     rows = [(matrix, matrix[: cohort.bucket].to("cpu", copy=True)) for matrix in cohort.lasting()]
     steps = [lane.step for lane in cohort.lanes]
-    while isinstance(trained := _attempt(cohort, new_epoch), int):
-        _start_again(cohort, rows, steps, trained // 2)
-    cohort.bucket_that_fits = cohort.bucket
-    return trained
-
-
-def _attempt(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -> Epoch | int:
-    """The epoch that was trained; or how many lanes at a time were too many. What it made is then let go of."""
-    size = min(cohort.bucket, cohort.max_piece_rows)
-    try:
-        epoch = new_epoch()
-        size = epoch.stepper.pieces[0].size
-        epoch.train()
-    except Exception as error:
-        if size == 1 or not out_of_memory(error):
-            raise
-        return size
-    return epoch
+    while True:
+        size = min(cohort.bucket, cohort.max_piece_rows)
+        epoch: Epoch | None = None
+        try:
+            epoch = new_epoch()
+            size = epoch.stepper.pieces[0].size
+            epoch.train()
+            cohort.bucket_that_fits = cohort.bucket
+            return epoch
+        except Exception as error:
+            if size == 1 or not out_of_memory(error):
+                raise
+        del epoch  # what it made is let go of before anything is made anew
+        _start_again(cohort, rows, steps, size // 2)
 
 
 def _start_again(cohort: UniformCohort, rows: list[tuple[Tensor, Tensor]], steps: list[int], max_rows: int) -> None:
