@@ -36,17 +36,17 @@ def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -
     steps = [lane.step for lane in cohort.lanes]
     while True:
         size = min(cohort.bucket, cohort.max_piece_rows)
-        epoch: Epoch | None = None
+        made: Epoch | None = None
         try:
-            epoch = new_epoch()
-            size = epoch.stepper.pieces[0].size
-            epoch.train()
+            made = new_epoch()
+            size = made.stepper.pieces[0].size
+            made.train()
             cohort.bucket_that_fits = cohort.bucket
-            return epoch
+            return made
         except Exception as error:
             if size == 1 or not out_of_memory(error):
                 raise
-        del epoch  # what it made is let go of before anything is made anew
+        del made  # what it made is let go of before anything is made anew
         _start_again(cohort, rows, steps, size // 2)
 
 
