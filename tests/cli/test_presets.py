@@ -1,4 +1,4 @@
-"""Every preset is loaded, sampled 200 times and trained for two steps."""
+"""Every preset is loaded, sampled 200 times and trained for two steps, or grown for two rounds."""
 
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from automl import specfile
 from automl.data import Inputs, Outputs, Part, Prepared, load
 from automl.models import build, families
 from automl.training import Trainer, hyperparameters
+from automl.training.trees.trainer import TreeTrainer
 
 PARTS = sorted(name for name in presets() if "/" in name)
 WHOLE = sorted(name for name in presets() if "/" not in name)
@@ -37,8 +38,12 @@ def of_part(name: str) -> specfile.Spec:
 
 
 def two_steps(family: str, config: dict, inputs: Inputs, outputs: Outputs) -> None:
-    trainer = Trainer(build(family), small(inputs, outputs, "classification"), {**config, "batch_size": 4}, 1, seed=0)
-    assert trainer.steps == 2
+    rows = small(inputs, outputs, "classification")
+    if family == "trees":
+        trainer: Trainer | TreeTrainer = TreeTrainer(rows, {**config, "rounds": 2}, 1, seed=0)
+    else:
+        trainer = Trainer(build(family), rows, {**config, "batch_size": 4}, 1, seed=0)
+        assert trainer.steps == 2
     report = trainer.epoch()
     assert trainer.done == 1
     assert set(report) >= {"train_loss", "val_loss", "val_accuracy"}
@@ -49,7 +54,8 @@ def test_each_part_is_sampled_and_trained(name):
     made = of_part(name)
     rng = np.random.default_rng(0)
     known = {*hyperparameters.NAMES, *(key for family in families().values() for key in family.defaults)}
-    shapes = {"convnet": Inputs((1, 8, 8)), "lstm": Inputs((6,), "tokens", 9), "transformer": Inputs((6,), "tokens", 9)}
+    words = Inputs((6,), "tokens", 9)
+    shapes = {"convnet": Inputs((1, 8, 8)), "lstm": words, "transformer": words, "bag": words}
     for k in range(200):
         config = made.space.sample(rng)
         assert made.space.contains(config)
