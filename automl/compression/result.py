@@ -105,8 +105,8 @@ class Compression:
     def verdict(self) -> list[str]:
         """What was chosen and how it does on the test part, as lines."""
         if self.chosen is None:
-            lines = ["no variant is within the limits:"]
             reasons = {name: why for name, why in self.choice.reasons.items() if name != ORIGINAL}
+            lines = ["no variant is within the limits:" if reasons else "no variant could be made"]
             return lines + [f"  {name}: {why}" for name, why in reasons.items()]
         lines = [f"chosen: {self.chosen.name}, in {self.path}"]
         if self.test is None:

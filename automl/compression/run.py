@@ -39,13 +39,15 @@ def run(study: Study, recipe: Recipe, options: CompressOptions, say: Callable[[s
         say: is told what happens.
 
     Raises:
-        BundleError: the study has no winner.
+        BundleError: the study has no winner, or one without weights, such as trees.
         EnvironmentProblem: a package that a way needs is not installed.
     """
     assert study.path is not None
     best = study.path / paths.BEST
     if not (best / files.MANIFEST).is_file():
         raise BundleError(f"{study.path} has no winner yet (no {paths.BEST}/{files.MANIFEST}): search first")
+    if study.verdict and study.verdict.get("pack"):
+        say("the winner is an ensemble; what is compressed is the best single model, in best/")
     with one_thread():
         subject = Subject.of(replace(recipe, refit=False), best, seeds.derive(study.history.seed, "compression"))
         of = {"model": files.sha256(best / files.MANIFEST), "metric": subject.holdout.name, "epochs": options.epochs}

@@ -14,6 +14,7 @@ from automl.bundle.io import load_model
 from automl.bundle.model import Model
 from automl.core.user_code import make_importable
 from automl.data.prepared import Prepared
+from automl.errors import BundleError
 from automl.evaluation.holdout import Holdout, bare
 from automl.metrics import direction
 from automl.models import Build, families
@@ -47,11 +48,17 @@ class Subject:
         """Load model and data.
 
         Raises:
+            BundleError: the model has no weights.
             AutoMLError: one of them cannot be loaded.
         """
         make_importable(recipe.folder)
         build, data = recipe.builder(), PreparedData(recipe)
         model = load_model(bundle, build=build)
+        if not any(True for _ in model.module.parameters()):
+            raise BundleError(
+                f"{bundle}: a model of the family {model.manifest['model']!r} has no weights that could be cut or"
+                " rounded; only networks are compressed"
+            )
         holdout = Holdout(data.default, build, bare(recipe.metric.name), data.of)
         return cls(recipe, bundle, model, build, data.of(model.config), holdout, seed)
 
