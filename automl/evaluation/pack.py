@@ -78,14 +78,15 @@ class Pack:
         """Before the search, or its continuation: do what a killed driver left undone."""
         self.study.budget.pack = True
         self.study.budget.kept_s = self._kept_s
-        if self._ended >= EVERY * (len(self._found) + 1):
-            self._choose_again()
         self._conclude_if_enough()
+        if self._ended >= EVERY * (len(self._found) + 1) and not self.study.budget.concluded:
+            self._choose_again()
+            self._conclude_if_enough()
 
     def trial_ended(self, study: Study, record: TrialRecord) -> None:
         """Tidy up after a trial that ended; after every `EVERY`-th one the ensemble is chosen again."""
         winner.keep_best(study, record)
-        if record.state is State.DONE and self._ended % EVERY == 0:
+        if record.state is State.DONE and self._ended % EVERY == 0 and not self.study.budget.concluded:
             self._choose_again()
             self._conclude_if_enough()
 

@@ -21,7 +21,7 @@ from automl.testing.stress.victim import Victim
 CASES = {
     "inline": Case("edits, inline", {"name": "tpe", "startup": 5}, {"name": "asha", "eta": 2}, 1, False, "inline", 90),
     "two workers": Case(
-        "edits, 2 workers", {"name": "tpe", "startup": 5}, {"name": "asha", "eta": 2}, 2, True, "local", 24
+        "edits, 2 workers", {"name": "tpe", "startup": 5}, {"name": "asha", "eta": 2}, 2, True, "local", 120
     ),
 }
 LIMIT_S = 100

@@ -50,6 +50,7 @@ def test_an_older_ledger(tmp_path: Path) -> None:
         db.execute("ALTER TABLE reports DROP COLUMN horizon")
         for table in ("study", "trials", "attempts", "reports", "pauses", "ends"):
             db.execute(f"ALTER TABLE {table} DROP COLUMN sum")
+        db.execute("DROP TABLE edits")
         db.execute("PRAGMA user_version=1")
     assert board(tmp_path / "old") == board(tmp_path / "new")
     assert not list((tmp_path / "old").glob("*.backup"))

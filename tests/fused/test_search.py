@@ -241,26 +241,37 @@ def test_checkpoints_are_written_in_between_and_cleared_at_the_end(tmp_path: Pat
 # -- who gets which trials ---------------------------------------------------------------------------------------------
 
 
-def grouped(trials: int, groups: int) -> tuple[Study, object]:
+def grouped(trials: int, groups: int, *, alone: bool = True) -> tuple[Study, object]:
+    """`alone`: trials with a = 0 belong to no group."""
     from automl.driver.grouped import GroupedOrder
 
     study = Study({"a": automl.Choice(list(range(groups))), "x": automl.Float(0, 1)}, metric="loss", trials=trials,
                   defaults=False)  # fmt: skip
-    return study, GroupedOrder(study, lambda config: str(config["a"]) if config["a"] else "")
+    return study, GroupedOrder(study, lambda config: str(config["a"]) if config["a"] or not alone else "")
 
 
 def test_an_idle_worker_gets_the_largest_group_and_a_busy_one_what_fits() -> None:
-    _, order = grouped(200, 3)
+    _, order = grouped(200, 3, alone=False)
     order.begin(1)  # type: ignore[attr-defined]
     first = order.ask(Ready(0, 16))  # type: ignore[attr-defined]
     group = first[0].config["a"]
-    assert group != 0
+    assert len(first) > 1
     assert {one.config["a"] for one in first} == {group}
     more = order.ask(Ready(0, 20, busy=True, fits=str(group)))  # type: ignore[attr-defined]
     assert more
     assert {one.config["a"] for one in more} == {group}
     assert order.busy()  # type: ignore[attr-defined]
     assert order.ask(Ready(0, 5, busy=True, fits="no such")) == []  # type: ignore[attr-defined]
+
+
+def test_an_idle_worker_begins_with_those_of_no_group() -> None:
+    _, order = grouped(200, 3)
+    order.begin(1)  # type: ignore[attr-defined]
+    given = [order.ask(Ready(0, 16)) for _ in range(60)]  # type: ignore[attr-defined]
+    single = [one[0].config["a"] == 0 for one in given]
+    assert single[0]
+    assert not all(single)
+    assert all(len(one) == 1 for one, by_itself in zip(given, single, strict=True) if by_itself)
 
 
 def test_no_trial_is_lost_and_those_of_no_group_come_one_by_one() -> None:
@@ -281,7 +292,7 @@ def test_the_last_trials_are_shared_among_workers() -> None:
 
 
 def test_a_trial_whose_worker_was_lost_goes_on_alone() -> None:
-    study, order = grouped(40, 2)
+    study, order = grouped(40, 2, alone=False)
     order.begin(1)  # type: ignore[attr-defined]
     given = order.ask(Ready(0, 8))  # type: ignore[attr-defined]
     assert len(given) > 1

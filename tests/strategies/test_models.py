@@ -300,9 +300,9 @@ def test_auto_says_what_it_chose() -> None:
     assert "grid" in Auto().note(History(SPACES["tiny"], plan=Plan(trials=10)))
     assert "gp" in Auto().note(History(SPACES["numeric"], plan=Plan(trials=10)))
     assert "gp" in Auto().note(History(SPACES["conditional"], plan=Plan(trials=10)))
-    assert "then tpe" in Auto().note(History(SPACES["conditional"], plan=Plan(trials=500, workers=100)))
+    assert "then gp" in Auto().note(History(SPACES["conditional"], plan=Plan(trials=500, workers=100)))
     wide = Space.of({f"x{k}": Float(0, 1) for k in range(40)})
-    assert "then tpe" in Auto().note(History(wide, plan=Plan(trials=100)))
+    assert "then gp, every fourth from tpe" in Auto().note(History(wide, plan=Plan(trials=100)))
 
 
 @pytest.mark.parametrize(

@@ -136,5 +136,5 @@ def test_two_processes_of_the_cpu_can_be_asked_for(tmp_path):
         "space: {lr: {float: [0.01, 0.1]}}\nfinalists: none\nparallel: shard\nresources: {devices: [cpu, cpu]}\n"
     )
     study = automl.search(tmp_path / "spec.yaml", path=tmp_path / "study", seed=1)
-    assert [trial.step for trial in study.trials] == [2]
+    assert [trial.step for trial in study.history.trials] == [2]
     assert study.winner is not None

@@ -415,15 +415,18 @@ class FakeNvml:
     def nvmlDeviceGetCount(self):
         return 2
 
+    def nvmlDeviceGetMigMode(self, gpu):
+        raise self.NVMLError("not supported")
+
     def nvmlDeviceGetHandleByIndex(self, k):
         return k
 
     def nvmlDeviceGetUtilizationRates(self, gpu):
-        if gpu == 1:
-            raise self.NVMLError("GPU is lost")
         return SimpleNamespace(gpu=93)
 
     def nvmlDeviceGetMemoryInfo(self, gpu):
+        if gpu == 1:
+            raise self.NVMLError("GPU is lost")
         return SimpleNamespace(used=5.3 * 2**30, total=141 * 2**30)
 
     def nvmlDeviceGetTemperature(self, gpu, sensor):
