@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from automl.adapting.threads import one_thread
 from automl.bundle import files
 from automl.compression import choosing, judging
 from automl.compression.notebook import Notebook
 from automl.compression.options import CompressOptions
 from automl.compression.result import Compression
 from automl.compression.search import CompressionSearch
-from automl.compression.subject import Subject, one_thread
+from automl.compression.subject import Subject
 from automl.compression.ways.quantizing import has_vnni
 from automl.core import seeds
 from automl.driver.screen import NullScreen
@@ -48,7 +49,7 @@ def run(study: Study, recipe: Recipe, options: CompressOptions, say: Callable[[s
         raise BundleError(f"{study.path} has no winner yet (no {paths.BEST}/{files.MANIFEST}): search first")
     if study.verdict and study.verdict.get("pack"):
         say("the winner is an ensemble; what is compressed is the best single model, in best/")
-    with one_thread():
+    with one_thread("cpu"):  # so that latencies can be compared
         subject = Subject.of(replace(recipe, refit=False), best, seeds.derive(study.history.seed, "compression"))
         of = {"model": files.sha256(best / files.MANIFEST), "metric": subject.holdout.name, "epochs": options.epochs}
         notebook = Notebook(study, of)

@@ -1,7 +1,6 @@
 """What is compressed: a saved model with the data and the task it was trained for."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -99,16 +98,3 @@ class Subject:
     def with_train(self, prepared: Prepared) -> "Subject":
         """The same with other training rows."""
         return replace(self, prepared=prepared)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread of torch inside the block, and no denormal numbers, so that latencies can be compared."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)

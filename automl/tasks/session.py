@@ -1,8 +1,8 @@
 """`TrainingSession`: a recipe with its data in memory, inside one worker; trains single trials and saves models."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -78,9 +78,11 @@ class TrainingSession(Session):
 
     def serve(self, worker: "Worker") -> None:
         """Train the worker's trials until there are no more."""
+        from automl.adapting.threads import one_thread  # imports torch
+
         if "order" in self.prepared.preparation:  # of a series; how the rows of one are read has changed
             worker = replace(worker, place=replace(worker.place, data=self.prepared.fingerprint))
-        with closing(self.ranks) if self.ranks else nullcontext(), _one_thread(self.device):
+        with closing(self.ranks) if self.ranks else nullcontext(), one_thread(self.device):
             if self._loop is None:
                 super().serve(worker)
             else:
@@ -288,21 +290,3 @@ def _readers(
         return trainer.weights, trainer.state
     network = cast("Trainer", trainer)
     return partial(ranks.weights, network), partial(ranks.state, network)
-
-
-@contextmanager
-def _one_thread(device: str) -> Iterator[None]:
-    """One thread on a CPU (more threads than idle cores make small models many times slower), no denormal numbers."""
-    import torch
-
-    if device != "cpu":
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(False)

@@ -1,6 +1,5 @@
 """Compressed models of a stranger: no other file is read, no memory is taken that the weights do not ask for."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,10 @@ from automl.data.shapes import Inputs
 from automl.errors import BundleError
 from automl.models import build
 from tests.compression.conftest import copied
+from tests.support.bundles import Change, edit, rehash
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
-
-Change = Callable[[dict[str, Any]], object]
-
-
-def edit(bundle: Path, name: str, change: Change) -> None:
-    """Change a JSON file of a bundle as its author could, with the right hash."""
-    content = json.loads((bundle / name).read_text())
-    change(content)
-    (bundle / name).write_text(json.dumps(content))
-    if name != files.MANIFEST:
-        rehash(bundle, name)
-
-
-def rehash(bundle: Path, name: str) -> None:
-    digest = files.sha256(bundle / name)
-    edit(bundle, files.MANIFEST, lambda manifest: manifest["files"].__setitem__(name, digest))
 
 
 def network(nodes: list[Any], weights: list[Any] = (), shape: tuple[Any, ...] = ("rows", 4)) -> Any:  # type: ignore[assignment]

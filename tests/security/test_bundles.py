@@ -2,7 +2,6 @@
 
 import csv
 import io as text_io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from automl.leaderboard.board import harmless
 from automl.models import build
 from automl.testing.stress import fuzz_bundles
 from automl.training import Trainer
+from tests.support.bundles import edit, rehash
 
 
 def saved(folder: Path, table: pd.DataFrame | None = None, model: str = "mlp") -> Path:
@@ -33,19 +33,6 @@ def saved(folder: Path, table: pd.DataFrame | None = None, model: str = "mlp") -
         report = trainer.epoch()
     weights = trainer.weights()
     return io.save(folder, model=model, config=config, prepared=prepared, state_dict=weights, metrics=report)
-
-
-def edit(bundle: Path, name: str, change) -> None:
-    """Change a JSON file of a bundle as its author could, with the right hash."""
-    content = json.loads((bundle / name).read_text())
-    change(content)
-    (bundle / name).write_text(json.dumps(content))
-    if name != files.MANIFEST:
-        rehash(bundle, name)
-
-
-def rehash(bundle: Path, name: str) -> None:
-    edit(bundle, files.MANIFEST, lambda manifest: manifest["files"].__setitem__(name, files.sha256(bundle / name)))
 
 
 @pytest.mark.parametrize("size", [("config", "width", 10**6), ("config", "depth", 10**7), ("outputs", "units", 2**30)])
