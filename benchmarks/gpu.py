@@ -391,7 +391,7 @@ def families(at: Setting) -> list[Row]:
         assert each is not None  # the families can be built on torch's meta device
         speed = each * len(trainer.train) / spent / 1e12
         used = trainer.runner.format or torch.float32
-        share = speed * 1e12 / peak(str(at.device), used)
+        share = speed * 1e12 / peak(str(at.device), used, False)
         rows.append({"family": case.name, "format": str(used).removeprefix("torch."),
                      "samples/s": len(trainer.train) / spent, "TFLOP/s": speed, "share of peak": share,
                      "peak MiB": at.peak()})  # fmt: skip

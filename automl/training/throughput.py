@@ -89,7 +89,7 @@ def operations(build: Callable[..., nn.Module], config: Mapping[str, Any], input
 
 
 @lru_cache
-def peak(device: str, format: torch.dtype, tf32: bool = False) -> float:
+def peak(device: str, format: torch.dtype, tf32: bool) -> float:
     """Operations a second of a large square matrix product on `device`, best of four; measured once in a process."""
     kind = torch.device(device).type
     side = SIDE.get(kind, 1024)
