@@ -5,6 +5,9 @@ from typing import Any
 
 from automl.data.prepared import Prepared
 
+LOADING = ("```python", "import automl", 'model = automl.load("path/to/this/folder")', "model.predict(rows)", "```", "")
+"""Lines of a card: how the model is loaded."""
+
 
 def card(manifest: Mapping[str, Any], prepared: Prepared) -> str:
     """What the model is, how it was trained, on what data, and how it is loaded; Markdown."""
@@ -22,12 +25,7 @@ def card(manifest: Mapping[str, Any], prepared: Prepared) -> str:
         "",
         *(f"- {note}" for note in prepared.notes),
         "",
-        "```python",
-        "import automl",
-        'model = automl.load("path/to/this/folder")',
-        "model.predict(rows)",
-        "```",
-        "",
+        *LOADING,
     ]
     return "\n".join(lines)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import automl
-from automl.cli import main
 from automl.errors import SpecError
 from automl.judging.runs import RunFailed
 from automl.study.reader import StudyView
@@ -90,19 +89,6 @@ space: {{width: 8, lr: {lr}}}
 budget: {{trials: 2}}
 finalists: none
 """
-
-
-@pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(a) for a in arguments])
-        out, err = capsys.readouterr()
-        return ended.value.code or 0, out, err
-
-    return call
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from automl.bundle import files, outputs
+from automl.bundle.card import LOADING
 from automl.bundle.compressed.layers import resized
 from automl.bundle.compressed.network import OnnxNetwork
 from automl.bundle.model import Model
@@ -131,10 +132,5 @@ def _card(before: Mapping[str, Any], about: Mapping[str, Any], metrics: Mapping[
         "",
         "| how | value |", "|---|---|", *facts, "",
         "| metric | value |", "|---|---|", *(f"| {name} | {value:.6g} |" for name, value in metrics.items()), "",
-        "```python",
-        "import automl",
-        'model = automl.load("path/to/this/folder")',
-        "model.predict(rows)",
-        "```",
-        "",
+        *LOADING,
     ])  # fmt: skip
