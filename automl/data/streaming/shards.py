@@ -29,11 +29,13 @@ class Streamed(Part):
         file: holds the rows of x, float32.
         first: row of the file at which x begins.
         edges: shard k is the rows edges[k] .. edges[k + 1] - 1 of this part.
+        seed: of the order in which its rows are read, which all trials of a study share.
     """
 
     file: Path = Path()
     first: int = 0
     edges: tuple[int, ...] = (0,)
+    seed: int = 0
 
     def __add__(self, other: Part) -> "Streamed":
         """The rows of both.
@@ -47,7 +49,7 @@ class Streamed(Part):
         edges = (*self.edges, *(edge + len(self) for edge in other.edges[1:]))
         width = int(self.x.shape[1])
         x = mapped(self.file, self.first, len(both), width)
-        return Streamed(x, both.y, both.weight, self.file, self.first, edges)
+        return Streamed(x, both.y, both.weight, self.file, self.first, edges, self.seed)
 
     def to(self, device: torch.device | str) -> "Streamed":
         """This part itself: its rows stay in the file, and only batches go to a device."""
@@ -73,7 +75,8 @@ class Streamed(Part):
         if rest is not None:
             yield rest
 
-    def _read(self, shard: int, order: Tensor, device: torch.device) -> Part:
+    def read(self, shard: int, order: Tensor, device: torch.device) -> Part:
+        """The rows of a shard in memory, in `order` (numbers within the shard), on `device`."""
         first, end = self.edges[shard], self.edges[shard + 1]
         part = Part(self.x[first:end][order], self.y[first:end][order],
                     None if self.weight is None else self.weight[first:end][order])  # fmt: skip
@@ -87,7 +90,7 @@ def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, de
 
         def start(k: int) -> "Future[Part]":
             inside = torch.randperm(sizes[order[k]], generator=generator)
-            return pool.submit(part._read, order[k], inside, device)
+            return pool.submit(part.read, order[k], inside, device)
 
         upcoming = start(0)
         for k in range(len(order)):

@@ -56,7 +56,7 @@ def load(request: Request, *, cache: Path | None = None, sizes: Sizes | None = N
                 os.replace(work, home)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
-    return _open(home)
+    return _open(home, request.seed)
 
 
 def cache_folder() -> Path:
@@ -94,7 +94,7 @@ def _key(request: Request, sizes: Sizes | None) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _open(home: Path) -> Prepared:
+def _open(home: Path, seed: int) -> Prepared:
     meta = json.loads((home / "meta.json").read_text())
     with suppress(OSError):  # the folder belongs to another user
         os.utime(home / "meta.json")
@@ -105,7 +105,7 @@ def _open(home: Path) -> Prepared:
     for (first, end), edges in zip(pairwise(meta["ends"]), meta["edges"], strict=True):
         x = mapped(home / "x.bin", first, end - first, int(inputs))
         own_weight = None if weight is None else weight[first:end]
-        parts.append(Streamed(x, y[first:end], own_weight, home / "x.bin", first, tuple(edges)))
+        parts.append(Streamed(x, y[first:end], own_weight, home / "x.bin", first, tuple(edges), seed))
     return Prepared(
         inputs, outputs, meta["kind"], parts[0], parts[1], parts[2], meta["classes"], meta["columns"],
         meta["preparation"], meta["fingerprint"], meta["notes"], meta["sample"],
