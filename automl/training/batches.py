@@ -1,13 +1,20 @@
-"""Batches of the training part, in a new order for each epoch: from memory, or streamed from a file shard by shard."""
+"""Batches of the training part: of an epoch, or any stretch of an order without end; from memory or from a file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
+from automl.core import seeds
 from automl.data.prepared import Part
 from automl.data.streaming.shards import Streamed
+from automl.training import order
+from automl.training.row_stream import RowStream
+
+AT_ONCE = 1 << 18
+"""Numbers of samples that are drawn at a time."""
 
 
 class Batches(Protocol):
@@ -17,47 +24,72 @@ class Batches(Protocol):
         """Number of samples."""
         ...
 
-    def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
-        """All samples once, `size` at a time (the last batch may be smaller), on the device."""
+    def epoch(self, number: int, size: int) -> Iterator[Part]:
+        """All samples once, `size` at a time (the last batch may be smaller), on the device; each epoch anew."""
+        ...
+
+    def stretch(self, first: int, count: int, size: int) -> Iterator[Part]:
+        """`count` full batches of `size`, from batch number `first` on, of an order that goes on epoch after epoch."""
         ...
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """The whole part is in the device's memory."""
+    """The whole part is in the device's memory; its order is that of the trial whose `seed` it is."""
 
     part: Part
+    seed: int
 
     def __len__(self) -> int:
         return len(self.part)
 
-    def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
+    def epoch(self, number: int, size: int) -> Iterator[Part]:
         """See `Batches.epoch`."""
+        generator = torch.Generator().manual_seed(seeds.derive(self.seed, "order", number))
+        rows = torch.randperm(len(self.part), generator=generator).to(self.part.y.device)
+        return (self._at(some) for some in torch.split(rows, size))
+
+    def stretch(self, first: int, count: int, size: int) -> Iterator[Part]:
+        """See `Batches.stretch`."""
+        some = max(1, AT_ONCE // size)
+        for begin in range(first, first + count, some):
+            batches = min(some, first + count - begin)
+            rows = order.drawn([self.seed], [begin * size], batches * size, len(self.part), self.part.y.device)
+            yield from (self._at(batch) for batch in torch.split(rows[0], size))
+
+    def _at(self, rows: Tensor) -> Part:
         part = self.part
-        order = torch.randperm(len(part), generator=generator).to(part.y.device)
-        for first in range(0, len(part), size):
-            rows = order[first : first + size]
-            yield Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
+        return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
 
 
 @dataclass(frozen=True)
 class FromFile:
-    """The part is streamed from disk to the device."""
+    """The part is streamed from disk to the device, in the order that all trials of a study share."""
 
-    part: Streamed
-    device: torch.device
+    rows: RowStream
 
     def __len__(self) -> int:
-        return len(self.part)
+        return len(self.rows)
 
-    def epoch(self, size: int, generator: torch.Generator) -> Iterator[Part]:
-        """See `Batches.epoch`; shards in random order, rows in random order within each."""
-        return self.part.batches(size, generator, self.device)
+    def epoch(self, number: int, size: int) -> Iterator[Part]:
+        """See `Batches.epoch`."""
+        begin = number * len(self)
+        with self.rows.reading():
+            for first in range(0, len(self), size):
+                yield self.rows.take(begin + first, min(size, len(self) - first))
+
+    def stretch(self, first: int, count: int, size: int) -> Iterator[Part]:
+        """See `Batches.stretch`."""
+        with self.rows.reading():
+            for batch in range(first, first + count):
+                yield self.rows.take(batch * size, size)
 
 
-def batches_of(part: Part, device: torch.device) -> Batches:
-    """`part` as batches on `device`."""
-    return FromFile(part, device) if isinstance(part, Streamed) else InMemory(on_device(part, device))
+def batches_of(part: Part, device: torch.device, seed: int) -> Batches:
+    """`part` as batches on `device`, for the trial with `seed`."""
+    if isinstance(part, Streamed):
+        return FromFile(RowStream(part, device))
+    return InMemory(on_device(part, device), seed)
 
 
 def on_device(part: Part, device: torch.device) -> Part:

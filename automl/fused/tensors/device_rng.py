@@ -1,8 +1,7 @@
 """The keys and sample orders of `rng`, made by the device itself, with the same bits.
 
 A GPU would wait while the host makes them: of 128 lanes and 50,000 samples the orders alone take the host half a second
-an epoch. torch has no unsigned 64-bit arithmetic on every device; in int64, sums and products have the same bits, and
-a logical shift is an arithmetic one whose upper bits are cleared.
+an epoch.
 
 Shape letters: K lanes, S steps, L layers that draw numbers, N samples.
 """
@@ -14,27 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from automl.training.order import GOLDEN, mix, shifted
+
 U64 = npt.NDArray[np.uint64]
-
-
-def _signed(value: int) -> int:
-    """The int64 with the bits of a uint64."""
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-GOLDEN, FIRST, SECOND = _signed(0x9E3779B97F4A7C15), _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
-
-
-def shifted(x: Tensor, bits: int) -> Tensor:
-    """A logical shift to the right."""
-    return (x >> bits).bitwise_and_((1 << (64 - bits)) - 1)
-
-
-def mix(x: Tensor) -> Tensor:
-    """`rng.mix`; `x` int64 is overwritten."""
-    x = x.bitwise_xor_(shifted(x, 30)).mul_(FIRST)
-    x = x.bitwise_xor_(shifted(x, 27)).mul_(SECOND)
-    return x.bitwise_xor_(shifted(x, 31))
 
 
 def step_keys(streams: U64, first_steps: Sequence[int], steps: int, device: torch.device) -> Tensor:

@@ -1,4 +1,4 @@
-"""One trial trained alone, an epoch at a time; resumable exactly, all random numbers depend on the trial's seed."""
+"""One trial trained alone, a step at a time; resumable exactly, all random numbers depend on the trial's seed."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,8 +19,11 @@ from automl.training.loop.evaluator import Evaluator
 from automl.training.loop.moving_average import MovingAverage
 from automl.training.loop.step import TrainingStep
 from automl.training.precision import Runner, Settings
+from automl.training.units import Unit
+from automl.training.validation import Validation
 
 WARM_UP = 10  # steps on a GPU that are not timed
+EPOCH = Unit()
 Build = Callable[..., nn.Module]
 """`build(config, inputs, outputs)` makes the model."""
 
@@ -28,19 +31,21 @@ Build = Callable[..., nn.Module]
 class Trainer:
     """Trains one model on one device, or on one device of several.
 
-    Random numbers are derived from `seed` and the epoch's number alone, so a trainer that loaded a state goes on
-    exactly as the one that saved it.
+    It trains an epoch at a time, or what `unit` says in its place. Random numbers are derived from `seed` and the
+    number of the epoch alone, so a trainer that loaded a state goes on exactly as the one that saved it.
 
     Args:
         build: makes the model: `build(config, inputs, outputs)`.
         prepared: the data, as tensors in memory or streamed from disk.
         config: the trial's hyperparameters (see `hyperparameters`), and those that `build` reads.
-        epochs: full length of the trial; the learning-rate schedule covers it.
+        epochs: full length of the trial, in epochs or in what `unit` says; the learning-rate schedule covers it.
         seed: of the initial weights, the order of samples, dropout and augmentation.
         device: where to train.
         settings: how to train it; may differ from device to device.
         rank: this process trains on its share of every batch, together with other ranks (see `distributed`). If the
             model is `sharded` among them, all ranks call every method, and rank 0 gets `weights` and `state`.
+        unit: what is trained between two evaluations.
+        validation: by which rows it is evaluated; None: all validation rows.
 
     Attributes:
         done: epochs trained so far.
@@ -65,10 +70,12 @@ class Trainer:
         device: torch.device | str = "cpu",
         settings: Settings | None = None,
         rank: Rank | None = None,
+        unit: Unit = EPOCH,
+        validation: Validation | None = None,
     ) -> None:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.device, self.options, self.done = torch.device(device), read(config), 0
-        self.rank, settings = rank, settings or Settings()
+        self.rank, self.unit, settings = rank, unit, settings or Settings()
         strong = strengths.read(self.config, settings.augment)
         augment.check(strong, prepared.inputs)
         with self._random("init"):
@@ -81,10 +88,10 @@ class Trainer:
         self.runner = Runner(self.model, self.device, settings, wrap, self.sharded)
         self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, hidden)
         self.average = MovingAverage(self.model, self.options.ema) if self.options.ema else None
-        self.train = batches.batches_of(prepared.train, self.device)
-        self.val = batches.on_device(prepared.val, self.device)
+        self.train = batches.batches_of(prepared.train, self.device, seed)
+        self.validation = validation or Validation(batches.on_device(prepared.val, self.device))
         self.batch_size = min(self.options.batch_size, len(self.train))
-        self.steps = schedules.steps_per_epoch(len(self.train), self.batch_size)  # of each epoch
+        self.steps = unit.updates(len(self.train), self.batch_size)  # optimizer steps of each epoch
         self.step = TrainingStep(
             self.runner, list(self.model.parameters()), self.optimizers, self.options, prepared, strong,
             self.average, rank, self.batch_size,
@@ -110,13 +117,16 @@ class Trainer:
         Returns:
             `train_loss`, `val_loss`, and every metric of the task with the prefix `val_`.
         """
-        return {"train_loss": self.train_epoch(), **self.evaluate(self.val, "val_")}
+        loss = self.train_epoch()
+        return {"train_loss": loss, **self.evaluate(self.validation.part(last=self.done >= self.epochs), "val_")}
 
     def train_epoch(self) -> float:
         """Train one epoch; returns its mean training loss."""
-        order = torch.Generator().manual_seed(seeds.derive(self.seed, "order", self.done))
-        epoch = self.train.epoch(self.batch_size, order)
         first = self.done * self.steps
+        if self.unit.is_epoch:
+            epoch = self.train.epoch(self.done, self.batch_size)
+        else:
+            epoch = self.train.stretch(first, self.steps, self.batch_size)
         self.model.train()
         clock = _Clock(self.device, self.steps) if not self.done else None
         total = torch.zeros((), device=self.device)
