@@ -86,13 +86,13 @@ class Ledger:
             raise
 
     @classmethod
-    def read_only(cls, folder: Path) -> Self:
-        """The ledger in `folder` for reading; also while a driver writes it, and without write access to the folder.
+    def read_only(cls, folder: Path, *, scan: bool = True) -> Self:
+        """The ledger in `folder` for reading, also while a driver writes it; see `opening.for_reading`.
 
         Raises:
             LedgerError: there is no ledger, the file is damaged, or a newer version wrote it.
         """
-        return cls(*opening.for_reading(folder))
+        return cls(opening.for_reading(folder, scan=scan))
 
     def close(self) -> None:
         """Commit and flush what is pending, and give the lock back. After a failed write the rest is rolled back."""
@@ -255,6 +255,11 @@ class Ledger:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
+    @property
+    def db(self) -> sqlite3.Connection:
+        """The connection, for reading what no method reads; see `live.since`."""
+        return self._db
+
     def __len__(self) -> int:
         """How many trials have begun."""
         return int(self._db.execute("SELECT COUNT(*) FROM trials").fetchone()[0])
@@ -315,11 +320,6 @@ class Ledger:
     def losses(self) -> dict[int, int]:
         """{trial: how many of its attempts were lost because their worker died}."""
         return dict(self._db.execute("SELECT trial, COUNT(*) FROM attempts WHERE outcome = 'lost' GROUP BY trial"))
-
-    def check(self) -> str:
-        """`ok`, or what SQLite finds wrong with the file."""
-        with translated(None):
-            return str(self._db.execute("PRAGMA integrity_check(1)").fetchone()[0])
 
     def _curves(self, history: History) -> dict[int, list[tuple[int, float]]]:
         curves: dict[int, list[tuple[int, float]]] = {}

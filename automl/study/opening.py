@@ -41,8 +41,11 @@ def for_writing(folder: Path) -> Opened:
             raise
 
 
-def for_reading(folder: Path) -> Opened:
+def for_reading(folder: Path, *, scan: bool = True) -> sqlite3.Connection:
     """The ledger of `folder`; also while a driver writes it, and without write access to the folder.
+
+    `scan`: go through all tables once, so that damage of their pages is told here; it takes a second for ten million
+    rows, so one who reads on, from where another look ended, does without.
 
     Raises:
         LedgerError: there is no ledger, the file is damaged, no ledger, or a newer version wrote it.
@@ -56,7 +59,9 @@ def for_reading(folder: Path) -> Opened:
             db = sqlite3.connect(f"{file.absolute().as_uri()}?{mode}", uri=True, isolation_level=None)
             try:
                 _check(db, file)
-                return db, _last(db, file)
+                if scan:
+                    _last(db, file)
+                return db
             except sqlite3.OperationalError:
                 db.close()
                 if "immutable" in mode:

@@ -17,7 +17,7 @@ from automl.errors import LedgerError, SpecError
 from automl.leaderboard import board
 from automl.study import kinds, paths
 from automl.study.ledger import Ledger
-from automl.study.live import inbox
+from automl.study.live import inbox, since
 from automl.study.live.requests import Request, in_words
 from automl.study.lock import is_driven
 from automl.study.schema import REPAIR
@@ -177,7 +177,8 @@ class StudyView(Readable):
         except OSError as error:
             raise LedgerError(f"{str(path)!r:.300}: cannot be read ({error.strerror or error})") from error
         try:
-            self._read(path)
+            with since.moment(self.ledger.db):
+                self._read(path)
         except BaseException as error:
             self.ledger.close()
             if isinstance(error, LedgerError) or not isinstance(error, Exception):
@@ -225,19 +226,41 @@ class StudyView(Readable):
             automl.Study.open("studies/digits").edit(add={"lr": 0.01}, budget="+20")
         """
         assert self.path is not None
+        id, waits = self.request(by, wanted)
+        return waits or answered(self.path, id, wait_s)
+
+    def request(self, by: str, wanted: Mapping[str, Any]) -> tuple[str, list[str]]:
+        """Put a request into the inbox, as `edit` does, and do not wait for its answer.
+
+        Returns:
+            its id for `answered`, and, where nothing drives the study now, what will be done (else nothing).
+
+        Raises:
+            SpecError: something is wrong with it.
+            EnvironmentProblem: the study's folder cannot be written.
+        """
+        assert self.path is not None
         request = Request.of({**wanted, "by": by})
-        if not is_driven(self.path / paths.LOCK):
-            done = [in_words(edit) for edit in request.edits(self.history)]
-            inbox.post(self.path, {**wanted, "by": by})
-            return [*done, "nothing drives the study now: this takes effect when it goes on (automl resume)"]
+        if is_driven(self.path / paths.LOCK):
+            return inbox.post(self.path, {**wanted, "by": by}), []
+        done = [in_words(edit) for edit in request.edits(self.history)]
         id = inbox.post(self.path, {**wanted, "by": by})
-        answer = inbox.answer(self.path, id, wait_s)
-        if answer is None:
-            return ["no answer yet: it is read when the search is between two events, or goes on"]
-        if not answer.get("ok"):
-            raise SpecError(str(answer.get("error")))
-        return [str(sentence) for sentence in answer["done"]]
+        return id, [*done, "nothing drives the study now: this takes effect when it goes on (automl resume)"]
 
     def close(self) -> None:
         """Close the ledger."""
         self.ledger.close()
+
+
+def answered(path: Path, id: str, wait_s: float) -> list[str]:
+    """What the process that drives the study in the folder `path` says to the request `id`, a sentence each.
+
+    Raises:
+        SpecError: it refused the request; nothing was changed.
+    """
+    answer = inbox.answer(path, id, wait_s)
+    if answer is None:
+        return ["no answer yet: it is read when the search is between two events, or goes on"]
+    if not answer.get("ok"):
+        raise SpecError(str(answer.get("error")))
+    return [str(sentence) for sentence in answer["done"]]

@@ -21,7 +21,9 @@ class Replay:
         self.history, self.curves, self.attempts = history, curves, attempts
 
     def take(self, fact: Fact) -> None:
-        """The next fact: the beginning, another attempt, a pause or the end of a trial, or an edit.
+        """The next fact: the beginning, another attempt, a report, a pause or the end of a trial, or an edit.
+
+        A report is only for a history that is read on while it grows; its last entry is the metrics as JSON.
 
         Raises:
             LedgerError: it contradicts those before it.
@@ -38,6 +40,9 @@ class Replay:
             history.restore(trial, self.curves.get(trial, ()), self.attempts.get(trial, 1))
         elif trial >= history.next_number:
             raise LedgerError(f"the ledger has no trial {trial}; {REPAIR}")
+        elif kind == "report":
+            values = {} if history.objectives.plain else kinds.content(more, kinds.METRICS, REPAIR)
+            history.point(trial, what, history.metric.loss(why), history.objectives.vector(values))
         elif kind == "again":
             history.again(trial, what)
         elif kind == "pause":

@@ -30,6 +30,7 @@ from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.leaderboard.board import Leaderboard
 from automl.study import paths
 from automl.study.checksums import COVERED
+from automl.study.live.following import Followed
 from automl.study.reader import StudyView
 from automl.study.repair import repair
 from automl.study.study import Study
@@ -230,6 +231,26 @@ def read(folder: Path) -> None:
         view.close()
 
 
+@functools.cache
+def early() -> bytes:
+    """The ledger of the study before its first trial."""
+    with tempfile.TemporaryDirectory() as home:
+        begun(Path(home)).close()
+        return (Path(home) / paths.LEDGER).read_bytes()
+
+
+def follow(folder: Path) -> None:
+    """Read on from the study's beginning."""
+    file = folder / paths.LEDGER
+    content = file.read_bytes()
+    file.write_bytes(early())
+    try:
+        followed = Followed(folder)
+    finally:
+        file.write_bytes(content)
+    followed.look()
+
+
 def go_on(folder: Path) -> None:
     """Continue the study."""
     with begun(folder) as study:
@@ -251,6 +272,7 @@ def mend(folder: Path) -> None:
 
 PARTS: Mapping[str, tuple[Part, tuple[type[AutoMLError], ...]]] = {
     "read": (read, (LedgerError,)),
+    "follow": (follow, (LedgerError,)),
     "resume": (again, (LedgerError, SpecError)),
     "go on": (go_on, (LedgerError, SpecError)),
     "repair": (mend, (LedgerError,)),
