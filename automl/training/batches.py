@@ -10,8 +10,8 @@ from torch import Tensor
 from automl.core import seeds
 from automl.data.prepared import Part
 from automl.data.streaming.shards import Streamed
-from automl.training import order
-from automl.training.row_stream import RowStream
+from automl.training.samples import order
+from automl.training.samples.row_stream import RowStream
 
 AT_ONCE = 1 << 18
 """Numbers of samples that are drawn at a time."""

@@ -10,11 +10,12 @@ from automl.data import load
 from automl.data.prepared import Part
 from automl.data.streaming.shards import Streamed, mapped
 from automl.models import build
-from automl.training import Trainer, order
+from automl.training import Trainer
 from automl.training.batches import batches_of
-from automl.training.row_stream import RowStream
-from automl.training.units import Unit
-from automl.training.validation import Validation, sample
+from automl.training.samples import order
+from automl.training.samples.row_stream import RowStream
+from automl.training.samples.units import Unit
+from automl.training.samples.validation import Validation, sample
 
 CPU = torch.device("cpu")
 CONFIG = {"width": 8, "lr": 1e-2, "batch_size": 32, "schedule": "cosine", "warmup": 0.2, "dropout": 0.1}

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from automl.training.order import GOLDEN, mix, shifted
+from automl.training.samples.order import GOLDEN, mix, shifted
 
 U64 = npt.NDArray[np.uint64]
 

@@ -19,8 +19,8 @@ from automl.training.loop.evaluator import Evaluator
 from automl.training.loop.moving_average import MovingAverage
 from automl.training.loop.step import TrainingStep
 from automl.training.precision import Runner, Settings
-from automl.training.units import Unit
-from automl.training.validation import Validation
+from automl.training.samples.units import Unit
+from automl.training.samples.validation import Validation
 
 WARM_UP = 10  # steps on a GPU that are not timed
 EPOCH = Unit()
