@@ -1,10 +1,11 @@
 """Dates and times of day as people write them: a fixed list of formats, so that no cell is guessed at.
 
 Dates have a day, a month and a year: 2021-06-25 (also with / or . between), 25/06/2021 or 06/25/2021, 25.06.21,
-25 June 2021, June 25, 2021, and 20210625 where the user says that the column holds dates (numbers come first).
+25 June 2021 (also 25JUN2021, 25/Jun/2021, and months in other languages, see `months`), June 25, 2021,
+Fri Jun 25 08:15:00 2021, 2021年6月25日; 20210625 and 20210625081500 where all cells of a column are such.
 A time of day may follow, and a time zone: Z, +01:00, GMT+1. Periods with a year are their first day: 2021-06, 06/2021,
 June 2021, 2021-Q2, Q2 2021, 2021-W25 (ISO 8601, Monday) and 2021-W25-5.
-Times of day are 8:15, 08:15:30.5 and 8:15 pm. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
+Times of day are 8:15, 08:15:30.5, 8:15 pm, 8h15 and 08:15 Uhr. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
 """
 
 import datetime
@@ -14,32 +15,38 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.cells import arrow
+from automl.data.cells import arrow, months
 
-_TIME = r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?|60))?\s*([AaPp]\.?[Mm]\.?)?"
+_TIME = r"(\d{1,2}):([0-5]\d)(?::([0-5]\d(?:[.,]\d+)?|60))?\s*([AaPp]\.?[Mm]\.?|Uhr\b)?"
 _ZONE = r"\s*(?:Z|UTC|GMT|([+-]\d{2}):?(\d{2})?(?::\d{2})?)?"
-_AFTER = rf"(?:(?:[T,]\s*|\s+){_TIME}{_ZONE})?"
+_AFTER = rf"(?:(?:[T,:]\s*|\s+){_TIME}{_ZONE})?"
 _YEAR_FIRST = re.compile(rf"(\d{{4}})([-/.])(\d{{1,2}})\2(\d{{1,2}}){_AFTER}", re.ASCII)
 _YEAR_LAST = re.compile(rf"(\d{{1,2}})([-/.])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
-_DAY_NAME = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
-_DAY_MONTH = re.compile(
-    rf"{_DAY_NAME}(\d{{1,2}})(?:\.|st|nd|rd|th)?[\s-]+([A-Za-z]{{3,9}})\.?,?[\s-]+(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII
+_WRITTEN = re.compile(
+    rf"([0-9]{{4}})[\u5e74\ub144]\s?([0-9]{{1,2}})[\u6708\uc6d4]\s?([0-9]{{1,2}})[\u65e5\uc77c]{_AFTER}"
 )
-_MONTH_DAY = re.compile(
-    rf"{_DAY_NAME}([A-Za-z]{{3,9}})\.?\s+(\d{{1,2}})(?:st|nd|rd|th)?,?\s+(\d{{4}}){_AFTER}", re.ASCII
+_NAME = r"([^\W\d_]{3,12})\.?"
+_DAY_NAME = r"(?:[^\W\d_]{2,13}\.?,?\s+)?"
+_DAY_MONTH = re.compile(
+    rf"{_DAY_NAME}([0-9]{{1,2}})(?:\.|st|nd|rd|th|er|\u00ba)?[\s/-]+(?:de\s+)?{_NAME},?[\s/-]+(?:de[l]?\s+)?"
+    rf"([0-9]{{4}}|[0-9]{{2}}){_AFTER}"
+)
+_JOINED = re.compile(rf"(\d{{2}})([A-Za-z]{{3}})(\d{{4}}|\d{{2}}){_AFTER}", re.ASCII)
+_MONTH_DAY = re.compile(rf"{_DAY_NAME}{_NAME}\s+([0-9]{{1,2}})(?:st|nd|rd|th)?,?\s+([0-9]{{4}}){_AFTER}")
+_YEAR_AT_END = re.compile(
+    rf"[A-Za-z]{{3}}\s+([A-Za-z]{{3}})\s+(\d{{1,2}})\s+{_TIME}{_ZONE}(?:\s+[A-Z]{{3,4}})?\s+(\d{{4}})", re.ASCII
 )
 _YEAR = r"(1[6-9]\d{2}|20\d{2})"
 _MONTH = re.compile(rf"{_YEAR}-(0[1-9]|1[0-2])", re.ASCII)
 _MONTH_YEAR = re.compile(rf"(0?[1-9]|1[0-2])/{_YEAR}", re.ASCII)
-_NAMED_MONTH = re.compile(rf"([A-Za-z]{{3,9}})\.?,?[\s-]+{_YEAR}", re.ASCII)
+_NAMED_MONTH = re.compile(rf"{_NAME},?[\s-]+(?:de\s+)?{_YEAR}")
 _QUARTER = re.compile(rf"{_YEAR}[\s-]?[Qq]([1-4])", re.ASCII)
 _QUARTER_YEAR = re.compile(rf"[Qq]([1-4])[\s/-]?{_YEAR}", re.ASCII)
 _WEEK = re.compile(rf"{_YEAR}-?W([0-5]\d)(?:-?([1-7]))?", re.ASCII)
-_COMPACT = re.compile(rf"{_YEAR}(\d{{2}})(\d{{2}})", re.ASCII)
+_COMPACT = re.compile(rf"{_YEAR}(\d{{2}})(\d{{2}})(?:[T ]?(\d{{2}})(\d{{2}})(\d{{2}})?Z?)?", re.ASCII)
 _CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
+_OTHER_CLOCK = re.compile(r"(^|.*[\s,T])(\d{1,2})\s?[hH.]\s?([0-5]\d)(?:[.](\d{2}))?", re.ASCII)
 _NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)\s*([+-])(\d{1,2})(?=:|$)")
-_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-           "december")  # fmt: skip
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -50,7 +57,7 @@ def days(cell: str, dayfirst: bool) -> float:
         cell: without spaces around it.
         dayfirst: whether 05/06/2021 is the fifth of June.
     """
-    cell = _with_plain_zone(cell)
+    cell = _plainly(cell)
     if (found := _YEAR_FIRST.fullmatch(cell)) is not None:
         return _date(found[1], found[3], found[4], found.groups()[4:])
     if (found := _YEAR_LAST.fullmatch(cell)) is not None:
@@ -59,7 +66,7 @@ def days(cell: str, dayfirst: bool) -> float:
         day, month = (found[1], found[3]) if dayfirst else (found[3], found[1])
         return _date(found[4], month, day, found.groups()[4:])
     if (found := _COMPACT.fullmatch(cell)) is not None:
-        return _date(found[1], found[2], found[3], ())
+        return _date(found[1], found[2], found[3], (found[4], found[5], found[6], None, None, None))
     named = _with_month_name(cell)
     return _period(cell) if math.isnan(named) else named
 
@@ -72,9 +79,15 @@ def days_all(cells: list[str], dayfirst: bool) -> NDArray[np.float64]:
     return result
 
 
+def is_compact(cell: str) -> bool:
+    """Whether this is a date of digits alone (20210625), perhaps with a time, as only a column of dates has them."""
+    found = _COMPACT.fullmatch(cell)
+    return found is not None and "1900" <= found[1] <= "2099" and not math.isnan(days(cell, False))
+
+
 def order(cell: str) -> str | None:
     """What a cell shows of the order: "day" or "month" first, "either", or "" where nothing; None: it is no date."""
-    found = _YEAR_LAST.fullmatch(_with_plain_zone(cell))
+    found = _YEAR_LAST.fullmatch(_plainly(cell))
     if found is None:
         return None if math.isnan(days(cell, True)) else ""
     if not _is_date(found):
@@ -89,8 +102,23 @@ def order(cell: str) -> str | None:
 
 def seconds(cell: str) -> float:
     """Seconds since midnight of a time of day; NaN: the cell is none."""
+    if "h" in cell or "H" in cell:
+        cell = _with_colons(cell)
     found = _CLOCK.fullmatch(_with_plain_zone(cell))
     return math.nan if found is None else _seconds(found.groups()[:4])
+
+
+def _plainly(cell: str) -> str:
+    """The same with a plain zone, and with a time of day as 8:15 for 8.15 and 8h15 behind a date."""
+    cell = _with_plain_zone(cell)
+    return _with_colons(cell) if " " in cell and ":" not in cell else cell
+
+
+def _with_colons(cell: str) -> str:
+    found = _OTHER_CLOCK.fullmatch(cell)
+    if found is None:
+        return cell
+    return f"{found[1]}{found[2]}:{found[3]}" + (f":{found[4]}" if found[4] else "")
 
 
 def _with_plain_zone(cell: str) -> str:
@@ -110,6 +138,12 @@ def _with_month_name(cell: str) -> float:
         return _date(found[3], _month(found[2]), found[1], found.groups()[3:])
     if (found := _MONTH_DAY.fullmatch(cell)) is not None:
         return _date(found[3], _month(found[1]), found[2], found.groups()[3:])
+    if (found := _JOINED.fullmatch(cell)) is not None:
+        return _date(found[3], _month(found[2]), found[1], found.groups()[3:])
+    if (found := _YEAR_AT_END.fullmatch(cell)) is not None:
+        return _date(found[9], _month(found[1]), found[2], found.groups()[2:8])
+    if (found := _WRITTEN.fullmatch(cell)) is not None:
+        return _date(found[1], found[2], found[3], found.groups()[3:])
     return math.nan
 
 
@@ -135,10 +169,7 @@ def _period(cell: str) -> float:
 
 
 def _month(name: str) -> str:
-    lower = name.lower()
-    return next(
-        (str(k + 1) for k, month in enumerate(_MONTHS) if month.startswith(lower) or lower == "sept" == month[:4]), "0"
-    )
+    return str(months.number(name))
 
 
 def _date(year: str, month: str, day: str, clock: tuple[str | None, ...]) -> float:
@@ -168,7 +199,7 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
         float((clock[2] or "0").replace(",", ".")),
         clock[3],
     )
-    if half is not None:
+    if half is not None and half != "Uhr":
         if not 1 <= hour <= 12:
             return math.nan
         hour = hour % 12 + (12 if half[0] in "pP" else 0)

@@ -25,6 +25,10 @@ MOST_WORDS = 3
 """Different words beside numbers that do not make a column one of categories."""
 FEWEST_NUMBERS = 20
 """Different numbers that a column needs to be one of numbers although there are words in it."""
+FEWEST_DAYS = 3
+"""Different dates of digits alone that a column needs to be one of dates."""
+MOST_UNITS = 8
+"""A column whose numbers have more different units than these holds codes."""
 
 
 def decide_table(frame: pd.DataFrame, rules: Rules) -> dict[str, Reading]:
@@ -122,6 +126,7 @@ class _Column:
         if not total or wanted == "category":
             return {"kind": "category"}
         ways: tuple[tuple[str, Callable[[], tuple[Reading, int]]], ...] = (
+            ("date", self._compact),
             ("number", lambda: self._number(mark)),
             ("date", lambda: self._date(dayfirst)),
             ("time", self._time),
@@ -133,7 +138,7 @@ class _Column:
                 if readable >= numbers.MOSTLY * total or (wanted == kind and readable):
                     return reading if readable == total else {**reading, "unreadable": total - readable}
         if not wanted:
-            return self._number_beside_words(mark) or {"kind": "category"}
+            return self._number_beside_words(mark) or self._category()
         return {"kind": wanted, **({"style": numbers.PLAIN} if wanted == "number" else {})}
 
     def _readable(self, read: Callable[[str], float]) -> int:
@@ -154,6 +159,8 @@ class _Column:
         reading: Reading = {"kind": "number", "style": style}
         if doubt:
             reading["doubt"] = True
+        if self._padded and numbers.padded(self.cells, self.counts):
+            reading["padded"] = True
         if self.plain and style == numbers.PLAIN:
             return reading, self.total
         return reading, self._readable(lambda cell: numbers.read(cell, style, self.rules.comma))
@@ -184,6 +191,21 @@ class _Column:
         few = len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.total
         return few and numbers.padded(self.cells, self.counts) > 0
 
+    def _compact(self) -> tuple[Reading, int]:
+        """Dates of digits alone, such as 20210625: several, and nearly all cells."""
+        if self.values is not None and not _may_be_days(self.values):
+            return {}, 0
+        if self.name not in self.rules.types and len(self.cells) < FEWEST_DAYS:
+            return {}, 0
+        reading: Reading = {"kind": "date", "dayfirst": False, "compact": True}
+        return reading, self._readable(lambda cell: dates.days(cell, False) if dates.is_compact(cell) else math.nan)
+
+    def _category(self) -> Reading:
+        """A column of text; `units`: those of its numbers, where they are several."""
+        used = [unit for unit in numbers.units_of(self.cells, self.counts) if unit]
+        told = 1 < len(used) <= MOST_UNITS and numbers.has_fractions(self.cells)  # 12A and 12B are codes
+        return {"kind": "category", "units": used[:3]} if told else {"kind": "category"}
+
     def _date(self, dayfirst: bool) -> tuple[Reading, int]:
         ambiguous = False
         if self.rules.dayfirst is not None:
@@ -206,6 +228,12 @@ class _Column:
     def _clock(self) -> tuple[Reading, int]:
         style = numbers.clock_style(self.cells)
         return {"kind": "number", "style": style}, self._readable(lambda cell: numbers.read(cell, style))
+
+
+def _may_be_days(values: NDArray[np.float64]) -> bool:
+    """Whether all numbers lie between 19000101 and 20991231, or do with hours, minutes and seconds behind them."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    return any(19000101 * f <= low and high < 20991232 * f for f in (1, 10**4, 10**6))
 
 
 def typed(frame: pd.DataFrame, rules: Rules) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Numbers as people write them: decimal commas, separators of thousands, units, currencies, percent, minus signs.
 
 How the numbers of a column are written is its *style*, decided on the training column. A cell is read by the style of
-its column; a cell that does not fit is read with the other decimal mark where that leaves no doubt.
+its column; a cell that does not fit is read with the other decimal mark where that leaves no doubt. Where cells have
+several units of one kind (1.5K and 2M, g and kg), the style has the factor of each (`units`).
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.data.cells import arrow
+from automl.data.cells import arrow, durations, units
 
 Style = dict[str, Any]
 PLAIN: Style = {"decimal": ".", "thousands": "", "unit": ""}
@@ -26,26 +27,31 @@ _CURRENCY = (
 )
 _SHAPE = re.compile(
     rf"([+-]?)\s*({_CURRENCY})?\s*([+-]?)([.,]?\d(?:[\d.,' ]*\d)?[.,]?)([eE][+-]?\d+)?\s*"
-    r"((?:[^\W\d_]|[%‰°€$£¥₹₽₩₺₫฿′″])[\w%‰°€$£/²³^.·]{0,11})?",
+    r"(-(?!.)|(?:[^\W\d_]|[%‰°€$£¥₹₽₩₺₫฿′″])[\w%‰°€$£/²³^.·]{0,11})?",
 )
 _PLAIN = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _GROUPS = {
     mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "
 }
 _PADDED = re.compile(r"[+-]?0\d+")
-_CLOCK = re.compile(r"(-?)(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?")
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
 def split(cell: str) -> tuple[str, str, str] | None:
-    """(sign, digits with marks and exponent, unit) of a cell that is a number; None: it is none."""
+    """(sign, digits with marks and exponent, unit) of a cell that is a number; None: it is none.
+
+    A minus sign may follow the digits; a currency before them may have a multiple behind them ($1.5M).
+    """
     text = cell.translate(_MINUS) if not cell.isascii() else cell
     inside = text.startswith("(") and text.endswith(")")
     found = _SHAPE.fullmatch(text[1:-1].strip() if inside else text)
-    if found is None or (found[2] and found[6]):
+    if found is None or (found[2] and found[6] and not units.is_multiple(found[6]) and found[6] != "-"):
         return None
-    negative = inside != ("-" in (found[1], found[3]))
-    return "-" if negative else "", found[4] + (found[5] or ""), (found[2] or found[6] or "").rstrip(".")
+    behind = "" if found[6] == "-" else (found[6] or "").rstrip(".")
+    if found[6] == "-" and ("-" in (found[1], found[3]) or inside):
+        return None
+    negative = inside != ("-" in (found[1], found[3], found[6]))
+    return "-" if negative else "", found[4] + (found[5] or ""), (found[2] or "").rstrip(".") + behind
 
 
 def read(cell: str, style: Style, comma: bool = False) -> float:
@@ -58,19 +64,22 @@ def read(cell: str, style: Style, comma: bool = False) -> float:
             decimal mark.
     """
     if style.get("clock"):
-        return _read_clock(cell)
+        return durations.seconds(cell) / (86_400 if style["unit"] == "days" else 1)
     if cell.lower() in _INFINITE:
         return _INFINITE[cell.lower()]
     parts = split(cell)
-    if parts is None or parts[2].casefold() not in ("", style["unit"].casefold()):
+    if parts is None:
         return math.nan
-    sign, digits, _ = parts
+    sign, digits, unit = parts
+    factor = style["units"].get(unit.casefold()) if "units" in style else 1.0
+    if factor is None or ("units" not in style and unit.casefold() not in ("", style["unit"].casefold())):
+        return math.nan
     number = _value(digits, style["decimal"], style["thousands"])
     if number is None:
         other = "," if style["decimal"] == "." else "."
         sure = not _grouped(digits, other) or (style["thousands"] != other and (other == "." or comma))
         number = _value(digits, other, "") if sure else None
-    return math.nan if number is None else float(sign + number)
+    return math.nan if number is None else float(sign + number) * factor
 
 
 def _value(digits: str, decimal: str, thousands: str) -> str | None:
@@ -92,15 +101,6 @@ def _value(digits: str, decimal: str, thousands: str) -> str | None:
 def _grouped(digits: str, mark: str) -> bool:
     """Whether `mark` may separate thousands: 1,234 and 12,345,678, but not 0,125 or 1,5."""
     return mark in digits and _GROUPS[mark].fullmatch(digits) is not None
-
-
-def _read_clock(cell: str) -> float:
-    """36:15 or 36:15:02 as seconds."""
-    found = _CLOCK.fullmatch(cell)
-    if found is None:
-        return math.nan
-    seconds = 3600.0 * int(found[2]) + 60.0 * int(found[3]) + float(found[4] or 0)
-    return -seconds if found[1] else seconds
 
 
 def read_all(cells: list[str], style: Style, comma: bool = False) -> NDArray[np.float64]:
@@ -207,18 +207,34 @@ def style_of(
         table: the decimal mark of the other columns, where they show one.
         comma: see `read`.
     """
-    units: Counter[str] = Counter()
-    for _, parts, count in mostly(cells, counts, split):
-        if parts is not None and parts[2]:
-            units[parts[2]] += int(count)
-    unit, often = units.most_common(1)[0] if units else ("", 0)
+    used = units_of(cells, counts)
+    factors = units.factors(used, has_fractions(cells)) if len(used) > 1 else {}
+    written = {unit: n for unit, n in used.items() if unit}
+    unit, often = max(written.items(), key=lambda one: one[1]) if written else ("", 0)
     unit = unit if often >= 0.5 * counts.sum() else ""  # "0x1f" among plain numbers is no unit
     seen = evidence(cells, counts)
     mark, doubt = _decimal_mark(seen, table, comma)
     mark = decimal or mark
     other = "," if mark == "." else "."
-    used = bool(seen[f"{other}groups"] or seen[f"{other}either"] or (seen[f"{mark}decimal"] and _both(cells, other)))
-    return {"decimal": mark, "thousands": other if used else "", "unit": unit}, doubt and decimal is None
+    grouped = bool(seen[f"{other}groups"] or seen[f"{other}either"] or (seen[f"{mark}decimal"] and _both(cells, other)))
+    style: Style = {"decimal": mark, "thousands": other if grouped else "", "unit": unit}
+    if factors:
+        style |= {"unit": units.base(factors), "units": factors}
+    return style, doubt and decimal is None
+
+
+def has_fractions(cells: list[str]) -> bool:
+    """Whether some of the numbers have a decimal mark."""
+    return any("." in parts[1] or "," in parts[1] for cell in cells if (parts := split(cell)) is not None)
+
+
+def units_of(cells: list[str], counts: NDArray[np.int64]) -> dict[str, int]:
+    """How many of a column's numbers have each unit ("": none), the commonest first; empty where few are such."""
+    found: Counter[str] = Counter()
+    for _, parts, count in mostly(cells, counts, split):
+        if parts is not None:
+            found[parts[2]] += int(count)
+    return dict(found.most_common())
 
 
 def _both(cells: list[str], other: str) -> bool:
@@ -238,19 +254,22 @@ def _decimal_mark(seen: Counter[str], table: str | None, comma: bool) -> tuple[s
 
 
 def clock_style(cells: list[str]) -> Style:
-    """The style of lengths of time such as 36:15, in seconds."""
-    return {**PLAIN, "unit": "seconds", "clock": True}
+    """The style of lengths of time: in days where some are written as such (2 days 03:15:00), else in seconds."""
+    days = any(durations.has_days(cell) for cell in cells)
+    return {**PLAIN, "unit": "days" if days else "seconds", "clock": True}
 
 
 def described(style: Style) -> str:
     """What is particular about a style, for people; empty for `PLAIN`."""
     if style.get("clock"):
-        return "lengths of time in seconds"
+        return f"lengths of time in {style['unit']}"
     said = []
     if style["decimal"] == ",":
         said.append("decimal comma")
     if style["thousands"]:
         said.append(f"{style['thousands']!r} between thousands")
-    if style["unit"]:
+    if "units" in style:
+        said.append(f"several units, read in {style['unit']!r}" if style["unit"] else "multiples such as K and M")
+    elif style["unit"]:
         said.append(f"unit {style['unit']!r}")
     return ", ".join(said)

@@ -13,7 +13,7 @@ from automl.data.cells import arrow
 
 NEVER_VALUES = (
     "", "nan", "NaN", "-nan", "-NaN", "#N/A", "#N/A N/A", "#NA", "<NA>", "-1.#IND", "-1.#QNAN", "1.#IND", "1.#QNAN",
-    "NaT", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!",
+    "NaT", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!", "0000-00-00", "0000-00-00 00:00:00",
 )  # fmt: skip
 """Cells that are missing values in every column, also in a target."""
 PERHAPS_VALUES = (

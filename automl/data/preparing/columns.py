@@ -142,6 +142,15 @@ def _tell(reading: Reading, name: str, notes: list[str]) -> None:
             f"column {name!r}: codes with leading zeros, read as categories (`prepare: {{types: {{{name}: number}}}}`"
             " reads them as numbers)"
         )
+    if reading.get("padded"):
+        remedy = f"`prepare: {{types: {{{name}: category}}}}` if they are codes"
+        notes.append(f"column {name!r}: numbers with leading zeros ({remedy})")
+    if reading.get("units"):
+        some = ", ".join(map(repr, reading["units"]))
+        notes.append(f"column {name!r}: numbers in units that cannot be converted ({some}) stay text")
+    if reading.get("compact"):
+        remedy = f"`prepare: {{types: {{{name}: number}}}}` if they are none"
+        notes.append(f"column {name!r}: dates of digits alone, year first ({remedy})")
     if reading["kind"] == "date" and (reading.get("ambiguous") or reading.get("shown")):
         day = reading["dayfirst"]
         first = "day/month/year" if day else "month/day/year"
