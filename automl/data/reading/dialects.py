@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
+from automl.data.reading import foreign
 from automl.errors import DataError, did_you_mean
 
 SEPARATORS = ("\t", ";", "|", ",")
@@ -51,7 +52,7 @@ def read_bytes(path: Path) -> bytes:
             return bytes(pyarrow.CompressedInputStream(pyarrow.BufferReader(raw), "zstd").read())
     except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
         raise DataError(f"data: {path.name} cannot be read: {error}") from error
-    return raw
+    return foreign.checked(raw, path)
 
 
 def decode(raw: bytes, name: str, options: Mapping[str, Any]) -> tuple[str, str]:
@@ -130,6 +131,7 @@ def without_comments(
     numbers stay. A header may begin with #. So does a line between rows, where it has another number of cells than the
     header. `expects`: columns of the training table, where these are rows for its model.
     """
+    text = "\n".join(map(_squeezed, text.split("\n"))) if separator == " " and '"' not in text else text
     lines, named, comments, marked = text.split("\n"), None, 0, False
     k = 0
     while k < len(lines):
@@ -154,6 +156,11 @@ def without_comments(
     return text, named, comments
 
 
+def _squeezed(line: str) -> str:
+    """The cells of a line that spaces keep in columns, with one space between two."""
+    return " ".join(line.split())
+
+
 def _titles(lines: list[str], first: int, separator: str | None, expects: Iterable[str]) -> int:
     """How many lines before the header hold titles, as reports have them, or nothing.
 
@@ -163,6 +170,9 @@ def _titles(lines: list[str], first: int, separator: str | None, expects: Iterab
     near = lines[first : first + 40]
     if not near or near[0].strip().strip('"') in set(expects):
         return 0
+    for mark in [separator] if separator else SEPARATORS:
+        if padded := _padded_titles([_cells(line, mark) for line in near[:20]]):
+            return padded
     if any(sum(map(bool, map(str.strip, _cells(near[0], mark)))) > 1 for mark in SEPARATORS):
         return 0
     for mark in [separator] if separator else SEPARATORS:
@@ -172,6 +182,32 @@ def _titles(lines: list[str], first: int, separator: str | None, expects: Iterab
         if header and len(following) == 3 and all(len(row) == len(rows[header]) for row in following):
             return header
     return 0
+
+
+def _padded_titles(rows: list[list[str]]) -> int:
+    """How many lines of titles a spreadsheet has filled up with empty cells; 0: there are none.
+
+    The header is the first line with all cells filled, by different words, none of them a number. Lines before it have
+    at most half of their cells filled, the first ones; the three lines that follow it have more of them.
+    """
+    filled = [[cell.strip() for cell in row if cell.strip()] for row in rows]
+    header = next((k for k, row in enumerate(rows) if len(row) > 1 and len(filled[k]) == len(row)), 0)
+    names, after = filled[header], rows[header + 1 : header + 4]
+    if not header or len(after) < 3 or len(set(names)) < len(names) or any(_is_number(name) for name in names):
+        return 0
+    before = [row for row in rows[:header] if row]
+    if any(len(row) != len(names) for row in (*before, *after)) or not any(map(any, map(_numbers, after))):
+        return 0
+    few = all(2 * len(filled[k]) <= len(names) and not any(_numbers(rows[k])) for k in range(header))
+    return header if few and all(2 * len(filled[k]) > len(names) for k in range(header + 1, header + 4)) else 0
+
+
+def _numbers(row: list[str]) -> list[bool]:
+    return [_is_number(cell) for cell in row]
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip().lstrip("+-").replace(",", "").replace(".", "").isdigit()
 
 
 def _is_header(lines: list[str], k: int, separator: str | None) -> bool:
@@ -269,7 +305,8 @@ def notes_of(encoding: str, separator: str, comments: int, name: str) -> tuple[s
     """What is unusual about a file, for people."""
     said = []
     if encoding not in ("utf-8", "utf-8-sig"):
-        said.append(f"read as {encoding}")
+        odd = " (if letters are wrong: `prepare: {encoding: cp850}`, or mac_roman)" if encoding == "latin-1" else ""
+        said.append(f"read as {encoding}{odd}")
     if separator != ("\t" if ".tsv" in name.lower() else ","):
         said.append(f"cells separated by {separator!r}")
     if comments:

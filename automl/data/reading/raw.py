@@ -11,6 +11,7 @@ from torch import Tensor
 
 from automl.data.cells.readings import ATTRIBUTE
 from automl.data.preparing import columns
+from automl.data.reading import hints
 from automl.data.reading.parts import check_frames, check_labels
 from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, did_you_mean
@@ -144,9 +145,13 @@ def from_frame(
         if name not in frame.columns:
             what = "target" if name == target else "column"
             hint = did_you_mean(name, frame.columns) or f"; columns: {_some(frame.columns)}"
-            raise DataError(f"{what} {name!r} is not a column{hint}")
+            raise DataError(f"{what} {name!r} is not a column{hints.why_missing(name, frame) or hint}")
+    again = hints.repeated_headers(frame)
+    frame = frame[~again].reset_index(drop=True) if again.any() else frame
     extra = {name: frame[name].to_numpy() for name in keep_out}
     notes = list(frame.attrs.get(ATTRIBUTE, {}).get("file", {}).get("notes", ()))
+    if again.any():
+        notes.append(f"{where}: {int(again.sum())} rows that repeat the header left out")
     return Raw(frame.drop(columns=[target, *keep_out]), frame[target], target, "table", extra=extra, notes=notes)
 
 

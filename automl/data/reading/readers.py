@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from automl.data.cells.readings import ATTRIBUTE
-from automl.data.reading import dialects, regular
+from automl.data.reading import dialects, foreign, regular
 from automl.errors import DataError
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
@@ -45,6 +45,8 @@ def read_file(path: Path, options: Mapping[str, Any] | None = None) -> Any:
     if kind in ARRAYS:
         return _read_arrays(path)
     known = ", ".join((*TABLES, *ARRAYS, ".txt"))
+    if kind in foreign.OTHERS:
+        raise DataError(f"data: {path.name} is {foreign.OTHERS[kind]}")
     raise DataError(f"data: {path.name}: kind {kind or 'none'!r} is not known; readable: {known}, IDX, folders")
 
 
@@ -267,6 +269,8 @@ def _as_data_error(path: Path) -> Iterator[None]:
     """Raise what the readers of tables complain about as a DataError that names the file and the option that helps."""
     try:
         yield
+    except DataError:
+        raise
     except pd.errors.ParserWarning as error:
         raise DataError(
             f"data: {path.name}: rows have more fields than the header names; where cells are separated by something"
