@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +10,14 @@ import torch
 from torch import Tensor
 
 from automl.data.prepared import Part
+from automl.data.streaming.shards import Streamed
 from automl.fused.lane import LaneState
 from automl.fused.modules.blueprint import Build
+from automl.fused.tensors.rows import TrainingRows
+from automl.training.samples.row_stream import RowStream
+from automl.training.samples.units import EPOCH, Unit
 
+CPU = torch.device("cpu")
 Fuse = Literal["auto", "never", "require"]
 
 
@@ -23,13 +29,16 @@ class Problem:
         build: the factory `build(config, inputs, outputs)`.
         inputs, outputs: what it is given besides the config.
         kind: of the task and its loss: classification, regression or next_token.
-        train, val: the samples to train on, and those to validate on after each epoch.
+        train, val: the samples to train on, and those to validate on after each epoch; either may be streamed.
         scale: `[outputs]`, the unit of a regression target, in which rmse and mae are reported.
         mixes: names of a config that shape the model and may nevertheless differ among trials that train together
             (see `mixed`).
         augment: strengths of augmentation that all trials have, by operation (see `training.strengths`).
         own_factory: `build` is a user's. It may leave a dropout layer out where the probability is exactly 0, so the
             engine looks whether it does before it lets such trials train together (see `sizing.zero_dropout`).
+        unit: what lanes train on between two evaluations; everything that is said of epochs here is then said of it.
+        sample, at_end: see `training.samples.validation`; the rest of `val` is for a lane's last epoch, or for none.
+        device: where batches go.
     """
 
     build: Build
@@ -42,11 +51,23 @@ class Problem:
     mixes: tuple[str, ...] = ()
     own_factory: bool = True
     augment: Mapping[str, Any] = field(default_factory=dict)
+    unit: Unit = EPOCH
+    sample: Part | None = None
+    at_end: bool = True
+    device: torch.device = CPU
+
+    @cached_property
+    def rows(self) -> TrainingRows:
+        """The training samples, read where they are streamed."""
+        stream = RowStream(self.train, self.device) if isinstance(self.train, Streamed) else None
+        return TrainingRows(self.train, self.unit, stream)
 
     def to(self, device: torch.device) -> "Problem":
         """The same with its data on `device`."""
         scale = None if self.scale is None else self.scale.to(device)
-        return replace(self, train=self.train.to(device), val=self.val.to(device), scale=scale)
+        sample = None if self.sample is None else self.sample.to(device)
+        train, val = self.train.to(device), self.val.to(device)
+        return replace(self, train=train, val=val, sample=sample, scale=scale, device=device)
 
 
 @dataclass(frozen=True)

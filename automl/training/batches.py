@@ -74,13 +74,13 @@ class FromFile:
     def epoch(self, number: int, size: int) -> Iterator[Part]:
         """See `Batches.epoch`."""
         begin = number * len(self)
-        with self.rows.reading():
+        with self.rows.reading(batch=size):
             for first in range(0, len(self), size):
                 yield self.rows.take(begin + first, min(size, len(self) - first))
 
     def stretch(self, first: int, count: int, size: int) -> Iterator[Part]:
         """See `Batches.stretch`."""
-        with self.rows.reading():
+        with self.rows.reading(batch=size):
             for batch in range(first, first + count):
                 yield self.rows.take(batch * size, size)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 from automl.data.prepared import Part
+from automl.data.streaming.shards import Streamed
 from automl.errors import EnvironmentProblem
 
 ON_THE_CPU = "set CUDA_VISIBLE_DEVICES='' to train on the CPU"
@@ -62,10 +63,14 @@ def require(device: str) -> None:
 
 
 def require_room(device: torch.device, *parts: Part) -> None:
-    """Raises EnvironmentProblem where these parts of the data do not fit into what is free of a GPU's memory."""
+    """Raises EnvironmentProblem where these parts of the data do not fit into what is free of a GPU's memory.
+
+    What is streamed from disk does not go there as a whole.
+    """
     if device.type != "cuda":
         return
-    needed = sum(tensor.nbytes for tensor in _tensors(*parts) if tensor.device.type != "cuda")
+    whole = [part for part in parts if not isinstance(part, Streamed)]
+    needed = sum(tensor.nbytes for tensor in _tensors(*whole) if tensor.device.type != "cuda")
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if needed * ROOM > free:
         raise EnvironmentProblem(

@@ -19,8 +19,9 @@ from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.report import loss_summary
 from automl.fused.tensors import rng
 from automl.fused.tensors.batches import LaneBatches
+from automl.fused.tensors.rows import TrainingRows, training_rows
 from automl.metrics.batched import Meter
-from automl.training.schedules import steps_per_epoch
+from automl.training.samples.row_stream import cut
 
 F64 = torch.float64
 MAX_LANES = 32  # of a piece
@@ -35,8 +36,10 @@ class MixedEpoch:
     `loss`: the mean training loss.
     """
 
-    def __init__(self, cohort: MixedCohort, kind: str, data: Part, cache_bytes: int = CACHE_BYTES) -> None:
-        self.cohort, self.kind, self.data, self.cache_bytes = cohort, kind, data, cache_bytes
+    def __init__(
+        self, cohort: MixedCohort, kind: str, data: Part | TrainingRows, cache_bytes: int = CACHE_BYTES
+    ) -> None:
+        self.cohort, self.kind, self.rows, self.cache_bytes = cohort, kind, training_rows(data), cache_bytes
         slots = cohort.slots
         self.live = [j for j, lane in enumerate(slots) if lane is not None and lane.status == "running"]
         self.steps = [0] * len(slots)
@@ -44,14 +47,29 @@ class MixedEpoch:
 
     @torch.no_grad()
     def train(self) -> None:
-        """Run the epoch and count its steps in the lanes' `step`."""
-        for slots in pieces(self.cohort, self.live, self.cache_bytes):
-            piece = MixedPiece(self.cohort, slots, self.kind, self.data)
-            piece.train()
-            at = list(slots)
-            self.bad[at], self.loss[at] = loss_summary(piece.batches.log)
+        """Run the epoch and count its steps in the lanes' `step`.
+
+        Where samples are streamed, pieces take turns, so that all of them train on what was read.
+        """
+        groups = pieces(self.cohort, self.live, self.cache_bytes)
+        logs: list[list[Tensor]] = [[] for _ in groups]
+        with self.rows.reading(self.cohort.slots):
+            for turn in self._turns(groups):
+                for slots, log, steps in zip(groups, logs, turn, strict=True):
+                    if steps:
+                        piece = MixedPiece(self.cohort, slots, self.kind, self.rows, steps)
+                        piece.train()
+                        log.append(piece.batches.log)
+        for slots, log in zip(groups, logs, strict=True):
+            self.bad[list(slots)], self.loss[list(slots)] = loss_summary(torch.cat(log))
             for slot in slots:
-                self.steps[slot] = piece.steps
+                self.steps[slot] = sum(map(len, log))
+
+    def _turns(self, groups: Sequence[tuple[int, ...]]) -> list[list[int]]:
+        """See `TrainingRows.turns`."""
+        firsts = [self.cohort.members[slots[0]] for slots in groups]
+        batches = [min(first.lane.hypers.batch_size, len(self.rows.data)) for first in firsts if first is not None]
+        return self.rows.turns(batches, [self.rows.updates(batch) for batch in batches])
 
 
 def _space(shape: torch.Size, dtype: torch.dtype) -> Tensor:
@@ -81,16 +99,22 @@ class MixedPiece:
     """
 
     def __init__(
-        self, cohort: MixedCohort, slots: tuple[int, ...], kind: str, data: Part, steps: int | None = None
+        self,
+        cohort: MixedCohort,
+        slots: tuple[int, ...],
+        kind: str,
+        data: Part | TrainingRows,
+        steps: int | None = None,
     ) -> None:
-        """`steps`: at most so many; None: the whole epoch."""
+        """`steps`: at most so many from where the lanes are; None: the whole epoch."""
+        rows = training_rows(data)
         members = [member for k in slots if (member := cohort.members[k]) is not None]
         self.lanes: list[Lane] = [member.lane for member in members]
         self.program = cohort.program(slots)
-        self.batch = min(self.lanes[0].hypers.batch_size, len(data))
-        full_steps = steps_per_epoch(len(data), self.batch)
+        self.batch = min(self.lanes[0].hypers.batch_size, len(rows.data))
+        full_steps = rows.updates(self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
-        self.batches = LaneBatches(self.lanes, kind, data, cohort.blueprint.inputs, self.batch, self.steps,
+        self.batches = LaneBatches(self.lanes, kind, rows, cohort.blueprint.inputs, self.batch, self.steps,
                                    members[0].layout.dtype, _space)  # fmt: skip
         rates, gradients = tables.rates(self.lanes, self.steps, full_steps), self.program.gradients
         self.update = lane_update([
@@ -142,11 +166,10 @@ def evaluate_mixed(
         program = cohort.program(slots, "ema")
         program.load()
         wanted = [j for j, slot in enumerate(slots) if slot in auroc_slots]
-        meter = Meter(kind, len(slots), data.x.device, scale, torch.tensor(wanted) if wanted else None)
+        meter = Meter(kind, len(slots), cohort.blueprint.device, scale, torch.tensor(wanted) if wanted else None)
         for start in range(0, len(data), ROWS):
-            span = slice(start, start + ROWS)
-            weight = None if data.weight is None else data.weight[span]
-            meter.add(program.outputs(data.x[span], None), data.y[span], weight)
+            piece = cut(data, start, ROWS)
+            meter.add(program.outputs(piece.x, None), piece.y, piece.weight)
         for name, values in meter.result().items():
             metrics.setdefault(name, torch.zeros(len(cohort.members), dtype=values.dtype))[list(slots)] = values
     return metrics

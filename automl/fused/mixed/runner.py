@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from automl.fused.clock import clock
 from automl.fused.lane_group import auroc_slots, power_of_two
+from automl.fused.measuring import measured
 from automl.fused.mixed.cohort import MixedCohort
 from automl.fused.mixed.epoch import CACHE_BYTES, MixedEpoch, evaluate_mixed
 from automl.fused.problem import Problem
@@ -36,11 +37,11 @@ class MixedRunner:
         cohort, problem = self.group, self.problem
         device = cohort.blueprint.device
         began = clock(device)
-        epoch = MixedEpoch(cohort, problem.kind, problem.train, self.cache_bytes)
+        epoch = MixedEpoch(cohort, problem.kind, problem.rows, self.cache_bytes)
         epoch.train()
         wanted = auroc_slots(cohort.slots, every_epoch=auroc_every_epoch)
-        metrics = evaluate_mixed(cohort, epoch.live, problem.kind, problem.val, problem.scale, wanted,
-                                 self.cache_bytes)  # fmt: skip
+        metrics = measured(cohort.slots, problem, lambda part: evaluate_mixed(
+            cohort, epoch.live, problem.kind, part, problem.scale, wanted, self.cache_bytes))  # fmt: skip
         lanes = len(epoch.live)
         report = epoch_report(cohort.slots, epoch.live, epoch.steps, epoch.bad, epoch.loss, metrics, lanes)
         work = work_of([epoch.steps[k] for k in epoch.live], cohort.sizes(epoch.live))

@@ -50,7 +50,7 @@ def probe_mixed(blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind
 def _lane_steps(cohort: MixedCohort, kind: str, data: Part) -> list[StepResult]:
     """What one forward and backward pass gave, for each lane (with a lane axis of 1)."""
     piece = MixedPiece(cohort, tuple(range(len(cohort.members))), kind, data, 1)
-    chosen, program = piece.batches.order[:, : len(data)], piece.program
+    chosen, program = piece.batches.gathered.order[:, : len(data)], piece.program
     x, y, weight = gather(data, chosen)
     out = program.outputs(x, 0).clone()
     program.backward(losses.gradient(kind, out, y, weight, None)[1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
+from automl.data.prepared import Part
 from automl.data.shapes import Inputs
 from automl.errors import EnvironmentProblem, out_of_memory
 from automl.fused.modules.blueprint import Blueprint
@@ -16,13 +17,13 @@ from automl.fused.sizing.lane_count import FEWEST, START, LaneCountController
 from automl.fused.sizing.measurements import MeasurementCache
 from automl.fused.sizing.mixed_probe import probe_mixed
 from automl.fused.sizing.probe import ProbeResult, probe
-from automl.fused.sizing.timing import lane_seconds
+from automl.fused.sizing.timing import STEPS, lane_seconds
 from automl.fused.sizing.zero_dropout import zero_dropout_joins
 from automl.training import gpu, hyperparameters
-from automl.training.schedules import steps_per_epoch
 
 Config = Mapping[str, Any]
 T = TypeVar("T")
+TRIED, TIMED = 64, STEPS + 1  # samples of a streamed part to probe with; batches to time steps with
 NO_MEMORY = ProbeResult(False, "memory ran out when three of them were to run together", "nothing is lost but speed")
 TOO_FEW = ""  # the reason where there is nothing to tell the user: there are just too few trials
 
@@ -84,7 +85,7 @@ class FusionPolicy:
         key, p = dropping_signature(config), self.problem
         if key not in self._zero_joins:
             plain = replace(self.blueprint, autocast=None, tf32=False)
-            joins = within_memory(lambda: zero_dropout_joins(plain, config, p.kind, p.train))
+            joins = within_memory(lambda: zero_dropout_joins(plain, config, p.kind, self._some()))
             self._zero_joins[key] = bool(joins)
         return self._zero_joins[key]
 
@@ -102,13 +103,15 @@ class FusionPolicy:
         key, p = "mixed" if self.mixes else self.signature(configs[0]), self.problem
         if key not in self.probes:
             if self.mixes:
-                result = within_memory(lambda: self.probe_mixed(self.blueprint, configs, p.kind, p.train)) or NO_MEMORY
+                result = (
+                    within_memory(lambda: self.probe_mixed(self.blueprint, configs, p.kind, self._some())) or NO_MEMORY
+                )
                 if not result.ok:
                     self.mixes = ()
             else:
                 dropping = [c for c in configs if any("dropout" in name and value for name, value in c.items())]
                 tried = dropping or configs
-                result = within_memory(lambda: probe(self.blueprint, tried, p.kind, p.train)) or NO_MEMORY
+                result = within_memory(lambda: probe(self.blueprint, tried, p.kind, self._some())) or NO_MEMORY
             self.probes[key] = result
         return self.probes[key]
 
@@ -160,7 +163,7 @@ class FusionPolicy:
         if o.fuse == "require" or self.mixes:
             return LaneCountController(o.max_parallel, mixed=bool(self.mixes), epochs=o.epochs)
         step_s = partial(self._step_seconds, config)
-        steps = steps_per_epoch(len(p.train), hyperparameters.read(config).batch_size)
+        steps = p.rows.updates(min(hyperparameters.read(config).batch_size, len(p.train)))
         kind = self.blueprint.device.type
         start = START.get(kind, START["cpu"])
         return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start, flat=kind == "cuda")
@@ -168,8 +171,14 @@ class FusionPolicy:
     def _step_seconds(self, config: Config, bucket: int) -> float:
         """How long a step of a lane takes in a bucket; inf where memory runs out. See `timing.lane_seconds`."""
         p = self.problem
-        seconds = within_memory(lambda: self.step_seconds(self.blueprint, config, p.kind, p.train, bucket))
+        rows = self._some(TIMED * hyperparameters.read(config).batch_size)
+        seconds = within_memory(lambda: self.step_seconds(self.blueprint, config, p.kind, rows, bucket))
         return math.inf if seconds is None else seconds
+
+    def _some(self, rows: int = TRIED) -> Part:
+        """The training samples, or as many of a streamed part as are enough to try something."""
+        p = self.problem
+        return p.train if p.rows.stream is None else p.train.head(rows).to(p.device)
 
     def no_room(self, signature: str, lanes: int) -> None:
         """Take note that memory ran out when more than `lanes` lanes were to train together."""

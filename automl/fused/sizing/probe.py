@@ -213,7 +213,7 @@ def lane_step(blueprint: Blueprint, configs: Sequence[Mapping[str, Any]], kind: 
             lane.drops = dict.fromkeys(lane.drops, 0.0)
     stepper: PieceStepper = SoloStepper(cohort) if alone else cohort_stepper(cohort).pieces[0]
     piece = PieceEpoch(stepper, kind, data, 1)
-    chosen = piece.batches.order[:, : len(data)]
+    chosen = piece.batches.gathered.order[:, : len(data)]
     x, y, weight = gather(data, chosen)
     with running(piece.context), module_mode(cohort, batched=stepper.batched, training=True):
         out = stepper.outputs(piece.context, x)

@@ -38,7 +38,7 @@ class StepGraphs:
 
     def steps_of(self, piece: PieceEpoch) -> Callable[[int], None]:
         """What does the steps of `piece` (made `recordable`), asked for one by one; a partial batch is not replayed."""
-        full, graph = len(piece.batches.chosen), None
+        full, graph = len(piece.batches.gathered.chosen), None
         if full:
             key = piece.stepper.first, piece.batch
             graph = self.graphs.get(key)
@@ -71,7 +71,7 @@ class StepTables:
 
     def __init__(self, piece: PieceEpoch) -> None:
         tables, constants = _tables(piece)
-        self.steps = len(piece.batches.chosen)
+        self.steps = len(piece.batches.gathered.chosen)
         self.counter = torch.zeros(1, dtype=torch.int64, device=piece.batches.log.device)
         self.whole: list[Tensor] = []
         self.row: list[Tensor] = []
@@ -203,7 +203,7 @@ class StepGraph:
 
 def _tables(piece: PieceEpoch) -> tuple[list[Tensor], list[Tensor]]:
     """Everything that steps read besides weights and data: for each of the full batches `[S, ...]`, and for all."""
-    context, full = piece.context, len(piece.batches.chosen)
+    context, full = piece.context, len(piece.batches.gathered.chosen)
     keys = [context.keys[:full]] if context.keys.numel() else []
     batches, update = piece.batches.tables(), piece.update.tables()
     by_step = [*batches.by_step, *keys, *(table[:full] for table in update.by_step)]

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from automl.data.prepared import Part
 from automl.errors import out_of_memory
+from automl.fused.tensors.rows import TrainingRows, training_rows
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import CohortStepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.piece import PieceEpoch
 from automl.metrics.batched import Meter
 from automl.training import gpu
+from automl.training.samples.row_stream import cut
 
 CPU_ROWS = 1 << 14
 GPU_ROWS, GPU_VALUES = 1 << 20, 1 << 27
@@ -28,30 +30,49 @@ def step_graphs(cohort: UniformCohort) -> StepGraphs | None:
 class Epoch:
     """One epoch of a cohort. Lanes do not depend on each other, so each piece trains on its own and stays in cache.
 
+    Where samples are streamed, pieces take turns, so that all of them train on what was read.
+
     `live`: slots that train; after `train()`: `steps`: updates; `log` `[S, K]`: training losses.
     """
 
-    def __init__(self, stepper: CohortStepper, kind: str, data: Part, steps: int | None = None,
+    def __init__(self, stepper: CohortStepper, kind: str, data: Part | TrainingRows, steps: int | None = None,
                  graphs: StepGraphs | None = None) -> None:  # fmt: skip
         """`steps`: at most so many. `graphs`: recorded steps to replay; None: every step runs eagerly."""
-        self.stepper, self.kind, self.data, self.max_steps, self.graphs = stepper, kind, data, steps, graphs
+        self.stepper, self.kind, self.rows, self.max_steps, self.graphs = (
+            stepper,
+            kind,
+            training_rows(data),
+            steps,
+            graphs,
+        )
         slots = stepper.cohort.slots
         self.live = [j for j, lane in enumerate(slots) if lane is not None and lane.status == "running"]
         self.steps, self.log = 0, torch.empty(0)
 
     def train(self) -> None:
         """Run the epoch's steps and count them in the lanes' `step`."""
-        logs, batched = [], self.stepper.batched
-        augmented = any(lane is not None and lane.strengths for lane in self.stepper.cohort.slots)
-        graphs = self.graphs if batched and not augmented else None  # which lanes move is not in the tables
-        with module_mode(self.stepper.cohort, batched=batched, training=True):
-            for stepper in self.stepper.pieces:
-                piece = PieceEpoch(stepper, self.kind, self.data, self.max_steps, recordable=graphs is not None)
-                if piece.live:
-                    piece.train(None if graphs is None else graphs.steps_of(piece))
-                self.steps = piece.steps
-                logs.append(piece.batches.log)
-        self.log = torch.cat(logs, 1)
+        cohort, batched = self.stepper.cohort, self.stepper.batched
+        augmented = any(lane is not None and lane.strengths for lane in cohort.slots)
+        recordable = batched and not augmented and self.rows.stream is None  # which lanes move is not in the tables
+        graphs = self.graphs if recordable else None
+        logs: list[list[Tensor]] = [[] for _ in self.stepper.pieces]
+        with module_mode(cohort, batched=batched, training=True), self.rows.reading(cohort.slots):
+            for turn in self._turns():
+                for stepper, log, steps in zip(self.stepper.pieces, logs, turn, strict=True):
+                    piece = PieceEpoch(stepper, self.kind, self.rows, steps, recordable=graphs is not None)
+                    if piece.live:
+                        piece.train(None if graphs is None else graphs.steps_of(piece))
+                    log.append(piece.batches.log)
+                self.steps += piece.steps
+        self.log = torch.cat([torch.cat(log) for log in logs], 1)
+
+    def _turns(self) -> list[list[int]]:
+        """See `TrainingRows.turns`."""
+        pieces, sizes = len(self.stepper.pieces), [lane.hypers.batch_size for lane in self.stepper.cohort.lanes]
+        batch = min(max(sizes, default=1), len(self.rows.data))
+        total = self.rows.updates(batch)
+        total = total if self.max_steps is None else min(total, self.max_steps)
+        return self.rows.turns([batch] * pieces, [total] * pieces)
 
 
 def evaluate(
@@ -93,7 +114,6 @@ def _evaluated(stepper: CohortStepper, kind: str, data: Part, scale: Tensor | No
     meter = Meter(kind, cohort.bucket, cohort.blueprint.device, scale, ranks)
     with module_mode(cohort, batched=stepper.batched, training=False):
         for start in range(0, len(data), chunk):
-            x, y = data.x[start : start + chunk], data.y[start : start + chunk]
-            weight = None if data.weight is None else data.weight[start : start + chunk]
-            meter.add(stepper.predict(x), y, weight)
+            piece = cut(data, start, chunk).to(cohort.blueprint.device)
+            meter.add(stepper.predict(piece.x), piece.y, piece.weight)
     return meter.result()

@@ -1,6 +1,6 @@
-"""One epoch of a piece: each lane has its own sample order, dropout masks, schedule and optimizer coefficients.
+"""Some updates of a piece: each lane has its own samples, dropout masks, schedule and optimizer coefficients.
 
-The host prepares tables for the whole epoch; a step only indexes them. A last batch of a single sample is left out, as
+The host prepares tables for all of them; a step only indexes them. A last batch of a single sample is left out, as
 batch norm has no variance there.
 
 Shape letters: K lanes (rows of the piece), S steps.
@@ -19,31 +19,34 @@ from automl.fused.optim.tables import rates
 from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.tensors import rng
 from automl.fused.tensors.batches import LaneBatches
+from automl.fused.tensors.rows import TrainingRows, training_rows
 from automl.fused.uniform.stepper import PieceStepper
 from automl.training.hyperparameters import Hyperparameters
-from automl.training.schedules import steps_per_epoch
 
 IDLE = Hyperparameters(lr=0.0, weight_decay=0.0)  # of rows whose slot is free or whose lane has ended
 
 
 class PieceEpoch:
-    """The tables of one epoch of one piece; `train()` runs it. Slots are counted from the piece's first row.
+    """The tables of one epoch of one piece, or of some of its updates; `train()` runs them.
+
+    Slots are counted from the piece's first row.
 
     `live`: slots that train; `steps`: updates; `batches`: what they see, and the losses so far.
     """
 
-    def __init__(self, stepper: PieceStepper, kind: str, data: Part, steps: int | None = None, *,
+    def __init__(self, stepper: PieceStepper, kind: str, data: Part | TrainingRows, steps: int | None = None, *,
                  recordable: bool = False) -> None:  # fmt: skip
         """
         Args:
             stepper: the piece's forward and backward pass.
             kind: of the task: classification, regression or next_token.
-            data: the training samples, on the cohort's device.
-            steps: at most so many; None: the whole epoch.
+            data: the training samples, on the cohort's device or streamed to it.
+            steps: at most so many updates from where the lanes are; None: the whole epoch.
             recordable: every optional part of a step runs for every lane, so that a step that was recorded (as a CUDA
                 graph) is right for any lanes.
         """
         self.stepper, self.recordable = stepper, recordable
+        rows = training_rows(data)
         cohort = stepper.cohort
         slots = cohort.slots[stepper.span]
         self.lanes = [lane if lane is not None and lane.status == "running" else None for lane in slots]
@@ -51,14 +54,14 @@ class PieceEpoch:
         self.hypers = [IDLE if lane is None else lane.hypers for lane in self.lanes]
         self.seeds = [0 if lane is None else lane.seed for lane in self.lanes]
         self.first_steps = [0 if lane is None else lane.step for lane in self.lanes]
-        self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), len(data))
-        full_steps = steps_per_epoch(len(data), self.batch)
+        self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), len(rows.data))
+        full_steps = rows.updates(self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
         lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps),
                       {name: matrix[stepper.span] for name, matrix in cohort.rows.items()}, cohort.scales)  # fmt: skip
         self.context = self._context()
         self.update = lane_update([lanes], recordable=recordable, leaves=stepper.leaf_gradients())
-        self.batches = LaneBatches(self.lanes, kind, data, cohort.blueprint.inputs, self.batch, self.steps,
+        self.batches = LaneBatches(self.lanes, kind, rows, cohort.blueprint.inputs, self.batch, self.steps,
                                    cohort.layout.dtype, partial(self.context.space, use="batch"),
                                    always_smooth=recordable)  # fmt: skip
 
@@ -76,7 +79,7 @@ class PieceEpoch:
                     spaces=self.stepper.scratch)  # fmt: skip
 
     def train(self, step: Callable[[int], None] | None = None) -> None:
-        """Run the epoch and count it in the lanes' `step`.
+        """Run the updates and count them in the lanes' `step`.
 
         Args:
             step: does one step of this piece, given its number; None: `self.step`.

@@ -6,6 +6,7 @@ import torch
 
 from automl.fused.clock import clock
 from automl.fused.lane_group import auroc_slots, power_of_two
+from automl.fused.measuring import measured
 from automl.fused.problem import Problem
 from automl.fused.report import EpochCost, EpochReport, epoch_report, loss_summary
 from automl.fused.uniform.cohort import UniformCohort
@@ -54,7 +55,8 @@ class UniformRunner:
         epoch = train_within_memory(cohort, self._new_epoch)
         wanted = auroc_slots(cohort.slots, every_epoch=auroc_every_epoch)
         ranks = torch.tensor(wanted, device=device) if wanted else None
-        metrics = evaluate(self.stepper(), problem.kind, problem.val, problem.scale, ranks)
+        metrics = measured(cohort.slots, problem, lambda part: evaluate(
+            self.stepper(), problem.kind, part, problem.scale, ranks))  # fmt: skip
         steps = [epoch.steps] * cohort.bucket
         report = epoch_report(cohort.slots, epoch.live, steps, *loss_summary(epoch.log), metrics, cohort.bucket)
         return report, EpochCost(cohort.bucket, len(epoch.live), clock(device) - began, report.lane_steps)
@@ -68,7 +70,7 @@ class UniformRunner:
 
     def _new_epoch(self) -> Epoch:
         stepper = self.stepper()
-        return Epoch(stepper, self.problem.kind, self.problem.train, graphs=self._graphs)
+        return Epoch(stepper, self.problem.kind, self.problem.rows, graphs=self._graphs)
 
     def _shrink(self) -> None:
         """Halve the bucket when at least half of its rows are empty."""

@@ -19,11 +19,10 @@ from automl.training.loop.evaluator import Evaluator
 from automl.training.loop.moving_average import MovingAverage
 from automl.training.loop.step import TrainingStep
 from automl.training.precision import Runner, Settings
-from automl.training.samples.units import Unit
+from automl.training.samples.units import EPOCH, Unit
 from automl.training.samples.validation import Validation
 
 WARM_UP = 10  # steps on a GPU that are not timed
-EPOCH = Unit()
 Build = Callable[..., nn.Module]
 """`build(config, inputs, outputs)` makes the model."""
 

@@ -18,8 +18,6 @@ from automl.core import seeds
 from automl.data.prepared import Part
 from automl.data.streaming.shards import Streamed
 
-KEPT = 3
-"""Shards in memory for each place that is read: the present one, the next one, and the one before it."""
 Shard = tuple[int, int]  # (epoch, its number in the order of that epoch)
 
 
@@ -39,7 +37,7 @@ class RowStream:
         self._shards: OrderedDict[Shard, Part | Future[Part]] = OrderedDict()  # the one used last at the end
         self._epochs: OrderedDict[int, tuple[list[int], npt.NDArray[np.int64]]] = OrderedDict()
         self._pool: ThreadPoolExecutor | None = None
-        self._most = KEPT
+        self._most = 1
 
     def __len__(self) -> int:
         return len(self.part)
@@ -50,9 +48,14 @@ class RowStream:
         return max(1, len(self) // max(1, len(self.part.edges) - 1))
 
     @contextmanager
-    def reading(self, places: int = 1) -> Iterator[None]:
-        """Inside the block shards are read ahead, and kept for so many places that are read in turns."""
-        self._most = KEPT * places
+    def reading(self, places: int = 1, batch: int = 1) -> Iterator[None]:
+        """Inside the block shards are read ahead, and kept as long as they are needed.
+
+        Args:
+            places: so many are read in turns, by readers that are no more than a shard and a batch apart.
+            batch: rows that are taken at a time, at most.
+        """
+        self._most = places * (2 + -(-(batch + self.shard_rows) // self.shard_rows))
         with ThreadPoolExecutor(1, "prefetch") as self._pool:
             try:
                 yield
@@ -68,7 +71,7 @@ class RowStream:
             number = int(np.searchsorted(ends, place, side="right"))
             begin = int(ends[number - 1]) if number else 0
             rows = min(count, int(ends[number]) - place)
-            piece = _rows(self._shard(epoch, number), place - begin, rows)
+            piece = cut(self._shard(epoch, number), place - begin, rows)
             found = piece if found is None else found + piece
             first, count = first + rows, count - rows
         assert found is not None
@@ -110,7 +113,7 @@ class RowStream:
         return torch.Generator().manual_seed(seeds.derive(self.part.seed, *what))
 
 
-def _rows(part: Part, first: int, count: int) -> Part:
-    """Views of `count` rows from `first` on."""
+def cut(part: Part, first: int, count: int) -> Part:
+    """`count` rows of `part` from `first` on, or as many as there are (views)."""
     rows = slice(first, first + count)
     return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])

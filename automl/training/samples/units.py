@@ -62,3 +62,6 @@ class Unit:
 
     def __str__(self) -> str:
         return "epoch" if self.is_epoch else f"{self.size:,} {self.name}"
+
+
+EPOCH = Unit()
