@@ -21,6 +21,10 @@ def prepare(function: Callable[[Trial], object], options: SearchOptions) -> Sear
     """
     if options.space is None or options.metric is None:
         raise SpecError("a training function needs space=... and metric=...")
+    if options.overrides:
+        raise SpecError("overrides replace entries of a spec; a function has none: give the options themselves")
+    if options.isolation not in ("warm", "process"):
+        raise SpecError(f'isolation is "warm" or "process", not {options.isolation!r}')
     strategy = options.strategy or "auto"
     if (options.trials, options.time_s, options.epochs) == (None, None, None) and strategy != "grid":
         raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")

@@ -1,5 +1,6 @@
 """All options of a search as one value, which is handed on as it is."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.core.files import as_name, why_no_name
+from automl.core.option_types import check_number
 from automl.errors import EnvironmentProblem, SpecError
 
 if TYPE_CHECKING:
@@ -50,6 +52,21 @@ class SearchOptions:
     isolation: str = "warm"
     finalists: Mapping[str, int] | bool | None = True
     fidelity: Mapping[str, tuple[float, float]] | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            SpecError: one is no number, or too small.
+        """
+        for name, number in (("trials", self.trials), ("epochs", self.epochs), ("horizon", self.horizon)):
+            check_number(name, number, least=1)
+        check_number("workers", self.workers)
+        check_number("time_s", self.time_s, whole=False)
+        check_number("trial_timeout_s", self.trial_timeout_s, whole=False)
+        check_number("seed", self.seed, least=-math.inf)
+        if not (self.finalists is None or isinstance(self.finalists, bool | Mapping)):
+            raise SpecError(f'finalists takes {{"top": 5, "seeds": 3}}, True or None, not {self.finalists!r}')
 
     @property
     def plugin_objects(self) -> dict[str, object]:

@@ -1,9 +1,12 @@
 """Whether a value has the type that an option of a plugin declares."""
 
 import ast
+import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
+
+from automl.errors import SpecError
 
 _WORDS = {
     "int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "None": "null",
@@ -40,6 +43,25 @@ def wrong(annotation: object, value: Any) -> str:
     if literals:
         words.append(f"one of {', '.join(map(str, literals))}")
     return " or ".join(words)
+
+
+def check_number(name: str, value: object, *, least: float = 0, whole: bool = True) -> None:
+    """Check a number that may be missing.
+
+    Args:
+        name: of the option, for the message.
+        value: given for it; None is right.
+        least: the smallest value that it may have.
+        whole: whether it must be a whole number.
+
+    Raises:
+        SpecError: it is no number, or too small.
+    """
+    said = wrong("int | None" if whole else "float | None", value)
+    if said or (value is not None and not float(value) >= least):  # type: ignore[arg-type]  # it is a number
+        kind = "a whole number" if whole else "a number"
+        bound = f", {least:g} or more" if math.isfinite(least) else ""
+        raise SpecError(f"{name} takes {kind}{bound}; got {value!r}")
 
 
 def _parts(node: ast.expr) -> Any:

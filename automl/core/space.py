@@ -278,9 +278,11 @@ def start_value(p: Parameter) -> Value:
 
 def _entries(described: Mapping[str, Any], group: str) -> Iterator[tuple[str, Any, str]]:
     for name, item in described.items():
+        if not isinstance(name, str) or not name.strip():
+            raise SpecError(f"the name of a parameter is a text, not {name!r}")
         if isinstance(item, Mapping) and not is_described(item):
             if group:
                 raise SpecError(f"{group}.{name}: groups cannot hold groups; a parameter is {{float|int|choice: ...}}")
-            yield from _entries(item, str(name))
+            yield from _entries(item, name)
         else:
-            yield str(name), item, group
+            yield name, item, group

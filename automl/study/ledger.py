@@ -53,8 +53,7 @@ class Ledger:
         self.closed = False
         self._flushed = self._pending_since = 0.0
         self._noted = False  # whether the lock's file says that there is a write-ahead log
-        self._full = True  # whether synchronous is FULL
-        self._unflushed = False  # whether a commit has not been flushed to the disk yet
+        self._full, self._unflushed = True, False  # synchronous is FULL; a commit has not been flushed to the disk yet
         self._broken: AutoMLError | None = None  # why nothing can be written any more
 
     # -- opening ---------------------------------------------------------------------------------------------------
@@ -106,6 +105,7 @@ class Ledger:
         except sqlite3.Error:
             self._db.close()
         finally:
+            self._broken = self._broken or LedgerError("the study is closed; begin it again with its path")
             if self._lock is not None:
                 self._lock.release()
 
@@ -194,7 +194,7 @@ class Ledger:
 
     def commit(self) -> None:
         """Commit pending writes."""
-        if self._db.in_transaction:
+        if not self.closed and self._db.in_transaction:
             self._execute("COMMIT")
             if not self._noted and self._lock is not None:
                 self._lock.note(safety.UNFINISHED)

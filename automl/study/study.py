@@ -21,7 +21,7 @@ from automl.core.plugins import Described
 from automl.core.space import Config, Space
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict
 from automl.core.strategy import Strategy
-from automl.core.trial import Plan, State, TrialRecord
+from automl.core.trial import State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import Budget
 from automl.study.endgame import Endgame
@@ -30,7 +30,7 @@ from automl.study.ledger import Ledger
 from automl.study.live.editing import Edited
 from automl.study.live.warm import Given
 from automl.study.reader import StudyView
-from automl.study.trials import Retries, checked
+from automl.study.trials import Retries, checked, plan_of
 
 
 class Study(Edited):
@@ -100,6 +100,7 @@ class Study(Edited):
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        plan = plan_of(trials=trials, steps=steps, time_s=time_s, horizon=horizon, workers=workers, seed=seed)
         self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None
@@ -110,7 +111,6 @@ class Study(Edited):
         self._lock = threading.RLock()
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
-        plan = Plan(trials, steps, time_s, horizon, workers)
         self.history = History(Space.of(space), seed=seed, metric=Objectives.of(metric, value), plan=plan)
         self.facts = {**described(self, strategy, stopper, deterministic=deterministic), **(facts or {})}
         self.ledger = Ledger.open(self.path) if self.path else Ledger.in_memory()
@@ -213,12 +213,13 @@ class Study(Edited):
         self,
         trial: int | Assignment,
         step: int,
-        metrics: Mapping[str, object],
+        metrics: Mapping[str, object] | None = None,
         *,
         attempt: int | None = None,
         horizon: int | None = None,
+        **values: object,
     ) -> Verdict:
-        """A trial has reached `step` with these metrics.
+        """A trial has reached `step` with these metrics: `report(trial, 3, loss=0.2)`, or a dict of them.
 
         Args:
             trial: the trial, or its number.
@@ -227,6 +228,7 @@ class Study(Edited):
             metrics: {name: number}; the study's metric must be among them. If it is not finite, the trial has failed.
             attempt: of the trial; reports of an earlier one are dropped. None: the current one.
             horizon: the trial's last step, where known.
+            values: metrics by name.
 
         Returns:
             whether the trial goes on; STOP also for a trial that has ended, and when the budget of steps is used up.
@@ -235,7 +237,9 @@ class Study(Edited):
             SpecError: there is no such trial; `step` is no whole number; or the metric is missing, and no trial has
                 ever reported it: its name must be wrong.
         """
-        point = Measured(self.record_of(trial).number, attempt or 0, as_step(step), metrics, horizon)
+        point = Measured(
+            self.record_of(trial).number, attempt or 0, as_step(step), {**(metrics or {}), **values}, horizon
+        )
         return self.report_all([point])[point.trial]
 
     def report_all(self, points: Sequence[Measured]) -> dict[int, Verdict]:

@@ -15,10 +15,11 @@ from typing import Any
 from automl.core.history import rank_key
 from automl.core.messages import Assignment, Measured, Odd, as_number
 from automl.core.objectives.goals import Objectives
+from automl.core.option_types import check_number
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict, cut_by_budget
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, State, TrialRecord
+from automl.core.trial import Failure, Plan, State, TrialRecord
 from automl.errors import SpecError
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.endgame import Endgame
@@ -263,6 +264,22 @@ class Trials(Readable):
             return self.best
         kept = self.ranked(self.pool)
         return kept[-1] if len(kept) == self.pool else None
+
+
+def plan_of(
+    *, trials: int | None, steps: int | None, time_s: float | None, horizon: int | None, workers: int, seed: int
+) -> Plan:
+    """The plan of a study.
+
+    Raises:
+        SpecError: an option is no number, or too small.
+    """
+    for name, number in (("trials", trials), ("steps", steps), ("workers", workers)):
+        check_number(name, number)
+    check_number("time_s", time_s, whole=False)
+    check_number("horizon", horizon, least=1)
+    check_number("seed", seed, least=-math.inf)
+    return Plan(trials, steps, time_s, horizon, workers)
 
 
 def checked(

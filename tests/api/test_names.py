@@ -7,7 +7,7 @@ import pytest
 
 import automl
 from automl.api.options import SearchOptions, reserved
-from automl.errors import AutoMLError, EnvironmentProblem
+from automl.errors import AutoMLError, EnvironmentProblem, SpecError
 
 
 def test_searches_that_begin_at_once_get_a_folder_each(tmp_path: Path) -> None:
@@ -42,3 +42,13 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "studies").write_text("")
     with pytest.raises(EnvironmentProblem, match="is no folder"):
         reserved(tmp_path / "studies", "mine")
+
+
+@pytest.mark.parametrize("option", [
+    {"trials": 0}, {"trials": "3"}, {"time_s": "1m"}, {"workers": -1}, {"horizon": "5"}, {"seed": "a"},
+    {"finalists": 3}, {"isolation": "thread"}, {"overrides": {"budget.trials": 2}},
+])  # fmt: skip
+def test_a_wrong_option_of_a_search_is_told_with_its_name(tmp_path, option):
+    with pytest.raises(SpecError, match=f"^{next(iter(option))} "):
+        automl.search(print, space={"x": [1, 2]}, metric="loss", dir=tmp_path, **{"trials": 3, **option})
+    assert not list(tmp_path.iterdir())

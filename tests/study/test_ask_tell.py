@@ -11,7 +11,7 @@ import torch
 
 import automl
 from automl.core.trial import State
-from automl.errors import SpecError
+from automl.errors import LedgerError, SpecError
 
 SPACE = {"x": automl.Float(0, 1), "kind": ["a", "b"]}
 
@@ -148,3 +148,36 @@ def test_the_default_strategy_is_that_of_a_search() -> None:
     printed = str(one)
     assert "strategy  auto, stopper none" in printed
     assert "val_accuracy, highest wins" in printed
+
+
+@pytest.mark.parametrize("option", [
+    {"trials": "5"}, {"trials": -1}, {"trials": 5.5}, {"time_s": "1m"}, {"time_s": float("nan")}, {"horizon": 0},
+    {"horizon": "9"}, {"seed": "a"}, {"workers": -1}, {"steps": True},
+])  # fmt: skip
+def test_a_wrong_number_is_told_with_its_name(option):
+    with pytest.raises(SpecError, match=f"{next(iter(option))} takes a"):
+        automl.Study({"x": automl.Float(0, 1)}, metric="loss", **option)
+
+
+@pytest.mark.parametrize("name", [1, "", " "])
+def test_a_parameter_needs_a_name(name):
+    with pytest.raises(SpecError, match="the name of a parameter is a text"):
+        automl.Study({name: automl.Float(0, 1)}, metric="loss", trials=3)
+
+
+def test_metrics_may_be_reported_by_name():
+    opened = automl.Study({"x": automl.Float(0, 1)}, metric="loss", trials=3)
+    trial = opened.ask()
+    opened.report(trial, 1, loss=0.5)
+    opened.report(trial, 2, {"loss": 0.25}, accuracy=0.75)
+    assert opened.finish(trial).loss == 0.25
+    assert opened.reports(trial.number) == [(1, {"loss": 0.5}), (2, {"loss": 0.25, "accuracy": 0.75})]
+
+
+def test_a_closed_study_says_so():
+    opened = automl.Study({"x": automl.Float(0, 1)}, metric="loss", trials=3)
+    trial = opened.ask()
+    opened.close()
+    for use in (opened.ask, lambda: opened.tell(trial, loss=0.5)):
+        with pytest.raises(LedgerError, match="the study is closed"):
+            use()
