@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from automl.core.history import History
 from automl.core.messages import Measured
 from automl.core.stopper import CONTINUE, OUT_OF_BUDGET, Kind, Verdict
-from automl.core.trial import TrialRecord
+from automl.core.trial import State, TrialRecord
 from automl.study.budget import Budget
 
 SAFETY = 0.9
@@ -74,14 +74,34 @@ class Endgame:
         return first if first is not None and (self._few_steps(first) or self._little_time(first)) else None
 
     def room(self) -> float:
-        """How many trials may begin so that, as far as is known, they can run their full length in time.
+        """How many trials may begin so that, as far as is known, one can run its full length with the steps that are
+        left, and they can in time.
 
         Of trials that share a worker, each makes the others slower. Before the speed is known, and where the time seems
         short, it is one trial for each worker that asks. Infinite as soon as a trial has run its full length.
         """
         horizon, left_s = self.history.plan.horizon, SAFETY * self.budget.left_s()
-        if self.budget.pack or self.history.best is not None or horizon is None or math.isinf(left_s):
+        if self.budget.pack or self.history.best is not None or horizon is None:
             return math.inf
+        return min(
+            self._room_in_steps(horizon), math.inf if math.isinf(left_s) else self._room_in_time(horizon, left_s)
+        )
+
+    def _room_in_steps(self, horizon: int) -> float:
+        """So many trials that the one which needs least can still end: each takes a step before it can be stopped."""
+        if self.history.plan.steps is None:
+            return math.inf
+        going = [*self.history.running, *self.history.paused]
+        first = min(going, key=lambda t: (-t.step, t.state is not State.RUNNING), default=None)
+        needed = horizon if first is None else self._needed(first)
+        left = self.history.plan.steps - self.history.steps_spent
+        if needed > left:
+            return math.inf  # it cannot end in any case
+        waits = first is not None and first.state is not State.RUNNING
+        room = left - needed - self.history.count(State.RUNNING) + (not waits)
+        return max(room, 0 if going else 1)
+
+    def _room_in_time(self, horizon: int, left_s: float) -> float:
         if self.latest is None:  # an epoch of many rows takes about as long as to load them
             return 1 if self.budget.elapsed_s * horizon > SHORT * left_s else math.inf
         running = [self.paces[t.number].lanes for t in self.history.running if t.number in self.paces]
@@ -102,6 +122,8 @@ class Endgame:
         """
         if (leader := self.leader()) is not None:
             verdict = CONTINUE if point.trial in self._chosen(leader, together) else LEFT_FOR_OTHERS
+        elif verdict.kind is Kind.STOP and self._is_last_hope(self.history.trials[point.trial]):
+            verdict = CONTINUE
         if verdict.kind is Kind.CONTINUE and self._out_of_budget(point):
             return self.budget.verdict
         return verdict
@@ -117,10 +139,11 @@ class Endgame:
         plan = self.history.plan
         if plan.horizon is None:
             return False
-        steps = plan.steps is not None and plan.steps - self.history.steps_spent < plan.horizon + len(
-            self.history.running
+        left = math.inf if plan.steps is None else plan.steps - self.history.steps_spent
+        return (
+            left <= plan.horizon + self.history.count(State.RUNNING)
+            or SAFETY * self.budget.left_s() < plan.horizon * self.slowest_s
         )
-        return steps or SAFETY * self.budget.left_s() < plan.horizon * self.slowest_s
 
     def _few_steps(self, leader: TrialRecord) -> bool:
         """Whether the others would take steps that the leader needs: each of them reports once more at least."""
@@ -128,7 +151,20 @@ class Endgame:
             return False
         others = sum(t.number != leader.number for t in self.history.running)
         left = self.history.plan.steps - self.history.steps_spent
-        return self._needed(leader) <= left < self._needed(leader) + others
+        waits = leader.state is not State.RUNNING  # then nothing may begin before it
+        return self._needed(leader) <= left < self._needed(leader) + others + waits
+
+    def _is_last_hope(self, record: TrialRecord) -> bool:
+        """Whether a trial could run its full length with the steps that are left, and without it none could."""
+        plan = self.history.plan
+        if self.budget.pack or self.history.best is not None or plan.horizon is None or plan.steps is None:
+            return False
+        left = plan.steps - self.history.steps_spent
+        others = [t for t in (*self.history.running, *self.history.paused) if t.number != record.number]
+        more = plan.trials is None or self.budget.started < plan.trials
+        least = min([self._needed(t) for t in others] + [plan.horizon] * more, default=math.inf)
+        running = sum(t.state is State.RUNNING for t in others)
+        return self._needed(record) <= left < least + running
 
     def _little_time(self, leader: TrialRecord) -> bool:
         """Whether the leader will hardly end in time, as fast as it was, but might if it trained alone."""

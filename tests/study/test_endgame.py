@@ -112,3 +112,55 @@ def test_a_step_that_is_longer_than_what_is_left_is_not_begun() -> None:
     clock.now = 70.0
     assert found.last_word(point(0, 2), CONTINUE, [0]) == OUT_OF_BUDGET
     assert found.last_word(point(0, 2), PAUSE, [0]) == PAUSE
+
+
+def test_steps_are_kept_for_one_trial_when_others_begin() -> None:
+    """One trial at 4 of 10 steps needs six: so many may begin that each may take a step before it is stopped."""
+    found = endgame(Clock(), 4, steps=20)
+    assert found.room() == 20 - 4 - 6 - 1 + 1
+    found.history.pause(0)
+    assert found.room() == 20 - 4 - 6
+    assert endgame(Clock(), steps=30).room() == 30 - 10 + 1, "they are what can end"
+    assert endgame(Clock(), steps=10).room() == 1
+    assert endgame(Clock(), steps=9).room() == math.inf, "none can end"
+
+
+def test_the_last_trial_that_can_still_end_is_not_stopped() -> None:
+    stop = Verdict(Kind.STOP, "rank 2 of 2")
+    found = endgame(Clock(), 5, steps=14)
+    assert found.last_word(point(0, 5), stop, [0]) == CONTINUE, "no other one has steps enough"
+    assert endgame(Clock(), 5, steps=15).last_word(point(0, 5), stop, [0]) == stop, "a new one has"
+    assert endgame(Clock(), 5, steps=15, trials=1).last_word(point(0, 5), stop, [0]) == CONTINUE, "none may begin"
+    assert endgame(Clock(), 5, 5, steps=19).last_word(point(0, 5), stop, [0]) == stop, "the other one can"
+
+
+@pytest.mark.parametrize("mode", ["stop", "promote"])
+@pytest.mark.parametrize("steps", [27, 40, 90, 200])
+def test_asha_ends_with_a_full_trial_however_many_lanes_train_together(mode: str, steps: int) -> None:
+    """64 trials report at once, as lanes do, each with another loss; whatever is left over goes to one that can end."""
+    import automl
+    from automl.study.study import Study
+
+    with Study(
+        {"x": automl.Float(0.0, 1.0)},
+        metric="loss",
+        strategy="random",
+        stopper={"name": "asha", "mode": mode},
+        steps=steps,
+        horizon=27,
+    ) as study:
+        lanes: dict[int, int] = {}
+        for _ in range(400):
+            lanes |= {one.number: one.step for one in study.ask(64 - len(lanes))}
+            if not lanes:
+                break
+            lanes = {number: step + 1 for number, step in lanes.items()}
+            points = [Measured(n, 0, step, {"loss": float(n * 7919 % 101) + 1 / step}, 27) for n, step in lanes.items()]
+            verdicts = study.report_all(points)
+            for n, step in list(lanes.items()):
+                if verdicts[n].kind is not Kind.CONTINUE or step == 27:
+                    del lanes[n]
+                    if step == 27:
+                        study.finish(n)
+        assert study.history.done
+        assert study.history.steps_spent <= steps + 1
