@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Table:
     """One task. Regret 0 is the best row's final loss, 1 the median row's."""
 
     name: str
+    space = SPACE
 
     @cached_property
     def curves(self) -> np.ndarray:
@@ -70,18 +72,35 @@ class Table:
         return Rows(self)
 
 
+class Curves(Protocol):
+    """A table of curves, recorded or simulated."""
+
+    space: Space
+
+    @property
+    def curves(self) -> np.ndarray: ...
+    @property
+    def points(self) -> np.ndarray: ...
+    @property
+    def configs(self) -> list[Config]: ...
+    @property
+    def row_of(self) -> dict[tuple[object, ...], int]: ...
+    def regret(self, row: int) -> float: ...
+    def objective(self) -> "Rows": ...
+
+
 @dataclass
 class Rows:
     """The objective of one search: the nearest row of the table that this search has not used yet."""
 
-    table: Table
+    table: "Curves"
     used: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
         self.used = np.zeros(len(self.table.points), dtype=bool)
 
     def __call__(self, config: Config, history: History) -> Curve:
-        apart = ((self.table.points - SPACE.encode(config)) ** 2).sum(axis=1)
+        apart = ((self.table.points - self.table.space.encode(config)) ** 2).sum(axis=1)
         apart[self.used] = np.inf
         row = int(apart.argmin())
         self.used[row] = True
@@ -89,5 +108,8 @@ class Rows:
 
 
 @lru_cache
-def table(name: str) -> Table:
-    return Table(name)
+def table(name: str) -> Curves:
+    """The table of that name: a recorded task, or a simulated family of `_late`."""
+    from _late import LATE, Late
+
+    return Late(name) if name in LATE else Table(name)

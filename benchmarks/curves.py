@@ -1,6 +1,7 @@
 """Search with early stopping on real learning curves: regret at a number of full-budget equivalents.
 
     python benchmarks/curves.py --half report --repeats 20          # the table of docs/strategies.md
+    python benchmarks/curves.py --half late --by-task               # simulated: the best trials are slow
     python benchmarks/curves.py --quick                             # a minute
     python benchmarks/curves.py --workers 16                        # asynchronously, 16 trials in flight
     python benchmarks/curves.py --cache runs.jsonl                  # go on where it was interrupted
@@ -20,8 +21,9 @@ from pathlib import Path
 import numpy as np
 import optuna
 from _cache import Cache
+from _late import LATE
 from _peers import OptunaPruner
-from _tables import DEVELOP, HORIZON, REPORT, SPACE, table
+from _tables import DEVELOP, HORIZON, REPORT, table
 from scipy.stats import wilcoxon
 
 from automl.core import plugins, seeds
@@ -63,6 +65,8 @@ DEFAULT = "auto + halving"
 METHODS = [
     _ours("auto", "halving"),
     _ours("random", "halving"),
+    _ours("auto", "halving", near_misses=0),
+    _ours("random", "halving", near_misses=0),
     _ours("random", "halving", waves=1),
     _ours("auto", "halving", waves=1),
     _ours("auto", "halving", waves=3),
@@ -88,7 +92,7 @@ def run(method: Method, task: str, repeat: int, budget: int, workers: int) -> Si
     rows = table(task)
     plan = Plan(trials=len(rows.configs), steps=budget * HORIZON, horizon=HORIZON, workers=workers)
     seed = seeds.derive(task, repeat)
-    return simulate(SPACE, rows.objective(), method.strategy(), method.stopper(), plan=plan, seed=seed)
+    return simulate(rows.space, rows.objective(), method.strategy(), method.stopper(), plan=plan, seed=seed)
 
 
 def regrets(method: Method, task: str, repeat: int, budgets: list[int], workers: int) -> tuple[list[float], float]:
@@ -129,7 +133,7 @@ def compared(name: str, rows: list[Row], default: list[Row], budgets: list[int])
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--half", choices=["develop", "report"], default="develop")
+    parser.add_argument("--half", choices=["develop", "report", "late"], default="develop")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--budgets", type=int, nargs="+", default=[5, 10, 25])
     parser.add_argument("--workers", type=int, default=1)
@@ -137,11 +141,18 @@ def main() -> None:
     parser.add_argument("--exactly", nargs="*", default=[], help="methods of these names")
     parser.add_argument("--cache", type=Path, help="keep finished runs here, and go on from those that are there")
     parser.add_argument("--quick", action="store_true", help="two repeats, budget 5")
+    parser.add_argument("--by-task", action="store_true", help="a table for each task")
     given = parser.parse_args()
     if given.quick:
         given.repeats, given.budgets = 2, [5]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    tasks = DEVELOP if given.half == "develop" else REPORT
+    tasks = {"develop": DEVELOP, "report": REPORT, "late": LATE}[given.half]
+    for group in [(task,) for task in tasks] if given.by_task else [tuple(tasks)]:
+        report(group, given)
+
+
+def report(tasks: tuple[str, ...], given: argparse.Namespace) -> None:
+    """A table of all methods over `tasks`."""
     cache = Cache(given.cache)
     print(f"{given.half} tasks {', '.join(tasks)}; {given.repeats} repeats; {given.workers} in flight")
     print("| method | " + " | ".join(f"{b} FBE" for b in given.budgets) + " | CPU s a run |")

@@ -58,10 +58,29 @@ class Bracket:
         extra = share * (self.sizes[k] - self.sizes[k + 1]) * (self.rungs[k + 1] - rung)
         return share if extra <= 0.03 * self.cost and share * (self.sizes[k] - self.sizes[k + 1]) >= 1 else 0.0
 
-    def control_cost(self, share: float) -> float:
-        """Steps that the control samples of all rungs cost, on average."""
+    def near_misses(self, rung: int, share: float) -> float:
+        """The share of those cut at the first rung, of the better half of all there, that continues all the same.
+
+        It is `share`; or 0 at other rungs, and where that would cost more than 10 % of the bracket.
+        """
+        if rung != self.rungs[0] or len(self.rungs) < 3 or share == 0:
+            return 0.0
+        extra = share * self._near * (self.rungs[1] - rung)
+        return share if extra <= 0.1 * self.cost and share * self._near >= 1 else 0.0
+
+    @property
+    def _near(self) -> float:
+        """How many are cut at the first rung although they are in the better half."""
+        return max(0.0, self.sizes[0] / 2 - self.sizes[1])
+
+    def control_cost(self, share: float, near: float = 0.0) -> float:
+        """Steps that the control samples of all rungs cost, on average; `near`: the share of near misses."""
         ends = zip(self.rungs, self.rungs[1:], self.sizes, self.sizes[1:], strict=False)
-        return sum(self.survivors(at, share) * (n - more) * (end - at) for at, end, n, more in ends)
+        cost = sum(self.survivors(at, share) * (n - more) * (end - at) for at, end, n, more in ends)
+        first = self.rungs[0]
+        if more := max(0.0, self.near_misses(first, near) - self.survivors(first, share)):
+            cost += more * self._near * (self.rungs[1] - first)
+        return cost
 
     def __str__(self) -> str:
         return ", ".join(f"{n} to step {rung}" for n, rung in zip(self.sizes, self.rungs, strict=True))
@@ -114,6 +133,7 @@ class Bracketed(Stopper):
     """Base of stoppers that run one bracket after another; subclasses define `brackets`."""
 
     survivors: float = 0.0
+    near_misses: float = 0.0
 
     @abstractmethod
     def brackets(self, history: History) -> Sequence[Bracket]:
@@ -205,7 +225,9 @@ def _levels(stopper: Bracketed, history: History, bracket: Bracket, numbers: ran
         order = sorted(arrived, key=lambda n: (n in left, arrived[n], n))
         sure = max(0, quota - pending)
         share = bracket.survivors(rung, stopper.survivors)
-        control = {n for n in order[quota:] if _draw(history.seed, n, rung) < share} if share else set()
+        near, half = bracket.near_misses(rung, stopper.near_misses), len(order) // 2
+        cut = ((n, share if k >= half else max(near, share)) for k, n in enumerate(order) if k >= quota)
+        control = {n for n, drawn in cut if drawn and _draw(history.seed, n, rung) < drawn}
         chosen = set(order[:sure]) | control | {n for n in arrived if trials[n].step > rung}
         chosen |= {n for n in arrived if n < pilots and rung <= passed}
         out = set(order[quota:]) - chosen

@@ -6,6 +6,9 @@ Hyperband's for the same regret (docs/strategies.md).
 
 A wave is one bracket. A later wave begins when the one before it has nothing more to do or leaves workers idle, so
 that a strategy can learn from whole curves in between.
+
+The best of the end may be middling after the first steps, and a few trials cannot show that they are: whoever is best
+of eight or sixteen random trials is not one of the best. So one in five of the better half passes the first rung too.
 """
 
 import math
@@ -39,6 +42,7 @@ class Halving(Bracketed):
     waves: int = 2  # brackets, one after the other, that share the budget
     min_steps: int | None = None  # the first rung; None: one epoch or 2 % of a full trial
     survivors: float = 0.05  # share of the trials cut that continues to the next rung, as a control sample
+    near_misses: float = 0.2  # the same for those cut at the first rung who are in the better half of all there
     guard: bool = True  # skip early rungs that do not predict later ones
 
     def __post_init__(self) -> None:
@@ -48,8 +52,9 @@ class Halving(Bracketed):
             raise SpecError(f"halving: waves must be at least 1, got {self.waves}")
         if self.min_steps is not None and self.min_steps < 1:
             raise SpecError(f"halving: min_steps must be at least 1, got {self.min_steps}")
-        if not 0 <= self.survivors <= 1:
-            raise SpecError(f"halving: survivors is a share between 0 and 1, got {self.survivors}")
+        for name in ("survivors", "near_misses"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise SpecError(f"halving: {name} is a share between 0 and 1, got {getattr(self, name)}")
 
     def brackets(self, history: History) -> Sequence[Bracket]:
         return _brackets(self, history.plan, *self._tested(history))
@@ -150,9 +155,8 @@ def _brackets(halving: Halving, plan: Plan, skipped: int, pilots: int) -> tuple[
         return next((b for n in range(least, 1, -1) if cost(b := bracket(trials, n)) <= steps), bracket(trials))
 
     def cost(b: Bracket) -> float:
-        return b.cost + 1.3 * b.control_cost(
-            halving.survivors
-        )  # the sample varies; the last full trial must not be cut short
+        extra = b.control_cost(halving.survivors, halving.near_misses)
+        return b.cost + 1.3 * extra  # the sample varies; the last full trial must not be cut short
 
     def largest(steps: float, trials: float) -> int:
         """The most trials of one bracket, at least one."""
