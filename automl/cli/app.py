@@ -21,7 +21,7 @@ from automl.cli.commands import (
 )
 from automl.cli.commands.agents import judge, mcp
 from automl.cli.commands.saved import update
-from automl.cli.commands.studies import background, edit, importing, repair
+from automl.cli.commands.studies import background, edit, importing, repair, watch
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -66,6 +66,7 @@ app.command()(background.stop)
 app.command()(results.top)
 app.command(hidden=True, name="leaderboard")(results.top)
 app.command()(results.show)
+app.command()(watch.watch)
 app.command()(tools.compare)
 app.command()(judge.judge)
 app.command()(pictures.plot)

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
+from automl.study.paths import log_name
+
 LIMIT_BYTES = 10 * 2**20  # of one log
-
-
-def log_name(trial: int | None, worker: int = 0) -> str:
-    """The name of a log: `t00017.log` of a trial, `worker-0.log` of what is printed outside of trials."""
-    return f"worker-{worker}.log" if trial is None else f"t{trial:05d}.log"
 
 
 @dataclass

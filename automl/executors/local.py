@@ -27,7 +27,7 @@ from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.executors import devices as machine
 from automl.executors import forkserver, leftovers, worker_process
-from automl.executors.capture import log_name, shorten
+from automl.executors.capture import shorten
 from automl.executors.forkserver import environment
 from automl.study import paths
 from automl.tasks.command import exit_in_words
@@ -250,7 +250,7 @@ class Local(Executor):
                 time.sleep(0.1)
 
     def log(self, trial: int) -> str:
-        file = f"{paths.LOGS}/{log_name(trial)}"
+        file = f"{paths.LOGS}/{paths.log_name(trial)}"
         return file if self._folder and (self._folder / file).exists() else ""
 
     def device(self, worker: int) -> str:

@@ -18,7 +18,6 @@ from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import EnvironmentProblem, SpecError, TaskError
 from automl.executors import ray_connect
-from automl.executors.capture import log_name
 from automl.executors.ray_actors import MARK, Answer, Mailbox, Placed, RayWorker
 from automl.study import paths
 from automl.version import __version__
@@ -278,7 +277,7 @@ class RayCluster(Executor):
         return True
 
     def log(self, trial: int) -> str:
-        file = f"{paths.LOGS}/{log_name(trial)}"
+        file = f"{paths.LOGS}/{paths.log_name(trial)}"
         return file if self._folder and (self._folder / file).exists() else ""
 
     def device(self, worker: int) -> str:

@@ -42,6 +42,11 @@ def trial(study: Path, number: int) -> Path:
     return study / TRIALS / f"{number:05d}"
 
 
+def log_name(trial: int | None, worker: int = 0) -> str:
+    """The name of a log: `t00017.log` of a trial, `worker-0.log` of what is printed outside of trials."""
+    return f"worker-{worker}.log" if trial is None else f"t{trial:05d}.log"
+
+
 def bundle(study: Path, number: int) -> Path:
     """Where the trial `number` keeps its saved model, if it has one."""
     return trial(study, number) / BUNDLE

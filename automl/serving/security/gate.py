@@ -14,6 +14,7 @@ from automl.serving.inputs.answers import encoded
 from automl.serving.problem import Refused, unexpected
 from automl.serving.security.audit import Audit
 from automl.serving.security.keys import LOCAL, Identity, Keys
+from automl.serving.security.policy import HEADERS, PAGE_POLICY, POLICY, host_name, same_origin
 from automl.serving.settings import Settings
 from automl.serving.traffic.rates import Rates
 
@@ -26,15 +27,6 @@ log = logging.getLogger("automl.serving")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 OPEN = frozenset({"/health/live", "/health/ready"})
 """What is answered without a key."""
-POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-PAGE_POLICY = f"{POLICY}; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'"
-HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-]
 
 
 @dataclass
@@ -149,13 +141,10 @@ class Gate:
 
     def _admit(self, visit: Visit) -> None:
         """Host, origin, key and rate."""
-        host = visit.header(b"host")
-        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-        allowed = self.settings.allowed_hosts
-        if allowed and name.lower() not in allowed:
+        allowed, host = self.settings.allowed_hosts, visit.header(b"host")
+        if allowed and host_name(host) not in allowed:
             raise Refused(421, "wrong_host", "this server does not answer for that host name", "host")
-        origin = visit.headers.get(b"origin")
-        if origin is not None and origin.partition(b"://")[2] != visit.headers.get(b"host"):
+        if b"origin" in visit.headers and not same_origin(visit.header(b"origin"), host):
             raise Refused(403, "foreign_origin", "pages of other origins may not ask", "origin")
         if visit.scope["path"] in OPEN:
             return

@@ -43,6 +43,8 @@ Array.from(body.rows).sort(function(a,b){var x=key(a),y=key(b);
 if(typeof x!==typeof y)return typeof x==='number'?-1:1;
 return(x<y?-1:x>y?1:0)*(down?1:-1)}).forEach(function(r){body.appendChild(r)})})});
 """
+SCRIPT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+"""The only script that a browser runs in a report, as a content security policy names it."""
 
 NOTES = {
     "history": "Each dot is a trial; the line is the best trial so far that ran its full length.",
@@ -76,8 +78,7 @@ def report(study: Readable, *, now: datetime | None = None) -> str:
     """
     now = now or datetime.now(UTC)
     parts = [_head(study, now), _data(study), *_sections(study), _table(study), _spec(study)]
-    digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'"
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {SCRIPT_SOURCE}"
     policy += "; base-uri 'none'; form-action 'none'"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from automl.study.reader import Readable, Stage
 from automl.view.screens.eta import Durations, eta
 from automl.view.screens.snapshot import Running, Snapshot, Worker
 
+T = TypeVar("T")
 KEPT = 64  # best ended trials kept for the table
 RECENT = 12  # trials that ended last
 NOISE = 1e-9  # a relative gain smaller than this is rounding
@@ -207,7 +208,7 @@ def label(study: Readable, plugin: str) -> str:
     return str(study.facts.get(plugin, {}).get("name", ""))
 
 
-def thin(values: Sequence[float], most: int) -> Sequence[float]:
+def thin(values: Sequence[T], most: int) -> Sequence[T]:
     """At most `most` of `values`, evenly spaced, the last one included."""
     if len(values) <= most:
         return values

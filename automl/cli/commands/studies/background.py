@@ -66,16 +66,12 @@ def status(study: options.StudyName, json: options.Json = False, dir: options.Di
 
 
 def facts_of(view: "StudyView", path: Path) -> dict[str, Any]:
-    """The result of a study as far as it is, and its state: running, ended, or incomplete (`resume` goes on)."""
+    """The result of a study as far as it is, and its state, see `automl.view.pages.status`."""
     from automl.study import lock, paths
-    from automl.view.pages import final
+    from automl.view.pages import final, status
 
     pid = lock.driver(path / paths.LOCK)
-    plan, counts = view.plan, view.counts
-    spent = (plan.trials is not None and counts.begun >= plan.trials) or view.verdict is not None
-    spent = spent or (plan.steps is not None and view.history.steps_spent >= plan.steps)
-    spent = spent or (plan.time_s is not None and view.elapsed_s >= plan.time_s)
-    state = "running" if pid is not None else "ended" if spent and not counts.running else "incomplete"
+    state = status.state(view, driven=pid is not None)
     budget = {"trials": view.plan.trials, "epochs": view.plan.steps, "seconds": view.plan.time_s}
     return {**final.document(view), "state": state, "pid": pid, "budget": budget}
 

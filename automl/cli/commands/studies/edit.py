@@ -1,6 +1,5 @@
 """`automl edit`: change a search while it runs."""
 
-import getpass
 import json as json_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from automl.cli import options, values
+from automl.cli.commands.studies.watch import user
 from automl.errors import SpecError
 
 Add = Annotated[
@@ -52,16 +52,9 @@ def edit(
     wanted |= {"pause": pause or None, "resume": resume or None}
     wanted |= {"narrow": dict(map(_range, narrow)) if narrow else None}
     view = StudyView(values.study_path(study, dir))
-    done = view.edit(by=_user(), **{key: value for key, value in wanted.items() if value is not None})
+    done = view.edit(by=user(), **{key: value for key, value in wanted.items() if value is not None})
     view.close()
     typer.echo(json_module.dumps({"ok": True, "done": done}, ensure_ascii=False) if json else "\n".join(done))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "someone"
 
 
 def _configs(file: Path) -> Any:
