@@ -12,10 +12,10 @@ from automl.data.attributes import shared
 from automl.data.prepared import Prepared, fingerprint, sample_rows
 from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
 from automl.data.reading import sources
-from automl.data.reading.readers import Table
+from automl.data.reading.many.table import Table
 from automl.data.rows import columns_kept_out, select
 from automl.data.streaming import memory, streaming
-from automl.data.streaming.writer import Request
+from automl.data.streaming.request import Request
 from automl.data.summary.columns import ROWS as LOOK
 from automl.data.summary.find import Source, roles_of, summary_of
 from automl.errors import DataError
@@ -37,8 +37,9 @@ def load(
     `automl.data.streaming`.
 
     Args:
-        source: a built-in name ("digits"), a path relative to `base`, a function as `package.module:function`, or the
-            data itself: `(x, y)`, a DataFrame, a dict of arrays or of the parts `train`, `val`, `test`.
+        source: a built-in name ("digits"), a path relative to `base` (of a file, of a folder of tables, or a pattern
+            such as "parts/*.parquet"), an address ("s3://bucket/folder"), a function as `package.module:function`, or
+            the data itself: `(x, y)`, a DataFrame, a dict of arrays or of the parts `train`, `val`, `test`.
         target: the column to predict; several kinds of sources need none.
         split: shares of the rows, `{"train": 0.5, "val": 0.25, "test": 0.25}`; also `group: column` (no group in two
             parts) or `time: column` (validation after training, test after validation).
@@ -57,17 +58,18 @@ def load(
     """
     settings, rules, base = dict(prepare or {}), dict(split or {}), Path(base)
     options.check(settings)
-    file = sources.file_of(source, base)
-    reason = memory.reason_to_stream(file, settings) if file else ""
+    found = sources.files_of(source, base)
+    reason = memory.reason_to_stream(found, settings) if found else ""
     sentences = settings.get("form") == "sentences" or settings.get("text")
     sequence = (settings.get("window") and not sentences) or sources.is_long_text(source, settings, base)
     if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
-    if file and reason:
-        streamed = streaming.load(Request(file, target, rules, settings, seed))
+    if found and reason:
+        streamed = streaming.load(Request(tuple(found), target, rules, settings, seed))
         streamed = replace(streamed, notes=[*streamed.notes, reason])
-        return _summed_up(streamed, Source(Table(file, settings).head(), True, roles=roles_of(settings, rules)), look)
+        beginning = Source(Table(tuple(found), settings).head(), True, roles=roles_of(settings, rules))
+        return _summed_up(streamed, beginning, look)
     if sequence:
         return _load_sequence(source, target, rules, settings, base, look)
     return _load_rows(source, target, rules, settings, seed, base, look)

@@ -142,7 +142,7 @@ def times_of(values: Any, name: str, rules: readings.Rules, notes: list[str]) ->
     """
     column = pd.Series(values)
     reading = deciding.decide(column, name, rules)
-    read = _as_order(column, reading, rules)
+    read = as_order(column, reading, rules)
     if read is None or not np.isfinite(read.values).all():
         raise DataError(f"split.time: some rows of {name!r} have no date that can be read, such as 2021-06-25")
     if reading.get("ambiguous") or reading.get("shown"):
@@ -152,7 +152,7 @@ def times_of(values: Any, name: str, rules: readings.Rules, notes: list[str]) ->
     return read.values
 
 
-def _as_order(column: "pd.Series[Any]", reading: readings.Reading, rules: readings.Rules) -> readings.Read | None:
+def as_order(column: "pd.Series[Any]", reading: readings.Reading, rules: readings.Rules) -> readings.Read | None:
     """The column as numbers to sort by; None: it is text."""
     match reading["kind"]:
         case "number":

@@ -104,16 +104,25 @@ def _stratified(labels: NDArray[Any], wanted: NDArray[np.float64], rng: np.rando
 def _by_group(groups: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
     """Assign whole groups, the largest first, each to the part that lacks the most rows."""
     codes, sizes = np.unique(groups, return_inverse=True)[1], np.unique(groups, return_counts=True)[1]
+    return homes(sizes, wanted, rng)[codes]
+
+
+def homes(sizes: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
+    """[groups] the part of each group with so many rows, whole groups in shares `wanted`.
+
+    Raises:
+        DataError: there are fewer than three groups.
+    """
     if len(sizes) < 3:
         raise DataError(f"split by group: {len(sizes)} groups cannot make three parts")
     home = np.zeros(len(sizes), dtype=np.int8)
     filled = np.zeros(3)
     shuffled = rng.permutation(len(sizes))
     for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        part = int(np.argmax(wanted * len(groups) - filled))
+        part = int(np.argmax(wanted * sizes.sum() - filled))
         home[group] = part
         filled[part] += sizes[group]
-    return home[codes]
+    return home
 
 
 def _complete(given: Parts, wanted: NDArray[np.float64], seed: int, labels: NDArray[Any] | None) -> Parts:

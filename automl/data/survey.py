@@ -11,7 +11,8 @@ from automl.data import targets
 from automl.data.cells import deciding, readings
 from automl.data.cells.numbers import PLAIN
 from automl.data.preparing import columns
-from automl.data.reading.readers import TABLES, Table, is_parquet, kind_of
+from automl.data.reading.many.table import Table
+from automl.data.reading.readers import TABLES, is_parquet, kind_of
 from automl.errors import DataError, did_you_mean
 
 BYTES = 2**25
@@ -74,7 +75,7 @@ def survey(path: Path, target: str | None = None) -> Survey:
 
 
 def _first_rows(path: Path) -> pd.DataFrame:
-    table = Table(path)
+    table = Table.of(path)
     rows = max(1000, int(BYTES / max(table.row_bytes(), 1.0)))
     frame = next(table.chunks(rows))
     attributes = frame.attrs

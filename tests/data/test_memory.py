@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from automl.data.reading.many import files
 from automl.data.streaming import memory
 
 
@@ -25,12 +26,11 @@ def test_the_limit_follows_what_is_available() -> None:
         ("t.parquet", {"memory": "6KB"}, True),
         ("t.csv", {"memory": "1KB", "window": 8}, False),
         ("t.csv", {"memory": "1KB", "text": "says"}, False),
-        ("t.npz", {"memory": "1KB"}, False),
     ],
 )
 def test_which_files_are_streamed(tmp_path: Path, name: str, options: dict[str, object], streamed: bool) -> None:
     file = tmp_path / name
     file.write_bytes(bytes(1024))
-    reason = memory.reason_to_stream(file, options)
+    reason = memory.reason_to_stream(files.find(file, tmp_path), options)
     assert bool(reason) == streamed
     assert not streamed or "prepare.memory" in reason

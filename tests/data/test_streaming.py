@@ -15,9 +15,10 @@ import automl
 from automl.core.trial import Metric, State
 from automl.data import load
 from automl.data.preparing.transform import transform
+from automl.data.streaming import cache as caching
 from automl.data.streaming import streaming
+from automl.data.streaming.request import Request, Sizes
 from automl.data.streaming.shards import Streamed
-from automl.data.streaming.writer import Request, Sizes
 from automl.errors import DataError
 from automl.models import build
 from automl.tasks.builtin import BuiltinTask
@@ -50,7 +51,7 @@ def table(rows: int = 3000) -> pd.DataFrame:
 def both(file: Path, split: dict[str, object] | None = None, **prepare: object):
     """The table read into memory, and streamed from disk in small shards."""
     whole = load(file.name, base=file.parent, target="y", split=split, seed=3, prepare={**prepare, "memory": "1GB"})
-    return whole, streaming.load(Request(file, "y", split or {}, prepare, 3), sizes=SMALL)
+    return whole, streaming.load(Request.of(file, "y", split or {}, prepare, 3, sizes=SMALL))
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".tsv", ".parquet"])
@@ -262,7 +263,7 @@ def test_files_unused_for_a_month_are_deleted_when_another_table_is_prepared(tmp
         table(300).to_csv(file, index=False)
     for file in files[:2]:
         both(file)
-    long_ago = time.time() - streaming.UNUSED_S - 60
+    long_ago = time.time() - caching.UNUSED_S - 60
     for meta in cache.glob("*/meta.json"):
         os.utime(meta, (long_ago, long_ago))
     both(files[1])  # opened again

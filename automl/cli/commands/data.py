@@ -107,11 +107,12 @@ def _of_file(source: str, target: str | None, sets: Mapping[str, str]) -> "Summa
 
 def _last_column(path: Path) -> str | None:
     """The target of a table that is not told: its last column."""
-    from automl.data.reading.readers import TABLES, Table, kind_of
+    from automl.data.reading.many.table import Table
+    from automl.data.reading.readers import TABLES, kind_of
 
     if kind_of(path) not in TABLES:
         return None
-    name = str(Table(path).head().columns[-1])
+    name = str(Table.of(path).head().columns[-1])
     progress.say(f"target: {name}, the last column; --target names another")
     return name
 

@@ -11,9 +11,10 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 from automl.data.reading import foreign
 from automl.errors import DataError, did_you_mean
@@ -74,33 +75,47 @@ def decode(raw: bytes, name: str, options: Mapping[str, Any]) -> tuple[str, str]
     return raw.decode("latin-1"), "latin-1"
 
 
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file for reading, unpacked as `read_bytes` does."""
-    with path.open("rb") as file:
-        first = file.read(6)
-    if first[:2] == b"\x1f\x8b":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    if first[:3] == b"BZh":
-        return cast("IO[bytes]", bz2.open(path, "rb"))
-    if first == b"\xfd7zXZ\x00":
-        return cast("IO[bytes]", lzma.open(path, "rb"))
-    if first[:4] == b"\x28\xb5\x2f\xfd":
-        import pyarrow
+@contextmanager
+def unpacked(opened: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The bytes of an open file, unpacked where its first bytes say that it is compressed; it is closed at the end."""
+    with opened:
+        first = opened.read(6)
+        opened.seek(0)
+        stream: Any = opened
+        if first[:2] == b"\x1f\x8b":
+            stream = gzip.GzipFile(fileobj=opened)
+        elif first[:3] == b"BZh":
+            stream = bz2.BZ2File(opened)
+        elif first == b"\xfd7zXZ\x00":
+            stream = lzma.LZMAFile(opened)  # noqa: SIM115
+        elif first[:4] == b"\x28\xb5\x2f\xfd":
+            import pyarrow
 
-        return cast("IO[bytes]", io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd")))
-    return path.open("rb")
+            stream = io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(opened), "zstd"))
+        with stream:
+            yield stream
 
 
-def encoding_of(path: Path, options: Mapping[str, Any]) -> str:
-    """The encoding in which a whole file can be read, found as `decode` does, block by block."""
-    with open_bytes(path) as file:
+def encoding_of(
+    opening: Callable[[], AbstractContextManager[IO[bytes]]], options: Mapping[str, Any], whole: bool = True
+) -> str:
+    """The encoding in which a file can be read, found as `decode` does, block by block.
+
+    Args:
+        opening: opens the file, as `unpacked` does.
+        options: those of `prepare:`.
+        whole: look at all of it, not only at its first MiB.
+    """
+    with opening() as file:
         first = file.read(2**20)
     for encoding in _candidates(first, str(options["encoding"]) if options.get("encoding") else None):
         try:
             decoder = codecs.getincrementaldecoder(encoding)()
-            with open_bytes(path) as file:
+            with opening() as file:
                 while block := file.read(2**20):
                     decoder.decode(block)
+                    if not whole:
+                        break
             return encoding
         except LookupError as error:
             raise DataError(f"prepare.encoding: Python knows no encoding {options['encoding']!r}") from error

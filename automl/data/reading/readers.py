@@ -6,8 +6,6 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -102,23 +100,23 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
     Raises:
         DataError: with the reader's reason, and the line where there is one.
     """
-    with _as_data_error(path):
+    with as_data_error(path.name):
         if is_parquet(path):
             return _checked(pd.read_parquet(path))
         options = options or {}
         text, encoding = dialects.decode(dialects.read_bytes(path), path.name, options)
         expects = tuple(expects)
-        text, named, comments = dialects.without_comments(text, _separator_option(options), expects)
+        text, named, comments = dialects.without_comments(text, separator_option(options), expects)
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
         frame = regular.read(text, separator, header)
         if frame is None:
             if len(header) == 1:  # an empty line is a row whose only cell is empty
-                frame = _parse(io.StringIO(text.strip("\r\n")), separator, text, skip_blank_lines=False)
+                frame = parse(io.StringIO(text.strip("\r\n")), separator, text, skip_blank_lines=False)
             else:
-                frame = _parse(io.StringIO(text), separator, text)
-        names = _names(frame.columns, header, expects)
-        attributes = _file_attributes(path, separator, encoding, comments, names, header)
+                frame = parse(io.StringIO(text), separator, text)
+        names = column_names(frame.columns, header, expects)
+        attributes = file_attributes(path.name, separator, encoding, comments, names, header)
         frame = frame.set_axis(names, axis=1)
         frame.attrs = attributes
         return frame
@@ -135,12 +133,13 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _separator_option(options: Mapping[str, Any]) -> str | None:
+def separator_option(options: Mapping[str, Any]) -> str | None:
+    """The separator that the user named."""
     given = options.get("separator")
     return None if given is None else dialects.NAMES.get(str(given), str(given))
 
 
-def _parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
+def parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
     """Cells as text, nothing read as missing. Spaces around cells stay, except before quotation marks."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -150,7 +149,7 @@ def _parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
         )  # fmt: skip
 
 
-def _names(columns: Iterable[Any], header: tuple[str, ...], expects: tuple[str, ...] = ()) -> list[str]:
+def column_names(columns: Iterable[Any], header: tuple[str, ...], expects: tuple[str, ...] = ()) -> list[str]:
     """The names of the columns: as in the file, `Unnamed: 0` for an empty one, `a.1` for the second `a`.
 
     The second `a` among rows for a model that was trained with a single one stays `a`, so that it is noticed.
@@ -175,88 +174,18 @@ def header_of(frame: pd.DataFrame) -> list[str]:
     return list(own) if own and len(own) == frame.shape[1] else [str(name) for name in frame.columns]
 
 
-def _file_attributes(
-    path: Path, separator: str, encoding: str, comments: int, names: list[str], header: tuple[str, ...]
+def file_attributes(
+    name: str, separator: str, encoding: str, comments: int, names: list[str], header: tuple[str, ...]
 ) -> dict[str, Any]:
     """What `attrs` says of the file: how it is written, notes for people, and its header where names differ from it."""
-    notes = list(dialects.notes_of(encoding, separator, comments, path.name))
-    twice = [name for name, own in zip(names, header, strict=False) if own and name != own.strip()]
+    notes = list(dialects.notes_of(encoding, separator, comments, name))
+    twice = [read for read, own in zip(names, header, strict=False) if own and read != own.strip()]
     if twice:
-        notes.append(f"{path.name}: a column whose name another one has is read as {', '.join(map(repr, twice))}")
+        notes.append(f"{name}: a column whose name another one has is read as {', '.join(map(repr, twice))}")
     file: dict[str, Any] = {"separator": separator, "encoding": encoding, "notes": notes}
     if len(header) == len(names) and names != list(header):
         file["header"] = list(header)
     return {ATTRIBUTE: {"file": file}}
-
-
-@dataclass(frozen=True)
-class Table:
-    """A CSV, TSV or Parquet file, read chunk by chunk by the rules of `read_table`.
-
-    Attributes:
-        path: the file.
-        options: those of `prepare:`; `separator` and `encoding` are used.
-    """
-
-    path: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def chunks(self, rows: int, only: list[str] | None = None) -> Iterator[pd.DataFrame]:
-        """All rows in order, at most `rows` at once; only the columns `only` where given.
-
-        Raises:
-            DataError: the file cannot be read.
-        """
-        with _as_data_error(self.path):
-            yield from self._chunks(rows, only)
-
-    def _chunks(self, rows: int, only: list[str] | None) -> Iterator[pd.DataFrame]:
-        if is_parquet(self.path):
-            from pyarrow import parquet
-
-            with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(rows, columns=only):
-                    batch.validate(full=True)
-                    yield batch.to_pandas()
-            return
-        encoding, head = self._encoding, self._head
-        text, named, _ = dialects.without_comments(head, _separator_option(self.options))
-        asked = {**self.options, "separator": self.options.get("separator") or named}
-        separator, header = dialects.find(text, self.path.name, asked)
-        skipped = next((k for k, line in enumerate(text.split("\n")) if line.strip()), 0)
-        with self._open() as raw, io.TextIOWrapper(raw, encoding=encoding, newline="") as stream:
-            for _ in range(skipped):
-                stream.readline()
-            names = _names(header, header)
-            attributes = _file_attributes(self.path, separator, encoding, 0, names, header)
-            wanted = None if only is None else sorted(names.index(name) for name in only)
-            for chunk in _parse(stream, separator, head, chunksize=rows, usecols=wanted):
-                found = [names[k] for k in wanted] if wanted else _names(chunk.columns, header)
-                chunk = chunk.set_axis(found, axis=1)
-                chunk.attrs = attributes
-                yield chunk if only is None else chunk[only]
-
-    def _open(self) -> Any:
-        return dialects.open_bytes(self.path)
-
-    @cached_property
-    def _encoding(self) -> str:
-        """The encoding in which the whole file can be read."""
-        return dialects.encoding_of(self.path, self.options)
-
-    @cached_property
-    def _head(self) -> str:
-        with self._open() as raw, io.TextIOWrapper(raw, encoding=self._encoding, newline="") as stream:
-            return stream.read(dialects.HEAD).lstrip("\ufeff")
-
-    def head(self) -> pd.DataFrame:
-        """The first 1,000 rows."""
-        return next(self.chunks(1000))
-
-    def row_bytes(self) -> float:
-        """The memory that a row takes, estimated from the first rows."""
-        head = self.head()
-        return float(head.memory_usage(deep=True).sum()) / max(len(head), 1)
 
 
 def is_parquet(path: Path) -> bool:
@@ -265,18 +194,18 @@ def is_parquet(path: Path) -> bool:
 
 
 @contextmanager
-def _as_data_error(path: Path) -> Iterator[None]:
-    """Raise what the readers of tables complain about as a DataError that names the file and the option that helps."""
+def as_data_error(name: str) -> Iterator[None]:
+    """Raise complaints of the readers of tables as a DataError that names the file `name` and the option that helps."""
     try:
         yield
     except DataError:
         raise
     except pd.errors.ParserWarning as error:
         raise DataError(
-            f"data: {path.name}: rows have more fields than the header names; where cells are separated by something"
+            f"data: {name}: rows have more fields than the header names; where cells are separated by something"
             " else, say so: prepare: {separator: ';'}"
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, EOFError, zlib.error, ValueError, OSError) as error:
         reason = " ".join(str(error).split()).removeprefix("Error tokenizing data. C error: ")
         hint = "; prepare: {separator: ...} names another separator" if "fields in line" in reason else ""
-        raise DataError(f"data: {path.name} cannot be read: {reason}{hint}") from error
+        raise DataError(f"data: {name} cannot be read: {reason}{hint}") from error

@@ -21,7 +21,7 @@ def read(text: str, separator: str, header: Sequence[str]) -> pd.DataFrame | Non
         separator: one character.
         header: the names in it.
     """
-    if len(header) < 2 or not separator.isascii() or not _is_regular(text, separator):
+    if len(header) < 2 or not separator.isascii() or not is_regular(text, separator):
         return None
     names = [f"Unnamed: {k}" for k in range(len(header))]
     parsing = csv.ParseOptions(delimiter=separator, newlines_in_values='"' in text)
@@ -34,7 +34,7 @@ def read(text: str, separator: str, header: Sequence[str]) -> pd.DataFrame | Non
     return pd.DataFrame({name: pd.array(table[name], dtype=pd.ArrowDtype(pa.string())) for name in names})
 
 
-def _is_regular(text: str, separator: str) -> bool:
+def is_regular(text: str, separator: str) -> bool:
     """Whether line ends are of one kind, and quotation marks are only around whole cells."""
     if "\x00" in text or text.count("\r") != text.count("\r\n") or (separator == "\t" and "\n " in text):
         return False

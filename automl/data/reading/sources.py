@@ -15,6 +15,9 @@ from automl.core.user_code import import_object
 from automl.data.cells import deciding, readings
 from automl.data.preparing import columns, text
 from automl.data.reading import images
+from automl.data.reading.many import files
+from automl.data.reading.many.files import File
+from automl.data.reading.many.table import Table
 from automl.data.reading.raw import Raw, from_arrays, from_frame, from_object, from_pair
 from automl.data.reading.readers import TABLES, kind_of, read_file, read_labelled_lines
 from automl.errors import DataError, TaskError, did_you_mean
@@ -52,7 +55,8 @@ def read(
     """Read a source whose samples are independent of each other.
 
     Args:
-        source: a built-in name, a path relative to `base`, `package.module:function`, or the data itself.
+        source: a built-in name, a path relative to `base`, a pattern, an address, `package.module:function`, or the
+            data itself.
         target: the column to predict; several kinds of sources need none.
         base: folder that relative paths and the user's module are looked for in.
         keep_out: columns that are not inputs (weights, groups, times).
@@ -65,7 +69,11 @@ def read(
     if isinstance(source, str) and source in BUILT_IN:
         return _built_in(source, target, keep_out)
     path = (base / source).expanduser() if isinstance(source, str | Path) else None
-    if path is not None and path.exists():
+    if several := _several(source, base):
+        table = Table(tuple(several), options)
+        raw = from_frame(table.whole(), target, keep_out, where=table.name)
+        raw.notes += table.columns.differences()
+    elif path is not None and path.exists():
         raw = _read_path(path, target, keep_out, options)
     else:
         raw = from_object(read_unchanged(source, base), target, keep_out)
@@ -114,6 +122,8 @@ def _content(source: Any, base: Path, options: Mapping[str, Any] | None) -> Any:
     path = (base / name).expanduser()
     if path.is_file():
         return read_file(path, options)
+    if several := _several(source, base):
+        return Table(tuple(several), options or {}).whole()
     if ":" in name and not path.exists():
         return _call(name, base)
     if "/" in name or Path(name).suffix:
@@ -139,11 +149,21 @@ def resolve(source: Any, base: Path) -> Any:
     return (folder / ON_DISK[source]).resolve()
 
 
-def file_of(source: Any, base: Path) -> Path | None:
-    """The file that `source` names, if it names one."""
+def files_of(source: Any, base: Path) -> list[File] | None:
+    """The files of a table that `source` names, one or many; None: it names none.
+
+    Raises:
+        DataError: a pattern or an address fits no table.
+    """
     source = resolve(source, base)
-    path = (base / source).expanduser() if isinstance(source, str | Path) else None
-    return path if path and path.is_file() else None
+    return None if isinstance(source, str) and source in BUILT_IN else files.find(source, base)
+
+
+def _several(source: Any, base: Path) -> list[File] | None:
+    """The files of a table that is named in another way than by the path of one file."""
+    if isinstance(source, str | Path) and (base / source).expanduser().is_file():
+        return None
+    return files_of(source, base)
 
 
 def is_long_text(source: Any, options: Mapping[str, Any], base: Path) -> bool:

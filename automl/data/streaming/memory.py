@@ -1,12 +1,12 @@
 """How much memory a table may take, and so whether it is read into memory or streamed from disk."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from automl.data.reading.readers import TABLES, kind_of
+from automl.data.reading.many.files import File
 from automl.errors import DataError
 
 FACTOR = 5
@@ -15,25 +15,28 @@ FACTOR_COMPRESSED = 16
 """The same for compressed files and Parquet."""
 
 
-def reason_to_stream(path: Path, options: Mapping[str, Any]) -> str:
-    """Why the table at `path` is to be streamed; empty where it is to be read into memory.
+def reason_to_stream(found: Sequence[File], options: Mapping[str, Any]) -> str:
+    """Why a table is to be streamed; empty where it is to be read into memory.
 
     Args:
-        path: the file.
+        found: its files.
         options: those of `prepare:`.
 
     Raises:
         DataError: `prepare.memory` is not a size.
     """
-    kind = kind_of(path)
-    if kind not in TABLES or options.get("window") or options.get("text") or options.get("form"):
+    if options.get("window") or options.get("text") or options.get("form"):
         return ""
-    compressed = kind != path.suffix or kind in (".parquet", ".pq")
-    needed = (FACTOR_COMPRESSED if compressed else FACTOR) * path.stat().st_size
+    needed = sum(_factor(file) * max(file.size, 0) for file in found)
     limit = memory_limit(options)
     if needed <= limit:
         return ""
     return f"about {needed / 2**20:,.0f} MiB in memory, more than {limit / 2**20:,.0f} MiB (prepare.memory)"
+
+
+def _factor(file: File) -> int:
+    compressed = not file.name.lower().endswith(file.kind) or file.kind in (".parquet", ".pq")
+    return FACTOR_COMPRESSED if compressed else FACTOR
 
 
 def memory_limit(options: Mapping[str, Any]) -> float:

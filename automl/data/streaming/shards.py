@@ -1,22 +1,25 @@
 """Parts whose inputs stay in a file, which is read shard by shard, in a new order each epoch.
 
-Training rows are in the file in random order already (see `automl.data.streaming.writer`), so that a shard is a random
-sample of them. Shards in random order, and the rows of each shard in random order, give batches like those drawn from
-all rows. A thread reads the next shard while the present one is used.
+Training rows are in the file in random order already (see `automl.data.streaming.passes.layout`), so that a shard is a
+random sample of them. Shards in random order, and the rows of each shard in random order, give batches like those drawn
+from all rows. A thread reads the next shard while the present one is used.
 """
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from automl.data.prepared import Part
+from automl.errors import EnvironmentProblem
 
 
 @dataclass(frozen=True)
@@ -25,17 +28,21 @@ class Streamed(Part):
 
     Attributes:
         x: mapped from the file; must not be copied as a whole.
-        y, weight: in memory.
+        y, weight: mapped too.
         file: holds the rows of x, float32.
         first: row of the file at which x begins.
         edges: shard k is the rows edges[k] .. edges[k + 1] - 1 of this part.
         seed: of the order in which its rows are read, which all trials of a study share.
+        sums: the check sum of the inputs in each shard.
+        checked: the shards that this process has checked.
     """
 
     file: Path = Path()
     first: int = 0
     edges: tuple[int, ...] = (0,)
     seed: int = 0
+    sums: tuple[int, ...] = ()
+    checked: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def __add__(self, other: Part) -> "Streamed":
         """The rows of both.
@@ -45,11 +52,13 @@ class Streamed(Part):
         """
         if not isinstance(other, Streamed) or (other.file, other.first) != (self.file, self.first + len(self)):
             raise ValueError("streamed parts can be joined only in the order in which they lie in one file")
-        both = Part(self.y, self.y, self.weight) + Part(other.y, other.y, other.weight)
         edges = (*self.edges, *(edge + len(self) for edge in other.edges[1:]))
-        width = int(self.x.shape[1])
-        x = mapped(self.file, self.first, len(both), width)
-        return Streamed(x, both.y, both.weight, self.file, self.first, edges, self.seed)
+        rows, width, values = len(self) + len(other), int(self.x.shape[1]), self.y.shape[1] if self.y.ndim > 1 else 0
+        x = mapped(self.file, self.first, rows, width)
+        y = mapped(self.file.with_name("y.bin"), self.first, rows, values, codes=not values)
+        weight = None if self.weight is None else mapped(self.file.with_name("weight.bin"), self.first, rows, 0)
+        joined = self.sums + other.sums
+        return Streamed(x, y, weight, file=self.file, first=self.first, edges=edges, seed=self.seed, sums=joined)
 
     def to(self, device: torch.device | str) -> "Streamed":
         """This part itself: its rows stay in the file, and only batches go to a device."""
@@ -76,11 +85,32 @@ class Streamed(Part):
             yield rest
 
     def read(self, shard: int, order: Tensor, device: torch.device) -> Part:
-        """The rows of a shard in memory, in `order` (numbers within the shard), on `device`."""
+        """The rows of a shard in memory, in `order` (numbers within the shard), on `device`.
+
+        Raises:
+            EnvironmentProblem: the shard is not what was written.
+        """
         first, end = self.edges[shard], self.edges[shard + 1]
-        part = Part(self.x[first:end][order], self.y[first:end][order],
-                    None if self.weight is None else self.weight[first:end][order])  # fmt: skip
-        return _moved(part, device)
+        weight = None if self.weight is None else self.weight[first:end][order]
+        return _moved(Part(self._inputs(shard)[order], self.y[first:end][order], weight), device)
+
+    def _inputs(self, shard: int) -> Tensor:
+        """The inputs of a shard, in memory of their own: pages of a mapped file would stay with the process."""
+        first, end = self.edges[shard], self.edges[shard + 1]
+        x = torch.empty(end - first, int(self.x.shape[1]))
+        with self.file.open("rb", buffering=0) as file:
+            file.seek((self.first + first) * x.shape[1] * 4)
+            whole = x.numpy().data.cast("B") if x.numel() else memoryview(b"")
+            at = 0
+            while at < len(whole) and (read := file.readinto(whole[at:])):
+                at += read
+        if shard < len(self.sums) and shard not in self.checked:
+            if at < len(whole) or zlib.crc32(whole) != self.sums[shard]:
+                raise EnvironmentProblem(
+                    f"{self.file}: shard {shard} is damaged; delete the folder, and it is prepared anew"
+                )
+            self.checked.add(shard)
+        return x
 
 
 def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, device: torch.device) -> Iterator[Part]:
@@ -121,11 +151,16 @@ def _moved(part: Part, device: torch.device) -> Part:
     return Part(move(part.x), move(part.y), None if part.weight is None else move(part.weight))
 
 
-def mapped(file: Path, first: int, rows: int, width: int) -> Tensor:
-    """[rows, width] float32, mapped from a file of such rows, from row `first` on. Must not be written to."""
+def mapped(file: Path, first: int, rows: int, width: int, *, codes: bool = False) -> Tensor:
+    """[rows, width] float32 ([rows] where the width is 0; int64 with `codes`), mapped from row `first` of a file on.
+
+    Must not be written to.
+    """
+    shape = (rows, width) if width else (rows,)
+    kind: Any = np.int64 if codes else np.float32
     if rows == 0:
-        return torch.empty(0, width)
-    raw = np.memmap(file, np.float32, "r", first * width * 4, (rows, width))
+        return torch.from_numpy(np.empty(shape, kind))
+    raw = np.memmap(file, kind, "r", first * max(width, 1) * np.dtype(kind).itemsize, shape)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(raw)

@@ -1,8 +1,9 @@
 """Columns that a specification names, against the header of its table. Only the header is read."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path as File
-from typing import Any
+from typing import IO, Any
 
 from automl.errors import DataError, did_you_mean
 from automl.specfile.rules import fitting
@@ -13,6 +14,7 @@ TEXT_TABLES = (".csv", ".tsv", ".tab")
 PARQUET = (".parquet", ".pq")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 FILES = (*TEXT_TABLES, *PARQUET, *COMPRESSED, ".npz", ".npy", ".txt")
+_PATTERN = set("*?[")
 _SHOWN = 12  # columns in a message
 
 
@@ -37,10 +39,22 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
 
 
 def _missing(source: str, folder: File) -> bool:
+    if _PATTERN & set(source):
+        return ":" not in source and not _several(source, folder)
     try:
         return source.lower().endswith(FILES) and ":" not in source and not (folder / source).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
         return True
+
+
+def _several(source: str, folder: File) -> "list[Any]":
+    """The files that a pattern or a folder names; empty where they are no tables."""
+    from automl.data.reading.many import files
+
+    try:
+        return files.find(source, folder) or []
+    except (DataError, OSError):
+        return []
 
 
 def header(tree: Mapping[str, Any], folder: File) -> list[str] | None:
@@ -48,13 +62,18 @@ def header(tree: Mapping[str, Any], folder: File) -> list[str] | None:
     source, prepare = tree.get("data"), tree.get("prepare") or {}
     if not isinstance(source, str) or not isinstance(prepare, dict):
         return None
-    path = (folder / source).expanduser()
+    path, more = (folder / source).expanduser(), list[str]()
+    if ":" not in source and (_PATTERN & set(source) or path.is_dir()):
+        found = _several(source, folder)
+        if not found:
+            return None
+        path, more = File(found[0].path), [name for name, _ in found[0].partition]
     suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
     kind = suffixes[-2] if suffixes[-1] in COMPRESSED and suffixes[1:] else suffixes[-1]
     try:
         if kind not in (*TEXT_TABLES, *PARQUET) or not path.is_file():
             return None
-        return _parquet(path) if kind in PARQUET else _text(path, prepare)
+        return [*(_parquet(path) if kind in PARQUET else _text(path, prepare)), *more]
     except (DataError, OSError, ValueError, EOFError):
         return None  # the search says what is wrong with the file
 
@@ -68,8 +87,11 @@ def _parquet(path: File) -> list[str]:
 def _text(path: File, prepare: Mapping[str, Any]) -> list[str]:
     from automl.data.reading import dialects
 
-    encoding = dialects.encoding_of(path, prepare)
-    with dialects.open_bytes(path) as file:
+    def opened() -> AbstractContextManager[IO[bytes]]:
+        return dialects.unpacked(path.open("rb"))
+
+    encoding = dialects.encoding_of(opened, prepare, whole=False)
+    with opened() as file:
         head = file.read(4 * dialects.HEAD).decode(encoding, errors="ignore").lstrip("\ufeff")[: dialects.HEAD]
     given = prepare.get("separator")
     text, named, _ = dialects.without_comments(head, dialects.NAMES.get(str(given), given))
