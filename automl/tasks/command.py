@@ -4,12 +4,16 @@ It reports by printing JSON such as `{"step": 3, "val_loss": 0.41}` (see `comman
 the trial's log. Arguments are passed as a list, never through a shell. It is ended with SIGTERM, then SIGKILL.
 """
 
+import codecs
+import io
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 
 GRACE_S = 10.0
 """How long the program may take to end after SIGTERM, and after SIGKILL."""
+QUIET_S = 0.2
+"""A program that has ended, and whose output was silent for so long, prints no more."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +72,18 @@ class CommandTask(Session, Task):
                 env={**os.environ, **environment(trial)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                text=True,
-                errors="replace",
+                stderr=subprocess.PIPE,
                 start_new_session=True,
             )
         except OSError as error:
             raise TaskError(f"cannot start {self.argv[0]!r}: {error.strerror}") from error
         try:
-            assert process.stdout is not None
-            for line in process.stdout:
+            said = ""  # the last line on its standard error
+            for line, of_error in lines_of(process):
+                if of_error:
+                    sys.stderr.write(line)
+                    said = line.strip() or said
+                    continue
                 for part in output.read(line):
                     self._pass_on(part, trial)
             for part in output.end():
@@ -83,7 +92,9 @@ class CommandTask(Session, Task):
         finally:
             end(process)
         if code:
-            raise TaskError(f"{self.argv[0]} ended with {exit_in_words(code)}; its output is in the trial's log")
+            said = said or next(iter(reversed(output.last)), "")
+            why = f": {said[:200]}" if said else ""
+            raise TaskError(f"{self.argv[0]} ended with {exit_in_words(code)}{why}; its output is in the trial's log")
         if not trial.step and not output.reports:
             raise NoReport(self._how_to_report(output))
 
@@ -99,7 +110,7 @@ class CommandTask(Session, Task):
         return (
             f"{' '.join(self.argv[:2])} ended without reporting {name}. Print a line of JSON after each epoch, such as "
             f'{{"step": 1, "{name}": 0.5}}, or say in the spec how to find it in a line of text, such as '
-            f"report: '{name}=(?P<{name}>[0-9.]+)'. The last lines it printed:\n{last}"
+            f"report: '{name}=(?P<{name}>[0-9.]+)'. The last lines on its standard output:\n{last}"
         )
 
 
@@ -152,7 +163,39 @@ def environment(trial: "Trial") -> dict[str, str]:
     }
 
 
-def end(process: "subprocess.Popen[str]") -> None:
+def lines_of(process: "subprocess.Popen[bytes]") -> Iterator[tuple[str, bool]]:
+    """(a line as it comes, whether it is of standard error), until the program ends.
+
+    What the program has started and left behind may hold its output open: that is not waited for.
+    """
+    with selectors.DefaultSelector() as selector:
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            selector.register(stream, selectors.EVENT_READ, [_decoder(), ""])
+        while selector.get_map():
+            ready = selector.select(QUIET_S)
+            if not ready and process.poll() is not None:
+                break
+            for key, _ in ready:
+                chunk = os.read(key.fd, 2**16)
+                decoder, begun = key.data
+                *whole, key.data[1] = (begun + decoder.decode(chunk, not chunk)).split("\n")
+                yield from ((f"{line}\n", key.fileobj is process.stderr) for line in whole)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                    if key.data[1]:
+                        yield key.data[1], key.fileobj is process.stderr
+        for key in selector.get_map().values():
+            if key.data[1]:
+                yield key.data[1], key.fileobj is process.stderr
+
+
+def _decoder() -> io.IncrementalNewlineDecoder:
+    """Bytes to text with line ends of one kind."""
+    return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
     """End the program and all processes it started: SIGTERM to its process group, and SIGKILL after `GRACE_S`."""
     for number, wait_s in ((signal.SIGTERM, GRACE_S), (signal.SIGKILL, GRACE_S)):
         if process.poll() is not None:
@@ -162,8 +205,11 @@ def end(process: "subprocess.Popen[str]") -> None:
             process.wait(wait_s)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             continue
-    if process.stdout is not None:
-        process.stdout.close()
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)  # what it has left behind
+    for stream in (process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
 
 
 def exit_in_words(code: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 STEPS = ("step", "epoch")  # names of the step in a report
 MOST_LINES, LONGEST = 200, 100_000  # of an object on several lines; characters of a line that is looked at
+_COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 KEPT = 10  # last lines for the message about a program that never reports
 
 
@@ -84,6 +85,7 @@ class CommandOutput:
     def _of_line(self, line: str) -> Report | None:
         if len(line) > LONGEST:
             return None
+        line = _COLOURS.sub("", line) if "\x1b" in line else line
         if self.pattern and (match := self.pattern.search(line)):
             return self._report({name: _number(text) for name, text in match.groupdict().items() if text is not None})
         start = line.find("{")

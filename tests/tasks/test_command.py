@@ -2,9 +2,11 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from automl.core.messages import Assignment, Reported
@@ -147,6 +149,41 @@ def test_a_program_reports_and_its_exit_code_counts(
     points = [event.points[0] for event in link.sent if isinstance(event, Reported)]
     assert [(p.step, p.metrics["val_loss"], p.horizon) for p in points] == [(1, 1.0, 2), (2, 0.5, 2)]
     assert capsys.readouterr().out == "loading\n"
+
+
+def run(folder: Path, program: str) -> list[Any]:
+    """What a program of one trial reports."""
+    (folder / "p.py").write_text("import json, os, subprocess, sys, time\n" + program)
+    link = Recorder()
+    CommandTask(("python", "p.py"), folder=folder, metric="val_loss").run(trial({}, link))
+    return [message for message in link.sent if isinstance(message, Reported)]
+
+
+def test_what_a_program_leaves_behind_is_ended_and_not_waited_for(tmp_path: Path) -> None:
+    program = """
+left = subprocess.Popen(["sleep", "60"])
+print(json.dumps({"val_loss": left.pid}))
+"""
+    started = time.monotonic()
+    reported = run(tmp_path, program)
+    assert time.monotonic() - started < 30
+    left = int(reported[0].points[0].metrics["val_loss"])
+    assert not psutil.pid_exists(left) or psutil.Process(left).status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
+def test_reports_in_colour_and_without_an_end_of_line(tmp_path: Path) -> None:
+    program = r"""
+sys.stderr.write("\r10%|#")
+sys.stdout.write("\x1b[32m{\"val_loss\": 1.5}\x1b[0m\r\n\xff")
+sys.stdout.write("{\"val_loss\": 2.5}")
+"""
+    assert [report.points[0].metrics["val_loss"] for report in run(tmp_path, program)] == [1.5, 2.5]
+
+
+@pytest.mark.parametrize("program", ["raise ValueError('no such column')", "print('no such column'); sys.exit(3)"])
+def test_a_program_that_fails_is_quoted(tmp_path: Path, program: str) -> None:
+    with pytest.raises(TaskError, match=r"python ended with exit code \d: .*no such column; its output"):
+        run(tmp_path, program)
 
 
 def test_a_program_that_is_not_there(tmp_path: Path) -> None:
