@@ -56,6 +56,10 @@ Loggers = Annotated[
     list[str] | None,
     option("--logger", metavar="NAME", help="Log to this program too: tensorboard, mlflow or wandb (repeatable)."),
 ]
+OptunaStorage = Annotated[
+    str | None,
+    option("--optuna-storage", metavar="URL", help="Mirror the search here while it runs, e.g. sqlite:///optuna.db."),
+]
 TensorBoard = Annotated[bool, option("--tensorboard", help="The same as --logger tensorboard.")]
 FailUnder = Annotated[
     float | None, option("--fail-under", help="Exit with 1 if the winner's value is worse than this.")

@@ -2,6 +2,8 @@
 
 import json
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,29 +39,48 @@ def export(study: Readable, file: Path, *, began: datetime | None = None) -> int
         SpecError: `file` exists.
         EnvironmentProblem: optuna is not installed.
     """
-    try:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-    except ImportError:
-        raise EnvironmentProblem("the export needs optuna: pip install optuna") from None
     if file.exists():
         raise SpecError(f"{file} exists; choose another name")
     began = began or datetime.now() - timedelta(seconds=study.elapsed_s)
+    with quiet():
+        import optuna
+
+        objectives = study.history.objectives.metrics
+        ways = [metric.direction for metric in objectives]
+        target = optuna.create_study(storage=journal(file), study_name=study.name, directions=ways)
+        target.set_metric_names([metric.name for metric in objectives])
+        for record in study.history.trials:
+            target.add_trial(frozen(study, record, began))
+    return len(study.history)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna says nothing, neither of new studies nor that a part of it is experimental.
+
+    Raises:
+        EnvironmentProblem: it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise EnvironmentProblem("optuna is not installed: pip install optuna") from None
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna calls the journal experimental
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(file)))
-            objectives = study.history.objectives.metrics
-            ways = [metric.direction for metric in objectives]
-            target = optuna.create_study(storage=storage, study_name=study.name, directions=ways)
-            target.set_metric_names([metric.name for metric in objectives])
-            for record in study.history.trials:
-                target.add_trial(frozen(study, record, began))
+            warnings.simplefilter("ignore")
+            yield
     finally:
         optuna.logging.set_verbosity(before)
-    return len(study.history)
+
+
+def journal(file: Path) -> "optuna.storages.JournalStorage":
+    """The journal in a file, a new one where there is none."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    return optuna.storages.JournalStorage(JournalFileBackend(str(file)))
 
 
 def frozen(study: Readable, record: TrialRecord, began: datetime) -> "optuna.trial.FrozenTrial":

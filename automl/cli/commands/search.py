@@ -12,6 +12,7 @@ from automl.core.trial import State
 from automl.errors import SearchFailed
 
 if TYPE_CHECKING:
+    from automl.core.plugins import Described
     from automl.driver.screen import Screen
     from automl.study.reader import Readable
 
@@ -33,6 +34,7 @@ def search(
     no_fuse: options.NoFuse = False,
     logger: options.Loggers = None,
     tensorboard: options.TensorBoard = False,
+    optuna_storage: options.OptunaStorage = None,
     no_finalists: options.NoFinalists = False,
     deterministic: options.Deterministic = False,
     dry_run: options.DryRun = False,
@@ -58,7 +60,7 @@ def search(
     if executor in (None, "local") and ray is None:
         forkserver.begin()  # before the screen is imported
     plan |= {"workers": workers, "executor": executor, "dir": dir, "name": name, "deterministic": deterministic}
-    loggers = _loggers(logger, tensorboard)
+    loggers = _loggers(logger, tensorboard, optuna_storage)
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
         study = doors.search(spec, **plan, overrides=changes, loggers=loggers, screen=screen)
     return _end(study, json=json, fail_under=fail_under)
@@ -71,6 +73,7 @@ def resume(
     trust: options.Trust = False,
     logger: options.Loggers = None,
     tensorboard: options.TensorBoard = False,
+    optuna_storage: options.OptunaStorage = None,
     dir: options.Dir = options.STUDIES,
     fail_under: options.FailUnder = None,
     json: options.Json = False,
@@ -83,7 +86,7 @@ def resume(
     progress.say(f"automl resume {path}: reading it and importing PyTorch", quiet=quiet)
     from automl.api import doors
 
-    loggers = _loggers(logger, tensorboard)
+    loggers = _loggers(logger, tensorboard, optuna_storage)
     with _screen(json=json, quiet=quiet, ascii=ascii, events=events) as screen:
         done = doors.resume(
             path, trials=budget, screen=screen, accept_changes=accept_spec_change, trust=trust, loggers=loggers
@@ -118,9 +121,10 @@ def _entries(plan: dict[str, Any]) -> dict[str, Any]:
     return {paths.get(name, name): value for name, value in plan.items() if value is not None}
 
 
-def _loggers(names: list[str] | None, tensorboard: bool) -> list[str]:
-    """The names of all loggers, each once."""
-    return list(dict.fromkeys([*(names or []), *(["tensorboard"] if tensorboard else [])]))
+def _loggers(names: list[str] | None, tensorboard: bool, optuna_storage: str | None) -> "list[Described]":
+    """All loggers, each once."""
+    found: list[Described] = [*dict.fromkeys([*(names or []), *(["tensorboard"] if tensorboard else [])])]
+    return found + ([{"name": "optuna", "storage": optuna_storage}] if optuna_storage else [])
 
 
 @contextmanager

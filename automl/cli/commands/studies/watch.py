@@ -13,9 +13,7 @@ from automl.cli import options, values
 
 LOOK_S = 0.5
 
-Web = Annotated[
-    bool, options.option("--web", help="Serve a page for browsers on this machine and print its address.")
-]
+Web = Annotated[bool, options.option("--web", help="Serve a page for browsers on this machine and print its address.")]
 Port = Annotated[int, options.option("--port", min=0, max=65535, help="The page's port; 0: a free one.")]
 
 
