@@ -123,6 +123,8 @@ def _entries(plan: dict[str, Any]) -> dict[str, Any]:
 
 def _loggers(names: list[str] | None, tensorboard: bool, optuna_storage: str | None) -> "list[Described]":
     """All loggers, each once."""
+    if "optuna" in (names or ()):
+        raise typer.BadParameter("optuna needs a storage: --optuna-storage URL", param_hint="--logger")
     found: list[Described] = [*dict.fromkeys([*(names or []), *(["tensorboard"] if tensorboard else [])])]
     return found + ([{"name": "optuna", "storage": optuna_storage}] if optuna_storage else [])
 

@@ -157,7 +157,7 @@ class Feed:
             found = trial.document(self.study, number)
             record = self.study.history.trials[number]
         found["text"] = logs.printed(self.path, number)
-        found["traceback"] = logs.traceback(self.path, record.failure.traceback) if record.failure else ""
+        found["traceback"] = logs.traceback(self.path, number, record.attempt) if record.failure else ""
         return found
 
     def edit(self, wanted: Mapping[str, Any]) -> list[str]:

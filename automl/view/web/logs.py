@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from automl.leaderboard import words
@@ -21,14 +20,9 @@ def printed(study: Path, trial: int) -> str:
     return _shown(study, study / paths.LOGS / paths.log_name(trial))
 
 
-def traceback(study: Path, name: str) -> str:
-    """The end of the file that a failure names; empty where it is none of the study's files for this."""
-    file = study / name
-    with suppress(OSError, ValueError):
-        inside = file.resolve().relative_to(study.resolve()).parts
-        if name and inside[0] in (paths.TRIALS, paths.LOGS) and ".." not in Path(name).parts:
-            return _shown(study, file)
-    return ""
+def traceback(study: Path, trial: int, attempt: int) -> str:
+    """The end of the traceback of the trial's attempt; empty where there is none."""
+    return _shown(study, paths.trial(study, trial) / f"traceback-{attempt}.txt")
 
 
 def _shown(study: Path, file: Path) -> str:
