@@ -11,17 +11,24 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from automl.cli.app import app
-from automl.cli.told import code_of, describe_error, error_document
+__all__ = ["code_of", "describe_error", "main"]
 
-__all__ = ["app", "code_of", "describe_error", "main"]
+
+def __getattr__(name: str) -> Any:
+    if name in ("code_of", "describe_error"):
+        from automl.cli import told
+
+        return getattr(told, name)
+    raise AttributeError(f"module 'automl.cli' has no attribute {name!r}")
 
 
 def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] = os.environ) -> None:
     """Run one command and exit with its code.
 
-    An error of ours is printed as one message; with `--debug` (or $AUTOML_DEBUG) it is raised.
+    An error of ours is printed as one message; with `--debug` (or $AUTOML_DEBUG) it is raised. Ctrl-C ends it without
+    a traceback from the first moment on, also while the commands themselves are imported.
 
     Args:
         arguments: of the command line; None: those of the process.
@@ -33,10 +40,19 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
     words = [w for k, w in enumerate(words) if w != "--debug" or k >= len(own)]
     as_json = "--json" in own
     try:
+        from automl.cli.app import app
+
         sys.exit(app(args=words, prog_name="automl", standalone_mode=not as_json) or 0)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("automl: stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         if debug:
             raise
+        from automl.cli.told import describe_error, error_document
+
         text, code = describe_error(error)
         print(text, file=sys.stderr)
         if as_json:

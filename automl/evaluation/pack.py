@@ -11,7 +11,9 @@ would have ended.
 
 import hashlib
 import json
+import threading
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +75,8 @@ class Pack:
     _holdout: Holdout | None = None
     _outputs: "dict[str, Tensor]" = field(default_factory=dict)
     _choice_s: float = 0.0
+    _loading: "Future[Holdout] | None" = None
+    _loading_since: float = 0.0
 
     def begin(self) -> None:
         """Before the search, or its continuation: do what a killed driver left undone."""
@@ -145,9 +149,22 @@ class Pack:
         return choice
 
     def _rows(self) -> Holdout:
-        """The validation and test rows, loaded when they are needed first."""
-        self._holdout = self._holdout or holdout_of(self.task)
+        """The validation and test rows, loaded when they are needed first, or in the meantime."""
+        if self._holdout is None:
+            self._holdout = holdout_of(self.task) if self._loading is None else self._loading.result()
         return self._holdout
+
+    def _load_in_the_meantime(self) -> None:
+        """Begin to load the rows in a thread, so that no time has to be kept for it."""
+        self._loading = Future()
+        threading.Thread(target=self._load, args=(self._loading,), daemon=True).start()
+        self._loading_since = time.monotonic()
+
+    def _load(self, loading: "Future[Holdout]") -> None:
+        try:
+            loading.set_result(holdout_of(self.task))
+        except BaseException as error:  # raised where the rows are needed
+            loading.set_exception(error)
 
     def _better(self) -> dict[str, Any] | None:
         """The last of the ensembles found that was better than the one before by at least `GAIN`."""
@@ -176,7 +193,12 @@ class Pack:
         plan, trials = self.study.plan, self.study.history.trials
         if plan.time_s is None:
             return 0.0
-        load_s = 0.0 if self._holdout is not None else min(trials[0].started_s if trials else 0.0, plan.time_s / 4)
+        if trials and self._holdout is None and self._loading is None:
+            self._load_in_the_meantime()
+        load_s = 0.0
+        if self._loading is not None and not self._loading.done():
+            took_s = time.monotonic() - self._loading_since
+            load_s = min(max(trials[0].started_s - took_s, 0.1 * took_s), plan.time_s / 4)
         saved_s = SAVED_S * len(self.study.history.running) / max(plan.workers, 1)
         kept_s = max(KEPT_SHARE * plan.time_s, KEPT_S, 2 * self._choice_s) + saved_s + load_s
         return min(kept_s, plan.time_s / 3)

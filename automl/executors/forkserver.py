@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing import forkserver as stdlib_forkserver
 from multiprocessing.context import BaseContext
 from typing import Any
@@ -82,7 +82,12 @@ def _context() -> BaseContext:
     with environment(
         OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PYTHONHASHSEED=hashes, **{leftovers.MARK: ""}
     ):  # it is no worker
-        stdlib_forkserver.ensure_running()
+        resource_tracker.ensure_running()  # or the fork server would start it, and let Ctrl-C through again
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for the driver alone
+        try:
+            stdlib_forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 

@@ -107,8 +107,7 @@ class Study(Edited):
         self.name = name or (self.path.name if self.path else "study")
         self.retries, self.deterministic, self.keep, self.pool = retries, deterministic, keep, pool
         self.seed_of = seed_of or (lambda record: seeds.derive(seed, record.number, "trial"))
-        self.clock = clock
-        self._lock = threading.RLock()
+        self.clock, self._lock = clock, threading.RLock()
         self.notes = []
         self.on_end: Callable[[TrialRecord], None] = lambda record: None
         self.history = History(Space.of(space), seed=seed, metric=Objectives.of(metric, value), plan=plan)
@@ -225,10 +224,9 @@ class Study(Edited):
             trial: the trial, or its number.
             step: 1, 2, ...; 0 is for a value before any training, which is kept but never judged. A step that is
                 known already changes nothing: a trial that continues after a crash repeats some.
-            metrics: {name: number}; the study's metric must be among them. If it is not finite, the trial has failed.
+            metrics, values: {name: number}; the study's metric must be among them and finite, or the trial has failed.
             attempt: of the trial; reports of an earlier one are dropped. None: the current one.
             horizon: the trial's last step, where known.
-            values: metrics by name.
 
         Returns:
             whether the trial goes on; STOP also for a trial that has ended, and when the budget of steps is used up.

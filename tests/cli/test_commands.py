@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from automl.cli import app, describe_error, main
+from automl.cli import describe_error, main
+from automl.cli.app import app
 from automl.core.space import Choice, Float
 from automl.core.trial import Failure
 from automl.errors import LedgerError, SearchFailed, SpecError
@@ -398,3 +399,19 @@ def test_light_commands_import_nothing_heavy(study, spec, tmp_path, arguments):
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr.strip().splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_while_the_commands_are_imported_prints_no_traceback():
+    program = (
+        "import builtins, sys\nreal = builtins.__import__\n"
+        "def slow(name, *rest):\n    if name == 'automl.cli.app':\n        raise KeyboardInterrupt\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = slow\nfrom automl.cli import main\nmain(['judge', 'a.yaml', 'b.yaml'])"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "automl: stopped\n")
+
+
+def test_python_m_automl_is_the_command():
+    ended = subprocess.run([sys.executable, "-m", "automl", "--version"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.count(".")) == (0, 2)

@@ -6,7 +6,8 @@ import pytest
 import typer
 
 from automl import errors
-from automl.cli import app, code_of
+from automl.cli import code_of
+from automl.cli.app import app
 from automl.core.space import Float
 from automl.driver.signals import Interrupted
 from automl.study.study import Study

@@ -56,7 +56,7 @@ def test_the_plugins_of_the_page_keep_the_contracts(tmp_path: Path) -> None:
 def test_every_block_is_of_a_known_kind_and_commands_exist() -> None:
     import typer
 
-    from automl.cli import app
+    from automl.cli.app import app
 
     root = typer.main.get_command(app)
     commands = set(getattr(root, "commands", {}))

@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from automl import errors, specfile
-from automl.cli import app
+from automl.cli.app import app
 from automl.specfile import grammar
 from tests.support.paths import DOCS
 

@@ -10,7 +10,7 @@ from automl import specfile
 from automl.bundle.ensemble import Ensemble
 from automl.bundle.model import Model
 from automl.core.stopper import cut_by_budget
-from automl.errors import SpecError
+from automl.errors import DataError, SpecError
 from automl.evaluation import ensemble_selection
 from automl.evaluation import pack as packs
 from automl.evaluation.finalists import holdout_of
@@ -156,3 +156,31 @@ def test_a_pack_draws_at_random_and_stops_no_trial_unless_told_otherwise(tmp_pat
     assert read.pack == {"models": 32, "patience": 40}
     with pytest.raises(SpecError, match=r"true or \{models: 32"):
         specfile.read(spec(tmp_path, pack="many"))
+
+
+def test_the_rows_are_loaded_while_trials_train_so_that_no_time_is_kept_for_it(tmp_path: Path) -> None:
+    task = task_of(specfile.read(spec(tmp_path)))
+    assert isinstance(task, BuiltinTask)
+    passed = iter(range(100))
+    study = Study({"lr": [0.1, 0.2]}, metric="val_accuracy", time_s=100, clock=lambda: 10.0 * next(passed))
+    pack = packs.Pack(study, task)
+    pack.begin()
+    assert study.budget.kept_s() == packs.KEPT_SHARE * 100
+    study.ask(1)  # begins seconds after the study, while which workers have loaded the data
+    assert study.history.trials[0].started_s >= 10
+    assert study.budget.kept_s() > packs.KEPT_SHARE * 100 + 5
+    assert pack._rows() is pack._rows()  # waits for the thread
+    study.ask(1)
+    assert study.budget.kept_s() < packs.KEPT_SHARE * 100 + 1
+
+
+def test_rows_that_cannot_be_loaded_are_told_where_they_are_needed(tmp_path: Path) -> None:
+    file = spec(tmp_path, data="t.csv\ntarget: y")
+    (tmp_path / "t.csv").write_text("x,y\n1,a\n2,b\n")
+    task = task_of(specfile.read(file))
+    assert isinstance(task, BuiltinTask)
+    (tmp_path / "t.csv").unlink()
+    pack = packs.Pack(Study({"lr": [0.1]}, metric="val_accuracy", time_s=100), task)
+    pack._load_in_the_meantime()
+    with pytest.raises(DataError):
+        pack._rows()

@@ -29,7 +29,7 @@ LEVELS: Sequence[Sequence[str]] = (
 )
 """The folders (and root modules) of automl/, the lowest first: each imports only from the levels above its own line."""
 
-ROOT_FILES = ("__init__", "callbacks")
+ROOT_FILES = ("__init__", "__main__", "callbacks")
 """Root files that only pass names on: they may import anything, but only when a name is asked for."""
 
 PLUGIN_PACKAGES: Mapping[str, Path] = {
