@@ -13,6 +13,10 @@ def card(manifest: Mapping[str, Any], prepared: Prepared) -> str:
     """What the model is, how it was trained, on what data, and how it is loaded; Markdown."""
     target = prepared.preparation["target"].get("name", prepared.kind)
     rows = f"{len(prepared.train)} training, {len(prepared.val)} validation and {len(prepared.test)} test rows"
+    if (folds := prepared.folds) is not None:
+        each = "each on those before the rows it is" if folds.ordered else "each on all but those it is"
+        rows = f"{len(prepared.train)} training rows ({folds.count} models, {each} scored on)"
+        rows += f"; {len(prepared.test)} test rows"
     lines = [
         f"# {manifest['model']} for {target}",
         "",

@@ -15,6 +15,7 @@ from automl.bundle.restore import tied
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
 from automl.models import Build
+from automl.models.combined.bagged import build_saved
 
 KINDS = ("classification", "regression", "next_token")
 LARGEST_SAMPLE = 2**26
@@ -106,7 +107,7 @@ def fits(
     hooks = [register_module_module_registration_hook(count), register_module_parameter_registration_hook(count)]
     try:
         with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            module = build(dict(config), inputs, outputs)
+            module = build_saved(build, config, inputs, outputs)
     finally:
         for hook in hooks:
             hook.remove()

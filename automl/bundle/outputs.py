@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from automl.core import files
+from automl.data.prepared import Prepared
+from automl.models.adjusting import Adjusted
+from automl.models.combined.bagged import Bagged
 
 ROWS = 1024
 """So many samples go through the model at once."""
@@ -29,6 +32,24 @@ def compute(module: nn.Module, x: Tensor, device: torch.device | str) -> Tensor:
     module.to(device).eval()
     with torch.no_grad():
         return torch.cat([module(piece.to(device)).cpu() for piece in torch.split(x, ROWS)])
+
+
+def of_validation(module: nn.Module, prepared: Prepared, device: torch.device | str) -> Tensor:
+    """The outputs [N, units] for the validation rows; with folds the out-of-fold ones: none of a model that saw a row.
+
+    Args:
+        module: the network; with folds a `Bagged`, whose logits may have been adjusted.
+        prepared: the data.
+        device: where to compute.
+    """
+    folds, x = prepared.folds, prepared.val.x
+    if folds is None:
+        return compute(module, x, device)
+    if isinstance(module, Adjusted):
+        outputs = of_validation(module.inner, prepared, device)
+        return outputs * module.scale.cpu() + module.shift.cpu()
+    assert isinstance(module, Bagged)
+    return folds.joined([compute(own, x[folds.held_rows(k)], device) for k, own in enumerate(module.members)])
 
 
 def store(file: Path, outputs: Tensor) -> None:

@@ -11,6 +11,7 @@ from automl import models
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
 from automl.models import Build, adjusting
+from automl.models.combined.bagged import build_saved
 
 
 def builder(model: str, *, trust: bool) -> Build:
@@ -48,7 +49,7 @@ def restore(
         BundleError: names or shapes of the weights do not fit the model.
     """
     with torch.random.fork_rng(devices=[]):
-        module = build(dict(config), inputs, outputs)
+        module = build_saved(build, config, inputs, outputs)
     try:
         missing, unexpected = module.load_state_dict(adjusting.without(weights), strict=False)
     except RuntimeError as error:

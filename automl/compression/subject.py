@@ -17,6 +17,7 @@ from automl.errors import BundleError
 from automl.evaluation.holdout import Holdout, bare
 from automl.metrics import direction
 from automl.models import Build, families
+from automl.models.combined.bagged import FOLDS
 from automl.tasks.recipe import PreparedData, Recipe
 
 
@@ -53,6 +54,11 @@ class Subject:
         make_importable(recipe.folder)
         build, data = recipe.builder(), PreparedData(recipe)
         model = load_model(bundle, build=build)
+        if FOLDS in model.config:
+            raise BundleError(
+                f"{bundle}: it is {model.config[FOLDS]} models of as many folds, which have seen all rows that a "
+                "smaller one would be chosen by; compress the winner of a search without split.folds"
+            )
         if not any(True for _ in model.module.parameters()):
             raise BundleError(
                 f"{bundle}: a model of the family {model.manifest['model']!r} has no weights that could be cut or"

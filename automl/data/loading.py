@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from automl.data import splits
 from automl.data.attributes import shared
 from automl.data.prepared import Prepared, fingerprint, sample_rows
 from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
@@ -42,7 +43,8 @@ def load(
             the data itself: `(x, y)`, a DataFrame, a dict of arrays or of the parts `train`, `val`, `test`.
         target: the column to predict; several kinds of sources need none.
         split: shares of the rows, `{"train": 0.5, "val": 0.25, "test": 0.25}`; also `group: column` (no group in two
-            parts) or `time: column` (validation after training, test after validation).
+            parts) or `time: column` (validation after training, test after validation); `folds: K` in the place of
+            train and val, see `automl.data.folds`.
         seed: of the split.
         prepare: how columns and rows are treated, see `automl.data.preparing.options.OPTIONS`.
         base: folder that relative paths and the user's module are looked for in.
@@ -66,6 +68,7 @@ def load(
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
     if found and reason:
+        splits.refuse_folds(rules, "a table that is streamed from disk")
         streamed = streaming.load(Request(tuple(found), target, rules, settings, seed))
         streamed = replace(streamed, notes=[*streamed.notes, reason])
         beginning = Source(Table(tuple(found), settings).head(), True, roles=roles_of(settings, rules))
@@ -96,10 +99,11 @@ def _load_rows(
         preparation = arrays.fit(raw.x[train], settings, str(settings.get("form", raw.form)), raw.notes)
     inputs, columns = transform.inputs_of(preparation)
     preparation["target"] = selection.target_entry
-    parts = [selection.part(code, preparation) for code in range(3)]
+    parts = selection.split(preparation)
+    shown = raw.x[selection.parts == (1 if selection.folds is None else 0)]
     prepared = Prepared(
-        inputs, selection.outputs, selection.target.kind, parts[0], parts[1], parts[2], selection.target.classes,
-        columns, preparation, fingerprint(parts), raw.notes, sample_rows(raw.x[selection.parts == 1]),
+        inputs, selection.outputs, selection.target.kind, *parts, selection.target.classes,
+        columns, preparation, fingerprint(list(parts)), raw.notes, sample_rows(shown),
     )  # fmt: skip
     frame, keep = raw.x if isinstance(raw.x, pd.DataFrame) else None, selection.target.keep
     known = Source(frame, False, raw.extra, roles_of(settings, rules), len(keep), int((~keep).sum()))
@@ -113,6 +117,7 @@ def _load_sequence(
     grouped = dict.fromkeys(options.series_columns(settings, rules), "category")
     if grouped:
         settings = {**settings, "types": {**grouped, **(settings.get("types") or {})}}
+    splits.refuse_folds(rules, "a series or a text that is cut into windows")
     source = series.with_times_of_index(source) if isinstance(source, pd.DataFrame) else source
     data = sources.read_unchanged(source, base, settings)
     name = Path(source).name if isinstance(source, str | Path) else "the data"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from automl.data import curves
+from automl.data.folds import Folds
 from automl.data.shapes import Inputs, Outputs
 from automl.data.summary.facts import Summary
 
@@ -29,11 +30,13 @@ class Part:
         y: classification [N] int64; regression [N, outputs] float32 in standard units (see `Prepared.target_scale`);
             next token [N, T] int64.
         weight: [N] float32 (sample weights times class weights, mean 1) or None.
+        folds: which of the rows each fold's model trains on (training part only); None: all of them.
     """
 
     x: Tensor
     y: Tensor
     weight: Tensor | None = None
+    folds: Folds | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.y)
@@ -48,9 +51,19 @@ class Part:
         """The first `count` samples (views)."""
         return Part(self.x[:count], self.y[:count], None if self.weight is None else self.weight[:count])
 
+    def at(self, rows: Tensor) -> "Part":
+        """The samples with these indices [n]."""
+        return Part(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])
+
+    @property
+    def epoch_rows(self) -> int:
+        """How many samples a model sees in an epoch: all, or as many as the fold with the most of them has."""
+        return len(self) if self.folds is None else self.folds.most
+
     def to(self, device: torch.device | str) -> "Part":
         """The same samples on `device`; nothing is copied where they are there already."""
-        return Part(self.x.to(device), self.y.to(device), None if self.weight is None else self.weight.to(device))
+        weight = None if self.weight is None else self.weight.to(device)
+        return Part(self.x.to(device), self.y.to(device), weight, folds=self.folds)
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,8 @@ class Prepared:
         inputs: layout of one sample.
         outputs: what a model for this target returns.
         kind: of the task.
-        train, val, test: the parts.
+        train, val, test: the parts. With folds (`split: {folds: K}`) `val` are the training rows that are held out by
+            one of them, see `folds`.
         classes: the label of each output unit (classification).
         columns: the name of each value of x, where there are names.
         preparation: JSON-able; `transform.transform(preparation, rows)` prepares new rows the same way.
@@ -84,6 +98,22 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
     sample: list[Any] = field(default_factory=list)
     summary: Summary | None = None
+
+    @property
+    def folds(self) -> Folds | None:
+        """Which rows each of several models trains on, and is compared on; None: there is one model."""
+        return self.train.folds
+
+    @property
+    def apart(self) -> tuple[Part, Part, Part]:
+        """The parts without what is in two of them: with folds no row is for validation alone."""
+        return self.train, self.val if self.folds is None else self.val.head(0), self.test
+
+    def fold(self, number: int) -> "Prepared":
+        """The data of the model of one fold: its training rows, and those it is compared on."""
+        assert self.folds is not None
+        train, val = self.train.at(self.folds.train_rows(number)), self.val.at(self.folds.held_rows(number))
+        return replace(self, train=train, val=val)
 
     @property
     def train_y(self) -> Tensor:
@@ -128,7 +158,7 @@ def fingerprint(parts: list[Part]) -> str:
     """sha256 of what models see: shapes, types and bytes of the tensors of all parts."""
     digest = hashlib.sha256()
     for part in parts:
-        for tensor in (part.x, part.y, part.weight):
+        for tensor in (part.x, part.y, part.weight, None if part.folds is None else part.folds.home):
             if tensor is not None:
                 digest.update(f"{tuple(tensor.shape)}{tensor.dtype}".encode())
                 digest.update(np.ascontiguousarray(tensor.numpy()).data)

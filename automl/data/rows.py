@@ -13,6 +13,8 @@ from torch import Tensor
 from automl.core import seeds
 from automl.data import curves, splits, targets
 from automl.data.cells import deciding, readings
+from automl.data.folds import Folds
+from automl.data.folds import assign as assign_folds
 from automl.data.prepared import Part
 from automl.data.preparing import transform
 from automl.data.reading.raw import Raw
@@ -32,6 +34,7 @@ class Selection:
         outputs: what a model for this target returns.
         target_entry: JSON-able, what `preparation["target"]` will hold.
         weight: [N] float32, mean 1 over the training rows, or None.
+        folds: of the training rows, where the split has folds.
     """
 
     raw: Raw
@@ -41,6 +44,7 @@ class Selection:
     outputs: Outputs
     target_entry: dict[str, Any]
     weight: Tensor | None
+    folds: Folds | None = None
 
     @property
     def model_y(self) -> NDArray[Any]:
@@ -50,15 +54,24 @@ class Selection:
         center, scale = np.asarray(self.target_entry["center"]), np.asarray(self.target_entry["scale"])
         return np.asarray((self.y - center) / scale, dtype=np.float32)
 
-    def part(self, code: int, preparation: dict[str, Any]) -> Part:
-        """The rows of one part (0 = train, 1 = val, 2 = test), their inputs prepared."""
-        rows = self.parts == code
+    def split(self, preparation: dict[str, Any]) -> tuple[Part, Part, Part]:
+        """Training, validation and test rows, their inputs prepared; what is held out is validated on where folds are.
+
+        Targets of training rows are on the curve that is learned, where there is one.
+        """
+        train, val, test = (self._part(self.parts == code, preparation) for code in range(3))
+        if self.folds is not None:
+            held = self.folds.home >= 0
+            val = train if held.all() else train.at(torch.nonzero(held).flatten())
+        if self.outputs.curve is not None:
+            y = curves.inside(self.outputs.curve, train.y.double().numpy()).astype(np.float32)
+            train = replace(train, y=torch.from_numpy(y))
+        return replace(train, folds=self.folds), val, test
+
+    def _part(self, rows: NDArray[np.bool_], preparation: dict[str, Any]) -> Part:
+        """The rows for which `rows` is true."""
         weight = None if self.weight is None else self.weight[torch.from_numpy(rows)]
-        x = transform.transform(preparation, self.raw.x[rows])
-        y = self.model_y[rows]
-        if code == 0 and self.outputs.curve is not None:  # what is learned; validation and test are as they are
-            y = curves.inside(self.outputs.curve, y.astype(np.float64)).astype(np.float32)
-        return Part(x, torch.from_numpy(y), weight)
+        return Part(transform.transform(preparation, self.raw.x[rows]), torch.from_numpy(self.model_y[rows]), weight)
 
 
 def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
@@ -78,20 +91,29 @@ def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed:
     classes = target.kind == "classification"
     raw.notes += target.notes
     y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")
-    parts = splits.assign(
-        len(y), split, seeds.derive(seed, "split"), given=raw.parts, labels=y if classes else None,
-        groups=raw.extra[str(split["group"])].astype(str) if split.get("group") else None,
-        order=times_of(raw.extra[time], time, rules, raw.notes) if time else None,
-    )  # fmt: skip
+    by: dict[str, NDArray[Any] | None] = {
+        "labels": y if classes else None,
+        "groups": raw.extra[str(split["group"])].astype(str) if split.get("group") else None,
+        "order": times_of(raw.extra[time], time, rules, raw.notes) if time else None,
+    }
+    parts = splits.assign(len(y), split, seeds.derive(seed, "split"), given=raw.parts, **by)
+    folded = None
+    if count := splits.folds_of(split):
+        parts[parts == 1] = 0  # a validation part that came with the data
+        rows = {name: None if values is None else values[parts == 0] for name, values in by.items()}
+        folded = assign_folds(count, seeds.derive(seed, "folds"), int((parts == 0).sum()), **rows)
+        raw.notes.append(f"{count} folds: a trial trains {count} models, and is scored on rows each has not seen")
     if classes:
         _check_classes(y, parts, target, raw)
+        if folded is not None:
+            _check_folds(y[parts == 0], folded, target, raw)
     train = parts == 0
     units = len(target.classes) if classes else y.shape[1]
     entry = _target_entry(raw.target, target, y[train])
     outputs = Outputs(units, "classes") if classes else Outputs(units, "values", _curve(raw, entry, y[train], options))
     if classes and options.get("target_scale", "standard") != "standard":
         raise DataError("prepare.target_scale: it is for values, and this target has classes")
-    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules))
+    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules), folded)
 
 
 def _curve(raw: Raw, entry: Mapping[str, Any], y: NDArray[Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -177,6 +199,24 @@ def _check_classes(y: NDArray[Any], parts: splits.Parts, target: targets.Target,
         if absent and (parts == part).any():
             some = ", ".join(str(target.classes[k]) for k in absent[:5])
             raw.notes.append(f"no row of class {some} in the {name} part")
+
+
+def _check_folds(y: NDArray[Any], folded: Folds, target: targets.Target, raw: Raw) -> None:
+    """The model of each fold needs two classes to learn; which folds lack one is noted. `y`: of the training rows."""
+    lacking: dict[str, int] = {}
+    for number in range(folded.count):
+        for rows, where in ((folded.train_rows(number), "train on"), (folded.held_rows(number), "hold out")):
+            part = y[folded.home.numpy() >= 0][rows.numpy()] if where == "hold out" else y[rows.numpy()]
+            seen = np.bincount(part, minlength=len(target.classes)) > 0
+            if where == "train on" and seen.sum() < 2:
+                raise DataError(
+                    f"split.folds: fold {number + 1} of {folded.count} would train on a single class of target "
+                    f"{raw.target!r}; take fewer folds, or split by groups or time differently"
+                )
+            for k in np.flatnonzero(~seen):
+                text = f"{where} no row of class {target.classes[k]}"
+                lacking[text] = lacking.get(text, 0) + 1
+    raw.notes += [f"{count} of {folded.count} folds {text}" for text, count in list(lacking.items())[:5]]
 
 
 def _target_entry(name: str, target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from automl.errors import DataError
 
+FEWEST_FOLDS, MOST_FOLDS = 2, 50
+"""How many folds there may be (see `automl.data.folds`)."""
 Parts = NDArray[np.int8]
 """[rows]: 0 = train, 1 = val, 2 = test."""
 NAMES = ("train", "val", "test")
@@ -16,15 +18,43 @@ SMALLEST = 12
 """Fewest rows that can be split; parts would have three rows or fewer below it."""
 
 
+def folds_of(split: Mapping[str, Any] | None) -> int:
+    """How many folds a `split:` asks for; 0: none.
+
+    Raises:
+        DataError: it is no number of folds, or shares of training and validation rows are given beside it.
+    """
+    rules = split or {}
+    if rules.get("folds") is None:
+        return 0
+    if type(count := rules["folds"]) is not int or not FEWEST_FOLDS <= count <= MOST_FOLDS:
+        raise DataError(f"split.folds: expected a whole number from {FEWEST_FOLDS} to {MOST_FOLDS}, got {count!r}")
+    if given := [name for name in ("train", "val") if rules.get(name) is not None]:
+        raise DataError(f"split.{given[0]}: folds take the place of training and validation rows; leave it out")
+    return count
+
+
+def refuse_folds(split: Mapping[str, Any] | None, what: str) -> None:
+    """Raise DataError where a `split:` asks for folds and the data are `what`, which has none."""
+    if folds_of(split):
+        raise DataError(f"split.folds: {what} has no folds; give shares of train, val and test instead")
+
+
 def shares(split: Mapping[str, Any] | None) -> NDArray[np.float64]:
     """The shares of train, val and test, [3], adding up to 1.
 
     Args:
-        split: shares by name, other keys are ignored; None, or no share: `DEFAULT`.
+        split: shares by name, other keys are ignored; None, or no share: `DEFAULT`. With `folds` there is a share of
+            test rows, and all others are training rows.
 
     Raises:
         DataError: they do not add up to 1, or there is none for training or validation.
     """
+    if folds_of(split):
+        test = float((split or {}).get("test") or 0.0 if "test" in (split or {}) else DEFAULT["test"])
+        if not 0 <= test < 1:
+            raise DataError(f"split.test: expected a share of at least 0 and below 1, got {test:g}")
+        return np.array([1 - test, 0.0, test])
     given = {k: float(v) for k, v in (split or DEFAULT).items() if k in NAMES} or DEFAULT
     values = np.array([given.get(name, 0.0) for name in NAMES])
     if (values < 0).any() or abs(values.sum() - 1) > 1e-6:
@@ -119,7 +149,7 @@ def homes(sizes: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Gener
     filled = np.zeros(3)
     shuffled = rng.permutation(len(sizes))
     for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
-        part = int(np.argmax(wanted * sizes.sum() - filled))
+        part = int(np.argmax(np.where(wanted > 0, wanted * sizes.sum() - filled, -np.inf)))
         home[group] = part
         filled[part] += sizes[group]
     return home

@@ -112,9 +112,14 @@ class Holdout:
         import torch
 
         from automl.bundle.io import load_model
+        from automl.bundle.outputs import of_validation
 
         def computed(device: torch.device) -> "list[Tensor]":
             model = load_model(bundle, build=self.build, device=device)
+            prepared = self._prepared(model.config)
+            if split == "val" and prepared.folds is not None:  # no row is scored by a model that has seen it
+                found = of_validation(model.module, prepared, device)
+                return [found[rows] for rows in self._cut(torch.arange(len(found)))]
             with torch.no_grad():
                 return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
 
@@ -127,9 +132,12 @@ class Holdout:
 
     def _part(self, split: Split, config: Mapping[str, Any] | None = None) -> "Part":
         """The rows; as `config` wants them prepared, where it has a say in that."""
-        searched = self.load is not None and options.chosen(config or {})
-        prepared = self.load(config or {}) if searched and self.load else self.prepared
+        prepared = self._prepared(config or {})
         return prepared.val if split == "val" else prepared.test
+
+    def _prepared(self, config: Mapping[str, Any]) -> "Prepared":
+        searched = self.load is not None and options.chosen(config)
+        return self.load(config) if searched and self.load else self.prepared
 
     @property
     def _scale(self) -> "Tensor | None":

@@ -201,7 +201,9 @@ class Engine:
         try:
             runner.reserve(len(group.lanes) + len(entries))
             for e in entries:
-                group.admit(e.trial, e.config, e.seed, e.epochs, e.state)
+                slot = group.admit(e.trial, e.config, e.seed, e.epochs, e.state)
+                if (lane := group.slots[slot]) is not None:
+                    lane.fold = e.fold
         except BaseException:
             for lane in group.lanes:
                 if lane.trial not in before:
@@ -236,7 +238,7 @@ class Engine:
                 continue
             states = self.snapshot([lane.trial for lane in lanes])
             self._forget(runner)
-            alone = [Entry(x.trial, x.config, x.seed, x.epochs, states[x.trial]) for x in lanes]
+            alone = [Entry(x.trial, x.config, x.seed, x.epochs, states[x.trial], x.fold) for x in lanes]
             self.admit(alone, together=False)
 
     # -- training ------------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class Lane:
         hypers: its learning rate, decay, schedule, ...
         drops: dropout layer -> probability.
         strengths: of augmentation, operation -> a number above 0.
+        fold: whose rows it trains on, where the training part has folds.
         epoch: epochs done.
         step: optimizer updates done.
         status: running, done or diverged.
@@ -58,6 +59,7 @@ class Lane:
     hypers: Hyperparameters
     drops: dict[str, float]
     strengths: Mapping[str, float] = field(default_factory=dict)
+    fold: int = 0
     epoch: int = 0
     step: int = 0
     status: str = "running"

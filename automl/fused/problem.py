@@ -29,7 +29,8 @@ class Problem:
         build: the factory `build(config, inputs, outputs)`.
         inputs, outputs: what it is given besides the config.
         kind: of the task and its loss: classification, regression or next_token.
-        train, val: the samples to train on, and those to validate on after each epoch; either may be streamed.
+        train, val: the samples to train on, and those to validate on after each epoch; either may be streamed. Where
+            `train` has folds, each lane is of one, and is validated on what that one holds out.
         scale: `[outputs]`, the unit of a regression target, in which rmse and mae are reported.
         mixes: names of a config that shape the model and may nevertheless differ among trials that train together
             (see `mixed`).
@@ -103,10 +104,11 @@ class Options:
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial to admit. `epochs`: how many it has in all; `state` continues it from a snapshot."""
+    """A trial to admit. `epochs`: how many it has in all; `state` continues it from a snapshot; `fold`: see `Lane`."""
 
     trial: int
     config: Mapping[str, Any]
     seed: int
     epochs: int
     state: LaneState | None = None
+    fold: int = 0

@@ -4,7 +4,7 @@ Shape letters: K lanes (or trials), S steps.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ class EpochReport:
         messages: a sentence for each diverged trial.
         lanes: rows that were computed, free ones included.
         lane_steps: optimizer updates of all trials in this epoch.
+        held: where there are folds, by trial the outputs [m, units] for what its fold holds out; then `metrics` are
+            but the training loss.
     """
 
     trials: tuple[int, ...]
@@ -34,6 +36,7 @@ class EpochReport:
     messages: dict[int, str]
     lanes: int = 0
     lane_steps: int = 0
+    held: Mapping[int, Tensor] = field(default_factory=dict)
 
     def ended(self) -> list[int]:
         """Trials that are done or diverged."""
@@ -64,7 +67,8 @@ def loss_summary(log: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def epoch_report(slots: Sequence[Lane | None], live: Sequence[int], steps: Sequence[int], bad: Tensor, loss: Tensor,
-                 metrics: Mapping[str, Tensor], rows: int) -> EpochReport:  # fmt: skip
+                 metrics: Mapping[str, Tensor], rows: int,
+                 held: Mapping[int, Tensor] | None = None) -> EpochReport:  # fmt: skip
     """The report of the lanes in the slots `live`; counts the epoch in them and sets their `status`.
 
     Args:
@@ -74,9 +78,16 @@ def epoch_report(slots: Sequence[Lane | None], live: Sequence[int], steps: Seque
         bad, loss: see `loss_summary`, by slot.
         metrics: name -> values by slot, on the validation samples.
         rows: rows that were computed.
+        held: see `EpochReport`, by slot; it stands in the place of `metrics`.
     """
+    if held is not None:
+        finite = torch.full_like(loss, torch.nan)
+        for slot, outputs in held.items():
+            finite[slot] = torch.where(outputs.isfinite().all(), 0.0, torch.nan)
+        metrics = {"loss": finite}
     table = torch.stack([bad, loss, *(v.double() for v in metrics.values())]).cpu().numpy()  # the only copy to the host
-    columns = {n: table[i, live] for i, n in enumerate(["train_loss", *(f"val_{n}" for n in metrics)], 1)}
+    names = ["train_loss", *(f"val_{n}" for n in metrics if held is None)]
+    columns = {n: table[i, live] for i, n in enumerate(names, 1)}
     messages, lanes = {}, [lane for j in live if (lane := slots[j]) is not None]
     for j, lane in zip(live, lanes, strict=True):
         lane.epoch += 1
@@ -91,6 +102,7 @@ def epoch_report(slots: Sequence[Lane | None], live: Sequence[int], steps: Seque
         messages=messages,
         lanes=rows,
         lane_steps=sum(steps[j] for j in live),
+        held={lane.trial: held[j] for j, lane in zip(live, lanes, strict=True)} if held is not None else {},
     )
 
 
@@ -117,4 +129,5 @@ def merged(reports: Sequence[EpochReport]) -> EpochReport:
         messages={t: m for r in reports for t, m in r.messages.items()},
         lanes=sum(r.lanes for r in reports),
         lane_steps=sum(r.lane_steps for r in reports),
+        held={trial: outputs for r in reports for trial, outputs in r.held.items()},
     )

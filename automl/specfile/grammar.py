@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from automl.core.files import why_no_name
+from automl.data.splits import FEWEST_FOLDS, MOST_FOLDS
 from automl.specfile.entries.basics import Item, Strict, Word, wrong
 from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
 from automl.specfile.entries.warm import Warm, short
@@ -138,16 +139,30 @@ class Budget(Strict):
 class Split(Strict):
     """Shares of the training, validation and test rows; stratified by class, or split by group or by time."""
 
-    train: float = Field(0.5, gt=0, lt=1, description="share of the rows that models are trained on")
-    val: float = Field(0.25, gt=0, lt=1, description="share by which trials are ranked")
+    train: float | None = Field(0.5, gt=0, lt=1, description="share of the rows that models are trained on")
+    val: float | None = Field(0.25, gt=0, lt=1, description="share by which trials are ranked")
     test: float = Field(0.25, ge=0, lt=1, description="share for the final evaluation of the winner")
+    folds: int | None = Field(
+        None, ge=FEWEST_FOLDS, le=MOST_FOLDS,
+        description="in the place of train and val: each trial has so many models, and all rows but the test rows are "
+        "trained on by the others and held out from one, by which trials are ranked",
+    )  # fmt: skip
     group: Word | None = Field(None, description="column; rows with equal values stay in the same part")
     time: Word | None = Field(None, description="column to order rows by; the newest rows are the test rows")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _folded(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or given.get("folds") is None:
+            return given
+        if shares := [name for name in ("train", "val") if given.get(name) is not None]:
+            raise wrong(f"folds take the place of train and val; leave out {shares[0]}")
+        return {**given, "train": None, "val": None}
+
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        total = self.train + self.val + self.test
-        if abs(total - 1) > 1e-6:
+        total = (self.train or 0) + (self.val or 0) + self.test
+        if self.folds is None and abs(total - 1) > 1e-6:
             raise wrong(f"train, val and test must add up to 1, got {total:.4g}")
         if self.group is not None and self.time is not None:
             raise wrong("group and time cannot be combined")

@@ -15,6 +15,7 @@ from automl.core.stopper import Kind
 from automl.core.trial import Failure
 from automl.errors import AutoMLError
 from automl.fused.engine import Engine
+from automl.fused.folded import FoldedEngine
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry
 from automl.fused.report import EpochReport
@@ -81,7 +82,7 @@ class LaneLoop:
 
     session: TrainingSession
     worker: Worker
-    engine_of: Callable[[Mapping[str, Any]], Engine]
+    engine_of: Callable[[Mapping[str, Any]], Engine | FoldedEngine]
     queue: TrialQueue
     free: Callable[[], None] = gpu.free
     lanes: dict[int, TrialLane] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class LaneLoop:
             self.worker.link.send(Broken(self.worker.place.worker, error))
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Engine | FoldedEngine:
         """The engine of the trials that train now."""
         return self.engine_of(next(iter(self.lanes.values())).trial.config)
 

@@ -116,7 +116,11 @@ class Recipe:
         name, tested = self.metric.name.removeprefix("val_"), len(prepared.test)
         if tested and (reason := undefined(name, prepared.kind, prepared.test.y)):
             prepared.notes.append(f"test_{name} is not defined on the test part: {reason}")
-        return replace(prepared, train=prepared.train + as_learned(prepared.val, prepared)) if self.refit else prepared
+        if not self.refit:
+            return prepared
+        if prepared.folds is not None:  # all rows but those of the test part are training rows
+            return replace(prepared, train=replace(prepared.train, folds=None))
+        return replace(prepared, train=prepared.train + as_learned(prepared.val, prepared))
 
     def check(self, prepared: "Prepared") -> None:
         """Check before the first epoch that the study's metric is measured, and has a value, on data of this kind.

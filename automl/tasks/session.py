@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from automl import metrics
 from automl.core.user_code import make_importable
 from automl.data.summary.facts import FACT
+from automl.errors import SpecError
 from automl.fused import signature
 from automl.study import paths
 from automl.tasks import fusing
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from automl.data.prepared import Prepared
     from automl.training import Trainer
     from automl.training.distributed.ddp import Rank
+    from automl.training.loop.folded import FoldedTrainer
     from automl.training.trees.trainer import TreeTrainer
     from automl.worker.trial import Trial
     from automl.worker.worker import Worker
 
-    TrialTrainer = Trainer | TreeTrainer
+    TrialTrainer = Trainer | FoldedTrainer | TreeTrainer
 
 
 FILLING = 1e11
@@ -64,6 +66,8 @@ class TrainingSession(Session):
         self._resident: dict[str, Prepared] = {}
         self._fills: dict[str, bool] = {}
         recipe.check(self.data.default)
+        if ranks is not None and self.data.default.folds is not None:
+            raise SpecError("split.folds: a trial on several devices has no folds; give each trial one device")
 
     @property
     def prepared(self) -> "Prepared":
@@ -155,10 +159,12 @@ class TrainingSession(Session):
         names = [name for name in self.recipe.further if name in metrics.COSTS]
         if not names:
             return {}
+        from automl.models.combined import bagged
         from automl.training.costs.measuring import measure
 
         data = self.data.of(config)
-        return measure(names, self.build, config, data.inputs, data.outputs, self.device)
+        saved = dict(config) if data.folds is None else {**config, bagged.FOLDS: data.folds.count}
+        return measure(names, partial(bagged.build_saved, self.build), saved, data.inputs, data.outputs, self.device)
 
     def best_epoch(self) -> BestEpoch:
         """Keeps the weights of a trial that begins, and says when it is over."""
@@ -215,12 +221,14 @@ class TrainingSession(Session):
         format = lanes if trainer is None else trainer.format
         tf32 = self.tf32 and format is torch.float32
         devices = 1 if self.ranks is None else len(self.ranks.devices)
-        return dict(rates(self.build, config, data.inputs, data.outputs, samples=epochs * len(data.train),
+        samples = epochs * data.train.epoch_rows * (1 if data.folds is None else data.folds.count)
+        return dict(rates(self.build, config, data.inputs, data.outputs, samples=samples,
                           seconds=seconds, device=self.device, format=format, devices=devices, tf32=tf32))  # fmt: skip
 
     def _trainer(self, trial: "Trial", state: dict[str, Any] | None, ranks: RankGroup | None) -> "TrialTrainer":
         """The trial's trainer; as it was when `state` was saved, where there is one. `ranks`: on further devices."""
         from automl.training import Settings, Trainer
+        from automl.training.loop.folded import FoldedTrainer
         from automl.training.trees.trainer import TreeTrainer
 
         epochs = self.recipe.epochs
@@ -230,9 +238,17 @@ class TrainingSession(Session):
             return grower
 
         def make(rank: "Rank | None" = None) -> Trainer:
-            prepared, settings = self.resident(trial.config), Settings(**self.recipe.settings)
-            return Trainer(self.build, prepared, trial.config, epochs, trial.seed, trial.device, settings, rank=rank)
+            return one(self.resident(trial.config), trial.seed, rank)
 
+        def one(prepared: "Prepared", seed: int, rank: "Rank | None" = None) -> Trainer:
+            settings = Settings(**self.recipe.settings)
+            return Trainer(self.build, prepared, trial.config, epochs, seed, trial.device, settings, rank=rank)
+
+        if self.data.default.folds is not None:
+            folded = FoldedTrainer(self.resident(trial.config), one, trial.seed)
+            if state is not None:
+                folded.load(state)
+            return folded
         if ranks is not None:
             return ranks.begin(make, trial.config, epochs, trial.seed, state)
         trainer = make()
@@ -257,23 +273,26 @@ class TrainingSession(Session):
             return
         from automl.bundle import io, outputs, restore
         from automl.models import adjusting
+        from automl.models.combined import bagged
 
-        prepared = self.data.of(trial.config)
+        prepared, config = self.data.of(trial.config), dict(trial.config)
         weights, units = best.weights, (prepared.inputs, prepared.outputs)
+        if prepared.folds is not None:
+            config[bagged.FOLDS] = prepared.folds.count
         if self.recipe.adjust != "none":
-            module = restore.restore(self.build, trial.config, *units, weights)
-            logits, name = outputs.compute(module, prepared.val.x, self.device), self.recipe.metric.name
+            module = restore.restore(self.build, config, *units, weights)
+            logits, name = outputs.of_validation(module, prepared, self.device), self.recipe.metric.name
             y, share = prepared.val.y, prepared.val.weight
             weights = {
                 **weights, **adjusting.fit(self.recipe.adjust, name.removeprefix("val_"), logits, y, share),
             }  # fmt: skip
         if self.recipe.outputs and prepared.kind != "next_token":
-            module = restore.restore(self.build, trial.config, *units, weights)
-            outputs.store(trial.folder / paths.OUTPUTS, outputs.compute(module, prepared.val.x, self.device))
+            module = restore.restore(self.build, config, *units, weights)
+            outputs.store(trial.folder / paths.OUTPUTS, outputs.of_validation(module, prepared, self.device))
         io.save(
             trial.folder / paths.BUNDLE,
             model=self.recipe.family(trial.config),
-            config=trial.config,
+            config=config,
             prepared=prepared,
             state_dict=weights,
             metrics=best.metrics,

@@ -7,6 +7,7 @@ from automl.core.messages import ALIKE, Assignment
 from automl.core.space import Config
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.fused.engine import Engine
+from automl.fused.folded import FoldedEngine
 from automl.tasks.session import TrainingSession
 from automl.worker.worker import Worker
 
@@ -57,7 +58,7 @@ class TrialQueue:
 
     session: TrainingSession
     worker: Worker
-    engine_of: Callable[[Config], Engine]
+    engine_of: Callable[[Config], Engine | FoldedEngine]
     waiting: list[Assignment] = field(default_factory=list)
     _advised: set[str] = field(default_factory=set)
 
@@ -117,10 +118,10 @@ class TrialQueue:
             self.worker.report((), advice=(reason,))
         return Admission([first], signature, together=False)
 
-    def _of_signature(self, engine: Engine, signature: str) -> list[Assignment]:
+    def _of_signature(self, engine: Engine | FoldedEngine, signature: str) -> list[Assignment]:
         return [one for one in self.waiting if not one.alone and engine.signature(one.config) == signature]
 
-    def _why_alone(self, engine: Engine, trials: list[Assignment]) -> str | None:
+    def _why_alone(self, engine: Engine | FoldedEngine, trials: list[Assignment]) -> str | None:
         """Why the trials run one by one (empty: the user need not know); None where they run together."""
         fuse = self.session.recipe.fuse
         if self.session.recipe.is_grown(trials[0].config):

@@ -141,7 +141,8 @@ def _of_study(study: Path) -> tuple[Path, int | None]:
 def old_rows(known: Known, old: Any = None, *, trust: bool = False) -> tuple[Labelled, NDArray[np.bool_]]:
     """The rows of the search: those it has trained on, and those it has compared by, which are held out.
 
-    Rows of the test part stay unseen.
+    Rows of the test part stay unseen. Of a search on folds, which has trained on all others, the last fold's rows are
+    held out.
 
     Args:
         known: the model.
@@ -190,7 +191,10 @@ def _old_samples(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
     rows = selection.raw.x
     if known.model.preparation["form"] == "text":
         rows = np.asarray(rows, dtype=object)
-    return Labelled(rows, y, weight).take(use), np.asarray(selection.parts[use] == 1)
+    held = np.asarray(selection.parts[use] == 1)
+    if (folds := selection.folds) is not None:  # all rows were learned from; one fold's stand for the others
+        held = (folds.home == folds.count - 1).numpy()
+    return Labelled(rows, y, weight).take(use), held
 
 
 def _old_windows(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:

@@ -60,7 +60,7 @@ def summary_of(prepared: Prepared, source: Source, look: int | None = columns.RO
         source: what else is known of them.
         look: in how many rows values are counted where that takes long; None: in all of them.
     """
-    rows = {name: len(part) for name, part in zip(NAMES, (prepared.train, prepared.val, prepared.test), strict=True)}
+    rows = {name: len(part) for name, part in zip(NAMES, prepared.apart, strict=True)}
     target, found = _target(prepared), list[ColumnFacts]()
     table = _table_of(prepared.preparation)
     if table is not None:
@@ -148,8 +148,7 @@ def _target(prepared: Prepared) -> TargetFacts:
     name, kind = str(prepared.preparation["target"].get("name", "target")), prepared.kind
     if kind == "classification":
         units = len(prepared.classes)
-        parts = (prepared.train, prepared.val, prepared.test)
-        counts = torch.stack([torch.bincount(part.y, minlength=units) for part in parts])
+        counts = torch.stack([torch.bincount(part.y, minlength=units) for part in prepared.apart])
         rows, train = counts.sum(0).tolist(), counts[0].tolist()
         order = sorted(range(units), key=lambda k: (-rows[k], k))
         classes = tuple(ClassFacts(str(prepared.classes[k]), rows[k], train[k]) for k in order)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from automl.data.folds import Folds
 from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.mixed.cohort import MixedCohort
@@ -19,7 +20,7 @@ from automl.fused.optim.update import Lanes, lane_update
 from automl.fused.report import loss_summary
 from automl.fused.tensors import rng
 from automl.fused.tensors.batches import LaneBatches
-from automl.fused.tensors.rows import TrainingRows, training_rows
+from automl.fused.tensors.rows import TrainingRows, held_rows, training_rows
 from automl.metrics.batched import Meter
 from automl.training.samples.row_stream import cut
 
@@ -68,7 +69,7 @@ class MixedEpoch:
     def _turns(self, groups: Sequence[tuple[int, ...]]) -> list[list[int]]:
         """See `TrainingRows.turns`."""
         firsts = [self.cohort.members[slots[0]] for slots in groups]
-        batches = [min(first.lane.hypers.batch_size, len(self.rows.data)) for first in firsts if first is not None]
+        batches = [min(first.lane.hypers.batch_size, self.rows.samples) for first in firsts if first is not None]
         return self.rows.turns(batches, [self.rows.updates(batch) for batch in batches])
 
 
@@ -111,7 +112,7 @@ class MixedPiece:
         members = [member for k in slots if (member := cohort.members[k]) is not None]
         self.lanes: list[Lane] = [member.lane for member in members]
         self.program = cohort.program(slots)
-        self.batch = min(self.lanes[0].hypers.batch_size, len(rows.data))
+        self.batch = min(self.lanes[0].hypers.batch_size, rows.samples)
         full_steps = rows.updates(self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
         self.batches = LaneBatches(self.lanes, kind, rows, cohort.blueprint.inputs, self.batch, self.steps,
@@ -173,3 +174,19 @@ def evaluate_mixed(
         for name, values in meter.result().items():
             metrics.setdefault(name, torch.zeros(len(cohort.members), dtype=values.dtype))[list(slots)] = values
     return metrics
+
+
+@torch.no_grad()
+def held_out_mixed(
+    cohort: MixedCohort, live: Sequence[int], data: Part, folds: Folds, cache_bytes: int = CACHE_BYTES
+) -> dict[int, Tensor]:
+    """By slot the outputs [m, units] of the lanes in `live` for what the fold of each holds out of `data`."""
+    found: dict[int, Tensor] = {}
+    for slots in pieces(cohort, live, cache_bytes):
+        program = cohort.program(slots, "ema")
+        program.load()
+        lanes = [lane for k in slots if (lane := cohort.slots[k]) is not None]
+        rows, counts = held_rows(lanes, folds, data.x.device)
+        parts = [program.outputs(data.x[piece], None, shared=False).clone() for piece in torch.split(rows, ROWS, dim=1)]
+        found |= {k: own[:n] for k, own, n in zip(slots, torch.cat(parts, 1), counts, strict=True)}
+    return found

@@ -132,15 +132,17 @@ class MixedProgram:
                 self.masks[number] = PackedMasks(packed, rows, keys[:, layer, :, lane].permute(1, 2, 0).contiguous(),
                                                  limits[layer, lane], own)  # fmt: skip
 
-    def outputs(self, x: Tensor, step: int | None) -> Tensor:
+    def outputs(self, x: Tensor, step: int | None, *, shared: bool = True) -> Tensor:
         """Outputs `[K, B, C]`; the buffer is overwritten by the next call.
 
         Args:
             x: `[K, B, ...]` in training; `[B, ...]`, shared by all lanes, in evaluation.
             step: the step of the epoch in training, None in evaluation.
+            shared: False: `x` is `[K, B, ...]` in evaluation too.
         """
         torch.cat(self.sources, out=self.vec)
-        return self.batch_pass(x.shape[0 if step is None else 1]).forward(x, step)
+        each = step is not None or not shared
+        return self.batch_pass(x.shape[1 if each else 0]).forward(x, step, each=each)
 
     def backward(self, gradient: Tensor) -> None:
         """Fill `gradients` from d(loss)/d(outputs) `[K, B, C]` of the last training outputs."""
@@ -230,11 +232,11 @@ class BatchPass:
             for k, block in zip(packed.layer.lanes, packed.layer.blocks, strict=True) if block.shortcut
         ]  # fmt: skip
 
-    def forward(self, x: Tensor, step: int | None) -> Tensor:
-        """See `MixedProgram.outputs`."""
+    def forward(self, x: Tensor, step: int | None, *, each: bool) -> Tensor:
+        """See `MixedProgram.outputs`; `each`: every lane has rows of its own."""
         mm, masks = torch.mm, self.program.masks
-        flat = x.flatten(2) if step is not None else x.flatten(1)
-        self.x = flat.unbind(0) if step is not None else [flat] * len(self.first)
+        flat = x.flatten(2) if each else x.flatten(1)
+        self.x = flat.unbind(0) if each else [flat] * len(self.first)
         for one, (weight, u) in zip(self.x, self.first, strict=True):
             mm(one, weight, out=u)
         for number, packed in enumerate(self.layers):

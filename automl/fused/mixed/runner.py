@@ -7,7 +7,7 @@ from automl.fused.clock import clock
 from automl.fused.lane_group import auroc_slots, power_of_two
 from automl.fused.measuring import measured
 from automl.fused.mixed.cohort import MixedCohort
-from automl.fused.mixed.epoch import CACHE_BYTES, MixedEpoch, evaluate_mixed
+from automl.fused.mixed.epoch import CACHE_BYTES, MixedEpoch, evaluate_mixed, held_out_mixed
 from automl.fused.problem import Problem
 from automl.fused.report import EpochCost, EpochReport, epoch_report
 
@@ -40,10 +40,13 @@ class MixedRunner:
         epoch = MixedEpoch(cohort, problem.kind, problem.rows, self.cache_bytes)
         epoch.train()
         wanted = auroc_slots(cohort.slots, every_epoch=auroc_every_epoch)
-        metrics = measured(cohort.slots, problem, lambda part: evaluate_mixed(
-            cohort, epoch.live, problem.kind, part, problem.scale, wanted, self.cache_bytes))  # fmt: skip
-        lanes = len(epoch.live)
-        report = epoch_report(cohort.slots, epoch.live, epoch.steps, epoch.bad, epoch.loss, metrics, lanes)
+        held, lanes = None, len(epoch.live)
+        if (folds := problem.train.folds) is None:
+            metrics = measured(cohort.slots, problem, lambda part: evaluate_mixed(
+                cohort, epoch.live, problem.kind, part, problem.scale, wanted, self.cache_bytes))  # fmt: skip
+        else:
+            metrics, held = {}, held_out_mixed(cohort, epoch.live, problem.val, folds, self.cache_bytes)
+        report = epoch_report(cohort.slots, epoch.live, epoch.steps, epoch.bad, epoch.loss, metrics, lanes, held)
         work = work_of([epoch.steps[k] for k in epoch.live], cohort.sizes(epoch.live))
         return report, EpochCost(power_of_two(lanes), lanes, clock(device) - began, work)
 

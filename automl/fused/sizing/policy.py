@@ -163,7 +163,7 @@ class FusionPolicy:
         if o.fuse == "require" or self.mixes:
             return LaneCountController(o.max_parallel, mixed=bool(self.mixes), epochs=o.epochs)
         step_s = partial(self._step_seconds, config)
-        steps = p.rows.updates(min(hyperparameters.read(config).batch_size, len(p.train)))
+        steps = p.rows.updates(min(hyperparameters.read(config).batch_size, p.rows.samples))
         kind = self.blueprint.device.type
         start = START.get(kind, START["cpu"])
         return LaneCountController.measured(step_s, steps, o.max_parallel, o.epochs, start, flat=kind == "cuda")

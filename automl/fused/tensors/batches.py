@@ -1,7 +1,7 @@
 """The batches of some lanes: which samples, how they are augmented, and the loss of what a model says.
 
-All lanes have one batch size, so a partial batch comes at the same step. Uniform and mixed cohorts train on the same
-batches, in the same way.
+All lanes have one batch size and as many samples in an epoch, so a partial batch comes at the same step. Uniform and
+mixed cohorts train on the same batches, in the same way.
 
 Shape letters: K lanes, S steps, B batch, N samples.
 """

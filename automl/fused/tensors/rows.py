@@ -1,5 +1,7 @@
 """Where the samples of lanes come from: from memory, in each lane's own order, or streamed, in one order for all.
 
+Where the training part has folds, each lane has rows of its own: those that its fold trains on.
+
 A source is made for some consecutive batches of some lanes. All of its lanes have one batch size.
 
 Shape letters: K lanes, S steps (batches), B batch, N samples.
@@ -13,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from automl.data.folds import Folds
 from automl.data.prepared import Part
 from automl.fused.lane import Lane
 from automl.fused.optim.tables import batches
@@ -64,15 +67,20 @@ class TrainingRows:
         """Where batches are."""
         return self.data.x.device if self.stream is None else self.stream.device
 
+    @property
+    def samples(self) -> int:
+        """Samples of an epoch: all, or as many as the fold with the most of them has."""
+        return self.data.epoch_rows
+
     def updates(self, batch: int) -> int:
         """Optimizer updates between two evaluations of a lane."""
-        return self.unit.updates(len(self.data), batch)
+        return self.unit.updates(self.samples, batch)
 
     def reading(self, lanes: Sequence[Lane | None]) -> AbstractContextManager[None]:
         """Around the training of `lanes`: what is streamed is read ahead."""
         if self.stream is None:
             return nullcontext()
-        found = [(lane, min(lane.hypers.batch_size, len(self.data))) for lane in lanes if lane is not None]
+        found = [(lane, min(lane.hypers.batch_size, self.samples)) for lane in lanes if lane is not None]
         places = {self.place(lane, batch) for lane, batch in found}
         return self.stream.reading(len(places) or 1, max((batch for _, batch in found), default=1))
 
@@ -80,7 +88,7 @@ class TrainingRows:
         """The lane's place in the order without end: how many samples it has seen, or passed by."""
         if not self.unit.is_epoch:
             return lane.step * batch
-        return lane.epoch * len(self.data) + (lane.step - lane.epoch * self.updates(batch)) * batch
+        return lane.epoch * self.samples + (lane.step - lane.epoch * self.updates(batch)) * batch
 
     def turns(self, batches: Sequence[int], updates: Sequence[int]) -> list[list[int]]:
         """How many updates each of several pieces does, turn by turn, from their batch sizes and all their updates.
@@ -108,11 +116,29 @@ class TrainingRows:
         seeds, device = [0 if lane is None else lane.seed for lane in lanes], self.data.x.device
         if self.unit.is_epoch:
             epochs = [0 if lane is None else lane.epoch for lane in lanes]
-            drawn = rng.permutations(seeds, epochs, len(self.data), device)
+            drawn = rng.permutations(seeds, epochs, self.samples, device)
         else:
             first = [0 if lane is None else lane.step * batch for lane in lanes]
-            drawn = order.drawn(seeds, first, steps * batch, len(self.data), device)
-        return Gathered(self.data, drawn, batch, steps, space)
+            drawn = order.drawn(seeds, first, steps * batch, self.samples, device)
+        return Gathered(self.data, self._of_folds(drawn, lanes), batch, steps, space)
+
+    def _of_folds(self, drawn: Tensor, lanes: Sequence[Lane | None]) -> Tensor:
+        """`drawn` `[K, n]`, numbers below `samples`, as rows that each lane's fold trains on.
+
+        One that has fewer rows sees them once in an epoch, in a random order, and then the first of them again.
+        """
+        if (folds := self.data.folds) is None:
+            return drawn
+        for own, lane in zip(drawn, lanes, strict=True):
+            rows = folds.train_rows(0 if lane is None else lane.fold).to(drawn.device)
+            if len(rows) == self.samples:
+                own.copy_(rows[own])
+            elif self.unit.is_epoch:
+                once = own[own < len(rows)]
+                own.copy_(rows[once.repeat(-(-len(own) // max(1, len(once))))[: len(own)]])
+            else:
+                own.copy_(rows[own % len(rows)])
+        return drawn
 
 
 class Gathered:
@@ -216,6 +242,17 @@ class Shared:
         if len(values) == 1:
             return values[0].expand(len(self.places), *values[0].shape)
         return torch.stack([values[part] for part in self.lane_parts])
+
+
+def held_rows(lanes: Sequence[Lane | None], folds: Folds, device: torch.device) -> tuple[Tensor, list[int]]:
+    """int64 `[K, M]`: what the fold of each lane holds out, as indices of the validation part; and how many they are.
+
+    M: the most of them; lanes with fewer have their first one again in the places that are left.
+    """
+    found = [folds.held_rows(0 if lane is None else lane.fold) for lane in lanes]
+    most = max(map(len, found))
+    padded = [torch.cat([rows, rows[:1].expand(most - len(rows))]) for rows in found]
+    return torch.stack(padded).to(device), [len(rows) for rows in found]
 
 
 def training_rows(data: Part | TrainingRows) -> TrainingRows:

@@ -35,9 +35,9 @@ class CohortStepper:
         """Whether lanes run under `vmap` or by hand; False for one lane that runs as torch runs any module."""
         return self.pieces[0].batched
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Evaluation outputs `[K, B, ...]` of all rows for `x` `[B, ...]`."""
-        parts = [piece.predict(x) for piece in self.pieces]
+    def predict(self, x: Tensor, *, shared: bool = True) -> Tensor:
+        """Evaluation outputs `[K, B, ...]` of all rows for `x`, see `PieceStepper.predict`."""
+        parts = [piece.predict(x if shared else x[piece.span], shared=shared) for piece in self.pieces]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

@@ -3,12 +3,17 @@
 Shape letters: K lanes, S steps.
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
+from automl.data.folds import Folds
 from automl.data.prepared import Part
 from automl.errors import out_of_memory
-from automl.fused.tensors.rows import TrainingRows, training_rows
+from automl.fused.tensors.rows import TrainingRows, held_rows, training_rows
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import CohortStepper, module_mode
 from automl.fused.uniform.cuda_graph import StepGraphs
@@ -17,6 +22,7 @@ from automl.metrics.batched import Meter
 from automl.training import gpu
 from automl.training.samples.row_stream import cut
 
+T = TypeVar("T")
 CPU_ROWS = 1 << 14
 GPU_ROWS, GPU_VALUES = 1 << 20, 1 << 27
 """Lane samples that are evaluated at a time, and the values of their inputs."""
@@ -69,7 +75,7 @@ class Epoch:
     def _turns(self) -> list[list[int]]:
         """See `TrainingRows.turns`."""
         pieces, sizes = len(self.stepper.pieces), [lane.hypers.batch_size for lane in self.stepper.cohort.lanes]
-        batch = min(max(sizes, default=1), len(self.rows.data))
+        batch = min(max(sizes, default=1), self.rows.samples)
         total = self.rows.updates(batch)
         total = total if self.max_steps is None else min(total, self.max_steps)
         return self.rows.turns([batch] * pieces, [total] * pieces)
@@ -87,12 +93,31 @@ def evaluate(
 
     Where memory runs out, it begins again with smaller chunks, from then on. `scale`, `ranks`: see `Meter`.
     """
+    return _in_chunks(stepper, data, partial(_evaluated, stepper, kind, data, scale, ranks), rows_at_once)
+
+
+def held_out(stepper: CohortStepper, data: Part, folds: Folds) -> dict[int, Tensor]:
+    """By slot the outputs `[m, units]` of each lane for what its fold holds out of `data`; memory as in `evaluate`."""
+    return _in_chunks(stepper, data, partial(_held_out, stepper, data, folds))
+
+
+def _held_out(stepper: CohortStepper, data: Part, folds: Folds, chunk: int) -> dict[int, Tensor]:
+    slots = stepper.cohort.slots
+    rows, counts = held_rows(slots, folds, data.x.device)
+    with module_mode(stepper.cohort, batched=stepper.batched, training=False):
+        parts = [stepper.predict(data.x[piece], shared=False).clone() for piece in torch.split(rows, chunk, dim=1)]
+    outputs = torch.cat(parts, 1)
+    return {k: outputs[k, : counts[k]] for k, lane in enumerate(slots) if lane is not None}
+
+
+def _in_chunks(stepper: CohortStepper, data: Part, evaluated: Callable[[int], T], rows_at_once: int | None = None) -> T:
+    """What `evaluated` returns for chunks of so many samples; smaller ones where memory runs out."""
     cohort = stepper.cohort
     rows = rows_at_once or min(rows_of(cohort.blueprint.device, data), cohort.max_evaluated_rows)
     chunk = max(1, min(len(data), rows // cohort.bucket))
     while True:
         try:
-            return _evaluated(stepper, kind, data, scale, ranks, chunk)
+            return evaluated(chunk)
         except Exception as error:
             if chunk == 1 or not out_of_memory(error):
                 raise

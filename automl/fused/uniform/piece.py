@@ -54,7 +54,7 @@ class PieceEpoch:
         self.hypers = [IDLE if lane is None else lane.hypers for lane in self.lanes]
         self.seeds = [0 if lane is None else lane.seed for lane in self.lanes]
         self.first_steps = [0 if lane is None else lane.step for lane in self.lanes]
-        self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), len(rows.data))
+        self.batch = min(max((lane.hypers.batch_size for lane in cohort.lanes), default=1), rows.samples)
         full_steps = rows.updates(self.batch)
         self.steps = full_steps if steps is None else min(steps, full_steps)
         lanes = Lanes(self.hypers, self.live, self.first_steps, rates(self.lanes, self.steps, full_steps),

@@ -12,7 +12,7 @@ from automl.fused.report import EpochCost, EpochReport, epoch_report, loss_summa
 from automl.fused.uniform.cohort import UniformCohort
 from automl.fused.uniform.cohort_stepper import CohortStepper, MakeStepper, cohort_stepper
 from automl.fused.uniform.cuda_graph import StepGraphs
-from automl.fused.uniform.epoch import Epoch, evaluate, step_graphs
+from automl.fused.uniform.epoch import Epoch, evaluate, held_out, step_graphs
 from automl.fused.uniform.memory import train_within_memory
 
 
@@ -55,10 +55,14 @@ class UniformRunner:
         epoch = train_within_memory(cohort, self._new_epoch)
         wanted = auroc_slots(cohort.slots, every_epoch=auroc_every_epoch)
         ranks = torch.tensor(wanted, device=device) if wanted else None
-        metrics = measured(cohort.slots, problem, lambda part: evaluate(
-            self.stepper(), problem.kind, part, problem.scale, ranks))  # fmt: skip
+        held = None
+        if (folds := problem.train.folds) is None:
+            metrics = measured(cohort.slots, problem, lambda part: evaluate(
+                self.stepper(), problem.kind, part, problem.scale, ranks))  # fmt: skip
+        else:
+            metrics, held = {}, held_out(self.stepper(), problem.val, folds)
         steps = [epoch.steps] * cohort.bucket
-        report = epoch_report(cohort.slots, epoch.live, steps, *loss_summary(epoch.log), metrics, cohort.bucket)
+        report = epoch_report(cohort.slots, epoch.live, steps, *loss_summary(epoch.log), metrics, cohort.bucket, held)
         return report, EpochCost(cohort.bucket, len(epoch.live), clock(device) - began, report.lane_steps)
 
     def stepper(self) -> CohortStepper:

@@ -57,8 +57,11 @@ class PieceStepper(Protocol):
     def leaf_gradients(self) -> Leaves | None:
         """Where the gradients are if they are not in the flat matrix; None: they are there."""
 
-    def predict(self, x: Tensor) -> Tensor:
-        """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, shared by all lanes; averaged weights where kept."""
+    def predict(self, x: Tensor, *, shared: bool = True) -> Tensor:
+        """Evaluation outputs `[K, B, ...]` of `x` `[B, ...]`, `[K, B, ...]` where it is not `shared` by all lanes.
+
+        With the averaged weights where they are kept.
+        """
 
 
 class VmapStepper:
@@ -125,12 +128,12 @@ class VmapStepper:
         """None: `backward` has filled the flat matrix."""
 
     @torch.no_grad()
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Tensor, *, shared: bool = True) -> Tensor:
         """See `PieceStepper.predict`."""
         rows = self.leaves if self.averaged is None else self.averaged
-        parameters = [rows[n] for _, n in self._parameters]
+        given = [*(rows[n] for _, n in self._parameters), *self._carried, x]
         with self._restored(), running(_without_dropout(self.size)), self.cohort.blueprint.cast():
-            return full_precision(batched(self._call, [*parameters, *self._carried, x], [*self._axes, None]))
+            return full_precision(batched(self._call, given, [*self._axes, None if shared else 0]))
 
 
 class StackStepper:
@@ -174,12 +177,12 @@ class StackStepper:
         """None: `backward` has filled the flat matrix."""
 
     @torch.no_grad()
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Tensor, *, shared: bool = True) -> Tensor:
         """See `PieceStepper.predict`; the buffer is overwritten by the next pass."""
-        shared = x.expand(self.size, *x.shape)
-        if not self.evaluated.accepts(shared):
-            return self.general.predict(x)
-        return self.evaluated.predict(shared)
+        each = x.expand(self.size, *x.shape) if shared else x
+        if not self.evaluated.accepts(each):
+            return self.general.predict(x, shared=shared)
+        return self.evaluated.predict(each)
 
 
 class SoloStepper:
@@ -234,8 +237,9 @@ class SoloStepper:
                 self.gradients[name].copy_(leaf.grad)
 
     @torch.no_grad()
-    def predict(self, x: Tensor) -> Tensor:
+    def predict(self, x: Tensor, *, shared: bool = True) -> Tensor:
         """See `PieceStepper.predict`."""
+        x = x if shared else x[0]
         with self.cohort.blueprint.cast():
             if not self.cohort.ema:
                 return full_precision(self.cohort.template(x).unsqueeze(0))

@@ -10,6 +10,7 @@ from automl.data.prepared import Prepared
 from automl.data.preparing import options
 from automl.errors import EnvironmentProblem, out_of_memory, text_of
 from automl.fused.engine import Engine
+from automl.fused.folded import FoldedEngine
 from automl.fused.problem import Options, Problem
 from automl.study import paths
 from automl.tasks.fusing import mixes_of
@@ -27,9 +28,9 @@ class Engines:
 
     session: TrainingSession
     folder: Path | None
-    kept: dict[str, Engine] = field(default_factory=dict)
+    kept: dict[str, Engine | FoldedEngine] = field(default_factory=dict)
 
-    def of(self, config: Mapping[str, Any]) -> Engine:
+    def of(self, config: Mapping[str, Any]) -> Engine | FoldedEngine:
         """The engine that trains trials like `config`. Raises DataError where the data cannot be prepared so."""
         recipe, chosen = self.session.recipe, options.chosen(config)
         kind = [recipe.family(config), bool(mixes_of(recipe, config))] if config else []
@@ -40,7 +41,7 @@ class Engines:
             self.kept.pop(next(iter(self.kept)))
         return engine
 
-    def _new(self, data: Prepared, config: Mapping[str, Any]) -> Engine:
+    def _new(self, data: Prepared, config: Mapping[str, Any]) -> Engine | FoldedEngine:
         """An engine for these data, in the place of all others if there is no memory for one more of them."""
         try:
             return _engine(self.session, data, config, self.folder)
@@ -64,7 +65,9 @@ class Engines:
             engine.free()
 
 
-def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any], folder: Path | None) -> Engine:
+def _engine(
+    session: TrainingSession, data: Prepared, config: Mapping[str, Any], folder: Path | None
+) -> Engine | FoldedEngine:
     recipe = session.recipe
     scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
@@ -79,4 +82,5 @@ def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any],
         measurements=folder / paths.LANES if folder else None,
         epochs=recipe.epochs,
     )
-    return Engine(problem, how)
+    lanes = Engine(problem, how)
+    return lanes if data.folds is None else FoldedEngine(lanes)

@@ -5,6 +5,7 @@ All follows from the data, the config and the seed, so that a trial which goes o
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from automl import metrics
+from automl.core import seeds
 from automl.data.prepared import Part, Prepared
 from automl.data.streaming.shards import Streamed
 from automl.errors import DataError
 from automl.models import parts
+from automl.models.combined import bagged
 from automl.models.curved import Curved
 from automl.models.tables.trees import Trees
 from automl.training import losses
@@ -36,11 +39,29 @@ SEEN_ROWS = 2000
 """So many training rows the training loss is measured on."""
 
 
+@dataclass
+class Member:
+    """The trees of one model: that of a trial, or of one fold.
+
+    Attributes:
+        data: what it is grown and compared on.
+        seed: of what is drawn at random.
+        trees: by round.
+        grower: None as long as there are no trees.
+    """
+
+    data: Prepared
+    seed: int
+    trees: list[list[Tree]] = field(default_factory=list)
+    grower: Grower | None = None
+
+
 class TreeTrainer:
     """Grows the trees of one trial; called as `training.loop.trainer.Trainer` is.
 
     After epoch e of E there are `rounds * e / E` rounds, less where the validation loss has not improved for
-    `early_stop` rounds; what is measured and kept are the trees up to the round of the lowest validation loss.
+    `early_stop` rounds; what is measured and kept are the trees up to the round of the lowest validation loss. With
+    folds all models have as many rounds, and the loss is that of all rows that one of them holds out.
 
     Args:
         prepared: the data, in memory.
@@ -67,10 +88,12 @@ class TreeTrainer:
         self.prepared, self.config, self.epochs, self.seed = prepared, dict(config), epochs, seed
         self.done, self.finished = 0, False
         self._options = parts.settings("trees", config)
-        self._trees: list[list[Tree]] = []  # by round
+        folds = prepared.folds
+        self._members = [Member(prepared, seed)] if folds is None else [
+            Member(prepared.fold(k), seeds.derive(seed, "fold", k)) for k in range(folds.count)
+        ]  # fmt: skip
         self._losses: list[float] = []  # on the validation rows, after each round
-        self._ahead: dict[int, tuple[Tensor, Tensor]] = {}  # round -> outputs after it, of training and validation rows
-        self._grower: Grower | None = None
+        self._ahead: dict[int, Outputs] = {}  # by round
         curve = prepared.outputs.curve
         self._curve = None if curve is None else Curved(nn.Identity(), curve).eval()
 
@@ -85,18 +108,22 @@ class TreeTrainer:
         at = math.ceil(rounds * self.done / self.epochs)
         self._grow(at)
         best = self._best(at)
-        seen, outputs = self._ahead[best][0], self._values(self._ahead[best][1])
+        seen, outputs = self._ahead[best].seen, self._values(self._joined(self._ahead[best].val))
         early = self._options["early_stop"]
         self.finished = at >= rounds or bool(early and at - best >= early)
-        part = self.prepared.train.head(SEEN_ROWS)
+        part = self._members[0].data.train.head(SEEN_ROWS)
         return {"train_loss": self._loss(seen, part), "val_loss": self._loss(outputs, self.prepared.val),
                 **{f"val_{k}": v for k, v in self._metrics(outputs).items()}}  # fmt: skip
 
     def weights(self) -> dict[str, Tensor]:
-        """The arrays of the trees that count, as `models.tables.trees.Trees` takes them."""
-        assert self._grower is not None
+        """The arrays of the trees that count, as `models.tables.trees.Trees` takes them; with folds, of a `Bagged`."""
         best = self._best(math.ceil(self._options["rounds"] * self.done / self.epochs))
-        arrays = packed([tree for trees in self._trees[:best] for tree in trees], self._grower.base)
+        found = [self._arrays(member, best) for member in self._members]
+        return found[0] if self.prepared.folds is None else bagged.joined(found)
+
+    def _arrays(self, member: Member, rounds: int) -> dict[str, Tensor]:
+        assert member.grower is not None
+        arrays = packed([tree for trees in member.trees[:rounds] for tree in trees], member.grower.base)
         return arrays if self._curve is None else {f"inner.{name}": value for name, value in arrays.items()}
 
     def state(self) -> dict[str, Any]:
@@ -124,17 +151,24 @@ class TreeTrainer:
         """Go on until there are `at` rounds, or until no further round would count."""
         early = self._options["early_stop"]
         while len(self._losses) < at:
-            have = len(self._trees)
+            have = len(self._members[0].trees)
             if early and have and have - self._best(have) >= early:
                 self._losses += [math.inf] * (at - have)  # of rounds that would not count
                 return
-            if self._grower is None:
-                self._grower = GROWERS[self._options["library"]](self._rows(), self._settings())
-            new = self._grower.grow(have + self._piece(have, at))
+            rounds = have + self._piece(have, at)
+            new = [self._grown(member, rounds) for member in self._members]
             self._measure(new)
-            self._trees += new
-            best = self._best(min(at, len(self._trees)))
+            for member, trees in zip(self._members, new, strict=True):
+                member.trees += trees
+            best = self._best(min(at, rounds))
             self._ahead = {k: v for k, v in self._ahead.items() if k >= best}
+
+    def _grown(self, member: Member, rounds: int) -> list[list[Tree]]:
+        """The new trees of a model that has `rounds` rounds then."""
+        if member.grower is None:
+            rows, settings = _rows(member.data), self._settings(member.seed)
+            member.grower = GROWERS[self._options["library"]](rows, settings)
+        return member.grower.grow(rounds)
 
     def _piece(self, have: int, at: int) -> int:
         """How many rounds are grown next, where there are `have` of them and `at` are asked for."""
@@ -143,18 +177,24 @@ class TreeTrainer:
         early = int(self._options["early_stop"]) or wanted
         return int(max(1, min(wanted, max(early, 8), MOST_VALUES // each)))
 
-    def _measure(self, new: list[list[Tree]]) -> None:
-        """Outputs and validation loss after each of the new rounds."""
-        assert self._grower is not None
-        have = len(self._trees)
-        parts_of = (self.prepared.train.head(SEEN_ROWS), self.prepared.val)
-        base = torch.from_numpy(self._grower.base)
-        before = self._ahead.get(have) or tuple(base.expand(len(part), -1) for part in parts_of)
-        added = [self._by_round(new, part) for part in parts_of]
-        for k in range(len(new)):
-            before = tuple(old + rounds[k] for old, rounds in zip(before, added, strict=True))
-            self._ahead[have + k + 1] = before[0], before[1]
-            self._losses.append(self._loss(self._values(before[1]), self.prepared.val))
+    def _measure(self, new: list[list[list[Tree]]]) -> None:
+        """Outputs and validation loss after each of the new rounds; `new`: of each model."""
+        have = len(self._members[0].trees)
+        seen = self._members[0].data.train.head(SEEN_ROWS)
+        before = self._ahead.get(have) or Outputs(
+            _base(self._members[0], seen), [_base(member, member.data.val) for member in self._members]
+        )
+        of_seen = self._by_round(new[0], seen)
+        of_val = [self._by_round(trees, m.data.val) for trees, m in zip(new, self._members, strict=True)]
+        for k in range(len(new[0])):
+            val = [old + rounds[k] for old, rounds in zip(before.val, of_val, strict=True)]
+            self._ahead[have + k + 1] = before = Outputs(before.seen + of_seen[k], val)
+            self._losses.append(self._loss(self._values(self._joined(val)), self.prepared.val))
+
+    def _joined(self, val: list[Tensor]) -> Tensor:
+        """The models' outputs for the rows that each is compared on, as those of all validation rows."""
+        folds = self.prepared.folds
+        return val[0] if folds is None else folds.joined(val)
 
     def _by_round(self, new: list[list[Tree]], part: Part) -> Tensor:
         """[rounds, N, outputs] what each of the new rounds adds for the samples of a part."""
@@ -185,14 +225,30 @@ class TreeTrainer:
         scale = self.prepared.target_scale if kind == "regression" else None
         return dict(metrics.compute(kind, outputs.float(), val.y, val.weight, scale=scale))
 
-    def _rows(self) -> Rows:
-        train, inputs = self.prepared.train, self.prepared.inputs
-        first = int(inputs) - len(inputs.cardinalities)
-        categories = {first + k: count for k, count in enumerate(inputs.cardinalities)}
-        weight = None if train.weight is None else train.weight.double().numpy()
-        y = train.y.numpy() if self.prepared.kind == "classification" else train.y.double().numpy()
-        return Rows(train.x.flatten(1).double().numpy(), y, weight, categories, int(self.prepared.outputs))
-
-    def _settings(self) -> Settings:
+    def _settings(self, seed: int) -> Settings:
         names = ("rounds", "shrinkage", "leaves", "max_depth", "min_leaf", "l2", "feature_share", "bins")
-        return Settings(**{name: self._options[name] for name in names}, seed=self.seed)
+        return Settings(**{name: self._options[name] for name in names}, seed=seed)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Sums of leaves after a round: for the training rows that the loss is measured on, and each model's for others."""
+
+    seen: Tensor
+    val: list[Tensor]
+
+
+def _base(member: Member, part: Part) -> Tensor:
+    """What the member's trees add to, for the rows of a part. [N, outputs]"""
+    assert member.grower is not None
+    return torch.from_numpy(member.grower.base).expand(len(part), -1)
+
+
+def _rows(data: Prepared) -> Rows:
+    """The training rows, for a grower."""
+    train, inputs = data.train, data.inputs
+    first = int(inputs) - len(inputs.cardinalities)
+    categories = {first + k: count for k, count in enumerate(inputs.cardinalities)}
+    weight = None if train.weight is None else train.weight.double().numpy()
+    y = train.y.numpy() if data.kind == "classification" else train.y.double().numpy()
+    return Rows(train.x.flatten(1).double().numpy(), y, weight, categories, int(data.outputs))

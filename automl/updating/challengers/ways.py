@@ -27,6 +27,7 @@ from automl.data.further import Labelled
 from automl.data.prepared import Part, Prepared, fingerprint
 from automl.errors import DataError
 from automl.models import adjusting
+from automl.models.combined.bagged import FOLDS
 from automl.training import hyperparameters
 from automl.updating.challengers import joining, ranges
 from automl.updating.known import Known
@@ -83,10 +84,12 @@ class Lesson:
         logits = compute(module, part.x, "cpu")
         return adjusting.fit(way, self.known.metric, logits, part.y, part.weight)
 
-    def save(self, folder: Path, prepared: Prepared, weights: Mapping[str, Tensor]) -> Path:
-        """Write the challenger's bundle."""
+    def save(
+        self, folder: Path, prepared: Prepared, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
+    ) -> Path:
+        """Write the challenger's bundle; `config`: where it is not the champion's."""
         return io.save(
-            folder, model=self.known.model.manifest["model"], config=self.known.config, prepared=prepared,
+            folder, model=self.known.model.manifest["model"], config=config or self.known.config, prepared=prepared,
             state_dict=weights, metrics={}, spec=self.known.spec, build=self.known.build,
         )  # fmt: skip
 
@@ -180,29 +183,33 @@ def _replayed(lesson: Lesson) -> list[Labelled]:
 
 
 def retrain(lesson: Lesson, folder: Path) -> Path:
-    """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories."""
+    """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories.
+
+    Where the champion is a model for each of several folds, it becomes one model.
+    """
     from automl.training import Settings, Trainer
     from automl.training.trees.trainer import TreeTrainer
 
     known, rows = lesson.known, [lesson.new, *lesson.old]
-    epochs, grown = int(known.spec.get("epochs") or 20), models.is_grown(known.model.manifest["model"], known.config)
+    config = {name: value for name, value in known.config.items() if name != FOLDS}
+    epochs, grown = int(known.spec.get("epochs") or 20), models.is_grown(known.model.manifest["model"], config)
     learned, compared = joining.split(rows, lesson.seed("rounds")) if grown else (rows, lesson.held)
     prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
     with one_thread(lesson.device):
         if grown:  # how many trees are enough is found on rows that are neither learned from nor held out
-            grower = TreeTrainer(prepared, known.config, epochs, lesson.seed("retrain"))
+            grower = TreeTrainer(prepared, config, epochs, lesson.seed("retrain"))
             while grower.done < epochs and not grower.finished:
                 grower.epoch()
             weights = grower.weights()
         else:
-            trainer = Trainer(lesson.build, prepared, known.config, epochs, lesson.seed("retrain"), lesson.device,
+            trainer = Trainer(lesson.build, prepared, config, epochs, lesson.seed("retrain"), lesson.device,
                               Settings(**joining.settings(known.spec)))  # fmt: skip
             losses = [trainer.train_epoch() for _ in range(known.until or epochs)]
             if not np.isfinite(losses).all():
                 raise DataError("the training from scratch ended in a loss that is no number")
             weights = trainer.weights()
-    module = restore(lesson.build, known.config, prepared.inputs, prepared.outputs, weights)
-    return lesson.save(folder, prepared, {**weights, **lesson.adjustment(module, prepared.train)})
+    module = restore(lesson.build, config, prepared.inputs, prepared.outputs, weights)
+    return lesson.save(folder, prepared, {**weights, **lesson.adjustment(module, prepared.train)}, config)
 
 
 WAYS: Mapping[str, Way] = {"head": head, "finetune": finetune, "retrain": retrain}

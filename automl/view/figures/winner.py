@@ -94,8 +94,10 @@ def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
         raise NothingToDraw("the data have changed since the search")
     import torch
 
+    from automl.bundle.outputs import of_validation
+
     with torch.no_grad():
-        outputs = torch.cat([model.module(x) for x in torch.split(prepared.val.x, 1024)])
+        outputs = of_validation(model.module, prepared, "cpu")
     return outputs, prepared.val.y, model
 
 
