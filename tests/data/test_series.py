@@ -288,3 +288,23 @@ def test_options_of_series_are_checked():
     gappy = sensor().iloc[::1].drop(index=list(range(3, 240, 4)))
     with pytest.raises(DataError, match=r"too few for windows of 6 \+ 1, as no window spans a gap"):
         load(gappy, target="load", prepare={"window": 6})
+
+
+@pytest.mark.parametrize("lengths", [{"A": 200, "B": 60, "C": 40}, {"A": 200, "B": 30, "C": 20}])
+def test_short_series_beside_a_long_one_are_series_and_not_rows_of_its_times(lengths):
+    days = pd.date_range("2021-01-01", periods=200)
+    shops = [pd.DataFrame({"day": days[:n], "shop": name, "y": np.arange(n) % 7 + 100.0 * k})
+             for k, (name, n) in enumerate(lengths.items())]  # fmt: skip
+    frame = pd.concat([*shops, shops[0].head(20)])  # some rows twice
+    data = load(frame, target="y", prepare={"window": 5})
+    assert data.preparation["order"]["columns"] == ["shop"]
+    assert len(data.train) + len(data.val) + len(data.test) == sum(lengths.values()) - 3 * 5
+
+
+def test_rows_of_one_series_that_are_told_anew_are_no_series():
+    days = pd.date_range("2021-01-01", periods=200)
+    frame = pd.DataFrame({"day": days, "kind": np.where(np.arange(200) % 3, "a", "b"), "y": np.arange(200) % 7 + 0.5})
+    again = frame.head(40).assign(y=9.0)
+    data = load(pd.concat([frame, again]), target="y", prepare={"window": 5})
+    assert data.preparation["order"]["columns"] == []
+    assert any("40 rows left out, at the time of another row" in note for note in data.notes)

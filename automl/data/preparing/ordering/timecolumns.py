@@ -172,6 +172,32 @@ def _fitting(
     return []
 
 
+def uneven_series(
+    frame: pd.DataFrame, known: Mapping[str, readings.Reading], how: dict[str, Any], target: str | None,
+    missing: frozenset[str], notes: list[str],
+) -> dict[str, Any]:  # fmt: skip
+    """The column that tells series apart where some of them are short, so that most rows share their time with none.
+
+    Rows that are equal in all columns are no sign of several series. Empty where all rows belong to one.
+    """
+    different = frame.drop_duplicates()
+    if share_of_ties(different, how, missing) < FEW:
+        return {}
+    found = _fitting(different, known, how, target, missing)
+    if not found or share_of_ties(different, {**how, **telling(found)}, missing) > 0:
+        return {}
+    _tell_series(frame, found, how, missing, notes)
+    return telling(found)
+
+
+def _tell_series(
+    frame: pd.DataFrame, found: Sequence[str], how: Mapping[str, Any], missing: frozenset[str], notes: list[str]
+) -> None:
+    count = len(np.unique(labels(frame, telling(found), missing)))
+    by = " and ".join(map(repr, found))
+    notes.append(f"{count} series told apart by {by}: one row of each at a time of {how['time']!r}")
+
+
 def _groups(frame: pd.DataFrame, names: Sequence[str]) -> int:
     """How many combinations of the columns' values there are."""
     return int(frame.groupby(list(dict.fromkeys(names)), observed=True, sort=False).ngroups)
@@ -183,11 +209,9 @@ def other_series(
 ) -> dict[str, Any]:  # fmt: skip
     """What to do where most rows share their time with another one: several series, or no time column."""
     time = how["time"]
-    found = [] if how["series"] else _fitting(frame, known, how, target, missing)
+    found = [] if how["series"] else _fitting(frame.drop_duplicates(), known, how, target, missing)
     if found:
-        count = len(np.unique(labels(frame, telling(found), missing)))
-        by = " and ".join(map(repr, found))
-        notes.append(f"{count} series told apart by {by}: one row of each at a time of {time!r}")
+        _tell_series(frame, found, how, missing, notes)
         return telling(found)
     if named or how["series"]:
         raise DataError(

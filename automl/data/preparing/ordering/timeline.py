@@ -70,8 +70,11 @@ def decide(
     how: dict[str, Any] = {**timecolumns.telling(series), "gaps": str(options.get("gaps") or "split")}
     told: list[str] = []
     how |= timecolumns.find(frame, known, series, target, split, missing, told)
-    if how["time"] and timecolumns.share_of_ties(frame, how, missing) > timecolumns.MANY:
+    ties = timecolumns.share_of_ties(frame, how, missing) if how["time"] else 0.0
+    if ties > timecolumns.MANY:
         how |= timecolumns.other_series(frame, known, how, target, missing, named=bool(split.get("time")), notes=told)
+    elif ties >= timecolumns.FEW and not how["series"]:
+        how |= timecolumns.uneven_series(frame, known, how, target, missing, told)
     notes += told if how["time"] else told[-1:]
     ordered = _ordered(frame, how, missing, [])
     how["zone"] = bool(how["time"]) and timecolumns.has_zone(frame[how["time"]])
