@@ -14,7 +14,7 @@ from tests.support.paths import DOCS, ROOT
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = ("tutorial.md", "coming_from.md", "howto/plugins.md", "howto/gpus.md", "howto/resume.md", "howto/report.md",
-         "howto/debug.md")  # fmt: skip
+         "howto/debug.md", "howto/watch.md")  # fmt: skip
 NEW = (*PAGES, "concepts.md", "reference.md", "judge.md", "agents.md")
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from automl.core.trial import TrialRecord
 from automl.errors import AutoMLError
+from automl.leaderboard import words
 from automl.leaderboard.rows import placed
 from automl.study import paths
 from automl.study.live.following import Followed
@@ -64,6 +65,7 @@ class Feed:
         self._about = head.about(self.study)
         self._now: dict[str, Any] = {}
         self._now_of: object = None
+        self._finalists: Followed | None = None
         self._again_s = -math.inf
 
     def _look(self) -> None:
@@ -99,10 +101,24 @@ class Feed:
         now_s = self._clock()
         if of != self._now_of and now_s >= self._again_s:
             begun_s = time.perf_counter()
-            self._now = {"version": self._version, **head.now(self.study, self._tracker, driven=driven)}
+            version = self._now.get("version", 0) + 1
+            self._now = {"version": version, **head.now(self.study, self._tracker, driven=driven)}
             self._now_of = of
             self._again_s = now_s + (time.perf_counter() - begun_s) * (1 / SHARE - 1)
-        return {**self._now, "problem": self._problem}
+        return {**self._now, "problem": self._problem, "stage": self._stage() if driven else ""}
+
+    def _stage(self) -> str:
+        """What runs after the trials of the search."""
+        folder = self.path / paths.FINALISTS
+        if not is_driven(folder / paths.LOCK):
+            return ""
+        try:
+            if self._finalists is None:
+                self._finalists = Followed(folder)
+            self._finalists.look()
+        except AutoMLError:  # it is about to begin
+            return "finalists"
+        return f"finalists: {words.plural(self._finalists.counts.ended, 'run')} ended"
 
     def state(self, generation: str = "", since: int = 0) -> dict[str, Any]:
         """What has changed.

@@ -62,6 +62,28 @@ def test_only_what_has_changed_is_told_again(tmp_path: Path, serve: Serve) -> No
     assert len(page.state()["rows"]) == 3
 
 
+@pytest.mark.usefixtures("eager")
+def test_finalists_are_told_while_they_run(tmp_path: Path, serve: Serve) -> None:
+    with begun(tmp_path / "s") as study:
+        study.tell(study.ask(), val_loss=0.5)
+        page = serve(tmp_path / "s")
+        assert page.state()["head"]["stage"] == ""
+        with begun(tmp_path / "s" / paths.FINALISTS) as finalists:
+            assert page.state()["head"]["stage"] == "finalists: 0 runs ended"
+            finalists.tell(finalists.ask(), val_loss=0.5)
+            assert page.state()["head"]["stage"] == "finalists: 1 run ended"
+        before = page.state()["head"]
+        one = {"trial": 0, "found": 0.5, "mean": 0.5, "interval": None, "values": [0.5], "seeds": 1}
+        best = {"trial": 0, "value": 0.5}
+        study.ledger.describe(finalists={
+            "winner": 0, "metric": "val_loss", "finalists": [one], "optimism": 0.0, "tied": [], "default": best,
+            "first": best, "asked": {}, "refit": False, "test": None, "looks": 0, "ensemble": None,
+        })  # fmt: skip
+        after = page.state()["head"]
+        assert (before["stage"], before["verdict"]) == ("", False)
+        assert (after["verdict"], after["version"]) == (True, before["version"] + 1)
+
+
 @pytest.mark.parametrize("metric", ["val_loss", ["val_error", "parameters", {"name": "ms", "at_most": 0.5}]])
 def test_rows_and_order_are_the_leaderboards(metric: Any, tmp_path: Path, serve: Serve) -> None:
     with begun(tmp_path / "s", metric=metric) as study:

@@ -92,7 +92,7 @@ function fact(big, small) {
 
 function heading() {
   const c = head.counts, states = model.STATES.filter((state) => c[state]).map((state) => c[state] + " " + state), best = board.rows.get(head.best);
-  $("state").textContent = head.state + (head.paused ? " (by " + model.clean(head.paused) + ")" : "");
+  $("state").textContent = head.state + (head.paused ? " (by " + model.clean(head.paused) + ")" : "") + (head.stage ? ", " + head.stage : "");
   $("problem").textContent = head.problem;
   const left = head.left_s ? model.duration((head.left_s[0] + head.left_s[1]) / 2) + " left" : "";
   const facts = [fact(best ? model.number(best.value) : "-", "best " + model.clean(about.metric) + (best ? ", " + model.name(best.trial) : "")), fact(c.begun.toLocaleString("en"), "trials: " + states.join(", ")),
@@ -158,9 +158,12 @@ function metricAxis() {
 async function draw() {
   plots.history($("history"), board, head.so_far);
   const lines = shown.length > LINES ? shown.filter((row, k) => k % Math.ceil(shown.length / LINES) === 0 || row.trial === head.best) : shown;
-  parallel.draw(axes, lines.filter((row) => row.value !== null), test, board, chosen);
+  const room = Math.max(Math.floor($("parallel").clientWidth / 70), 4);
+  const drawable = axes.filter((one, k) => k < room - 1 || one.column === "value" || parallel.stretches.has(one.column));
+  parallel.draw(drawable, lines.filter((row) => row.value !== null), test, board, chosen);
   const kept = shown.filter(test);
-  const part = lines.length < shown.length ? " A part of " + shown.length + " is drawn." : "";
+  const left = axes.length - drawable.length, part = (lines.length < shown.length ? " A part of " + shown.length + " is drawn." : "") + (left ? " " + left + " less important parameters are left out." : "");
+  $("left-out").textContent = left ? "Left out for want of room, the least important: " + left + " parameters." : "";
   $("parallel").setAttribute("aria-label", "Parallel coordinates of " + plots.label(board, kept.length, head.best) + "." + part);
   $("history").setAttribute("aria-label", "Values of " + plots.label(board, board.rows.size, head.best));
   await curves(kept);
