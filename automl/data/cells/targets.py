@@ -1,12 +1,13 @@
 """The cells of a target that came as text: labels to the letter, numbers where all are numbers, and what is missing."""
 
+import unicodedata
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from automl.data.cells import deciding, numbers, readings, words
+from automl.data.cells import deciding, numbers, readings, sentinels, words
 from automl.data.cells.readings import Rules
 
 FEW = 3
@@ -90,6 +91,8 @@ def _as_numbers(
         notes.append(f"target {name!r}: {', '.join(said)} have no target; {remedy}")
     if described := numbers.described(style):
         notes.append(f"target {name!r}: numbers with {described}")
+    if far := sentinels.note(f"target {name!r}", values[codes], lambda row: cells[codes[row]]):
+        notes.append(far)
     whole = style == numbers.PLAIN and all(
         "." not in c and "e" not in c.lower() for k, c in enumerate(cells) if not missing[k]
     )
@@ -135,10 +138,16 @@ def _tell_alike(
     alike: dict[str, list[str]] = {}
     for cell, gone in zip(cells, missing, strict=True):
         if not gone:
-            alike.setdefault(cell.casefold(), []).append(cell)
+            alike.setdefault(_sound(cell), []).append(cell)
     for same in alike.values():
         if len(same) > 1:
             notes.append(f"target {name!r}: the classes {' and '.join(map(repr, sorted(same)))} are probably one")
+
+
+def _sound(cell: str) -> str:
+    """A label without what people write differently: case, accents in two pieces, a full stop at its end, spaces."""
+    text = " ".join(unicodedata.normalize("NFC", cell).casefold().split())
+    return text.rstrip(".,;:!") or text
 
 
 def _labels(cells: list[str], missing: NDArray[np.bool_], text: bool) -> list[Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from automl.data import seen
-from automl.data.cells import deciding, readings, words
+from automl.data.cells import deciding, readings, sentinels, words
 from automl.data.cells import numbers as styles
 from automl.data.cells.readings import Reading, Rules
 from automl.data.preparing import scaling
@@ -97,6 +97,7 @@ def _decide(
         if np.isnan(read.values).all() and not read.unreadable:
             return _drop(name, "no value in any training row", notes)
         _tell(reading, name, notes)
+        _tell_sentinel(values, read.values, name, notes)
         column = _number(read.values, name, options, notes)
         if column is not None and reading["style"] != styles.PLAIN:
             column["style"] = reading["style"]
@@ -110,6 +111,8 @@ def _decide(
     _tell(reading, name, notes)
     if kind == "date":
         days = readings.as_days(values, reading, rules.missing_words).values
+        if not readings.typed_kind(values):
+            _tell_sentinel(values, days, name, notes, dates=True)
         column = _date(days[np.isfinite(days)], name, notes)
         return _with_seen(column and {**column, "dayfirst": bool(reading.get("dayfirst"))}, days)
     if kind == "time":
@@ -157,6 +160,14 @@ def _tell(reading: Reading, name: str, notes: list[str]) -> None:
         remedy = f"`prepare: {{dayfirst: {'false' if day else 'true'}}}`"
         doubt = f"; that is a guess, no date shows it: set {remedy} if it is wrong"
         notes.append(f"column {name!r}: dates read as {first}{doubt if reading.get('ambiguous') else ''}")
+
+
+def _tell_sentinel(
+    values: "pd.Series[Any]", read: NDArray[np.float64], name: str, notes: list[str], *, dates: bool = False
+) -> None:
+    said = sentinels.note(f"column {name!r}", read, lambda row: words.canonical(values.iloc[row]), dates=dates)
+    if said:
+        notes.append(said)
 
 
 def _drop(name: str, why: str, notes: list[str]) -> Column | None:

@@ -15,10 +15,13 @@ from automl.data.prepared import Part, Prepared
 from automl.data.preparing.options import dropped
 from automl.data.splits import NAMES
 from automl.data.streaming.shards import Streamed
-from automl.data.summary import baseline, columns, leaks
+from automl.data.summary import baseline, columns, duplicates, leaks
 from automl.data.summary.facts import FEW, LEFT_OUT, TARGET, ClassFacts, ColumnFacts, Summary, TargetFacts
 
-GUESSES = ("that is a guess", "(a guess,", "is probably", "are probably one", "if that is wrong", "if it is none")
+GUESSES = (
+    "that is a guess", "(a guess,", "is probably", "are probably one", "if that is wrong", "if it is none",
+    "may stand for a missing value", "if they are codes", "if they are none", "that cannot be converted",
+)  # fmt: skip
 """What notes about guesses say."""
 
 
@@ -83,7 +86,7 @@ def summary_of(prepared: Prepared, source: Source, look: int | None = columns.RO
         guesses=guesses,
         leaks=leaks.find(prepared, _rows_of(prepared.train)),
         text=columns.sentences(found),
-        doubts=tuple(note for note in prepared.notes if any(words in note for words in GUESSES)),
+        doubts=(*duplicates.told(prepared), *(n for n in prepared.notes if any(words in n for words in GUESSES))),
         notes=tuple(prepared.notes),
     )
 

@@ -1,0 +1,48 @@
+"""Rows of the validation and test parts that are equal to a training row: they say nothing about new rows."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from automl.data.prepared import Part, Prepared
+from automl.data.streaming.shards import Streamed
+
+LARGEST = 2**26
+"""Tables of more values than this are not looked at."""
+FEWEST, SHARE = 3, 0.01
+"""It is told where at least so many rows, and this share of a part, are equal to training rows."""
+DIFFERENT = 0.5
+"""Where fewer of the training rows differ than this share, equal rows are no surprise: they have few columns."""
+
+
+def told(prepared: Prepared) -> list[str]:
+    """A sentence where rows are in several parts, else nothing; for tables that are prepared in memory."""
+    parts = (prepared.train, prepared.val, prepared.test)
+    small = sum(part.x.numel() for part in parts if not isinstance(part, Streamed)) <= LARGEST
+    if prepared.preparation["form"] != "table" or not small or any(isinstance(part, Streamed) for part in parts):
+        return []
+    train = _hashes(parts[0])
+    if not len(train) or len(np.unique(train)) < DIFFERENT * len(train):
+        return []
+    others = dict(zip(("validation", "test"), parts[1:], strict=True))
+    found = {name: int(np.isin(_hashes(part), train).sum()) for name, part in others.items()}
+    enough = {name: n for name, n in found.items() if n >= max(FEWEST, SHARE * len(others[name]))}
+    if not enough:
+        return []
+    said = " and ".join(f"{n:,} {name} rows" for name, n in enough.items())
+    return [
+        f"{said} are equal to a training row, with the same target: their scores say less about new rows "
+        "(leave out rows that are twice in the table, or keep them together with `split: {group: column}`)"
+    ]
+
+
+def _hashes(part: Part) -> NDArray[np.uint64]:
+    """[rows] a number for each row with its target, the same for equal rows."""
+    x = np.asarray(part.x, dtype=np.float32).reshape(len(part), -1)
+    y = np.asarray(part.y, dtype=np.float32).reshape(len(part), -1)
+    result = np.zeros(len(part), dtype=np.uint64)
+    for values in (x, y):
+        for column in range(values.shape[1]):
+            cells = np.ascontiguousarray(values[:, column]).view(np.uint32).astype(np.uint64)
+            result = (result ^ cells) * np.uint64(0x9E3779B97F4A7C15)
+            result ^= result >> np.uint64(29)
+    return result
