@@ -3,6 +3,8 @@
 import os
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -186,3 +188,24 @@ def test_a_look_at_a_large_study_costs_what_is_new(tmp_path: Path) -> None:
             assert len(followed.look()) == 1
             looks.append(time.process_time() - begin_s)
         assert min(looks) < whole_s / 3, (looks, whole_s)
+
+
+@pytest.mark.slow
+def test_looking_at_a_killed_search_takes_nothing_from_it(tmp_path: Path) -> None:
+    code = (
+        "import automl, os; s = automl.Study({'x': automl.Float(0, 1)}, metric='loss', path='s', strategy='random')\n"
+        "s.tell(s.ask(), loss=0.5); s.report(s.ask(), 1, {'loss': 0.4}); s.ledger.commit(); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == -9
+    followed = Followed(tmp_path / "s")
+    for _ in range(3):
+        followed._stamp = (*followed._stamp[:3], 0)
+        assert followed.look() == []
+    assert followed.generation == 0
+    assert [t.step for t in followed.history.trials] == [1, 1]
+    assert (tmp_path / "s" / "ledger.sqlite-wal").stat().st_size > 0
+    with Study({"x": automl.Float(0, 1)}, metric="loss", path=tmp_path / "s", strategy="random") as study:
+        assert [t.loss for t in study.history.trials] == [0.5, 0.4]
+        study.finish(1)
+    assert not (tmp_path / "s" / "ledger.sqlite-wal").exists()
+    assert [t.state for t in followed.look()] == [State.DONE]
