@@ -232,3 +232,35 @@ def test_a_terminal_that_is_gone_ends_nothing(monkeypatch):
     for stream in (gone, None):
         monkeypatch.setattr(sys, "stderr", stream)
         progress.say("reading")
+
+
+def test_a_folder_of_tables_is_shown_as_one(run, table, tmp_path):
+    for year in (2023, 2024):
+        (tmp_path / f"sales/year={year}").mkdir(parents=True)
+        table.to_csv(tmp_path / f"sales/year={year}/a.csv", index=False)
+    code, out, _ = run("data", "sales", "--target", "churn", "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert sum(shown["rows"].values()) == 800
+    assert "year" in [column["name"] for column in shown["columns"]]
+    assert run("data", "sales/*/*.csv", "--target", "churn", "--json")[1] == out.replace('"sales"', '"sales/*/*.csv"')
+
+
+@pytest.mark.parametrize("source", ["churn.csv", "space.yaml"])
+def test_what_preparing_takes_is_told_beforehand(run, table, tmp_path, monkeypatch, source):
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    code, out, _ = run("data", source, "--plan")
+    assert code == 0
+    assert "rows (estimated)" in out.splitlines()[0]
+    assert f"stay in {tmp_path / 'cache'}" in out.splitlines()[1]
+    assert "with 1 process" in out.splitlines()[2]
+    told = json.loads(run("data", source, "--plan", "--json")[1])
+    assert (told["source"], told["files"], told["done"]) == (source, 1, False)
+    assert told["rows"] == pytest.approx(400, rel=0.05)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_plan_is_for_tables_in_files(run):
+    code, _, err = run("data", "digits", "--plan")
+    assert code != 0
+    assert "--plan is for tables in files" in err

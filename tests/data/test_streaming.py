@@ -1,8 +1,6 @@
 """Tables that stay on disk: the same rows in the same parts, every row once an epoch, within a limit of memory."""
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -213,48 +211,6 @@ def test_a_missing_target_is_reported(tmp_path):
     table().to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError, match="target 'yy' is not a column"):
         load("t.csv", base=tmp_path, target="yy", prepare={"memory": "1KB"})
-
-
-LIMITED = """
-import resource, sys
-import torch
-from automl.data import load
-from automl.models import build
-from automl.training import Trainer
-
-torch.set_num_threads(1)
-Trainer(build("mlp"), load("diabetes"), {"width": 8}, 1, seed=0).epoch()  # everything is imported, buffers are data
-used = int(next(line for line in open("/proc/self/status") if line.startswith("VmData")).split()[1]) * 1024
-resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]) * 2**20,) * 2)
-data = load("big.csv", target="y", prepare={"memory": sys.argv[2]} if sys.argv[2] else None)
-trainer = Trainer(build("mlp"), data, {"width": 16, "batch_size": 512, "lr": 3e-3}, 1, seed=0)
-values = sum(part.x.numel() for part in (data.train, data.val, data.test))
-print(values * 4 / 2**20, trainer.epoch()["val_auroc"])
-"""
-
-
-def limited(folder: Path, spare_mib: int, memory: str) -> subprocess.CompletedProcess[str]:
-    """Load and train in a process that may take `spare_mib` more memory than it has after importing everything."""
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", LIMITED, str(spare_mib), memory]
-    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=300)
-
-
-@pytest.mark.slow
-def test_a_table_larger_than_the_limit_of_memory_trains_within_it(tmp_path):
-    columns, rng = 80, np.random.default_rng(0)
-    levels = rng.integers(0, 1000, size=(50_000, columns), dtype=np.int16)
-    block = pd.DataFrame(levels, columns=[f"x{k}" for k in range(columns)])
-    lines = block.assign(y=(levels[:, 0] + levels[:, 1] > 1000).astype(int)).to_csv(index=False).partition("\n")
-    (tmp_path / "big.csv").write_text(lines[0] + "\n" + 10 * lines[2])
-    within = limited(tmp_path, 128, "")  # it streams of its own accord
-    assert within.returncode == 0, within.stderr[-2000:]
-    size, quality = map(float, within.stdout.split())
-    assert size > 150  # MiB of prepared inputs, more than was left
-    assert quality > 0.9
-    whole = limited(tmp_path, 128, "100GB")  # the same, when forced to read it into memory
-    assert whole.returncode != 0
-    assert "memory" in whole.stderr.lower()
 
 
 def test_files_unused_for_a_month_are_deleted_when_another_table_is_prepared(tmp_path, cache):

@@ -23,6 +23,10 @@ Sets = Annotated[
     list[str] | None,
     options.option("--set", metavar="KEY=VALUE", help="Change an entry, e.g. prepare.drop=total (repeatable)."),
 ]
+Plan = Annotated[
+    bool,
+    options.option("--plan", help="Say what preparing a large table takes (rows, disk, time), and prepare nothing."),
+]
 KINDS = (".csv", ".tsv", ".tab", ".parquet", ".pq", ".npz", ".npy", ".txt", ".gz", ".bz2", ".xz", ".zst", ".idx")
 """Endings of files of data; any other file is read as a specification."""
 ENTRIES = ("prepare", "split", "seed")
@@ -30,7 +34,7 @@ ENTRIES = ("prepare", "split", "seed")
 
 
 def data(
-    source: Source, target: Target = None, set_: Sets = None, json: options.Json = False,
+    source: Source, target: Target = None, set_: Sets = None, plan: Plan = False, json: options.Json = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:  # fmt: skip
     """Show all that is decided about data before a search.
@@ -39,6 +43,9 @@ def data(
     balance, and what a constant guess would score; columns that alone tell the target; guesses, with the option that
     settles them. With a study, what its search has found. Nothing is trained.
     """
+    if plan:
+        _tell_plan(source, target, values.overrides(set_), json)
+        return
     if (study := _study(source, dir)) is not None:
         summary, metric = _kept(study)
     elif _is_data(source):
@@ -87,8 +94,10 @@ def _kept(path: Path) -> tuple["Summary", str]:
 
 
 def _is_data(source: str) -> bool:
-    """Whether the source is data themselves: a file of a kind that holds data, or a folder, of images."""
+    """Whether the source is data themselves: a file of a kind that holds data, a folder, a pattern, an address."""
     path = Path(source).expanduser()
+    if "://" in source or (set("*?[") & set(source) and not path.exists()):
+        return True
     return path.is_dir() or (path.is_file() and (path.suffix.lower() in KINDS or "ubyte" in path.name))
 
 
@@ -96,25 +105,67 @@ def _of_file(source: str, target: str | None, sets: Mapping[str, str]) -> "Summa
     entries = _entries(sets)
     from automl.data.loading import load
 
-    base, path = Path(), Path(source).expanduser()
-    if target is None and path.is_file() and not (entries.get("prepare") or {}).get("window"):
-        target = _last_column(path)
-    loaded = load(str(path.absolute()), target=target, split=entries.get("split"), prepare=entries.get("prepare"),
-                  seed=entries.get("seed", 0), base=base, look=None)  # fmt: skip
+    place = source if "://" in source else str(Path(source).expanduser().absolute())
+    if target is None and not (entries.get("prepare") or {}).get("window"):
+        target = _last_column(place)
+    loaded = load(place, target=target, split=entries.get("split"), prepare=entries.get("prepare"),
+                  seed=entries.get("seed", 0), look=None)  # fmt: skip
     assert loaded.summary is not None
     return loaded.summary
 
 
-def _last_column(path: Path) -> str | None:
+def _last_column(source: str) -> str | None:
     """The target of a table that is not told: its last column."""
+    from automl.data.reading.many import files
     from automl.data.reading.many.table import Table
-    from automl.data.reading.readers import TABLES, kind_of
 
-    if kind_of(path) not in TABLES:
+    found = files.find(source, Path())
+    if not found:
         return None
-    name = str(Table.of(path).head().columns[-1])
+    name = str(Table(tuple(found)).head().columns[-1])
     progress.say(f"target: {name}, the last column; --target names another")
     return name
+
+
+def _tell_plan(source: str, target: str | None, sets: Mapping[str, str], json: bool) -> None:
+    """Print what preparing a table takes."""
+    from dataclasses import asdict
+
+    from automl.data.reading import sources
+    from automl.data.streaming import streaming
+    from automl.data.streaming.request import Request
+
+    if _is_data(source):
+        entries, base, where = _entries(sets), Path(), source
+        target = _last_column(source) if target is None else target
+    else:
+        entries, base, where, target = _asked_in(source, sets)
+    found = sources.files_of(where, base)
+    if not found:
+        raise SpecError(f"{source}: --plan is for tables in files, which are all that is streamed")
+    request = Request(tuple(found), target, entries.get("split") or {}, entries.get("prepare") or {},
+                      entries.get("seed") or 0)  # fmt: skip
+    estimate, done = streaming.estimate(request)
+    if json:
+        typer.echo(json_module.dumps({"schema": 1, "source": source, "done": done, **asdict(estimate)}))
+    else:
+        typer.echo("\n".join(streaming.told(estimate, done)))
+
+
+def _asked_in(spec: str, sets: Mapping[str, str]) -> tuple[dict[str, Any], Path, str, str | None]:
+    """(split, prepare and seed; the folder of relative paths; the data; the target) of a specification."""
+    from automl import specfile
+
+    read = specfile.read(spec, overrides=sets)
+    if read.data is None:
+        raise SpecError(f"{spec}: has no data of its own")
+    from automl.tasks.builtin import BuiltinTask
+    from automl.tasks.from_spec import task_of
+
+    task = task_of(read)
+    assert isinstance(task, BuiltinTask)
+    entries = {"split": task.split, "prepare": task.prepare, "seed": task.seed}
+    return entries, task.folder, task.data, task.target
 
 
 def _entries(sets: Mapping[str, str]) -> dict[str, Any]:

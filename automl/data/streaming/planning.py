@@ -6,6 +6,7 @@ import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +20,7 @@ from automl.data.rows import columns_kept_out
 from automl.data.streaming.memory import available_bytes
 from automl.data.streaming.passes.scan import Scan
 from automl.data.streaming.request import Request
-from automl.errors import EnvironmentProblem
+from automl.errors import DataError, EnvironmentProblem
 
 PROCESS_BYTES = 2**29
 """Memory of a process that prepares, at most."""
@@ -35,7 +36,7 @@ class Estimate:
 
     Attributes:
         files: how many there are.
-        source: bytes of them; -1: not known.
+        size: bytes of them; -1: not known.
         rows: of the table.
         counted: whether they were counted, not estimated.
         width: values of a prepared row, as far as the first rows show it.
@@ -47,7 +48,7 @@ class Estimate:
     """
 
     files: int
-    source: int
+    size: int
     rows: int
     counted: bool
     width: int
@@ -99,22 +100,31 @@ def _estimate(request: Request, table: Table, head: Raw, rows: int, share: float
 
 def width_of(head: Raw, request: Request) -> int:
     """Values of a prepared row, as the first rows show it."""
-    labels, counts = np.unique(head.y.astype(str), return_inverse=True)
-    y = counts.astype(np.float64) if len(labels) > 1 else np.zeros(len(head.x))
-    options = {name: value for name, value in request.options.items() if name not in ("pca", "crosses")}
-    width = int(tables.inputs_of(tables.fit(head.x, y, options, []))[0]) + int(request.options.get("crosses") or 0)
+    preparation = _of_head(head, request)
+    width = head.x.shape[1] if preparation is None else int(tables.inputs_of(preparation)[0])
+    width += int(request.options.get("crosses") or 0)
     components = request.options.get("pca")
     return min(width, int(components)) if components and components >= 1 else width
+
+
+def _of_head(head: Raw, request: Request) -> dict[str, Any] | None:
+    """A preparation fitted on the first rows; None: they do not suffice."""
+    options = {name: value for name, value in request.options.items() if name not in ("pca", "crosses")}
+    try:
+        return tables.fit(head.x, np.zeros(len(head.x)), options, [])
+    except DataError:
+        return None
 
 
 def timed(estimate: Estimate, request: Request, scan: Scan, head: Raw) -> Estimate:
     """The same with the seconds that preparing will take, by what a piece of the table takes."""
     table = request.table
-    preparation = tables.fit(head.x, np.zeros(len(head.x)), dict(request.options), [])
+    preparation = _of_head(head, request)
     begun = time.perf_counter()
     piece = _first_piece(table, scan)
     read = time.perf_counter() - begun
-    tables.transform(preparation, Scan.frame(table, piece, table.files[0]))
+    if preparation is not None:
+        tables.transform(preparation, Scan.frame(table, piece, table.files[0]))
     done = time.perf_counter() - begun
     seconds = estimate.rows / max(len(piece), 1) * (read + done) + estimate.prepared / WRITING
     return replace(estimate, seconds=seconds / estimate.processes)

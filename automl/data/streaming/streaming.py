@@ -57,6 +57,39 @@ def estimate(request: Request, *, cache: Path | None = None) -> tuple[Estimate, 
     return planning.timed(planning.on_disk(found, home.parent), request, scan, head), (home / "meta.json").is_file()
 
 
+def told(found: Estimate, done: bool) -> list[str]:
+    """What preparing takes, a line each, for people."""
+    source = f", {_bytes(found.size)}" if found.size >= 0 else ""
+    rows = f"{found.rows:,} rows ({'counted' if found.counted else 'estimated'}), {found.width} values each"
+    lines = [f"{found.files:,} file{'s' * (found.files > 1)}{source}; {rows}"]
+    if done:
+        return [*lines, f"prepared already, in {caching.cache_folder()}"]
+    lines.append(
+        f"on disk    {_bytes(found.prepared)} stay in {caching.cache_folder()}, "
+        f"{_bytes(found.temporary)} more until it is done; free {_bytes(found.free)}"
+    )
+    helpers = f"{found.processes} process{'es' * (found.processes > 1)}"
+    lines.append(f"time       about {_time(found.seconds)} with {helpers}, by the time that the first rows took")
+    if found.free < planning.SPARE * (found.prepared + found.temporary):
+        lines.append("the disk has no room for it; AUTOML_CACHE names another folder")
+    return lines
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _bytes(count: float) -> str:
+    """A number of bytes in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
 def _open(home: Path, seed: int) -> Prepared:
     meta = json.loads((home / "meta.json").read_text())
     with suppress(OSError):  # the folder belongs to another user

@@ -4,19 +4,17 @@ Folders named `key=value` (Hive) give their files a column. Names that begin wit
 """
 
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
 
 from automl.data.reading.images import SUFFIXES as IMAGES
+from automl.data.reading.many import stores
 from automl.data.reading.readers import TABLES, kind_of
-from automl.errors import DataError, EnvironmentProblem, did_you_mean
+from automl.errors import DataError, did_you_mean
 
-URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive calls a folder of rows without a value."""
 
@@ -45,7 +43,7 @@ class File:
     @property
     def remote(self) -> bool:
         """Whether it lies in a store."""
-        return bool(URL.match(self.path))
+        return bool(stores.URL.match(self.path))
 
     @property
     def kind(self) -> str:
@@ -61,14 +59,12 @@ class File:
         self.check()
         if not self.remote:
             return Path(self.path).open("rb")
-        store, path = store_of(self.path)
-        opened: IO[bytes] = store.open(path, "rb")
-        return opened
+        return stores.opened(self.path)
 
     def check(self) -> None:
         """Raise DataError where the file is gone, or is not what it was when it was found."""
         try:
-            now = _stored(self.path) if self.remote else _local(Path(self.path))
+            now = File(*stores.about(self.path)) if self.remote else _local(Path(self.path))
         except FileNotFoundError:
             raise DataError(f"data: {self.path} has vanished while the table was read") from None
         if (now.size, now.stamp) != (self.size, self.stamp):
@@ -98,8 +94,10 @@ def find(source: Any, base: Path) -> list[File] | None:
     if not isinstance(source, str | Path):
         return None
     text = str(source)
-    if URL.match(text):
-        return _checked(_in_store(text), text)
+    if stores.URL.match(text):
+        root, stored = stores.below(text)
+        tables = [File(*one) for one in stored if len(stored) == 1 or _is_table(one[0].rpartition("/")[2])]
+        return _checked(_with_partitions(tables, root), text)
     path = (base / text).expanduser()
     if path.is_file():
         return [_local(path)] if kind_of(path) in TABLES else None
@@ -108,13 +106,18 @@ def find(source: Any, base: Path) -> list[File] | None:
         return _checked(found, text) if found else None
     if not any(mark in text for mark in "*?["):
         return None
-    root = Path(*_before_pattern(path))
-    pattern = str(path.relative_to(root)) if path != root else "*"
-    paths = sorted(p for p in root.glob(pattern) if p.is_file() and _is_table(p.name)) if root.is_dir() else []
+    above = Path(*_before_pattern(path))
+    pattern = str(path.relative_to(above)) if path != above else "*"
+    fitting = sorted(above.glob(pattern)) if above.is_dir() else []
+    paths = [p for p in fitting if p.is_file() and _is_table(p.name) and not _hidden(p.relative_to(above))]
     if not paths:
         near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
         raise DataError(f"data: no table fits {path}{near}")
-    return _checked(_with_partitions([_local(p) for p in paths], str(root)), text)
+    return _checked(_with_partitions([_local(p) for p in paths], str(above)), text)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part[:1] in "._" for part in path.parts)
 
 
 def _before_pattern(path: Path) -> Iterable[str]:
@@ -190,71 +193,3 @@ def _keys(path: str) -> list[tuple[str, str | None]]:
 
 def _is_whole(value: str | None) -> bool:
     return value is not None and value.isascii() and value.isdigit() and str(int(value)) == value
-
-
-# -- stores -----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _file_system(protocol: str) -> Any:
-    """The store of a protocol; keys and addresses are those of its package (AWS_..., FSSPEC_S3_ENDPOINT_URL)."""
-    import fsspec  # type: ignore[import-untyped]
-
-    try:
-        return fsspec.filesystem(protocol)
-    except ImportError as error:
-        needed = "pip install 'automl-search[cloud]'"
-        raise EnvironmentProblem(
-            f"data: reading {protocol}:// needs a package that is missing ({error}): {needed}"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"data: {protocol}:// is not known; such as s3://, gs://, hf://, http:// are") from error
-
-
-def store_of(url: str) -> tuple[Any, str]:
-    """(the store, the path in it) of an address."""
-    protocol = url.partition("://")[0].lower()
-    store = _file_system(protocol)
-    return store, store._strip_protocol(url)
-
-
-def _stored(url: str) -> File:
-    store, path = store_of(url)
-    store.invalidate_cache()
-    info = store.info(path)
-    size = info.get("size")
-    return File(url, -1 if size is None else int(size), _stamp(info))
-
-
-def _stamp(info: dict[str, Any]) -> str:
-    """What a store says of a version of an object."""
-    for key in ("ETag", "etag", "version_id", "LastModified", "last_modified", "mtime", "updated", "created"):
-        if info.get(key):
-            return f"{key}={info[key]}"
-    return ""
-
-
-def _in_store(url: str) -> list[File]:
-    """The tables at an address: an object, those below a folder, or those that fit a pattern."""
-    store, path = store_of(url)
-    protocol = url.partition("://")[0].lower()
-    try:
-        root = path
-        if any(mark in path for mark in "*["):
-            root = path[: min(path.find(mark) for mark in "*[" if mark in path)].rpartition("/")[0]
-            found = store.glob(path, detail=True)
-        elif protocol in ("http", "https") or store.isfile(path):
-            return [_stored(url)]
-        else:
-            found = store.find(path, detail=True)
-    except FileNotFoundError:
-        found = {}
-    except OSError as error:
-        raise EnvironmentProblem(f"data: {url} cannot be reached: {error}") from error
-    files = []
-    for name, info in sorted(found.items()):
-        below = name.removeprefix(root)
-        hidden = any(part[:1] in "._" for part in below.strip("/").split("/") if part)
-        if info.get("type", "file") == "file" and not hidden and _is_table(name.rpartition("/")[2]):
-            files.append(File(store.unstrip_protocol(name), int(info.get("size") or -1), _stamp(info)))
-    return _with_partitions(files, store.unstrip_protocol(root))

@@ -209,7 +209,8 @@ class Table:
 
     def _pieces(self, item: Item, rows: int, only: list[str] | None, size: int = 2**22) -> Iterator[Piece]:
         file = self.files[item.file]
-        wanted = self.columns.check(file) if only is None else only
+        own, wanted = self.columns.check(file), only
+        wanted = own if wanted is None else wanted
         own = [name for name in wanted if name not in dict(file.partition)]
         if item.way == "groups":
             read = self._of_groups(file, item, rows, own)

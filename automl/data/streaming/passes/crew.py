@@ -10,7 +10,6 @@ import queue
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,10 +20,6 @@ from automl.data.streaming.passes.write import Writing
 from automl.errors import AutoMLError, DataError, EnvironmentProblem
 
 STAGES: Mapping[str, Callable[[Mapping[str, Any], Path], "Work"]] = {"scan": Scan.from_json, "write": Writing.from_json}
-TRIES = 4
-"""How often an item of a remote table is tried."""
-WAIT_S = 0.5
-"""Before the second try; twice as long before each further one."""
 FULL = (28, 122)
 """Numbers of the errors that a disk or a quota is full."""
 
@@ -95,23 +90,17 @@ def _next(todo: "queue.SimpleQueue[int]") -> int | None:
 
 
 def attempt(work: Work, folder: Path, k: int) -> None:
-    """Do item k, again where a store did not answer.
+    """Do item k.
 
     Raises:
         DataError, EnvironmentProblem: see `run`.
     """
-    for number in range(TRIES):
-        try:
-            work.work(folder, k)
-            return
-        except OSError as error:
-            if error.errno in FULL:
-                raise EnvironmentProblem(
-                    f"the disk is full: {folder.parent} has no room for the prepared table"
-                ) from error
-            if number + 1 == TRIES or isinstance(error, FileNotFoundError):
-                raise EnvironmentProblem(f"data: reading failed {number + 1} times: {error}") from error
-            time.sleep(WAIT_S * 2**number)
+    try:
+        work.work(folder, k)
+    except OSError as error:
+        if error.errno in FULL:
+            raise EnvironmentProblem(f"the disk is full: no room in {folder.parent} for the table") from error
+        raise EnvironmentProblem(f"{error}; start again, what is done stays done") from error
 
 
 class _Helper(threading.Thread):
