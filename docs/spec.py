@@ -12,6 +12,7 @@ from automl import models
 from automl.data.preparing.options import OPTIONS, SEARCHABLE
 from automl.specfile.entries.objectives import ChooseModel, ObjectiveModel
 from automl.specfile.entries.parameters import ChoiceParameter, FloatParameter, IntParameter
+from automl.specfile.entries.steps import Steps
 from automl.specfile.entries.warm import Warm
 from automl.specfile.grammar import (
     Budget,
@@ -96,7 +97,7 @@ def reference() -> str:
     parts.append(f"## All keys\n\n{_keys(SpecModel)}")
     for name, model in (
         ("metric", MetricModel), ("objectives", ObjectiveModel), ("choose", ChooseModel),
-        ("budget", Budget), ("split", Split), ("warm", Warm), ("finalists", Finalists),
+        ("budget", Budget), ("steps", Steps), ("split", Split), ("warm", Warm), ("finalists", Finalists),
         ("pack", Pack), ("resources", Resources),
     ):  # fmt: skip
         parts.append(f"### {name}\n\n{_doc(model)}\n\n{_keys(model)}")

@@ -88,6 +88,7 @@ def prepare(
         notes.append(unused)
     kept = provenance.kept(read, folder)
     facts = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
+    facts["step"] = {name: value for name, value in read.steps.items() if name != "number"} or {"epochs": 1}
     study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
     study.notes[:0] = notes
     return Search(
@@ -143,6 +144,7 @@ def study_of(
         steps=read.plan.steps,
         time_s=read.plan.time_s,
         horizon=read.plan.horizon,
+        unit=read.plan.unit,
         workers=read.workers or 1,
         seed=read.seed,
         value=read.value,

@@ -97,12 +97,17 @@ class CompressionSearch:
         config, units = subject.config, (subject.prepared.inputs, subject.prepared.outputs)
         plain = subject.build(dict(config), *units)
         network = Network(config, described(plain, module), module.state_dict())
-        self.say(f"{name}: {count(module):,} of {count(plain):,} parameters stay; trained for {epochs} epochs")
+        stay = f"{count(module):,} of {count(plain):,} parameters stay"
+        self.say(f"{name}: {stay}; trained for {self._steps(epochs)}")
         try:
             network = tuned(subject, network, epochs, lambda text: self.say(f"{name}: {text}"))
             return self._saved(name, way, network, about={"levels": dict(levels), "epochs": epochs})
         except (BundleError, ArithmeticError) as error:
             return self._fail(name, way, str(error))
+
+    def _steps(self, number: int) -> str:
+        """`5 epochs`, or what the search said in their place."""
+        return f"{number} {self.subject.recipe.unit.step}s"
 
     def _epochs(self) -> int:
         return self.options.epochs or max(2, -(-self.subject.recipe.epochs // 4))
@@ -123,7 +128,8 @@ class CompressionSearch:
             name, narrow = f"student-{width // factor}", max(4, width // factor)
             if narrow >= width or self.notebook.variant(name) is not None:
                 continue
-            self.say(f"{name}: width {narrow} in the place of {width}; trained for {subject.recipe.epochs} epochs")
+            length = self._steps(subject.recipe.epochs)
+            self.say(f"{name}: width {narrow} in the place of {width}; trained for {length}")
             try:
                 network = student(subject, {**subject.config, "width": narrow}, lambda text: None)
                 self._saved(name, "student", network, about={"width": narrow, "epochs": subject.recipe.epochs})

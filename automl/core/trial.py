@@ -80,6 +80,7 @@ class Plan:
     time_s: float | None = None  # seconds of wall time
     horizon: int | None = None  # steps of a full trial
     workers: int = 1  # how many trials run at once
+    unit: str = "epoch"  # what a step is called: "epoch" or "step"
     compared_at: int | None = None  # later reports do not count: in an earlier session full trials had another length
 
 

@@ -346,4 +346,4 @@ class Driver:
         for event in self.order.release():
             if isinstance(event, Reported):
                 self._answer_all(event, Kind.PAUSE)
-        self.screen.note("stopping: running epochs finish, state is saved (again: stop now)")
+        self.screen.note(f"stopping: running {self.study.plan.unit}s finish, state is saved (again: stop now)")

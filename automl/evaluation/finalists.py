@@ -117,7 +117,7 @@ class _Finals:
         """
         missing = len(runs.strategy.suggest(runs.history, 10**9)) + len(runs.history.running)
         if missing and self._time_for(runs):
-            task = self.task if self.builtin is None else replace(self.builtin, keep="all")
+            task = self.task if self.builtin is None else for_finalists(self.builtin)
             numbers = {self.options.key(t): t.number for t in trials}
             shown = FinalistScreen(self.screen, self.study, numbers, missing, self.options)
             executor = self.executor()
@@ -157,6 +157,14 @@ def _what_time_allowed(done: int, wanted: int) -> str:
     return f"finalists: the time was enough for {done} of {wanted} fresh seeds"
 
 
+def for_finalists(task: BuiltinTask) -> BuiltinTask:
+    """The task of the finalists: every model is kept, and what counts is measured on all validation rows.
+
+    The last report always is; where the best one counts, every report is.
+    """
+    return replace(task, keep="all", val_rows=task.val_rows if task.metric.count == "last" else 0)
+
+
 def holdout_of(task: BuiltinTask) -> Holdout:
     """The validation and test rows of a task, for its metric. Loads the data (and torch)."""
     return Holdout(task.load(), task.builder(), bare(task.metric.name), task.load)
@@ -174,6 +182,7 @@ def _study_of_runs(study: Study, trials: Sequence[TrialRecord], options: Finalis
         metric=study.history.objectives,
         strategy=Repeat(tuple(options.config(t.config) for t in trials), options.seeds),
         horizon=study.plan.horizon,
+        unit=study.plan.unit,
         seed=study.history.seed,
         path=study.path / paths.FINALISTS if study.path else None,
         name=f"{study.name} finalists",

@@ -43,6 +43,7 @@ def refit(
         metric=study.metric,
         strategy=Repeat((options.config(record.config),), 1),
         horizon=study.plan.horizon,
+        unit=study.plan.unit,
         seed=seeds.derive(study.history.seed, "refit"),
         path=paths.refit(study.path, record.number),
         defaults=False,

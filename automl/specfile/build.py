@@ -16,7 +16,17 @@ from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
 from automl.specfile import checks, fidelity, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
-from automl.specfile.rules import code, columns, families, hyperparameters, limits, machine, objectives, preparation
+from automl.specfile.rules import (
+    code,
+    columns,
+    families,
+    hyperparameters,
+    limits,
+    machine,
+    objectives,
+    preparation,
+    steps,
+)
 from automl.specfile.spec import Spec
 from automl.specfile.yaml.complaint import error
 from automl.specfile.yaml.events import Document
@@ -76,6 +86,7 @@ def build(
             checks.first(tree.get("first"), space, places)
             if not places.complaints:
                 checks.filled_in(tree, space, places)
+                steps.fits(tree, space, places)
         if not around.begun:
             _rules(tree, space, around, places)
     if places.complaints:
@@ -163,12 +174,14 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
             trials=budget.trials,
             steps=budget.epochs or budget.steps,
             time_s=budget.time,
-            horizon=model.epochs,
+            horizon=_length(model),
             workers=model.workers or 1,
+            unit="step" if model.steps else "epoch",
         ),
         "split": model.split.model_dump(exclude_none=True) if model.split else {},
         "prepare": {**_wanted(space, tree), **given, **{k: v for k, v in weights.items() if v is not None}},
         "augment": model.augment or {},
+        "steps": model.steps.model_dump(exclude_none=True) if model.steps else {},
         "command": None if model.command is None else tuple(model.command),
         "strategy": _strategy(model),
         "stopper": _stopper(model, space),
@@ -210,19 +223,25 @@ def _objectives(model: SpecModel, first: Metric) -> Objectives:
 
 def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
     """The given stopper, or the default. By default, halving compares no trial before its warm-up is over."""
-    own = model.model is not None and model.epochs is not None
+    length = _length(model)
+    own = model.model is not None and length is not None
     stopper: dict[str, Any] = dict(PACK_STOPPER if model.pack else DEFAULT_STOPPER if own else PROGRAM_STOPPER)
     if model.stopper:
         stopper = model.stopper.model_dump()
-    if own and model.epochs and stopper == DEFAULT_STOPPER:
-        warm, usual = _warmup(space, model.epochs), math.ceil(0.02 * model.epochs)
+    if own and length and stopper == DEFAULT_STOPPER:
+        warm, usual = _warmup(space, length), math.ceil(0.02 * length)
         if warm > usual:
-            stopper["min_steps"] = min(warm, model.epochs)
+            stopper["min_steps"] = min(warm, length)
     return stopper
 
 
-def _warmup(space: Space, epochs: int) -> int:
-    """Epochs after which the warm-up is over in every config of `space`; see `automl.training.hyperparameters`."""
+def _length(model: SpecModel) -> int | None:
+    """Steps of a full trial, whatever their unit; None: not known."""
+    return model.steps.number if model.steps else model.epochs
+
+
+def _warmup(space: Space, length: int) -> int:
+    """Steps after which the warm-up is over in every config of `space`; see `automl.training.hyperparameters`."""
     warmup = space.params.get("warmup")
     most = space.constants.get("warmup", 0.0)
     if isinstance(warmup, Choice):
@@ -231,7 +250,7 @@ def _warmup(space: Space, epochs: int) -> int:
         most = warmup.high
     if not isinstance(most, int | float):
         return 0
-    return math.ceil(round(most * epochs if most < 1 else most, 9))
+    return math.ceil(round(most * length if most < 1 else most, 9))
 
 
 def _parametrized(space: Space, parametrization: str) -> Space:

@@ -14,7 +14,7 @@ from automl.core.space import Space, describe
 from automl.errors import SpecError, did_you_mean
 from automl.specfile import options, templates
 from automl.specfile.grammar import SpecModel
-from automl.specfile.rules import families
+from automl.specfile.rules import families, steps
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
 
@@ -25,7 +25,7 @@ DECISIONS = ("accuracy", "balanced_accuracy", "f1_macro")
 """Metrics of predicted classes, which thresholds can be chosen for."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",
-    "adjust", "ensemble", "pack", "patience",
+    "adjust", "ensemble", "pack", "patience", "steps",
 )  # fmt: skip
 
 
@@ -47,6 +47,7 @@ def check(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
     _parallel(tree, places)
     _adjust(tree, places)
     _pack(tree, places)
+    steps.check(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch, so value must be best, got last")
 
@@ -68,7 +69,8 @@ def _task(tree: Mapping[str, Any], places: Places) -> None:
         )
         return
     if given == ["model"]:
-        for key, why in (("data", "model needs data"), ("epochs", "model needs epochs, the length of a full trial")):
+        length = ("epochs", "model needs epochs, the length of a full trial")
+        for key, why in (("data", "model needs data"), *(() if "steps" in tree else (length,))):
             if key not in tree and not misspelt(tree, key):
                 places.complain(("model",), f"{why}; {key} is missing", key=True)
         families.check(tree, places)

@@ -14,6 +14,7 @@ from automl.core.files import why_no_name
 from automl.data.splits import FEWEST_FOLDS, MOST_FOLDS
 from automl.specfile.entries.basics import Item, Strict, Word, wrong
 from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
+from automl.specfile.entries.steps import Steps
 from automl.specfile.entries.warm import Warm, short
 
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
@@ -236,7 +237,13 @@ class SpecModel(Strict):
         None, description="rank a trial by its last report, or by its best one (the default with patience)"
     )
     epochs: Positive | None = Field(None, description="length of a full trial")
-    patience: Positive | None = Field(None, description="end a trial after this many epochs without improvement")
+    steps: Steps | None = Field(
+        None,
+        description="in the place of epochs: {samples: 1M, number: 50}, evaluated every 1M samples",
+    )
+    patience: Positive | None = Field(
+        None, description="end a trial after this many epochs (or steps) without improvement"
+    )
     space: dict[str, Any] = Field(description="the parameters, in groups or not")
     first: list[dict[str, Item]] | None = Field(None, max_length=1000, description="configs to try first")
     warm: list[Annotated[Warm, BeforeValidator(short)]] | None = Field(

@@ -39,7 +39,8 @@ def schema() -> dict[str, Any]:
         "description": "groups of parameters, or parameters",
         "additionalProperties": {"anyOf": [parameter, {"$ref": "#/$defs/group"}]},
     }
-    whole["anyOf"] = [{"required": ["model", "data", "epochs"]}, {"required": ["train"]}, {"required": ["command"]}]
+    lengths = ({"required": ["model", "data", length]} for length in ("epochs", "steps"))
+    whole["anyOf"] = [*lengths, {"required": ["train"]}, {"required": ["command"]}]
     whole["title"] = "automl search specification"
     named = {"$schema": "http://json-schema.org/draft-07/schema#", **_plain(whole), "definitions": _plain(definitions)}
     written: dict[str, Any] = json.loads(json.dumps(named).replace('"#/$defs/', '"#/definitions/'))

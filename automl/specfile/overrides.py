@@ -16,7 +16,7 @@ from automl.specfile.yaml.events import load
 from automl.specfile.yaml.places import Places
 
 _SHORT = ("strategy", "stopper", "executor", "metric")
-_DEEP = (*_SHORT, "budget", "split", "prepare", "augment", "finalists", "resources", "fidelity")
+_DEEP = (*_SHORT, "budget", "steps", "split", "prepare", "augment", "finalists", "resources", "fidelity")
 _OPTIONS = ("low", "high", "log", "step", "ordered", "tuples", "default", "when", "float", "int", "choice")
 
 

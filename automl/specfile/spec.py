@@ -36,7 +36,8 @@ class Spec:
     command: tuple[str, ...] | None = None
     report: str | None = None  # a pattern that finds reports in what the command prints
     epochs: int | None = None
-    patience: int | None = None  # a trial ends after this many epochs without improvement
+    steps: Mapping[str, int] = field(default_factory=dict)  # in the place of epochs: {"samples": 10**6, "number": 50}
+    patience: int | None = None  # a trial ends after this many epochs (or steps) without improvement
     strategy: Mapping[str, Any] = field(default_factory=dict)
     stopper: Mapping[str, Any] = field(default_factory=dict)
     executor: Mapping[str, Any] | None = None

@@ -13,7 +13,7 @@ from automl.core.plugins import Described
 from automl.errors import SpecError
 from automl.study.reader import Readable
 
-COMPARED = ("space", "metric", "objectives", "seed")
+COMPARED = ("space", "metric", "objectives", "seed", "step")
 """Facts that may not change without the user's consent: results would no longer be comparable."""
 
 KEPT = ("finalists", "data_summary", "pack")
@@ -31,7 +31,13 @@ def described(study: Readable, strategy: Described, stopper: Described, *, deter
         "strategy": _named(strategy),
         "stopper": _named(stopper),
         "seed": study.history.seed,
-        "plan": {"trials": plan.trials, "steps": plan.steps, "time_s": plan.time_s, "horizon": plan.horizon},
+        "plan": {
+            "trials": plan.trials,
+            "steps": plan.steps,
+            "time_s": plan.time_s,
+            "horizon": plan.horizon,
+            **({} if plan.unit == "epoch" else {"unit": plan.unit}),
+        },
         "deterministic": deterministic,
     }
 
@@ -94,7 +100,7 @@ def compare_at_equal_steps(study: Readable, before: Mapping[str, Any]) -> None:
 
 def difference(fact: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The lines in which a fact differs, with `-` and `+` in front; empty where it is the same or was not known."""
-    if fact not in before or before[fact] == now[fact]:
+    if fact not in before or fact not in now or before[fact] == now[fact]:
         return ""
     a, b = (json.dumps(facts[fact], indent=1, sort_keys=True).splitlines() for facts in (before, now))
     lines = [line for line in difflib.unified_diff(a, b, n=0, lineterm="") if line[:2] not in ("--", "++", "@@")]

@@ -42,21 +42,18 @@ class Study(Edited):
             of these and of limits `{"name": ..., "at_most": 5}`; or Objectives.
         strategy, stopper: a plugin's name, `{"name": ..., option: value}`, or the object.
         trials, steps, time_s: the budget; the search ends when the first of them is used up. None: no such limit.
-        horizon: steps of a full trial, where known.
+        horizon, unit: steps of a full trial, where known, and what one is called: "epoch" or "step".
         workers: how many trials run at once, as far as strategies and stoppers need to know.
         seed: from which all random numbers are derived.
         value: which report counts as the value of a trial: "last" or "best".
-        path: the study's folder; None keeps everything in memory.
-        name: shown on screens; None: the name of the folder.
+        path, name: the study's folder (None keeps all in memory), and what screens show (None: the folder's name).
         first: configs to try before the strategy is asked (but after the defaults).
-        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`: their best configs are tried next, and
-            their rows are kept in this study.
+        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`: tried next are their best configs.
         retries: how often a trial is tried again after its worker died.
         deterministic: the driver processes reports in an order that does not depend on timing.
         accept_changes: continue at `path` although space, metric or seed have changed, if all known trials fit.
         defaults: whether the default config of the space is tried first of all.
-        keep: whose saved model stays on disk: that of the best trial, or of all trials.
-        pool: how many of the best trials keep their models for an ensemble.
+        keep, pool: the best trial's saved model stays on disk, or all do; and those of so many for an ensemble.
         seed_of: the training seed of a trial; None: it is derived from the study's seed and the trial's number.
         facts: more about the study, as plain values, to be stored in the ledger.
         clock: seconds, for everything that the study and its driver time; a simulation has a clock of its own.
@@ -84,6 +81,7 @@ class Study(Edited):
         time_s: float | None = None,
         horizon: int | None = None,
         workers: int = 1,
+        unit: str = "epoch",
         seed: int = 0,
         value: str = "last",
         path: str | Path | None = None,
@@ -100,7 +98,7 @@ class Study(Edited):
         facts: Mapping[str, Any] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        plan = plan_of(trials=trials, steps=steps, time_s=time_s, horizon=horizon, workers=workers, seed=seed)
+        plan = plan_of(trials, steps, time_s, horizon, workers, seed, unit)
         self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None

@@ -267,8 +267,9 @@ class Trials(Readable):
 
 
 def plan_of(
-    *, trials: int | None, steps: int | None, time_s: float | None, horizon: int | None, workers: int, seed: int
-) -> Plan:
+    trials: int | None, steps: int | None, time_s: float | None, horizon: int | None, workers: int, seed: int,
+    unit: str,
+) -> Plan:  # fmt: skip
     """The plan of a study.
 
     Raises:
@@ -279,7 +280,7 @@ def plan_of(
     check_number("time_s", time_s, whole=False)
     check_number("horizon", horizon, least=1)
     check_number("seed", seed, least=-math.inf)
-    return Plan(trials, steps, time_s, horizon, workers)
+    return Plan(trials, steps, time_s, horizon, workers, unit)
 
 
 def checked(

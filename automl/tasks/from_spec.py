@@ -6,6 +6,7 @@ from automl.tasks.builtin import BuiltinTask
 from automl.tasks.command import CommandTask
 from automl.tasks.function import ReferencedTask
 from automl.tasks.fusing import mixes
+from automl.training.samples.units import Unit
 from automl.worker.worker import Task
 
 if TYPE_CHECKING:
@@ -19,15 +20,15 @@ def task_of(spec: "Spec") -> Task:
     if spec.command:
         names = (*spec.space.names, *spec.space.constants)
         return CommandTask(
-            tuple(spec.command), names, spec.folder, spec.epochs, metric=spec.metric.name, report=spec.report
+            tuple(spec.command), names, spec.folder, spec.plan.horizon, metric=spec.metric.name, report=spec.report
         )
     assert spec.model is not None
     assert spec.data is not None
-    assert spec.epochs is not None
+    assert spec.plan.horizon is not None
     return BuiltinTask(
         spec.model,
         spec.data,
-        spec.epochs,
+        spec.plan.horizon,
         spec.metric,
         target=spec.target,
         split=spec.split,
@@ -38,6 +39,8 @@ def task_of(spec: "Spec") -> Task:
         further=spec.objectives.names[1:],
         outputs=bool(spec.pack or (spec.ensemble and spec.finalists)),
         patience=spec.patience or 0,
+        unit=Unit.of(spec.steps),
+        val_rows=spec.steps.get("val_rows") if spec.steps else 0,
         adjust=spec.adjust,
         fuse=spec.fuse,
         mixes=mixes(spec.model, spec.space),

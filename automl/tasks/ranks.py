@@ -232,7 +232,9 @@ def _follow(recipe: bytes, place: "tuple[Rank, str, str, str]", pipe: Connection
             word, *given = pickle.loads(pipe.recv_bytes())
             if word == "begin":
                 config, epochs, seed = given
-                trainer = Trainer(build, data.of(config), config, epochs, seed, device, settings, rank)
+                prepared = data.of(config)
+                trainer = Trainer(build, prepared, config, epochs, seed, device, settings, rank,
+                                  unit=own.unit_for(prepared), validation=own.validation(prepared))  # fmt: skip
             elif trainer is not None:
                 _take_part(trainer, word, *given)
     except EOFError:

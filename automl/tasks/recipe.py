@@ -12,10 +12,13 @@ from automl.core.user_code import import_object
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.metrics.defined import undefined
+from automl.metrics.intervals import wilson
+from automl.training.samples.units import EPOCH, Unit
 
 if TYPE_CHECKING:
     from automl.data.prepared import Prepared
     from automl.models import Build
+    from automl.training.samples.validation import Validation
 
 KEPT = 4
 """So many preparations of the data are kept in memory, where they are searched."""
@@ -28,7 +31,10 @@ class Recipe:
     Attributes:
         model: a family's name, several of them ("mlp, trees": each config says which), or `package.module:build`.
         data: see `automl.data.load`, as are `target`, `split` and `prepare`.
-        epochs: of a full trial; schedules are planned for them.
+        epochs: of a full trial, or what `unit` says in their place; schedules are planned for them.
+        unit: what a trial trains on between two reports.
+        val_rows: so many validation rows measure a report, all of them the last one where that counts; 0: all measure
+            every report; None: as many as are usual, see `training.samples.validation`.
         metric: the study's.
         further: names of further metrics that the study ranks on or limits, with those of `metrics.COSTS`.
         folder: what relative names of files and modules refer to.
@@ -69,6 +75,8 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)
     checkpoint_s: float = 10.0
     sent: "Prepared | None" = None
+    unit: Unit = EPOCH
+    val_rows: int | None = 0
 
     @property
     def runs_user_code(self) -> bool:
@@ -122,6 +130,30 @@ class Recipe:
             return replace(prepared, train=replace(prepared.train, folds=None))
         return replace(prepared, train=prepared.train + as_learned(prepared.val, prepared))
 
+    def unit_for(self, prepared: "Prepared") -> Unit:
+        """The unit for these data: of texts, samples in the place of tokens."""
+        return self.unit.of_sequences(int(prepared.inputs.shape[0]) if prepared.kind == "next_token" else 1)
+
+    def validation(self, prepared: "Prepared") -> "Validation":
+        """By which rows a trial on these data is measured."""
+        from automl.training.samples import validation
+
+        val = prepared.val
+        rows = validation.usual_rows(val) if self.val_rows is None else self.val_rows or len(val)
+        rows = len(val) if prepared.folds is not None else rows  # each row is one fold's
+        some = validation.sample(val, rows, self.seed)
+        return validation.Validation(val, some, at_end=self.metric.count == "last")
+
+    def measured_by(self, rows: "Validation") -> str:
+        """What the user is told where a sample of the validation rows measures a step; else empty."""
+        if rows.sample is None:
+            return ""
+        n, name = len(rows.sample), self.metric.name.removeprefix("val_")
+        low, high = wilson(0.5, n)  # the widest of all
+        near = f", which tells a share to within {(high - low) / 2:.2g} (95 %)" if name == "accuracy" else ""
+        then = "; the last step of a full trial on all" if rows.at_end else "; finalists on all"
+        return f"each step is measured on the same {n:,} of {len(rows.whole):,} validation rows{near}{then}"
+
     def check(self, prepared: "Prepared") -> None:
         """Check before the first epoch that the study's metric is measured, and has a value, on data of this kind.
 
@@ -140,13 +172,24 @@ class Recipe:
                 near = did_you_mean(wanted, measured)
                 reason = f"metric: {wanted!r} is not measured for {prepared.kind}{near}"
                 raise SpecError(f"{reason} (measured: {', '.join(measured)})")
+        if self.unit.name == "tokens" and prepared.kind != "next_token":
+            raise SpecError(f"steps: tokens are for language models; this task is {prepared.kind}: give samples")
         if self.metric.name.startswith("val_"):
-            reason = undefined(self.metric.name.removeprefix("val_"), prepared.kind, prepared.val.y)
-            if reason:
-                raise SpecError(
-                    f"metric: {self.metric.name} is not defined on the validation part: {reason}; split differently or"
-                    " choose another metric"
-                )
+            self._check_defined(prepared)
+
+    def _check_defined(self, prepared: "Prepared") -> None:
+        """Check that the study's metric has a value on the validation rows, and on those that measure a report."""
+        name, sampled = self.metric.name.removeprefix("val_"), self.validation(prepared).sample
+        if reason := undefined(name, prepared.kind, prepared.val.y):
+            raise SpecError(
+                f"metric: {self.metric.name} is not defined on the validation part: {reason}; split differently or"
+                " choose another metric"
+            )
+        if sampled is not None and (reason := undefined(name, prepared.kind, sampled.y)):
+            raise SpecError(
+                f"steps: {self.metric.name} is not defined on the {len(sampled):,} validation rows that measure a step:"
+                f" {reason}; give more val_rows"
+            )
 
 
 class PreparedData:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from automl.training import Trainer
     from automl.training.distributed.ddp import Rank
     from automl.training.loop.folded import FoldedTrainer
+    from automl.training.samples.validation import Validation
     from automl.training.trees.trainer import TreeTrainer
     from automl.worker.trial import Trial
     from automl.worker.worker import Worker
@@ -65,6 +66,7 @@ class TrainingSession(Session):
         self._loop = loop
         self._resident: dict[str, Prepared] = {}
         self._fills: dict[str, bool] = {}
+        self._validation: dict[str, Validation] = {}
         recipe.check(self.data.default)
         if ranks is not None and self.data.default.folds is not None:
             raise SpecError("split.folds: a trial on several devices has no folds; give each trial one device")
@@ -84,6 +86,8 @@ class TrainingSession(Session):
         """Train the worker's trials until there are no more."""
         from automl.adapting.threads import one_thread  # imports torch
 
+        if note := self.recipe.measured_by(self.validation({})):
+            worker.report((), advice=(note,))
         if "order" in self.prepared.preparation:  # of a series; how the rows of one are read has changed
             worker = replace(worker, place=replace(worker.place, data=self.prepared.fingerprint))
         with closing(self.ranks) if self.ranks else nullcontext(), one_thread(self.device):
@@ -143,12 +147,18 @@ class TrainingSession(Session):
             self._resident.pop(next(iter(self._resident)))
         return found
 
-    def why_alone(self, config: Mapping[str, Any]) -> str:
-        """See `fusing.why_alone`; what is streamed from disk is not gathered for many trials either."""
-        from automl.data.streaming.shards import Streamed
+    def validation(self, config: Mapping[str, Any]) -> "Validation":
+        """By which rows trials like `config` are measured: the same for all that have their data prepared alike."""
+        prepared = self.resident(config)
+        if (found := self._validation.pop(prepared.fingerprint, None)) is None or found.whole is not prepared.val:
+            found = self.recipe.validation(prepared)
+        self._validation[prepared.fingerprint] = found
+        if len(self._validation) > KEPT:
+            self._validation.pop(next(iter(self._validation)))
+        return found
 
-        if isinstance(self.prepared.train, Streamed):
-            return "trials run one at a time, as the table is streamed from disk; in memory they train together"
+    def why_alone(self, config: Mapping[str, Any]) -> str:
+        """See `fusing.why_alone`."""
         reason = fusing.why_alone(config, self.recipe.settings, grown=self.recipe.is_grown(config))
         if not reason and self.recipe.fuse != "require" and self.fills_gpu(config):
             return "trials run one at a time: a step of one of them keeps the GPU busy by itself"
@@ -214,6 +224,7 @@ class TrainingSession(Session):
         """How fast a trial trained, see `automl.training.throughput`; `trainer`: the one that trained it alone."""
         import torch
 
+        from automl.training import hyperparameters
         from automl.training.throughput import rates
 
         data = self.data.of(config) if trainer is None else trainer.prepared
@@ -221,7 +232,9 @@ class TrainingSession(Session):
         format = lanes if trainer is None else trainer.format
         tf32 = self.tf32 and format is torch.float32
         devices = 1 if self.ranks is None else len(self.ranks.devices)
-        samples = epochs * data.train.epoch_rows * (1 if data.folds is None else data.folds.count)
+        batch, rows = hyperparameters.read(config).batch_size, data.train.epoch_rows
+        samples = epochs * self.recipe.unit_for(data).samples(rows, min(batch, rows))
+        samples *= 1 if data.folds is None else data.folds.count
         return dict(rates(self.build, config, data.inputs, data.outputs, samples=samples,
                           seconds=seconds, device=self.device, format=format, devices=devices, tf32=tf32))  # fmt: skip
 
@@ -242,7 +255,9 @@ class TrainingSession(Session):
 
         def one(prepared: "Prepared", seed: int, rank: "Rank | None" = None) -> Trainer:
             settings = Settings(**self.recipe.settings)
-            return Trainer(self.build, prepared, trial.config, epochs, seed, trial.device, settings, rank=rank)
+            whole = None if self.data.default.folds is not None else self.validation(trial.config)
+            return Trainer(self.build, prepared, trial.config, epochs, seed, trial.device, settings, rank=rank,
+                           unit=self.recipe.unit_for(prepared), validation=whole)  # fmt: skip
 
         if self.data.default.folds is not None:
             folded = FoldedTrainer(self.resident(trial.config), one, trial.seed)

@@ -53,7 +53,7 @@ def tuned(subject: Subject, network: Network, epochs: int, say: Callable[[str], 
     Args:
         subject: the original.
         network: its layers and weights.
-        epochs: how long.
+        epochs: how long; in what the search said in their place.
         say: is told what is worth knowing.
     """
 
@@ -93,12 +93,13 @@ def _trained(
         prepared = _taught(subject)
         config |= {"loss": LOSSES[prepared.kind], "label_smoothing": 0.0}
     seed = seeds.derive(subject.seed, "compress")
-    trainer = Trainer(build, prepared, config, epochs, seed, settings=options)
+    unit = subject.recipe.unit_for(prepared)
+    trainer, name = Trainer(build, prepared, config, epochs, seed, settings=options, unit=unit), unit.step
     for epoch in range(epochs):
         loss = trainer.train_epoch()
         if not math.isfinite(loss):
-            raise ArithmeticError(f"the training loss is {loss} in epoch {epoch + 1}")
-        say(f"epoch {epoch + 1} of {epochs}: training loss {loss:.4g}")
+            raise ArithmeticError(f"the training loss is {loss} in {name} {epoch + 1}")
+        say(f"{name} {epoch + 1} of {epochs}: training loss {loss:.4g}")
     return trainer.weights()
 
 

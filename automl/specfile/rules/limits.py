@@ -13,12 +13,14 @@ _OURS = {
 
 def check(tree: Mapping[str, Any], places: Places) -> None:
     """Warn of a budget in which no trial can finish, and of entries without effect."""
-    epochs, budget, stopper = tree.get("epochs"), tree.get("budget"), tree.get("stopper")
-    full = epochs if isinstance(epochs, int) and not isinstance(epochs, bool) else 0
+    steps, budget, stopper = tree.get("steps"), tree.get("budget"), tree.get("stopper")
+    length = steps.get("number") if isinstance(steps, dict) else tree.get("epochs")
+    full = length if isinstance(length, int) and not isinstance(length, bool) else 0
+    unit = "steps" if isinstance(steps, dict) else "epochs"
     for key in ("epochs", "steps"):
         limit = budget.get(key) if isinstance(budget, dict) else None
         if isinstance(limit, int) and 0 < limit < full:
-            rule = f"no trial can finish: a full one takes {full} epochs, and all together have {limit}"
+            rule = f"no trial can finish: a full one takes {full} {unit}, and all together have {limit}"
             places.warn(("budget", key), f"{rule}; the best unfinished trial will be the winner; give {full} or more")
     least = stopper.get("min_steps") if isinstance(stopper, dict) else None
     if full and isinstance(least, int | float) and least > full:

@@ -72,7 +72,9 @@ def _engine(
     scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
     augment = recipe.settings.get("augment", {})
-    problem = Problem(*what, data.train, data.val, scale, mixes_of(recipe, config), recipe.own_factory, augment)
+    validation = session.validation(config)
+    problem = Problem(*what, data.train, data.val, scale, mixes_of(recipe, config), recipe.own_factory, augment,
+                      recipe.unit_for(data), validation.sample, validation.at_end)  # fmt: skip
     how = Options(
         fuse=recipe.fuse,
         device=session.device,

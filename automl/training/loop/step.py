@@ -46,7 +46,7 @@ class TrainingStep:
         if self.each_of is not None and ("mixup" in self.strengths or "cutmix" in self.strengths):
             raise SpecError(
                 f"loss: {self.options.loss} with mixup or cutmix is for trials that train as lanes; leave out compile,"
-                " precision: fp16, several devices for a trial, or a table that is streamed"
+                " precision: fp16, or several devices for a trial"
             )
 
     def __call__(self, batch: Part, step: int) -> Tensor:

@@ -37,6 +37,11 @@ class Unit:
         """Whether a step is one pass over the training samples."""
         return self.name == "epochs"
 
+    @property
+    def step(self) -> str:
+        """What a step is called: "epoch" or "step"."""
+        return "epoch" if self.is_epoch else "step"
+
     def of_sequences(self, length: int) -> "Unit":
         """The same for samples of `length` tokens each: so many samples in the place of tokens."""
         return Unit("samples", max(1, round(self.size / length))) if self.name == "tokens" else self

@@ -28,7 +28,9 @@ from automl.data.prepared import Part, Prepared, fingerprint
 from automl.errors import DataError
 from automl.models import adjusting
 from automl.models.combined.bagged import FOLDS
+from automl.specfile.entries.steps import Steps
 from automl.training import hyperparameters
+from automl.training.samples.units import Unit
 from automl.updating.challengers import joining, ranges
 from automl.updating.known import Known
 
@@ -131,7 +133,8 @@ def _rate(lesson: Lesson, rows: learning.Rows) -> learning.Rate:
     lr = trained.lr if trained.optimizer in ("adam", "adamw", "nadam") else USUAL_RATE
     here = len(rows.new) + (len(rows.old) if rows.old is not None else 0)
     everything = len(lesson.new) + sum(len(one) for one in lesson.old)
-    full = int(lesson.known.spec.get("epochs") or EPOCHS)
+    number, unit = _length(lesson.known.spec, EPOCHS)
+    full = number * unit.samples(everything, trained.batch_size) / max(1, everything)
     epochs = int(min(EPOCHS, max(1, SHARE * full * everything / here)))
     return learning.Rate(min(lr, LARGEST_RATE), epochs, max(trained.batch_size, 32), lesson.seed("finetune"))
 
@@ -182,6 +185,14 @@ def _replayed(lesson: Lesson) -> list[Labelled]:
     return [one for one in parts if len(one)]
 
 
+def _length(spec: Mapping[str, Any], usual: int) -> tuple[int, Unit]:
+    """How long a full trial of the search was, and in what unit; `usual`: epochs where that is not known."""
+    if not spec.get("steps"):
+        return int(spec.get("epochs") or usual), Unit()
+    steps = Steps.model_validate(spec["steps"])
+    return steps.number, Unit.of(steps.model_dump())
+
+
 def retrain(lesson: Lesson, folder: Path) -> Path:
     """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories.
 
@@ -192,7 +203,8 @@ def retrain(lesson: Lesson, folder: Path) -> Path:
 
     known, rows = lesson.known, [lesson.new, *lesson.old]
     config = {name: value for name, value in known.config.items() if name != FOLDS}
-    epochs, grown = int(known.spec.get("epochs") or 20), models.is_grown(known.model.manifest["model"], config)
+    epochs, unit = _length(known.spec, 20)
+    grown = models.is_grown(known.model.manifest["model"], config)
     learned, compared = joining.split(rows, lesson.seed("rounds")) if grown else (rows, lesson.held)
     prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
     with one_thread(lesson.device):
@@ -203,7 +215,7 @@ def retrain(lesson: Lesson, folder: Path) -> Path:
             weights = grower.weights()
         else:
             trainer = Trainer(lesson.build, prepared, config, epochs, lesson.seed("retrain"), lesson.device,
-                              Settings(**joining.settings(known.spec)))  # fmt: skip
+                              Settings(**joining.settings(known.spec)), unit=unit)  # fmt: skip
             losses = [trainer.train_epoch() for _ in range(known.until or epochs)]
             if not np.isfinite(losses).all():
                 raise DataError("the training from scratch ended in a loss that is no number")

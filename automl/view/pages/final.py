@@ -98,7 +98,7 @@ def winner(study: Readable, width: int) -> list[str]:
         return _folded("none: no trial reported a value", "best", width)
     name, value = words.clean(study.metric.name), words.number(study.metric.value(best.loss))
     full = full_length(study.history)
-    step = f" after {words.plural(best.counted or best.step, 'epoch')}" if full else ""
+    step = f" after {words.plural(best.counted or best.step, study.plan.unit)}" if full else ""
     together = finalists.together(study)
     if best.state is not State.DONE:
         step += " (when the time ended)" if together else " (no trial ran its full length)"
@@ -146,10 +146,10 @@ def failures(study: Readable, width: int) -> list[str]:
 
 def _saved(study: Readable) -> list[str]:
     share = None if study.verdict and study.verdict.get("pack") else saved_share(study.history)
-    spent = words.plural(study.history.steps_spent, "epoch")
+    spent = words.plural(study.history.steps_spent, study.plan.unit)
     if share is None or share < 0.0005:
         return []
-    return [_labelled("saved", f"{share:.0%} of the epochs by early stopping ({spent} run)")]
+    return [_labelled("saved", f"{share:.0%} of the {study.plan.unit}s by early stopping ({spent} run)")]
 
 
 def _files(study: Readable, outcome: str) -> list[str]:

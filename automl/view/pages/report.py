@@ -106,7 +106,10 @@ def _head(study: Readable, now: datetime) -> str:
         ),
         (f"{c.begun:,}", f"trials: {', '.join(states)}"),
         (words.duration(study.elapsed_s), "search time"),
-        (f"{study.history.steps_spent:,}", "epochs" + (f", {share:.0%} saved by early stopping" if share else "")),
+        (
+            f"{study.history.steps_spent:,}",
+            f"{study.plan.unit}s" + (f", {share:.0%} saved by early stopping" if share else ""),
+        ),
     ]
     cells = "".join(f"<div><b>{_text(big)}</b><span>{_text(small)}</span></div>" for big, small in facts)
     how = [str(study.facts.get(k, {}).get("name", "")) for k in ("strategy", "stopper")]

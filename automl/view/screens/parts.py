@@ -67,9 +67,9 @@ def counts(s: Snapshot, width: int) -> Line:
         parts.append((f"{c.paused} paused", STYLES["paused"]))
     if s.retried:
         parts.append((f"{s.retried} retried", ""))
-    spent = f"{words.plural(s.steps, 'epoch')} run" if s.steps else ""
+    spent = f"{words.plural(s.steps, s.plan.unit)} run" if s.steps else ""
     if s.saved is not None and s.saved > 0.0005:
-        saved = f"{s.saved:.0%} of epochs saved"
+        saved = f"{s.saved:.0%} of {s.plan.unit}s saved"
         spent = f"{spent}, {saved}" if width >= 90 else saved
     return flow([*parts, (spent, "bold" if s.saved else "")], width)
 
@@ -179,7 +179,7 @@ def recently_ended(s: Snapshot, width: int, unicode: bool) -> list[Line]:
             (f" at {r.step:<3}" if r.step else "       ", ""),
         ]
         left_out = s.board.horizon - r.step if r.state == "stopped" and s.board.horizon else 0
-        saved = f"  {words.plural(left_out, 'epoch')} saved" if left_out else ""
+        saved = f"  {words.plural(left_out, s.plan.unit)} saved" if left_out else ""
         reason = words.clean(r.note) if r.state != "done" else words.number(r.value)
         room = width - sum(words.cells(t) for t, _ in start) - 1
         if words.cells(reason) + words.cells(saved) > room:
@@ -213,9 +213,10 @@ def foot(s: Snapshot, width: int) -> Line:
     """Where the study is and how to end the search, as much of it as fits."""
     where = words.clean(s.where)
     short = where.rstrip("/").rpartition("/")[2]
+    steps = f"{s.plan.unit}s"
     for text in (
-        f"{where}  Ctrl-C: finish the running epochs, save, exit; twice: stop now   other shell: automl top {where}",
-        f"{where}  Ctrl-C: finish the running epochs, save, exit; twice: stop now",
+        f"{where}  Ctrl-C: finish the running {steps}, save, exit; twice: stop now   other shell: automl top {where}",
+        f"{where}  Ctrl-C: finish the running {steps}, save, exit; twice: stop now",
         f"{short}  Ctrl-C: save and exit, twice: stop now",
         "Ctrl-C: save and exit",
     ):

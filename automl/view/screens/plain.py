@@ -55,7 +55,7 @@ class PlainScreen:
         self._tracker, self._news = Tracker.of(study), DataNews(study)
         self._status_at = self._clock()
         plan = study.plan
-        limits = {"trials": plan.trials, "epochs": plan.steps}
+        limits = {"trials": plan.trials, f"{plan.unit}s": plan.steps}
         parts = [f"study={words.clean(study.name)}", *(f"{k}<={v}" for k, v in limits.items() if v)]
         parts += [f"time<={words.duration(plan.time_s)}"] if plan.time_s else []
         parts += [

@@ -66,7 +66,7 @@ class Snapshot:
         trials = f"{self.stage or 'trials'} {ended:,}/{of:,}" if of else f"{words.plural(ended, 'trial')}"
         limits = [(trials, ended / of if of else 0.0)]
         if self.plan.steps:
-            limits.append((f"epochs {self.steps:,}/{self.plan.steps:,}", self.steps / self.plan.steps))
+            limits.append((f"{self.plan.unit}s {self.steps:,}/{self.plan.steps:,}", self.steps / self.plan.steps))
         if self.plan.time_s:
             time = f"{words.duration(self.elapsed_s)}/{words.duration(self.plan.time_s)}"
             limits.append((f"time {time}", self.elapsed_s / self.plan.time_s))

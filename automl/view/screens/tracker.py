@@ -149,7 +149,7 @@ class Tracker:
             metric=self.metric,
             where=str(study.path) if study.path is not None else "",
             elapsed_s=elapsed_s,
-            plan=Plan(trials=stage.trials, horizon=driven.plan.horizon) if stage else study.plan,
+            plan=Plan(trials=stage.trials, horizon=driven.plan.horizon, unit=driven.plan.unit) if stage else study.plan,
             counts=driven.counts,
             steps=driven.history.steps_spent,
             board=self._board(history, steady_order(self.space)),
