@@ -12,7 +12,7 @@ from automl.data import splits
 from automl.data.attributes import shared
 from automl.data.prepared import Prepared, fingerprint, sample_rows
 from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
-from automl.data.reading import sources
+from automl.data.reading import separate, sources
 from automl.data.reading.many.table import Table
 from automl.data.rows import columns_kept_out, select
 from automl.data.streaming import memory, streaming
@@ -44,7 +44,7 @@ def load(
         target: the column to predict; several kinds of sources need none.
         split: shares of the rows, `{"train": 0.5, "val": 0.25, "test": 0.25}`; also `group: column` (no group in two
             parts) or `time: column` (validation after training, test after validation); `folds: K` in the place of
-            train and val, see `automl.data.folds`.
+            train and val, see `automl.data.folds`. `val` and `test` may be files with these rows.
         seed: of the split.
         prepare: how columns and rows are treated, see `automl.data.preparing.options.OPTIONS`.
         base: folder that relative paths and the user's module are looked for in.
@@ -67,6 +67,9 @@ def load(
     if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
+    if separate.files_of(rules) and (reason or sequence):
+        kind = "a table that is streamed from disk" if reason else "a series or a long text"
+        raise DataError(f"split: {kind} has no files of their own for validation and test rows; give shares")
     if found and reason:
         splits.refuse_folds(rules, "a table that is streamed from disk")
         streamed = streaming.load(Request(tuple(found), target, rules, settings, seed))
@@ -84,7 +87,8 @@ def _load_rows(
 ) -> Prepared:  # fmt: skip
     """Load samples that are independent of each other: a table, arrays, images or sentences."""
     kept_out = columns_kept_out(settings, rules)
-    raw = sources.read(source, target, base, kept_out, settings)
+    raw = sources.read(source, target, base, kept_out, settings, rules)
+    rules = separate.shares_of(rules)
     if isinstance(raw.x, pd.DataFrame):
         raw.x = dropping.without(shared(raw.x), settings, raw.target, kept_out)
     elif settings.get("drop") is not None and not settings.get("text"):

@@ -59,6 +59,16 @@ def _words(value: Any) -> Any:
     return value
 
 
+def _share(value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str) or value == "":
+        raise wrong(f"needs a share of the rows, or a file, got {value!r}")
+    if not isinstance(value, str) and not 0 <= value < 1:
+        raise wrong(f"must be below 1 and not below 0, got {value!r}")
+    return value
+
+
 def _compile(value: Any) -> Any:
     return {True: "always", False: "never"}[value] if isinstance(value, bool) else value
 
@@ -141,8 +151,12 @@ class Split(Strict):
     """Shares of the training, validation and test rows; stratified by class, or split by group or by time."""
 
     train: float | None = Field(0.5, gt=0, lt=1, description="share of the rows that models are trained on")
-    val: float | None = Field(0.25, gt=0, lt=1, description="share by which trials are ranked")
-    test: float = Field(0.25, ge=0, lt=1, description="share for the final evaluation of the winner")
+    val: Annotated[float | str | None, BeforeValidator(_share)] = Field(
+        0.25, description="share by which trials are ranked, or a file with these rows"
+    )
+    test: Annotated[float | str, BeforeValidator(_share)] = Field(
+        0.25, description="share for the final evaluation of the winner, or a file with these rows"
+    )
     folds: int | None = Field(
         None, ge=FEWEST_FOLDS, le=MOST_FOLDS,
         description="in the place of train and val: each trial has so many models, and all rows but the test rows are "
@@ -162,6 +176,13 @@ class Split(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
+        if self.val == 0:
+            raise wrong("val must be above 0: trials are ranked by these rows")
+        if isinstance(self.val, str) or isinstance(self.test, str):
+            others = ("train", "group", "time", "folds")
+            if given := [name for name in others if name in self.model_fields_set and getattr(self, name) is not None]:
+                raise wrong(f"with a file for val or test, `data` is for training: leave out {given[0]}")
+            return self
         total = (self.train or 0) + (self.val or 0) + self.test
         if self.folds is None and abs(total - 1) > 1e-6:
             raise wrong(f"train, val and test must add up to 1, got {total:.4g}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from automl.core.user_code import import_object
 from automl.data.cells import deciding, readings
 from automl.data.preparing import columns, text
-from automl.data.reading import images
+from automl.data.reading import images, separate
 from automl.data.reading.many import files
 from automl.data.reading.many.files import File
 from automl.data.reading.many.table import Table
@@ -51,6 +51,7 @@ def read(
     base: Path,
     keep_out: tuple[str, ...] = (),
     options: Mapping[str, Any] | None = None,
+    split: Mapping[str, Any] | None = None,
 ) -> Raw:
     """Read a source whose samples are independent of each other.
 
@@ -61,11 +62,14 @@ def read(
         base: folder that relative paths and the user's module are looked for in.
         keep_out: columns that are not inputs (weights, groups, times).
         options: those of `prepare:`; `form` and `text` are used.
+        split: the rules of `split:`; files that it names hold the validation and the test rows.
 
     Raises:
         DataError: the source cannot be found or read, or lacks a column.
     """
     options, source = dict(options or {}), resolve(source, base)
+    if separate.files_of(split or {}):
+        return _separately(source, split or {}, target, base, keep_out, options)
     if isinstance(source, str) and source in BUILT_IN:
         return _built_in(source, target, keep_out)
     path = (base / source).expanduser() if isinstance(source, str | Path) else None
@@ -81,6 +85,22 @@ def read(
     if isinstance(raw.x, pd.DataFrame):
         raw.x = columns.read_cells(raw.x, options, texts)
     if options.get("text") or (texts and isinstance(raw.x, pd.DataFrame)):
+        _take_texts(raw, options)
+    return raw
+
+
+def _separately(
+    source: Any, split: Mapping[str, Any], target: str | None, base: Path, keep_out: tuple[str, ...],
+    options: dict[str, Any],
+) -> Raw:  # fmt: skip
+    """A table whose validation or test rows are in files of their own."""
+    whole, parts, notes = separate.joined(
+        _content(source, base, options), split, target, lambda file: _content(file, base, options)
+    )
+    raw = from_frame(whole, target, keep_out)
+    raw.parts, raw.notes = parts, raw.notes + notes
+    raw.x = columns.read_cells(raw.x, options, bool(options.get("text")))
+    if options.get("text"):
         _take_texts(raw, options)
     return raw
 

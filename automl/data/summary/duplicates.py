@@ -37,10 +37,10 @@ def told(prepared: Prepared) -> list[str]:
 
 def _hashes(part: Part) -> NDArray[np.uint64]:
     """[rows] a number for each row with its target, the same for equal rows."""
-    x = np.asarray(part.x, dtype=np.float32).reshape(len(part), -1)
-    y = np.asarray(part.y, dtype=np.float32).reshape(len(part), -1)
     result = np.zeros(len(part), dtype=np.uint64)
-    for values in (x, y):
+    if not len(part):
+        return result
+    for values in (np.asarray(side, dtype=np.float32).reshape(len(part), -1) for side in (part.x, part.y)):
         for column in range(values.shape[1]):
             cells = np.ascontiguousarray(values[:, column]).view(np.uint32).astype(np.uint64)
             result = (result ^ cells) * np.uint64(0x9E3779B97F4A7C15)

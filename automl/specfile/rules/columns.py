@@ -25,6 +25,7 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
         near = did_you_mean(File(source).name, [p.name for p in (folder / source).parent.glob("*")])
         places.complain(("data",), f"there is no file {source!r} in {folder}", near)
         return
+    _separate_files(tree, folder, places)
     names = header(tree, folder)
     prepare = tree.get("prepare") if isinstance(tree.get("prepare"), dict) else {}
     assert isinstance(prepare, dict)
@@ -36,6 +37,15 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
             elif path[:2] == ("prepare", "drop") and name == tree.get("target"):
                 places.complain(path, f"{name!r} is the target, which is learned from")
     fitting.check(tree, fitting.kind_of(tree, table=names is not None), names, places)
+
+
+def _separate_files(tree: Mapping[str, Any], folder: File, places: Places) -> None:
+    split = tree.get("split")
+    for part in ("val", "test"):
+        file = split.get(part) if isinstance(split, dict) else None
+        if isinstance(file, str) and not (folder / file).expanduser().is_file():
+            near = did_you_mean(File(file).name, [p.name for p in (folder / file).parent.glob("*")])
+            places.complain(("split", part), f"there is no file {file!r} in {folder}", near)
 
 
 def _missing(source: str, folder: File) -> bool:
