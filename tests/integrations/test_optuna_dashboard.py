@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from automl import Choice, Float, Study
 from automl.integrations.optuna_journal import export
+from automl.integrations.optuna_mirror import OptunaMirror
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
 
@@ -88,3 +89,36 @@ def test_the_dashboard_shows_all_trials_values_and_curves(tmp_path: Path) -> Non
             assert record.loss is not None
             assert trial["values"] == pytest.approx([-record.loss])
     shown.close()
+
+
+@pytest.mark.slow
+def test_the_dashboard_shows_a_search_while_it_runs(tmp_path: Path) -> None:
+    study = Study({"x": Float(0, 1)}, metric="val_loss", trials=9, strategy="random", path=tmp_path / "s")
+    mirror = OptunaMirror(str(tmp_path / "journal.log"), every_s=0.02)
+    mirror.begin(study)
+    running = study.ask()
+    assert running is not None
+    study.report(running, 1, {"val_loss": 0.5})
+    study.tell(study.ask(), val_loss=0.25)  # type: ignore[arg-type]
+
+    def shown(api: str) -> list[tuple[str, int]]:
+        (summary,) = asked(f"{api}/studies")["study_summaries"]
+        trials = asked(f"{api}/studies/{summary['study_id']}?after=0")["trials"]
+        return [(one["state"], len(one["intermediate_values"])) for one in trials]
+
+    with dashboard(tmp_path / "journal.log") as api:
+        seen(lambda: shown(api) == [("Running", 1), ("Complete", 1)])
+        study.report(running, 2, {"val_loss": 0.4})
+        study.finish(running)
+        study.fail(study.ask(), ValueError("no"))  # type: ignore[arg-type]
+        seen(lambda: shown(api) == [("Complete", 2), ("Complete", 1), ("Fail", 0)])
+    mirror.finish(study, "finished")
+    study.close()
+
+
+def seen(condition: Callable[[], bool]) -> None:
+    """Wait until it is true."""
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.2)

@@ -1,6 +1,9 @@
 """The live page's server: the standard library's, on this machine only."""
 
+import socket
 import sys
+import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 from urllib.parse import urlsplit
@@ -13,6 +16,8 @@ from automl.view.web.answers import Answer, Answers, Question
 HOST = "127.0.0.1"
 TIMEOUT_S = 30.0
 """A client that says nothing for so long is left."""
+LINGER_S = 1.0
+"""So long a body that is refused is still read."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,8 +41,19 @@ class Handler(BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._send(self.answers.to(Question(self.command, parts.path, parts.query, headers, body)))
+        if not fits:
+            self._linger()
 
     do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_HEAD = _handle
+
+    def _linger(self) -> None:
+        """Read on for a moment: a client that still sends would lose the answer if the connection were reset."""
+        until_s = time.monotonic() + LINGER_S
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(LINGER_S)
+            while time.monotonic() < until_s and self.connection.recv(2**16):
+                pass
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -9,8 +9,8 @@ import pytest
 import automl
 from automl.driver.signals import Interrupted
 from automl.study import paths
+from automl.testing.large import large
 from tests.support.browser import Browser, browser, program
-from tests.support.large import large
 from tests.support.web import Client, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -132,6 +132,11 @@ def test_a_failure_is_shown_with_its_traceback_and_what_it_printed(page: tuple[B
     assert "Traceback (most recent call last)" in told
     assert "trial 5 </script>" in told
     assert "\x1b" not in told
+    folded = "document.querySelectorAll('#details details')[1].open"
+    shown.js(f"{folded} = false")
+    shown.click("#board tr[data-trial='5'] td:nth-child(4)")
+    shown.wait("document.querySelectorAll('#details details').length === 3")
+    assert not shown.js(folded)
     assert shown.js("document.getElementById('stop').disabled && document.getElementById('pin').disabled")
     assert shown.js("window.hacked === undefined && document.images.length === 0")
     shown.click("#close")
@@ -191,6 +196,7 @@ def test_buttons_pin_stop_and_add_trials(page: tuple[Browser, Client]) -> None:
     shown.wait("document.getElementById('told').textContent.startsWith('budget: needs a number')")
     shown.click("#stop")
     shown.wait("document.querySelector('#details td').textContent === 'stopped'")
+    assert shown.js("document.getElementById('told').getBoundingClientRect().bottom <= innerHeight"), "it is in sight"
     assert shown.dialogs[-1] == f"Stop trial t{QUICK:04d}?"
     assert "stopped by ada" in text(shown, "details")
     shown.click("#close")

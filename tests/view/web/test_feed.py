@@ -15,9 +15,9 @@ from automl.core.trial import Failure
 from automl.leaderboard.board import Leaderboard
 from automl.study import paths
 from automl.study.study import Study
+from automl.testing.large import large
 from automl.view.web import logs
 from automl.view.web.feed import Feed
-from tests.support.large import large
 from tests.support.web import Client
 
 EVIL = '</script><img src=x onerror="alert(1)">\u202e\x1b[31m'

@@ -1,5 +1,6 @@
 """Who may ask the live page's server, for what; and what its files hold."""
 
+import random
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from automl.errors import EnvironmentProblem
 from automl.study import paths
 from automl.study.live.requests import MOST_BYTES
 from automl.view.web import answers
-from automl.view.web.answers import FILES, Answers
+from automl.view.web.answers import FILES, Answers, Question
 from automl.view.web.feed import Feed
 from automl.view.web.server import HOST, Server
 from tests.support.paths import ROOT
@@ -191,3 +192,25 @@ def test_many_clients_at_once_are_answered(path: Path, page: Client, serve: Call
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         assert set(threads.map(one, range(60))) == {200}
+
+
+def test_no_question_is_too_strange(path: Path) -> None:
+    rng, given = random.Random(5), Answers(Feed(path), TOKEN)
+    parts = ["/", "api", "state", "trial", "edit", "..", "%00", "\u202e", "page.js", "\ud800", "a" * 5000, "?", "#"]
+    names = ["host", "origin", "authorization", "content-type", "sec-fetch-site", "content-length", "cookie"]
+    values = ["localhost", "http://localhost", f"Bearer {TOKEN}", "application/json", "", "\x00", "é", "[::1]", "["]
+    bodies = [b"", b"{}", b"[]", b'{"stop": 0}', b"null", b"\xff", b'{"by": 3}', b'{"add": {"__proto__": 1}}', b"NaN"]
+    usual = {"host": "localhost", "origin": "http://localhost", "authorization": f"Bearer {TOKEN}"}
+    usual |= {"content-type": "application/json"}
+    keys = ["since", "number", "trials", "generation"]
+    seen = set()
+    for _ in range(3000):
+        asked = "/" + "/".join(rng.choices(parts, k=rng.randint(0, 3)))
+        headers = {**usual, **{rng.choice(names): rng.choice(values) for _ in range(rng.randint(0, 2))}}
+        query = "&".join(f"{rng.choice(keys)}={rng.choice(parts)}" for _ in range(2))
+        method, body = rng.choice(["GET", "POST", "PUT", "get", ""]), rng.choice(bodies)
+        answer = given.to(Question(method, rng.choice([asked, "/api/edit"]), query, headers, body))
+        assert answer.content
+        seen.add(answer.status)
+    assert seen == {200, 400, 401, 403, 404, 405, 415, 421, 422}
+    assert not list((path / paths.INBOX).glob("*"))

@@ -6,8 +6,8 @@ import * as plots from "./plots.js";
 import { compared, details } from "./trial.js";
 
 const $ = (id) => document.getElementById(id);
-const EVERY_MS = 2000, QUIET_MS = 10000, CURVES = 100, LINES = 3000;
-let drawn = -1, token = "", generation = "", since = 0, about = null, head = {}, board = null, axes = [], found = new Map(), pick = () => null;
+const EVERY_MS = 2000, QUIET_MS = 10000, TOLD_MS = 15000, CURVES = 100, LINES = 3000;
+let drawn = -1, said = null, token = "", generation = "", since = 0, about = null, head = {}, board = null, axes = [], found = new Map(), pick = () => null;
 let sort = "rank", down = false, opened = null, asking = null, shown = [], test = () => true, copied = null;
 const chosen = new Set(), waiting = new Set();
 
@@ -196,7 +196,7 @@ async function open(trial, focus = true) {
     opened = trial;
     copied = one.config;
     $("title-trial").textContent = "Trial " + model.name(trial) + (trial === head.best ? ", the best" : "");
-    $("details").replaceChildren(...details(one, about));
+    replaced($("details"), details(one, about));
     $("stop").disabled = ended || ending;
     $("stop").textContent = ending ? "Ends with its next report" : "Stop";
     $("pin").disabled = ended || pinned;
@@ -205,6 +205,20 @@ async function open(trial, focus = true) {
     if (focus) $("title-trial").focus();
   } catch (error) {
     say(error);
+  }
+}
+
+// Put in new parts; what was folded stays folded, and a text stays where it was scrolled to, or at its end.
+function replaced(root, parts) {
+  const before = new Map([...root.querySelectorAll("details")].map((one) => {
+    const shown = one.querySelector("pre");
+    return [one.firstChild.textContent, [one.open, shown.scrollTop, shown.scrollTop + shown.clientHeight >= shown.scrollHeight - 2]];
+  }));
+  root.replaceChildren(...parts);
+  for (const one of root.querySelectorAll("details")) {
+    const shown = one.querySelector("pre"), [open, top, end] = before.get(one.firstChild.textContent) ?? [true, 0, true];
+    one.open = open;
+    shown.scrollTop = end ? shown.scrollHeight : top;
   }
 }
 
@@ -222,7 +236,11 @@ function choose(trial) {
 
 // -- changes ----------------------------------------------------------------------------------------------------------
 
-const say = (words) => { $("told").textContent = words instanceof Error ? words.message : words; };
+function say(words) {
+  $("told").textContent = words instanceof Error ? words.message : words;
+  clearTimeout(said);
+  said = setTimeout(() => { $("told").textContent = ""; }, TOLD_MS);
+}
 
 async function change(wanted) {
   say("asking the search");

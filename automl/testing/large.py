@@ -3,15 +3,16 @@
 import random
 from pathlib import Path
 
-import automl
+from automl.core.parameters import Float, Int
+from automl.core.space import Config
 from automl.core.trial import Failure, State
 from automl.study.study import Study
 
 SPACE = {
-    "lr": automl.Float(1e-4, 1, log=True),
-    "width": automl.Int(8, 512, log=True),
+    "lr": Float(1e-4, 1, log=True),
+    "width": Int(8, 512, log=True),
     "optimizer": ["sgd", "adam"],
-    "momentum": automl.Float(0, 0.99, when={"optimizer": "sgd"}),
+    "momentum": Float(0, 0.99, when={"optimizer": "sgd"}),
 }
 
 
@@ -25,13 +26,14 @@ def large(path: Path, trials: int, steps: int = 5, *, running: int = 0) -> Study
     ledger.commit = lambda: None  # type: ignore[method-assign]
     for number in range(trials + running):
         sgd = number % 2 == 0
-        config = {"lr": 10 ** rng.uniform(-4, 0), "width": rng.randint(8, 512), "optimizer": "sgd" if sgd else "adam"}
+        lr = 10 ** rng.uniform(-4, 0)
+        config: Config = {"lr": lr, "width": rng.randint(8, 512), "optimizer": "sgd" if sgd else "adam"}
         ledger.begin(number, {**config, **({"momentum": 0.9} if sgd else {})}, "", at_s)
         ledger.attempt(number, 1, "w0", at_s)
         kind, last = number % 60, steps if number % 6 == 0 else rng.randint(1, steps - 1)
         for step in range(1, last + 1):
             at_s += 0.01
-            value = (1 + abs(config["lr"] - 0.01)) * (1 + rng.random() / 10) / step
+            value = (1 + abs(lr - 0.01)) * (1 + rng.random() / 10) / step
             ledger.report(number, step, 1, value, {"val_loss": value, "acc": 0.5}, at_s, steps)
         if number >= trials:
             continue
