@@ -78,6 +78,14 @@ def test_all_rows_but_the_test_rows_are_trained_on_and_compared_on():
     assert len(load(table(), target="t", split={"folds": 4, "test": 0.0, "group": "g"}).test) == 0
 
 
+def test_rows_that_are_equal_are_told_where_folds_part_them():
+    frame = table().drop(columns=["g", "when"])
+    assert not [d for d in load(frame, target="t", split={"folds": 4, "test": 0.0}).summary.doubts if "equal" in d]
+    twice = pd.concat([frame, frame.head(20)], ignore_index=True)
+    found = load(twice, target="t", split={"folds": 4, "test": 0.0}).summary.doubts
+    assert any("held-out rows are equal to a training row" in doubt for doubt in found)
+
+
 def test_targets_of_a_curve_are_learned_on_it_and_compared_in_standard_units():
     frame = table().assign(t=np.random.default_rng(1).lognormal(size=120))
     data = load(frame, target="t", split={"folds": 3}, prepare={"target_scale": "log"})

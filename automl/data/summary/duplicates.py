@@ -16,16 +16,18 @@ DIFFERENT = 0.5
 
 def told(prepared: Prepared) -> list[str]:
     """A sentence where rows are in several parts, else nothing; for tables that are prepared in memory."""
-    parts = (prepared.train, prepared.val, prepared.test)
+    parts = prepared.apart
     small = sum(part.x.numel() for part in parts if not isinstance(part, Streamed)) <= LARGEST
     if prepared.preparation["form"] != "table" or not small or any(isinstance(part, Streamed) for part in parts):
         return []
     train = _hashes(parts[0])
     if not len(train) or len(np.unique(train)) < DIFFERENT * len(train):
         return []
-    others = dict(zip(("validation", "test"), parts[1:], strict=True))
-    found = {name: int(np.isin(_hashes(part), train).sum()) for name, part in others.items()}
-    enough = {name: n for name, n in found.items() if n >= max(FEWEST, SHARE * len(others[name]))}
+    rows = {"validation": len(parts[1]), "test": len(parts[2])}
+    found = {name: int(np.isin(_hashes(part), train).sum()) for name, part in zip(rows, parts[1:], strict=True)}
+    if (folds := prepared.folds) is not None:
+        rows["held-out"], found["held-out"] = len(train), _in_several(train, folds.home.numpy())
+    enough = {name: n for name, n in found.items() if n >= max(FEWEST, SHARE * rows[name])}
     if not enough:
         return []
     said = " and ".join(f"{n:,} {name} rows" for name, n in enough.items())
@@ -33,6 +35,15 @@ def told(prepared: Prepared) -> list[str]:
         f"{said} are equal to a training row, with the same target: their scores say less about new rows "
         "(leave out rows that are twice in the table, or keep them together with `split: {group: column}`)"
     ]
+
+
+def _in_several(hashes: NDArray[np.uint64], home: NDArray[np.int64]) -> int:
+    """How many rows are equal to one of another fold. `home`: [rows] the fold of each."""
+    same = np.unique(hashes, return_inverse=True)[1]
+    first, last = np.full(same.max() + 1, np.iinfo(np.int64).max), np.full(same.max() + 1, -2)
+    np.minimum.at(first, same, home)
+    np.maximum.at(last, same, home)
+    return int((first != last)[same].sum())
 
 
 def _hashes(part: Part) -> NDArray[np.uint64]:
