@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from automl.cli import app
+from automl.cli.app import app
 
 FILE = Path(__file__).resolve().parent / "cli.md"
 HEAD = """\

@@ -6,6 +6,7 @@ A reading is a dict: `{"kind": "number", "style": ...}`, `{"kind": "date", "dayf
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -102,9 +103,9 @@ def as_numbers(values: "pd.Series[Any]", reading: Reading, missing: frozenset[st
     """The numbers of a column, NaN where one is missing or cannot be read."""
     if typed_kind(values) in ("number", "category"):
         array = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        extra = {float(word) for word in missing if _is_plain(word)}
+        extra = _numbers_among(missing)
         if extra:
-            array = np.where(np.isin(array, list(extra)), np.nan, array)
+            array = np.where(np.isin(array, extra), np.nan, array)
         return Read(array, 0, [])
     if reading["style"] == numbers.PLAIN and (text := arrow.text(values)) is not None:
         plain = arrow.plain_numbers(arrow.present(text, missing))
@@ -153,6 +154,12 @@ def _read(values: "pd.Series[Any]", missing: frozenset[str], read: Any) -> Read:
     unread = np.isnan(known) & ~absent
     count = int(unread[codes].sum()) if unread.any() else 0
     return Read(known[codes], count, [cells[k] for k in np.flatnonzero(unread)[:2]])
+
+
+@lru_cache
+def _numbers_among(missing: frozenset[str]) -> tuple[float, ...]:
+    """The words for a missing value that are numbers, such as -999."""
+    return tuple({float(word) for word in missing if _is_plain(word)})
 
 
 def _is_plain(word: str) -> bool:

@@ -33,15 +33,17 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
     changed: dict[str, Any] = {}
     if frame.columns.has_duplicates:
         return frame
-    for name, values in frame.items():
-        if isinstance(values.dtype, pd.PeriodDtype):
-            changed[str(name)] = values.dt.to_timestamp()
-        elif values.dtype.kind == "m":
-            changed[str(name)] = values.dt.total_seconds() / 86_400
-        elif values.dtype == object and pd.api.types.infer_dtype(values, skipna=True) not in _SIMPLE:
-            changed[str(name)] = values.map(
-                lambda v: v if isinstance(v, str | float | int) else words.canonical(v) or None
-            )
+    for k, dtype in enumerate(frame.dtypes.to_numpy()):
+        period = isinstance(dtype, pd.PeriodDtype)
+        if not period and dtype.kind not in "mO":
+            continue
+        name, values = str(frame.columns[k]), frame.iloc[:, k]
+        if period:
+            changed[name] = values.dt.to_timestamp()
+        elif dtype.kind == "m":
+            changed[name] = values.dt.total_seconds() / 86_400
+        elif isinstance(dtype, np.dtype) and pd.api.types.infer_dtype(values, skipna=True) not in _SIMPLE:
+            changed[name] = values.map(lambda v: v if isinstance(v, str | float | int) else words.canonical(v) or None)
     return frame.assign(**changed) if changed else frame
 
 

@@ -57,13 +57,13 @@ def write(request: Request, folder: Path, lock: int) -> None:
     if not (folder / "decided.json").is_file():
         estimate.check(folder.parent)
     crew.run("scan", scan, folder, estimate.processes, lock)
-    writing, notes = _decided(scan, head, folder)
+    writing, notes = decided(scan, head, folder)
     crew.run("write", writing, folder, estimate.processes, lock)
-    _seal(writing, notes, folder)
+    seal(writing, notes, folder)
 
 
-def _decided(scan: Scan, head: Raw, folder: Path) -> tuple[Writing, list[str]]:
-    """(the second pass, notes), once; decided again the file of it is read."""
+def decided(scan: Scan, head: Raw, folder: Path) -> tuple[Writing, list[str]]:
+    """(the second pass, notes): decided after the first one, or read where an earlier attempt has decided."""
     known = folder / "decided.json"
     if known.is_file():
         found = json.loads(known.read_bytes())
@@ -163,7 +163,7 @@ def _allocate(writing: Writing, folder: Path) -> None:
                 ) from error
 
 
-def _seal(writing: Writing, notes: list[str], folder: Path) -> None:
+def seal(writing: Writing, notes: list[str], folder: Path) -> None:
     """Write the index, and delete everything else."""
     inputs, columns = tables.inputs_of(writing.preparation)
     chosen, layout, parts = writing.chosen, writing.layout, writing.written(folder)
