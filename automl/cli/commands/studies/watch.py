@@ -25,10 +25,11 @@ def watch(
     ascii: options.Ascii = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:
-    """Show a search that runs in another process, until it ends or Ctrl-C.
+    """Show a search that runs in another process.
 
-    In the terminal: the screen of a search, without its workers. With --web: a page that updates while the search
-    runs, on this machine only, with a secret in its address; its buttons ask for what automl edit asks for.
+    In the terminal: the screen of a search, without its workers, until it ends. With --web: a page that updates
+    while the search runs, on this machine only, with a secret in its address; its buttons ask for what automl edit
+    asks for.
     """
     path = values.study_path(study, dir)
     with suppress(KeyboardInterrupt):
