@@ -1,5 +1,9 @@
 """Searches whose trials train on so many samples between two reports: lanes and trials alone, in memory and on disk."""
 
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +17,10 @@ from automl.data.streaming import streaming
 from automl.data.streaming.request import Sizes
 from automl.driver.screen import NullScreen
 from automl.errors import SpecError
+from automl.study import paths
+from automl.study.reader import StudyView
 from automl.study.study import Study
+from tests.support import saving_search
 from tests.support.saving_search import saving
 
 SPEC = """
@@ -148,3 +155,34 @@ def test_a_sample_without_a_class_is_refused(folder):
     frame.to_csv(folder / "t.csv", index=False)
     with pytest.raises(SpecError, match=r"not defined on the 3 validation rows that measure a step.*val_rows"):
         search(folder, "s", metric="val_auroc", **{"steps.val_rows": 3})
+
+
+@pytest.mark.slow
+def test_a_search_on_a_stream_that_is_killed_again_and_again_has_the_same_curves(folder):
+    text = SPEC.replace("target: y\n", "target: y\nprepare: {memory: 1KB}\n").replace("number: 6", "number: 400")
+    (folder / "space.yaml").write_text(text.replace("samples: 500", "samples: 300").replace("trials: 24", "trials: 8"))
+    whole = search(folder, "whole", fuse="require")
+    ledger, rng, kills = folder / "saving", np.random.default_rng(0), 0
+    while kills < 4:
+        process = subprocess.Popen([sys.executable, saving_search.__file__, str(folder)])
+        begun, deadline = _reports(ledger), time.monotonic() + 60
+        while _reports(ledger) == begun and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(float(rng.uniform(0, 0.4)))
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+        if process.returncode != -signal.SIGKILL:
+            break
+    assert kills >= 2, "the search ended before it could be killed"
+    assert curves(saving(folder)) == curves(whole)
+
+
+def _reports(path: Path) -> int:
+    """How many reports the ledger of a study has."""
+    if not (path / paths.LEDGER).is_file():
+        return 0
+    view = StudyView(path)
+    try:
+        return sum(len(t.curve) for t in view.history.trials)
+    finally:
+        view.close()
