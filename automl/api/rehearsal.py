@@ -3,12 +3,19 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from automl import metrics
 from automl.api.from_spec import study_of
+from automl.core.space import Choice
 from automl.errors import DataError, SpecError, did_you_mean
 from automl.specfile import options
+from automl.training.hyperparameters import LOSSES
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from automl.data.cells.readings import Rules
     from automl.specfile import Spec
 
 MOST_BYTES = 2**25
@@ -63,7 +70,8 @@ def _target(read: "Spec") -> None:
             raise DataError(f"target {target!r}: no row has a number; a series predicts numbers")
         return
     rules = readings.rules_of(dict(read.prepare), frame)
-    kind = targets.read(frame[target], target, read.prepare.get("task"), rules).kind
+    found = targets.read(frame[target], target, read.prepare.get("task"), rules)
+    kind = found.kind
     measured = ["train_loss", *(f"val_{name}" for name in metrics.names(kind))]
     if read.metric.name not in measured:
         near = did_you_mean(read.metric.name, measured)
@@ -71,3 +79,49 @@ def _target(read: "Spec") -> None:
         raise SpecError(f"{reason} (measured: {', '.join(measured)})")
     if kind == "regression" and read.prepare.get("class_weight") == "balanced":
         raise DataError("class_weight: only classes can be balanced, the target is a value")
+    if kind != "classification" and read.adjust != "none":
+        raise SpecError(f"adjust: {read.adjust} is for classes; this task is {kind}: leave it out")
+    _loss(read, kind)
+    _rows(read, frame[found.keep], rules)
+
+
+def _loss(read: "Spec", kind: str) -> None:
+    """Check that the losses that trials may have are for such a target."""
+    searched = read.space.params.get("loss")
+    given = read.space.constants.get("loss"), *(searched.choices if isinstance(searched, Choice) else ())
+    known = [name for name, task in LOSSES.items() if task == kind]
+    for name in given:
+        if LOSSES.get(str(name), kind) != kind:
+            raise SpecError(f"loss: {name} is not for {kind}; one of {', '.join(known)}")
+
+
+def _rows(read: "Spec", frame: "pd.DataFrame", rules: "Rules") -> None:
+    """Check that there are rows and columns to learn from, and that weights, groups and times can be read.
+
+    Args:
+        read: the specification.
+        frame: the rows that have a target.
+        rules: how cells are read.
+    """
+    from automl.data.cells import deciding, readings
+    from automl.data.preparing.options import dropped
+    from automl.data.splits import SMALLEST
+
+    rows = min(len(frame), int(read.prepare.get("rows") or len(frame)))
+    if rows < SMALLEST:
+        raise DataError(f"{rows} rows are too few: at least {SMALLEST} are needed for three parts")
+    group, time, weight = read.split.get("group"), read.split.get("time"), read.prepare.get("weight")
+    left = set(frame.columns) - {read.target, group, time, weight, *dropped(read.prepare)}
+    if not left:
+        raise DataError("prepare.drop: no column is left to learn from")
+    if group in frame.columns and (groups := frame[group].nunique()) < 3:
+        raise DataError(f"split by group: {groups} groups cannot make three parts")
+    if time in frame.columns:
+        reading = deciding.decide(frame[time], str(time), rules)
+        if reading["kind"] == "category" or reading.get("unreadable"):
+            raise DataError(f"split.time: some rows of {time!r} have no date that can be read, such as 2021-06-25")
+    if weight in frame.columns:
+        reading = deciding.decide(frame[weight], str(weight), replace(rules, types={str(weight): "number"}))
+        values = readings.as_numbers(frame[weight], reading, rules.missing_words, rules.comma).values
+        if not np.isfinite(values).all() or (values < 0).any() or not values.any():
+            raise DataError(f"weight {weight!r}: every row needs a finite weight of at least 0, and not all may be 0")

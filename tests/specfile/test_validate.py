@@ -85,6 +85,14 @@ NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"metric": "val_acc"}, "metric: 'val_acc' is not measured"),
     (TABLE, {"metric": "val_rmse"}, "metric: 'val_rmse' is not measured for classification"),
     (TABLE, {"class_weight": "balanced", "target": "a", "metric": "val_rmse"}, "only classes can be balanced"),
+    (TABLE, {"prepare": {"rows": 5}}, "5 rows are too few: at least 12"),
+    (TABLE, {"prepare": {"drop": ["a", "b", "c", "d", "e"]}}, "prepare.drop: no column is left to learn from"),
+    (TABLE, {"sample_weight": "b"}, "weight 'b': every row needs a finite weight of at least 0"),
+    (TABLE, {"sample_weight": "c"}, "weight 'c': every row needs a finite weight of at least 0"),
+    (TABLE, {"split": {"group": "d"}}, "split by group: 2 groups cannot make three parts"),
+    (TABLE, {"split": {"time": "c"}}, "split.time: some rows of 'c' have no date"),
+    (TABLE, {"target": "a", "metric": "val_rmse", "adjust": "calibrate"}, "adjust: calibrate is for classes"),
+    (TABLE, {"space": {"loss": ["cross_entropy", "huber"]}}, "loss: huber is not for classification"),
     (TABLE, {"constraints": ["width > 100"]}, "constraints.*'width > 100'"),
     (TABLE, {"first": [{"lr": 5}]}, r"first\[0\].lr: 5 is outside"),
     (FUNCTION, {"train": "mine_to_validate:trian"}, "train: .*no 'trian'; did you mean 'train'"),
@@ -98,8 +106,11 @@ NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    rows = [f"{k % 7 / 3},{k % 5 - 2.5},{'uvw'[k % 3]},{'yes' if k % 7 + k % 5 > 5 else 'no'}" for k in range(70)]
-    (tmp_path / "table.csv").write_text("\n".join(["a,b,c,label", *rows]) + "\n")
+    rows = [
+        f"{k % 7 / 3},{k % 5 - 2.5},{'uvw'[k % 3]},{k % 2},{k % 11},{'yes' if k % 7 + k % 5 > 5 else 'no'}"
+        for k in range(70)
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["a,b,c,d,e,label", *rows]) + "\n")
     (tmp_path / "program.py").write_text("print('{\"val_loss\": 0.5}')\n")
     (tmp_path / "mine_to_validate.py").write_text(
         "def train(trial):\n    trial.report(1, val_loss=1.0)\n\ndef build():\n    ...\n"
