@@ -27,10 +27,20 @@ def code(read: "Spec") -> dict[str, str]:
 
 
 def data(read: "Spec") -> dict[str, str]:
-    """{file: digest} of the data, if they are a file."""
-    if read.data is None or ":" in read.data:
+    """{file: digest} of the data, if they are a file, or a table in several files or in a store."""
+    if read.data is None or (":" in read.data and "://" not in read.data):
         return {}
-    return {read.data: digest(read.folder / read.data)} if (read.folder / read.data).is_file() else {}
+    if (read.folder / read.data).is_file():
+        return {read.data: digest(read.folder / read.data)}
+    if not any(mark in read.data for mark in "*?[:") and not (read.folder / read.data).is_dir():
+        return {}
+    from automl.data.reading.many import files
+
+    found = files.find(read.data, read.folder)
+    if not found:
+        return {}
+    own = [(file.name, file.size, file.stamp if file.remote else digest(Path(file.path))) for file in found]
+    return {read.data: hashlib.sha256(repr(own).encode()).hexdigest()[:32]}
 
 
 def kept(read: "Spec", study: Path | None = None) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from automl.data.streaming import cache as caching
 from automl.data.streaming import streaming
 from automl.data.streaming.request import Request, Sizes
 from automl.data.streaming.shards import Streamed
-from automl.errors import DataError
+from automl.errors import AutoMLError, DataError
 from automl.models import build
 from automl.tasks.builtin import BuiltinTask
 from automl.training import Trainer
@@ -191,6 +191,18 @@ def test_a_whole_search(tmp_path):
     assert study.verdict is not None
     assert study.verdict["test"]["value"] > 0.75
     assert len(automl.load(study.path).predict(table(50).drop(columns="y"))) == 50
+
+
+def test_a_search_on_many_files_notices_that_one_has_changed(tmp_path):
+    for k in range(2):
+        (tmp_path / "t").mkdir(exist_ok=True)
+        table().to_csv(tmp_path / "t" / f"{k}.csv", index=False)
+    (tmp_path / "space.yaml").write_text(SPEC.replace("t.csv", "t"))
+    study = automl.search(tmp_path / "space.yaml", path=tmp_path / "s", executor="inline", workers=1, trials=1)
+    assert study.best is not None
+    table(2000).to_csv(tmp_path / "t" / "1.csv", index=False)
+    with pytest.raises(AutoMLError, match=r"\bt\b.*chang"):
+        automl.resume(tmp_path / "s")
 
 
 def test_the_file_is_not_sent_with_the_task(tmp_path):

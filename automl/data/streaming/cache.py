@@ -20,7 +20,7 @@ from automl.errors import EnvironmentProblem
 
 UNUSED_S = 30 * 86400.0
 """A prepared table that was not opened for so long is deleted."""
-VERSION = 3
+VERSION = 4
 """Of the format of the files, and of how cells are read."""
 SAMPLES, SAMPLE = 16, 2**12
 """So many samples of so many bytes are read of a file for its key."""

@@ -34,6 +34,7 @@ class Streamed(Part):
         edges: shard k is the rows edges[k] .. edges[k + 1] - 1 of this part.
         seed: of the order in which its rows are read, which all trials of a study share.
         sums: the check sum of the inputs in each shard.
+        counts: how many rows each class has; empty where the target is a value.
         checked: the shards that this process has checked.
     """
 
@@ -42,6 +43,7 @@ class Streamed(Part):
     edges: tuple[int, ...] = (0,)
     seed: int = 0
     sums: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
     checked: set[int] = field(default_factory=set, compare=False, repr=False)
 
     def __add__(self, other: Part) -> "Streamed":
@@ -58,7 +60,9 @@ class Streamed(Part):
         y = mapped(self.file.with_name("y.bin"), self.first, rows, values, codes=not values)
         weight = None if self.weight is None else mapped(self.file.with_name("weight.bin"), self.first, rows, 0)
         joined = self.sums + other.sums
-        return Streamed(x, y, weight, file=self.file, first=self.first, edges=edges, seed=self.seed, sums=joined)
+        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return Streamed(x, y, weight, file=self.file, first=self.first, edges=edges, seed=self.seed, sums=joined,
+                        counts=counts)  # fmt: skip
 
     def to(self, device: torch.device | str) -> "Streamed":
         """This part itself: its rows stay in the file, and only batches go to a device."""
@@ -90,27 +94,43 @@ class Streamed(Part):
         Raises:
             EnvironmentProblem: the shard is not what was written.
         """
-        first, end = self.edges[shard], self.edges[shard + 1]
-        weight = None if self.weight is None else self.weight[first:end][order]
-        return _moved(Part(self._inputs(shard)[order], self.y[first:end][order], weight), device)
-
-    def _inputs(self, shard: int) -> Tensor:
-        """The inputs of a shard, in memory of their own: pages of a mapped file would stay with the process."""
-        first, end = self.edges[shard], self.edges[shard + 1]
-        x = torch.empty(end - first, int(self.x.shape[1]))
-        with self.file.open("rb", buffering=0) as file:
-            file.seek((self.first + first) * x.shape[1] * 4)
-            whole = x.numpy().data.cast("B") if x.numel() else memoryview(b"")
-            at = 0
-            while at < len(whole) and (read := file.readinto(whole[at:])):
-                at += read
+        x = self._own(self.file, shard, self.x)
         if shard < len(self.sums) and shard not in self.checked:
-            if at < len(whole) or zlib.crc32(whole) != self.sums[shard]:
-                raise EnvironmentProblem(
-                    f"{self.file}: shard {shard} is damaged; delete the folder, and it is prepared anew"
-                )
+            if zlib.crc32(_bytes_of(x)) != self.sums[shard]:
+                raise _damaged(self.file, shard)
             self.checked.add(shard)
-        return x
+        y = self._own(self.file.with_name("y.bin"), shard, self.y)
+        weight = None
+        if self.weight is not None:
+            weight = self._own(self.file.with_name("weight.bin"), shard, self.weight)[order]
+        return _moved(Part(x[order], y[order], weight), device)
+
+    def _own(self, file: Path, shard: int, like: Tensor) -> Tensor:
+        """The rows of a shard, in memory of their own: pages of a mapped file would stay with the process.
+
+        Args:
+            file: where they are.
+            shard: its number.
+            like: all rows of this part in the file, mapped.
+        """
+        first, end = self.edges[shard], self.edges[shard + 1]
+        rows = torch.empty((end - first, *like.shape[1:]), dtype=like.dtype)
+        whole, at = _bytes_of(rows), 0
+        with file.open("rb", buffering=0) as opened:
+            opened.seek((self.first + first) * like[:1].numel() * like.element_size())
+            while at < len(whole) and (read := opened.readinto(whole[at:])):
+                at += read
+        if at < len(whole):
+            raise _damaged(file, shard)
+        return rows
+
+
+def _bytes_of(rows: Tensor) -> memoryview:
+    return rows.numpy().data.cast("B") if rows.numel() else memoryview(b"")
+
+
+def _damaged(file: Path, shard: int) -> EnvironmentProblem:
+    return EnvironmentProblem(f"{file}: shard {shard} is damaged; delete the folder, and it is prepared anew")
 
 
 def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, device: torch.device) -> Iterator[Part]:

@@ -96,12 +96,13 @@ def _open(home: Path, seed: int) -> Prepared:
         os.utime(home / "meta.json")
     inputs, outputs = Inputs.from_json(meta["inputs"]), Outputs.from_json(meta["outputs"])
     parts = []
-    for (first, end), edges, sums in zip(pairwise(meta["ends"]), meta["edges"], meta["sums"], strict=True):
+    ends, counts = pairwise(meta["ends"]), meta["counts"] or [[]] * 3
+    for (first, end), edges, sums, of_class in zip(ends, meta["edges"], meta["sums"], counts, strict=True):
         x = mapped(home / "x.bin", first, end - first, int(inputs))
         y = mapped(home / "y.bin", first, end - first, meta["targets"], codes=not meta["targets"])
         weight = mapped(home / "weight.bin", first, end - first, 0) if meta["weighted"] else None
         parts.append(Streamed(x, y, weight, file=home / "x.bin", first=first, edges=tuple(edges), seed=seed,
-                              sums=tuple(sums)))  # fmt: skip
+                              sums=tuple(sums), counts=tuple(of_class)))  # fmt: skip
     return Prepared(
         inputs, outputs, meta["kind"], parts[0], parts[1], parts[2], meta["classes"], meta["columns"],
         meta["preparation"], meta["fingerprint"], meta["notes"], meta["sample"],

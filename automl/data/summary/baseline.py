@@ -7,6 +7,7 @@ from torch import Tensor
 
 from automl import metrics
 from automl.data.prepared import Part, Prepared
+from automl.data.streaming.shards import Streamed
 from automl.metrics.defined import undefined
 
 MOST_CELLS = 2_000_000
@@ -43,11 +44,24 @@ def _spaced(part: Part, units: int) -> Part:
     return Part(part.x[::step], part.y[::step], None if part.weight is None else part.weight[::step])
 
 
+def rows_of_classes(part: Part, units: int) -> Tensor:
+    """[units] how many rows of each class a part has."""
+    return torch.tensor(part.counts) if isinstance(part, Streamed) else torch.bincount(part.y, minlength=units)
+
+
+def targets_of(prepared: Prepared) -> Tensor:
+    """The training targets; of a streamed part, whose rows are in random order, the first ones stand for all."""
+    return prepared.train_y[:MOST_CELLS] if isinstance(prepared.train, Streamed) else prepared.train_y
+
+
 def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     """The commonest class as the answer, the shares of the training part as its probabilities."""
     train, units = prepared.train, len(prepared.classes)
-    rows = torch.bincount(train.y, minlength=units).tolist()
-    counts = torch.bincount(train.y, train.weight, minlength=units).double()
+    rows = rows_of_classes(train, units).tolist()
+    few = slice(MOST_CELLS if isinstance(train, Streamed) else None)
+    counts = torch.tensor(rows, dtype=torch.float64)
+    if train.weight is not None:
+        counts = torch.bincount(train.y[few], train.weight[few], minlength=units).double()
     commonest = max(range(units), key=lambda k: (round(float(counts[k]), 3), rows[k]))
     shares = (counts + 1e-3) / (counts.sum() + 1e-3 * units)
     shares[commonest] += 1e-4  # weights may make classes equally common
@@ -62,7 +76,8 @@ def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
 
 def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     """The training mean or median, or for a series the last value, whichever is better in each metric."""
-    y, weight = prepared.train_y, prepared.train.weight
+    y = targets_of(prepared)
+    weight = None if prepared.train.weight is None else prepared.train.weight[: len(y)]
     mean = y.double().mean(0) if weight is None else (y.double() * weight[:, None]).sum(0) / weight.double().sum()
     guesses: dict[str, Tensor] = {
         "the training mean": mean.float().expand_as(val.y),

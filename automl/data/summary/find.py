@@ -151,13 +151,13 @@ def _target(prepared: Prepared) -> TargetFacts:
     name, kind = str(prepared.preparation["target"].get("name", "target")), prepared.kind
     if kind == "classification":
         units = len(prepared.classes)
-        counts = torch.stack([torch.bincount(part.y, minlength=units) for part in prepared.apart])
+        counts = torch.stack([baseline.rows_of_classes(part, units) for part in prepared.apart])
         rows, train = counts.sum(0).tolist(), counts[0].tolist()
         order = sorted(range(units), key=lambda k: (-rows[k], k))
         classes = tuple(ClassFacts(str(prepared.classes[k]), rows[k], train[k]) for k in order)
         return TargetFacts(name, kind, classes, units, sum(n < FEW for n in train))
     if kind == "regression" and int(prepared.outputs) == 1 and len(prepared.train):
-        entry, y = prepared.preparation["target"], prepared.train_y
+        entry, y = prepared.preparation["target"], baseline.targets_of(prepared)
         scale, center = float(entry["scale"][0]), float(entry["center"][0])
         least, median, most = (float(n) * scale + center for n in (y.min(), y.median(), y.max()))
         return TargetFacts(name, kind, spread=(least, median, most))

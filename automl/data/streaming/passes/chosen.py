@@ -67,6 +67,17 @@ class Chosen:
         """[N], mapped."""
         return mapped(self.folder / "weight", np.float32, (self.rows,)) if self.weighted else None
 
+    def counts(self) -> list[list[int]]:
+        """[3][classes] how many rows of each class each part has; empty where the target is a value."""
+        if self.columns:
+            return []
+        found = np.zeros((3, len(self.classes)), dtype=np.int64)
+        for first in range(0, self.rows, AT_ONCE):
+            part, y = (values[first : first + AT_ONCE] for values in (self.part, self.y))
+            for code in range(3):
+                found[code] += np.bincount(y[part == code], minlength=len(self.classes))
+        return [[int(n) for n in row] for row in found]
+
     def to_json(self) -> dict[str, Any]:
         """As JSON-able values, without the folder."""
         return {**asdict(self), "folder": ""}

@@ -176,7 +176,8 @@ def seal(writing: Writing, notes: list[str], folder: Path) -> None:
         "inputs": inputs.to_json(), "outputs": chosen.outputs, "kind": chosen.kind, "classes": chosen.classes,
         "columns": columns, "preparation": writing.preparation, "notes": notes,
         "fingerprint": hashlib.sha256(json.dumps(identity).encode()).hexdigest(),
-        "edges": edges, "ends": ends, "sums": sums, "targets": chosen.columns, "weighted": chosen.weighted,
+        "edges": edges, "ends": ends, "sums": sums, "counts": chosen.counts(), "targets": chosen.columns,
+        "weighted": chosen.weighted,
         "sample": [row for part in parts for row in part.shown][:SAMPLE_ROWS],
     }  # fmt: skip
     for name in FILES:
