@@ -7,7 +7,6 @@ import numpy as np
 
 from automl import metrics
 from automl.api.from_spec import study_of
-from automl.core.space import Choice
 from automl.errors import DataError, SpecError, did_you_mean
 from automl.specfile import options
 from automl.training.hyperparameters import LOSSES
@@ -86,13 +85,11 @@ def _target(read: "Spec") -> None:
 
 
 def _loss(read: "Spec", kind: str) -> None:
-    """Check that the losses that trials may have are for such a target."""
-    searched = read.space.params.get("loss")
-    given = read.space.constants.get("loss"), *(searched.choices if isinstance(searched, Choice) else ())
-    known = [name for name, task in LOSSES.items() if task == kind]
-    for name in given:
-        if LOSSES.get(str(name), kind) != kind:
-            raise SpecError(f"loss: {name} is not for {kind}; one of {', '.join(known)}")
+    """Check that the loss of all trials is for such a target."""
+    name = read.space.constants.get("loss")
+    if LOSSES.get(str(name), kind) != kind:
+        known = ", ".join(one for one, task in LOSSES.items() if task == kind)
+        raise SpecError(f"loss: {name} is not for {kind}; one of {known}")
 
 
 def _rows(read: "Spec", frame: "pd.DataFrame", rules: "Rules") -> None:

@@ -37,7 +37,15 @@ COMMAND = {
     "finalists": "none",
 }
 
-NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+NONdef test_a_loss_that_fails_every_trial_is_refused_before_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = validated(written(folder, TABLE, {"space": {"lr": 0.1, "loss": "huber"}}), capsys)
+    assert code == 2
+    assert "loss: huber is not for classification; one of cross_entropy, focal" in said
+
+
+SENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"prepare": {"nonsense": 1}}, "prepare.nonsense: is no option"),
     (TABLE, {"prepare": {"impute": "medium"}}, r"prepare.impute: .* got 'medium'; did you mean 'median'"),
     (TABLE, {"prepare": {"rows": "many"}}, "prepare.rows: needs a whole number"),
@@ -92,7 +100,6 @@ NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"split": {"group": "d"}}, "split by group: 2 groups cannot make three parts"),
     (TABLE, {"split": {"time": "c"}}, "split.time: some rows of 'c' have no date"),
     (TABLE, {"target": "a", "metric": "val_rmse", "adjust": "calibrate"}, "adjust: calibrate is for classes"),
-    (TABLE, {"space": {"loss": ["cross_entropy", "huber"]}}, "loss: huber is not for classification"),
     (TABLE, {"constraints": ["width > 100"]}, "constraints.*'width > 100'"),
     (TABLE, {"first": [{"lr": 5}]}, r"first\[0\].lr: 5 is outside"),
     (FUNCTION, {"train": "mine_to_validate:trian"}, "train: .*no 'trian'; did you mean 'train'"),
