@@ -37,15 +37,7 @@ COMMAND = {
     "finalists": "none",
 }
 
-NONdef test_a_loss_that_fails_every_trial_is_refused_before_them(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, said = validated(written(folder, TABLE, {"space": {"lr": 0.1, "loss": "huber"}}), capsys)
-    assert code == 2
-    assert "loss: huber is not for classification; one of cross_entropy, focal" in said
-
-
-SENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"prepare": {"nonsense": 1}}, "prepare.nonsense: is no option"),
     (TABLE, {"prepare": {"impute": "medium"}}, r"prepare.impute: .* got 'medium'; did you mean 'median'"),
     (TABLE, {"prepare": {"rows": "many"}}, "prepare.rows: needs a whole number"),
@@ -158,6 +150,12 @@ def test_what_a_search_would_refuse_is_refused_by_validate(
         automl.search(file, path=folder / "study", executor=changes.get("executor", "inline"))
     assert "Traceback" not in said
     assert re.search(rule, said), said
+
+
+def test_a_loss_that_fails_every_trial_is_refused_before_them(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = validated(written(folder, TABLE, {"space": {"lr": 0.1, "loss": "huber"}}), capsys)
+    assert code == 2
+    assert "loss: huber is not for classification; one of cross_entropy, focal" in said
 
 
 SENSE: list[tuple[dict[str, Any], dict[str, Any]]] = [
