@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from automl.data.prepared import Part
     from automl.specfile import Spec
 
 
@@ -87,7 +86,7 @@ def one_batch(read: "Spec") -> TrainedBatch | None:
     config = read.space.default() or read.space.sample(np.random.default_rng(seeds.derive(read.seed, "dry run")))
     prepared = session.data.of(config)
     size = int(str(config.get("batch_size", 64)))
-    small = replace(prepared, train=_first(prepared.train, size), val=_first(prepared.val, size))
+    small = replace(prepared, train=prepared.train.head(size), val=prepared.val.head(size))
     try:
         solo = Trainer(session.build, small, config, 1, read.seed, "cpu")
         start = time.perf_counter()
@@ -99,7 +98,3 @@ def one_batch(read: "Spec") -> TrainedBatch | None:
     rows = (len(prepared.train), len(prepared.val), len(prepared.test))
     parameters = sum(w.numel() for w in solo.weights().values())
     return TrainedBatch(rows, parameters, len(small.train), time.perf_counter() - start, metrics)
-
-
-def _first(part: "Part", n: int) -> "Part":
-    return type(part)(part.x[:n], part.y[:n], None if part.weight is None else part.weight[:n])

@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 
 import automl
+from automl import specfile
+from automl.cli.dry_run import one_batch
 from automl.core.trial import State
 from automl.data.streaming import streaming
 from automl.data.streaming.request import Sizes
@@ -20,6 +22,7 @@ from automl.errors import SpecError
 from automl.study import paths
 from automl.study.reader import StudyView
 from automl.study.study import Study
+from automl.view.pages import compare
 from tests.support import saving_search
 from tests.support.saving_search import saving
 
@@ -142,6 +145,24 @@ def test_a_study_goes_on_with_the_same_unit_only(folder):
     search(folder, "s", **{"budget.trials": 1})
     with pytest.raises(SpecError, match="begun with another step"):
         search(folder, "s", **{"steps.samples": 700})
+
+
+def test_studies_of_other_units_are_not_compared(folder):
+    few = {"budget.trials": 2}
+    one, same = search(folder, "one", **few), search(folder, "same", **{"steps.val_rows": 50}, **few)
+    other = search(folder, "other", steps={"samples": 700, "number": 2}, **few)
+    said = compare.text(compare.compare([one, same]))
+    assert "after equal numbers of steps of all trials" in said
+    with pytest.raises(SpecError, match="a step of one is 500 samples, one of other is 700 samples"):
+        compare.compare([one, other])
+
+
+def test_a_dry_run_reads_a_batch_of_a_stream(folder):
+    read = specfile.read(folder / "space.yaml", overrides={"prepare.memory": "1KB"})
+    tried = one_batch(read)
+    assert tried is not None
+    assert tried.rows == (1200, 600, 600)
+    assert np.isfinite(tried.metrics["val_loss"])
 
 
 def test_tokens_are_for_language_models(folder):

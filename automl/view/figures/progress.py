@@ -39,7 +39,7 @@ def history(study: Readable) -> Figure:
     panels = chart.subplots(1, 3, sharey=True)
     places = (
         ("trial", {t.number: float(t.number) for t in ended}),
-        ("epochs spent", {n: float(s) for n, s in spent.items()}),
+        (f"{study.plan.unit}s spent", {n: float(s) for n, s in spent.items()}),
         (f"time ({unit})", {n: s / size for n, s in seconds.items()}),
     )
     for axes, (label, where) in zip(panels, places, strict=True):

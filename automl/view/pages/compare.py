@@ -1,6 +1,6 @@
 """Studies compared: the best value of each after the same number of epochs, and how much sooner one reached it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,15 +50,19 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
     """The comparison of at least two studies as plain data (schema 1).
 
     Raises:
-        SpecError: the studies are ranked on different metrics.
+        SpecError: the studies are ranked on different metrics, or their steps are not the same.
     """
-    metric = studies[0].metric
+    metric, unit = studies[0].metric, studies[0].plan.unit
     for other in studies[1:]:
         if (other.metric.name, other.metric.direction) != (metric.name, metric.direction):
             raise SpecError(
                 f"{studies[0].name} is ranked on {metric.name} ({metric.direction}), "
                 f"{other.name} on {other.metric.name} ({other.metric.direction})"
             )
+        ours, theirs = _step(studies[0]), _step(other)
+        if ours != theirs:
+            said = f"a step of {studies[0].name} is {ours}, one of {other.name} is {theirs}"
+            raise SpecError(f"{said}: after equal numbers of them they have not done equal work")
     names = _names(studies)
     courses = [Course.of(s.history) for s in studies]
     epochs = max(min(c.total for c in courses), 1)
@@ -68,10 +72,17 @@ def compare(studies: Sequence[Readable]) -> dict[str, Any]:
         "schema": SCHEMA,
         "metric": metric.name,
         "direction": metric.direction,
+        "unit": unit,
         "epochs": points,
         "studies": rows,
         "sooner": _sooner(names, courses),
     }
+
+
+def _step(study: Readable) -> str:
+    """`an epoch`, or `1,000,000 samples`."""
+    step: Mapping[str, int] = study.facts.get("step", {})
+    return next((f"{size:,} {name}" for name, size in step.items() if name not in ("epochs", "val_rows")), "an epoch")
 
 
 def _row(study: Readable, name: str, course: Course, points: Sequence[int]) -> dict[str, Any]:
@@ -115,13 +126,14 @@ def _sooner(names: Sequence[str], courses: Sequence[Course]) -> list[dict[str, A
 def text(compared: dict[str, Any]) -> str:
     """The comparison for people."""
     names = [words.clean(row["study"]) for row in compared["studies"]]
+    unit = f"{compared['unit']}s"
     longest = max(len("study"), *(words.cells(n) for n in names))
-    titles = [f"at {e:,}" for e in compared["epochs"]] + ["at the end", "trials", "epochs", "time"]
+    titles = [f"at {e:,}" for e in compared["epochs"]] + ["at the end", "trials", unit, "time"]
     widths = [max(len(t), 9) for t in titles]
     header = "  ".join([words.pad("study", longest), *(f"{t:>{w}}" for t, w in zip(titles, widths, strict=True))])
     aim = "higher" if compared["direction"] == "maximize" else "lower"
     lines = [
-        f"best {words.clean(compared['metric'])} ({aim} is better) after equal numbers of epochs of all trials",
+        f"best {words.clean(compared['metric'])} ({aim} is better) after equal numbers of {unit} of all trials",
         header,
     ]
     for name, row in zip(names, compared["studies"], strict=True):
@@ -132,7 +144,7 @@ def text(compared: dict[str, Any]) -> str:
     for s in compared["sooner"]:
         reached = f"{words.clean(s['study'])} reached the best value of {words.clean(s['than'])}"
         times = s["of"] / max(s["epochs"], 1)
-        lines.append(f"{reached} after {s['epochs']:,} epochs instead of {s['of']:,}: {times:.1f} times sooner")
+        lines.append(f"{reached} after {s['epochs']:,} {unit} instead of {s['of']:,}: {times:.1f} times sooner")
     for name, row in zip(names, compared["studies"], strict=True):
         if row["best"]:
             lines.append(f"{words.pad(name, longest)}  {words.config(row['best']['config'])}")
