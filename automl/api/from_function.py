@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from automl.api.options import SearchOptions
 from automl.api.prepared import Search, screen_for
+from automl.core import plugins
 from automl.core.space import Space
 from automl.errors import SpecError
 from automl.evaluation.candidates import FinalistOptions
@@ -35,7 +36,7 @@ def prepare(function: Callable[[Trial], object], options: SearchOptions) -> Sear
             Space.of(options.space).fixed({name: low for name, (low, _) in (options.fidelity or {}).items()}),
             metric=options.metric,
             strategy=strategy,
-            stopper=options.stopper or "none",
+            stopper=options.stopper or plugins.make("strategies", strategy).stopper() or "none",
             trials=options.trials,
             steps=options.epochs,
             time_s=options.time_s,

@@ -13,7 +13,7 @@ from automl.core.live.state import QUEUED, SEED, Live
 from automl.core.objectives.goals import Objectives
 from automl.core.objectives.standings import Standings
 from automl.core.space import Config, Space
-from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord, Vector
+from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord, Vector, parent_of
 
 
 def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
@@ -208,8 +208,12 @@ class History:
     # -- writing ---------------------------------------------------------------------------------------------------
 
     def begin(self, config: Config, *, origin: str = "", at_s: float = 0.0) -> TrialRecord:
-        """Add a running trial; it gets the next number."""
-        record = TrialRecord(self.next_number, self.declared.restored(config), origin=origin, started_s=at_s)
+        """Add a running trial; it gets the next number. An heir's origin names its parent, see `core.strategy.Heir`."""
+        parent = parent_of(origin)
+        assert parent is None or parent[0] < len(self.trials), "a parent begins before its heir"
+        record = TrialRecord(
+            self.next_number, dict(self.declared.restored(config)), origin=origin, started_s=at_s, parent=parent
+        )
         if origin in (QUEUED, SEED) and self.live.queue:
             self.live.queue.popleft()
         self.trials.append(record)
@@ -233,7 +237,7 @@ class History:
             whether it was new: a step that is not larger than the trial's last one is ignored.
         """
         record = self.trials[trial]
-        if record.curve and step <= record.curve[-1][0]:
+        if step <= record.step and (record.curve or record.parent):
             return False
         ranked, counted = self._ranked(record, step, loss)
         new = replace(record, curve=(*record.curve, (step, loss)), loss=ranked, counted=counted)
@@ -262,7 +266,7 @@ class History:
         losses = [loss for _, loss in counting]
         loss = None if not losses else losses[-1] if self.metric.count == "last" else min(losses)
         counted = None if len(counting) == len(points) else counting[-1][0]
-        self.steps_spent += points[-1][0] if points else 0
+        self.steps_spent += points[-1][0] - self.trials[trial].begun_at if points else 0
         return self._put(replace(self.trials[trial], curve=points, loss=loss, attempt=attempt, counted=counted))
 
     def restore_vectors(self, trial: int, vectors: Sequence[Vector]) -> TrialRecord:

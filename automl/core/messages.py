@@ -21,6 +21,16 @@ ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must share the whole s
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The trial, paused at `step`, with whose state an heir begins."""
+
+    number: int
+    step: int
+    config: Config
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """One attempt of one trial, as `Study.ask` returns it. `assignment["lr"]` is the value of a hyperparameter."""
 
@@ -32,6 +42,7 @@ class Assignment:
     alone: bool = False  # it must not share a cohort: its worker died before, and would take other trials along
     horizon: int | None = None  # the last step of a full trial, where the study was told
     metric: str = ""  # the name of the study's metric
+    parent: Parent | None = None  # with whose state an heir begins
 
     def __getitem__(self, name: str) -> object:
         return self.config[name]

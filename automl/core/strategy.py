@@ -20,10 +20,29 @@ Its laws, which `automl.testing.StrategyContract` tests:
 4. It returns at most `n` configs; fewer (or none) only when it will never have anything more to suggest.
 """
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from automl.core.history import History
+from automl.core.parameters import Value
 from automl.core.space import Config
+
+
+class Heir(dict[str, Value]):
+    """A config for a trial that begins with the weights, optimizer state and step of the paused trial `of`.
+
+    It goes on from there with its own config, of which only what may change during training may differ. Its record's
+    origin is "heir:7@12" where trial 7 was paused after step 12.
+
+    Example:
+        def suggest(self, history, n):
+            best = min(history.paused, key=history.rank_key)
+            return [Heir({**best.config, "lr": 0.5 * best.config["lr"]}, of=best.number)]
+    """
+
+    def __init__(self, config: Mapping[str, Value], of: int) -> None:
+        super().__init__(config)
+        self.of = of
 
 
 @runtime_checkable
@@ -43,12 +62,16 @@ class Strategy(Protocol):
             n: how many configs are wanted. The k-th of them gets the number `history.next_number + k`.
 
         Returns:
-            up to `n` configs; fewer end the search.
+            up to `n` configs; fewer end the search. A `Heir` begins with the state of a paused trial.
         """
         ...
 
     def note(self, history: History) -> str:
         """A sentence on what it is going to do, shown once before the first trial; or an empty string."""
+        return ""
+
+    def stopper(self) -> str:
+        """The name of the stopper that belongs to it, which is used where none is given; empty: the usual one."""
         return ""
 
     def prepare(self) -> None:

@@ -4,7 +4,8 @@ Inside a study **lower is better**: a metric that is maximized changes its sign 
 (`Metric.loss`), and once more when a value is shown (`Metric.value`).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -115,15 +116,21 @@ class TrialRecord:
     resumed: int = 0  # how many of its attempts continued it after a pause
     started_s: float = 0.0  # seconds that the search had run when it began, over all sessions of the study
     ended_s: float | None = None  # and when it ended
-    origin: str = ""  # who suggested it: "default", "user", "added", or "" for the strategy
+    origin: str = ""  # who suggested it: "default", "user", "added", "heir:7@12", or "" for the strategy
     counted: int | None = None  # the step of the last report that counts for `loss`, if that is not its last one
     vectors: tuple[Vector, ...] = ()  # one for each point of `curve`, with several objectives or limits; else empty
     vector: Vector = ()  # that of the report that `loss` is of
+    parent: tuple[int, int] | None = None  # (trial, step) with whose state it began, see `core.strategy.Heir`
 
     @property
     def step(self) -> int:
-        """The last step reported; 0 before the first report."""
-        return self.curve[-1][0] if self.curve else 0
+        """The last step reported; before the first report 0, or for an heir the step with whose state it begins."""
+        return self.curve[-1][0] if self.curve else self.begun_at
+
+    @property
+    def begun_at(self) -> int:
+        """The step with whose state it began: 0, or that of its parent."""
+        return 0 if self.parent is None else self.parent[1]
 
     @property
     def retries(self) -> int:
@@ -133,3 +140,40 @@ class TrialRecord:
     def at(self, step: int) -> float | None:
         """The loss reported at exactly `step`, None where there was no such report."""
         return next((loss for s, loss in reversed(self.curve) if s == step), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a training with one config. `until`: its last step; None: to the end of a full trial."""
+
+    config: Config
+    until: int | None = None
+
+
+_ORIGIN = re.compile(r"heir:(\d{1,9})@(\d{1,15})")
+
+
+def origin_of(parent: tuple[int, int]) -> str:
+    """The origin of an heir; `parent`: (trial, step)."""
+    return f"heir:{parent[0]}@{parent[1]}"
+
+
+def parent_of(origin: str) -> tuple[int, int] | None:
+    """(trial, step) from which a trial of this origin begins; None for one that is no heir."""
+    found = _ORIGIN.fullmatch(origin)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+def lineage(trials: Sequence[TrialRecord], trial: int) -> list[TrialRecord]:
+    """The trial's ancestors, the first one first, and the trial itself."""
+    found = [trials[trial]]
+    while (parent := found[-1].parent) is not None:
+        found.append(trials[parent[0]])
+    return found[::-1]
+
+
+def schedule_of(trials: Sequence[TrialRecord], trial: int) -> tuple[Stage, ...]:
+    """What trained the model of a trial: its config, or those of its ancestors one after the other and then its own."""
+    line = lineage(trials, trial)
+    ends = [heir.parent[1] for heir in line[1:] if heir.parent is not None]
+    return tuple(Stage(record.config, until) for record, until in zip(line, [*ends, None], strict=True))

@@ -1,18 +1,16 @@
 """The finalists: which trials are trained again on fresh seeds, how often, and how they did."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from automl.core.history import History
 from automl.core.objectives.goals import Objectives
-from automl.core.space import Config, Space, Value
-from automl.core.strategy import Strategy
-from automl.core.trial import Metric, State, TrialRecord, Vector
+from automl.core.space import Space, Value
+from automl.core.trial import Metric, State, TrialRecord, Vector, schedule_of
+from automl.evaluation.schedules import Schedule, ended, key
 from automl.study import paths
 from automl.study.study import Study
 
@@ -40,31 +38,14 @@ class FinalistOptions:
         """How many runs there are at most."""
         return self.top * self.seeds
 
-    def config(self, config: Config) -> Config:
-        """The config that a finalist is trained with: that of the search, at the target fidelity."""
-        return {**config, **self.target_fidelity}
-
-    def key(self, trial: TrialRecord) -> str:
-        """What the finalists' runs of `trial`, a trial of the search, are known by."""
-        return key(self.config(trial.config))
+    def schedule(self, history: History, trial: TrialRecord) -> Schedule:
+        """What a finalist is trained with: that of the search's `trial`, at the target fidelity."""
+        stages = schedule_of(history.trials, trial.number)
+        return tuple(replace(stage, config={**stage.config, **self.target_fidelity}) for stage in stages)
 
     def space(self, study: Study) -> Space:
         """The space that the finalists' configs lie in."""
         return study.space.fixed(self.target_fidelity)
-
-
-@dataclass(frozen=True)
-class Repeat(Strategy):
-    """The strategy of the finalists' study: each config as often as there are seeds, minus what has begun already."""
-
-    configs: tuple[Config, ...]
-    seeds: int
-
-    def suggest(self, history: History, n: int) -> list[Config]:
-        """One seed of all configs, then the next one."""
-        begun = [key(t.config) for t in history.trials]
-        missing = [config for k in range(self.seeds) for config in self.configs if begun.count(key(config)) <= k]
-        return missing[:n]
 
 
 @dataclass(frozen=True)
@@ -114,21 +95,22 @@ def candidates(history: History, top: int) -> list[TrialRecord]:
     best: dict[str, TrialRecord] = {}
     done = [t for t in history.done if t.loss is not None]
     for trial in sorted(history.front() or done, key=history.rank_key):
-        best.setdefault(key(trial.config), trial)
+        best.setdefault(key(schedule_of(history.trials, trial.number)), trial)
     return list(best.values())[:top]
 
 
-def ranked(runs: History, trials: Sequence[TrialRecord], options: FinalistOptions) -> list[Finalist]:
+def ranked(runs: History, trials: Sequence[TrialRecord], history: History, options: FinalistOptions) -> list[Finalist]:
     """The finalists with their runs, the best one first.
 
     Args:
         runs: the history of the finalists' study.
         trials: the candidates, the search's best one first.
+        history: of the search.
         options: how often each one was to be trained.
     """
     finalists = []
     for trial in trials:
-        own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
+        own = ended(runs, options.schedule(history, trial))[: options.seeds]
         finalists.append(Finalist(trial, tuple(t for t in own if t.state is State.DONE), options.seeds))
     if runs.objectives.plain:
         return sorted(finalists, key=lambda f: f.loss)  # stable: of equals, the one that the search ranked first
@@ -144,7 +126,7 @@ def _by_objectives(finalists: Sequence[Finalist], objectives: Objectives) -> lis
     return [complete[k] for k in order] + [f for f in finalists if f not in complete]
 
 
-def seeds_done(runs: History, trials: Sequence[TrialRecord], options: FinalistOptions) -> int:
+def seeds_done(runs: History, trials: Sequence[TrialRecord], history: History, options: FinalistOptions) -> int:
     """With how many seeds each of the finalists has been trained, apart from those of which a run failed.
 
     Fewer than `options.seeds` where the time budget ended before.
@@ -152,11 +134,12 @@ def seeds_done(runs: History, trials: Sequence[TrialRecord], options: FinalistOp
     Args:
         runs: the history of the finalists' study.
         trials: the candidates.
+        history: of the search.
         options: how often each one was to be trained.
     """
     done = []
     for trial in trials:
-        own = [t for t in runs.trials if key(t.config) == options.key(trial)][: options.seeds]
+        own = ended(runs, options.schedule(history, trial))[: options.seeds]
         if not any(t.state is State.FAILED for t in own):
             done.append(sum(t.state is State.DONE for t in own))
     return min(done, default=options.seeds)
@@ -168,8 +151,3 @@ def saved_model(runs: Study, record: TrialRecord) -> Path | None:
         return None
     bundle = paths.bundle(runs.path, record.number)
     return bundle if (bundle / paths.MANIFEST).is_file() else None
-
-
-def key(config: Mapping[str, Any]) -> str:
-    """A text that is the same for the same config."""
-    return json.dumps(config, sort_keys=True)

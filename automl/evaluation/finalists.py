@@ -22,9 +22,7 @@ from automl.evaluation import ensemble_selection, verdict
 from automl.evaluation.candidates import (
     Finalist,
     FinalistOptions,
-    Repeat,
     candidates,
-    key,
     ranked,
     saved_model,
     seeds_done,
@@ -32,6 +30,7 @@ from automl.evaluation.candidates import (
 from automl.evaluation.holdout import Holdout, bare
 from automl.evaluation.progress import FinalistScreen
 from automl.evaluation.refit import refit
+from automl.evaluation.schedules import Parts, Repeat, beginnings, key
 from automl.study import paths, winner
 from automl.study.study import Study
 from automl.tasks.builtin import BuiltinTask
@@ -91,12 +90,12 @@ class _Finals:
             except SearchFailed as error:
                 screen.note(f"finalists: {error}; the winner is the search's best trial")
                 return
-            if (seeds_trained := seeds_done(runs.history, trials, options)) < options.seeds:
+            if (seeds_trained := seeds_done(runs.history, trials, study.history, options)) < options.seeds:
                 screen.note(_what_time_allowed(seeds_trained, options.seeds))
                 options = replace(options, seeds=seeds_trained)
             if not options.seeds:
                 return
-            finalists = ranked(runs.history, trials, options)
+            finalists = ranked(runs.history, trials, study.history, options)
             if not any(f.complete for f in finalists):
                 screen.note("finalists: every one failed on a fresh seed; the winner is the search's best trial")
                 return
@@ -115,10 +114,11 @@ class _Finals:
         Raises:
             SearchFailed: the first runs all fail.
         """
-        missing = len(runs.strategy.suggest(runs.history, 10**9)) + len(runs.history.running)
+        schedules = [self.options.schedule(self.study.history, t) for t in trials]
+        missing = Repeat(tuple(schedules), self.options.seeds).left(runs.history)
         if missing and self._time_for(runs):
             task = self.task if self.builtin is None else for_finalists(self.builtin)
-            numbers = {self.options.key(t): t.number for t in trials}
+            numbers = {key(part): t.number for t, s in zip(trials, schedules, strict=True) for part in beginnings(s)}
             shown = FinalistScreen(self.screen, self.study, numbers, missing, self.options)
             executor = self.executor()
             workers = self.workers or executor.usual()
@@ -174,13 +174,14 @@ def _study_of_runs(study: Study, trials: Sequence[TrialRecord], options: Finalis
     """The finalists' study. The k-th run of a config gets the k-th fresh seed, the same one for all configs."""
 
     def seed_of(record: TrialRecord) -> int:
-        before = runs.history.trials[: record.number]
-        return seeds.derive(study.history.seed, sum(key(t.config) == key(record.config) for t in before), "finalist")
+        return seeds.derive(study.history.seed, repeat.seed(runs.history, record), "finalist")
 
+    repeat = Repeat(tuple(options.schedule(study.history, t) for t in trials), options.seeds)
     runs = Study(
         options.space(study),
         metric=study.history.objectives,
-        strategy=Repeat(tuple(options.config(t.config) for t in trials), options.seeds),
+        strategy=repeat,
+        stopper=Parts(repeat) if repeat.in_parts else "none",
         horizon=study.plan.horizon,
         unit=study.plan.unit,
         seed=study.history.seed,

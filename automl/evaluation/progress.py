@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from automl.core.messages import WorkerStatus
-from automl.core.trial import TrialRecord
+from automl.core.trial import TrialRecord, schedule_of
 from automl.driver.screen import Screen
-from automl.evaluation.candidates import FinalistOptions, key
+from automl.evaluation.candidates import FinalistOptions
+from automl.evaluation.schedules import key
 from automl.study.reader import Readable, Stage
 from automl.study.study import Study
 
@@ -21,7 +22,7 @@ class FinalistScreen:
     Args:
         screen: the search's.
         study: the search.
-        numbers: trial number in the search, by `candidates.key` of the config that is trained.
+        numbers: trial number in the search, by `schedules.key` of what is trained.
         missing: how many runs are still to come.
         options: announced when it begins; None: nothing is announced.
     """
@@ -34,13 +35,16 @@ class FinalistScreen:
 
     def begin(self, study: Readable) -> None:
         """Say what is going to be trained."""
-        total = len(self.numbers) * (self.options.seeds if self.options else 1)
+        finalists = len(set(self.numbers.values()))
+        total = finalists * (self.options.seeds if self.options else 1)
         name = "finalists" if self.options else "refit"
-        self.study.stage = Stage(name, study, total, lambda record: self.numbers[key(record.config)])
+        self.study.stage = Stage(
+            name, study, total, lambda record: self.numbers[key(schedule_of(study.history.trials, record.number))]
+        )
         if self.options is None:
             return
         at = "".join(f" at {name} {value}" for name, value in self.options.target_fidelity.items())
-        many, count = len(self.numbers), self.options.seeds
+        many, count = finalists, self.options.seeds
         configs = f"the best {many} configs are" if many > 1 else "the best config is"
         self.screen.note(
             f"finalists: {configs} trained again{at} on {count} fresh seed{'s' * (count > 1)}"

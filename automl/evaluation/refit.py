@@ -9,8 +9,9 @@ from automl.core.trial import TrialRecord
 from automl.driver.driver import Driver
 from automl.driver.executor import Executor
 from automl.driver.screen import Screen
-from automl.evaluation.candidates import FinalistOptions, Repeat, saved_model
+from automl.evaluation.candidates import FinalistOptions, saved_model
 from automl.evaluation.progress import FinalistScreen
+from automl.evaluation.schedules import Parts, Repeat, beginnings, key
 from automl.study import paths
 from automl.study.study import Study
 from automl.tasks.builtin import BuiltinTask
@@ -38,10 +39,13 @@ def refit(
         The saved model; None where the training failed.
     """
     assert study.path is not None
+    schedule = options.schedule(study.history, record)
+    repeat = Repeat((schedule,), 1)
     with Study(
         options.space(study),
         metric=study.metric,
-        strategy=Repeat((options.config(record.config),), 1),
+        strategy=repeat,
+        stopper=Parts(repeat) if repeat.in_parts else "none",
         horizon=study.plan.horizon,
         unit=study.plan.unit,
         seed=seeds.derive(study.history.seed, "refit"),
@@ -51,7 +55,8 @@ def refit(
     ) as runs:
         if not runs.history.done:
             screen.note("refit: the winner's config is trained on training and validation rows")
-            shown = FinalistScreen(screen, study, {options.key(record): record.number})
+            numbers = {key(part): record.number for part in beginnings(schedule)}
+            shown = FinalistScreen(screen, study, numbers)
             Driver(runs, on_all_rows(task, record), executor(), 1, shown).run()
         model = next((m for t in runs.history.done if (m := saved_model(runs, t)) is not None), None)
     if model is None:

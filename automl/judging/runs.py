@@ -10,7 +10,7 @@ from automl.driver.driver import Driver
 from automl.driver.screen import NullScreen
 from automl.driver.signals import Interrupted
 from automl.errors import EnvironmentProblem, SearchFailed
-from automl.evaluation.candidates import Repeat
+from automl.evaluation.schedules import Repeat
 from automl.judging.sides import Side
 from automl.study.study import Study
 from automl.tasks.command import CommandTask
@@ -78,7 +78,7 @@ class Runs:
         return Study(
             self.side.space,
             metric=self.metric,
-            strategy=Repeat((self.side.config,), seeds_wanted),
+            strategy=Repeat.of((self.side.config,), seeds_wanted),
             horizon=self.side.horizon,
             seed=self.seed,
             value=str(options.get("value", "last")),

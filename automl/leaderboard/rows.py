@@ -61,6 +61,8 @@ def placed(record: TrialRecord, history: History, *, rank: int | None = None, be
 def row(record: TrialRecord, metric: Metric, *, rank: int | None = None, best: bool = False) -> Row:
     """The row of one trial, without its other objectives."""
     note = record.reason
+    if record.parent is not None:
+        note = "; ".join(filter(None, (note, f"began as trial {record.parent[0]} at step {record.parent[1]}")))
     if record.counted is not None:
         note = "; ".join(filter(None, (note, f"compared at step {record.counted}")))
     if record.failure is not None:

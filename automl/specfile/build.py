@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl import metrics, models
+from automl.core import plugins
 from automl.core.objectives.goals import Objectives
 from automl.core.space import Choice, Space
 from automl.core.trial import Metric, Plan
-from automl.specfile import checks, fidelity, overrides, presets, spaces
+from automl.errors import SpecError
+from automl.specfile import checks, fidelity, options, overrides, presets, spaces
 from automl.specfile.grammar import SpecModel
 from automl.specfile.rules import (
     code,
@@ -228,11 +230,24 @@ def _stopper(model: SpecModel, space: Space) -> dict[str, Any]:
     stopper: dict[str, Any] = dict(PACK_STOPPER if model.pack else DEFAULT_STOPPER if own else PROGRAM_STOPPER)
     if model.stopper:
         stopper = model.stopper.model_dump()
+    elif needed := _of_strategy(model):
+        stopper = {"name": needed}
     if own and length and stopper == DEFAULT_STOPPER:
         warm, usual = _warmup(space, length), math.ceil(0.02 * length)
         if warm > usual:
             stopper["min_steps"] = min(warm, length)
     return stopper
+
+
+def _of_strategy(model: SpecModel) -> str:
+    """The stopper that belongs to the given strategy; empty where it has none, or cannot be made quickly."""
+    described = model.strategy.model_dump() if model.strategy else {}
+    if not options.is_light("strategies", described):
+        return ""
+    try:
+        return str(plugins.make("strategies", described).stopper())
+    except SpecError:
+        return ""
 
 
 def _length(model: SpecModel) -> int | None:

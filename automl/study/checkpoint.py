@@ -9,6 +9,8 @@ at each step costs the same at every step. What a state may be is said in `packi
 import hashlib
 import json
 import math
+import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +105,35 @@ def save(
     for old in _files(folder):
         if old.name not in needed:
             old.unlink(missing_ok=True)
+
+
+def inherit(source: Path, target: Path, step: int, *, or_before: bool = False) -> bool:
+    """Put the checkpoint that a trial has saved at `step` into the folder of its heir too, without its curve.
+
+    Args:
+        source, target: the folders of the trial and of its heir.
+        step: at which it was saved.
+        or_before: the last one before that will do.
+
+    Returns:
+        whether it is there; a folder that has checkpoints already is left as it is.
+    """
+    if _manifest(target):
+        return True
+    entry = next(
+        (e for e in reversed(_manifest(source)) if e["step"] == step or (or_before and e["step"] < step)), None
+    )
+    if entry is None or not (source / entry["file"]).is_file():
+        return False
+    target.mkdir(parents=True, exist_ok=True)
+    new = target / entry["file"]
+    new.unlink(missing_ok=True)
+    try:
+        os.link(source / entry["file"], new)
+    except OSError:  # another file system, or none that has links
+        shutil.copyfile(source / entry["file"], new)
+    write(target / MANIFEST, json.dumps([{**entry, "curve": [], "pieces": []}]).encode())
+    return True
 
 
 def load(folder: Path, *, identity: str = "", classes: Classes = NO_CLASSES) -> Checkpoint | None:

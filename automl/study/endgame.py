@@ -71,7 +71,9 @@ class Endgame:
             return None
         going = [t for t in (*self.history.running, *self.history.paused) if t.curve]
         first = min(going, key=lambda t: (-t.step, self.history.score(t), t.number), default=None)
-        return first if first is not None and (self._few_steps(first) or self._little_time(first)) else None
+        if first is None or not self._needed(first):  # one that has reported its last step is as good as done
+            return None
+        return first if self._few_steps(first) or self._little_time(first) else None
 
     def room(self) -> float:
         """How many trials may begin so that, as far as is known, one can run its full length with the steps that are

@@ -181,13 +181,13 @@ class Study(Edited):
                 assignments.append(self._try_again(leader.number))
         elif not self.out_of_budget:
             n = int(min(n, len(assignments) + self.endgame.room()))
-            for number in self._promoted()[: n - len(assignments)]:
-                assignments.append(self._try_again(number))
+            assignments += map(self._try_again, self._promoted()[: n - len(assignments)])
             room = self.stopper.room(self.history)
-            missing = n - len(assignments) if room is None else min(room, n - len(assignments))
-            if self.plan.trials is not None:
-                missing = min(missing, self.plan.trials - self.started)
-            assignments += self._new(missing)
+            trials = None if self.plan.trials is None else self.plan.trials - self.started
+            missing = min(most for most in (n - len(assignments), room, trials) if most is not None)
+            if new := self._new(missing):  # perhaps heirs, for which those that are paused have waited
+                assignments += new
+                assignments += map(self._try_again, self._promoted()[: n - len(assignments)])
         self.ledger.commit()  # before a worker can leave a checkpoint of what was handed out
         return assignments
 

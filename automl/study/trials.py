@@ -13,14 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from automl.core.history import rank_key
-from automl.core.messages import Assignment, Measured, Odd, as_number
+from automl.core.messages import Assignment, Measured, Odd, Parent, as_number
 from automl.core.objectives.goals import Objectives
 from automl.core.option_types import check_number
 from automl.core.space import Config
 from automl.core.stopper import CONTINUE, Kind, Stopper, Verdict, cut_by_budget
-from automl.core.strategy import Strategy
-from automl.core.trial import Failure, Plan, State, TrialRecord
+from automl.core.strategy import Heir, Strategy
+from automl.core.trial import Failure, Plan, State, TrialRecord, origin_of
 from automl.errors import SpecError
+from automl.study import checkpoint, paths
 from automl.study.budget import OUT_OF_BUDGET, Budget
 from automl.study.endgame import Endgame
 from automl.study.reader import Readable
@@ -85,8 +86,25 @@ class Trials(Readable):
 
     def _begin(self, origin: str, config: Config, asked: int | None = None) -> Assignment:
         at_s = self.elapsed_s
+        if isinstance(config, Heir):
+            origin = origin_of(self._parent(config.of))
         self.ledger.begin(self.history.next_number, config, origin, at_s, asked)
-        return self._assignment(self.history.begin(config, origin=origin, at_s=at_s))
+        record = self.history.begin(config, origin=origin, at_s=at_s)
+        if record.parent is not None and self.path is not None:
+            ancestor, own = (paths.trial(self.path, n) for n in (record.parent[0], record.number))
+            checkpoint.inherit(ancestor, own, record.parent[1])
+        return self._assignment(record)
+
+    def _parent(self, number: int) -> tuple[int, int]:
+        """(trial, step) with whose state an heir of this trial begins.
+
+        Raises:
+            SpecError: there is no such trial, or it is not paused.
+        """
+        record = self.record_of(number)
+        if record.state is not State.PAUSED:
+            raise SpecError(f"an heir begins with the state of a paused trial; trial {number} is {record.state}")
+        return number, record.step
 
     def _try_again(self, number: int) -> Assignment:
         return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
@@ -96,8 +114,12 @@ class Trials(Readable):
         alone = self._retries.lost.get(record.number, 0) > 0
         config = copy.deepcopy(record.config)  # the caller's own: the study keeps what was suggested
         seed = self.seed_of(record)
+        parent = None
+        if record.parent is not None:
+            ancestor = self.history.trials[record.parent[0]]
+            parent = Parent(*record.parent, copy.deepcopy(ancestor.config), self.seed_of(ancestor))
         return Assignment(
-            record.number, config, record.attempt, seed, record.step, alone, self.plan.horizon, self.metric.name
+            record.number, config, record.attempt, seed, record.step, alone, self.plan.horizon, self.metric.name, parent
         )
 
     def _store(self, point: Measured) -> Verdict | None:
@@ -105,7 +127,7 @@ class Trials(Readable):
         record = self.history.trials[point.trial]
         if record.state is not State.RUNNING or point.attempt not in (0, record.attempt):
             return Verdict(Kind.STOP, "already ended")
-        if record.curve and point.step <= record.step:
+        if point.step <= record.step and (record.curve or record.parent):
             return CONTINUE
         if self.budget.no_steps_left and point.step > 0:
             self.withdraw(record.number)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.core import files
-from automl.core.trial import TrialRecord
+from automl.core.trial import TrialRecord, schedule_of
 from automl.study import checkpoint, paths
 from automl.study.study import Study
 
@@ -183,6 +183,11 @@ def _replace(best: Path, bundle: Path) -> None:
     files.delete(old)
 
 
+def _schedule(study: Study, record: TrialRecord) -> list[dict[str, Any]]:
+    """What trained the model of an heir: `{"config": ..., "until": step}` of each part; the last one has no end."""
+    return [{"config": part.config, "until": part.until} for part in schedule_of(study.history.trials, record.number)]
+
+
 def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[str, Any] | None = None) -> None:
     """Write `winner.json`."""
     assert record.loss is not None
@@ -194,6 +199,7 @@ def _describe(study: Study, record: TrialRecord, folder: Path, verdict: Mapping[
         "value": study.metric.value(record.loss),
         "step": record.step,
         "config": {**record.config, **(verdict or {}).get("big", {})},
+        **({"schedule": _schedule(study, record)} if record.parent is not None else {}),
         **({"finalists": dict(verdict)} if verdict else {}),
         **({"pack": True} if verdict and verdict.get("pack") else {}),
     }

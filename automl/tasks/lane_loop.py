@@ -20,6 +20,7 @@ from automl.fused.lane import LaneState
 from automl.fused.problem import Entry
 from automl.fused.report import EpochReport
 from automl.tasks.lanes.engines import Engines
+from automl.tasks.lanes.parking import Parking
 from automl.tasks.session import TrainingSession
 from automl.tasks.trial_queue import Admission, Running, TrialQueue
 from automl.training import gpu
@@ -78,6 +79,7 @@ class LaneLoop:
         cohort: the number of the cohort that runs.
         every_s: training time between two checkpoints.
         once_more: trials that have begun again alone after memory ran out, with their attempts.
+        parking: the states of trials that were paused here.
     """
 
     session: TrainingSession
@@ -89,6 +91,7 @@ class LaneLoop:
     cohort: int = 0
     every_s: float = 0.0
     once_more: set[tuple[int, int]] = field(default_factory=set)
+    parking: Parking = field(default_factory=Parking)
 
     def serve(self) -> None:
         """Returns when the driver has no more trials."""
@@ -166,17 +169,20 @@ class LaneLoop:
 
     def _enter(self, lane: TrialLane, *, together: bool) -> bool:
         """Give the trial to the engine, from its checkpoint where it has one; False: it is at its end already."""
-        trial, state = lane.trial, None
-        saved = trial.load()
+        trial = lane.trial
+        parked = self.parking.of(trial)
+        saved: dict[str, Any] | None = None if parked is not None else trial.load()
         if saved is not None and "solo" in saved:  # it was trained alone, by a version without lanes
             self.session.run(trial)
             return False
-        if saved is not None:
-            state = LaneState.from_dict(saved["lane"])
-            lane.best.load(saved["best"])
+        best = parked.best if parked is not None else saved["best"] if saved is not None else None
+        if best is not None and not trial.inherited:
+            lane.best.load(best)
             if lane.best.is_over(trial.step):  # the process was stopped with the last epoch
                 self.session.save_if_wanted(trial, lane.best)
                 return False
+        state = None if saved is None else LaneState.from_dict(saved["lane"])
+        state = state if parked is None else parked.state
         epochs = self.session.recipe.epochs
         trial.horizon = epochs
         entry, engine = Entry(trial.number, trial.config, trial.seed, epochs, state), self.engine_of(trial.config)
@@ -246,7 +252,7 @@ class LaneLoop:
                 self._save_partial(lane)
                 outcome = Outcome.STOPPED
             elif answer is Kind.PAUSE:
-                self._save(lane)
+                self._save(lane, park=True)
                 self._save_partial(lane)
                 outcome = Outcome.PAUSED
             elif lane.best.is_over(trial.step):
@@ -273,13 +279,16 @@ class LaneLoop:
         if lane.trial.model_wanted:
             self.session.save_partial(lane.trial, lane.best, partial(self.engine.weights, lane.trial.number))
 
-    def _save(self, lane: TrialLane) -> None:
-        """Write a checkpoint; if that took long, the next ones come later."""
+    def _save(self, lane: TrialLane, *, park: bool = False) -> None:
+        """Write a checkpoint; if that took long, the next ones come later. `park`: keep the state in memory too."""
         if lane.trial.folder is None:
             return
         begun = time.monotonic()
         state = self.engine.snapshot([lane.trial.number])[lane.trial.number]
-        lane.trial.save({"lane": state.to_dict(), "best": lane.best.state()})
+        best = lane.best.state()
+        lane.trial.save({"lane": state.to_dict(), "best": best})
+        if park:
+            self.parking.put(lane.trial, state, best)
         spent = (time.monotonic() - begun) * len(self.lanes)
         self.every_s = max(self.session.recipe.checkpoint_s, spent / SAVING_SHARE)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from automl import metrics
 from automl.core.user_code import make_importable
 from automl.data.summary.facts import FACT
-from automl.errors import SpecError
+from automl.errors import SpecError, TaskError
 from automl.fused import signature
 from automl.study import paths
 from automl.tasks import fusing
@@ -185,11 +185,13 @@ class TrainingSession(Session):
         trial.known = trial.known or self.costs(trial.config)
         saved = trial.load()
         if saved is not None and "solo" not in saved:  # it was trained together with others: begins again
+            if trial.inherited:
+                raise TaskError("the state with which it begins is that of a trial which trained together with others")
             saved = None
         ranks = None if self.recipe.is_grown(trial.config) else self.ranks
         trainer, best = self._trainer(trial, saved["solo"] if saved else None, ranks), self.best_epoch()
         weights, state = _readers(trainer, ranks)
-        if saved:
+        if saved and not trial.inherited:
             best.load(saved["best"])
         saved_at, epochs, seconds = time.monotonic(), 0, 0.0
         try:

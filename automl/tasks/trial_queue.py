@@ -61,15 +61,17 @@ class TrialQueue:
     engine_of: Callable[[Config], Engine | FoldedEngine]
     waiting: list[Assignment] = field(default_factory=list)
     _advised: set[str] = field(default_factory=set)
+    _most: int = 0  # trials that have trained together here: so many are asked for when all have been paused
 
     def pull(self, running: Running | None) -> bool:
         """Ask the driver for trials, as many as there is room for; False: nothing runs, and nothing is left to do."""
         if running is None:
             if not self.waiting:
-                lanes = 1 if self.session.recipe.fuse == "never" else AT_FIRST
+                lanes = 1 if self.session.recipe.fuse == "never" else max(AT_FIRST, self._most)
                 self.waiting += self.worker.pull(lanes, fits="" if self.engine_of({}).joins_subgroups else ALIKE)
             return bool(self.waiting)
         engine = self.engine_of(running.config)
+        self._most = max(self._most, running.count)
         if engine.runs_together(running.config):
             free = engine.target_lanes(running.config) - running.count - len(self.waiting)
             if free > 0:

@@ -1,19 +1,23 @@
 """`Trial`: one attempt of one trial, as user code sees it."""
 
 import json
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from automl.core import seeds
-from automl.core.messages import Assignment, Measured, Odd, Reported, Verdicts, as_step
+from automl.core.messages import Assignment, Measured, Odd, Parent, Reported, Verdicts, as_step
 from automl.core.space import Value
 from automl.core.stopper import Kind
-from automl.errors import SpecError
+from automl.errors import SpecError, TaskError
 from automl.study import checkpoint, paths
 from automl.study.packing.known import NO_CLASSES, Classes
 from automl.worker import randomness
 from automl.worker.link import Link, Place, expect_verdicts
+
+WAIT_S = 30.0
+"""So long an heir waits for the state of its parent, which another worker may still be writing."""
 
 
 class TrialStopped(BaseException):
@@ -48,6 +52,7 @@ class Trial:
         known: metrics that follow from the config; they are a part of every report.
         metric: the name of the study's metric.
         lasting: what the trial has changed in its process and could not be set back.
+        inherited: whether what `load` returned is the state of another trial, whose heir this one is.
     """
 
     def __init__(self, assignment: Assignment, place: Place, link: Link) -> None:
@@ -63,6 +68,7 @@ class Trial:
         self.known: Mapping[str, float] = {}
         self.metric = assignment.metric or "loss"
         self.lasting: list[str] = []
+        self.inherited = False
         self._place, self._link = place, link
         self._curve = checkpoint.Curve()
         self._assignment = assignment
@@ -201,6 +207,9 @@ class Trial:
     def load(self) -> Any | None:
         """The state last saved by an earlier attempt, or None; `steps` and `report` count on from its step.
 
+        The first attempt of an heir (`core.strategy.Heir`) gets the state of its parent, with which it goes on by its
+        own config: learning rates and the like that the state holds are to be set anew.
+
         The reports up to there are sent again, so that the curve has no hole even if the driver lost some. Random
         numbers go on from where they were when the state was saved, at once and again when `steps` begins.
 
@@ -209,10 +218,12 @@ class Trial:
             TaskError: the state holds a value of a class that is not imported yet.
         """
         if self.folder is None:
+            if self.parent is not None:
+                raise TaskError("an heir begins with a checkpoint of its parent, and this study has no folder for them")
             return None
         saved = checkpoint.load(self.folder, identity=self._identity, classes=self._classes or NO_CLASSES)
         if saved is None:
-            return None
+            return None if self.parent is None else self._inherited(self.parent)
         horizon, self.horizon = self.horizon, None
         for step, metrics in saved.curve:
             self.report(step, metrics)
@@ -220,6 +231,65 @@ class Trial:
         if saved.random and not self._saved:
             randomness.restore(saved.random)
             self._random = saved.random
+        return saved.state
+
+    @property
+    def parent(self) -> Parent | None:
+        """With whose state this trial begins; None for one that is no heir."""
+        return self._assignment.parent
+
+    def go_on_from(self, earlier: "Trial") -> bool:
+        """Take over what an earlier attempt of this trial in this process had reported when it was paused.
+
+        Returns:
+            whether it is one, and nothing was reported after it.
+        """
+        if earlier._identity != self._identity or earlier.step != self._assignment.step:
+            return False
+        self.step, self._curve = earlier.step, earlier._curve
+        return True
+
+    def begin_with(self, other: "Trial") -> bool:
+        """Begin at the step of another trial in this process, if it is the parent and at the step that is inherited.
+
+        Not where this trial has reported already: then it goes on from its own checkpoint.
+        """
+        parent = self.parent
+        if parent is None or self._assignment.step != parent.step:
+            return False
+        if (other.number, other.step) != (parent.number, parent.step) or other._identity != self._of(parent):
+            return False
+        self.step, self.inherited = other.step, True
+        return True
+
+    def _of(self, parent: Parent) -> str:
+        """The identity of the parent's checkpoints."""
+        return checkpoint_identity(Assignment(parent.number, parent.config, seed=parent.seed), self._place.data)
+
+    def _inherited(self, parent: Parent) -> Any:
+        """The state with which an heir begins. It may be that its parent is still being saved, by another worker.
+
+        A function that saves after it reports has not saved at the step at which it was paused: what it saved before
+        will do, and the heir repeats that step.
+
+        Raises:
+            TaskError: it is not there.
+        """
+        assert self.folder is not None
+        assert self._place.folder is not None
+        by_function = self._classes is not None
+        source, until_s = paths.trial(self._place.folder, parent.number), time.monotonic() + WAIT_S
+        while not checkpoint.inherit(source, self.folder, parent.step, or_before=by_function):
+            if time.monotonic() > until_s:
+                break
+            time.sleep(0.02)
+        saved = checkpoint.load(self.folder, identity=self._of(parent), classes=self._classes or NO_CLASSES)
+        if saved is None:
+            raise TaskError(
+                f"trial {self.number} begins with the state of trial {parent.number} at step {parent.step}, which is "
+                "not there: keep it with trial.save"
+            )
+        self.step, self.inherited = saved.step, True
         return saved.state
 
     def _go_on(self) -> None:

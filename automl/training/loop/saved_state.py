@@ -49,10 +49,26 @@ def save(model: nn.Module, optimizers: Optimizers, average: MovingAverage | None
 def load(
     state: dict[str, Any], model: nn.Module, optimizers: Optimizers, average: MovingAverage | None, sharded: bool
 ) -> None:
-    """Bring model, optimizers and average to what `save` returned for those of the same config."""
+    """Bring model, optimizers and average to what `save` returned for those of the same shape.
+
+    Rates, decays and the like stay as they are: those of an heir differ from its parent's, whose state it gets.
+    """
+    own = [[_settings(group) for group in optimizer.param_groups] for optimizer in optimizers]
     if sharded:
         _load_sharded(state, model, optimizers, average)
-        return
+    else:
+        _load_whole(state, model, optimizers, average)
+    for optimizer, settings in zip(optimizers, own, strict=True):
+        for group, known in zip(optimizer.param_groups, settings, strict=True):
+            group.update(known)
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    """What an optimizer knows of a group of parameters, besides the parameters."""
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def _load_whole(state: dict[str, Any], model: nn.Module, optimizers: Optimizers, average: MovingAverage | None) -> None:
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         with keeping_kernels(optimizer):

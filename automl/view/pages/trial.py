@@ -11,6 +11,7 @@ from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, placed
 from automl.leaderboard.sparkline import BLOCKS, Range
 from automl.study.reader import Readable
+from automl.view.pages import lineage
 
 HEIGHT = 6  # lines of the curve
 TAIL = 10  # reports in the table below the curve
@@ -33,6 +34,7 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
     extra["attempts"] = study.attempts(number)
+    extra |= {"schedule": parts} if (parts := lineage.document(study.history, record)) else {}
     found = {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **summary, **extra}
     return {name: _finite(value) for name, value in found.items()}
 
@@ -64,17 +66,24 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
     if record.attempt > 1:
         lines.append(f"  attempt {record.attempt}: {_attempts(record)}")
     if record.origin:
-        lines.append(f"  suggested by: {ORIGINS.get(record.origin) or words.clean(record.origin)}")
+        lines.append(f"  suggested by: {_origin(record)}")
     if record.reason:
         lines.append(f"  {words.clean(record.reason)}")
     if record.failure is not None:
         lines.append(f"  {record.failure.kind} at step {record.failure.step}: {words.clean(record.failure.message)}")
         lines += [f"  log: {words.clean(record.failure.traceback)}"] if record.failure.traceback else []
-    lines += ["", "config", *_config(study.history, record)]
+    lines += ["", "config", *_config(study.history, record), *lineage.lines(study.history, record)]
     if len(record.curve) > 1:
         points = [(step, metric.value(loss)) for step, loss in record.curve]
         lines += ["", words.clean(metric.name), *_chart(points, width, metric.direction == "maximize", unicode)]
     return "\n".join([*lines, *_reports(study.reports(number), width)])
+
+
+def _origin(record: TrialRecord) -> str:
+    """Who suggested a trial, and with whose weights it began."""
+    if record.parent is not None:
+        return f"the strategy, as an heir of {words.trial(record.parent[0])} at step {record.parent[1]}"
+    return ORIGINS.get(record.origin) or words.clean(record.origin)
 
 
 def _speed(study: Readable, number: int) -> list[str]:

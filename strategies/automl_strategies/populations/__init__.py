@@ -1,0 +1,1 @@
+"""Strategies whose trials go on from one another."""
