@@ -229,3 +229,17 @@ def test_a_few_words_among_many_numbers_are_missing_values_and_told(tmp_path):
 def test_codes_and_few_numbers_beside_words_stay_categories(tmp_path, cells):
     data = load(str(table(tmp_path, {"c": cells, "x": [str(x) for x in X], "y": LABELS})), target="y")
     assert not any(c["name"] == "c" and c["role"] != "category" for c in data.preparation["columns"])
+
+
+def test_folders_of_parts_are_no_classes(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    for part, n in (("train", 12), ("valid", 5), ("test", 4)):
+        for label, level in (("cat", 20), ("dog", 200)):
+            for k in range(n):
+                (tmp_path / "img" / part / label).mkdir(parents=True, exist_ok=True)
+                image.new("L", (6, 6) if k else (9, 6), level + k).save(tmp_path / "img" / part / label / f"{k}.png")
+    data = load("img", base=tmp_path)
+    assert data.classes == ["cat", "dog"]
+    assert [len(part) for part in (data.train, data.val, data.test)] == [24, 10, 8]
+    assert any("the folders in it are parts (24 train, 10 val, 8 test)" in note for note in data.notes)
+    assert any("36 images of another size read as 9 x 6" in note for note in data.notes)

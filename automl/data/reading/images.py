@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from automl.data.splits import NAMES, Parts
 from automl.errors import DataError, EnvironmentProblem
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
+PARTS = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+"""Names of folders that hold the folders of the classes of one part each -> the part."""
 _TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -35,8 +38,8 @@ def read_idx(path: Path) -> NDArray[Any]:
     return np.frombuffer(raw, kind, offset=4 + 4 * axes).reshape(shape).astype(kind.newbyteorder("="))
 
 
-def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    """Read the images of `folder/CLASS/*.png` and the like -> ([N, H, W] or [N, H, W, 3] uint8, [N] class names).
+def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDArray[Any], Parts | None]:
+    """Read the images of `folder/CLASS/*.png` and the like, or of `folder/train/CLASS/*.png`, `folder/val/...`.
 
     All images get the size and the mode (grey or colour) of the first. Hidden files and folders, and files that are no
     images by their names, are passed over.
@@ -44,6 +47,10 @@ def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDAr
     Args:
         folder: has one folder for each class.
         notes: gets a line that counts what was passed over.
+
+    Returns:
+        ([N, H, W] or [N, H, W, 3] uint8, [N] class names, [N] the part of each image, or None where the folders are
+        those of classes).
 
     Raises:
         DataError: there are no images, or one cannot be read.
@@ -56,17 +63,36 @@ def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDAr
     files = _images_of(folder, notes)
     if not files:
         raise DataError(f"data: {folder} has no images in folders named after their class")
-    images, size, mode = [], None, "L"
+    files, parts = _in_parts(folder, files, notes)
+    images, size, mode, resized = [], None, "L", 0
     for path, _ in files:
         try:
             with Image.open(path) as image:
                 if size is None:
                     size, mode = image.size, "L" if image.mode in ("1", "L", "I;16") else "RGB"
                 converted = image.convert(mode)
+                resized += converted.size != size
                 images.append(np.asarray(converted if converted.size == size else converted.resize(size)))
         except (UnidentifiedImageError, OSError) as error:
             raise DataError(f"data: {path} cannot be read as an image: {error}") from error
-    return np.stack(images), np.array([label for _, label in files], dtype=object)
+    if resized and size is not None:
+        notes.append(f"{folder.name}: {resized} images of another size read as {size[0]} x {size[1]}, as the first is")
+    return np.stack(images), np.array([label for _, label in files], dtype=object), parts
+
+
+def _in_parts(
+    folder: Path, files: list[tuple[Path, str]], notes: list[str]
+) -> tuple[list[tuple[Path, str]], Parts | None]:
+    """The files with the classes inside of folders of parts, and the parts; unchanged where there are none of those."""
+    inside = [path.relative_to(folder).parts for path, _ in files]
+    codes = [PARTS.get(names[0].lower(), -1) for names in inside]
+    if min(codes) < 0 or 0 not in codes or len(set(codes)) < 2 or min(map(len, inside)) < 3:
+        return files, None
+    counts = ", ".join(f"{codes.count(k)} {name}" for k, name in enumerate(NAMES) if k in codes)
+    notes.append(f"{folder.name}: the folders in it are parts ({counts}), those in them classes")
+    labelled = [(path, names[1]) for (path, _), names in zip(files, inside, strict=True)]
+    order = sorted(range(len(files)), key=lambda k: (labelled[k][1], labelled[k][0]))
+    return [labelled[k] for k in order], np.array([codes[k] for k in order], dtype=np.int8)
 
 
 def _images_of(folder: Path, notes: list[str]) -> list[tuple[Path, str]]:

@@ -199,7 +199,8 @@ def _read_path(path: Path, target: str | None, keep_out: tuple[str, ...], option
     """Read a file or a folder of images."""
     if path.is_dir():
         notes: list[str] = []
-        return Raw(*images.read_folder(path, notes), target or "label", "image", notes=notes)
+        x, labels, parts = images.read_folder(path, notes)
+        return Raw(x, labels, target or "label", "image", parts, notes=notes)
     if _IDX.search(path.name):
         return _read_idx(path, target)
     if options.get("form") == "sentences" and not options.get("text") and kind_of(path) not in TABLES:

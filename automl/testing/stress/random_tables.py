@@ -103,6 +103,24 @@ def _words(rng: random.Random, rows: int) -> Cells:
     return [rng.choice(words) for _ in range(rows)]
 
 
+def _several_units(rng: random.Random, rows: int) -> Cells:
+    units = rng.choice((("", "K", "M"), (" kg", " g"), (" KB", " MB", " GB"), (" min", " h"), ("-", "")))
+    return [f"{rng.uniform(1, 900):.1f}{rng.choice(units)}" for _ in range(rows)]
+
+
+def _durations(rng: random.Random, rows: int) -> Cells:
+    spans = [datetime.timedelta(seconds=rng.randrange(10**6)) for _ in range(rows)]
+    if rng.random() < 0.5:
+        return [str(pd.Timedelta(span)) for span in spans]
+    return [f"{span.seconds // 3600}h {span.seconds // 60 % 60}m" for span in spans]
+
+
+def _days_of_digits(rng: random.Random, rows: int) -> Cells:
+    form = rng.choice(("%Y%m%d", "%Y%m%d%H%M%S", "%d%b%Y", "%d/%b/%Y:%H:%M:%S", "%a %b %d %H:%M:%S %Y"))
+    first = datetime.datetime(2019, 5, 17)
+    return [(first + datetime.timedelta(minutes=rng.randrange(10**6))).strftime(form) for _ in range(rows)]
+
+
 def _nearly_constant(rng: random.Random, rows: int) -> Cells:
     usual, rare = rng.choice((("0", "1"), ("1,5", "2,5"), ("x", "y"), ("2021-01-01", "2021-01-02"), ("0.0", "")))
     return [rare if rng.random() < 0.03 or k == 0 else usual for k in range(rows)]
@@ -119,6 +137,7 @@ KINDS: dict[str, Make] = {
     "thousands": _numbers(lambda v: f"{v:,.0f}", 1e5), "european": _numbers(_european, 1e5),
     "comma": _numbers(lambda v: f"{v:.3f}".replace(".", ",")), "currency": _currency, "units": _units,
     "spaced": _spaced, "minus": _minus, "dates": _dates, "clocks": _clocks, "fractions": _fractions, "codes": _codes,
+    "several units": _several_units, "durations": _durations, "days of digits": _days_of_digits,
     "words": _words, "nearly constant": _nearly_constant, "mixed": _mixed,
     "points": _numbers(lambda v: f"{abs(v) + 1:.3f}", 9.0),
     "brackets": _numbers(lambda v: f"({-v:.2f})" if v < 0 else f"{v:.2f}"),
