@@ -26,6 +26,9 @@ def rows(n, seed=0):
 def streamed(folder, n=1000, weight=None):
     part = rows(n)
     part.x.numpy().tofile(folder / "x.bin")
+    part.y.numpy().tofile(folder / "y.bin")
+    if weight is not None:
+        weight.numpy().tofile(folder / "weight.bin")
     x = mapped(folder / "x.bin", 0, n, 6)
     return Streamed(x, part.y, weight, folder / "x.bin", 0, (*range(0, n, 90), n), seed=4)
 

@@ -26,6 +26,7 @@ def streamed(folder: Path, rows: int = 1000, seed: int = 0) -> Streamed:
     numbers = torch.arange(rows)
     x = torch.stack([numbers, -numbers], 1).float()
     x.numpy().tofile(folder / "x.bin")
+    (numbers % 7).numpy().tofile(folder / "y.bin")
     edges = [0, *np.cumsum(100 + np.arange(rows // 125) * 6 % 50).tolist()]
     edges = (*(e for e in edges if e < rows - 50), rows)
     return Streamed(mapped(folder / "x.bin", 0, rows, 2), numbers % 7, None, folder / "x.bin", 0, edges, seed)
@@ -117,6 +118,7 @@ def test_a_trial_goes_on_in_the_middle_of_an_epoch(tmp_path, on_disk):
     if on_disk:
         x = data.train.x.flatten(1).contiguous()
         x.numpy().tofile(tmp_path / "x.bin")
+        data.train.y.numpy().tofile(tmp_path / "y.bin")
         edges = (0, *range(100, len(x), 100), len(x))
         file = mapped(tmp_path / "x.bin", 0, *x.shape)
         part = Streamed(file.view(-1, *data.train.x.shape[1:]), data.train.y, None, tmp_path / "x.bin", 0, edges)
