@@ -52,7 +52,8 @@ def searched(method: str, task: str, seed: int, epochs: int, horizon: int) -> tu
         spec = {
             "study": "pbt",
             "model": "mlp",
-            "data": {"path": str(DATA / "tables" / f"{task}.tsv.gz"), "target": "target"},
+            "data": str(DATA / "tables" / f"{task}.tsv.gz"),
+            "target": "target",
             "metric": "val_accuracy",
             "epochs": horizon,
             "prepare": TASKS[task],

@@ -92,6 +92,7 @@ class Trials(Readable):
         record = self.history.begin(config, origin=origin, at_s=at_s)
         if record.parent is not None and self.path is not None:
             ancestor, own = (paths.trial(self.path, n) for n in (record.parent[0], record.number))
+            checkpoint.clear(own)  # a driver that was killed at this moment may have left some
             checkpoint.inherit(ancestor, own, record.parent[1])
         return self._assignment(record)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from automl import Float, Int, Study
+from automl.core.space import Config
 from automl.core.stopper import Kind
 from automl.core.trial import State
 from automl.errors import LedgerError, SpecError
@@ -263,3 +264,42 @@ def test_going_on_after_a_pause_is_no_retry() -> None:
     assert (study.history.trials[0].resumed, study.history.trials[0].retries) == (1, 1)
     told = text(study, 0, 100)
     assert "attempt 3: continued after 1 pause, its worker was lost 1 time" in told
+
+
+def test_an_heir_has_its_parents_checkpoint_whatever_becomes_of_the_parent(tmp_path: Path) -> None:
+    from automl.core.history import History
+    from automl.core.strategy import Heir, Strategy
+    from automl.study import checkpoint, paths
+
+    class Heirs(Strategy):
+        def suggest(self, history: History, n: int) -> list[Config]:
+            return [Heir({"x": 0.7}, of=0)] if history.paused else [{"x": 0.5}]
+
+    with Study(
+        {"x": Float(0, 1)},
+        metric="loss",
+        strategy=Heirs(),
+        stopper={"name": "population", "size": 2, "ready": 1},
+        horizon=3,
+        trials=2,
+        path=tmp_path,
+    ) as study:
+        trial = study.ask()
+        assert trial is not None
+        folder = paths.trial(tmp_path, 0)
+        checkpoint.save(folder, 1, {"w": 1}, [(1, {"loss": 0.5})], identity="parent")
+        left = paths.trial(tmp_path, 1)
+        checkpoint.save(left, 1, {"w": 9}, [], identity="left by a driver that was killed")
+        study.report(trial, 1, {"loss": 0.5})
+        (heir,) = study.ask(1)
+        assert heir.parent is not None
+        assert (heir.parent.number, heir.parent.step, heir.step) == (0, 1, 1)
+        checkpoint.clear(folder)
+        saved = checkpoint.load(left, identity="parent")
+        assert saved is not None
+        assert (saved.step, saved.state, saved.curve) == (1, {"w": 1}, ())
+        assert checkpoint.inherit(folder, left, 1), "it has it already"
+        assert study.report(heir, 1, {"loss": 9.0}).kind == "continue", "a step of its parent says nothing"
+        assert study.history.trials[1].curve == ()
+        study.report(heir, 2, {"loss": 0.4})
+        assert study.history.steps_spent == 2
