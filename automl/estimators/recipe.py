@@ -12,7 +12,12 @@ Kind = Literal["classification", "regression"]
 METRICS: Mapping[str, str] = {"classification": "val_accuracy", "regression": "val_rmse"}
 LARGE = 50_000
 """Rows from which on training is shorter, and numbers have no embeddings, which take several times the CPU time."""
-VAL, TEST = (600, 0.1, 0.2), (400, 0.08, 0.15)
+SMALL, BYTES = 5_000, 2**26
+"""Below so many rows, in a file of so many bytes (a larger one may be streamed), there are folds: all rows but the test
+rows are learned from and chosen by."""
+FOLDS, FEW_FOLDS, MINUTE = 8, 4, 60.0
+"""So many folds; few where there is less time than a minute, or a number of trials in its place."""
+VAL, TEST = (600, 0.05, 0.2), (400, 0.03, 0.15)
 """Rows that are enough to choose by, or to judge by, and the least and the largest share of all rows for them."""
 TRIALS = 10_000
 """Trials at most where only time is given."""
@@ -20,7 +25,7 @@ TRIALS = 10_000
 
 def recipe(
     table: str, target: str, kind: Kind, rows: int, *, name: str, metric: str | None, time_s: float | None,
-    trials: int | None, epochs: int | None, seed: int, prepare: Mapping[str, Any] | None = None,
+    trials: int | None, epochs: int | None, seed: int, prepare: Mapping[str, Any] | None = None, size: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The entries of a space.yaml for a table.
 
@@ -36,12 +41,12 @@ def recipe(
         epochs: of a full trial; None: by the number of rows.
         seed: of all random numbers.
         prepare: options of `prepare:`.
+        size: of the table's file, in bytes.
 
     Returns:
         The entries, as the reader of specifications takes them.
     """
     full = epochs or round(min(max(200_000 / rows, 60 if rows < LARGE else 30), 300))
-    val, test = (round(min(max(enough / rows, least), most), 3) for enough, least, most in (VAL, TEST))
     budget = {"trials": TRIALS if trials is None else trials} | ({} if time_s is None else {"time": float(time_s)})
     return {
         "study": name,
@@ -49,7 +54,7 @@ def recipe(
         "data": table,
         "target": target,
         "prepare": {"task": kind, **(prepare or {})},
-        "split": {"train": round(1 - val - test, 3), "val": val, "test": test},
+        "split": split(rows, size, time_s),
         "metric": metric or METRICS[kind],
         "epochs": full,
         "patience": max(8, full // 6),
@@ -58,6 +63,14 @@ def recipe(
         "pack": True,
         "seed": seed,
     }
+
+
+def split(rows: int, size: int = 0, time_s: float | None = None) -> dict[str, Any]:
+    """The split of a table of so many rows, in a file of `size` bytes, as in a specification; `time_s`: the budget."""
+    val, test = (round(min(max(enough / rows, least), most), 3) for enough, least, most in (VAL, TEST))
+    if rows < SMALL and size < BYTES:
+        return {"folds": FOLDS if (time_s or 0.0) >= MINUTE else FEW_FOLDS, "test": test}
+    return {"train": round(1 - val - test, 3), "val": val, "test": test}
 
 
 def space(rows: int) -> dict[str, Any]:

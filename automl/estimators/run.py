@@ -74,7 +74,7 @@ def search_table(
         trials = TRIALS
     entries = recipe(
         str(table.resolve()), target, kind, _rows(table), name=name, metric=metric, time_s=time_s, trials=trials,
-        epochs=epochs, seed=seed, prepare=prepare,
+        epochs=epochs, seed=seed, prepare=prepare, size=table.stat().st_size,
     )  # fmt: skip
     spec = dir / f"{name}.yaml"
     spec.write_text(yaml.safe_dump(entries, sort_keys=False, allow_unicode=True), encoding="utf-8")

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import automl
 from automl.cli.app import app
 from automl.errors import DataError
-from automl.estimators.recipe import recipe
+from automl.estimators.recipe import FEW_FOLDS, FOLDS, recipe, split
+from automl.models.combined.bagged import FOLDS as FOLD_MODELS
 
 QUICK = {"time_s": None, "trials": 2, "epochs": 40}
 
@@ -43,6 +44,7 @@ def test_a_table_becomes_a_classifier_that_names_its_labels(tmp_path):
     np.testing.assert_allclose(proba.sum(1), 1.0)
     assert model.scores_["test_accuracy"] > 0.7
     assert list(model.leaderboard().columns[:4]) == ["trial", "state", "val_accuracy", "steps"]
+    assert {member.config[FOLD_MODELS] for member in model.model_.models} == {FEW_FOLDS}
 
 
 def test_the_study_beside_it_is_an_ordinary_one(tmp_path):
@@ -119,6 +121,13 @@ def test_the_command_fits_and_says_what_follows(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert '"val_accuracy"' in done.stdout
     assert (tmp_path / "studies" / "rows.yaml").is_file()
+
+
+def test_small_tables_have_folds_and_large_ones_few_rows_to_choose_by():
+    assert split(1_000, time_s=60) == {"folds": FOLDS, "test": 0.15}
+    assert split(1_000, time_s=20) == {"folds": FEW_FOLDS, "test": 0.15}
+    assert split(20_000) == {"train": 0.92, "val": 0.05, "test": 0.03}
+    assert sum(split(1_000, 2**30).values()) == 1  # one that may be streamed from disk has none
 
 
 @pytest.mark.slow

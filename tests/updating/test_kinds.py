@@ -14,6 +14,7 @@ from automl.bundle import io
 from automl.bundle.ensemble import Ensemble
 from automl.data import load
 from automl.models.adjusting import SCALE, SHIFT, Adjusted
+from automl.models.combined.bagged import FOLDS
 from automl.updating.journal import Journal
 from automl.updating.options import Options
 from automl.updating.place import Place
@@ -151,3 +152,21 @@ def test_trees_grow_anew_and_a_pack_gives_way_to_one_model(tmp_path: Path, monke
     assert automl.load(study).predict(flowers(10, 5)).shape == (10,)
     roll_back(Place.of(study), Journal(Place.of(study)), 1)
     assert isinstance(automl.load(study), Ensemble)
+
+
+@pytest.mark.parametrize("how", ["finetune", "retrain"])
+def test_a_model_for_each_fold(tmp_path: Path, how: str) -> None:
+    flowers(300, 0).to_csv(tmp_path / "flowers.csv", index=False)
+    (tmp_path / "space.yaml").write_text(
+        "model: mlp\ndata: flowers.csv\ntarget: kind\nmetric: val_accuracy\nepochs: 8\nsplit: {folds: 3}\n"
+        "space: {width: {choice: [8, 9]}, lr: 0.02, batch_size: 16}\nbudget: {trials: 1}\nfinalists: none\n"
+    )
+    automl.search(tmp_path / "space.yaml", path=tmp_path / "s", executor="inline")
+    before = io.load_model(tmp_path / "s" / "best")
+    done = update(tmp_path / "s", flowers(150, 1, bent=0.5), Options(how=how, lose=0.2))
+    tried = done.entry["tries"][0]
+    assert tried["old"]["rows"] == 75  # those of the last fold
+    assert tried["new"]["gap"] > 0.02
+    after = io.load_model(tmp_path / "s" / "best")
+    assert (FOLDS in before.config, FOLDS in after.config) == (True, how == "finetune")
+    assert len(after.predict(flowers(10, 2))) == 10

@@ -3,6 +3,7 @@
 Shape letters: B batch, O outputs.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ class Bagged(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         outputs = torch.stack([member(x) for member in self.members])
         if self.classes:
-            return outputs.log_softmax(-1).exp().mean(0).clamp_min(1e-12).log()
+            return outputs.log_softmax(-1).logsumexp(0) - math.log(len(self.members))
         return outputs.mean(0)
 
 

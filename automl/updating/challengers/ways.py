@@ -27,7 +27,8 @@ from automl.data.further import Labelled
 from automl.data.prepared import Part, Prepared, fingerprint
 from automl.errors import DataError
 from automl.models import adjusting
-from automl.models.combined.bagged import FOLDS
+from automl.models.combined import bagged
+from automl.models.combined.bagged import FOLDS, Bagged
 from automl.specfile.entries.steps import Steps
 from automl.training import hyperparameters
 from automl.training.samples.units import Unit
@@ -153,14 +154,15 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
         preparation = {**preparation, "target": {**preparation["target"], "classes": lesson.classes}}
     if more > 0:
         sample = further.prepared(model.preparation, lesson.new.take(np.arange(min(8, len(lesson.new)))).rows)
-        weights = heads.widened(weights, heads.find(network, sample), more)
+        weights = _widened(network, weights, sample, more)
     module = restore(lesson.build, lesson.known.config, inputs, outputs, weights)
     new = joining.part([lesson.new], preparation, lesson.classes)
     old = joining.part(replay, preparation, lesson.classes) if replay else None
     balance = lesson.known.spec.get("prepare", {}).get("class_weight") == "balanced"
     rows = learning.Rows(*joining.weighted(new, old, balance=balance), model.kind)
     with one_thread(lesson.device):
-        learn(module, rows)
+        for member in module.members if isinstance(module, Bagged) else [module]:
+            learn(member, rows)
     prepared = Prepared(
         inputs, outputs, joining.kind_of(model), new if old is None else new + old,
         joining.counted(lesson.held), new.head(0), lesson.classes,
@@ -170,6 +172,14 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
     learned = new if old is None else new + old
     weights = {k: v.detach() for k, v in module.state_dict().items()}
     return lesson.save(folder, prepared, weights | lesson.adjustment(module, learned))
+
+
+def _widened(network: "nn.Module", weights: dict[str, Tensor], sample: Tensor, more: int) -> dict[str, Tensor]:
+    """The weights with a unit for each new class, also of each fold's model."""
+    if not isinstance(network, Bagged):
+        return heads.widened(weights, heads.find(network, sample), more)
+    each = zip(bagged.separate(weights, len(network.members)), network.members, strict=True)
+    return bagged.joined([heads.widened(own, heads.find(member, sample), more) for own, member in each])
 
 
 def _replayed(lesson: Lesson) -> list[Labelled]:
