@@ -30,6 +30,7 @@ from automl.serving.traffic.ending import graceful
 from automl.serving.watching import counts as counting
 from automl.serving.watching import prometheus, status
 from automl.serving.watching.feedback import Feedback
+from automl.serving.watching.kept import FILE
 from automl.version import __version__
 
 TICK_S = 0.5
@@ -61,7 +62,7 @@ class Service:
         self.registry = Registry(settings, load)
         self.batcher = Batcher(settings.queue_rows, settings.batch_rows, settings.latency_ms / 1000)
         self.counts = counting.Counts(settings.window, settings.false_alarms)
-        self.feedback = Feedback(settings.folder / "feedback.sqlite", settings.remember)
+        self.feedback = Feedback(settings.folder / FILE, settings.remember, settings.keep_rows)
         self.started = time.time()
         self.own = settings.folder / "run" / f"{os.getpid()}-{int(1000 * self.started)}.json"
         self.predictions = Predictions(settings, self.registry, self.batcher, self.counts, self.feedback)

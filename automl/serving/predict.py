@@ -55,15 +55,17 @@ class Predictions:
     async def _answer(self, visit: Visit) -> Answer:
         asked = _query(visit)
         if len(visit.body) > LARGE:
-            served, ready, proba = await asyncio.to_thread(self._prepared, visit, asked)
+            served, ready, rows, proba = await asyncio.to_thread(self._prepared, visit, asked)
         else:
-            served, ready, proba = self._prepared(visit, asked)
+            served, ready, rows, proba = self._prepared(visit, asked)
         outputs = await self.batcher.compute(served, ready.inputs)
         answer: dict[str, Any] = {"model": served.name, "version": served.version, "request_id": visit.id}
         answer |= served.answer(outputs, proba=proba)
         if ready.series:
             answer["series"] = ready.series
         answer["warnings"] = ready.warnings
+        kept = self.feedback.kept
+        kept.add(visit.id, served.name, served.version, served.schema, rows, ready.raw, len(ready))
         self._remember(visit, served, ready, outputs, answer)
         kind = answers.wanted(visit.header(b"accept"))
         if kind == bodies.JSON:
@@ -73,7 +75,8 @@ class Predictions:
         extra = {} if kind == bodies.JSON else {"x-model": f"{served.name}@{served.version}"}
         return Answer(200, content, kind, extra)
 
-    def _prepared(self, visit: Visit, asked: dict[str, Any]) -> tuple[Served, Ready, bool]:
+    def _prepared(self, visit: Visit, asked: dict[str, Any]) -> tuple[Served, Ready, Any, bool]:
+        """The model that answers, its rows prepared, the rows as they came, and whether probabilities are wanted."""
         kind = bodies.kind_of(visit.header(b"content-type"))
         settings = self.settings
         if kind == bodies.JSON:
@@ -88,7 +91,7 @@ class Predictions:
             proba = asked.get("proba", False)
         ready = served.prepare(rows)
         visit.rows = len(ready)
-        return served, ready, proba
+        return served, ready, rows, proba
 
     def _served(self, visit: Visit, model: str | None, version: str | None) -> Served:
         served = self.registry.find(model, version, visit.id)

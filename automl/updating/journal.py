@@ -4,6 +4,7 @@ versions   one entry each: version, parent, how it was made, rows (digest, file)
 updates    one entry for each batch of rows and way: digest, file, how, rows, tries (numbers), promoted, refused
 batches    digests of the rows that are kept, in order of arrival; the first ones are those of the search
 current    the version that answers
+feedback   {id of a server's database: number of the last of its answers that was used}
 """
 
 import json

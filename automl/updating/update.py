@@ -1,6 +1,7 @@
 """`update`: a model learns from new rows; what comes of it answers only if it is not worse."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,26 @@ LEAST = 20
 """Fewer new rows than this are no update: too few could be held out."""
 CONFIDENCE = 0.95
 Say = Callable[[str], None]
+
+
+class Fresh(ABC):
+    """Rows with true answers that a server has collected; each of its answers has a number.
+
+    Attributes:
+        digest: of the content.
+        name: for people.
+        origin: the id of the server's database.
+        until: the highest number; the journal has it from the moment on that the rows were used.
+    """
+
+    digest: str
+    name: str
+    origin: str
+    until: int
+
+    @abstractmethod
+    def rows(self, preparation: Mapping[str, Any], classes: list[Any]) -> tuple[Any, list[str]]:
+        """The rows as `automl.data.further.read` takes them, and sentences about what is left out."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,8 @@ def update(where: str | Path, data: Any, options: Options | None = None, say: Sa
 
     Args:
         where: a study, or a saved model.
-        data: a file; a DataFrame with the true answers in it; or `(x, y)` arrays.
+        data: a file; a DataFrame with the true answers in it; or `(x, y)` arrays. Rows of a server: see
+            `automl.updating.feedback`.
         options: how.
         say: gets sentences about what happens.
 
@@ -98,17 +120,30 @@ class Update:
         """See `update`; `name` is that of the rows, for people."""
         digest, name = _digest(data, name)
         if (entry := self.journal.known(digest, self.options.how)) is not None:
+            if self._used(data):
+                self.journal.commit()
             return Outcome(entry, self._current, again=True)
         champion = open_known(self.place, trust=self.options.trust, base=self.options.base)
         self._remember_search(champion)
+        left_out: list[str] = []
+        if isinstance(fresh := data, Fresh):
+            data, left_out = fresh.rows(champion.model.preparation, champion.model.classes)
         found = further.read(data, champion.model.preparation, champion.spec)
         if len(found) < LEAST:
             raise DataError(f"{name}: {len(found)} rows are too few for an update; {LEAST} are needed")
         new = Batch.new(digest, found, split_new(found, self.options.hold_out))
-        notes = self._notes(champion, found)
+        notes = [*left_out, *self._notes(champion, found)]
         for note in notes:
             self.say(note)
+        self._used(fresh)
         return self._tried(champion, new, name, notes)
+
+    def _used(self, data: Any) -> bool:
+        """Let the journal's next commit say that a server's answers were used; whether that is any."""
+        if isinstance(data, Fresh):
+            self.journal.content.setdefault("feedback", {})[data.origin] = data.until
+            return True
+        return False
 
     @property
     def _current(self) -> int:
@@ -221,12 +256,15 @@ class Update:
         entry = {"digest": digest, "file": name, "how": self.options.how, "parent": self._current, "rows": None,
                  "notes": [], "tries": [], "promoted": None, "refused": str(error)}  # fmt: skip
         self.journal.updates.append(entry)
+        self._used(data)
         self.journal.commit()
         return Outcome(entry, self._current)
 
 
 def _digest(data: Any, name: str) -> tuple[str, str]:
     """(by which rows are known, their name)."""
+    if isinstance(data, Fresh):
+        return data.digest, data.name
     if isinstance(data, str | Path):
         path = Path(data).expanduser()
         if not path.is_file():

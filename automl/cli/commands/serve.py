@@ -49,6 +49,7 @@ Queue = Annotated[int, option("--queue", min=1, help="Rows that may wait; more a
 Latency = Annotated[float, option("--latency-ms", min=1, help="Batches grow as long as they take half of this.")]
 Strict = Annotated[bool, option("--strict", help="Refuse values outside of what training has seen.")]
 AuditBodies = Annotated[bool, option("--audit-bodies", help="Write bodies of requests into the audit log.")]
+KeepRows = Annotated[int, option("--keep-rows", min=0, help="Keep so many rows, for `automl update` to learn from.")]
 Trust = Annotated[bool, option("--trust", help="Run the code that a bundle of one's own model names.")]
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
@@ -62,7 +63,8 @@ def serve(
     note: Note = "", revoke: Revoke = None, status: Status = None, key: Key = None, tls_cert: TlsCert = None,
     tls_key: TlsKey = None, allowed_host: Hosts = None, max_bytes: MaxBytes = "10MB", max_rows: MaxRows = 10_000,
     timeout: Timeout = 30.0, rate: Rate = 0.0, queue: Queue = 20_000, latency_ms: Latency = 50.0,
-    strict: Strict = False, audit_bodies: AuditBodies = False, trust: Trust = False,
+    strict: Strict = False, audit_bodies: AuditBodies = False, keep_rows: KeepRows = 0,
+    trust: Trust = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:  # fmt: skip
     """Serve saved models over HTTP, with a live page.
@@ -84,7 +86,7 @@ def serve(
         state=str(state), host=host, port=port, workers=workers, device=device, trust=trust,
         keys=keys or (host not in LOCAL and (state / "keys.json").is_file()), hosts=tuple(allowed_host or ()),
         max_bytes=_bytes(max_bytes), max_rows=max_rows, timeout_s=timeout, rate=rate, queue_rows=queue,
-        latency_ms=latency_ms, strict=strict, audit_bodies=audit_bodies,
+        latency_ms=latency_ms, strict=strict, audit_bodies=audit_bodies, keep_rows=keep_rows,
     )  # fmt: skip
     sources = [_source(text, dir) for text in bundles or ()]
     if not sources:

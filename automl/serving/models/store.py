@@ -127,7 +127,9 @@ class Store:
             traffic["made"] += 1
         name = version or f"v{traffic['made']}"
         added = datetime.now(UTC).isoformat(timespec="seconds")
-        traffic["versions"].append({"version": name, "digest": digest, "source": str(source), "added": added})
+        traffic["versions"].append(
+            {"version": name, "digest": digest, "source": str(source.absolute()), "added": added}
+        )
         return name
 
     def _delete_unused(self, model: str) -> None:

@@ -4,6 +4,7 @@ state/feedback.sqlite, written by all worker processes; predictions are written 
 """
 
 import json
+import os
 import sqlite3
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from automl.metrics.intervals import mean_interval, wilson
 from automl.serving.problem import Refused
+from automl.serving.watching.kept import Kept
 
 SCORED = 10_000
 """So many of the newest answers make the score."""
@@ -32,16 +34,19 @@ class Feedback:
     Args:
         file: the database.
         remember: predictions of so many requests are kept.
+        keep_rows: of the rows themselves so many, for `automl update`.
     """
 
-    def __init__(self, file: Path, remember: int) -> None:
+    def __init__(self, file: Path, remember: int, keep_rows: int = 0) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.remember = remember
         self._lock = threading.Lock()
         self._database = sqlite3.connect(file, timeout=10, check_same_thread=False)
+        os.chmod(file, 0o600)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(TABLES)
+        self.kept = Kept(self._database, keep_rows)
         self._waiting: list[tuple[Any, ...]] = []
         self._written = 0
 
@@ -58,6 +63,7 @@ class Feedback:
         rows = [(*entry[:-1], json.dumps(entry[-1])) for entry in waiting]
         with self._lock, self._database:
             self._database.executemany("INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self.kept.write()
             self._written += len(rows)
             if self._written > self.remember // 10:
                 self._written = 0
@@ -98,6 +104,7 @@ class Feedback:
         row = (request_id, model, version, kind, time.time(), json.dumps(pairs))
         with self._lock, self._database:
             self._database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?)", row)
+            self.kept.label(request_id, answers)
         return {"model": model, "version": version, "rows": len(pairs)}
 
     def scores(self) -> dict[str, dict[str, Any]]:

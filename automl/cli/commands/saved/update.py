@@ -22,9 +22,16 @@ HoldOut = Annotated[float, option("--hold-out", help="The share of the new rows 
 Old = Annotated[Path | None, option("--old", metavar="FILE", help="Old rows, where those of the search are not there.")]
 KeepRows = Annotated[int, option("--keep-rows", min=100, help="So many rows are kept to learn from again.")]
 Trials = Annotated[int, option("--trials", min=1, help="Of --how search.")]
-Follow = Annotated[Path | None, option("--follow", metavar="DIR", help="Update with every new file in this folder.")]
+Feedback = Annotated[
+    Path | None, option("--feedback", metavar="DIR", help="Rows that a server (its --state) has got true answers for.")
+]
+Follow = Annotated[
+    Path | None, option("--follow", metavar="DIR", help="Update with each new file there, or with a server's feedback.")
+]
+AtLeast = Annotated[int, option("--at-least", help="With --follow on a server: new answers that make an update.")]
+Model = Annotated[str | None, option("--model", metavar="NAME", help="The model's name at the server, if not clear.")]
 Every = Annotated[float, option("--every", min=0.1, help="Seconds between two looks at the folder.")]
-Once = Annotated[bool, option("--once", help="With --follow: use the files that are there, and stop.")]
+Once = Annotated[bool, option("--once", help="With --follow: use what is there, and stop.")]
 Device = Annotated[str, option("--device", help="Where to train: cpu, cuda, cuda:1, ...")]
 Trust = Annotated[bool, option("--trust", help="Run the code that the model or its data name.")]
 Rollback = Annotated[int | None, option("--rollback", metavar="N", help="Let version N answer from now on.")]
@@ -32,8 +39,9 @@ Rollback = Annotated[int | None, option("--rollback", metavar="N", help="Let ver
 
 def update(
     bundle: Bundle, data: Data = None, how: How = "auto", lose: Lose = 0.01, hold_out: HoldOut = 0.25,
-    old: Old = None, keep_rows: KeepRows = 200_000, trials: Trials = 8, follow: Follow = None, every: Every = 5.0,
-    once: Once = False, device: Device = "cpu", trust: Trust = False, json: options.Json = False,
+    old: Old = None, keep_rows: KeepRows = 200_000, trials: Trials = 8, feedback: Feedback = None,
+    follow: Follow = None, at_least: AtLeast = 200, model: Model = None, every: Every = 5.0, once: Once = False,
+    device: Device = "cpu", trust: Trust = False, json: options.Json = False,
     dir: options.Dir = options.STUDIES,
 ) -> None:  # fmt: skip
     """Let a saved model learn from new rows.
@@ -41,19 +49,27 @@ def update(
     The latest new rows are held out. A challenger answers in the model's place only if it loses at most --lose on old
     and on new rows that were held out (95 % sure) and is better on the new ones. `automl versions` lists all of them.
     """
+    from automl.updating import feedback as of_server
     from automl.updating.follow import follow as follow_folder
     from automl.updating.options import Options
     from automl.updating.update import update as update_once
 
-    if (data is None) == (follow is None):
-        raise typer.BadParameter("give new rows: --data FILE, or --follow DIR")
+    if sum(source is not None for source in (data, feedback, follow)) != 1:
+        raise typer.BadParameter("give new rows: --data FILE, --feedback DIR or --follow DIR")
     chosen = Options(how=how, lose=lose, hold_out=hold_out, keep_rows=keep_rows, trials=trials, trust=trust, old=old,
                      device=device)  # fmt: skip
     path = _path(bundle, dir)
     if data is not None:
         return _show(update_once(path, data, chosen, _say), json=json)
+    if feedback is not None:
+        return _show(of_server.update(path, feedback, chosen, _say, model=model), json=json)
     assert follow is not None
-    for outcome in follow_folder(path, follow, chosen, _say, every_s=every, once=once):
+    looking: dict[str, Any] = {"every_s": every, "once": once}
+    if of_server.kept_in(follow):
+        found = of_server.follow(path, follow, chosen, _say, model=model, at_least=at_least, **looking)
+    else:
+        found = follow_folder(path, follow, chosen, _say, **looking)
+    for outcome in found:
         _show(outcome, json=json)
     return None
 
