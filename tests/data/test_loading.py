@@ -129,7 +129,7 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "longer.csv").write_text("a,b\n1,2,3\n4,5,6\n")
     (tmp_path / "empty.csv").write_text("")
     (tmp_path / "cut.tsv.gz").write_bytes(gzip.compress(b"a\tb\n1\t2\n")[:-9])
-    for name, message in [("bad.csv", "line 3"), ("longer.csv", "more fields"), ("empty.csv", "No columns")]:
+    for name, message in [("bad.csv", "line 3"), ("longer.csv", "more fields"), ("empty.csv", "is empty")]:
         with pytest.raises(DataError, match=message):
             load(name, target="a", base=tmp_path)
     with pytest.raises(DataError, match=r"cut\.tsv\.gz cannot be read"):
