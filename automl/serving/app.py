@@ -62,7 +62,7 @@ class Service:
         self.registry = Registry(settings, load)
         self.batcher = Batcher(settings.queue_rows, settings.batch_rows, settings.latency_ms / 1000)
         self.counts = counting.Counts(settings.window, settings.false_alarms)
-        self.feedback = Feedback(settings.folder / FILE, settings.remember, settings.keep_rows)
+        self.feedback = Feedback(settings.folder / FILE, settings.remember, settings.keep_rows, shared=settings.shared)
         self.started = time.time()
         self.own = settings.folder / "run" / f"{os.getpid()}-{int(1000 * self.started)}.json"
         self.predictions = Predictions(settings, self.registry, self.batcher, self.counts, self.feedback)

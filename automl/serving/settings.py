@@ -31,6 +31,7 @@ class Settings:
         audit: write who asked what; `audit_bodies`: with the bodies.
         remember: predictions kept for feedback.
         keep_rows: rows kept for `automl update`; 0: none.
+        shared: the state lies on a disk that several machines share.
         drain_s: how long new requests are still answered after SIGTERM.
         window: rows after which drift is tested.
         false_alarms: the share of windows in which a model whose inputs have not changed raises an alarm, at most.
@@ -57,6 +58,7 @@ class Settings:
     audit_bodies: bool = False
     remember: int = 100_000
     keep_rows: int = 0
+    shared: bool = False
     drain_s: float = 1.0
     window: int = 1000
     false_alarms: float = 0.01

@@ -1,5 +1,6 @@
 """`automl serve`: saved models behind HTTP, their keys, and which of their versions answers."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,11 @@ AuditBodies = Annotated[bool, option("--audit-bodies", help="Write bodies of req
 KeepRows = Annotated[int, option("--keep-rows", min=0, help="Keep so many rows, for `automl update` to learn from.")]
 Trust = Annotated[bool, option("--trust", help="Run the code that a bundle of one's own model names.")]
 
+Ray = Annotated[bool, option("--ray", help="Serve with Ray Serve: replicas on the nodes of a Ray cluster.")]
+RayAddress = Annotated[str, option("--ray-address", help="The cluster ($RAY_ADDRESS); else one is started here.")]
+Replica = Annotated[str, option("--replicas", metavar="N|MIN-MAX", help="With --ray; a range follows the traffic.")]
+Busy = Annotated[float, option("--busy", min=1, help="With --ray: requests at once for each replica, then one more.")]
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}
 
@@ -63,8 +69,8 @@ def serve(
     note: Note = "", revoke: Revoke = None, status: Status = None, key: Key = None, tls_cert: TlsCert = None,
     tls_key: TlsKey = None, allowed_host: Hosts = None, max_bytes: MaxBytes = "10MB", max_rows: MaxRows = 10_000,
     timeout: Timeout = 30.0, rate: Rate = 0.0, queue: Queue = 20_000, latency_ms: Latency = 50.0,
-    strict: Strict = False, audit_bodies: AuditBodies = False, keep_rows: KeepRows = 0,
-    trust: Trust = False,
+    strict: Strict = False, audit_bodies: AuditBodies = False, keep_rows: KeepRows = 0, trust: Trust = False,
+    ray: Ray = False, ray_address: RayAddress = "", replicas: Replica = "1", busy: Busy = 32.0,
     dir: options.Dir = options.STUDIES,
 ) -> None:  # fmt: skip
     """Serve saved models over HTTP, with a live page.
@@ -96,7 +102,34 @@ def serve(
     if traffic.wanted:
         _change(state, traffic)
     _announce(store.traffic(), settings, tls_cert is not None)
-    return server.run(settings, sources, store, (tls_cert, tls_key) if tls_cert and tls_key else None)
+    tls = (tls_cert, tls_key) if tls_cert and tls_key else None
+    if ray:
+        return _on_ray(settings, sources, store, tls, (ray_address, replicas, busy))
+    return server.run(settings, sources, store, tls)
+
+
+def _on_ray(settings: Any, sources: Any, store: Any, tls: Any, asked: tuple[str, str, float]) -> None:
+    """Connect to a Ray cluster, or start one here, and serve on it."""
+    from automl.executors import ray_connect
+    from automl.serving import on_ray
+
+    wanted = on_ray.Replicas.of(asked[1], asked[2])
+    with ray_connect.signals_kept():
+        on_ray.load()
+    ray = ray_connect.load()
+    address = asked[0] or os.environ.get("RAY_ADDRESS", "")
+    if ray_connect.existing(address) and ray_connect.open_to_all(address):
+        raise EnvironmentProblem(
+            f"the Ray cluster at {address} lets everybody in, who could change what is served: start it with "
+            "RAY_AUTH_MODE=token"
+        )
+    mine = ray_connect.connect(ray, address, insecure=True, cpus=wanted.most + 1)  # it was looked at
+    try:
+        with ray_connect.quiet(ray):
+            on_ray.run(settings, sources, store, wanted, tls)
+    finally:
+        if mine:
+            ray_connect.disconnect(ray)
 
 
 @dataclass(frozen=True)

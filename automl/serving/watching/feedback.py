@@ -35,15 +35,16 @@ class Feedback:
         file: the database.
         remember: predictions of so many requests are kept.
         keep_rows: of the rows themselves so many, for `automl update`.
+        shared: the disk is one of several machines, whose processes have no memory in common.
     """
 
-    def __init__(self, file: Path, remember: int, keep_rows: int = 0) -> None:
+    def __init__(self, file: Path, remember: int, keep_rows: int = 0, *, shared: bool = False) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.remember = remember
         self._lock = threading.Lock()
         self._database = sqlite3.connect(file, timeout=10, check_same_thread=False)
         os.chmod(file, 0o600)
-        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute(f"PRAGMA journal_mode={'DELETE' if shared else 'WAL'}")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(TABLES)
         self.kept = Kept(self._database, keep_rows)
