@@ -29,7 +29,7 @@ async function fetch(path, options) {
 }
 vm.runInNewContext(fs.readFileSync(process.argv[2], "utf8"), { document, Node, fetch, setInterval: () => 0, console, JSON, Object, Number, Math, Date, encodeURIComponent });
 setTimeout(async () => {
-  await ids.ask.listeners.click();
+  await ids.row.listeners.submit({ preventDefault() {} });
   const texts = Object.fromEntries(Object.entries(ids).map(([id, node]) => [id, node.textContent]));
   console.log(JSON.stringify({ asked, texts, bars: ids.rates.children.length, fields: ids.row.children.length }));
 }, 100);

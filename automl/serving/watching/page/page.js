@@ -20,6 +20,12 @@ function row(table, cells, head) {
   table.append(line);
 }
 
+function wide(table) {
+  const part = element("div", null, "wide");
+  part.append(table);
+  return part;
+}
+
 function bars(svg, values) {
   const top = Math.max(1e-9, ...values), width = 300 / values.length;
   svg.replaceChildren(...values.map((value, k) => {
@@ -53,7 +59,7 @@ function version(model, one) {
       meter.max = 1; meter.value = entry.count / total;
       row(table, [entry.as, percent(entry.count / total), meter]);
     }
-    part.append(table);
+    part.append(wide(table));
   }
   if (one.inputs.length) {
     const found = Object.fromEntries(one.drift.map((entry) => [entry.name, entry])), table = element("table");
@@ -64,7 +70,7 @@ function version(model, one) {
         drift ? number(drift.psi, 3) + " (" + number(drift.psi_limit, 3) + ")" : "", drift && drift.ks !== null ? number(drift.ks, 3) + " (" + number(drift.ks_limit, 3) + ")" : "",
         drift && drift.alarm && one.window_complete ? element("span", "changed", "bad") : ""]);
     }
-    part.append(table);
+    part.append(wide(table));
   }
   return part;
 }
@@ -90,6 +96,12 @@ async function refresh() {
   }
 }
 
+function bound(role, value) {
+  if (role === "date") return new Date(86400000 * value).toISOString().slice(0, 10);
+  if (role === "time") return new Date(1000 * value).toISOString().slice(11, 19);
+  return Number(value.toPrecision(4));
+}
+
 function form() {
   const input = inputs[$("model").value], fields = [], sample = input.sample[0] || {};
   if (input.form !== "table") {
@@ -98,7 +110,7 @@ function form() {
     fields.push(area);
   } else {
     for (const column of input.columns.filter((one) => one.role !== "unused")) {
-      const label = element("label", column.name + (column.range ? " (" + column.range.map((end) => Number(end.toPrecision(4))).join(" to ") + ")" : ""));
+      const label = element("label", column.name + (column.range ? " (" + column.range.map((end) => bound(column.role, end)).join(" to ") + ")" : ""));
       const field = element("input"), value = sample[column.name];
       field.name = column.name; field.value = value === null || value === undefined ? "" : String(value);
       if (column.values) {
@@ -146,8 +158,7 @@ async function start() {
     $("model").append(choice);
   }
   $("model").addEventListener("change", form);
-  $("ask").addEventListener("click", ask);
-  $("row").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
+  $("row").addEventListener("submit", (event) => { event.preventDefault(); return ask(); });
   form();
 }
 
