@@ -52,11 +52,13 @@ docs: setup
 chaos: setup
 	$(PY) -m automl.testing.stress.chaos --kills $(or $(KILLS),300)
 
-# Mutated specs, tables, saved models and ledgers, and a failure of each single write, flush, rename and commit.
+# Mutated specs, tables, requests to a server (BODIES=100000), saved models and ledgers; and a failure of each single
+# write, flush, rename and commit.
 fuzz: setup
 	$(PY) -m automl.testing.stress.fuzz $(or $(MUTANTS),20000)
 	$(PY) -m automl.testing.stress.fuzz_tables $(or $(TABLES),2000)
-	$(PY) -W ignore -m automl.testing.stress.fuzz_serving $(or $(REQUESTS),5000)
+	$(PY) -W ignore -m automl.testing.stress.service.mutants $(or $(BODIES),5000)
+	$(PY) -W ignore -m automl.testing.stress.service.described $(or $(BODIES),5000)
 	$(PY) -m automl.testing.stress.fuzz_rows $(or $(ROWS),20000)
 	$(PY) -m automl.testing.stress.fuzz_bundles $(or $(BUNDLES),2000)
 	$(PY) -m automl.testing.stress.fuzz_ledgers $(or $(LEDGERS),2000)

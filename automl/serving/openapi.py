@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from automl.serving.inputs.bodies import ARROW, CSV, JSON, NPY
-from automl.serving.inputs.schema import Field, InputSchema
+from automl.serving.inputs.schema import TYPES, Field, InputSchema
 from automl.serving.models.registry import Registry
 from automl.serving.models.served import Served
 
@@ -46,8 +46,18 @@ def description(base: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
     }
     if registry.settings.keys:
         document["security"] = [{"key": []}]
+    for path, methods in document["paths"].items():
+        if "{name}" in path:
+            document["paths"][path] = {method: _named(one, list(registry.routes)) for method, one in methods.items()}
     document["paths"]["/v1/predict"] = {"post": _predict(current)}
     return document
+
+
+def _named(operation: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    """The description of a path with a model's name in it, with the names that there are."""
+    schema = {"type": "string", "enum": names}
+    given = [{**one, "schema": schema} if one["name"] == "name" else one for one in operation["parameters"]]
+    return {**operation, "parameters": given}
 
 
 def _predict(current: list[Served]) -> dict[str, Any]:
@@ -126,7 +136,7 @@ def _property(one: Field) -> dict[str, Any]:
         described = {"description": f"in training {one.seen['least']:g} to {one.seen['most']:g}"}
     if one.role == "number":
         return {"type": ["number", "null"], **described}
-    return {"type": ["string", "null"], "description": f"a {one.role}"}
+    return {"type": ["string", "null"], "format": one.role, "description": f"a {TYPES.get(one.role, one.role)}"}
 
 
 def example(served: Served, named: bool) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Mutations of requests to a server: every answer is one of 2xx, 4xx or 503, a refusal has one shape, no traceback.
 
-python -m automl.testing.stress.fuzz_serving 10000 [seed]      ends with exit code 1 at the first thing that is neither
+python -m automl.testing.stress.service.mutants 10000 [seed]   ends with exit code 1 at the first thing that is neither
 """
 
 import asyncio
 import io
 import json
 import random
-import resource
 import sys
 import tempfile
 import time
@@ -40,6 +39,8 @@ PATHS = (
 )  # fmt: skip
 QUERIES = (b"", b"proba=true", b"proba=x", b"model=m", b"model=%ff", b"version=v1", b"version=v9", b"a=1", b"=", b"&&",
            b"proba=1&proba=0", b"x" * 5000)  # fmt: skip
+IDS = tuple(f"request-{k}" for k in range(20))
+"""Of requests, used again and again, so that answers find them."""
 ALLOWED = {200, 503, *range(400, 500)}
 
 
@@ -67,6 +68,8 @@ def table() -> pd.DataFrame:
 
 def mutant(rng: random.Random, rows: list[dict[str, Any]]) -> Asked:
     """A request after some random changes of its rows, its bytes and what is around them."""
+    if rng.random() < 0.1:
+        return _feedback(rng)
     kind = rng.choices(KINDS, (8, 2, 2, 2))[0]
     chosen = [dict(rng.choice(rows)) for _ in range(rng.choice((0, 1, 1, 2, 30)))]
     body = _json(rng, chosen) if kind == KINDS[0] else _file(rng, kind, chosen)
@@ -79,12 +82,29 @@ def mutant(rng: random.Random, rows: list[dict[str, Any]]) -> Asked:
         asked.query = rng.choice(QUERIES)
     if rng.random() < 0.2:
         asked.headers.append(rng.choice(HEADERS))
+    if rng.random() < 0.3:
+        asked.headers.append((b"x-request-id", rng.choice(IDS).encode()))
     if rng.random() < 0.05:
         asked.headers[0] = (
             b"content-type",
             rng.choice((b"", b"\xff", b"text/plain", b"application/json;;;", KINDS[1].encode())),
         )
     return asked
+
+
+def _feedback(rng: random.Random) -> Asked:
+    """True answers, right or wrong, to a request that has perhaps been there."""
+    told: Any = {
+        "request_id": rng.choice(IDS),
+        "answers": [rng.choice(("a", "b", None)) for _ in range(rng.choice((1, 2)))],
+    }
+    for _ in range(rng.choice((0, 0, 1, 2))):
+        told = _changed_tree(rng, told)
+    body = json.dumps(told).encode("utf-8", errors="surrogatepass")
+    body = changed(body, rng) if rng.random() < 0.2 else body
+    return Asked(
+        path="/v1/feedback", headers=[(b"content-type", b"application/json"), (b"host", b"localhost")], body=body
+    )
 
 
 def _json(rng: random.Random, rows: list[Any]) -> bytes:
@@ -188,8 +208,20 @@ async def run(application: Any, count: int, seed: int) -> tuple[str, Counter[int
         if found := wrong(asked, status, body):
             return f"request {number} of seed {seed}: {found}\n{asked!r}", statuses, memory
         if number % max(count // 10, 1) == 0:
-            memory.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+            memory.append(memory_kib())
     return "", statuses, memory
+
+
+def memory_kib() -> int:
+    """The memory of this process now."""
+    import psutil
+
+    return int(psutil.Process().memory_info().rss) // 1024
+
+
+def grown_mib(memory: list[int]) -> float:
+    """How much more the last value is than that after a fifth of all."""
+    return (memory[-1] - memory[len(memory) // 5]) / 1024 if memory else 0.0
 
 
 def service(folder: Path) -> Any:
@@ -210,7 +242,7 @@ def service(folder: Path) -> Any:
     bundle = bundles.save(
         folder / "bundle", model="mlp", config=config, prepared=prepared, state_dict=module.state_dict(), metrics={}
     )
-    settings = Settings(str(folder / "state"), max_bytes=2**20, max_rows=1000, drain_s=0, remember=1000)
+    settings = Settings(str(folder / "state"), max_bytes=2**20, max_rows=1000, drain_s=0, remember=1000, keep_rows=500)
     adopt(settings, [Source("m", None, bundle)])
     return Service(settings)
 
@@ -231,10 +263,9 @@ def main(count: int, seed: int) -> int:
         print(found)
         return 1
     said = ", ".join(f"{status}: {often}" for status, often in sorted(statuses.items()))
-    grown = (memory[-1] - memory[len(memory) // 5]) / 1024
     took = time.process_time() - started
     print(f"{count} requests of seed {seed}: {said}")
-    print(f"memory grew by {grown:.0f} MiB over the last eight tenths; {took:.0f} s CPU")
+    print(f"memory grew by {grown_mib(memory):.0f} MiB over the last eight tenths; {took:.0f} s CPU")
     return 0
 
 
