@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -57,6 +58,24 @@ def products(device: torch.device, *, tf32: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = convolutions
 
 
+@contextmanager
+def autocast(device: torch.device, format: torch.dtype, *, keep: bool = True) -> Iterator[None]:
+    """Forward passes inside the block compute in `format`, as in `torch.autocast`; `keep` is its `cache_enabled`.
+
+    On a CPU without AVX-512, oneDNN has no bf16 kernel for LSTMs and raises an error; torch's own
+    cell is used there, whose products are in bf16.
+    """
+    off = device.type == "cpu" and torch.backends.mkldnn.enabled and not _onednn_has_bf16()
+    if off:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        with torch.autocast(device.type, format, cache_enabled=keep):
+            yield
+    finally:
+        if off:
+            torch.backends.mkldnn.enabled = True  # type: ignore[assignment]
+
+
 class Runner:
     """Calls a model on a device: in the number format of the settings, compiled where that pays.
 
@@ -101,7 +120,7 @@ class Runner:
 
     def cast(self) -> AbstractContextManager[Any]:
         """Forward passes inside the block use the number format."""
-        return torch.autocast(self.device.type, self.format) if self.format else nullcontext()
+        return autocast(self.device, self.format) if self.format else nullcontext()
 
     def matmul_precision(self) -> AbstractContextManager[None]:
         """Matrix products inside the block use TF32, if the device has it and the settings do not ask for fp32."""
@@ -142,3 +161,10 @@ def _format(precision: str, device: torch.device) -> torch.dtype | None:
     if precision == "auto" and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16
     return torch.bfloat16
+
+
+@cache
+def _onednn_has_bf16() -> bool:
+    """Whether oneDNN computes in bf16 on this CPU (it needs AVX-512 on x86)."""
+    able: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return able and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -6,6 +6,7 @@ from automl.data import load
 from automl.errors import EnvironmentProblem
 from automl.models import build
 from automl.training import Settings, Trainer
+from automl.training.precision import autocast
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,14 @@ def test_on_a_gpu_each_format_learns(digits, family):
         trainer = Trainer(build(family), digits, config, 4, 0, "cuda", Settings(precision=precision))
         reports = [trainer.epoch() for _ in range(4)]
         assert reports[-1]["val_accuracy"] > 0.6, precision
+
+
+def test_an_lstm_computes_in_bf16_on_every_cpu():
+    lstm, x = torch.nn.LSTM(3, 4, batch_first=True), torch.randn(2, 5, 3)
+    before = torch.backends.mkldnn.enabled
+    with autocast(torch.device("cpu"), torch.bfloat16):
+        out, _ = lstm(x)
+    out.float().sum().backward()
+    assert not torch.equal(out.float(), lstm(x)[0])
+    assert torch.backends.mkldnn.enabled == before
+    torch.testing.assert_close(out.float(), lstm(x)[0], atol=0.02, rtol=0.02)

@@ -14,6 +14,7 @@ from automl.data.shapes import Inputs
 from automl.fused.lane import Lane
 from automl.models import mup
 from automl.training import augment, hyperparameters, strengths
+from automl.training.precision import autocast
 
 Build = Callable[[dict[str, Any], Any, Any], nn.Module]
 
@@ -51,7 +52,7 @@ class Blueprint:
         if self.autocast is None:
             return nullcontext()
         # no cast weight is kept: under `vmap` it would outlive the tensors that it was made of
-        return torch.autocast(self.device.type, self.autocast, cache_enabled=False)
+        return autocast(self.device, self.autocast, keep=False)
 
     def lane(self, trial: int, config: Mapping[str, Any], seed: int, epochs: int, drops: dict[str, float]) -> Lane:
         """The lane of a trial that begins; `drops`: dropout layer -> probability.
