@@ -150,6 +150,7 @@ def test_each_cause_has_a_sentence(message: str, told: str, monkeypatch: pytest.
     def ones(*_: Any, **__: Any) -> Any:
         raise RuntimeError(message)
 
+    small_digits()  # loaded while `torch.ones` is as it was
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     monkeypatch.setattr(torch, "ones", ones)
     assert told in opened("cuda:0")
