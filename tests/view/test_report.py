@@ -230,7 +230,7 @@ def test_init_without_a_table_is_the_digits():
 def test_init_names_near_columns(tmp_path):
     with pytest.raises(DataError, match="did you mean 'b c'"):
         starter(table(tmp_path, [1, 2]), "b_c")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv does not exist"):
         starter(tmp_path / "none.csv")
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from automl.data.reading.many import files
 from automl.data.reading.many.files import File
 from automl.data.reading.many.table import Table
-from automl.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Request:
         """
         found = files.find(source, base)
         if not found:
-            raise DataError(f"data: {source} is no table in files")
+            raise files.no_table(source, base)
         return Request(tuple(found), target, rules, options, seed, sizes or Sizes())
 
     @property

@@ -116,6 +116,15 @@ def find(source: Any, base: Path) -> list[File] | None:
     return _checked(_with_partitions([_local(p) for p in paths], str(above)), text)
 
 
+def no_table(source: str | Path, base: Path) -> DataError:
+    """The error for a source that names no files of a table."""
+    path = (base / source).expanduser()
+    if path.exists():
+        return DataError(f"data: {source} is no table in files")
+    near = did_you_mean(path.name, [p.name for p in path.parent.iterdir()]) if path.parent.is_dir() else ""
+    return DataError(f"data: {source} does not exist{near}")
+
+
 def _hidden(path: Path) -> bool:
     return any(part[:1] in "._" for part in path.parts)
 

@@ -17,7 +17,6 @@ from automl.data.reading.many.cells import Cells
 from automl.data.reading.many.columns import Columns
 from automl.data.reading.many.files import File
 from automl.data.reading.readers import as_data_error, is_parquet, read_table
-from automl.errors import DataError
 
 Piece = tuple[int, pa.Table]
 """(where it begins: a byte of the file, or -1; rows)."""
@@ -64,7 +63,7 @@ class Table:
         """
         found = files.find(source, base)
         if not found:
-            raise DataError(f"data: {source} is no table in files")
+            raise files.no_table(source, base)
         return Table(tuple(found), options or {})
 
     @property
