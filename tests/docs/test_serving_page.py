@@ -30,7 +30,7 @@ def test_the_walk(tmp_path: Path) -> None:
     said: list[str] = []
     server = None
     try:
-        for kind, code in BLOCKS:
+        for kind, code in ((k, c) for k, c in BLOCKS if k != "text"):  # `text` is for clusters that are not here
             code = code.replace("localhost:8000", f"localhost:{port}").strip()
             if kind == "python":
                 subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
