@@ -5,22 +5,22 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from automl.errors import AutoMLError, BundleError, DataError, LedgerError, SpecError, did_you_mean
+from automl.errors import BundleError, DataError, SpecError, did_you_mean
 from automl.serving.models.store import Store
 from automl.serving.watching.kept import FILE, Answered, Reader
+from automl.updating.attempt import attempt, recover
 from automl.updating.journal import Journal, locked
 from automl.updating.options import Options
 from automl.updating.place import Place
 from automl.updating.update import LEAST, Fresh, Outcome, Say, Update
-from automl.updating.versions import settle
 
 
 @dataclass(frozen=True)
@@ -222,30 +222,13 @@ def follow(
     if at_least < LEAST:
         raise SpecError(f"--at-least: {at_least} rows are too few for an update; {LEAST} are needed")
     source = Service.of(Path(service), place, model)
-    with suppress(LedgerError), locked(place):  # a swap that a kill interrupted
-        settle(place, Journal(place))
+    recover(place)
     while True:
         if source.fresh(place) >= at_least:
-            outcome = _one(place, source, options, say or (lambda _: None))
+            answers = partial(source.answers, place)
+            outcome = attempt(place, options, say or (lambda _: None), answers, "the feedback", (BundleError,))
             if outcome is not None:
                 yield outcome
         if once:
             return
         sleep(every_s)
-
-
-def _one(place: Place, source: Service, options: Options, say: Say) -> Outcome | None:
-    """The update with what is there; None where another process is at it."""
-    try:
-        with locked(place):
-            work, answers = Update(place, options, say), source.answers(place)
-            try:
-                return work.run(answers)
-            except (LedgerError, OSError, BundleError):
-                raise
-            except AutoMLError as error:
-                work.check_model()
-                return work.refuse(answers, answers.name, error)
-    except LedgerError as error:
-        say(f"the feedback waits: {error}")
-        return None

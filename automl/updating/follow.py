@@ -2,15 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from automl.errors import AutoMLError, LedgerError, SpecError
-from automl.updating.journal import Journal, digest_of, locked
+from automl.errors import SpecError
+from automl.updating.attempt import attempt, recover
+from automl.updating.journal import Journal, digest_of
 from automl.updating.options import Options
 from automl.updating.place import Place
-from automl.updating.update import Outcome, Say, Update
-from automl.updating.versions import settle
+from automl.updating.update import Outcome, Say
 
 UNFINISHED = (".part", ".tmp", ".crdownload", "~")
 """Files whose names end so are still being written."""
@@ -45,8 +45,7 @@ def follow(
     options.check()
     if not folder.is_dir():
         raise SpecError(f"--follow: {str(folder)!r} is no folder")
-    with suppress(LedgerError), locked(place):  # a swap that a kill interrupted; a process that updates does it itself
-        settle(place, Journal(place))
+    recover(place)
     sizes: dict[Path, tuple[int, int]] = {}
     while True:
         for file in sorted(folder.iterdir()):
@@ -58,26 +57,9 @@ def follow(
                 sizes[file] = now  # perhaps it is still being written
                 continue
             if Journal(place).known(digest_of(file), options.how) is None:
-                outcome = _one(place, file, options, say or (lambda _: None))
+                outcome = attempt(place, options, say or (lambda _: None), partial(Path, file), file.name)
                 if outcome is not None:
                     yield outcome
         if once:
             return
         sleep(every_s)
-
-
-def _one(place: Place, file: Path, options: Options, say: Say) -> Outcome | None:
-    """The update with one file; None where another process is at it, and the file waits for the next look."""
-    try:
-        with locked(place):
-            update = Update(place, options, say)
-            try:
-                return update.run(file)
-            except (LedgerError, OSError):
-                raise
-            except AutoMLError as error:
-                update.check_model()
-                return update.refuse(file, file.name, error)
-    except LedgerError as error:
-        say(f"{file.name} waits: {error}")
-        return None

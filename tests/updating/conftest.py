@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from automl.updating import batches, versions
+from automl.updating.journal import Journal
 from tests.support.updating import SPEC, flowers, trained
 
 
@@ -35,3 +37,39 @@ def new(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return make
+
+
+class Killed(BaseException):
+    """Breaks a step off."""
+
+
+@pytest.fixture
+def broken_off(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int, Callable[[], object]], None]:
+    """`broken_off(moment, times, run)`: runs that break off before and after a step, at each call; then a whole one."""
+
+    def at_each(moment: str, times: int, run: Callable[[], object]) -> None:
+        place, name = moment.split(".")
+        owner = {"batches": batches, "versions": versions, "Journal": Journal}[place]
+        real, left = getattr(owner, name), [0]
+
+        def breaking(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            found = real(*args, **kwargs)
+            if left[0] == -1000:
+                raise Killed
+            return found
+
+        monkeypatch.setattr(owner, name, breaking)
+        for at in range(1, times + 1):
+            for first in (at, at - 1000):
+                left[0] = first
+                try:
+                    run()
+                except Killed:
+                    continue
+        left[0] = 10**6
+        run()
+
+    return at_each

@@ -17,7 +17,7 @@ from automl.errors import DataError, SpecError
 from automl.serving.app import Service as Server
 from automl.serving.server import Lookout, Source, adopt
 from automl.serving.watching.kept import FILE, Answered
-from automl.updating import batches, feedback, versions
+from automl.updating import feedback, versions
 from automl.updating.feedback import Answers, Service
 from automl.updating.journal import Journal
 from automl.updating.options import Options
@@ -116,38 +116,13 @@ def test_what_cannot_be_used_is_refused_once_and_the_follower_goes_on(model: Pat
 
 @pytest.mark.parametrize("moment", ["batches.write", "Journal.commit", "versions.swap"])
 def test_an_interruption_at_each_step_changes_nothing(
-    model: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, moment: str, broken_off: Callable[..., None]
 ) -> None:
     served(model, tmp_path / "serving", flowers(200, 2, bent=0.5))
     calm, chosen = tmp_path / "calm", options(tmp_path)
     versions.files.copy(model, calm)
     list(feedback.follow(calm, tmp_path / "serving", chosen, once=True))
-    owner = {"batches": batches, "versions": versions, "Journal": Journal}[moment.split(".")[0]]
-    name, left = moment.split(".")[1], [0]
-    real = getattr(owner, name)
-
-    class Killed(BaseException):
-        pass
-
-    def breaking(*args: Any, **kwargs: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-        found = real(*args, **kwargs)
-        if left[0] == -1000:
-            raise Killed
-        return found
-
-    monkeypatch.setattr(owner, name, breaking)
-    for at in range(1, 4):
-        for first in (at, at - 1000):
-            left[0] = first
-            try:
-                list(feedback.follow(model, tmp_path / "serving", chosen, once=True))
-            except Killed:
-                continue
-    left[0] = 10**6
-    list(feedback.follow(model, tmp_path / "serving", chosen, once=True))
+    broken_off(moment, 3, lambda: list(feedback.follow(model, tmp_path / "serving", chosen, once=True)))
     assert state(model) == state(calm)
     assert Journal(Place.of(model)).content["feedback"] == Journal(Place.of(calm)).content["feedback"]
 

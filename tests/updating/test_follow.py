@@ -3,13 +3,12 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from automl.errors import SpecError
-from automl.updating import batches, versions
 from automl.updating.follow import follow
 from automl.updating.journal import Journal, locked
 from automl.updating.options import Options
@@ -64,39 +63,14 @@ def test_while_another_process_updates_a_file_waits(model: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("moment", ["batches.write", "versions.describe", "Journal.commit", "versions.swap"])
 def test_an_interruption_at_each_step_changes_nothing(
-    model: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+    model: Path, tmp_path: Path, moment: str, broken_off: Callable[..., None]
 ) -> None:
     """The step is broken off before it, and after it, once for each time that it is reached."""
     folder, calm = files_in(tmp_path / "in", 2), tmp_path / "calm"
     shutil.copytree(model, calm)
     options = Options(how="head", old=tmp_path / "old.csv", lose=0.02)
     list(follow(calm, folder, options, once=True))
-    owner = {"batches": batches, "versions": versions, "Journal": Journal}[moment.split(".")[0]]
-    name = moment.split(".")[1]
-    real, left = getattr(owner, name), [0]
-
-    class Killed(BaseException):
-        pass
-
-    def breaking(*args: Any, **kwargs: Any) -> Any:
-        left[0] -= 1
-        if left[0] == 0:
-            raise Killed
-        found = real(*args, **kwargs)
-        if left[0] == -1000:
-            raise Killed
-        return found
-
-    monkeypatch.setattr(owner, name, breaking)
-    for at in range(1, 6):
-        for first in (at, at - 1000):
-            left[0] = first
-            try:
-                list(follow(model, folder, options, once=True))
-            except Killed:
-                continue
-    left[0] = 10**6
-    list(follow(model, folder, options, once=True))
+    broken_off(moment, 5, lambda: list(follow(model, folder, options, once=True)))
     assert state(model) == state(calm)
 
 
