@@ -20,7 +20,7 @@ import stream
 import torch
 
 from automl.data.streaming import planning, streaming
-from automl.data.streaming.passes import crew, writer
+from automl.data.streaming.passes import shared_work, writer
 from automl.data.streaming.request import Request, Sizes
 
 SMALL = Sizes(fit=2**22, known=10_000)
@@ -43,9 +43,9 @@ def passes(folder: Path, cache: Path) -> dict[str, float]:
     work.mkdir(parents=True)
     found: dict[str, float] = {}
     found["plain read"], _ = spent(lambda: stream.read(folder))
-    found["scan"], _ = spent(lambda: crew.run("scan", scan, work, 1, 0))
+    found["scan"], _ = spent(lambda: shared_work.run("scan", scan, work, 1, 0))
     found["decide"], (writing, notes) = spent(lambda: writer.decided(scan, head, work))
-    found["write"], _ = spent(lambda: crew.run("write", writing, work, 1, 0))
+    found["write"], _ = spent(lambda: shared_work.run("write", writing, work, 1, 0))
     found["seal"], _ = spent(lambda: writer.seal(writing, notes, work))
     values = writing.layout.ends[-1] * writing.width
     return {name: 1e9 * seconds / values for name, seconds in found.items()}

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from automl.errors import AutoMLError, DataError
 from automl.models import build
 from automl.tasks.builtin import BuiltinTask
 from automl.training import Trainer
+from automl.training.batches import batches_of
 
 CPU = torch.device("cpu")
 
@@ -98,7 +100,7 @@ def test_each_epoch_has_every_row_once_in_a_new_order(tmp_path):
     part = both(file)[1].train
 
     def epoch(seed: int) -> list[torch.Tensor]:
-        return [batch.x for batch in part.batches(64, torch.Generator().manual_seed(seed), CPU)]
+        return [batch.x for batch in batches_of(replace(part, seed=seed), CPU, 0).epoch(0, 64)]
 
     first, again, other = epoch(0), epoch(0), epoch(1)
     assert [len(x) for x in first] == [64] * (len(part) // 64) + [len(part) % 64]
@@ -106,7 +108,7 @@ def test_each_epoch_has_every_row_once_in_a_new_order(tmp_path):
     assert not torch.equal(torch.cat(first), torch.cat(other))
     ours, all_rows = torch.cat(first).numpy(), part.x.numpy()
     assert np.array_equal(ours[np.lexsort(ours.T)], all_rows[np.lexsort(all_rows.T)])
-    shares = [float((batch.y == 1).float().mean()) for batch in part.batches(64, torch.Generator().manual_seed(0), CPU)]
+    shares = [float((batch.y == 1).float().mean()) for batch in batches_of(part, CPU, 0).epoch(0, 64)]
     assert np.std(shares[:-1]) < 0.1  # though the file is sorted by class
 
 
@@ -116,7 +118,7 @@ def test_training_rows_can_be_joined_with_validation_rows(tmp_path):
     data = both(file)[1]
     joined = data.train + data.val
     assert torch.equal(joined.x[len(data.train) :], data.val.x)
-    assert sum(len(b) for b in joined.batches(64, torch.Generator(), CPU)) == len(joined)
+    assert sum(len(b) for b in batches_of(joined, CPU, 0).epoch(0, 64)) == len(joined)
     with pytest.raises(ValueError, match="in one file"):
         data.val + data.train
 

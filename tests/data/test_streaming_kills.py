@@ -18,6 +18,7 @@ from automl.data.streaming import cache as caching
 from automl.data.streaming import planning, streaming
 from automl.data.streaming.request import Request, Sizes
 from automl.errors import EnvironmentProblem
+from automl.training.batches import batches_of
 
 SIZES = Sizes(shard=2**12, chunk=2**14, known=500, fit=2**15)
 EVENTS = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
@@ -105,7 +106,7 @@ def test_a_damaged_shard_is_named_when_it_is_read(tmp_path):
         opened.write(b"\1\2\3\4")
     part = streaming.load(request(tmp_path), cache=tmp_path).train
     with pytest.raises(EnvironmentProblem, match=r"x\.bin: shard 0 is damaged"):
-        list(part.batches(64, torch.Generator(), torch.device("cpu")))
+        list(batches_of(part, torch.device("cpu"), 0).epoch(0, 64))
 
 
 SHARED = """

@@ -1,16 +1,13 @@
-"""Parts whose inputs stay in a file, which is read shard by shard, in a new order each epoch.
+"""Parts whose inputs stay in a file, which is read shard by shard.
 
 Training rows are in the file in random order already (see `automl.data.streaming.passes.layout`), so that a shard is a
 random sample of them. Shards in random order, and the rows of each shard in random order, give batches like those drawn
-from all rows. A thread reads the next shard while the present one is used.
+from all rows; `automl.training.samples.row_stream` reads them so.
 """
 
 import warnings
 import zlib
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -68,26 +65,6 @@ class Streamed(Part):
         """This part itself: its rows stay in the file, and only batches go to a device."""
         return self
 
-    def batches(self, size: int, generator: torch.Generator, device: torch.device) -> Iterator[Part]:
-        """Yield all rows once, in an order drawn from `generator`, in batches of `size` (the last may be smaller)."""
-        order = torch.randperm(len(self.edges) - 1, generator=generator).tolist()
-        rest: Part | None = None  # the last rows of a shard, which did not fill a batch; a copy, to let go of the shard
-        for shard in _prefetched(self, order, generator, device):
-            first = 0
-            if rest is not None:
-                first = min(size - len(rest), len(shard))
-                rest = rest + _slice(shard, slice(0, first))
-                if len(rest) < size:
-                    continue
-                yield rest
-            end = first + (len(shard) - first) // size * size
-            for start in range(first, end, size):
-                yield _slice(shard, slice(start, start + size))
-            rest = _copied(_slice(shard, slice(end, None))) if end < len(shard) else None
-            del shard
-        if rest is not None:
-            yield rest
-
     def read(self, shard: int, order: Tensor, device: torch.device) -> Part:
         """The rows of a shard in memory, in `order` (numbers within the shard), on `device`.
 
@@ -131,34 +108,6 @@ def _bytes_of(rows: Tensor) -> memoryview:
 
 def _damaged(file: Path, shard: int) -> EnvironmentProblem:
     return EnvironmentProblem(f"{file}: shard {shard} is damaged; delete the folder, and it is prepared anew")
-
-
-def _prefetched(part: Streamed, order: list[int], generator: torch.Generator, device: torch.device) -> Iterator[Part]:
-    """The shards in `order`, each read while the one before it is used."""
-    sizes = [end - first for first, end in pairwise(part.edges)]
-    with ThreadPoolExecutor(1, "prefetch") as pool:
-
-        def start(k: int) -> "Future[Part]":
-            inside = torch.randperm(sizes[order[k]], generator=generator)
-            return pool.submit(part.read, order[k], inside, device)
-
-        upcoming = start(0)
-        for k in range(len(order)):
-            ready = upcoming.result()
-            if k + 1 < len(order):
-                upcoming = start(k + 1)
-            else:
-                del upcoming
-            yield ready
-            del ready  # or a third shard would be in memory while the next one is waited for
-
-
-def _slice(part: Part, rows: slice) -> Part:
-    return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
-
-
-def _copied(part: Part) -> Part:
-    return Part(part.x.clone(), part.y.clone(), None if part.weight is None else part.weight.clone())
 
 
 def _moved(part: Part, device: torch.device) -> Part:

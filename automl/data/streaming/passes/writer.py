@@ -26,7 +26,7 @@ from automl.data.preparing import tables
 from automl.data.reading.many.table import Item
 from automl.data.reading.raw import Raw
 from automl.data.streaming import planning
-from automl.data.streaming.passes import crew
+from automl.data.streaming.passes import shared_work
 from automl.data.streaming.passes.choosing import choose
 from automl.data.streaming.passes.chosen import AT_ONCE, Chosen
 from automl.data.streaming.passes.scan import ROW, Scan, Scanned, places, uniform, write_whole
@@ -46,7 +46,7 @@ def write(request: Request, folder: Path, lock: int) -> None:
     Args:
         request: what is wanted.
         folder: may hold what an earlier attempt has done.
-        lock: see `crew.run`.
+        lock: see `shared_work.run`.
 
     Raises:
         DataError: the table cannot be read or learned from.
@@ -56,9 +56,9 @@ def write(request: Request, folder: Path, lock: int) -> None:
     estimate = planning.on_disk(estimate, folder)
     if not (folder / "decided.json").is_file():
         estimate.check(folder.parent)
-    crew.run("scan", scan, folder, estimate.processes, lock)
+    shared_work.run("scan", scan, folder, estimate.processes, lock)
     writing, notes = decided(scan, head, folder)
-    crew.run("write", writing, folder, estimate.processes, lock)
+    shared_work.run("write", writing, folder, estimate.processes, lock)
     seal(writing, notes, folder)
 
 

@@ -4,6 +4,7 @@ A helper is a command of its own (`python -m` this module, a folder and a stage)
 standard input and answers each with a line, and ends when the input does, so with the process that started it.
 """
 
+import errno
 import json
 import os
 import queue
@@ -20,8 +21,8 @@ from automl.data.streaming.passes.write import Writing
 from automl.errors import AutoMLError, DataError, EnvironmentProblem
 
 STAGES: Mapping[str, Callable[[Mapping[str, Any], Path], "Work"]] = {"scan": Scan.from_json, "write": Writing.from_json}
-FULL = (28, 122)
-"""Numbers of the errors that a disk or a quota is full."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors that a disk or a quota is full."""
 
 
 class Work(Protocol):
