@@ -60,3 +60,10 @@ def run(capsys, monkeypatch, tmp_path):
         return ended.value.code or 0, out, err
 
     return call
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which tables are prepared, one of the test's own."""
+    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"

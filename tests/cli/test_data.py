@@ -247,17 +247,16 @@ def test_a_folder_of_tables_is_shown_as_one(run, table, tmp_path):
 
 
 @pytest.mark.parametrize("source", ["churn.csv", "space.yaml"])
-def test_what_preparing_takes_is_told_beforehand(run, table, tmp_path, monkeypatch, source):
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+def test_what_preparing_takes_is_told_beforehand(run, table, cache, source):
     code, out, _ = run("data", source, "--plan")
     assert code == 0
     assert "rows (estimated)" in out.splitlines()[0]
-    assert f"stay in {tmp_path / 'cache'}" in out.splitlines()[1]
+    assert f"stay in {cache}" in out.splitlines()[1]
     assert "with 1 process" in out.splitlines()[2]
     told = json.loads(run("data", source, "--plan", "--json")[1])
     assert (told["source"], told["files"], told["done"]) == (source, 1, False)
     assert told["rows"] == pytest.approx(400, rel=0.05)
-    assert not (tmp_path / "cache").exists()
+    assert not cache.exists()
 
 
 def test_a_plan_is_for_tables_in_files(run):

@@ -22,10 +22,7 @@ from automl.errors import DataError, EnvironmentProblem
 SMALL = Sizes(shard=2**12, chunk=2**14)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def table(rows: int = 1200) -> pd.DataFrame:

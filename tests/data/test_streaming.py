@@ -30,10 +30,7 @@ CPU = torch.device("cpu")
 SMALL = Sizes(shard=2**12, chunk=2**15)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def table(rows: int = 3000) -> pd.DataFrame:

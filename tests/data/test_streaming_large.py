@@ -19,9 +19,7 @@ PARTS = ("train", "val", "test")
 LARGE = Sizes(shard=2**12, chunk=2**14, known=1000)
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def table() -> pd.DataFrame:

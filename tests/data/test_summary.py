@@ -255,8 +255,8 @@ def test_dropped_columns_are_no_inputs_and_predictions_need_them_not(tmp_path):
     assert loaded.preparation["expects"] == ["customer_id", "city", "country", "review", "weight"]
 
 
-def test_a_streamed_table_drops_the_same_columns(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+@pytest.mark.usefixtures("cache")
+def test_a_streamed_table_drops_the_same_columns(tmp_path):
     file = written(tmp_path, table(2000))
     prepare = {"drop": "result", "weight": "weight"}
     streamed = data.load(file, target="churn", prepare={**prepare, "memory": "1kB"})

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import automl
-from automl.core.trial import TrialRecord
 from automl.driver.driver import Driver
 from automl.driver.executor import Executor
 from automl.executors.inline import Inline
@@ -17,6 +16,7 @@ from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 from tests.support.paths import ROOT
+from tests.support.screens import Notes
 
 SPACE = {"x": automl.Float(0, 1)}
 
@@ -26,23 +26,6 @@ def search(train: Callable[[automl.Trial], object], path: Path, **options: Any) 
     given = {"space": SPACE, "metric": "loss", "trials": 6, "seed": 1, "executor": "inline", "path": path}
     given |= {"strategy": "random", "finalists": None, **options}
     return automl.search(train, **given)
-
-
-class Notes:
-    """A screen that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.outcome = ""
-
-    def begin(self, study: Study) -> None: ...
-    def ended(self, study: Study, record: TrialRecord) -> None: ...
-    def tick(self, study: Study, workers: object) -> None: ...
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def finish(self, study: Study, outcome: str) -> None:
-        self.outcome = outcome
 
 
 def driver(

@@ -23,7 +23,8 @@ from automl.study.schema import MIGRATIONS
 from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.testing.stress import replay
-from tests.failures.kit import Notes, board, parabola, search
+from tests.failures.kit import board, parabola, search
+from tests.support.screens import Notes
 
 
 @pytest.mark.catalogue(16, "the ledger is of a newer version", "not touched; says which version", 3)

@@ -26,7 +26,6 @@ from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.view.screens.wrappers import GuardedScreen
 from tests.failures.kit import (
-    Notes,
     board,
     driver,
     parabola,
@@ -36,6 +35,7 @@ from tests.failures.kit import (
     wait_for_reports,
     wait_until,
 )
+from tests.support.screens import Notes
 
 SLOW = """
 import automl, time, sys

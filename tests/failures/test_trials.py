@@ -18,7 +18,8 @@ from automl.driver.watchdog import Watchdog
 from automl.errors import SearchFailed, SpecError, TaskError
 from automl.executors.capture import LIMIT_BYTES
 from automl.executors.local import Local
-from tests.failures.kit import Notes, driver, search
+from tests.failures.kit import driver, search
+from tests.support.screens import Notes
 
 
 def raises(trial: automl.Trial) -> None:

@@ -13,7 +13,6 @@ import automl
 from automl.core.messages import Assignment, Measured, Ready
 from automl.core.stopper import Kind
 from automl.core.trial import Metric, State, TrialRecord
-from automl.driver.screen import NullScreen
 from automl.errors import EnvironmentProblem
 from automl.study import checkpoint, paths
 from automl.study.ledger import Ledger
@@ -23,6 +22,7 @@ from automl.study.winner import keep_best
 from automl.tasks.builtin import BuiltinTask
 from tests.support import saving_search
 from tests.support.saving_search import saving
+from tests.support.screens import Notes
 
 SPEC = """
 model: mlp
@@ -42,14 +42,6 @@ budget: {{trials: {trials}}}
 seed: 5
 finalists: none
 """
-
-
-class Notes(NullScreen):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 def spec(folder: Path, *, trials: int = 10, epochs: int = 4, text: str = SPEC) -> Path:

@@ -17,7 +17,6 @@ from automl.cli.dry_run import one_batch
 from automl.core.trial import State
 from automl.data.streaming import streaming
 from automl.data.streaming.request import Sizes
-from automl.driver.screen import NullScreen
 from automl.errors import SpecError
 from automl.study import paths
 from automl.study.reader import StudyView
@@ -25,6 +24,7 @@ from automl.study.study import Study
 from automl.view.pages import compare
 from tests.support import saving_search
 from tests.support.saving_search import saving
+from tests.support.screens import Notes
 
 SPEC = """
 model: mlp
@@ -47,17 +47,8 @@ finalists: none
 """
 
 
-class Notes(NullScreen):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AUTOML_CACHE", str(tmp_path / "cache"))
+def folder(tmp_path: Path, cache: Path) -> Path:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(2400, 5)), columns=list("abcde"))
     frame["y"] = np.where(frame.a + frame.b * frame.c + 0.5 * rng.normal(size=2400) > 0, "yes", "no")
