@@ -1,9 +1,7 @@
 """Searches whose trials train as lanes: the product around the engine, from the spec to the ledger."""
 
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -20,8 +18,7 @@ from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.study.winner import keep_best
 from automl.tasks.builtin import BuiltinTask
-from tests.support import saving_search
-from tests.support.saving_search import saving
+from tests.support.saving_search import killed, saving
 from tests.support.screens import Notes
 
 SPEC = """
@@ -107,13 +104,8 @@ def board(path: Path) -> list[object]:
 @pytest.mark.slow
 def test_a_killed_cohort_goes_on_from_its_checkpoints_to_the_same_leaderboard(tmp_path: Path) -> None:
     spec(tmp_path, trials=8, epochs=60)  # as many as begin together, and are saved together
-    process = subprocess.Popen([sys.executable, saving_search.__file__, str(tmp_path)])
     folders = tmp_path / "saving" / "trials"
-    deadline = time.monotonic() + 60
-    while len(list(folders.glob("*/manifest.json"))) < 8 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert killed(tmp_path, lambda: len(list(folders.glob("*/manifest.json"))) == 8)
     found = [checkpoint._manifest(folder) for folder in folders.iterdir()]
     assert len(found) == 8
     assert max(entries[-1]["step"] for entries in found if entries) < 60, "the kill came too late"

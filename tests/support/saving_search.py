@@ -1,6 +1,8 @@
 """A search that saves a checkpoint of every trial after every epoch: `python saving_search.py FOLDER`."""
 
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,19 @@ def saving(folder: Path, keep_files: Callable[[Study, TrialRecord], None] = keep
     ) as study:
         Driver(study, replace(task, checkpoint_s=0.0), Inline(), 1, keep_files=keep_files).run()
     return study
+
+
+def killed(folder: Path, reached: Callable[[], bool], later_s: float = 0.0) -> bool:
+    """Begin or resume `saving` in a process and kill it `later_s` seconds after `reached()`; False: it ended before."""
+    with subprocess.Popen([sys.executable, __file__, str(folder)]) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not reached() and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(later_s)
+        finally:
+            process.kill()
+    return process.returncode < 0
 
 
 if __name__ == "__main__":
