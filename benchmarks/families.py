@@ -33,7 +33,7 @@ from sklearn.svm import LinearSVC
 import automl
 from automl import data, metrics, specfile
 from automl.data import Part, Prepared
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 
 FOLDER = Path(__file__).parent / "families"
 Scores = Callable[[Part], torch.Tensor]  # outputs as a model of ours would give them

@@ -12,9 +12,10 @@ from automl.api.prepared import Search
 from automl.core.files import as_name
 from automl.driver.screen import Screen
 from automl.errors import SpecError
-from automl.study import kinds, paths
-from automl.study.ledger import Ledger
-from automl.study.schema import REPAIR
+from automl.study import paths
+from automl.study.ledger import kinds
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.schema import REPAIR
 
 
 def prepare(

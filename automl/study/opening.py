@@ -7,7 +7,7 @@ from pathlib import Path
 from automl.core import files
 from automl.errors import EnvironmentProblem, LedgerError
 from automl.study import paths, safety
-from automl.study.schema import REPAIR, check_version, migrate, tables, translated
+from automl.study.ledger.schema import REPAIR, check_version, migrate, tables, translated
 
 WAL = b"\2\2"
 """Bytes 18 and 19 of a file with a write-ahead log. A new one has it at once: to switch it on later takes a journal."""

@@ -15,12 +15,13 @@ from automl.core.space import Space
 from automl.core.trial import Metric, Plan, TrialRecord
 from automl.errors import LedgerError, SpecError
 from automl.leaderboard import board
-from automl.study import kinds, paths
-from automl.study.ledger import Ledger
+from automl.study import paths
+from automl.study.ledger import kinds
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.lock import is_driven
+from automl.study.ledger.schema import REPAIR
 from automl.study.live import inbox, since
 from automl.study.live.requests import Request, in_words
-from automl.study.lock import is_driven
-from automl.study.schema import REPAIR
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ from pathlib import Path
 from automl.core import files
 from automl.errors import LedgerError
 from automl.study import paths
-from automl.study.schema import SINCE
+from automl.study.ledger.schema import SINCE
 
 LOG = f"{paths.LEDGER}-wal"
 JOURNAL = f"{paths.LEDGER}-journal"

@@ -26,7 +26,7 @@ from automl.errors import SpecError
 from automl.study.budget import Budget
 from automl.study.endgame import Endgame
 from automl.study.facts import KEPT, changes, check_members, compare_at_equal_steps, described
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.study.live.editing import Edited
 from automl.study.live.warm import Given
 from automl.study.reader import StudyView

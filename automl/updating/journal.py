@@ -17,7 +17,7 @@ from typing import Any
 
 from automl.core import files
 from automl.errors import BundleError, SpecError
-from automl.study.lock import DriverLock
+from automl.study.ledger.lock import DriverLock
 from automl.updating.place import Place
 
 Entry = dict[str, Any]

@@ -24,7 +24,7 @@ from automl.data.rows import columns_kept_out, select
 from automl.errors import BundleError, DataError, SpecError
 from automl.models import adjusting, families
 from automl.study import paths
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.updating.place import Place
 
 if TYPE_CHECKING:

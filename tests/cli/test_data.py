@@ -153,7 +153,7 @@ def test_a_search_keeps_what_was_decided_and_shows_it_before_the_first_trial(run
 def test_a_study_of_an_earlier_version_gets_it_when_it_goes_on(run, table, tmp_path):
     assert run("search", "space.yaml", "-q")[0] == 0
     path = tmp_path / "studies" / "churn"
-    from automl.study.ledger import Ledger
+    from automl.study.ledger.ledger import Ledger
 
     ledger = Ledger.open(path)
     ledger._db.execute("DELETE FROM study WHERE key = ?", (FACT,))

@@ -21,7 +21,7 @@ from automl.compression.options import WAYS
 from automl.errors import BundleError, SpecError
 from automl.evaluation.verdict import TEST_EVALUATIONS
 from automl.study import paths
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.view import figures
 from tests.compression.conftest import copied, searched
 

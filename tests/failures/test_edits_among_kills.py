@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from automl.errors import AutoMLError
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.study.live import inbox
 from automl.study.reader import StudyView
 from automl.testing.stress import chaos, replay

@@ -15,11 +15,11 @@ from automl.cli import describe_error
 from automl.core.trial import State
 from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.study import checkpoint
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.repair import repair
+from automl.study.ledger.schema import MIGRATIONS
 from automl.study.paths import LEDGER
 from automl.study.reader import StudyView
-from automl.study.repair import repair
-from automl.study.schema import MIGRATIONS
 from automl.study.study import Study
 from automl.testing.executors import bowl
 from automl.testing.stress import replay

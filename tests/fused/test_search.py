@@ -13,7 +13,7 @@ from automl.core.stopper import Kind
 from automl.core.trial import Metric, State, TrialRecord
 from automl.errors import EnvironmentProblem
 from automl.study import checkpoint, paths
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.study.winner import keep_best

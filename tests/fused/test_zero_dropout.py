@@ -13,7 +13,7 @@ from automl.fused.modules.blueprint import Blueprint
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.signature import dropping_signature, group, signature
 from automl.fused.sizing.zero_dropout import zero_dropout_joins
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from tests.fused.test_engine import CONFIGS, F64, assert_same, build, data, plain_loop
 
 CONFIG = {"dropout": 0.3, "batch_size": 16}

@@ -52,9 +52,7 @@ AT_HOME = {
 """Heavy libraries, and where a module may import them at its top; everywhere else they are imported when needed."""
 
 MOST_FILES = 12  # in one folder, besides its __init__.py
-LARGER_FOLDERS: dict[str, str] = {
-    "automl/study": "17: a part each of the life of a study; lock, paths, schema and opening need no folder",
-}
+LARGER_FOLDERS: dict[str, str] = {}
 """{folder: why it has more files}."""
 MOST_LINES = 350  # of a file
 MOST_FUNCTION_LINES = 50  # of a function, its docstring not counted

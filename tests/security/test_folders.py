@@ -14,8 +14,8 @@ from automl import Study
 from automl.cli.app import app
 from automl.core.space import Float
 from automl.errors import LedgerError
+from automl.study.ledger.repair import repair
 from automl.study.paths import LEDGER
-from automl.study.repair import repair
 
 TOP = ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm", "ledger.sqlite-journal", "driver.lock", "trials",
        "best", ".best.new", ".best.old", "ensemble", "finalists", "refit", "logs", "lanes.json", "report.html",

@@ -11,9 +11,9 @@ import pytest
 from automl import Study
 from automl.core.space import Float
 from automl.errors import LedgerError
-from automl.study import kinds
+from automl.study.ledger import kinds
+from automl.study.ledger.repair import repair
 from automl.study.paths import LEDGER
-from automl.study.repair import repair
 from automl.testing.stress import fuzz_ledgers
 from automl.view.pages import trial
 

@@ -14,7 +14,7 @@ import automl
 from automl.api import trust
 from automl.cli.app import app
 from automl.errors import SpecError
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.study.paths import LEDGER
 
 TAIL = "metric: loss\nspace: {x: {float: [0, 1]}}\nstrategy: random\nstopper: none\nfinalists: none\nexecutor: inline\n"

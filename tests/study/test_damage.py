@@ -13,10 +13,11 @@ import automl
 from automl import Study
 from automl.core.space import Float
 from automl.errors import AutoMLError, LedgerError
-from automl.study import checksums, safety
-from automl.study.ledger import Ledger
+from automl.study import safety
+from automl.study.ledger import checksums
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.repair import repair
 from automl.study.paths import LEDGER, LOCK
-from automl.study.repair import repair
 
 
 def begun(path: Path) -> Study:

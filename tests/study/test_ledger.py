@@ -11,8 +11,8 @@ from automl.core.space import Float, Space
 from automl.core.trial import Failure, State
 from automl.errors import LedgerError
 from automl.study import paths
-from automl.study.ledger import Ledger
-from automl.study.schema import MIGRATIONS
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.schema import MIGRATIONS
 
 SPACE = Space.of({"x": Float(0, 1)})
 

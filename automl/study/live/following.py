@@ -9,13 +9,14 @@ from typing import Any
 from automl.core.live.edits import LIMITS
 from automl.core.trial import TrialRecord
 from automl.errors import LedgerError
-from automl.study import kinds, paths
-from automl.study.ledger import Ledger
+from automl.study import paths
+from automl.study.ledger import kinds
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.replay import Replay
+from automl.study.ledger.schema import REPAIR, SINCE, Fact, check_version, translated
 from automl.study.live import since
 from automl.study.reader import StudyView
-from automl.study.replay import Replay
 from automl.study.safety import LOG
-from automl.study.schema import REPAIR, SINCE, Fact, check_version, translated
 
 BASIS = ("space", "metric", "objectives", "choose", "seed")
 """Facts with which a history begins: where one changes, all is read anew."""

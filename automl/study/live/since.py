@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from automl.errors import LedgerError
-from automl.study.checksums import CHECKSUM, COVERED, named
-from automl.study.kinds import COLUMNS
-from automl.study.schema import REPAIR, Fact, tables, translated
+from automl.study.ledger.checksums import CHECKSUM, COVERED, named
+from automl.study.ledger.kinds import COLUMNS
+from automl.study.ledger.schema import REPAIR, Fact, tables, translated
 
 LIVE = "trial IN (SELECT value FROM json_each(:live))"
 """Only a trial that has not ended gets further rows."""

@@ -27,9 +27,9 @@ from typing import Any
 from automl.core import plugins
 from automl.errors import AutoMLError
 from automl.study import paths
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.schema import TABLES
 from automl.study.reader import StudyView
-from automl.study.schema import TABLES
 from automl.testing.stress import replay
 from automl.testing.stress.chaos_cases import CASES, Case, installed
 from automl.testing.stress.victim import Victim

@@ -21,7 +21,7 @@ from typing import Any
 from automl.api import doors
 from automl.core.space import Float
 from automl.errors import AutoMLError
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 from automl.testing.stress.chaos import board
 from automl.worker.trial import Trial
 

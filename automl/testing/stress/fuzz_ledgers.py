@@ -29,10 +29,10 @@ from automl.core.trial import Failure
 from automl.errors import AutoMLError, LedgerError, SpecError
 from automl.leaderboard.board import Leaderboard
 from automl.study import paths
-from automl.study.checksums import COVERED
+from automl.study.ledger.checksums import COVERED
+from automl.study.ledger.repair import repair
 from automl.study.live.following import Followed
 from automl.study.reader import StudyView
-from automl.study.repair import repair
 from automl.study.study import Study
 from automl.testing.stress.fuzz_bundles import VALUES, changed
 from automl.view.pages import final, trial

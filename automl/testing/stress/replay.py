@@ -20,7 +20,7 @@ from automl.core.objectives.goals import Objectives
 from automl.core.space import Space
 from automl.core.strategy import Strategy
 from automl.core.trial import Failure, Plan, State
-from automl.study.ledger import Ledger
+from automl.study.ledger.ledger import Ledger
 
 
 def problems(path: Path, strategy: Strategy | None = None) -> Iterator[str]:

@@ -13,8 +13,8 @@ from automl.errors import AutoMLError
 from automl.leaderboard import words
 from automl.leaderboard.rows import placed
 from automl.study import paths
+from automl.study.ledger.lock import is_driven
 from automl.study.live.following import Followed
-from automl.study.lock import is_driven
 from automl.study.reader import answered
 from automl.view.pages import trial
 from automl.view.screens.tracker import Tracker, thin

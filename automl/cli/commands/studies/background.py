@@ -67,7 +67,8 @@ def status(study: options.StudyName, json: options.Json = False, dir: options.Di
 
 def facts_of(view: "StudyView", path: Path) -> dict[str, Any]:
     """The result of a study as far as it is, and its state, see `automl.view.pages.status`."""
-    from automl.study import lock, paths
+    from automl.study import paths
+    from automl.study.ledger import lock
     from automl.view.pages import final, status
 
     pid = lock.driver(path / paths.LOCK)
@@ -83,7 +84,8 @@ def stop(
 
     Its process is told to stop (SIGTERM): running epochs end, and all is saved.
     """
-    from automl.study import lock, paths
+    from automl.study import paths
+    from automl.study.ledger import lock
 
     path = values.study_path(study, dir)
     pid = lock.driver(path / paths.LOCK)
@@ -100,7 +102,7 @@ def _end(lock_file: Path, pid: int, wait: float) -> None:
     Raises:
         EnvironmentProblem: it is another user's, or it has not ended in time.
     """
-    from automl.study import lock
+    from automl.study.ledger import lock
 
     try:
         os.kill(pid, signal.SIGTERM)

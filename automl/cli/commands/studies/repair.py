@@ -22,7 +22,7 @@ def repair(
 
     The damaged file is kept beside the new one.
     """
-    from automl.study.repair import repair as salvage
+    from automl.study.ledger.repair import repair as salvage
 
     saved = salvage(values.study_path(study, dir), out)
     if json:

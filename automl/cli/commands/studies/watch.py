@@ -59,8 +59,8 @@ def _serve(path: Path, port: int, *, json: bool) -> None:
 
 def _show(path: Path, *, ascii: bool) -> None:
     from automl.study import paths
+    from automl.study.ledger.lock import is_driven
     from automl.study.live.following import Followed
-    from automl.study.lock import is_driven
     from automl.view.pages.status import state
     from automl.view.screens import choose
 

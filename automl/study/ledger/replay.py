@@ -4,8 +4,8 @@ from automl.core.history import History
 from automl.core.live import edits
 from automl.core.trial import Failure, State
 from automl.errors import LedgerError
-from automl.study import kinds
-from automl.study.schema import REPAIR, Fact
+from automl.study.ledger import kinds
+from automl.study.ledger.schema import REPAIR, Fact
 
 
 class Replay:

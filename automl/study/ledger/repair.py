@@ -18,12 +18,13 @@ from typing import Any
 
 from automl.core.trial import State
 from automl.errors import LedgerError
-from automl.study import kinds, paths, safety
-from automl.study.checksums import CHECKSUM, COVERED, corrected
-from automl.study.ledger import Ledger
-from automl.study.lock import DriverLock
+from automl.study import paths, safety
+from automl.study.ledger import kinds
+from automl.study.ledger.checksums import CHECKSUM, COVERED, corrected
+from automl.study.ledger.ledger import Ledger
+from automl.study.ledger.lock import DriverLock
+from automl.study.ledger.schema import MIGRATIONS, SINCE
 from automl.study.opening import MOST_BYTES
-from automl.study.schema import MIGRATIONS, SINCE
 
 KEYS = {"study": "rowid", "trials": "number", "attempts": "trial", "reports": "trial", "pauses": "seq", "ends": "trial",
         "edits": "seq"}  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.core.live.edits import LIMITS
 from automl.errors import LedgerError
-from automl.study.schema import SINCE
+from automl.study.ledger.schema import SINCE
 
 NUMBER, WHOLE, TEXT, TRUTH, ANY = "a number", "a whole number", "a text", "true or false", "anything"
 VALUE = "a number, also an infinite or missing one"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.study.checksums import COVERED
+from automl.study.ledger.checksums import COVERED
 
 REPAIR = "`automl repair` saves what can be read"
 

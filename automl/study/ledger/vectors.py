@@ -5,8 +5,8 @@ import sqlite3
 from automl.core.history import History
 from automl.core.trial import Vector
 from automl.errors import SpecError
-from automl.study import kinds
-from automl.study.schema import REPAIR
+from automl.study.ledger import kinds
+from automl.study.ledger.schema import REPAIR
 
 
 def restore(history: History, db: sqlite3.Connection) -> None:

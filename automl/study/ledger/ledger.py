@@ -8,8 +8,8 @@ The committed facts are always a beginning of the whole: a report and the end th
 transaction, so a killed driver never leaves one without the other.
 
 Durability: a change of state is committed at once, so a killed process loses nothing. It is also flushed to the disk
-(`synchronous=FULL`), unless a flush was less than `FLUSH_S` seconds ago: then it is flushed with the next one, and a
-power failure can cost that much. Reports are committed with the next change of state, or after `BATCH_S` seconds.
+(`synchronous=FULL`), unless a flush was less than `FLUSH_S` seconds ago; the next one then does it, so a power failure
+costs little. Reports are committed with the next change of state, or after `BATCH_S` seconds.
 """
 
 import json
@@ -24,14 +24,14 @@ from automl.core.history import History
 from automl.core.space import Config
 from automl.core.trial import Failure, State
 from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
-from automl.study import kinds, opening, paths, safety, vectors
-from automl.study.checksums import CHECKSUM, verify
-from automl.study.lock import DriverLock
-from automl.study.replay import Replay
-from automl.study.schema import FACTS, REPAIR, SINCE, Fact, ours, tables, translated
+from automl.study import opening, paths, safety
+from automl.study.ledger import kinds, vectors
+from automl.study.ledger.checksums import CHECKSUM, verify
+from automl.study.ledger.lock import DriverLock
+from automl.study.ledger.replay import Replay
+from automl.study.ledger.schema import FACTS, REPAIR, SINCE, Fact, ours, tables, translated
 
-FLUSH_S = 0.1
-BATCH_S = 1.0
+FLUSH_S, BATCH_S = 0.1, 1.0
 INSERT = {
     "study": "INSERT OR REPLACE INTO study VALUES (?, ?, ?)",
     "trials": "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -76,8 +76,8 @@ class Ledger:
             safety.check_folder(folder)
             lock = DriverLock.take(folder / paths.LOCK)
         except (OSError, ValueError) as error:  # ValueError: no name of a folder
-            why = error.strerror if isinstance(error, OSError) else error
-            raise EnvironmentProblem(f"{str(folder)!r:.300}: cannot write here ({why})") from error
+            why = f"cannot write here ({getattr(error, 'strerror', error)})"
+            raise EnvironmentProblem(f"{str(folder)!r:.300}: {why}") from error
         try:
             return cls(*opening.for_writing(folder), lock)
         except BaseException:
