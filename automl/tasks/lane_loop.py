@@ -14,11 +14,10 @@ from automl.core.messages import Assignment, Broken, Outcome
 from automl.core.stopper import Kind
 from automl.core.trial import Failure
 from automl.errors import AutoMLError
-from automl.fused.engine import Engine
-from automl.fused.folded import FoldedEngine
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry
 from automl.fused.report import EpochReport
+from automl.fused.trial_engine import TrialEngine
 from automl.tasks.lanes.engines import Engines
 from automl.tasks.lanes.parking import Parking
 from automl.tasks.session import TrainingSession
@@ -84,7 +83,7 @@ class LaneLoop:
 
     session: TrainingSession
     worker: Worker
-    engine_of: Callable[[Mapping[str, Any]], Engine | FoldedEngine]
+    engine_of: Callable[[Mapping[str, Any]], TrialEngine]
     queue: TrialQueue
     free: Callable[[], None] = gpu.free
     lanes: dict[int, TrialLane] = field(default_factory=dict)
@@ -109,7 +108,7 @@ class LaneLoop:
             self.worker.link.send(Broken(self.worker.place.worker, error))
 
     @property
-    def engine(self) -> Engine | FoldedEngine:
+    def engine(self) -> TrialEngine:
         """The engine of the trials that train now."""
         return self.engine_of(next(iter(self.lanes.values())).trial.config)
 

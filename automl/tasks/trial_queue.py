@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from automl.core.messages import ALIKE, Assignment
 from automl.core.space import Config
 from automl.errors import AutoMLError, EnvironmentProblem
-from automl.fused.engine import Engine
-from automl.fused.folded import FoldedEngine
+from automl.fused.trial_engine import TrialEngine
 from automl.tasks.session import TrainingSession
 from automl.worker.worker import Worker
 
@@ -58,7 +57,7 @@ class TrialQueue:
 
     session: TrainingSession
     worker: Worker
-    engine_of: Callable[[Config], Engine | FoldedEngine]
+    engine_of: Callable[[Config], TrialEngine]
     waiting: list[Assignment] = field(default_factory=list)
     _advised: set[str] = field(default_factory=set)
     _most: int = 0  # trials that have trained together here: so many are asked for when all have been paused
@@ -120,10 +119,10 @@ class TrialQueue:
             self.worker.report((), advice=(reason,))
         return Admission([first], signature, together=False)
 
-    def _of_signature(self, engine: Engine | FoldedEngine, signature: str) -> list[Assignment]:
+    def _of_signature(self, engine: TrialEngine, signature: str) -> list[Assignment]:
         return [one for one in self.waiting if not one.alone and engine.signature(one.config) == signature]
 
-    def _why_alone(self, engine: Engine | FoldedEngine, trials: list[Assignment]) -> str | None:
+    def _why_alone(self, engine: TrialEngine, trials: list[Assignment]) -> str | None:
         """Why the trials run one by one (empty: the user need not know); None where they run together."""
         fuse = self.session.recipe.fuse
         if self.session.recipe.is_grown(trials[0].config):

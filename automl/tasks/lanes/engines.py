@@ -12,6 +12,7 @@ from automl.errors import EnvironmentProblem, out_of_memory, text_of
 from automl.fused.engine import Engine
 from automl.fused.folded import FoldedEngine
 from automl.fused.problem import Options, Problem
+from automl.fused.trial_engine import TrialEngine
 from automl.study import paths
 from automl.tasks.fusing import mixes_of
 from automl.tasks.recipe import KEPT
@@ -28,9 +29,9 @@ class Engines:
 
     session: TrainingSession
     folder: Path | None
-    kept: dict[str, Engine | FoldedEngine] = field(default_factory=dict)
+    kept: dict[str, TrialEngine] = field(default_factory=dict)
 
-    def of(self, config: Mapping[str, Any]) -> Engine | FoldedEngine:
+    def of(self, config: Mapping[str, Any]) -> TrialEngine:
         """The engine that trains trials like `config`. Raises DataError where the data cannot be prepared so."""
         recipe, chosen = self.session.recipe, options.chosen(config)
         kind = [recipe.family(config), bool(mixes_of(recipe, config))] if config else []
@@ -41,7 +42,7 @@ class Engines:
             self.kept.pop(next(iter(self.kept)))
         return engine
 
-    def _new(self, data: Prepared, config: Mapping[str, Any]) -> Engine | FoldedEngine:
+    def _new(self, data: Prepared, config: Mapping[str, Any]) -> TrialEngine:
         """An engine for these data, in the place of all others if there is no memory for one more of them."""
         try:
             return _engine(self.session, data, config, self.folder)
@@ -65,9 +66,7 @@ class Engines:
             engine.free()
 
 
-def _engine(
-    session: TrainingSession, data: Prepared, config: Mapping[str, Any], folder: Path | None
-) -> Engine | FoldedEngine:
+def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any], folder: Path | None) -> TrialEngine:
     recipe = session.recipe
     scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
