@@ -1,4 +1,7 @@
-"""Optimizers by name: torch's own, and Lion, which torch lacks; under muP with learning rates of each tensor's own.
+"""Optimizers by name: most are torch's own; under muP with learning rates of each tensor's own.
+
+Lion is here because torch lacks it. Muon is the rule for lanes: torch's multiplies in bfloat16 on every device, many
+times slower than float32 on a CPU without fast bfloat16.
 
 All of them also take sharded parameters (see `automl.training.distributed.fsdp`).
 """
@@ -6,6 +9,7 @@ All of them also take sharded parameters (see `automl.training.distributed.fsdp`
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,7 +87,10 @@ class RuleOptimizer(torch.optim.Optimizer):
                     continue
                 state = self.state[p]
                 if not state:
-                    state |= {"updates": 0, **{name: torch.zeros_like(p) for name in self.rule.states}}
+                    state |= {
+                        "updates": torch.zeros((), dtype=torch.int64),
+                        **{name: torch.zeros_like(p) for name in self.rule.states},
+                    }
                 state["updates"] += 1
                 tables = self.rule.tables([hypers], rate, np.full((1, 1), float(state["updates"])))
                 now = {name: torch.full((1, 1), float(table[0, 0]), dtype=p.dtype, device=p.device)
@@ -180,19 +187,18 @@ def _optimizer(name: str, groups: list[dict[str, Any]], options: Hyperparameters
         return optim.RMSprop(groups, lr=options.lr, alpha=options.beta2, momentum=options.momentum)
     if name == "adafactor":
         adafactor = optim.Adafactor(groups, lr=options.lr)
-        return _gathering(adafactor) if sharded else adafactor
+        return _gathering(adafactor, optim.Adafactor) if sharded else adafactor
     if name == "muon":
-        muon = optim.Muon(
-            groups, lr=options.lr, momentum=options.momentum, nesterov=options.nesterov, adjust_lr_fn="match_rms_adamw"
-        )
-        return _gathering(muon) if sharded else muon
+        muon = replace(rule(name), states=("exp_avg",))  # for lanes it also has the state of AdamW's tensors
+        own = RuleOptimizer(groups, muon, options)
+        return _gathering(own, partial(RuleOptimizer, rule=muon, options=options)) if sharded else own
     return Lion(groups, lr=options.lr, betas=betas)
 
 
-def _gathering(plain: torch.optim.Optimizer) -> torch.optim.Optimizer:
+def _gathering(plain: torch.optim.Optimizer, make: Callable[..., torch.optim.Optimizer]) -> torch.optim.Optimizer:
     from automl.training.distributed.fsdp import GatheringOptimizer
 
-    return GatheringOptimizer(plain)
+    return GatheringOptimizer(plain, make)
 
 
 @contextmanager

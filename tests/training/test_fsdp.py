@@ -34,8 +34,8 @@ CLOSE = 1e-9
 """Largest difference of weights, which are about 1 and move by about `lr` = 0.01 at each of the 10 steps, in float64.
 
 The two ways sum the same numbers in another order: each gradient is off by 1e-16 or so, and no optimizer here makes
-more than 1e-10 of that. In float32 nothing of the kind holds on every CPU: Muon rounds to bf16, where 1e-8 becomes
-4e-3 now and then, and its five Newton-Schulz iterations enlarge that up to 3.4445^5 = 485 times.
+more than 1e-10 of that. In float32 nothing of the kind holds: Muon's five Newton-Schulz iterations enlarge a rounding
+up to 3.4445^5 = 485 times.
 """
 TASK = BuiltinTask(
     "families_for_test:build", "iris", EPOCHS, Metric("val_accuracy", "maximize"), folder=SUPPORT,

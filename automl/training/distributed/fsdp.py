@@ -155,8 +155,10 @@ class GatheringOptimizer(torch.optim.Optimizer):
     statistics) is kept whole on every rank.
     """
 
-    def __init__(self, plain: torch.optim.Optimizer) -> None:
-        self._kind: Callable[[list[dict[str, Any]]], torch.optim.Optimizer] = type(plain)
+    def __init__(
+        self, plain: torch.optim.Optimizer, make: Callable[[list[dict[str, Any]]], torch.optim.Optimizer]
+    ) -> None:
+        self._make = make  # an optimizer like `plain` for other parameter groups
         super().__init__(plain.param_groups, plain.defaults)
 
     @torch.no_grad()
@@ -172,7 +174,7 @@ class GatheringOptimizer(torch.optim.Optimizer):
         """Update one parameter with an optimizer made for it alone."""
         whole = nn.Parameter(p.full_tensor())
         whole.grad = _gathered(p.grad)
-        one = self._kind([{**group, "params": [whole]}])
+        one = self._make([{**group, "params": [whole]}])
         if self.state[p]:
             one.state[whole] = {name: _gathered(value) for name, value in self.state[p].items()}
         one.step()
