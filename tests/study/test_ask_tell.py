@@ -178,6 +178,6 @@ def test_a_closed_study_says_so():
     opened = automl.Study({"x": automl.Float(0, 1)}, metric="loss", trials=3)
     trial = opened.ask()
     opened.close()
-    for use in (opened.ask, lambda: opened.tell(trial, loss=0.5)):
+    for use in (opened.ask, lambda: opened.tell(trial, loss=0.5), lambda: opened.reports(trial.number)):
         with pytest.raises(LedgerError, match="the study is closed"):
             use()

@@ -90,6 +90,8 @@ def ours(error: Exception, file: Path | None = None, *, reading: bool = False) -
     """
     where = f"{file}: " if file else ""
     text = "".join(c if c.isprintable() else "?" for c in str(error)[:200])  # SQLite quotes the file's content
+    if isinstance(error, sqlite3.ProgrammingError):  # the file was not touched
+        return LedgerError(f"{where}the study is closed; open it again with its path")
     if not isinstance(error, sqlite3.OperationalError):
         return LedgerError(f"{where}the ledger is damaged ({text or 'a row of impossible length'}); {REPAIR}")
     if not reading and any(word in text for word in ("full", "readonly", "unable to open", "disk I/O error")):
