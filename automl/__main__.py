@@ -2,7 +2,7 @@
 
 
 def run() -> None:
-    """Run the command that the arguments of the process name."""
+    """Run the command line given in `sys.argv`."""
     from automl.cli import main
 
     main()

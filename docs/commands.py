@@ -27,7 +27,7 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 | 3 | a ledger or bundle is damaged, locked, or of another version |
 | 4 | nothing but failures: the search was ended |
 | 5 | the machine lacks something: disk, permission, a device, an optional package |
-| 6 | `judge`: so many seeds do not decide whether the candidate is better |
+| 6 | `judge`: the seeds do not decide whether the candidate is better |
 | 130 | stopped by Ctrl-C; `automl resume` goes on |
 | 143 | stopped by SIGTERM; `automl resume` goes on |
 

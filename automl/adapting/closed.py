@@ -1,4 +1,4 @@
-"""A head learned anew on features that were computed once: ridge and logistic regression that stay near the old head.
+"""Refits a linear head on precomputed features: ridge and logistic regression with a penalty on leaving the old head.
 
 Shape letters: N rows, D features, U output units. A constant feature 1 stands for the bias.
 """
@@ -8,22 +8,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 STRENGTH = 1e-3
-"""How strongly the head is held near the old one, as a share of the features' mean square."""
+"""The penalty for moving away from the old head, as a share of the features' mean square."""
 STEPS = 40
-"""Steps of L-BFGS at most."""
+"""Maximum number of L-BFGS steps."""
 
 
 def ridge(h: Tensor, y: Tensor, old: Tensor, weight: Tensor | None = None, strength: float = STRENGTH) -> Tensor:
     """The weights [U, D] that minimize mean(w * |h W' - y|^2) + strength * m * |W - old|^2, m the mean square of h.
 
-    Hoerl & Kennard 1970, with the old head in the place of 0; solved in float64.
+    Ridge regression (Hoerl & Kennard 1970) that shrinks towards `old` instead of 0; solved in float64.
 
     Args:
-        h: [N, D] features, the constant among them.
-        y: [N, U] what the head is to give.
-        old: [U, D] the old head.
-        weight: [N] of the rows; None: all equal.
-        strength: how strongly the head is held near the old one.
+        h: [N, D] features, including the constant one.
+        y: [N, U] targets of the head's outputs.
+        old: [U, D] weights of the old head.
+        weight: [N] sample weights; None: all equal.
+        strength: the penalty for moving away from the old head.
     """
     h, y, old = h.double(), y.double(), old.double()
     w = torch.ones(len(h), dtype=torch.float64) if weight is None else weight.double()
@@ -42,11 +42,11 @@ def logistic(
     """The weights [U, D] that minimize the mean cross-entropy + strength / 2 * m * |W - old|^2, by L-BFGS.
 
     Args:
-        h: [N, D] features, the constant among them; m is their mean square.
-        y: [N, U] probabilities that the head is to give.
-        old: [U, D] the old head, from which it starts.
-        weight: [N] of the rows; None: all equal.
-        strength: how strongly the head is held near the old one.
+        h: [N, D] features, including the constant one; m is their mean square.
+        y: [N, U] target probabilities.
+        old: [U, D] weights of the old head, where the optimization starts.
+        weight: [N] sample weights; None: all equal.
+        strength: the penalty for moving away from the old head.
         scale, offset: logits are `scale * h W' + offset`.
     """
     w = torch.ones(len(h)) if weight is None else weight

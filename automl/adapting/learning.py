@@ -43,12 +43,12 @@ class Rows:
 
 
 def head(module: nn.Module, rows: Rows, strength: float = closed.STRENGTH) -> None:
-    """Learn the last layer anew, in place; the rest of the network stays as it is.
+    """Refit the last linear layer on `rows`, in place; all other layers stay unchanged.
 
     Args:
-        module: the network; its head has a unit for every class.
-        rows: what is learned from.
-        strength: how strongly the head is held near the old one.
+        module: the network; its last layer has one unit for each class.
+        rows: the training rows, new and old.
+        strength: the penalty for moving away from the old weights, see `closed.ridge`.
 
     Raises:
         DataError: the network has no last linear layer.

@@ -26,12 +26,12 @@ class Granted:
 
 @dataclass(frozen=True)
 class Allowance:
-    """Limits, kept beside the studies.
+    """How much an agent may train; what it has used is counted in a file in the studies' folder.
 
     Args:
         dir: the folder that holds the studies.
-        runs: at most so many runs in all.
-        seconds: at most so many seconds of all searches and judgements together.
+        runs: the maximum number of training runs, over all searches and judgements.
+        seconds: the maximum wall time of all searches and judgements together.
     """
 
     dir: Path
@@ -39,10 +39,10 @@ class Allowance:
     seconds: float
 
     def grant(self, runs: int, seconds: float) -> Granted:
-        """Take so much of what is left; returns what has been granted in all.
+        """Take runs and seconds from the allowance; returns all that has been granted so far.
 
         Raises:
-            SpecError: there is not so much left; says how much is.
+            SpecError: less than that is left; the message says how much.
         """
         with self._file() as granted:
             left, left_s = self.runs - granted.runs, self.seconds - granted.seconds

@@ -27,7 +27,7 @@ def run(
         options: `{"rows": 5, "where": ["lr<1e-3"]}`; None, False and empty ones are left out.
         cwd: the folder that it runs in.
         ok: exit codes that are no error.
-        limit_s: it is stopped after so many seconds.
+        limit_s: seconds after which the command is stopped.
 
     Raises:
         CommandFailed: it ended with an error.

@@ -141,8 +141,8 @@ class Tools:
     ) -> dict[str, Any]:  # fmt: skip
         """Is the candidate better? Two space.yaml of one config each, or with `study` the numbers of two of its trials.
 
-        Takes 2 * seeds runs and `time_s` seconds from the allowance, and ends after so many seconds. "better" is
-        true, false, or null (so many seeds do not decide it). Look at "adjusted_p" when you have judged many.
+        Takes 2 * seeds runs and `time_s` seconds from the allowance, and ends after `time_s` seconds. "better" is
+        true, false, or null (the seeds do not decide it). Look at "adjusted_p" when you have compared many.
         """
         if study is None:
             for spec in (baseline, candidate):

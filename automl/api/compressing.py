@@ -24,7 +24,7 @@ def compress(
 
     Variants are made of the winner's weights (units cut off, low rank, narrower students, ONNX networks in float32 and
     with whole numbers of 8 bits), each measured on this machine and compared with the winner on the same validation
-    rows. One is chosen, judged once on the test part, and saved in `STUDY/compressed/best`. Each finished variant is in
+    rows. One is chosen, evaluated once on the test set, saved in `STUDY/compressed/best`. Each finished variant is in
     the study's ledger: a run that was interrupted goes on, and another choice costs no new training.
 
     Args:

@@ -137,7 +137,7 @@ def resume(
 
     Args:
         path: the study's folder.
-        trials: a new budget of trials, or "+40": so many more.
+        trials: a new budget of trials, or "+40": 40 more than before.
         workers: how many trials at once; 0: as before.
         screen, loggers: as in `search`.
         accept_changes: go on although the space, the objective or the data are others now.

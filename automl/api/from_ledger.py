@@ -60,7 +60,7 @@ def prepare(
 
 
 def _budget(trials: int | str, facts: Mapping[str, Any], begun: int) -> int:
-    """`trials`: a new budget, or "+40": so many more than the old one (or, without one, than have begun)."""
+    """`trials`: a new budget, or "+40": 40 more than the old one (or, without one, than have begun)."""
     if isinstance(trials, str) and trials.startswith("+"):
         return (facts["plan"]["trials"] or begun) + int(trials)
     return int(trials)

@@ -103,10 +103,10 @@ class SearchOptions:
 
     @property
     def finalist_counts(self) -> dict[str, int] | None:
-        """How many finalists and fresh seeds a search of a function has; None: no finalists.
+        """`{"top": finalists, "seeds": fresh seeds of each}` where a Python function is searched; None: no finalists.
 
         Raises:
-            SpecError: an entry is unknown or not a number from 1 up.
+            SpecError: a key is unknown, or a value is not a whole number of at least 1.
         """
         if not self.finalists:
             return None
@@ -121,10 +121,10 @@ class SearchOptions:
         """The study's folder: `path` if it was given, else a new one, which is deleted if the study cannot begin.
 
         Args:
-            name: of the study, unless that was given.
+            name: the study's name, where the options give none.
 
         Raises:
-            SpecError: the given name is none.
+            SpecError: the given name cannot be a folder's name.
         """
         if self.path is not None:
             yield Path(self.path)

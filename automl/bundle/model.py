@@ -106,7 +106,7 @@ class Model:
         return given.read_file(self.preparation, path)
 
     def series_names(self, rows: Any) -> list[str]:
-        """The series that each prediction for `rows` is of; empty where the model was trained on a single one.
+        """The name of the series of each prediction for `rows`; empty where the model was trained on a single series.
 
         Example:
             >>> dict(zip(model.series_names(rows), model.predict(rows)))

@@ -58,7 +58,7 @@ def overrides(sets: Sequence[str] | None) -> dict[str, str]:
 
 
 def trials(text: str | None) -> int | str | None:
-    """`100` -> 100, a new budget; `+40` stays text: so many more trials; None for None.
+    """`100` -> 100, a new budget; `+40` stays text: 40 trials more; None for None.
 
     Raises:
         typer.BadParameter: it is neither.

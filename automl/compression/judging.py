@@ -1,4 +1,4 @@
-"""The chosen variant's single evaluation on the test part, and its place in the study's folder."""
+"""The chosen variant's single evaluation on the test set, and its place in the study's folder."""
 
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ from automl.study.study import Study
 
 
 def judge(subject: Subject, study: Study, notebook: Notebook, name: str, screen: Screen) -> dict[str, Any] | None:
-    """Evaluate a variant on the test part, once: where it was evaluated before, that is the result.
+    """Evaluate a variant on the test set, once: if it was evaluated before, return that result.
 
     Args:
         subject: the original.
-        study: open; its ledger counts the models that were evaluated on the test part.
+        study: open; its ledger counts the models that were evaluated on the test set.
         notebook: where the result goes.
         name: of the variant.
-        screen: is told of the evaluation.
+        screen: shows that the test set is evaluated.
 
     Returns:
         `metric`, `value` and its `interval`; `original`, its score on the same rows; `gain` and `gain_interval` of the
-        paired bootstrap; `rows`; `looks`, how many models have been evaluated on the test part so far. None where there
-        is no test part, or the metric has no value on it.
+        paired bootstrap; `rows`; `looks`, how many models have been evaluated on the test set so far. None where there
+        is no test set, or the metric has no value on it.
     """
     holdout, before = subject.holdout, notebook.test(name)
     if before is not None or not holdout.test_rows or holdout.undefined("test"):

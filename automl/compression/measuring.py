@@ -13,7 +13,7 @@ from automl.compression.subject import Subject
 from automl.metrics import intervals
 
 ROWS = (1, 64)
-"""Latency is measured for so many rows."""
+"""The batch sizes (rows) at which latency is measured."""
 BLOCK_S = 0.03
 BLOCKS = 9
 NOISE = 1.05

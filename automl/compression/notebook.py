@@ -5,7 +5,7 @@ The fact `compression`:
 of           what the measurements depend on: the model, its metric, epochs
 sensitivity  {way: {group: {level: [loss, parameters]}}}, see `automl.compression.ways.cuts`
 variants     {name: what was measured, with the digest of its bundle's manifest}; the bundles are in `variants/NAME`
-tests        {name: scores on the test part}
+tests        {name: scores on the test set}
 chosen       the name of the chosen variant, or None; `asked`: by what it was chosen
 """
 
@@ -72,7 +72,7 @@ class Notebook:
         self._write()
 
     def forget(self, name: str) -> None:
-        """Drop what is known of a variant, if anything is."""
+        """Delete the results of a variant, if there are any."""
         self.fact["variants"].pop(name, None)
 
     @property
@@ -100,12 +100,12 @@ class Notebook:
         self._write()
 
     def test(self, name: str) -> dict[str, Any] | None:
-        """The scores of a variant on the test part, where it was evaluated there."""
+        """The scores of a variant on the test set; None where it was not evaluated there."""
         found: dict[str, Any] | None = self.fact["tests"].get(name)
         return found
 
     def add_test(self, name: str, found: Mapping[str, Any]) -> None:
-        """Write down the scores of a variant on the test part."""
+        """Write down the scores of a variant on the test set."""
         self.fact["tests"][name] = dict(found)
         self._write()
 

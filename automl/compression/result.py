@@ -20,7 +20,7 @@ class Compression:
         metric: on which scores are, as `val_accuracy`.
         variants: all of them, the original first.
         choice: the chosen one, the front, and why others were not chosen.
-        test: the chosen one's scores on the test part, see `judging.judge`; None without a test part.
+        test: the chosen variant's scores on the test set, see `judging.judge`; None without a test set.
         vnni: whether this processor adds products of 8-bit numbers up exactly.
 
     Example:
@@ -103,21 +103,21 @@ class Compression:
         return notes + [f"{v.name}: not made: {v.failed}" for v in self.variants if v.failed]
 
     def verdict(self) -> list[str]:
-        """What was chosen and how it does on the test part, as lines."""
+        """What was chosen and its score on the test set, as lines."""
         if self.chosen is None:
             reasons = {name: why for name, why in self.choice.reasons.items() if name != ORIGINAL}
             lines = ["no variant is within the limits:" if reasons else "no variant could be made"]
             return lines + [f"  {name}: {why}" for name, why in reasons.items()]
         lines = [f"chosen: {self.chosen.name}, in {self.path}"]
         if self.test is None:
-            return [*lines, "there is no test part on which it could be judged"]
+            return [*lines, "there is no test set to evaluate it on"]
         digits, (low, high) = _digits(self.test["original"]), self.test["gain_interval"]
         change = f"{self.test['gain']:+.{digits}f} {_interval(low, high, digits)}"
         return [
             *lines,
             f"{self.test['metric']} {self.test['value']:.5g} on {self.test['rows']} test rows; the original has"
             f" {self.test['original']:.5g}: change {change}",
-            f"models that were evaluated on the test part so far: {self.test['looks']}",
+            f"models evaluated on the test set so far: {self.test['looks']}",
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Compresses the winner of a study: search, choice, one evaluation on the test part, and the saved model."""
+"""Compresses the winner of a study: search, choice, one evaluation on the test set, and the saved model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -37,7 +37,7 @@ def run(study: Study, recipe: Recipe, options: CompressOptions, say: Callable[[s
         study: open for writing; its winner is in `best/`.
         recipe: what it trains.
         options: what is asked.
-        say: is told what happens.
+        say: called with each progress message.
 
     Raises:
         BundleError: the study has no winner, or one without weights, such as trees.

@@ -31,9 +31,9 @@ from automl.errors import BundleError
 SHARES = (0.15, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
 """Shares of the parameters that are cut off, one variant each."""
 STUDENTS = (2, 4)
-"""Students have so many times fewer units in each layer."""
+"""The factors by which students have fewer units in each layer."""
 BASES = 2
-"""ONNX networks are made of the original and of so many cut networks."""
+"""The number of pruned networks that are also made into ONNX networks, besides the original."""
 MODES: dict[str, tuple[quantizing.Mode, ...]] = {"onnx": ("float32",), "int8": ("static", "dynamic")}
 CUTS: dict[str, Callable[[Subject], Cut]] = {"prune": Pruning, "rank": Ranks}
 
@@ -46,7 +46,7 @@ class CompressionSearch:
         subject: what is compressed.
         notebook: what is known already, and where results go.
         options: what is asked.
-        say: is told what happens.
+        say: called with each progress message.
     """
 
     subject: Subject
@@ -55,7 +55,7 @@ class CompressionSearch:
     say: Callable[[str], None]
 
     def run(self) -> list[Variant]:
-        """Make and measure what is not there yet; returns all variants, the original first."""
+        """Make and measure the variants that do not exist yet; returns all variants, the original model first."""
         original = self.notebook.variant(ORIGINAL)
         if original is None:
             original = measured(self.subject, self.subject.bundle, ORIGINAL, "")

@@ -1,7 +1,7 @@
-"""Folds: every row but those of the test part is trained on by some models and held out from the others.
+"""Folds: every row outside the test set is trained on by some models and held out from the others.
 
 A config has a model for each fold. What they say of the rows that they have not seen, put together, are the config's
-*out-of-fold outputs*: outputs for all rows, by which it is scored as by a validation part of that size.
+*out-of-fold outputs*: outputs for all rows, so it is scored as on a validation set of that size.
 
 Shape letters: N training rows, V rows that are held out once, K folds.
 """
@@ -119,7 +119,7 @@ def _by_group(groups: NDArray[Any], count: int, rng: np.random.Generator) -> NDA
     codes, sizes = np.unique(groups, return_inverse=True)[1], np.unique(groups, return_counts=True)[1]
     if len(sizes) < count:
         raise DataError(
-            f"split.folds: {count} folds need as many groups, and besides the test part there are {len(sizes)}; "
+            f"split.folds: {count} folds need as many groups, and outside the test set there are {len(sizes)}; "
             "take fewer folds"
         )
     home, filled = np.zeros(len(sizes), dtype=np.int64), np.zeros(count)

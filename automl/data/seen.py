@@ -1,4 +1,4 @@
-"""What the training part showed of each input: its range, how often it was missing, and how its values are spread.
+"""What the training set showed of each input: its range, how often it was missing, and how its values are spread.
 
 It is kept in the preparation (entry `seen` of a column), so that a saved model can say which new values it has never
 met, and whether new rows are still like those it was trained on. Models of earlier versions have no such entry.

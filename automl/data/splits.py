@@ -138,7 +138,7 @@ def _by_group(groups: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.
 
 
 def homes(sizes: NDArray[Any], wanted: NDArray[np.float64], rng: np.random.Generator) -> Parts:
-    """[groups] the part of each group with so many rows, whole groups in shares `wanted`.
+    """[groups] the part of each group, given the rows of each group; whole groups, in shares `wanted`.
 
     Raises:
         DataError: there are fewer than three groups.

@@ -20,7 +20,7 @@ asked: ContextVar[threading.Event | None] = ContextVar("asked", default=None)
 
 
 class Interrupted(AutoMLError):
-    """The search was stopped by a signal; its state is saved. 130 for Ctrl-C, 143 for SIGTERM (and SIGUSR1)."""
+    """A signal stopped the search; its state is saved. Exit code 130 for Ctrl-C, 143 for SIGTERM and SIGUSR1."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ class Stopping:
 
     clock: Callable[[], float] = time.monotonic
     number: int = 0  # the first signal that asked to stop
-    deadline_s: float = 0.0  # until when running epochs are waited for, on `clock`
+    deadline_s: float = 0.0  # time of `clock` until which running epochs may finish
     now: bool = False  # a second signal came
     event: threading.Event | None = field(default_factory=lambda: asked.get())
     _handling: bool = False  # inside `untorn`

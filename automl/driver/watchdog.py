@@ -5,10 +5,10 @@ from collections import deque
 from dataclasses import dataclass, field
 
 FLOOR_S = 60.0
-TIMES_MEDIAN = 10.0  # a worker hangs when it is silent for so many times the median step (and for the floor)
+TIMES_MEDIAN = 10.0  # a worker hangs when it is silent for this many median steps (and at least the floor)
 STEPS_NEEDED = 5  # steps that must have been seen before anything is said about their length
-SLOW_TIMES_MEDIAN = 4.0  # a step that takes so many times the median is called slow
-SUSPENDED_S = 10.0  # a driver that did not look for so long was itself suspended: no worker is at fault
+SLOW_TIMES_MEDIAN = 4.0  # a step that takes this many times the median is called slow
+SUSPENDED_S = 10.0  # seconds without a check after which the driver itself was suspended: no worker is at fault
 
 
 @dataclass

@@ -66,7 +66,7 @@ def recipe(
 
 
 def split(rows: int, size: int = 0, time_s: float | None = None) -> dict[str, Any]:
-    """The split of a table of so many rows, in a file of `size` bytes, as in a specification; `time_s`: the budget."""
+    """The `split:` entry for a table of `rows` rows in a file of `size` bytes; `time_s`: the budget in seconds."""
     val, test = (round(min(max(enough / rows, least), most), 3) for enough, least, most in (VAL, TEST))
     if rows < SMALL and size < BYTES:
         return {"folds": FOLDS if (time_s or 0.0) >= MINUTE else FEW_FOLDS, "test": test}

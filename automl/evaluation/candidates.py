@@ -23,7 +23,7 @@ class FinalistOptions:
         top: how many of the best trials become finalists.
         seeds: fresh seeds that each of them is trained with.
         refit: whether the model that is saved is trained on the validation rows too.
-        ensemble: at most so many models in the ensemble; 0: there is none.
+        ensemble: the maximum size of the ensemble; 0: no ensemble.
         target_fidelity: what replaces the search's values, `{"width": 1024}` (see `automl.specfile.fidelity`).
     """
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from automl.metrics.rows import Sample
 
 VALUES = 2**22
-"""At most so many outputs are scored at once."""
+"""The maximum number of outputs that are scored at once."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def make(folder: Path, bundles: Mapping[str, Path], holdout: Holdout, size: int,
         folder: where the ensemble is written.
         bundles: the models to choose from, by name.
         holdout: the rows.
-        size: at most so many models together, one that is taken twice counted twice.
+        size: the maximum size of the ensemble; a model that is taken twice counts twice.
         single: the bundle of the winner, which the ensemble is compared with.
 
     Returns:
@@ -115,7 +115,7 @@ def select(
     Args:
         losses: of K averages [K, N, units] on the validation rows; of two tuples the lower one is better.
         outputs: [models, N, units] of the models on these rows.
-        size: at most so many models together.
+        size: the maximum size of the ensemble.
         classes: whether outputs are logits of classes, which are averaged as probabilities.
 
     Returns:

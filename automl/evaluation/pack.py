@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FACT = "pack"
 EVERY = 8
-"""The ensemble is chosen again after so many trials have ended."""
+"""The ensemble is chosen again each time this number of trials has ended."""
 GAIN = 0.01
 """An ensemble is better if its error (for accuracy and the like: the distance to 1) is lower by this share."""
 KEPT_SHARE, KEPT_S, SAVED_S = 0.03, 0.5, 0.05
@@ -49,8 +49,8 @@ class PackOptions:
     """How a pack is made.
 
     Attributes:
-        models: at most so many models together, one that is taken twice counted twice.
-        patience: the search ends after so many further trials without a better ensemble.
+        models: the maximum size of the ensemble; a model that is taken twice counts twice.
+        patience: the search ends after this number of further trials without a better ensemble.
     """
 
     models: int = 32

@@ -32,9 +32,13 @@ def beginnings(schedule: Schedule) -> Iterator[Schedule]:
 
 @dataclass(frozen=True)
 class Repeat(Strategy):
-    """Each schedule as often as there are seeds, minus what has begun already; one seed of all, then the next one.
+    """Strategy that trains every schedule `seeds` times: first all schedules once, then all a second time, and so on.
 
-    With `Parts` as the stopper, where a schedule has several parts.
+    What has begun already is not begun again. Schedules of several stages need `Parts` as the stopper.
+
+    Attributes:
+        schedules: each a sequence of stages (config, last step of the stage).
+        seeds: how many trials each schedule gets; each trial has a seed of its own.
     """
 
     schedules: tuple[Schedule, ...]
@@ -42,7 +46,7 @@ class Repeat(Strategy):
 
     @classmethod
     def of(cls, configs: Sequence[Config], seeds: int) -> "Repeat":
-        """Of configs that train from the beginning to the end."""
+        """Schedules of one stage each: every config trains from the first to the last step."""
         return cls(tuple((Stage(config),) for config in configs), seeds)
 
     @property

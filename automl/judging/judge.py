@@ -29,7 +29,7 @@ class Judgement:
 
     Attributes:
         better: True: the candidate is shown to be better. False: nothing speaks for it, and going on was not worth it
-            (or its run failed). None: it may be better, but so many seeds do not show it.
+            (or its run failed). None: it may be better, but this number of seeds does not show it.
         p: probability of a result like this one if both sides were equal; None where a run failed.
         delta: mean of candidate minus baseline, in units of the metric: below 0 is better where lower is better.
         interval: for the true `delta`; where `better` it does not contain 0.
@@ -120,7 +120,7 @@ def judge(
         baseline, candidate: a specification's file (of one config), a study (its winner), `(study, trial number)`, a
             program as a list of words with "{seed}" in one of them, or a function `train(trial)` with `trial.seed`.
         metric: what is compared, for programs and functions; specifications have their own.
-        seeds: at most so many for each side, from 3 to 16.
+        seeds: the maximum number of seeds for each side, from 3 to 16.
         level: the probability that two equal sides are called different.
         campaign: judgements of the same name are counted together.
         seed: from which the runs' seeds are derived; None: others for each judgement of the campaign.

@@ -21,14 +21,14 @@ SEED_BITS = 31
 
 @dataclass(frozen=True)
 class Runs:
-    """One side and where its runs are kept.
+    """The training runs of the baseline or of the candidate.
 
     Attributes:
-        side: what is trained.
+        side: the config or program that is trained.
         metric: what is measured.
-        folder: of the runs' study.
-        seed: from which the seeds of the runs are derived; both sides have the same.
-        executor, workers: replace those of the side, where given.
+        folder: the study that holds the runs.
+        seed: the seeds of the runs are derived from it; it is the same for baseline and candidate.
+        executor, workers: replace those of `side`; None: those of `side`.
     """
 
     side: Side
@@ -39,7 +39,7 @@ class Runs:
     workers: int | None = None
 
     def values(self, seeds_wanted: int) -> list[float]:
-        """Train until there are so many runs; returns the metric of each, by seed.
+        """Train until there are `seeds_wanted` runs; returns the metric of each, in the order of the seeds.
 
         Raises:
             RunFailed: a run failed; says why.

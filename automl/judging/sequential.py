@@ -56,7 +56,7 @@ class PairedTest:
     """A one-sided test whether paired differences have a mean above 0.
 
     Args:
-        pairs: at most so many, from 3 to 16.
+        pairs: the maximum number of pairs, from 3 to 16.
         level: the probability that two equal sides are called different, over all looks.
         looks: after how many pairs there may be a look; empty: after each one from the third on.
 

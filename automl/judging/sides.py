@@ -1,4 +1,4 @@
-"""What is judged: one config of a specification, a trial of a study, a program, or a training function."""
+"""The two sides of a comparison: a config of a specification, a trial, a program, or a training function."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -32,7 +32,7 @@ Judged = "str | Path | Sequence[str] | tuple[str | Path, int] | Callable[[Trial]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two that are compared.
+    """The baseline or the candidate of a comparison.
 
     Attributes:
         name: what the user calls it.
@@ -109,10 +109,10 @@ def of_function(function: "Callable[[Trial], object]") -> Side:
 
 
 def of_spec(file: str | Path) -> Side:
-    """The config that a specification describes: each of its parameters is a single value, or has a default.
+    """The config that a specification describes: each parameter is a single value, or has a default.
 
     Raises:
-        SpecError: it leaves open which config is meant.
+        SpecError: a parameter has several values and no default.
     """
     from automl import specfile
 

@@ -18,7 +18,7 @@ from automl.metrics import rows
 SCALE, SHIFT = "adjusted.scale", "adjusted.shift"
 """Names of the two tensors."""
 ROUNDS, REACH, STEPS = 2, 2.0, 33
-"""Offsets are tried so often for each class, from -REACH to REACH, at so many values."""
+"""Passes over the classes, and how many offsets from -REACH to REACH are tried for each class in a pass."""
 
 
 class Adjusted(nn.Module):

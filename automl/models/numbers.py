@@ -24,7 +24,8 @@ class NumberEmbedding(nn.Module):
 
     - `periodic`: cos(2 pi f x) and sin(2 pi f x) with K learned frequencies f, drawn from N(0, scale^2);
     - `cosine`: cos(2 pi (f x + p)) with learned phases p in [0, 1) too, half as many features;
-    - `piecewise`: how far x is through each of K bins between normal quantiles, from 0 to 1 (the outer ones go on).
+    - `piecewise`: how far x is through each of K bins between normal quantiles: 0 below the bin, 1 above it; below the
+      first and above the last bin the line continues.
 
     Args:
         columns: D.

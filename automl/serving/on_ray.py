@@ -31,7 +31,7 @@ class Replicas:
     """How many replicas there are.
 
     Attributes:
-        least, most: of them; the same number: always so many.
+        least, most: limits of the number of replicas; equal: a fixed number.
         busy: requests that a replica has at once when another one is worth it.
     """
 

@@ -49,7 +49,7 @@ def part(name: str) -> dict[str, Any]:
 
 
 def whole(name: str) -> File | None:
-    """The file of the complete preset `name`; None if there is none."""
+    """The file of the complete preset `name` (one that can be searched as it is); None: no such preset."""
     return None if "/" in name else all_presets().get(name)
 
 

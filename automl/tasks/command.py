@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GRACE_S = 10.0
 """How long the program may take to end after SIGTERM, and after SIGKILL."""
 QUIET_S = 0.2
-"""A program that has ended, and whose output was silent for so long, prints no more."""
+"""Seconds without output after which the output of an ended program counts as complete."""
 
 
 @dataclass(frozen=True)
@@ -164,9 +164,9 @@ def environment(trial: "Trial") -> dict[str, str]:
 
 
 def lines_of(process: "subprocess.Popen[bytes]") -> Iterator[tuple[str, bool]]:
-    """(a line as it comes, whether it is of standard error), until the program ends.
+    """Yield (line, whether it comes from stderr) until the program ends.
 
-    What the program has started and left behind may hold its output open: that is not waited for.
+    Child processes that the program leaves behind may keep its output open; this does not wait for them.
     """
     with selectors.DefaultSelector() as selector:
         for stream in (process.stdout, process.stderr):

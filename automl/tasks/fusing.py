@@ -10,7 +10,7 @@ from automl.fused import signature
 from automl.tasks.recipe import Recipe
 
 FEW_KINDS = 4
-"""Where a space has at most so many kinds of models, trials train together with those of their own kind only."""
+"""Up to this number of kinds of models in a space, trials train together with those of their own kind only."""
 
 
 def mixes(model: str, space: Space) -> tuple[str, ...]:

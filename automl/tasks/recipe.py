@@ -33,8 +33,8 @@ class Recipe:
         data: see `automl.data.load`, as are `target`, `split` and `prepare`.
         epochs: of a full trial, or what `unit` says in their place; schedules are planned for them.
         unit: what a trial trains on between two reports.
-        val_rows: so many validation rows measure a report, all of them the last one where that counts; 0: all measure
-            every report; None: as many as are usual, see `training.samples.validation`.
+        val_rows: number of validation rows that a report is measured on (the last report, where it counts, on all);
+            0: every report on all rows; None: the default number, see `training.samples.validation`.
         metric: the study's.
         further: names of further metrics that the study ranks on or limits, with those of `metrics.COSTS`.
         folder: what relative names of files and modules refer to.
@@ -43,7 +43,7 @@ class Recipe:
         keep: which trials save their model at their end: those that would then be among the best, or all.
         refit: whether the validation rows are training rows too.
         outputs: whether a model's outputs on the validation rows are saved with it, for an ensemble.
-        patience: a trial ends after so many epochs without a better one; 0: it never does.
+        patience: a trial ends after this number of epochs without a better one; 0: never.
         adjust: how the logits of saved models are adjusted on the validation rows, see `models.adjusting`.
         until: the epoch after which training ends; None: the last one.
         fuse: whether trials train together as one batched model; "require" makes it an error where they cannot.
@@ -123,7 +123,7 @@ class Recipe:
         )
         name, tested = self.metric.name.removeprefix("val_"), len(prepared.test)
         if tested and (reason := undefined(name, prepared.kind, prepared.test.y)):
-            prepared.notes.append(f"test_{name} is not defined on the test part: {reason}")
+            prepared.notes.append(f"test_{name} is not defined on the test set: {reason}")
         if not self.refit:
             return prepared
         if prepared.folds is not None:  # all rows but those of the test part are training rows
@@ -131,7 +131,7 @@ class Recipe:
         return replace(prepared, train=prepared.train + as_learned(prepared.val, prepared))
 
     def unit_for(self, prepared: "Prepared") -> Unit:
-        """The unit for these data: of texts, samples in the place of tokens."""
+        """The unit for these data; for texts it is counted in samples instead of tokens."""
         return self.unit.of_sequences(int(prepared.inputs.shape[0]) if prepared.kind == "next_token" else 1)
 
     def validation(self, prepared: "Prepared") -> "Validation":
@@ -182,7 +182,7 @@ class Recipe:
         name, sampled = self.metric.name.removeprefix("val_"), self.validation(prepared).sample
         if reason := undefined(name, prepared.kind, prepared.val.y):
             raise SpecError(
-                f"metric: {self.metric.name} is not defined on the validation part: {reason}; split differently or"
+                f"metric: {self.metric.name} is not defined on the validation set: {reason}; split differently or"
                 " choose another metric"
             )
         if sampled is not None and (reason := undefined(name, prepared.kind, sampled.y)):
@@ -196,7 +196,7 @@ class PreparedData:
     """The data of a recipe in memory, as configs want them prepared.
 
     Attributes:
-        default: as they are prepared for a config that has no say in it.
+        default: the data as prepared for a config without data hyperparameters.
     """
 
     def __init__(self, recipe: Recipe) -> None:

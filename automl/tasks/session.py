@@ -73,7 +73,7 @@ class TrainingSession(Session):
 
     @property
     def prepared(self) -> "Prepared":
-        """The data as they are prepared for a config that has no say in it."""
+        """The data as prepared for a config without data hyperparameters."""
         return self.data.default
 
     @property
@@ -103,7 +103,7 @@ class TrainingSession(Session):
 
     @property
     def tf32(self) -> bool:
-        """Whether products of trials that train together on a GPU round their factors to TF32."""
+        """Whether matrix products of trials that train together on a GPU use TF32."""
         return self.device.startswith("cuda") and self.recipe.settings.get("precision", "auto") != "fp32"
 
     def fills_gpu(self, config: Mapping[str, Any]) -> bool:

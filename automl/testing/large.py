@@ -1,4 +1,4 @@
-"""Large studies on disk, written in a second: what a search of so many trials would have left."""
+"""Large studies on disk, written in a second, as a search of that many trials would have left them."""
 
 import random
 from pathlib import Path
@@ -17,7 +17,7 @@ SPACE = {
 
 
 def large(path: Path, trials: int, steps: int = 5, *, running: int = 0) -> Study:
-    """An open study with so many ended trials: a sixth ran `steps` steps, a few failed, the others were stopped early.
+    """An open study with `trials` ended trials: a sixth ran `steps` steps, a few failed, the others were stopped early.
 
     `running`: how many more have begun.
     """

@@ -200,16 +200,16 @@ def follow(
     model: str | None = None, at_least: int = 200, every_s: float = 5.0, once: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Outcome]:  # fmt: skip
-    """Update a model whenever so many further rows have got their true answers.
+    """Update a model each time enough further rows have got their true answers.
 
     Each answer is used once, also after a kill: the journal says up to which one, in the same write as the outcome.
 
     Args:
         where, service, options, say, model: see `update`.
         at_least: new answers that make an update.
-        every_s: seconds between two looks.
+        every_s: seconds between two checks.
         once: use what is there, then end.
-        sleep: waits for so many seconds.
+        sleep: called with the seconds to wait.
 
     Yields:
         What came of each update, once it is written down.

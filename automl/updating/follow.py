@@ -30,9 +30,9 @@ def follow(
         folder: that files are put into.
         options: how to update.
         say: gets sentences about what happens.
-        every_s: seconds between two looks.
+        every_s: seconds between two checks.
         once: use what is there, then end.
-        sleep: waits for so many seconds.
+        sleep: called with the seconds to wait.
 
     Yields:
         What came of each file, once it is written down.

@@ -141,7 +141,7 @@ def _of_study(study: Path) -> tuple[Path, int | None]:
 def old_rows(known: Known, old: Any = None, *, trust: bool = False) -> tuple[Labelled, NDArray[np.bool_]]:
     """The rows of the search: those it has trained on, and those it has compared by, which are held out.
 
-    Rows of the test part stay unseen. Of a search on folds, which has trained on all others, the last fold's rows are
+    Rows of the test set stay unseen. Of a search on folds, which has trained on all others, the last fold's rows are
     held out.
 
     Args:

@@ -19,10 +19,10 @@ class Options:
         how: `auto`, `head`, `finetune`, `retrain` or `search`.
         lose: how much may be lost on rows that were held out: of metrics up to 1 the difference, of errors a share.
         hold_out: the share of the new rows that is held out, the latest ones.
-        keep_rows: at most so many rows to learn from are kept, and a quarter as many that are held out.
-        trials: of a search.
+        keep_rows: the maximum number of rows kept to learn from; a quarter as many held-out rows are kept too.
+        trials: the budget of a search (`how="search"`).
         trust: run the user's code that the model or its data name.
-        old: rows in the place of those of the search, for a bundle without them.
+        old: rows that replace those of the search, for a bundle without them.
         base: the folder that paths of the specification start from; None: as the study knows it.
         device: where to train, as torch names it.
     """

@@ -135,7 +135,7 @@ def _warnings() -> tuple[list[Any], Any, Any]:
 
 def _set_warnings(value: tuple[list[Any], Any, Any]) -> None:
     filters, warnings.showwarning, warnings.formatwarning = value
-    warnings.resetwarnings()  # has warnings that were shown once be shown again
+    warnings.resetwarnings()  # makes warnings that were shown once appear again
     warnings.filters[:] = filters  # type: ignore[index]
 
 

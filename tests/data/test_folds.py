@@ -111,7 +111,7 @@ def test_a_rare_class_is_told_and_trained_on():
         (table(), {"folds": 1}, {}, "expected a whole number from 2 to 50, got 1"),
         (table(), {"folds": 3, "val": 0.2}, {}, "split.val: folds take the place of training and validation rows"),
         (table(), {"folds": 3, "test": 1.0}, {}, "split.test: expected a share"),
-        (table(), {"folds": 12, "group": "g"}, {}, "12 folds need as many groups, and besides the test part there are"),
+        (table(), {"folds": 12, "group": "g"}, {}, "12 folds need as many groups, and outside the test set there are"),
         (table(20), {"folds": 10}, {}, "15 training rows are too few for 10 folds; take fewer folds"),
         (table(), {"folds": 3}, {"window": 5}, "a series or a text that is cut into windows has no folds"),
         (table().assign(t=np.where(np.arange(120) < 60, "a", "b")), {"folds": 3, "time": "when"}, {},

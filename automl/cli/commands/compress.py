@@ -43,7 +43,7 @@ def compress(
     """Make a study's winner smaller and faster.
 
     Every variant is measured on this machine and compared with the winner on the same validation rows. The chosen one
-    is judged once on the test part and saved in STUDY/compressed/best: predict, export --compressed and serve take it.
+    is evaluated once on the test set and saved in STUDY/compressed/best: predict, export --compressed and serve use it.
     Each finished variant is kept, so an interrupted run goes on, and other limits need no new training.
     """
     from automl.api.compressing import compress as compressed

@@ -50,7 +50,7 @@ Queue = Annotated[int, option("--queue", min=1, help="Rows that may wait; more a
 Latency = Annotated[float, option("--latency-ms", min=1, help="Batches grow as long as they take half of this.")]
 Strict = Annotated[bool, option("--strict", help="Refuse values outside of what training has seen.")]
 AuditBodies = Annotated[bool, option("--audit-bodies", help="Write bodies of requests into the audit log.")]
-KeepRows = Annotated[int, option("--keep-rows", min=0, help="Keep so many rows, for `automl update` to learn from.")]
+KeepRows = Annotated[int, option("--keep-rows", min=0, help="Rows to keep, for `automl update` to learn from.")]
 Trust = Annotated[bool, option("--trust", help="Run the code that a bundle of one's own model names.")]
 
 Ray = Annotated[bool, option("--ray", help="Serve with Ray Serve: replicas on the nodes of a Ray cluster.")]

@@ -14,7 +14,7 @@ from automl.metrics import rows as samples
 ROWS = 2000
 """So many validation rows tell how sensitive a group of layers is."""
 VALUES = 2**21
-"""At most so many values go through a network at once."""
+"""The maximum number of values that go through a network at once."""
 Levels = Mapping[str, float]
 """{group: level}; groups that are absent stay as they are."""
 

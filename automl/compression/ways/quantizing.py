@@ -31,7 +31,7 @@ Mode = Literal["float32", "static", "dynamic"]
 CALIBRATION_ROWS = 512
 """So many training rows fix the scales of activations."""
 CALIBRATION_VALUES = 2**22
-"""At most so many input values are taken for that."""
+"""The maximum number of input values that are taken for that."""
 WEIGHTED = ("MatMul", "Gemm", "Conv", "Gather")
 """Operators that are quantized, where one of their inputs is a weight; of `Gather`, where its table is one."""
 

@@ -54,7 +54,7 @@ def tuned(subject: Subject, network: Network, epochs: int, say: Callable[[str], 
         subject: the original.
         network: its layers and weights.
         epochs: how long; in what the search said in their place.
-        say: is told what is worth knowing.
+        say: called with each message for the user.
     """
 
     def build(*_: Any) -> nn.Module:

@@ -24,7 +24,7 @@ from automl.errors import DataError, did_you_mean
 
 TOKENS = ("word", "char", "byte", "ids", "ngrams")
 SEVERAL = 3.0
-"""A column whose texts have so many words on average holds texts, where none is named."""
+"""The least average number of words of a column that is read as text, where none is named."""
 PIECES = (3, 4, 5)
 """Characters of a piece of a word, its ends counted."""
 MOST_TOKENS = {"ngrams": 1024}

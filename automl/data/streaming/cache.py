@@ -19,11 +19,11 @@ from automl.data.streaming.request import Request
 from automl.errors import EnvironmentProblem
 
 UNUSED_S = 30 * 86400.0
-"""A prepared table that was not opened for so long is deleted."""
+"""Seconds without use after which a prepared table is deleted."""
 VERSION = 4
 """Of the format of the files, and of how cells are read."""
 SAMPLES, SAMPLE = 16, 2**12
-"""So many samples of so many bytes are read of a file for its key."""
+"""How many samples of how many bytes are read from a file to make its key."""
 
 
 def cache_folder() -> Path:

@@ -16,7 +16,7 @@ ROWS = 1000
 MOST = 500
 """Columns whose values are looked at while a search begins."""
 SENTENCE = 4
-"""A column of different texts with so many words each holds sentences."""
+"""The least number of words in each of a column's different texts from which on they are sentences."""
 
 
 def of(

@@ -1,4 +1,4 @@
-"""Rows of the validation and test parts that are equal to a training row: they say nothing about new rows."""
+"""Rows of the validation and test sets that are equal to a training row: they say nothing about new rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from automl.data.streaming.shards import Streamed
 LARGEST = 2**26
 """Tables of more values than this are not looked at."""
 FEWEST, SHARE = 3, 0.01
-"""It is told where at least so many rows, and this share of a part, are equal to training rows."""
+"""The least number and share of rows equal to training rows that lead to a warning."""
 DIFFERENT = 0.5
 """Where fewer of the training rows differ than this share, equal rows are no surprise: they have few columns."""
 

@@ -20,10 +20,10 @@ COLUMNS = 300
 FEWEST, ENOUGH = 40, 100
 """With fewer training rows nothing is said, or only of columns that are the target itself."""
 WRONG = 0.01
-"""A class is told by a column that is wrong in at most this share of the rows, and a tenth as often as the commonest
+"""A column predicts a class if it is wrong in at most this share of the rows, and a tenth as often as the commonest
 class would be."""
 R2 = 0.999
-"""A regression target is told by a column that explains so much of it."""
+"""A column predicts a regression target if it explains this share of the variance."""
 COPY = 1e-9
 """What a column that is the target itself, in whatever unit, leaves unexplained."""
 

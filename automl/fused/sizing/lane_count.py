@@ -22,7 +22,7 @@ KNEE = 1.15  # by what factor a doubled bucket must make a step cheaper
 WORTH = 1.2  # by what factor a step must be cheaper than alone
 PATIENT = 1.3  # how much more a step may cost among half as many lanes where a full trial would end late
 NO_LONGER = 1.1  # times as long, which delays no trial
-WAIT_S, WAIT_SHARE = 3.0, 0.25  # a full trial may take so many seconds, or such a share of the time trained so far
+WAIT_S, WAIT_SHARE = 3.0, 0.25  # limits of a full trial: seconds, or a share of the time trained so far
 SETTLED = 2  # epochs of a bucket before it can be given up: the first is slower, as its memory is new
 KEYS = {"probed_at": "probed_lanes", "solo": "solo_s", "probed": "probed_s", "mixed": "mixed", "first": "first_lanes",
         "lane_s": "lane_s"}  # fmt: skip
@@ -85,7 +85,7 @@ class LaneCountController:
         """From timing one lane and a small bucket.
 
         Args:
-            step_s: measures the seconds for one step of one lane among so many; inf where memory ran out.
+            step_s: measures the seconds per step and lane at a number of lanes; inf where memory ran out.
             steps_per_epoch: of one lane.
             max_lanes, epochs: see above.
             start: lanes of the small bucket.
@@ -164,7 +164,7 @@ class LaneCountController:
         return False
 
     def may_wait(self, bucket: int) -> bool:
-        """Whether a full trial among so many lanes would end soon enough, or hardly later than among those now."""
+        """Whether a full trial at `bucket` lanes would end soon enough, or hardly later than at the present number."""
         known = max(1, self.lanes or self.probed_lanes)
         longer = growing(self.doubling, bucket / known)
         no_later = self.doubling < 2 and longer <= NO_LONGER

@@ -84,7 +84,7 @@ def probe(blueprint: Blueprint, configs: Config | Sequence[Config], kind: str, d
         configs: of the trials; the first few are tried, so that a model that reads what each lane has for itself (its
             learning rate, ...) is found.
         kind, data: see `Problem`.
-        batch: so many samples.
+        batch: the number of samples.
 
     Raises:
         torch.OutOfMemoryError: memory ran out.

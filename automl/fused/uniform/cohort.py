@@ -72,7 +72,7 @@ class UniformCohort:
 
         Raises:
             ValueError: there are more lanes than `bucket`.
-            torch.OutOfMemoryError: there is no memory for so many rows; the bucket is as before.
+            torch.OutOfMemoryError: there is not enough memory for the rows; the bucket is as before.
         """
         live = [k for k, lane in enumerate(self.slots) if lane is not None]
         if len(live) > bucket:

@@ -41,7 +41,7 @@ class PieceEpoch:
             stepper: the piece's forward and backward pass.
             kind: of the task: classification, regression or next_token.
             data: the training samples, on the cohort's device or streamed to it.
-            steps: at most so many updates from where the lanes are; None: the whole epoch.
+            steps: the maximum number of updates, counted from where the lanes are; None: the whole epoch.
             recordable: every optional part of a step runs for every lane, so that a step that was recorded (as a CUDA
                 graph) is right for any lanes.
         """

@@ -45,7 +45,7 @@ class Lane:
         self.fixed_s, self.row_s = 2e-4, 2e-6
 
     def expected_s(self, rows: int) -> float:
-        """How long a batch of so many rows takes."""
+        """The seconds that a batch of `rows` rows takes."""
         return self.fixed_s + rows * self.row_s
 
     def measured(self, rows: int, seconds: float) -> None:

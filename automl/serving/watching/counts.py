@@ -23,7 +23,7 @@ LATENCIES_MS = (0.5, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300
 SECONDS = 300
 """So many past seconds have counts of their own."""
 TOGETHER = 512
-"""Rows are counted when so many wait, or once a second."""
+"""Rows are counted when this number is waiting, or once a second."""
 SPREAD = 4.0
 """Predicted values are counted in classes up to so many standard units on both sides of the training's mean."""
 VALUE_BINS = 16

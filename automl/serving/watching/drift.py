@@ -1,4 +1,4 @@
-"""Whether new rows are still like the training part: PSI and Kolmogorov-Smirnov's distance for each input.
+"""Whether new rows are still like the training set: PSI and Kolmogorov-Smirnov's distance for each input.
 
 The rows are tested in windows of, say, 1,000. A window of a model whose inputs have not changed raises an alarm with a
 probability of at most `false_alarms`, over all of its inputs together: each test of each input gets an equal share of
@@ -188,7 +188,7 @@ class Drift:
         self._warm = False
 
     def warm(self, rows: int) -> bool:
-        """Compute the limits for windows of so many rows; False where that was done already."""
+        """Compute the limits for windows of `rows` rows; False where that was done already."""
         if self._warm:
             return False
         self._warm = True

@@ -33,8 +33,8 @@ class Feedback:
 
     Args:
         file: the database.
-        remember: predictions of so many requests are kept.
-        keep_rows: of the rows themselves so many, for `automl update`.
+        remember: the number of requests whose predictions are kept.
+        keep_rows: the number of rows that are kept, for `automl update`.
         shared: the disk is one of several machines, whose processes have no memory in common.
     """
 

@@ -1,7 +1,7 @@
 """Rows of requests, kept where the server was told to, and joined with their true answers for `automl update`.
 
 Two tables of state/feedback.sqlite: `kept` has rows that wait for their answers, `labelled` rows with them, numbered in
-the order in which the answers came. Each has at most so many rows and bytes; the oldest go first.
+the order in which the answers came. Each has a maximum number of rows and bytes; the oldest rows are dropped first.
 """
 
 import io

@@ -30,7 +30,7 @@ Count = Annotated[
 
 
 class Steps(Strict):
-    """What a trial trains on between two evaluations, in the place of an epoch, and how often it does."""
+    """The `steps:` entry, used instead of `epochs`: the data between two evaluations, and how many evaluations."""
 
     samples: Count | None = Field(None, description="training samples, rounded to full batches; 1_000_000 or 1M")
     batches: Count | None = Field(None, description="batches, of whatever size")

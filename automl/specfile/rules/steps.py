@@ -25,7 +25,7 @@ def check(tree: Mapping[str, Any], places: Places) -> None:
 
 
 def fits(tree: Mapping[str, Any], space: Space, places: Places) -> None:
-    """Warn of a step that is smaller than a batch; called where all entries are sound."""
+    """Warn of a step that is smaller than a batch; called only if no entry has an error."""
     if not isinstance(tree.get("steps"), dict):
         return
     size = Steps.model_validate(tree["steps"]).samples

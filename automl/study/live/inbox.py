@@ -23,7 +23,7 @@ REQUEST, ANSWER = ".json", ".answer"
 MOST = 1000
 """So many requests are read at once; the others wait."""
 KEPT_S = 86_400
-"""Answers that nobody has read are deleted after so many seconds."""
+"""Seconds after which answers that nobody has read are deleted."""
 LOOK_S = 0.02
 READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 

@@ -11,7 +11,7 @@ from automl.fused.lane import LaneState
 from automl.worker.trial import Trial
 
 MOST_BYTES = 2**28
-"""The states take at most so much memory; those that were parked first are dropped first."""
+"""The maximum memory of all states; those that were parked first are dropped first."""
 
 
 @dataclass(frozen=True)

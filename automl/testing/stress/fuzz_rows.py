@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 ROWS = 25
 MODELS = 200
-"""After so many mutants another training table is drawn."""
+"""The number of mutants after which another training table is drawn."""
 LIMIT_S = 5.0
 """CPU seconds that one mutant may take."""
 

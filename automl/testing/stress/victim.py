@@ -45,7 +45,7 @@ class Victim:
                 os._exit(code)
 
     def wait(self, seconds: float) -> int | None:
-        """Its exit code, None when it still runs after `seconds`."""
+        """Wait for the process to end; returns its exit code, or None if it still runs after `seconds`."""
         deadline = time.monotonic() + seconds
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)

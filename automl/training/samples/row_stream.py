@@ -52,7 +52,7 @@ class RowStream:
         """Inside the block shards are read ahead, and kept as long as they are needed.
 
         Args:
-            places: so many are read in turns, by readers that are no more than a shard and a batch apart.
+            places: the number of readers that take turns; they are at most a shard and a batch apart.
             batch: rows that are taken at a time, at most.
         """
         self._most = places * (2 + -(-(batch + self.shard_rows) // self.shard_rows))

@@ -43,7 +43,7 @@ class Unit:
         return "epoch" if self.is_epoch else "step"
 
     def of_sequences(self, length: int) -> "Unit":
-        """The same for samples of `length` tokens each: so many samples in the place of tokens."""
+        """The same for samples of `length` tokens each: the unit in samples instead of tokens."""
         return Unit("samples", max(1, round(self.size / length))) if self.name == "tokens" else self
 
     def updates(self, samples: int, batch: int) -> int:

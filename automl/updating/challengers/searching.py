@@ -18,7 +18,7 @@ from automl.updating.challengers.ways import Lesson, Way
 
 
 def way(trials: int) -> Way:
-    """The way `search` with a budget of so many trials."""
+    """The way `search` with a budget of `trials` trials."""
 
     def search(lesson: Lesson, folder: Path) -> Path:
         """A small search; killed, it goes on where it was.

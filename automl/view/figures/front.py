@@ -19,7 +19,7 @@ from automl.view.figures.style import BEST, COLOURS, chosen, dots, figure, log_a
 MOST_PAIRS = 3
 """Pairs of objectives that are drawn, of more than two objectives."""
 WIDE = 20
-"""An axis whose largest value is so many times the smallest is logarithmic."""
+"""An axis is logarithmic if its largest value is at least this many times the smallest."""
 NAMED = 12
 """Points of the front that have their number beside them."""
 

@@ -157,7 +157,7 @@ class Feed:
         return {**row, "attempt": record.attempt, "origin": record.origin, "started_s": record.started_s}
 
     def curves(self, numbers: Sequence[int]) -> dict[str, Any]:
-        """{trial: its curve, (step, value), thinned} of so many trials."""
+        """{trial: its curve as (step, value), thinned} of the trials `numbers`, at most a fixed number of them."""
         with self._lock:
             trials, metric = self.study.history.trials, self.study.metric
             known = [n for n in numbers[:MOST_CURVES] if 0 <= n < len(trials)]

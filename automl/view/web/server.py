@@ -15,7 +15,7 @@ from automl.view.web.answers import Answer, Answers, Question
 
 HOST = "127.0.0.1"
 TIMEOUT_S = 30.0
-"""A client that says nothing for so long is left."""
+"""Seconds without a request after which a connection is closed."""
 LINGER_S = 1.0
 """So long a body that is refused is still read."""
 

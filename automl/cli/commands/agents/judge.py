@@ -26,7 +26,7 @@ MetricName = Annotated[str | None, options.option("--metric", help="What the pro
 Report = Annotated[
     str | None, options.option("--report", metavar="PATTERN", help="Finds the metric in lines that are not JSON.")
 ]
-Seeds = Annotated[int, options.option("--seeds", min=3, max=16, help="At most so many seeds for each side.")]
+Seeds = Annotated[int, options.option("--seeds", min=3, max=16, help="The maximum number of seeds for each side.")]
 Level = Annotated[float, options.option("--level", help="Error level: how often equal sides are called different.")]
 CampaignName = Annotated[str, options.option("--campaign", help="Judgements of the same name are counted together.")]
 
@@ -50,7 +50,7 @@ def judge(
     """Say whether a candidate is better than a baseline.
 
     Both are trained on the same fresh seeds, and the differences are tested after each seed from the third on, until
-    the answer is clear. Exit code 0: better; 1: not better; 6: so many seeds do not decide it.
+    the answer is clear. Exit code 0: better; 1: not better; 6: the seeds do not decide it.
 
     automl judge a.yaml b.yaml; automl judge STUDY 12 40;
     automl judge --metric val_loss --command "python a.py --seed {seed}" --command "python b.py --seed {seed}"

@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 NONE: dict[str, Any] = {"unit": "number", "step": 0.0, "day": 1}
 """No step: the rows are taken as they follow one another."""
 GAP = 1.5
-"""Two rows that are further apart than so many steps have a gap between them."""
+"""Two rows that are further apart than this number of steps have a gap between them."""
 HOLIDAYS = 5.5
 """Where some days of the week never have a row, up to five further days in a row may be missing without a gap."""
 UNEVEN = 0.1
