@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from automl.judging.judge import judge as judge
     from automl.study.study import Study as Study
     from automl.updating.update import update as update
+    from automl.worker.current import current_trial as current_trial
+    from automl.worker.current import report as report
     from automl.worker.trial import Trial as Trial
 
 _HOMES = {
@@ -50,10 +52,12 @@ _HOMES = {
     "Trial": "automl.worker.trial",
     "TrialPruned": "automl.integrations.define_by_run",
     "compress": "automl.api.compressing",
+    "current_trial": "automl.worker.current",
     "fit": "automl.estimators.fitting",
     "judge": "automl.judging.judge",
     "load": "automl.bundle.loading",
     "optimize": "automl.integrations.define_by_run",
+    "report": "automl.worker.current",
     "resume": "automl.api.doors",
     "search": "automl.api.doors",
     "update": "automl.updating.update",
@@ -72,10 +76,12 @@ __all__ = [
     "Trial",
     "TrialPruned",
     "compress",
+    "current_trial",
     "fit",
     "judge",
     "load",
     "optimize",
+    "report",
     "resume",
     "search",
     "update",

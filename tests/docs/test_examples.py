@@ -25,6 +25,7 @@ RUNS = {  # {folder: (command, what it prints, what must be installed)}
     "ray_cluster": ("python train.py", "loss", "ray"),
     "images": ("python run.py", "val_accuracy", "PIL"),
     "language_model": ("python run.py", "val_loss", ""),
+    "hydra_sweep": ("python train.py -m 2>&1", "best: job", "hydra"),
     "referee": (f"{JUDGE} || test $? -lt 7", "campaign", ""),
 }
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

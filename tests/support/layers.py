@@ -24,7 +24,7 @@ LEVELS: Sequence[Sequence[str]] = (
     ("evaluation", "view", "integrations", "executors"),
     ("compression",),
     ("api",),
-    ("estimators", "judging", "agents", "updating"),
+    ("estimators", "judging", "agents", "updating", "sweeping"),
     ("cli", "testing"),
 )
 """The folders (and root modules) of automl/, the lowest first: each imports only from the levels above its own line."""
@@ -81,6 +81,7 @@ def folder_of(path: Path) -> str:
     return parts[0] if parts[0] != "automl" else parts[1] if len(parts) > 1 else "__init__"
 
 
+@cache
 def file_of(module: str) -> Path | None:
     """The file behind a dotted name, None where it is not ours or no module."""
     first, *rest = module.split(".")
@@ -109,7 +110,7 @@ def _imports(path: Path, node: ast.AST, *, at_top: bool, typing_only: bool) -> I
             for alias in child.names:
                 file = file_of(f"{module}.{alias.name}") or file_of(module)
                 yield Import(module, alias.name, child.lineno, at_top, typing_only, file)
-        else:
+        elif not isinstance(child, ast.expr):  # no expression holds an import
             guarded = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             inside = at_top and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             yield from _imports(path, child, at_top=inside, typing_only=typing_only or guarded)
