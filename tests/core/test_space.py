@@ -70,7 +70,7 @@ def spaces(draw: st.DrawFn) -> Space:
 units = st.integers(0, 2**32 - 1).map(np.random.default_rng)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spaces(), units)
 def test_samples_are_members_and_survive_the_unit_cube(space: Space, rng: np.random.Generator) -> None:
     for _ in range(5):
@@ -83,7 +83,7 @@ def test_samples_are_members_and_survive_the_unit_cube(space: Space, rng: np.ran
         assert {n for n in space.names if n in config} == {n for n, u in zip(space.names, unit, strict=True) if u == u}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spaces(), units)
 def test_inactive_parameters_are_absent(space: Space, rng: np.random.Generator) -> None:
     config = space.sample(rng)
@@ -97,7 +97,7 @@ def test_inactive_parameters_are_absent(space: Space, rng: np.random.Generator) 
             assert not space.contains({n: v for n, v in config.items() if n != name})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(spaces(), units)
 def test_json_round_trip(space: Space, rng: np.random.Generator) -> None:
     again = Space.of(json.loads(json.dumps(space.to_json())))
@@ -111,7 +111,7 @@ def test_json_round_trip(space: Space, rng: np.random.Generator) -> None:
         assert again.params[name].to_unit(p.from_unit(0.3)) == p.to_unit(p.from_unit(0.3))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.one_of(floats(), ints(), choices()), st.integers(2, 9))
 def test_grids_are_members_without_repeats(p: Parameter, resolution: int) -> None:
     if p.size > 10_000 and getattr(p, "step", None) not in (None, 1):
@@ -125,7 +125,7 @@ def test_grids_are_members_without_repeats(p: Parameter, resolution: int) -> Non
         assert (values[0], values[-1]) == (p.low, p.high)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.one_of(floats(), ints(), choices()), st.floats(0, 1))
 def test_one_parameter_to_the_unit_interval_and_back(p: Parameter, u: float) -> None:
     value = p.from_unit(u)
@@ -133,7 +133,7 @@ def test_one_parameter_to_the_unit_interval_and_back(p: Parameter, u: float) -> 
     assert identity(p.from_unit(p.to_unit(value))) == identity(value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.one_of(floats(), ints()), st.floats(0, 1), st.floats(0, 1))
 def test_ranges_keep_their_order(p: Float | Int, a: float, b: float) -> None:
     low, high = sorted((a, b))

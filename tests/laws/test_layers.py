@@ -27,6 +27,8 @@ from tests.support.layers import (
 )
 from tests.support.paths import ROOT
 
+pytestmark = pytest.mark.xdist_group("layers")  # one process reads all files, once
+
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 ROOT_MODULES = {"errors", "version", "moved"}
 STRATEGIES_MAY_IMPORT = {"errors", "core", "automl_strategies"}

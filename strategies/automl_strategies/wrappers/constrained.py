@@ -6,6 +6,7 @@ a constraint from a file can neither run anything nor take much memory or time.
 """
 
 import ast
+import math
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 from automl.core.history import History
-from automl.core.space import Config, Space, Value
+from automl.core.space import Config, Space, Value, config_key
 from automl.core.strategy import Strategy
 from automl.errors import SpecError, did_you_mean
 from automl_strategies.surrogates.deduplication import SeenConfigs
@@ -39,6 +40,8 @@ ALLOWED = (
 )
 MOST_DRAWS, FEWEST_DRAWS = 20_000, 100
 """Random configs that are checked before the constraints count as impossible."""
+FEW = 1000
+"""Configs of a space that is searched until each of them was drawn."""
 RARE = 1000
 """Random configs of which hardly one keeps all constraints, before a local search begins."""
 MOST_KNOWN = 12
@@ -84,9 +87,13 @@ class Constrained(Strategy):
         repeated: list[Config] = []
         steps = sum(sum(1 for _ in ast.walk(constraint.tree)) for constraint in constraints)
         draws = max(FEWEST_DRAWS, min(MOST_DRAWS, MOST_STEPS // max(steps, 1)))
+        size = math.prod(p.size for p in history.space.params.values())
+        tried: set[tuple[object, ...]] = set()
         for config in self._proposals(history, n, draws, constraints, seen):
-            if len(chosen) == n:
-                break
+            if len(chosen) == n or (len(tried) == size and len(chosen) + len(repeated) >= n):
+                break  # there are enough, or every config of the space was looked at
+            if size <= FEW:
+                tried.add(config_key(config))
             if all(constraint.holds(config) for constraint in constraints):
                 if config not in seen:
                     chosen.append(seen.add(config))
