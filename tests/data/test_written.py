@@ -17,25 +17,33 @@ DAY = (datetime.date(2023, 1, 6) - datetime.date(1970, 1, 1)).days
 @pytest.mark.parametrize("cell", [
     "06/Jan/2023:00:00:00 +0000", "Fri Jan  6 00:00:00 2023", "Fri Jan 06 00:00:00 UTC 2023", "06.01.2023 00.00",
     "06.01.2023 00:00 Uhr", "2023\u5e7401\u670806\u65e5", "6. Januar 2023", "6 janvier 2023", "6 de enero de 2023",
-    "6 gennaio 2023", "06JAN2023", "06JAN23:00:00:00", "20230106", "20230106T000000", "202301060000", "2023-01-06 0h00",
+    "6 gennaio 2023", "06JAN2023", "06JAN23:00:00:00", "Fr 06.01.2023", "ven. 06/01/2023",
+    "Friday, 06.01.2023", "2023-01-06 01:00 CET", "2023-01-05T20:00:00 EDT",
+    "2023-01-06T02:00:00+02:00[Europe/Helsinki]", "05.01.2023 24:00", "20230106", "20230106T000000", "202301060000",
+    "2023-01-06 0h00",
 ])  # fmt: skip
 def test_dates(cell):
     assert dates.days(cell, dayfirst=True) == DAY
 
 
-@pytest.mark.parametrize("cell", ["12abc34", "1.2.10", "20211340", "jui 2023", "12 pro 2020", "Mar 5"])
+@pytest.mark.parametrize(
+    "cell", ["12abc34", "1.2.10", "Version 06.01.2023", "20211340", "jui 2023", "12 pro 2020", "Mar 5"]
+)
 def test_no_dates(cell):
     assert math.isnan(dates.days(cell, dayfirst=True))
 
 
-@pytest.mark.parametrize(("cell", "seconds"), [("14h30", 52_200), ("14:30 Uhr", 52_200), ("2 h 05", 7_500)])
+@pytest.mark.parametrize(
+    ("cell", "seconds"),
+    [("14h30", 52_200), ("14:30 Uhr", 52_200), ("2 h 05", 7_500), ("5pm", 61_200), ("12 a.m.", 0), ("24:00", 86_400)],
+)
 def test_times_of_day(cell, seconds):
     assert dates.seconds(cell) == seconds
 
 
 @pytest.mark.parametrize(("cell", "seconds"), [
     ("36:15", 130_500), ("2 days 03:15:00", 184_500), ("1 day, 0:00:01", 86_401), ("-1 days +23:00:00", -3_600),
-    ("1h 20m", 4_800), ("1h20m5s", 4_805), ("PT1H20M", 4_800), ("90 sec", 90), ("P1D", 86_400),
+    ("1h 20m", 4_800), ("1h20m5s", 4_805), ("PT1H20M", 4_800), ("1:07.5", 67.5), ("90 sec", 90), ("P1D", 86_400),
 ])  # fmt: skip
 def test_lengths_of_time(cell, seconds):
     assert durations.seconds(cell) == seconds
@@ -53,6 +61,15 @@ def read(cells):
 
 NUMBERS = {
     "minus behind": (["1,250.50-", "10.25", "3.75-"], [-1250.5, 10.25, -3.75]),
+    "no cents": (["5.-", "12.50", "1'250.--"], [5, 12.5, 1250]),
+    "no cents, comma": (["5,- \u20ac", "12,50 \u20ac", "1.250,\u2014 \u20ac"], [5, 12.5, 1250]),
+    "credit and debit": (["1,250.00 DR", "12.50 CR", "3.75 CR"], [-1250, 12.5, 3.75]),
+    "Soll and Haben": (["1.250,00 S", "12,50 H", "3,75 H"], [-1250, 12.5, 3.75]),
+    "credit alone": (["1,250.00", "12.50CR", "3.75"], [1250, -12.5, 3.75]),
+    "all in thousands": (["1.5K", "2K", "30K"], [1500, 2000, 30000]),
+    "unit of two words": (["1,050 sq ft", "900 sq ft", "75.5 sq ft"], [1050, 900, 75.5]),
+    "other digits": (["\u0661\u0662", "\uff13\uff0e\uff15", "\u06f7"], [12, 3.5, 7]),
+    "text of Excel": (['="12"', '="3.5"', '="7"'], [12, 3.5, 7]),
     "multiples": (["1.5K", "2M", "300"], [1500, 2e6, 300]),
     "money in multiples": (["$1.5M", "$20K", "$300"], [1.5e6, 2e4, 300]),
     "bytes": (["1.5 GB", "20 MB", "3 KB"], [1.5e9, 2e7, 3e3]),
@@ -70,7 +87,8 @@ def test_numbers(how):
 
 
 @pytest.mark.parametrize(
-    "cells", [["12A", "3B", "4C"], ["2T", "12M", "3T"], ["$1.5", "\u20ac2.5", "$3.5"], ["5-", "6+"]]
+    "cells",
+    [["12A", "3B", "4C"], ["2T", "12M", "3T"], ["$1.5", "\u20ac2.5", "$3.5"], ["5-", "6+"], ['="01"', '="02"', "03"]],
 )
 def test_codes_and_unlike_units_stay_text(cells):
     assert read([*cells] * 10)[0]["kind"] == "category"

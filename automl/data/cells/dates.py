@@ -3,9 +3,11 @@
 Dates have a day, a month and a year: 2021-06-25 (also with / or . between), 25/06/2021 or 06/25/2021, 25.06.21,
 25 June 2021 (also 25JUN2021, 25/Jun/2021, and months in other languages, see `months`), June 25, 2021,
 Fri Jun 25 08:15:00 2021, 2021年6月25日; 20210625 and 20210625081500 where all cells of a column are such.
-A time of day may follow, and a time zone: Z, +01:00, GMT+1. Periods with a year are their first day: 2021-06, 06/2021,
+A day of the week may stand before a date. A time of day may follow, and a time zone: Z, +01:00, GMT+1, CEST,
+[Europe/Berlin] behind an offset. Periods with a year are their first day: 2021-06, 06/2021,
 June 2021, 2021-Q2, Q2 2021, 2021-W25 (ISO 8601, Monday) and 2021-W25-5.
-Times of day are 8:15, 08:15:30.5, 8:15 pm, 8h15 and 08:15 Uhr. `1/2`, `3:2`, `05-12` and `Mar 5` are neither.
+Times of day are 8:15, 08:15:30.5, 8:15 pm, 8 pm, 8h15, 08:15 Uhr and 24:00. `1/2`, `3:2`, `05-12` and
+`Mar 5` are neither.
 """
 
 import datetime
@@ -45,8 +47,18 @@ _QUARTER_YEAR = re.compile(rf"[Qq]([1-4])[\s/-]?{_YEAR}", re.ASCII)
 _WEEK = re.compile(rf"{_YEAR}-?W([0-5]\d)(?:-?([1-7]))?", re.ASCII)
 _COMPACT = re.compile(rf"{_YEAR}(\d{{2}})(\d{{2}})(?:[T ]?(\d{{2}})(\d{{2}})(\d{{2}})?Z?)?", re.ASCII)
 _CLOCK = re.compile(_TIME + _ZONE, re.ASCII)
+_FULL_HOUR = re.compile(r"(\d{1,2})\s?([AaPp]\.?[Mm]\.?)", re.ASCII)
 _OTHER_CLOCK = re.compile(r"(^|.*[\s,T])(\d{1,2})\s?[hH.]\s?([0-5]\d)(?:[.](\d{2}))?", re.ASCII)
+_PLACE = re.compile(r"(?<=[0-9Z])\[[A-Za-z_]+(?:/[A-Za-z_+-]+)*[0-9]*\]$")
+_WEEKDAY = re.compile(r"([^\W\d_]{2,13})\.?,?\s+(?=\d)")
+_SHORT_ZONE = re.compile(r"(?<=\d)\s+([A-Z]{3,4})$")
 _NAMED_ZONE = re.compile(r"\s*(?:UTC|GMT)\s*([+-])(\d{1,2})(?=:|$)")
+_ZONES = {
+    "WET": 0, "WEST": 1, "BST": 1, "CET": 1, "CEST": 2, "MEZ": 1, "MESZ": 2, "EET": 2, "EEST": 3, "MSK": 3, "JST": 9,
+    "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13, "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7,
+    "MDT": -6, "PST": -8, "PDT": -7, "AKST": -9, "AKDT": -8, "HST": -10,
+}  # fmt: skip
+"""Hours of short names of zones, those with one usual meaning (IST is none)."""
 _EPOCH = datetime.date(1970, 1, 1).toordinal()
 
 
@@ -104,6 +116,8 @@ def seconds(cell: str) -> float:
     """Seconds since midnight of a time of day; NaN: the cell is none."""
     if "h" in cell or "H" in cell:
         cell = _with_colons(cell)
+    elif (whole := _FULL_HOUR.fullmatch(cell)) is not None:
+        cell = f"{whole[1]}:00 {whole[2]}"
     found = _CLOCK.fullmatch(_with_plain_zone(cell))
     return math.nan if found is None else _seconds(found.groups()[:4])
 
@@ -111,6 +125,8 @@ def seconds(cell: str) -> float:
 def _plainly(cell: str) -> str:
     """The same with a plain zone, and with a time of day as 8:15 for 8.15 and 8h15 behind a date."""
     cell = _with_plain_zone(cell)
+    if cell[:1].isalpha() and (found := _WEEKDAY.match(cell)) is not None and months.is_weekday(found[1]):
+        cell = cell[found.end() :]
     return _with_colons(cell) if " " in cell and ":" not in cell else cell
 
 
@@ -122,7 +138,12 @@ def _with_colons(cell: str) -> str:
 
 
 def _with_plain_zone(cell: str) -> str:
-    """The same with +01 for GMT+1 and UTC+01."""
+    """The same with +01 for GMT+1, UTC+01 and CET."""
+    if cell.endswith("]"):
+        cell = _PLACE.sub("", cell)
+    if ":" in cell and cell[-1:].isupper() and (short := _SHORT_ZONE.search(cell)) is not None and short[1] in _ZONES:
+        hours = _ZONES[short[1]]
+        return f"{cell[: short.start()]}{'-' if hours < 0 else '+'}{abs(hours):02d}:00"
     if "GMT" not in cell and "UTC" not in cell:
         return cell
     return _NAMED_ZONE.sub(lambda zone: f"{zone[1]}{int(zone[2]):02d}", cell)
@@ -203,4 +224,5 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
         if not 1 <= hour <= 12:
             return math.nan
         hour = hour % 12 + (12 if half[0] in "pP" else 0)
-    return math.nan if hour > 23 else round((3600 * hour + 60 * minute + second) * 1e6) / 1e6
+    latest = 24 if half is None and not minute and not second else 23
+    return math.nan if hour > latest else round((3600 * hour + 60 * minute + second) * 1e6) / 1e6

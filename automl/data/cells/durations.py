@@ -1,9 +1,10 @@
-"""Lengths of time: 36:15, 36:15:02, 2 days 03:15:00, 1 day, 3:15:00, 1h 20m, 1h20m5s and PT1H20M."""
+"""Lengths of time: 36:15, 36:15:02, 1:07.25 (minutes), 2 days 03:15:00, 1 day, 3:15:00, 1h 20m, 1h20m5s and PT1H20M."""
 
 import math
 import re
 
 _CLOCK = re.compile(r"(-?)(\d{1,4}):([0-5]\d)(?::([0-5]\d(?:\.\d+)?))?", re.ASCII)
+_LAP = re.compile(r"(-?)(\d{1,3}):([0-5]\d[.,]\d+)", re.ASCII)
 _DAYS = re.compile(r"(-?\d+) days?(?:,? ([+-]?)(\d{1,2}):([0-5]\d):([0-5]\d(?:\.\d+)?))?", re.ASCII)
 _LETTERS = re.compile(
     r"(?:(\d+) ?d(?:ays?)?,? ?)?(?:(\d+) ?h(?:rs?|ours?)?,? ?)?(?:(\d+) ?m(?:ins?|inutes?)?,? ?)?"
@@ -17,6 +18,9 @@ def seconds(cell: str) -> float:
     """The seconds of a length of time; NaN: the cell is none."""
     if (found := _CLOCK.fullmatch(cell)) is not None:
         total = 3600.0 * int(found[2]) + 60.0 * int(found[3]) + float(found[4] or 0)
+        return -total if found[1] else total
+    if (found := _LAP.fullmatch(cell)) is not None:
+        total = 60.0 * int(found[2]) + float(found[3].replace(",", "."))
         return -total if found[1] else total
     if (found := _DAYS.fullmatch(cell)) is not None:
         clock = 3600.0 * int(found[3] or 0) + 60.0 * int(found[4] or 0) + float(found[5] or 0)

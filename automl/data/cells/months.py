@@ -1,4 +1,4 @@
-"""Names of months in the languages of many tables, in full and shortened to three letters or more."""
+"""Names of months and days in the languages of many tables, in full and shortened."""
 
 from functools import cache
 
@@ -36,3 +36,23 @@ def _known() -> dict[str, int]:
 def number(name: str) -> int:
     """1 to 12; 0: it is no month. `name`: without a full stop, in any case, with or without accents."""
     return _known().get(name.lower().translate(_PLAIN), 0)
+
+
+_DAYS = (
+    "monday tuesday wednesday thursday friday saturday sunday",
+    "montag dienstag mittwoch donnerstag freitag samstag sonntag sonnabend",
+    "lundi mardi mercredi jeudi vendredi samedi dimanche",
+    "lunes martes miercoles jueves viernes sabado domingo",
+    "lunedi martedi mercoledi giovedi venerdi sabato domenica",
+    "segunda terca quarta quinta",
+    "sexta maandag dinsdag woensdag donderdag vrijdag zaterdag",
+    "zondag mandag tirsdag onsdag torsdag fredag lordag",
+    "poniedzialek wtorek sroda czwartek piatek sobota niedziela",
+)
+"""English, German, French, Spanish, Italian, Portuguese, Dutch, Danish and its neighbours, Polish."""
+_DAY_PARTS = frozenset(name[:length] for names in _DAYS for name in names.split() for length in (2, 3, 4, len(name)))
+
+
+def is_weekday(name: str) -> bool:
+    """Whether this is a day of the week, in full or shortened to two to four letters, with or without accents."""
+    return name.lower().translate(_PLAIN) in _DAY_PARTS

@@ -21,14 +21,21 @@ PLAIN: Style = {"decimal": ".", "thousands": "", "unit": ""}
 """The style of numbers as programs write them."""
 MOSTLY = 0.95
 """The share of a column's cells that must be of a kind for the column to be of it."""
-_MINUS = str.maketrans({"\u2212": "-", "\u2013": "-", "\ufe63": "-", "\uff0d": "-", "\u2019": "'"})
+_DIGITS = {zero + digit: str(digit) for zero in (0x660, 0x6F0, 0x966, 0xFF10) for digit in range(10)}
+"""Arabic, Persian, Devanagari and wide digits."""
+_MINUS = str.maketrans(
+    {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\ufe63": "-", "\uff0d": "-", "\u2019": "'", "\u066b": ".",
+     "\u066c": "'", "\uff0e": ".", "\uff0c": ","} | {chr(code): digit for code, digit in _DIGITS.items()}
+)  # fmt: skip
+_NO_CENTS = re.compile(r"(?<=\d)[.,]-{1,2}(?=\D*$)")
 _CURRENCY = (
     r"[$€£¥₹₽₩₺₫฿]|(?:US|CA|AU|NZ|HK)\$|R\$|CHF|EUR|USD|GBP|JPY|SEK|NOK|DKK|PLN|CZK|INR|CNY|RMB|kr\.?|Fr\.?|Rs\.?"
 )
 _SHAPE = re.compile(
     rf"([+-]?)\s*({_CURRENCY})?\s*([+-]?)([.,]?\d(?:[\d.,' ]*\d)?[.,]?)([eE][+-]?\d+)?\s*"
-    r"(-(?!.)|(?:[^\W\d_]|[%‰°€$£¥₹₽₩₺₫฿′″])[\w%‰°€$£/²³^.·]{0,11})?",
+    r"(-(?!.)|(?:[^\W\d_]|[%‰°€$£¥₹₽₩₺₫฿′″])[\w%‰°€$£/²³^.·]{0,11}(?: [^\W\d_][\w/²³^.]{0,7})?)?",
 )
+_HALF_OF_DAY = re.compile(r"[ap]\.?m\.?", re.IGNORECASE)
 _PLAIN = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
 _GROUPS = {
     mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "
@@ -40,12 +47,17 @@ _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": m
 def split(cell: str) -> tuple[str, str, str] | None:
     """(sign, digits with marks and exponent, unit) of a cell that is a number; None: it is none.
 
-    A minus sign may follow the digits; a currency before them may have a multiple behind them ($1.5M).
+    A minus sign may follow the digits; a currency before them may have a multiple behind them ($1.5M). Dashes may
+    stand for no cents (5.- and 5,--).
     """
     text = cell.translate(_MINUS) if not cell.isascii() else cell
+    if ".-" in text or ",-" in text:
+        text = _NO_CENTS.sub("", text)
     inside = text.startswith("(") and text.endswith(")")
     found = _SHAPE.fullmatch(text[1:-1].strip() if inside else text)
     if found is None or (found[2] and found[6] and not units.is_multiple(found[6]) and found[6] != "-"):
+        return None
+    if found[6] and _HALF_OF_DAY.fullmatch(found[6]):  # a time of day: 5pm
         return None
     behind = "" if found[6] == "-" else (found[6] or "").rstrip(".")
     if found[6] == "-" and ("-" in (found[1], found[3]) or inside):
@@ -208,7 +220,7 @@ def style_of(
         comma: see `read`.
     """
     used = units_of(cells, counts)
-    factors = units.factors(used, has_fractions(cells)) if len(used) > 1 else {}
+    factors = units.factors(used, has_fractions(cells))
     written = {unit: n for unit, n in used.items() if unit}
     unit, often = max(written.items(), key=lambda one: one[1]) if written else ("", 0)
     unit = unit if often >= 0.5 * counts.sum() else ""  # "0x1f" among plain numbers is no unit
@@ -268,7 +280,9 @@ def described(style: Style) -> str:
         said.append("decimal comma")
     if style["thousands"]:
         said.append(f"{style['thousands']!r} between thousands")
-    if "units" in style:
+    if "units" in style and units.signs(style["units"]):
+        said.append(units.signs(style["units"]))
+    elif "units" in style:
         said.append(f"several units, read in {style['unit']!r}" if style["unit"] else "multiples such as K and M")
     elif style["unit"]:
         said.append(f"unit {style['unit']!r}")

@@ -32,6 +32,10 @@ _KINDS: tuple[dict[str, float], ...] = (
 _CURRENCY = re.compile(r"([$\u20ac\u00a3\u00a5\u20b9]|[a-z]{2,3}\$|chf|eur|usd|gbp)?(.*)")
 
 
+_SIDES: tuple[tuple[str, str], ...] = (("CR", "DR"), ("Cr", "Dr"), ("H", "S"))
+"""What stands behind the amounts of an account: credit and debit, Haben and Soll."""
+
+
 def is_multiple(text: str) -> bool:
     """Whether this is a multiple such as K, M and bn."""
     return bool(text) and text.rstrip(".").casefold() in _MULTIPLES
@@ -44,7 +48,9 @@ def factors(used: Iterable[str], fractions: bool) -> dict[str, float]:
         used: the units of its numbers ("": none), the commonest first.
         fractions: whether some of them have a fraction; 2T beside 12M may be codes, 1.2T beside 3.5M are not.
     """
-    small = list(dict.fromkeys(unit.casefold() for unit in used))
+    if sides := _sides([unit for unit in used if unit]):
+        return sides
+    small = list(dict.fromkeys(["", *(unit.casefold() for unit in used)]))
     named = [unit for unit in small if unit]
     for kind in _KINDS:
         if len(named) > 1 and all(unit in kind for unit in named) and not _are_multiples(named):
@@ -57,6 +63,24 @@ def factors(used: Iterable[str], fractions: bool) -> dict[str, float]:
     if len(money) > 1 or len(multiples) < 2 or not sure or not multiples <= set(_MULTIPLES):
         return {}
     return {currency + multiple: factor for currency in {"", *money} for multiple, factor in _MULTIPLES.items()}
+
+
+def _sides(named: list[str]) -> dict[str, float]:
+    """{unit: sign} of the amounts of an account; empty: they are none.
+
+    Where one of the two is written alone (CR for what is paid back), the amounts without it have the other sign.
+    """
+    for credit, debit in _SIDES:
+        if set(named) == {credit, debit} or (len(credit) > 1 and len(named) == 1 and named[0] in (credit, debit)):
+            other = -1.0 if named == [credit] else 1.0
+            return {credit.casefold(): other, debit.casefold(): -1.0, "": 1.0}
+    return {}
+
+
+def signs(factors: dict[str, float]) -> str:
+    """What the units of the amounts of an account mean, for people; empty for other units."""
+    negative = [unit.upper() for unit, factor in factors.items() if factor < 0]
+    return f"amounts with {' or '.join(reversed(negative))} behind them read as negative" if negative else ""
 
 
 def _are_multiples(named: list[str]) -> bool:

@@ -27,8 +27,10 @@ _INVISIBLE = " \t\r\n\v\f\u00a0\u202f\u2007\u2009\u200b\ufeff"
 
 
 def clean(text: str) -> str:
-    """`text` without spaces around it, and with ordinary spaces for unbreakable and thin ones."""
+    """`text` without spaces around it, with ordinary spaces for thin ones; `01` for `="01"` of Excel."""
     text = text.strip(_INVISIBLE)
+    if text.startswith('="') and text.endswith('"') and len(text) > 3 and '"' not in text[2:-1]:
+        text = text[2:-1].strip(_INVISIBLE)
     return text.translate(_SPACES) if not text.isascii() and any(s in text for s in _ODD_SPACES) else text
 
 
@@ -77,7 +79,7 @@ def distinct(values: "pd.Series[Any]") -> tuple[NDArray[np.int64], list[str]]:
 def _all_clean(cells: list[str]) -> list[str]:
     """The cells in clean spelling; nearly all columns are clean already, which is seen at once."""
     joined = "\n".join(cells)
-    if joined.isascii() and joined.count("\n") == len(cells) - 1 and not _EDGES.search(joined):
+    if joined.isascii() and joined.count("\n") == len(cells) - 1 and not _EDGES.search(joined) and '="' not in joined:
         return cells
     return [clean(cell) for cell in cells]
 
