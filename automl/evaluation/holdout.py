@@ -1,10 +1,10 @@
 """Saved models scored on validation and test rows. No other file of this project scores a model on the test rows."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -12,16 +12,19 @@ from automl import metrics
 from automl.data.preparing import options
 from automl.metrics import defined
 from automl.metrics import rows as samples
+from automl.metrics.by_target import by_target
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from automl.data.prepared import Part, Prepared
     from automl.models import Build
 
 Split = Literal["val", "test"]
-VALUES = 2**22
-"""At most so many values (samples times inputs, or tokens times outputs) go through a model at once."""
+T = TypeVar("T")
+ROWS, VALUES = 2**16, 2**22
+"""At most so many rows, and values (samples times inputs, or tokens times outputs), go through a model at once."""
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Holdout:
     load: "Callable[[Mapping[str, Any]], Prepared] | None" = None
     _outputs: dict[tuple[Path, Split], "Tensor"] = field(default_factory=dict)
     _samples: dict[tuple[Path, Split], samples.Sample] = field(default_factory=dict)
+    _metrics: dict[tuple[Path, Split], dict[str, float]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -64,17 +68,55 @@ class Holdout:
 
     def _scored(self, bundle: Path, split: Split) -> samples.Sample:
         part = self._part(split)
+        if self._large(split):
+            return self._in_pieces(bundle, split)
         scores = [
             samples.rows(self.name, self.kind, outputs, y, self._scale)
             for outputs, y in zip(self._pieces(bundle, split), self._cut(part.y), strict=True)
         ]
         weight = np.ones(len(part)) if part.weight is None else part.weight.double().numpy()
-        plain = part.weight is None and self.kind == "classification"
-        return samples.of_rows(self.name, np.concatenate(scores), weight, plain=plain)
+        return samples.of_rows(self.name, np.concatenate(scores), weight, plain=self._plain(split))
+
+    def _large(self, split: Split) -> bool:
+        return len(self._part(split)) > samples.LARGE and self.kind != "next_token"
+
+    def _plain(self, split: Split) -> bool:
+        return self._part(split).weight is None and self.kind == "classification"
+
+    def _in_pieces(self, bundle: Path, split: Split) -> samples.Sample:
+        def measured(device: "torch.device") -> tuple[samples.Sample, dict[str, float]]:
+            return self._summed(self._computed(bundle, split, device), split)
+
+        sample, self._metrics[bundle, split] = _with_device(measured)
+        return sample
+
+    def _summed(self, pieces: "Iterable[Tensor]", split: Split) -> tuple[samples.Sample, dict[str, float]]:
+        """(some rows one by one, every metric of all): what is in memory does not depend on how many rows there are."""
+        import torch
+
+        from automl.metrics.batched import Meter
+
+        part, scores, first = self._part(split), [], 0
+        kept, weight = samples.shown(len(part)), part.weight
+        meter = Meter(self.kind, 1, torch.device("cpu"), self._scale, torch.zeros(1, dtype=torch.int64))
+        for outputs in pieces:
+            rows = slice(first, first + len(outputs))
+            y = part.y[rows]
+            meter.add(outputs.double().unsqueeze(0), y, None if weight is None else weight[rows])
+            some = kept[slice(*np.searchsorted(kept, (rows.start, rows.stop)))] - first
+            scores.append(samples.rows(self.name, self.kind, outputs[some], y[some], self._scale))
+            first = rows.stop
+        values = {name: float(value) for name, value in meter.result().items()}
+        weights = np.ones(len(kept)) if weight is None else weight[kept].double().numpy()
+        whole = samples.Whole(len(part), values[self.name])
+        table = np.concatenate(scores)
+        return samples.of_rows(self.name, table, weights, plain=self._plain(split), whole=whole), values
 
     def sample_of(self, outputs: "Tensor", split: Split) -> samples.Sample:
         """The metric, row by row, of outputs [N, units] that are computed already (an ensemble's)."""
         part = self._part(split)
+        if self._large(split):
+            return self._summed(self._cut(outputs), split)[0]
         return samples.sample(self.name, self.kind, outputs, part.y, part.weight, self._scale)
 
     def values_of(self, outputs: "Tensor", split: Split) -> "Tensor":
@@ -95,9 +137,15 @@ class Holdout:
         model this one alone."""
         if self.kind == "next_token":
             return {f"{split}_{self.name}": self.sample(bundle, split).value}
-        part, outputs = self._part(split), self.outputs(bundle, split)
-        values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
-        values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
+        if self._large(split):
+            self.sample(bundle, split)
+            values = self._metrics[bundle, split]
+        else:
+            part, outputs = self._part(split), self.outputs(bundle, split)
+            values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
+            values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
+            names = self.prepared.preparation["target"].get("columns", ())
+            values |= by_target(names, outputs, part.y, part.weight, self._scale)
         return {f"{split}_{name}": value for name, value in values.items() if math.isfinite(value)}
 
     def outputs(self, bundle: Path, split: Split) -> "Tensor":
@@ -109,26 +157,24 @@ class Holdout:
         return self._outputs[bundle, split]
 
     def _pieces(self, bundle: Path, split: Split) -> "list[Tensor]":
+        return _with_device(lambda device: list(self._computed(bundle, split, device)))
+
+    def _computed(self, bundle: Path, split: Split, device: "torch.device") -> "Iterator[Tensor]":
+        """The outputs of the model in `bundle`, some rows at a time, on the CPU."""
         import torch
 
         from automl.bundle.io import load_model
         from automl.bundle.outputs import of_validation
+        from automl.training.samples.row_stream import pieces
 
-        def computed(device: torch.device) -> "list[Tensor]":
-            model = load_model(bundle, build=self.build, device=device)
-            prepared = self._prepared(model.config)
-            if split == "val" and prepared.folds is not None:  # no row is scored by a model that has seen it
-                found = of_validation(model.module, prepared, device)
-                return [found[rows] for rows in self._cut(torch.arange(len(found)))]
-            with torch.no_grad():
-                return [model.module(x.to(device)).cpu() for x in self._cut(self._part(split, model.config).x)]
-
-        try:
-            return computed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-        except RuntimeError:  # a GPU that others have filled, or that torch cannot use in this process
-            if not torch.cuda.is_available():
-                raise
-        return computed(torch.device("cpu"))
+        model = load_model(bundle, build=self.build, device=device)
+        prepared = self._prepared(model.config)
+        if split == "val" and prepared.folds is not None:  # no row is scored by a model that has seen it
+            yield from torch.split(of_validation(model.module, prepared, device), self._rows)
+            return
+        with torch.no_grad():
+            for piece in pieces(self._part(split, model.config), self._rows):
+                yield model.module(piece.x.to(device)).cpu()
 
     def _part(self, split: Split, config: Mapping[str, Any] | None = None) -> "Part":
         """The rows; as `config` wants them prepared, where it has a say in that."""
@@ -146,8 +192,25 @@ class Holdout:
     def _cut(self, rows: "Tensor") -> "tuple[Tensor, ...]":
         import torch
 
+        return torch.split(rows, self._rows)
+
+    @property
+    def _rows(self) -> int:
+        """Rows that go through a model at once."""
         each = int(self.prepared.inputs) * (int(self.prepared.outputs) if self.kind == "next_token" else 1)
-        return torch.split(rows, max(1, VALUES // each))
+        return max(1, min(ROWS, VALUES // each))
+
+
+def _with_device(computed: "Callable[[torch.device], T]") -> T:
+    """What is computed on a GPU, or on the CPU where there is none that can be used."""
+    import torch
+
+    try:
+        return computed(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:  # a GPU that others have filled, or that torch cannot use in this process
+        if not torch.cuda.is_available():
+            raise
+    return computed(torch.device("cpu"))
 
 
 def bare(metric: str) -> str:

@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from automl.metrics.defined import CONSTANT
+from automl.metrics.runs import Runs
 
 F64 = torch.float64
+HELD = 1 << 22
+"""Scores that are held in memory for auroc; more are kept in a file (see `runs`)."""
 
 
 @dataclass
@@ -20,7 +23,7 @@ class Meter:
     """`add` chunks, then `result()` gives name -> `[K]`, as `training.Trainer.evaluate` gives numbers.
 
     `kind`: classification, regression or next_token. `scale` `[D]`: the unit of a regression target. `ranks`: the lanes
-    for which auroc, which has to sort all scores, is wanted; it is nan for the others.
+    for which auroc, which has to sort all scores, is wanted; it is nan for the others. Memory does not depend on N.
     """
 
     kind: str
@@ -31,6 +34,8 @@ class Meter:
     sums: dict[str, Tensor] = field(default_factory=dict)
     scores: list[Tensor] = field(default_factory=list)
     truth: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    _held: int = 0
+    _runs: Runs | None = None
 
     @torch.no_grad()
     def add(self, out: Tensor, y: Tensor, weight: Tensor | None) -> None:
@@ -62,8 +67,12 @@ class Meter:
         self._sum("actual", shares.sum(0))
         self._sum("guessed", guessed.scatter_add_(1, guess, w.expand(guess.shape)))
         if self.ranks is not None:
-            self.scores.append(out[self.ranks].to(F64).softmax(2).transpose(1, 2))
+            shares = out[self.ranks].to(F64).softmax(2).transpose(1, 2)
+            self.scores.append(shares[:, _columns(shares.shape[1])])
             self.truth.append((y, w))
+            self._held += self.scores[-1].numel()
+            if self._held > HELD:
+                self._keep_in_file()
 
     def _tokens(self, out: Tensor, y: Tensor) -> None:
         """`out` `[K, B, T, V]`, `y` `[B, T]`."""
@@ -119,12 +128,42 @@ class Meter:
         found = torch.full((self.lanes,), torch.nan, dtype=F64, device=self.device)
         if self.ranks is None:
             return found
-        y, w = (torch.cat(parts) for parts in zip(*self.truth, strict=True))
-        scores = torch.cat(self.scores, 2)
-        columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-        areas = torch.stack([_area(scores[:, k].contiguous(), y == k, w) for k in columns])
+        if self._runs is not None:
+            self._keep_in_file()
+            areas = torch.tensor([self._runs.area(k) for k in range(self._runs.curves)], dtype=F64, device=self.device)
+            found[self.ranks] = areas.view(len(self.ranks), -1).nanmean(1)
+            return found
+        scores, columns, y, w = self._ranked()
+        areas = torch.stack([_area(scores[:, j].contiguous(), y == k, w) for j, k in enumerate(columns)])
         found[self.ranks] = areas.nanmean(0)
         return found
+
+    def _ranked(self) -> tuple[Tensor, list[int], Tensor, Tensor]:
+        """(scores `[K, C, N]` that are in memory, the class of each column, truth `[N]`, weights `[N]`)."""
+        y, w = (torch.cat(parts) for parts in zip(*self.truth, strict=True))
+        scores = torch.cat(self.scores, 2)
+        return scores, _columns(int(self.sums["actual"].numel())), y, w
+
+    def _keep_in_file(self) -> None:
+        """Move the scores that are in memory to a file, as a run of each curve."""
+        if not self.scores:
+            return
+        scores, columns, y, w = self._ranked()
+        lanes, curves = scores.shape[:2]
+        self._runs = self._runs or Runs(lanes * curves)
+        weight = w.cpu().numpy()
+        for j, k in enumerate(columns):
+            positive = (y == k).cpu().numpy()
+            for lane in range(lanes):
+                self._runs.add(lane * curves + j, scores[lane, j].cpu().numpy(), positive, weight)
+        self.scores.clear()
+        self.truth.clear()
+        self._held = 0
+
+
+def _columns(classes: int) -> list[int]:
+    """The classes whose curves make up auroc: of two the second one, of more all of them."""
+    return [1] if classes == 2 else list(range(classes))
 
 
 def _area(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:

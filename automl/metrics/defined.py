@@ -1,5 +1,6 @@
 """Whether a metric has a value on a sample: R2 needs targets that differ, the area under the ROC curve two classes."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -7,6 +8,8 @@ if TYPE_CHECKING:
 
 CONSTANT = 1e-12
 """A target whose variance is a smaller share of its mean square than this is constant: the rest is rounding."""
+AT_ONCE = 1 << 20
+"""Targets that are looked at at a time."""
 
 
 def undefined(name: str, kind: str, y: "Tensor") -> str:
@@ -17,14 +20,31 @@ def undefined(name: str, kind: str, y: "Tensor") -> str:
         kind: of the task.
         y: [N] classes, or [N, D] values in standard units, or [N, T] tokens.
     """
+    import torch
+
     n = len(y)
     if n == 0:
         return "there is no row"
-    if name == "auroc" and kind == "classification" and bool((y == y[0]).all()):
+    if name == "auroc" and kind == "classification" and _same(y):
         return f"all {n} rows are of one class" if n > 1 else "there is a single row"
     if name == "r2" and kind == "regression":
-        values = y.double().reshape(n, -1)
-        spread = values.var(0, correction=0)
-        if bool((spread <= CONSTANT * values.square().mean(0)).any()):
+        mean = _mean(y, lambda values: values)
+        squares, spread = _mean(y, torch.Tensor.square), _mean(y, lambda values: (values - mean).square())
+        if bool((spread <= CONSTANT * squares).any()):
             return f"all {n} rows have the same target" if n > 1 else "there is a single row"
     return ""
+
+
+def _same(y: "Tensor") -> bool:
+    """Whether all classes are one, looking no further than to the first other."""
+    import torch
+
+    return all(bool((some == y[0]).all()) for some in torch.split(y, AT_ONCE))
+
+
+def _mean(y: "Tensor", of: "Callable[[Tensor], Tensor]") -> "Tensor":
+    """[D] the mean over rows of a function of the values, in float64, some rows at a time."""
+    import torch
+
+    sums = [of(some.double().reshape(len(some), -1)).sum(0) for some in torch.split(y, AT_ONCE)]
+    return torch.stack(sums).sum(0) / len(y)

@@ -23,13 +23,17 @@ def interval(
     """An interval that covers the score on endless rows of the same kind in `level` of all cases.
 
     Wilson's for plain accuracy; tilting for errors (see `tilting`); else the bootstrap over rows, bias-corrected
-    and accelerated (Efron 1987, "BCa"). `like`: this model, or its like, on other rows of the same kind, from which
-    only the shape of its errors is taken: how often large ones come. They need not be unseen.
+    and accelerated (Efron 1987, "BCa"); for very many rows the normal one (see `error_of`). `like`: this model, or its
+    like, on other rows of the same kind, from which only the shape of its errors is taken: how often large ones come.
+    They need not be unseen.
     """
     if len(sample) < 2:
         return (-math.inf, math.inf)
     if sample.hits:
-        return wilson(sample.value, len(sample), level)
+        return wilson(sample.value, sample.count, level)
+    if sample.whole is not None:
+        half = NormalDist().inv_cdf((1 + level) / 2) * error_of(sample.influence(), sample.count)
+        return (sample.value - half, sample.value + half)
     if sample.error and (sample.rows[:, 0] > 0).any():
         return _tilted(sample, level, like)
     made = bootstrap(sample, seed, draws)
@@ -48,6 +52,15 @@ def interval(
         return float(np.quantile(made, normal.cdf(bias + z / (1 - skew * z))))
 
     return (end((1 - level) / 2), end((1 + level) / 2))
+
+
+def error_of(influence: Floats, rows: int) -> float:
+    """The standard error of a score, or of a difference of two, on `rows` rows, from the influence of some of them.
+
+    The infinitesimal jackknife (Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, ch. 6). Of 131,072
+    rows it is right to half a percent, unless a few rows in a million make most of the score.
+    """
+    return float(np.sqrt(np.mean(np.square(influence - influence.mean())) / rows))
 
 
 def _tilted(sample: Sample, level: float, like: Sample | None) -> Interval:
@@ -102,14 +115,18 @@ def better(
     """
     rng = np.random.default_rng(seed)
     n, made = len(first[0]), []
+    gaps = [a.value - b.value for a, b in zip(first, second, strict=True)]
+    if first[0].whole is not None:
+        error = error_of(
+            np.mean([a.influence() - b.influence() for a, b in zip(first, second, strict=True)], axis=0), first[0].count
+        )
+        return _share_above(np.mean(gaps) + error * rng.standard_normal(draws), gaps, sign, rng)
     each = max(CHUNK // n, 1)
     for k in range(0, draws, each):
         drawn = counts(rng, min(each, draws - k), n)
         pairs = [a.resampled(drawn) - b.resampled(drawn) for a, b in zip(first, second, strict=True)]
         made.append(np.mean(pairs, axis=0))
-    return _share_above(
-        np.concatenate(made), [a.value - b.value for a, b in zip(first, second, strict=True)], sign, rng
-    )
+    return _share_above(np.concatenate(made), gaps, sign, rng)
 
 
 def difference(

@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae")
+LARGE, SHOWN = 1 << 18, 1 << 17
+"""Of more rows than LARGE, that many are kept one by one; the others are in the score alone."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What some rows stand for where there are too many to keep each: how many there are, and the metric of all."""
+
+    rows: int
+    value: float
 
 
 @dataclass(frozen=True)
@@ -28,21 +38,32 @@ class Sample:
 
     `rows`: [N, k] contributions (the last column is the row's weight). `of`: means [..., k] -> scores [...].
     `hits`: accuracy on unweighted rows, for which there is a closed form (Wilson). `error`: a rising function of one
-    mean of errors, [N, 2], whose rows are often far from normal: a few large ones make most of it.
+    mean of errors, [N, 2], whose rows are often far from normal: a few large ones make most of it. `whole`: where
+    `rows` are only some of those that were scored (`shown`), all of these.
     """
 
     rows: Floats
     of: Callable[[Floats], Floats]
     hits: bool = False
     error: bool = False
+    whole: "Whole | None" = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @property
     def value(self) -> float:
-        """The metric of these rows."""
+        """The metric of these rows, or of those that they stand for."""
+        return self._own if self.whole is None else self.whole.value
+
+    @property
+    def _own(self) -> float:
         return float(self.of(self.rows.mean(0)))
+
+    @property
+    def count(self) -> int:
+        """How many rows the value is of."""
+        return len(self) if self.whole is None else self.whole.rows
 
     def resampled(self, counts: Floats) -> Floats:
         """[B] scores of bootstrap samples; `counts`: [B, N], how often each row is drawn."""
@@ -52,7 +73,7 @@ class Sample:
         """[N] how the score would change, to first order, if a row were left out (times N - 1)."""
         n = len(self)
         without = (self.rows.sum(0) - self.rows) / max(n - 1, 1)
-        return (n - 1) * (self.value - self.of(without))
+        return (n - 1) * (self._own - self.of(without))
 
 
 @dataclass(frozen=True)
@@ -63,8 +84,7 @@ class Ranks(Sample):
         return _auroc(self.rows, counts)
 
     @property
-    def value(self) -> float:
-        """The area under the ROC curve of these rows."""
+    def _own(self) -> float:
         return float(_auroc(self.rows, np.ones((1, len(self))))[0])
 
     def influence(self) -> Floats:
@@ -103,12 +123,18 @@ def sample(
     return of_rows(name, contribution, w, plain=weight is None and kind == "classification")
 
 
-def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool) -> Sample:
-    """From what `rows` gave (perhaps in pieces, one after the other)."""
+def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool, whole: Whole | None = None) -> Sample:
+    """From what `rows` gave (perhaps in pieces, one after the other); `whole`: what it was given were some of these."""
     if name == "auroc":
-        return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0])
+        return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0], whole=whole)
     table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
-    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy", error=name in ERRORS)
+    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy", error=name in ERRORS, whole=whole)
+
+
+def shown(rows: int, seed: int = 0) -> NDArray[np.int64]:
+    """[SHOWN] which of more than LARGE rows are kept, the same always: one of each of SHOWN equal stretches."""
+    ends = np.arange(SHOWN + 1) * rows // SHOWN
+    return np.asarray(np.random.default_rng(seed).integers(ends[:-1], ends[1:]))
 
 
 def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Tensor | None" = None) -> Floats:

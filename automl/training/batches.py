@@ -89,11 +89,4 @@ def batches_of(part: Part, device: torch.device, seed: int) -> Batches:
     """`part` as batches on `device`, for the trial with `seed`."""
     if isinstance(part, Streamed):
         return FromFile(RowStream(part, device))
-    return InMemory(on_device(part, device), seed)
-
-
-def on_device(part: Part, device: torch.device) -> Part:
-    """`part` with its tensors on `device`; the inputs of a streamed part stay where they are."""
-    if not isinstance(part, Streamed):
-        return part.to(device)
-    return Part(part.x, part.y.to(device), None if part.weight is None else part.weight.to(device))
+    return InMemory(part.to(device), seed)

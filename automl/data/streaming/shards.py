@@ -71,34 +71,36 @@ class Streamed(Part):
         Raises:
             EnvironmentProblem: the shard is not what was written.
         """
-        x = self._own(self.file, shard, self.x)
+        first, end = self.edges[shard], self.edges[shard + 1]
+        rows = self.rows(first, end - first)
         if shard < len(self.sums) and shard not in self.checked:
-            if zlib.crc32(_bytes_of(x)) != self.sums[shard]:
+            if zlib.crc32(_bytes_of(rows.x)) != self.sums[shard]:
                 raise _damaged(self.file, shard)
             self.checked.add(shard)
-        y = self._own(self.file.with_name("y.bin"), shard, self.y)
-        weight = None
-        if self.weight is not None:
-            weight = self._own(self.file.with_name("weight.bin"), shard, self.weight)[order]
-        return _moved(Part(x[order], y[order], weight), device)
+        return _moved(rows.at(order), device)
 
-    def _own(self, file: Path, shard: int, like: Tensor) -> Tensor:
-        """The rows of a shard, in memory of their own: pages of a mapped file would stay with the process.
+    def rows(self, first: int, count: int) -> Part:
+        """`count` rows from row `first` on, in memory of their own: pages of a mapped file would stay with the process.
 
-        Args:
-            file: where they are.
-            shard: its number.
-            like: all rows of this part in the file, mapped.
+        Raises:
+            EnvironmentProblem: the file is shorter than it was.
         """
-        first, end = self.edges[shard], self.edges[shard + 1]
-        rows = torch.empty((end - first, *like.shape[1:]), dtype=like.dtype)
+        y = self._own(self.file.with_name("y.bin"), first, count, self.y)
+        weight = self.weight
+        if weight is not None:
+            weight = self._own(self.file.with_name("weight.bin"), first, count, weight)
+        return Part(self._own(self.file, first, count, self.x), y, weight)
+
+    def _own(self, file: Path, first: int, count: int, like: Tensor) -> Tensor:
+        """Rows of a file; `like`: all rows of this part in it, mapped."""
+        rows = torch.empty((count, *like.shape[1:]), dtype=like.dtype)
         whole, at = _bytes_of(rows), 0
         with file.open("rb", buffering=0) as opened:
             opened.seek((self.first + first) * like[:1].numel() * like.element_size())
             while at < len(whole) and (read := opened.readinto(whole[at:])):
                 at += read
         if at < len(whole):
-            raise _damaged(file, shard)
+            raise _damaged(file, int(np.searchsorted(self.edges, first, side="right")) - 1)
         return rows
 
 

@@ -22,7 +22,7 @@ from automl.fused.tensors import rng
 from automl.fused.tensors.batches import LaneBatches
 from automl.fused.tensors.rows import TrainingRows, held_rows, training_rows
 from automl.metrics.batched import Meter
-from automl.training.samples.row_stream import cut
+from automl.training.samples import row_stream
 
 F64 = torch.float64
 MAX_LANES = 32  # of a piece
@@ -168,8 +168,7 @@ def evaluate_mixed(
         program.load()
         wanted = [j for j, slot in enumerate(slots) if slot in auroc_slots]
         meter = Meter(kind, len(slots), cohort.blueprint.device, scale, torch.tensor(wanted) if wanted else None)
-        for start in range(0, len(data), ROWS):
-            piece = cut(data, start, ROWS)
+        for piece in row_stream.pieces(data, ROWS):
             meter.add(program.outputs(piece.x, None), piece.y, piece.weight)
         for name, values in meter.result().items():
             metrics.setdefault(name, torch.zeros(len(cohort.members), dtype=values.dtype))[list(slots)] = values

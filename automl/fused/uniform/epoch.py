@@ -20,7 +20,7 @@ from automl.fused.uniform.cuda_graph import StepGraphs
 from automl.fused.uniform.piece import PieceEpoch
 from automl.metrics.batched import Meter
 from automl.training import gpu
-from automl.training.samples.row_stream import cut
+from automl.training.samples.row_stream import pieces
 
 T = TypeVar("T")
 CPU_ROWS = 1 << 14
@@ -138,7 +138,7 @@ def _evaluated(stepper: CohortStepper, kind: str, data: Part, scale: Tensor | No
     cohort = stepper.cohort
     meter = Meter(kind, cohort.bucket, cohort.blueprint.device, scale, ranks)
     with module_mode(cohort, batched=stepper.batched, training=False):
-        for start in range(0, len(data), chunk):
-            piece = cut(data, start, chunk).to(cohort.blueprint.device)
-            meter.add(stepper.predict(piece.x), piece.y, piece.weight)
+        for piece in pieces(data, chunk):
+            own = piece.to(cohort.blueprint.device)
+            meter.add(stepper.predict(own.x), own.y, own.weight)
     return meter.result()

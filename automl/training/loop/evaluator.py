@@ -6,14 +6,15 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from automl import metrics
 from automl.data.prepared import Part, Prepared
-from automl.training import batches, losses
+from automl.metrics.batched import Meter
+from automl.training import losses
 from automl.training.loop.moving_average import MovingAverage
 from automl.training.precision import Runner
+from automl.training.samples import row_stream
 
-EVAL_VALUES = 2**22
-"""Most values (samples times inputs, or tokens times outputs) that go through the model at once."""
+EVAL_ROWS, EVAL_VALUES = 2**16, 2**22
+"""Most samples, and values (samples times inputs, or tokens times outputs), that go through the model at once."""
 
 
 class Evaluator:
@@ -31,7 +32,7 @@ class Evaluator:
 
     def report(self, part: Part, prefix: str = "") -> dict[str, float]:
         """Loss (without label smoothing) and metrics of `part`; `prefix` is put in front of their names."""
-        part = batches.on_device(part, self.runner.device)
+        part = part.to(self.runner.device)  # a streamed one stays where it is
         with self._averaged():
             values = self._language(part) if self.prepared.kind == "next_token" else self._metrics(part)
         return {prefix + name: value for name, value in values.items()}
@@ -46,22 +47,26 @@ class Evaluator:
         return nullcontext() if self.average is None else self.average.loaded()
 
     def _forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self._call(piece.to(self.runner.device)) for piece in self._pieces(x)])
+        return torch.cat([self._call(piece.to(self.runner.device)) for piece in torch.split(x, self._rows)])
 
     def _metrics(self, part: Part) -> dict[str, float]:
-        kind, outputs = self.prepared.kind, self._forward(part.x)
-        scale = self.prepared.target_scale.to(self.runner.device) if kind == "regression" else None
-        values = metrics.compute(kind, outputs, part.y, part.weight, scale=scale)
-        weight = None if part.weight is None else part.weight / part.weight.mean()
-        return {"loss": float(losses.loss(kind, outputs, part.y, weight)), **values}
+        """Every metric, summed over pieces: nothing is kept of a piece but scores for auroc (see `Meter`)."""
+        kind, device = self.prepared.kind, self.runner.device
+        scale = self.prepared.target_scale.to(device) if kind == "regression" else None
+        meter = Meter(kind, 1, device, scale, torch.zeros(1, dtype=torch.int64, device=device))
+        for piece in row_stream.pieces(part, self._rows):
+            own = piece.to(device)
+            meter.add(self._call(own.x).double().unsqueeze(0), own.y, own.weight)
+        found = meter.result()
+        return dict(zip(found, torch.cat(list(found.values())).tolist(), strict=True))
 
     def _language(self, part: Part) -> dict[str, float]:
         """Loss, perplexity and accuracy of the next token, summed over pieces: all logits at once are too large."""
         sums = torch.zeros(2, dtype=torch.float64, device=self.runner.device)
-        for x, y in zip(self._pieces(part.x), self._pieces(part.y), strict=True):
-            logits = self._call(x)
-            sums[0] += losses.loss("next_token", logits, y).double() * len(y)
-            sums[1] += (logits.argmax(-1) == y).double().mean() * len(y)
+        for piece in row_stream.pieces(part, self._rows):
+            logits = self._call(piece.x)
+            sums[0] += losses.loss("next_token", logits, piece.y).double() * len(piece)
+            sums[1] += (logits.argmax(-1) == piece.y).double().mean() * len(piece)
         loss, accuracy = (sums / len(part)).tolist()
         return {"loss": loss, "perplexity": math.exp(min(loss, 700.0)), "accuracy": accuracy}
 
@@ -73,9 +78,10 @@ class Evaluator:
             with self.runner.cast():
                 return self.average(x).float()
 
-    def _pieces(self, x: Tensor) -> tuple[Tensor, ...]:
-        """`x` [N, ...] in pieces of at most EVAL_VALUES values each."""
+    @property
+    def _rows(self) -> int:
+        """Samples that go through the model at once."""
         per_sample = int(self.prepared.inputs)
         if self.prepared.kind == "next_token":
             per_sample *= int(self.prepared.outputs)
-        return torch.split(x, max(1, EVAL_VALUES // per_sample))
+        return max(1, min(EVAL_ROWS, EVAL_VALUES // per_sample))

@@ -88,7 +88,7 @@ class Trainer:
         self.optimizers = optimizers.make(self.model.named_parameters(), self.options, factors, hidden)
         self.average = MovingAverage(self.model, self.options.ema) if self.options.ema else None
         self.train = batches.batches_of(prepared.train, self.device, seed)
-        self.validation = validation or Validation(batches.on_device(prepared.val, self.device))
+        self.validation = validation or Validation(prepared.val.to(self.device))
         self.batch_size = min(self.options.batch_size, len(self.train))
         self.steps = unit.updates(len(self.train), self.batch_size)  # optimizer steps of each epoch
         self.step = TrainingStep(

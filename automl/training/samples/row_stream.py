@@ -18,6 +18,8 @@ from automl.core import seeds
 from automl.data.prepared import Part
 from automl.data.streaming.shards import Streamed
 
+AT_ONCE = 1 << 20
+"""Values of the inputs that are read at a time where all rows are looked at, in 4 bytes each."""
 Shard = tuple[int, int]  # (epoch, its number in the order of that epoch)
 
 
@@ -117,3 +119,18 @@ def cut(part: Part, first: int, count: int) -> Part:
     """`count` rows of `part` from `first` on, or as many as there are (views)."""
     rows = slice(first, first + count)
     return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
+
+
+def pieces(part: Part, rows: int) -> Iterator[Part]:
+    """`part` from its first row to its last, `rows` rows at a time; a streamed one is read some rows at a time.
+
+    Example:
+        >>> [len(piece) for piece in pieces(data.val, 400)]
+        [400, 400, 200]
+    """
+    each = len(part) or 1
+    if isinstance(part, Streamed):
+        each = rows * max(1, AT_ONCE // max(1, rows * part.x[:1].numel()))
+    for first in range(0, len(part), each):
+        some = part.rows(first, min(each, len(part) - first)) if isinstance(part, Streamed) else part
+        yield from (cut(some, begin, rows) for begin in range(0, len(some), rows))
