@@ -67,7 +67,7 @@ def measure(workers: int, trials: int, options: argparse.Namespace, path: Path |
         path=path,
     )
     Driver(study, NOTHING, executor, workers).run()
-    counts, told = study.counts, executor.told
+    counts, told = study.counts, executor.measured
     study.close()
     assert counts.done + counts.stopped == trials
     memory = psutil.Process().memory_info().rss / 2**20

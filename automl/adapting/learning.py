@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from automl.adapting import closed, heads
+from automl.adapting import heads, regression
 from automl.data.prepared import Part
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -42,13 +42,13 @@ class Rows:
         return both.x, both.y, weight
 
 
-def head(module: nn.Module, rows: Rows, strength: float = closed.STRENGTH) -> None:
+def head(module: nn.Module, rows: Rows, strength: float = regression.STRENGTH) -> None:
     """Refit the last linear layer on `rows`, in place; all other layers stay unchanged.
 
     Args:
         module: the network; its last layer has one unit for each class.
         rows: the training rows, new and old.
-        strength: the penalty for moving away from the old weights, see `closed.ridge`.
+        strength: the penalty for moving away from the old weights, see `regression.ridge`.
 
     Raises:
         DataError: the network has no last linear layer.
@@ -64,9 +64,9 @@ def head(module: nn.Module, rows: Rows, strength: float = closed.STRENGTH) -> No
     said = found.scale * (h @ old.T) + seen.offset
     target = _targets(rows, y, said)
     if rows.kind == "classification":
-        learned = closed.logistic(h, target, old, weight, strength, found.scale, seen.offset)
+        learned = regression.logistic(h, target, old, weight, strength, found.scale, seen.offset)
     else:
-        learned = closed.ridge(h, (target - seen.offset) / found.scale, old, weight, strength)
+        learned = regression.ridge(h, (target - seen.offset) / found.scale, old, weight, strength)
     with torch.no_grad():
         layer.weight.copy_(learned[:, :-1] if bias else learned)
         if bias:

@@ -86,7 +86,7 @@ def prepare(
     executor, unused = placed(objects.get("executor", read.executor or "local"), read.resources)
     if unused:
         notes.append(unused)
-    kept = provenance.kept(read, folder)
+    kept = provenance.recorded_spec(read, folder)
     facts = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
     facts["step"] = {name: value for name, value in read.steps.items() if name != "number"} or {"epochs": 1}
     study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)

@@ -43,7 +43,7 @@ def data(read: "Spec") -> dict[str, str]:
     return {read.data: hashlib.sha256(repr(own).encode()).hexdigest()[:32]}
 
 
-def kept(read: "Spec", study: Path | None = None) -> dict[str, Any]:
+def recorded_spec(read: "Spec", study: Path | None = None) -> dict[str, Any]:
     """The specification as the ledger of the study in the folder `study` keeps it."""
     folder = read.folder.absolute()
     return {

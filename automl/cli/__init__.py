@@ -18,9 +18,9 @@ __all__ = ["code_of", "describe_error", "main"]
 
 def __getattr__(name: str) -> Any:
     if name in ("code_of", "describe_error"):
-        from automl.cli import told
+        from automl.cli import error_text
 
-        return getattr(told, name)
+        return getattr(error_text, name)
     raise AttributeError(f"module 'automl.cli' has no attribute {name!r}")
 
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None, *, environ: Mapping[str, str] =
     except Exception as error:
         if debug:
             raise
-        from automl.cli.told import describe_error, error_document
+        from automl.cli.error_text import describe_error, error_document
 
         text, code = describe_error(error)
         print(text, file=sys.stderr)

@@ -61,7 +61,7 @@ def _has_begun(folder: Path) -> bool:
 def main() -> None:
     """Run the search that the first argument describes."""
     from automl.api import doors
-    from automl.cli.told import describe_error
+    from automl.cli.error_text import describe_error
     from automl.view.screens import choose
 
     try:

@@ -5,7 +5,7 @@ from typing import Any
 
 from automl.bundle.compressed import writing
 from automl.bundle.files import replace_folder
-from automl.compression.notebook import Notebook
+from automl.compression.record import CompressionRecord
 from automl.compression.subject import Subject
 from automl.core import files as plain
 from automl.driver.screen import Screen
@@ -14,13 +14,15 @@ from automl.metrics import intervals
 from automl.study.study import Study
 
 
-def judge(subject: Subject, study: Study, notebook: Notebook, name: str, screen: Screen) -> dict[str, Any] | None:
+def judge(
+    subject: Subject, study: Study, record: CompressionRecord, name: str, screen: Screen
+) -> dict[str, Any] | None:
     """Evaluate a variant on the test set, once: if it was evaluated before, return that result.
 
     Args:
         subject: the original.
         study: open; its ledger counts the models that were evaluated on the test set.
-        notebook: where the result goes.
+        record: where the result goes.
         name: of the variant.
         screen: shows that the test set is evaluated.
 
@@ -29,13 +31,13 @@ def judge(subject: Subject, study: Study, notebook: Notebook, name: str, screen:
         paired bootstrap; `rows`; `looks`, how many models have been evaluated on the test set so far. None where there
         is no test set, or the metric has no value on it.
     """
-    holdout, before = subject.holdout, notebook.test(name)
+    holdout, before = subject.holdout, record.test(name)
     if before is not None or not holdout.test_rows or holdout.undefined("test"):
         return before
     assert study.path is not None
     if study.verdict is None or not study.verdict.get("test"):  # then the original was not evaluated yet
         verdict.record_test_evaluation(study, "best", screen)
-    bundle = notebook.bundle(name)
+    bundle = record.bundle(name)
     looks = verdict.record_test_evaluation(study, str(bundle.relative_to(study.path)), screen)
     ours, theirs = holdout.sample(bundle, "test"), holdout.sample(subject.bundle, "test")
     gain, between = intervals.difference(ours, theirs, sign=subject.sign)
@@ -45,15 +47,15 @@ def judge(subject: Subject, study: Study, notebook: Notebook, name: str, screen:
         "original": theirs.value, "gain": gain, "gain_interval": list(between), "rows": holdout.test_rows,
         "looks": looks, "metrics": holdout.metrics(bundle, "test"),
     }  # fmt: skip
-    notebook.add_test(name, found)
+    record.add_test(name, found)
     return found
 
 
-def publish(notebook: Notebook, name: str, test: dict[str, Any] | None) -> Path:
+def publish(record: CompressionRecord, name: str, test: dict[str, Any] | None) -> Path:
     """Copy the bundle of a variant to `compressed/best`, with its test score in manifest and card; returns it."""
-    best = notebook.folder / "best"
+    best = record.folder / "best"
     new = plain.empty(best.with_name(".best.new"))
-    plain.copy(notebook.bundle(name), new)
+    plain.copy(record.bundle(name), new)
     if test is not None:
         low, high = test["gain_interval"]
         writing.add_test(new, test["metrics"] | {test["metric"]: test["value"]}, {test["metric"]: test["interval"]}, [

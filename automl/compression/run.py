@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from automl.adapting.threads import one_thread
 from automl.bundle import files
 from automl.compression import choosing, judging
-from automl.compression.notebook import Notebook
 from automl.compression.options import CompressOptions
+from automl.compression.record import CompressionRecord
 from automl.compression.result import Compression
 from automl.compression.search import CompressionSearch
 from automl.compression.subject import Subject
@@ -52,14 +52,14 @@ def run(study: Study, recipe: Recipe, options: CompressOptions, say: Callable[[s
     with one_thread("cpu"):  # so that latencies can be compared
         subject = Subject.of(replace(recipe, refit=False), best, seeds.derive(study.history.seed, "compression"))
         of = {"model": files.sha256(best / files.MANIFEST), "metric": subject.holdout.name, "epochs": options.epochs}
-        notebook = Notebook(study, of)
-        variants = CompressionSearch(subject, notebook, options, say).run()
+        record = CompressionRecord(study, of)
+        variants = CompressionSearch(subject, record, options, say).run()
         choice = choosing.choose(variants, options)
-        notebook.choose(choice.chosen.name if choice.chosen else None, _asked(options))
+        record.choose(choice.chosen.name if choice.chosen else None, _asked(options))
         test, path = None, None
         if choice.chosen is not None:
-            test = judging.judge(subject, study, notebook, choice.chosen.name, _Said(say))
-            path = judging.publish(notebook, choice.chosen.name, test)
+            test = judging.judge(subject, study, record, choice.chosen.name, _Said(say))
+            path = judging.publish(record, choice.chosen.name, test)
     return Compression(path, recipe.metric.name, variants, choice, test, has_vnni())
 
 

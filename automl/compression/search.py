@@ -3,7 +3,7 @@
 Each way begins with the winner's weights, never with a search from scratch. Cutting ways first measure how sensitive
 each group of layers is, and then go on cutting where it costs least; each network on that path is trained for a few
 epochs, saved and measured, until one surely loses more than is allowed. Then ONNX networks, in float32 and int8, are
-made of the original and of the best networks so far. What is finished is in the notebook, and is not made again.
+made of the original and of the best networks so far. What is finished is in the record, and is not made again.
 """
 
 import tempfile
@@ -18,8 +18,8 @@ from automl.bundle.compressed.layers import described
 from automl.bundle.compressed.writing import Network
 from automl.compression.choosing import ORIGINAL
 from automl.compression.measuring import Variant, count, measured
-from automl.compression.notebook import Notebook
 from automl.compression.options import CompressOptions
+from automl.compression.record import CompressionRecord
 from automl.compression.subject import Subject
 from automl.compression.ways import cuts, quantizing
 from automl.compression.ways.cuts import Cut
@@ -44,19 +44,19 @@ class CompressionSearch:
 
     Attributes:
         subject: what is compressed.
-        notebook: what is known already, and where results go.
+        record: what is known already, and where results go.
         options: what is asked.
         say: called with each progress message.
     """
 
     subject: Subject
-    notebook: Notebook
+    record: CompressionRecord
     options: CompressOptions
     say: Callable[[str], None]
 
     def run(self) -> list[Variant]:
         """Make and measure the variants that do not exist yet; returns all variants, the original model first."""
-        original = self.notebook.variant(ORIGINAL)
+        original = self.record.variant(ORIGINAL)
         if original is None:
             original = measured(self.subject, self.subject.bundle, ORIGINAL, "")
             self._add(original)
@@ -67,19 +67,19 @@ class CompressionSearch:
             self._students()
         for base in ["", *self._bases(original)]:
             self._onnx(base)
-        return self.notebook.variants
+        return self.record.variants
 
     # -- cutting -----------------------------------------------------------------------------------------------------
 
     def _cuts(self, way: str, original: Variant) -> None:
         """One variant for each of `SHARES`, until one surely loses too much."""
         cut = CUTS[way](self.subject)
-        sensitive = self.notebook.sensitivity(way)
-        self.notebook.forget(way)  # that it had no layers to cut, in an earlier run
+        sensitive = self.record.sensitivity(way)
+        self.record.forget(way)  # that it had no layers to cut, in an earlier run
         if not sensitive:
             self.say(f"{way}: measuring how sensitive {len(cut.groups)} groups of layers are")
             sensitive = cuts.sensitivities(self.subject, cut)
-            self.notebook.add_sensitivity(way, sensitive)
+            self.record.add_sensitivity(way, sensitive)
         if not sensitive:
             self._fail(way, way, "the network has no layers that could be cut in this way")
             return
@@ -87,7 +87,7 @@ class CompressionSearch:
         for gone, levels, module in cuts.path(self.subject, cut, sensitive, SHARES):
             name = f"{way}-{100 * gone:.0f}"
             names.append(name)
-            variant = self.notebook.variant(name) or self._cut(name, way, module, levels)
+            variant = self.record.variant(name) or self._cut(name, way, module, levels)
             if not variant.failed and variant.loses_surely(self.options.allowed(original.score)):
                 break
 
@@ -126,7 +126,7 @@ class CompressionSearch:
         width = int(subject.config.get("width", _defaults(subject.family)["width"]))
         for factor in STUDENTS:
             name, narrow = f"student-{width // factor}", max(4, width // factor)
-            if narrow >= width or self.notebook.variant(name) is not None:
+            if narrow >= width or self.record.variant(name) is not None:
                 continue
             length = self._steps(subject.recipe.epochs)
             self.say(f"{name}: width {narrow} in the place of {width}; trained for {length}")
@@ -141,7 +141,7 @@ class CompressionSearch:
     def _bases(self, original: Variant) -> list[str]:
         """Names of the torch networks that ONNX networks are made of: the smallest that keep enough of the score."""
         allowed = self.options.allowed(original.score)
-        good = [v for v in self.notebook.variants if v.way in ("prune", "rank", "student") and not v.failed]
+        good = [v for v in self.record.variants if v.way in ("prune", "rank", "student") and not v.failed]
         good = [v for v in good if v.keeps(allowed)] or [v for v in good if not v.loses_surely(allowed)]
         return [v.name for v in sorted(good, key=lambda v: v.bytes)[:BASES]]
 
@@ -149,11 +149,11 @@ class CompressionSearch:
         """The ONNX networks of one torch network; `base`: its name, "" for the original."""
         modes = [(way, mode) for way in self.options.ways if way in MODES for mode in MODES[way]]
         names = {mode: f"{base}-{_ONNX[mode]}" if base else _ONNX[mode] for _, mode in modes}
-        missing = [(way, mode) for way, mode in modes if self.notebook.variant(names[mode]) is None]
+        missing = [(way, mode) for way, mode in modes if self.record.variant(names[mode]) is None]
         if not missing:
             return
         subject = self.subject
-        bundle = self.notebook.bundle(base) if base else subject.bundle
+        bundle = self.record.bundle(base) if base else subject.bundle
         with tempfile.TemporaryDirectory() as folder:
             try:
                 from automl.bundle.io import load_model
@@ -171,7 +171,7 @@ class CompressionSearch:
     def _quantized(
         self, name: str, way: str, mode: quantizing.Mode, base: str, ready: Path, config: "dict[str, object]"
     ) -> None:
-        known = self.notebook.variant(base or ORIGINAL)
+        known = self.record.variant(base or ORIGINAL)
         seven = way == "int8" and not quantizing.has_vnni()
         note = "weights of 7 bits, as this processor has no VNNI instructions" if seven else ""
         try:
@@ -190,7 +190,7 @@ class CompressionSearch:
         about: "dict[str, object] | None" = None,
     ) -> Variant:  # fmt: skip
         """Write the bundle of a variant, measure it, and write that down."""
-        bundle, subject = self.notebook.bundle(name), self.subject
+        bundle, subject = self.record.bundle(name), self.subject
         what = {"name": name, "way": way, "base": base or ORIGINAL, **(about or {})}
         bundle.parent.mkdir(parents=True, exist_ok=True)
         writing.write(bundle, subject.bundle, network, subject.build, what, {})
@@ -205,7 +205,7 @@ class CompressionSearch:
         return self._add(Variant(name, way, base, failed=reason))
 
     def _add(self, variant: Variant) -> Variant:
-        self.notebook.add(variant)
+        self.record.add(variant)
         self.say(f"{variant.name}: {variant.failed or _in_words(variant)}")
         return variant
 

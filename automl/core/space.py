@@ -28,8 +28,8 @@ from automl.core.parameters import (
     Value,
     When,
     config_key,
+    copied,
     identity,
-    own,
     plain,
 )
 from automl.errors import SpecError, did_you_mean
@@ -273,7 +273,7 @@ class Space:
 
 def start_value(p: Parameter) -> Value:
     """The default of a parameter, or the middle of its range."""
-    return p.from_unit(0.5) if isinstance(p.default, NoDefault) or not p.has_default else own(p.default)
+    return p.from_unit(0.5) if isinstance(p.default, NoDefault) or not p.has_default else copied(p.default)
 
 
 def _entries(described: Mapping[str, Any], group: str) -> Iterator[tuple[str, Any, str]]:

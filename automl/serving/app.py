@@ -30,7 +30,7 @@ from automl.serving.traffic.ending import graceful
 from automl.serving.watching import counts as counting
 from automl.serving.watching import prometheus, status
 from automl.serving.watching.feedback import Feedback
-from automl.serving.watching.kept import FILE
+from automl.serving.watching.kept_rows import FILE
 from automl.version import __version__
 
 TICK_S = 0.5

@@ -67,7 +67,7 @@ class Predictions:
         kept = self.feedback.kept
         kept.add(visit.id, served.name, served.version, served.schema, rows, ready.raw, len(ready))
         self._remember(visit, served, ready, outputs, answer)
-        kind = answers.wanted(visit.header(b"accept"))
+        kind = answers.answer_format(visit.header(b"accept"))
         if kind == bodies.JSON:
             content = answers.encoded(answer)
         else:

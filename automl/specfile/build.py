@@ -209,7 +209,7 @@ def _strategy(model: SpecModel) -> dict[str, Any]:
 
 def _wanted(space: Space, tree: Mapping[str, Any]) -> dict[str, Any]:
     """The preparation that a single family wants; of several, each one's is in the space."""
-    names = families.given(tree)
+    names = families.builtin_names(tree)
     if families.listed(tree) or len(names) != 1:
         return {}
     return families.preparation(models.family(names[0]), space, tree)

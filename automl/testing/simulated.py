@@ -6,7 +6,7 @@ time, and the clock jumps from one event to the next.
     executor = Simulated(lambda config, number: [1 / s for s in range(1, 28)], seconds_per_step=60, workers=1000)
     study = Study(space, metric="loss", trials=5000, clock=executor.clock)
     Driver(study, NOTHING, executor, executor.workers).run()
-    print(executor.told)
+    print(executor.measured)
 
 With `timer` the time that the driver itself needs counts too: the clock goes on while it thinks, and workers wait for
 their answers as they would in earnest. Without it a simulation is exact: the same arguments, the same search.
@@ -52,7 +52,7 @@ NOTHING = _Nothing()
 
 
 @dataclass
-class Told:
+class Measurements:
     """What a simulation measured. Times are virtual seconds, `busy_s` is time of this machine.
 
     `waited_s`: of all workers together, from each question to its answer, while there was still work.
@@ -117,13 +117,18 @@ class Simulated(Executor):
     metric: str = "loss"
     timer: Callable[[], float] | None = None
     dies: Callable[[int, int, int], bool] = lambda trial, attempt, step: False
-    told: Told = field(default_factory=lambda: Told(0), init=False)
+    measured: Measurements = field(default_factory=lambda: Measurements(0), init=False)
     _now: float = field(default=0.0, init=False)
     _hands: list[_Hand] = field(default_factory=list, init=False)
     _events: list[tuple[float, int, int, int, Event]] = field(default_factory=list, init=False)
     _saved: dict[int, int] = field(default_factory=dict, init=False)  # the step of each paused trial's checkpoint
     _counter: Iterator[int] = field(default_factory=itertools.count, init=False)
     _since: float = field(default=0.0, init=False)  # the timer when the driver last began to work
+
+    @property
+    def told(self) -> Measurements:
+        """`measured`, by its earlier name."""
+        return self.measured
 
     def clock(self) -> float:
         """Virtual seconds."""
@@ -141,7 +146,7 @@ class Simulated(Executor):
         """Add the time that the driver has needed since `_thinking` began to the virtual clock."""
         spent = self._thinking()
         self._now += spent
-        self.told.busy_s += spent
+        self.measured.busy_s += spent
         self._since += spent
 
     # -- the executor --------------------------------------------------------------------------------------------------
@@ -149,7 +154,7 @@ class Simulated(Executor):
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         count = workers or self.workers
         self._hands = [_Hand() for _ in range(count)]
-        self.told = Told(count)
+        self.measured = Measurements(count)
         for worker in range(count):
             self._ready(worker, ())
         self._resume()
@@ -167,11 +172,11 @@ class Simulated(Executor):
             at, _, worker, life, event = heapq.heappop(self._events)
             self._now = max(self._now, at)
             if life == self._hands[worker].life:
-                self.told.events += 1
+                self.measured.events += 1
                 self._resume()
                 handle(event)
                 self._charge()
-        self.told.clock_s = self._now
+        self.measured.clock_s = self._now
         self._resume()
 
     def send(self, worker: int, order: Order) -> None:
@@ -180,13 +185,13 @@ class Simulated(Executor):
         waited = self._now - hand.asked_s
         match order:
             case Assign(assignments=(assignment, *_)):
-                self.told.waited_s += waited
-                self.told.delays_s.append(waited)
+                self.measured.waited_s += waited
+                self.measured.delays_s.append(waited)
                 hand.trial, hand.step = assignment, self._saved.pop(assignment.number, 0)
                 hand.curve = self.curves(assignment.config, assignment.number)
                 self._train(worker)
             case Verdicts():
-                self.told.waited_s += waited
+                self.measured.waited_s += waited
                 self._go_on(worker, order)
         self._resume()
 
@@ -223,7 +228,7 @@ class Simulated(Executor):
         number, attempt = hand.trial.number, hand.trial.attempt
         pace = self.seconds_per_step
         needs_s = pace(hand.trial.config, number) if callable(pace) else pace
-        self.told.trained_s += needs_s
+        self.measured.trained_s += needs_s
         hand.step += 1
         if self.dies(number, attempt, hand.step):
             self._say(worker, needs_s, Lost(worker, "died as it was told to"))

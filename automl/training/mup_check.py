@@ -33,14 +33,14 @@ class Coordinates:
         x = np.log2(self.widths)
         return {name: float(np.polyfit(x, np.log2(size[step] + 1e-30), 1)[0]) for name, size in self.sizes.items()}
 
-    def judged(self) -> dict[str, float]:
+    def hidden_slopes(self) -> dict[str, float]:
         """The slopes after the last step, without those of the output, which muP makes small at first."""
         out = self.sizes["output"]
         return {name: slope for name, slope in self.slopes().items() if not np.allclose(self.sizes[name], out)}
 
     def worst(self) -> float:
-        """The largest |slope| of `judged`; near 0 if muP is right."""
-        return max(abs(slope) for slope in self.judged().values())
+        """The largest |slope| of `hidden_slopes`; near 0 if muP is right."""
+        return max(abs(slope) for slope in self.hidden_slopes().values())
 
 
 def coordinate_check(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from automl.errors import BundleError, DataError, SpecError, did_you_mean
 from automl.serving.models.store import Store
-from automl.serving.watching.kept import FILE, Answered, Reader
+from automl.serving.watching.kept_rows import FILE, Answered, Reader
 from automl.updating.attempt import attempt, recover
 from automl.updating.journal import Journal, locked
 from automl.updating.options import Options

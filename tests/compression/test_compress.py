@@ -16,8 +16,8 @@ from automl.bundle import export, files
 from automl.bundle.compressed.network import OnnxNetwork
 from automl.bundle.io import load_model
 from automl.cli.app import app
-from automl.compression.notebook import FACT, Notebook
 from automl.compression.options import WAYS
+from automl.compression.record import FACT, CompressionRecord
 from automl.errors import BundleError, SpecError
 from automl.evaluation.verdict import TEST_EVALUATIONS
 from automl.study import paths
@@ -201,7 +201,7 @@ def test_a_ledger_that_names_other_folders_is_not_followed(quantized: Path, tmp_
         class Opened:
             path, ledger = study, with_ledger
 
-        assert Notebook(Opened(), fact["of"]).variants == []  # type: ignore[arg-type]
+        assert CompressionRecord(Opened(), fact["of"]).variants == []  # type: ignore[arg-type]
     finally:
         with_ledger.close()
     assert (victim / files.MANIFEST).is_file()

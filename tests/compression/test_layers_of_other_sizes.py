@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from automl.bundle.compressed.layers import LowRank, described, resized
 from automl.compression.measuring import count
-from automl.compression.ways.pruning import MULTIPLE, Pruning, kept
+from automl.compression.ways.pruning import MULTIPLE, Pruning, units_kept
 from automl.compression.ways.ranks import Ranks
 from automl.data.shapes import Inputs, Outputs
 from automl.errors import BundleError
@@ -101,7 +101,7 @@ def test_a_layer_of_low_rank_keeps_the_energy_it_is_asked_to() -> None:
 
 @pytest.mark.parametrize(("units", "level"), [(1024, 0.75), (100, 0.5), (16, 0.875), (3, 0.9), (32, 0.25)])
 def test_the_number_of_units_that_stay(units: int, level: float) -> None:
-    stay = kept(units, level)
+    stay = units_kept(units, level)
     assert 1 <= stay <= units
     assert abs(stay - units * (1 - level)) <= MULTIPLE / 2 + 1
     assert stay % MULTIPLE == 0 or stay < MULTIPLE

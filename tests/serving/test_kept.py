@@ -16,9 +16,9 @@ import torch
 from automl.data.preparing.transform import transform
 from automl.errors import DataError
 from automl.serving.inputs.schema import InputSchema
-from automl.serving.watching import kept
+from automl.serving.watching import kept_rows
 from automl.serving.watching.feedback import Feedback
-from automl.serving.watching.kept import Reader
+from automl.serving.watching.kept_rows import Reader
 from tests.support.serving import ask, flowers, service
 
 Bundles = dict[str, Path]
@@ -66,7 +66,7 @@ def test_kept_rows_are_prepared_as_those_of_the_request_were(bundles: Bundles, t
     frame = flowers(30).drop(columns="kind").round(3)
     asked(made, bodies(frame), ["iris"] * 30)
     preparation = made.registry.find("flowers", None, "a").preparation
-    reader = Reader(tmp_path / kept.FILE)
+    reader = Reader(tmp_path / kept_rows.FILE)
     found = list(reader.answered("flowers", 0))
     assert len(found) == 4
     assert reader.count("flowers", 0) == 120
@@ -92,7 +92,7 @@ def test_arrays_and_texts_are_kept_and_series_are_not(bundles: Bundles, tmp_path
             await client.post("/v1/feedback", json={"request_id": given["request_id"], "answers": told})
 
     ask(made, talk)
-    reader = Reader(tmp_path / kept.FILE)
+    reader = Reader(tmp_path / kept_rows.FILE)
     assert reader.models() == ["digits", "texts"]
     (images,) = reader.answered("digits", 0)
     np.testing.assert_array_equal(images.rows, digits)
@@ -107,12 +107,12 @@ def test_nothing_is_kept_where_it_was_not_asked_for_and_what_was_kept_is_deleted
     asked(
         service(tmp_path, ("flowers", bundles["flowers"]), keep_rows=100), [("application/json", secret)], ["iris"] * 2
     )
-    reader = Reader(tmp_path / kept.FILE)
+    reader = Reader(tmp_path / kept_rows.FILE)
     assert reader.count("flowers", 0) == 2
     asked(service(tmp_path, ("flowers", bundles["flowers"])), [("application/json", secret)], ["iris"] * 2)
     assert reader.models() == []
     assert list(reader.answered("flowers", 0)) == []
-    assert stat.S_IMODE((tmp_path / kept.FILE).stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / kept_rows.FILE).stat().st_mode) == 0o600
 
 
 def filled(file: Path, most: int, *counts: int) -> Feedback:

@@ -10,7 +10,7 @@ import automl
 from automl.core.live.agreement import agreement, predictions
 from automl.core.live.state import Earlier
 from automl.errors import SpecError
-from automl.study.live.warm import apart, fitted
+from automl.study.live.warm import differ, fitted
 from automl.testing.stress import replay
 from automl.view.pages.trial import text
 
@@ -44,7 +44,7 @@ def test_the_best_configs_are_tried_first_and_the_rows_are_kept(old: Path, tmp_p
     assert [t.origin for t in study.history.trials] == ["earlier"] * 3 + [""] * 7
     best = sorted(loss(t.config) for t in automl.Study.open(old).history.trials)
     assert loss(first[0].config) == best[0]
-    assert all(apart(study.space, a.config, b.config) for a in first for b in first if a is not b)
+    assert all(differ(study.space, a.config, b.config) for a in first for b in first if a is not b)
     assert study.notes == ["warm: old: 30 of 30 trials fit this space; its best 3 are tried first"]
     (earlier,) = study.history.live.earlier
     assert (earlier.name, earlier.full, len(earlier.configs)) == ("old", 30, 30)

@@ -60,9 +60,9 @@ def test_the_same_arguments_the_same_search(workers: int) -> None:
 def test_the_clock_counts_the_steps() -> None:
     executor = Simulated(curve, 60.0, workers=4)
     study = drive(executor, trials=8, stopper="none")
-    assert executor.told.clock_s == 2 * 9 * 60
-    assert executor.told.trained_s == 8 * 9 * 60
-    assert executor.told.waited_s == executor.told.busy_s == 0
+    assert executor.measured.clock_s == 2 * 9 * 60
+    assert executor.measured.trained_s == 8 * 9 * 60
+    assert executor.measured.waited_s == executor.measured.busy_s == 0
     assert study.history.trials[7].ended_s == 2 * 9 * 60
 
 
@@ -70,7 +70,7 @@ def test_a_day_on_a_budget_of_time() -> None:
     day = 86400.0
     executor = Simulated(curve, 3600.0, workers=8)
     study = drive(executor, trials=None, time_s=day, stopper="none")
-    assert day <= executor.told.clock_s <= day + 3600
+    assert day <= executor.measured.clock_s <= day + 3600
     assert study.counts.done == 8 * (day // (9 * 3600))
 
 
@@ -79,7 +79,7 @@ def test_paused_trials_go_on_from_where_they_were() -> None:
     study = drive(executor, stopper={"name": "asha", "mode": "promote"})
     assert study.counts.done > 0
     assert any(t.attempt > 1 for t in study.history.trials)
-    assert executor.told.trained_s == study.history.steps_spent, "no step was trained twice"
+    assert executor.measured.trained_s == study.history.steps_spent, "no step was trained twice"
 
 
 def test_workers_that_die_cost_attempts_and_nothing_else() -> None:
@@ -100,14 +100,14 @@ def test_a_worker_that_hangs_is_replaced_on_the_virtual_clock_too() -> None:
     assert failure is not None
     assert failure.kind == "timeout"
     assert study.counts.done == 19
-    assert executor.told.clock_s < 1e5
+    assert executor.measured.clock_s < 1e5
 
 
 def test_the_drivers_own_time_makes_workers_wait() -> None:
     ticks = itertools.count()
     executor = Simulated(curve, 10.0, workers=20, timer=lambda: next(ticks) * 0.001)
     drive(executor)
-    told = executor.told
+    told = executor.measured
     assert told.events > 80
     assert 0.001 < told.cost_s < 0.2
     assert 0 < told.busy < 1
@@ -128,7 +128,7 @@ def test_an_event_costs_about_the_same_with_few_workers_and_with_many() -> None:
     def cost(workers: int) -> float:
         executor = Simulated(curve, lambda config, number: 60 + number * 0.618 % 1, workers, timer=time.process_time)
         assert drive(executor, trials=600).history.count(State.RUNNING) == 0
-        return executor.told.cost_s
+        return executor.measured.cost_s
 
     few, many = min(cost(20) for _ in range(2)), min(cost(600) for _ in range(2))
     assert many < 5 * few

@@ -16,7 +16,7 @@ from automl.data import further
 from automl.errors import DataError, SpecError
 from automl.serving.app import Service as Server
 from automl.serving.server import Lookout, Source, adopt
-from automl.serving.watching.kept import FILE, Answered
+from automl.serving.watching.kept_rows import FILE, Answered
 from automl.updating import feedback, versions
 from automl.updating.feedback import Answers, Service
 from automl.updating.journal import Journal

@@ -82,7 +82,7 @@ def _library() -> Any:
     return torch_pruning
 
 
-def kept(units: int, level: float) -> int:
+def units_kept(units: int, level: float) -> int:
     """How many of `units` stay when the share `level` goes: at least one, and a multiple of `MULTIPLE` if possible."""
     stay = units * (1 - level)
     return max(1, round(stay)) if stay < MULTIPLE else min(units, MULTIPLE * round(stay / MULTIPLE))
@@ -90,7 +90,7 @@ def kept(units: int, level: float) -> int:
 
 def _least(scores: Tensor, level: float) -> list[int]:
     """The least important units, as many as go."""
-    gone = len(scores) - kept(len(scores), level)
+    gone = len(scores) - units_kept(len(scores), level)
     found: list[int] = scores.argsort(stable=True)[:gone].tolist()
     return found
 
@@ -100,7 +100,7 @@ def _cut_inner(part: nn.Module, level: float) -> None:
     assert isinstance(part, FeedForward)
     up, down = part.up.weight.detach(), part.down.weight.detach()
     rows = up.view(-1, down.shape[1], up.shape[1])  # [1 or 2, inner, width]
-    stay = _most(rows.square().sum((0, 2)).sqrt() * down.square().sum(0).sqrt(), kept(down.shape[1], level))
+    stay = _most(rows.square().sum((0, 2)).sqrt() * down.square().sum(0).sqrt(), units_kept(down.shape[1], level))
     part.up = _linear(rows[:, stay].flatten(0, 1), None)
     part.down = _linear(down[:, stay], None)
 

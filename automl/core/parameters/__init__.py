@@ -16,14 +16,14 @@ from automl.core.parameters.values import (
     config_key,
     identity,
     is_number,
-    own,
+    copied,
     plain,
     shortened,
 )
 
 __all__ = [
     "NO_DEFAULT", "Choice", "Config", "Domain", "Float", "Int", "NoDefault", "Parameter", "Scale", "Value", "When",
-    "config_key", "identity", "is_number", "own", "plain", "shortened",
+    "config_key", "identity", "is_number", "copied", "plain", "shortened",
 ]  # fmt: skip
 
 Parameter = Float | Int | Choice

@@ -13,9 +13,9 @@ from automl.core.parameters.values import (
     NoDefault,
     Value,
     When,
+    copied,
     identity,
     is_value,
-    own,
     shortened,
     values_of,
 )
@@ -82,7 +82,7 @@ class Choice(Domain):
 
     def given(self, value: Value) -> Value:
         """The choice that equals `value`, as the user gave it: JSON knows no tuples."""
-        return own(self.choices[self._index[identity(value)]])
+        return copied(self.choices[self._index[identity(value)]])
 
     @cached_property
     def _index(self) -> dict[tuple[str, object], int]:
@@ -104,7 +104,7 @@ class Choice(Domain):
         return math.nan if at is None else (at + 0.5) / len(self.choices)
 
     def from_unit(self, u: float) -> Value:
-        return own(self.choices[min(max(int(u * len(self.choices)), 0), len(self.choices) - 1)])
+        return copied(self.choices[min(max(int(u * len(self.choices)), 0), len(self.choices) - 1)])
 
     def grid(self, resolution: int) -> list[Value]:
-        return [own(value) for value in self.choices]
+        return [copied(value) for value in self.choices]

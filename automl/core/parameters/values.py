@@ -92,9 +92,9 @@ def _checked(value: Any, items: type, depth: int) -> Value:
     return value
 
 
-def own(value: Value) -> Value:
+def copied(value: Value) -> Value:
     """`value`, or a copy of it where it could be changed (a list)."""
-    return [own(item) for item in value] if isinstance(value, list) else value
+    return [copied(item) for item in value] if isinstance(value, list) else value
 
 
 def shortened(values: Sequence[Value], most: int = 12) -> str:

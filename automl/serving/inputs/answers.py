@@ -32,7 +32,7 @@ def _finite(content: Any) -> Any:
     return [_finite(value) for value in content] if isinstance(content, list | tuple) else content
 
 
-def wanted(accept: str) -> str:
+def answer_format(accept: str) -> str:
     """The kind of answer that a header `Accept` asks for: CSV or Arrow where it names them first, else JSON."""
     first = accept.partition(",")[0].partition(";")[0].strip().lower()
     return first if first in (CSV, ARROW) else JSON

@@ -131,7 +131,7 @@ def out_of_range(raw: NDArray[np.float64], schema: InputSchema) -> NDArray[np.bo
     return np.asarray((raw < schema.least) | (raw > schema.most))
 
 
-def told(outside: NDArray[np.bool_], raw: NDArray[np.float64], fields: Sequence[Field]) -> list[str]:
+def range_warnings(outside: NDArray[np.bool_], raw: NDArray[np.float64], fields: Sequence[Field]) -> list[str]:
     """A warning for each column with values outside of the range that training has seen."""
     messages = []
     for k in np.flatnonzero(outside.any(axis=0))[:MOST_WARNINGS]:

@@ -104,7 +104,7 @@ class Served:
             read.append((raw, torch.from_numpy(encoder.encode(raw))))
         raw = read[0][0]
         outside = checks.out_of_range(raw, self.schema)
-        warnings = checks.told(outside, raw, self.schema.used) if outside.any() else []
+        warnings = checks.range_warnings(outside, raw, self.schema.used) if outside.any() else []
         return Ready(tuple(x for _, x in read), raw, outside, warnings)
 
     def _other(self, rows: Any, unread: list[str]) -> Ready:

@@ -14,7 +14,7 @@ from typing import Any
 
 from automl.metrics.intervals import mean_interval, wilson
 from automl.serving.problem import Refused
-from automl.serving.watching.kept import Kept
+from automl.serving.watching.kept_rows import KeptRows
 
 SCORED = 10_000
 """So many of the newest answers make the score."""
@@ -47,7 +47,7 @@ class Feedback:
         self._database.execute(f"PRAGMA journal_mode={'DELETE' if shared else 'WAL'}")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.executescript(TABLES)
-        self.kept = Kept(self._database, keep_rows)
+        self.kept = KeptRows(self._database, keep_rows)
         self._waiting: list[tuple[Any, ...]] = []
         self._written = 0
 

@@ -16,7 +16,7 @@ NOT_WITH_MISSING = ("pca", "crosses")
 """Options of the preparation that need a number in every cell."""
 
 
-def given(tree: Mapping[str, Any]) -> list[str]:
+def builtin_names(tree: Mapping[str, Any]) -> list[str]:
     """The families that the entry `model` names; empty where it names none of ours."""
     entry = tree.get("model")
     names = list(entry) if isinstance(entry, list | tuple) else [entry]
@@ -40,10 +40,10 @@ def check(tree: Mapping[str, Any], places: Places) -> None:
         elif name not in known:
             hint = did_you_mean(name, known) or f"; families: {', '.join(known)}; your own: package.module:build"
             places.complain(path, f"unknown model family {name!r}", hint)
-    grown = [name for name in given(tree) if known[name].grown]
+    grown = [name for name in builtin_names(tree) if known[name].grown]
     if grown and tree.get("fuse") == "require":
         places.complain(("fuse",), f"{grown[0]} are grown one trial at a time; write fuse: auto")
-    nets = [name for name in given(tree) if name not in grown]
+    nets = [name for name in builtin_names(tree) if name not in grown]
     prepare = tree.get("prepare")
     if nets and isinstance(prepare, dict) and prepare.get("impute") == "none":
         places.complain(("prepare", "impute"), f"{nets[0]} needs a number in every cell; none is for trees alone")
@@ -56,7 +56,7 @@ def with_choice(tree: dict[str, Any], places: Places) -> None:
         tree["model"] = entry[0]
     if not listed(tree) or not isinstance(space, dict) or NAME in space:
         return
-    if len(set(given(tree))) < len(tree["model"]):  # there is a complaint about it
+    if len(set(builtin_names(tree))) < len(tree["model"]):  # there is a complaint about it
         return
     tree["space"] = {NAME: {"choice": list(tree["model"]), "default": tree["model"][0]}, **space}
     at = places.document.at(("model",))
@@ -81,7 +81,7 @@ def conditional(space: Space, tree: Mapping[str, Any]) -> Space:
     """
     if not listed(tree) or NAME not in space.params:
         return space
-    names = given(tree)
+    names = builtin_names(tree)
     params: dict[str, Parameter] = {
         name: p if NAME in p.when else replace(p, when={**p.when, **_condition(name, names)})
         for name, p in space.params.items()

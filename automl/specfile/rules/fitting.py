@@ -67,7 +67,7 @@ def check(tree: Mapping[str, Any], kind: Kind, names: list[str] | None, places: 
     pixels = (
         kind == "table" and names is not None and len(names) > 2 and math.isqrt(len(names) - 1) ** 2 == len(names) - 1
     )
-    for name in families.given(tree):
+    for name in families.builtin_names(tree):
         suited, remedy = _SUITED.get(name, ((), ""))
         if suited and kind not in suited and not (pixels and name == "convnet"):
             places.complain(("model",), f"{name} does not suit {_WORDS[kind]}", f"; {remedy}")

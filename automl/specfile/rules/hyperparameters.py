@@ -31,7 +31,7 @@ def check(tree: Mapping[str, Any], space: Space, paths: Mapping[str, Path], plac
         paths: {name of a parameter: its path in the specification}.
         places: takes complaints.
     """
-    given = [models.family(name) for name in families.given(tree)]
+    given = [models.family(name) for name in families.builtin_names(tree)]
     for name, item in {**space.constants, **space.params}.items():
         path = paths.get(name, ("space",))
         for below, value in _values(item, _written(tree, path)):

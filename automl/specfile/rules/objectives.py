@@ -77,7 +77,7 @@ def _known(tree: Mapping[str, Any], path: Path, one: Mapping[str, Any], places: 
             near = did_you_mean(name, all_names) or f"; measured are {', '.join(all_names)}"
             places.complain(path, f"{name!r} is not measured", near)
             return
-        grown = [one for one in families.given(tree) if models.families()[one].grown]
+        grown = [one for one in families.builtin_names(tree) if models.families()[one].grown]
         if name in metrics.COSTS and grown:
             places.complain(path, f"{name} is known of networks only, and {grown[0]} is none")
             return

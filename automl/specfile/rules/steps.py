@@ -20,7 +20,7 @@ def check(tree: Mapping[str, Any], places: Places) -> None:
     budget = tree.get("budget")
     if isinstance(budget, dict) and "epochs" in budget:
         places.complain(("budget", "epochs"), "trials of this search are measured in steps; write steps", key=True)
-    if grown := [name for name in families.given(tree) if models.families()[name].grown]:
+    if grown := [name for name in families.builtin_names(tree) if models.families()[name].grown]:
         places.complain(("steps",), f"{grown[0]} grow in rounds over all samples; give epochs", key=True)
 
 

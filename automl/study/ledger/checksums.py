@@ -80,7 +80,7 @@ def verify(db: sqlite3.Connection, remedy: str, *tables: str) -> None:
     """
     for table, rows in wrong(db, *tables).items():
         more = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
-        raise LedgerError(f"the ledger is damaged: {named(table, rows[0])}{more} is not what was written; {remedy}")
+        raise LedgerError(f"the ledger is damaged: {row_name(table, rows[0])}{more} is not what was written; {remedy}")
 
 
 def corrected(table: str, row: Sequence[Any], sum_: object) -> tuple[Any, ...] | None:
@@ -118,7 +118,7 @@ def _one_bit_off(value: Any) -> Iterator[Any]:
             content[k // 8] ^= 1 << k % 8
 
 
-def named(table: str, row: tuple[Any, ...]) -> str:
+def row_name(table: str, row: tuple[Any, ...]) -> str:
     """What a message calls a row: `the report of trial 3 at step 2`."""
     first, second = (str(value)[:50] for value in row[:2])
     return {

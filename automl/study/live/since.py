@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from automl.errors import LedgerError
-from automl.study.ledger.checksums import CHECKSUM, COVERED, named
+from automl.study.ledger.checksums import CHECKSUM, COVERED, row_name
 from automl.study.ledger.kinds import COLUMNS
 from automl.study.ledger.schema import REPAIR, Fact, tables, translated
 
@@ -73,7 +73,7 @@ def _rows(db: sqlite3.Connection, table: str, values: dict[str, Any]) -> Iterato
     query = f"SELECT {', '.join(COVERED[table])}, sum, {usual} FROM {table} WHERE {WHERE[table]} AND seq > :seq"
     for *row, sum_, fits in db.execute(query, values):
         if not fits or (sum_ is not None and sum_ != same(*row)):
-            raise LedgerError(f"the ledger is damaged: {named(table, tuple(row))} is not what was written; {REPAIR}")
+            raise LedgerError(f"the ledger is damaged: {row_name(table, tuple(row))} is not what was written; {REPAIR}")
         yield tuple(row)
 
 

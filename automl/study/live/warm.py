@@ -164,16 +164,16 @@ def seeds(sources: Sequence[Rows], space: Space, others: Sequence[Config]) -> li
         for config in rows.configs:
             if len(mine) == rows.source.seeds:
                 break
-            if all(apart(space, config, other) for other in [*taken, *mine]):
+            if all(differ(space, config, other) for other in [*taken, *mine]):
                 mine.append(config)
         found.append(mine)
     for one in chain.from_iterable(zip_longest(*found)):
-        if one is not None and len(chosen) < MOST_SEEDS and all(apart(space, one, other) for other in chosen):
+        if one is not None and len(chosen) < MOST_SEEDS and all(differ(space, one, other) for other in chosen):
             chosen.append(one)
     return chosen
 
 
-def apart(space: Space, a: Config, b: Config) -> bool:
+def differ(space: Space, a: Config, b: Config) -> bool:
     """Whether two configs differ by more than `APART` in some parameter, or by an inactive one."""
     pairs = zip(space.encode(a).tolist(), space.encode(b).tolist(), strict=True)
     return any(math.isnan(x) != math.isnan(y) or abs(x - y) > APART for x, y in pairs if not (x != x and y != y))

@@ -54,7 +54,7 @@ def _spec() -> Mapping[str, Any]:
     from automl import specfile
     from automl.api import provenance
 
-    return provenance.kept(specfile.parse(SPEC), Path("s"))
+    return provenance.recorded_spec(specfile.parse(SPEC), Path("s"))
 
 
 def begun(path: Path) -> Study:

@@ -105,7 +105,7 @@ def winner(study: Readable, width: int) -> list[str]:
     lines = [_labelled("winner", together)] if together else []
     lines.append(_labelled("single" if together else "best", f"{words.trial(best.number)}  {name} {value}{step}"))
     if best.vector:
-        lines += _wrapped(further(study, best), width)
+        lines += _wrapped(other_objectives(study, best), width)
     lines += _wrapped(words.config(best.config, digits=4), width)
     sentences = finalists.sentences(study)
     if beaten := data.below_baseline(study):
@@ -113,7 +113,7 @@ def winner(study: Readable, width: int) -> list[str]:
     return lines + [part for label, text in sentences for part in _folded(text, label, width)]
 
 
-def further(study: Readable, record: TrialRecord) -> str:
+def other_objectives(study: Readable, record: TrialRecord) -> str:
     """A trial's other objectives and limited metrics, and how many trials stand on the front with it."""
     objectives = study.history.objectives
     values = objectives.values(record.vector)

@@ -16,7 +16,7 @@ OCTAVES = 1.0
 
 def steep(coordinates: "Coordinates") -> dict[str, float]:
     """{layer: slope} of the layers whose activations grow or shrink with the width."""
-    return {name: slope for name, slope in coordinates.judged().items() if abs(slope) > FLAT}
+    return {name: slope for name, slope in coordinates.hidden_slopes().items() if abs(slope) > FLAT}
 
 
 def holds(coordinates: "Coordinates", alignment: "Alignment | None") -> bool:
@@ -33,7 +33,7 @@ def text(name: str, parametrization: str, coordinates: "Coordinates", alignment:
         coordinates: mean |activation| per layer and width.
         alignment: losses per width and learning rate; None: not measured.
     """
-    slopes, judged, failed = coordinates.slopes(), coordinates.judged(), steep(coordinates)
+    slopes, judged, failed = coordinates.slopes(), coordinates.hidden_slopes(), steep(coordinates)
     last = {layer: table[-1] for layer, table in coordinates.sizes.items() if layer in judged or layer == "output"}
     wide = max(map(len, last))
     lines = [f"{name}: parametrization {parametrization}, mean |activation| after four steps", ""]

@@ -102,7 +102,7 @@ class Feed:
         if of != self._now_of and now_s >= self._again_s:
             begun_s = time.perf_counter()
             version = self._now.get("version", 0) + 1
-            self._now = {"version": version, **head.now(self.study, self._tracker, driven=driven)}
+            self._now = {"version": version, **head.current_state(self.study, self._tracker, driven=driven)}
             self._now_of = of
             self._again_s = now_s + (time.perf_counter() - begun_s) * (1 / SHARE - 1)
         return {**self._now, "problem": self._problem, "stage": self._stage() if driven else ""}

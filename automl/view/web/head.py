@@ -49,7 +49,7 @@ def ranges(space: Space) -> dict[str, Any]:
     return {name: p.choices if isinstance(p, Choice) else (p.low, p.high) for name, p in space.params.items()}
 
 
-def now(study: Followed, tracker: Tracker, *, driven: bool) -> dict[str, Any]:
+def current_state(study: Followed, tracker: Tracker, *, driven: bool) -> dict[str, Any]:
     """What changes: the state of the search, its counts, what is best, what requests have changed, and its result."""
     shot, live = tracker.snapshot(study), study.history.live
     text, share = shot.progress

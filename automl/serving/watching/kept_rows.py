@@ -65,7 +65,7 @@ class Answered:
     answers: list[Any]
 
 
-class Kept:
+class KeptRows:
     """The rows that a worker process keeps. The caller holds the lock of the database.
 
     Args:

@@ -27,7 +27,7 @@ SCHEMA = 1
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
-class Notebook:
+class CompressionRecord:
     """The results of a study's compression, in its ledger and its folder.
 
     Args:
