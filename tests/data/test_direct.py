@@ -60,7 +60,7 @@ NAMES = [name for name in training_table().columns if name != "y"]
 
 @pytest.mark.parametrize("name", PREPARATIONS)
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_same_values_and_the_same_complaints_as_pandas_gives(name: str, data: st.DataObject) -> None:
     preparation = PREPARATIONS[name]
     count = data.draw(st.integers(1, 4))
@@ -123,7 +123,7 @@ def test_arrays_keep_the_range_of_each_feature_or_of_their_means() -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_rows_as_dicts_are_what_a_frame_of_them_is(data: st.DataObject) -> None:
     """Also with gaps, extra columns, and values of every type."""
     strange = (

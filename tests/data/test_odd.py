@@ -45,7 +45,7 @@ ODD = {
 
 
 @given(st.lists(st.sampled_from(sorted(ODD)), min_size=1, max_size=5, unique=True), st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_odd_columns_together(names, embed):
     frame = pd.DataFrame({name: ODD[name] for name in names}).assign(plain=RNG.normal(size=N), y=["u", "v"] * 20)
     data = load(frame, target="y", prepare={"categorical": "embed" if embed else "onehot"})

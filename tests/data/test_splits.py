@@ -43,6 +43,7 @@ def test_time_splits_past_from_future():
     order = np.random.default_rng(0).permutation(200)
     parts = splits.assign(200, None, 0, order=order)
     assert order[parts == 0].max() < order[parts == 1].min() < order[parts == 1].max() < order[parts == 2].min()
+    assert np.bincount(parts).tolist() == [100, 50, 50]
 
 
 def test_given_parts_stay_and_missing_ones_are_taken_from_training():
