@@ -121,7 +121,10 @@ def completed(group: Group, plugin: Any) -> Any:
     if isinstance(plugin, protocol):
         return plugin
     if not callable(getattr(plugin, method, None)):
-        raise SpecError(f"{type(plugin).__name__} is not a {SINGULAR[group]}: it has no method {method!r}")
+        raise SpecError(
+            f"a {SINGULAR[group]} is one of the names {', '.join(names(group))}, or an object with a method "
+            f"{method!r}; got {plugin!r:.60}"
+        )
     return _Completed(plugin, protocol)
 
 

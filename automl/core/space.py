@@ -102,6 +102,8 @@ class Space:
         """
         if isinstance(described, Space):
             return described
+        if not isinstance(described, Mapping):
+            raise SpecError(f"a space is a dict of names, such as {{'lr': Float(1e-4, 1)}}; got {described!r:.60}")
         params: dict[str, Parameter] = {}
         constants: dict[str, Value] = {}
         groups: dict[str, str] = {}

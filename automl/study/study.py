@@ -99,6 +99,7 @@ class Study(Edited):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         plan = plan_of(trials, steps, time_s, horizon, workers, seed, unit)
+        seed = int(seed or 0)
         self.strategy: Strategy = plugins.make("strategies", strategy)
         self.stopper: Stopper = plugins.make("stoppers", stopper)
         self.path = Path(path) if path is not None else None

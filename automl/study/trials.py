@@ -303,7 +303,8 @@ def plan_of(
     check_number("time_s", time_s, whole=False)
     check_number("horizon", horizon, least=1)
     check_number("seed", seed, least=-math.inf)
-    return Plan(trials, steps, time_s, horizon, workers, unit)
+    trials, steps, horizon = (None if n is None else int(n) for n in (trials, steps, horizon))  # numpy's numbers, too
+    return Plan(trials, steps, None if time_s is None else float(time_s), horizon, int(workers), unit)
 
 
 def checked(

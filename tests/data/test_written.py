@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from automl.data import load
-from automl.data.cells import dates, deciding, durations, readings
+from automl.data.cells import dates, deciding, durations, numbers, readings
 from automl.data.preparing.transform import transform
 
 DAY = (datetime.date(2023, 1, 6) - datetime.date(1970, 1, 1)).days
@@ -84,6 +84,14 @@ def test_numbers(how):
     reading, values = read(cells * 10)
     assert reading["kind"] == "number"
     assert np.allclose(values, expected * 10)
+
+
+def test_a_number_without_its_unit_is_the_same_beside_any_others():
+    """5 among minutes is five minutes, alone, among further such numbers and among numbers with units."""
+    reading, values = read(["10 min", "2 h", "30 min", "5"] * 10)
+    assert values[3] == 300
+    for others in ([], ["7", "8", "9"], ["1 h", "2 h", "3 h"]):
+        assert numbers.read_all(["5", "5.0e+00", *others], reading["style"])[:2].tolist() == [300, 300]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 
 import automl
 from automl.core.trial import State
-from automl.errors import LedgerError, SpecError
+from automl.errors import LedgerError, SpecError, UnknownPlugin
 
 SPACE = {"x": automl.Float(0, 1), "kind": ["a", "b"]}
 
@@ -181,3 +181,17 @@ def test_a_closed_study_says_so():
     for use in (opened.ask, lambda: opened.tell(trial, loss=0.5), lambda: opened.reports(trial.number)):
         with pytest.raises(LedgerError, match="the study is closed"):
             use()
+
+
+def test_numbers_of_numpy_are_taken_and_wrong_plugins_are_told():
+    study = automl.Study(
+        {"x": automl.Float(0, 1)}, metric="loss", trials=np.int64(2), seed=np.int32(3), time_s=np.float32(9)
+    )
+    trials = iter(study.ask, None)
+    assert [study.tell(trial, loss=trial["x"]).number for trial in trials] == [0, 1]
+    with pytest.raises(SpecError, match=r"a space is a dict of names, .* got \[Float"):
+        automl.Study([automl.Float(0, 1)], metric="loss")
+    with pytest.raises(SpecError, match=r"a stopper is one of the names .*none.*; got None"):
+        automl.Study({"x": automl.Float(0, 1)}, metric="loss", stopper=None)
+    with pytest.raises(UnknownPlugin, match="did you mean 'tpe'"):
+        automl.Study({"x": automl.Float(0, 1)}, metric="loss", strategy="TPE")

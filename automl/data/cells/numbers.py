@@ -125,7 +125,8 @@ def read_all(cells: list[str], style: Style, comma: bool = False) -> NDArray[np.
         plain = arrow.are_plain(cells)
         if plain.sum() > 0.5 * len(cells):
             result = np.empty(len(cells))
-            result[plain] = [float(cell) for cell, such in zip(cells, plain, strict=True) if such]
+            factor = style["units"].get("", math.nan) if "units" in style else 1.0
+            result[plain] = [float(cell) * factor for cell, such in zip(cells, plain, strict=True) if such]
             odd = (read(cell, style, comma) for cell, such in zip(cells, plain, strict=True) if not such)
             result[~plain] = np.fromiter(odd, dtype=np.float64)
             return result
