@@ -14,8 +14,8 @@ from automl.metrics.defined import CONSTANT
 from automl.metrics.runs import Runs
 
 F64 = torch.float64
-HELD = 1 << 22
-"""Scores that are held in memory for auroc; more are kept in a file (see `runs`)."""
+HELD, HELD_GPU = 1 << 20, 1 << 25
+"""Scores, targets and weights that are held in memory for auroc; more are kept in a file (see `runs`)."""
 
 
 @dataclass
@@ -70,8 +70,8 @@ class Meter:
             shares = out[self.ranks].to(F64).softmax(2).transpose(1, 2)
             self.scores.append(shares[:, _columns(shares.shape[1])])
             self.truth.append((y, w))
-            self._held += self.scores[-1].numel()
-            if self._held > HELD:
+            self._held += self.scores[-1].numel() + 2 * len(y)
+            if self._held > (HELD_GPU if self.device.type == "cuda" else HELD):
                 self._keep_in_file()
 
     def _tokens(self, out: Tensor, y: Tensor) -> None:

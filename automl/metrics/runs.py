@@ -21,7 +21,7 @@ from automl.errors import EnvironmentProblem
 Floats = NDArray[np.float64]
 Block = tuple[Floats, Floats, Floats]
 """Scores, rising and distinct; the weight of the positives and that of the negatives with each."""
-AT_ONCE = 1 << 20
+AT_ONCE = 1 << 18
 """Scores of all runs of a curve that are in memory while they are merged."""
 
 
