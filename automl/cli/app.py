@@ -21,7 +21,7 @@ from automl.cli.commands import (
 )
 from automl.cli.commands.agents import judge, mcp
 from automl.cli.commands.saved import update
-from automl.cli.commands.studies import background, edit, importing, repair, watch
+from automl.cli.commands.studies import background, cluster, edit, importing, repair, watch
 
 app = typer.Typer(
     help="Search architecture, regularization and optimizer hyperparameters of PyTorch models.",
@@ -87,4 +87,5 @@ app.command()(mup.mup_check)
 app.command()(plugins.strategies)
 app.command()(plugins.spaces)
 app.command()(tools.doctor)
+app.add_typer(cluster.app, name="cluster")
 app.command()(repair.repair)

@@ -156,6 +156,10 @@ class Broken:
     error: Exception
 
 
+PREEMPTED = "preempted"
+"""`Lost.kind` of a worker whose machine had been told that it would be taken away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Lost:
     """The worker's process died."""

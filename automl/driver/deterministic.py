@@ -93,6 +93,12 @@ class VirtualTimeOrder(EventOrder):
         self.study.lost(number, reason, kind, log)
         self.out.extendleft(self.study.again())
 
+    def handed_back(self, trial: int, attempt: int) -> None:
+        if self.study.runs(trial, attempt):
+            self.arrived.pop(trial, None)
+            self.study.interrupted(trial, attempt)
+            self.out.extendleft(self.study.again())
+
     def waits(self, trial: int) -> bool:
         return trial in self.arrived
 

@@ -258,15 +258,12 @@ class Driver:
             self._attempt_ended(event)
             return
         trials = self.workers[event.worker].trials
+        ends = bool(self.stopping) or self.recovery.leaves(event.worker)
         verdicts = self.study.report_all([point for point in event.points if point.trial in trials])
         kinds: dict[int, Kind] = {}
         for point in event.points:
-            kind = verdicts.get(point.trial, CONTINUE).kind
-            if point.trial not in trials:
-                kind = Kind.STOP
-            elif self.stopping and kind is Kind.CONTINUE:
-                kind = Kind.PAUSE
-            kinds[point.trial] = kind
+            kind = verdicts.get(point.trial, CONTINUE).kind if point.trial in trials else Kind.STOP
+            kinds[point.trial] = Kind.PAUSE if ends and kind is Kind.CONTINUE else kind
         self._answer(event, kinds)
 
     def _attempt_ended(self, event: Ended) -> None:
@@ -277,6 +274,8 @@ class Driver:
             if event.worker >= 0 and spoils_process(event.failure):
                 self.workers[event.worker].stale = True
             self.study.fail(event.trial, event.failure)
+        elif event.outcome is Outcome.PAUSED and not self.stopping and self.recovery.leaves(event.worker):
+            self.order.handed_back(event.trial, event.attempt)  # if the stopper has paused it, it stays so
 
     def _trial_ended(self, record: TrialRecord) -> None:
         """The study has ended a trial for good."""
@@ -297,11 +296,12 @@ class Driver:
             self.executor.send(worker, Shutdown())
             return
         stopping = bool(self.stopping or self.error)
+        leaves = self.recovery.leaves(worker)
         if state.stale and not ready.busy and not stopping and self.executor.recycle(worker):
             self.workers.replaced(worker)
             return
-        asked = [] if stopping else self.order.ask(ready)
-        self._nothing_left = not asked
+        asked = [] if stopping or leaves else self.order.ask(ready)
+        self._nothing_left = not asked and not leaves
         if not asked and not ready.busy and not stopping:
             return
         state.assign(asked, self.study.clock())

@@ -46,6 +46,10 @@ class Executor(Protocol):
         """Replace the process of an idle worker by a fresh one; False if there is no process to replace."""
         return False
 
+    def leaving(self, worker: int) -> bool:
+        """Whether the worker's machine was told that it will be taken away: its trials are saved and go elsewhere."""
+        return False
+
     def dump(self, worker: int) -> None:
         """Have a worker that hangs write its stacks to its trial's log, if that is possible."""
         return

@@ -33,6 +33,10 @@ class EventOrder(Protocol):
         """The trial's worker has died: yields the events to be processed because of it."""
         ...
 
+    def handed_back(self, trial: int, attempt: int) -> None:
+        """The attempt ended because its machine is taken away: another one begins, and no retry is counted."""
+        ...
+
     def waits(self, trial: int) -> bool:
         """Whether the trial has reported and waits for an answer."""
         ...
@@ -68,6 +72,9 @@ class ArrivalOrder(EventOrder):
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
         self.study.lost(assignment.number, reason, kind, log, assignment.attempt)
         yield from ()
+
+    def handed_back(self, trial: int, attempt: int) -> None:
+        self.study.interrupted(trial, attempt)
 
     def waits(self, trial: int) -> bool:
         return False

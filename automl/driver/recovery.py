@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from automl.core.messages import Ended, Lost, Outcome
+from automl.core.messages import PREEMPTED, Ended, Lost, Outcome
 from automl.core.trial import Failure, State, TrialRecord
 from automl.driver.executor import Executor
 from automl.driver.order import EventOrder, TrialEvent
@@ -37,10 +37,23 @@ class Recovery:
     _told: set[str] = field(default_factory=set, init=False)  # reasons of losses that the user has seen
 
     def worker_lost(self, event: Lost) -> Iterator[TrialEvent]:
-        """A worker's process has died, or must be replaced: its trials get another attempt, if they have one left."""
+        """A worker's process has died, or must be replaced: its trials get another attempt, if they have one left.
+
+        Where the machine had been told that it would be taken away (`PREEMPTED`), they always do.
+        """
         for number, assignment in self.workers.replaced(event.worker).trials.items():
+            if event.kind == PREEMPTED:
+                self.study.ledger.attempt_ended(number, assignment.attempt, "interrupted", {"reason": event.reason})
+                self.order.handed_back(number, assignment.attempt)
+                continue
             self.study.ledger.attempt_ended(number, assignment.attempt, "lost", {"reason": event.reason})
             yield from self.order.lost(assignment, event.reason, event.kind, self.executor.log(number))
+
+    def leaves(self, worker: int) -> bool:
+        """Whether the worker's machine will be taken away; if so, the worker is replaced once its trials are saved."""
+        leaves = self.executor.leaving(worker)
+        self.workers[worker].stale |= leaves
+        return leaves
 
     def replace_worker(self, event: Lost) -> None:
         """Start another process in the place of one that was lost; if memory ran out, go on with one worker less.

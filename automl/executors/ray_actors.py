@@ -34,6 +34,7 @@ class Placed:
 
     worker: int
     device: str
+    node: str = ""  # Ray's id of it
 
 
 Letter = tuple[int, int, Event | Placed]  # (worker, life, its message)
@@ -160,7 +161,7 @@ class RayWorker:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves all of them visible to a worker that asked for none
         link = MailLink(mailbox, place.worker, life)
         name = f"gpu{','.join(map(str, gpus))}" if gpus else "cpu"
-        link.send(Placed(place.worker, f"{_node()} {name}"))
+        link.send(Placed(place.worker, f"{_node()} {name}", ray.get_runtime_context().get_node_id()))
         place = Place(place.worker, tuple(f"cuda:{k}" for k in range(len(gpus))) or ("cpu",), place.folder)
         try:
             _check(place, version, mark)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from automl.core.messages import Broken, Event, Lost, Order, Shutdown
+from automl.core.messages import PREEMPTED, Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import EnvironmentProblem, SpecError, TaskError
 from automl.executors import ray_connect
@@ -25,7 +25,7 @@ from automl.worker.link import Place
 from automl.worker.worker import Task
 
 CRASHES_AT_START = 3
-DEATHS_S = 0.2  # between two checks for workers that have died
+DEATHS_S = 0.2  # between two checks for nodes that leave and workers that have died
 GROW_S = 2.0  # between two checks for machines that have joined
 MANY = 1_000_000  # calls the mailbox may have in flight: one waits for each worker
 NOWHERE = "waits for a node"
@@ -39,6 +39,7 @@ class _Actor:
     run: Any  # the future of its `work`
     life: int
     device: str = NOWHERE
+    node: str = ""  # Ray's id of the node it is on
     spoke: bool = False
     crashes: int = 0
     gone: bool = False
@@ -75,6 +76,7 @@ class RayCluster(Executor):
     _grows: bool = field(default=False, init=False)
     _looked: float = field(default=0.0, init=False)
     _counted: float = field(default=0.0, init=False)
+    _drained: frozenset[str] = field(default=frozenset(), init=False)  # nodes that will be taken away, or were
 
     def __post_init__(self) -> None:
         if self.gpus is not None and (self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus))):
@@ -196,6 +198,7 @@ class RayCluster(Executor):
             now = time.monotonic()
             if now - self._looked > DEATHS_S:
                 self._looked = now
+                self._drained |= ray_connect.draining(self._ray)
                 self._report_dead(handle)
             if self._grows and now - self._counted > GROW_S:
                 self._counted = now
@@ -213,7 +216,7 @@ class RayCluster(Executor):
             if life != entry.life:
                 continue
             if isinstance(message, Placed):
-                entry.device = message.device
+                entry.device, entry.node = message.device, message.node
             else:
                 entry.spoke = True
                 event: Event = message
@@ -242,6 +245,8 @@ class RayCluster(Executor):
         except exceptions.RayTaskError as error:
             return Broken(worker, TaskError(f"a worker cannot begin: {error.cause or error}"))
         except exceptions.RayError as error:
+            if self.leaving(worker):
+                return Lost(worker, "its node was taken away", PREEMPTED)
             return Lost(worker, self._why(error))
         return Lost(worker, "its process ended")
 
@@ -271,6 +276,9 @@ class RayCluster(Executor):
         if crashes >= CRASHES_AT_START:
             raise EnvironmentProblem(f"worker {worker} died on {old.device} before it could work, {crashes} times")
         self._actors[worker] = replace(self._spawn(worker, old.life + 1), crashes=crashes)
+
+    def leaving(self, worker: int) -> bool:
+        return self._actors[worker].node in self._drained
 
     def recycle(self, worker: int) -> bool:
         self.restart(worker)

@@ -74,6 +74,18 @@ def disconnect(ray: Any) -> None:
         ray.shutdown()
 
 
+def draining(ray: Any) -> frozenset[str]:
+    """Ids of the nodes that were told that they will be taken away (`ray drain-node`, or a cloud's warning).
+
+    Ray has no public function for that; through `ray://`, and where its own one is missing, there are none.
+    """
+    state = getattr(getattr(ray._private, "state", None), "state", None)
+    asks = getattr(state, "get_draining_nodes", None)
+    if asks is None or ray.util.client.ray.is_connected():
+        return frozenset()
+    return frozenset(asks())
+
+
 def existing(address: str) -> bool:
     """Whether the address is that of a cluster that is there already: anywhere, also on this machine.
 

@@ -21,6 +21,7 @@ from automl.driver.executor import Executor
 from automl.driver.screen import NullScreen
 from automl.errors import EnvironmentProblem, TaskError
 from automl.executors import ray_connect
+from automl.executors.clusters.drain import drain
 from automl.executors.inline import Inline
 from automl.executors.ray_cluster import RayCluster
 from automl.study.study import Study
@@ -194,15 +195,18 @@ def slow_bowl(trial: Trial) -> None:
 class Weather(NullScreen):
     """Removes a node once two have worked and three trials have ended, and adds one three trials later."""
 
-    def __init__(self, cluster: Any, node: Any, notes: Callable[[], set[str]], *, graceful: bool) -> None:
-        self.cluster, self.node, self.notes, self.graceful = cluster, node, notes, graceful
+    def __init__(self, cluster: Any, node: Any, notes: Callable[[], set[str]], how: str) -> None:
+        self.cluster, self.node, self.notes, self.how = cluster, node, notes, how
         self.removed = self.added_at = 0
         self.added: Any = None
 
     def ended(self, study: Study, record: TrialRecord) -> None:
         ended = study.counts.ended
         if not self.removed and ended >= 3 and len(self.notes()) == 2:
-            self.cluster.remove_node(self.node, allow_graceful=self.graceful)
+            if self.how == "warned":
+                drain(self.cluster.address, self.node.node_id, 60)
+            else:
+                self.cluster.remove_node(self.node, allow_graceful=self.how == "told to go")
             self.removed = ended
         elif self.removed and self.added is None and ended >= self.removed + 3:
             self.added = self.cluster.add_node(num_cpus=2)
@@ -219,13 +223,13 @@ def bowl(trial: Trial) -> None:
     "its trials are tried again elsewhere, late reports of the old attempt are dropped, the new node is used",
     0,
 )
-@pytest.mark.parametrize("graceful", [True, False], ids=["told to go", "killed"])
-def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_path: Path, graceful: bool) -> None:
+@pytest.mark.parametrize("how", ["told to go", "killed", "warned"])
+def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_path: Path, how: str) -> None:
     def nodes() -> set[str]:
         return nodes_of(tmp_path / "ray")
 
     cluster.add_node(num_cpus=1)
-    weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, graceful=graceful)
+    weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, how)
     study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=40, screen=weather)
     assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=40))
     assert len(nodes()) == 3, "the one that stayed, the one that went, the one that came"
@@ -233,8 +237,11 @@ def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_pat
     lost = [t.number for t in study.history.trials if t.attempt > 1]
     assert len(lost) == 1, "the trial of the node that went has had a second attempt"
     told = Study.open(tmp_path / "ray").ledger.attempts(lost[0])
+    if how == "warned":  # its step was saved, and no retry is counted
+        assert [attempt["outcome"] for attempt in told] == ["paused", "finished"]
+        return
     assert [attempt["outcome"] for attempt in told] == ["lost", "finished"]
-    reasons = ["its node left the Ray cluster"] if graceful else ["its node left", "its process died"]
+    reasons = ["its node left the Ray cluster"] if how == "told to go" else ["its node left", "its process died"]
     assert told[0]["details"]["reason"].startswith(tuple(reasons))
 
 

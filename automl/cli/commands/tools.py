@@ -14,6 +14,7 @@ Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to wri
 Csv = Annotated[Path | None, options.option("--csv", help="A table to learn from, with a header line.")]
 Target = Annotated[str | None, options.option("--target", help="The column to predict (default: the last one).")]
 Force = Annotated[bool, options.option("--force", help="Replace existing files.")]
+Cluster = Annotated[bool, options.option("--cluster", help="Check the nodes of a Ray cluster ($RAY_ADDRESS, --ray).")]
 Studies = Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="Two or more studies.")]
 
 
@@ -53,8 +54,16 @@ def compare(studies: Studies, json: options.Json = False, dir: options.Dir = opt
     typer.echo(json_module.dumps(compared, ensure_ascii=False) if json else pages.text(compared))
 
 
-def doctor(json: options.Json = False, dir: options.Dir = options.STUDIES) -> None:
-    """Check this machine: versions, devices, disk, plugins."""
+def doctor(
+    cluster: Cluster = False, ray: options.Ray = None, json: options.Json = False, dir: options.Dir = options.STUDIES
+) -> None:
+    """Check this machine: versions, devices, disk, plugins.
+
+    With --cluster, each node of a Ray cluster instead: what it has, and whether it can work for this machine.
+    """
+    if cluster or ray:
+        _cluster(ray or "", dir, json)
+        return
     from automl.view.pages import doctor as pages
 
     findings = pages.examine(dir)
@@ -67,3 +76,15 @@ def doctor(json: options.Json = False, dir: options.Dir = options.STUDIES) -> No
         raise typer.Exit(EnvironmentProblem.exit_code)
     if problems:
         raise EnvironmentProblem(f"{problems} problem{'' if problems == 1 else 's'} found (marked X)")
+
+
+def _cluster(address: str, dir: Path, json: bool) -> None:
+    from automl.executors.clusters import nodes as pages
+
+    nodes = pages.examine(address, dir)
+    typer.echo(json_module.dumps(pages.as_json(nodes), ensure_ascii=False) if json else pages.text(nodes))
+    bad = sum(bool(node.problems) for node in nodes)
+    if bad and json:
+        raise typer.Exit(EnvironmentProblem.exit_code)
+    if bad:
+        raise EnvironmentProblem(f"{bad} of {len(nodes)} nodes cannot work for this machine (marked X)")

@@ -1,0 +1,117 @@
+"""What all kinds of clusters are told: nodes, their size, the search; and the token that guards them."""
+
+import os
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from automl.errors import EnvironmentProblem, SpecError
+
+TOKEN = "~/.ray/auth_token"  # where Ray looks for a token by itself
+TOKEN_BYTES = 32
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?")
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A cluster and the search that runs on it.
+
+    Args:
+        name: of the cluster and of its study: small letters, digits and dashes.
+        nodes: machines, with the head, which trains too.
+        cpus, gpus: of each node.
+        spec: the specification to search; empty: only the cluster is started.
+        shared: the folder that all nodes see; studies are kept in its folder `studies`.
+        setup: shell lines that each node runs first, such as `source /shared/venv/bin/activate`.
+        port: of the head.
+
+    Raises:
+        SpecError: a value does not fit.
+    """
+
+    name: str = "automl"
+    nodes: int = 2
+    cpus: int = 4
+    gpus: int = 0
+    spec: str = ""
+    shared: str = ""
+    setup: tuple[str, ...] = ()
+    port: int = 6379
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise SpecError(f"--name takes small letters, digits and dashes, at most 50; got {self.name!r}")
+        for name, value, least in (("nodes", self.nodes, 1), ("cpus", self.cpus, 1), ("gpus", self.gpus, 0)):
+            if value < least:
+                raise SpecError(f"--{name} must be {least} or more, got {value}")
+        for what, text in (("--spec", self.spec), ("--shared", self.shared), *(("--setup", s) for s in self.setup)):
+            if any(not sign.isprintable() for sign in text):
+                raise SpecError(f"{what} must be one line without control characters, got {text!r}")
+        if self.shared and not self.shared.startswith("/"):
+            raise SpecError(f"--shared must be an absolute path, as all nodes see it; got {self.shared!r}")
+
+    @property
+    def studies(self) -> str:
+        """The folder of studies."""
+        return f"{self.shared.rstrip('/')}/studies" if self.shared else "studies"
+
+    def resources(self) -> str:
+        """The options of `ray start` that say what a node has."""
+        return f"--num-cpus={self.cpus} --num-gpus={self.gpus}"
+
+
+def seconds(duration: str) -> int:
+    """Seconds of a time limit such as 90, 30m, 12h, 2d or Slurm's own 1-12:00:00.
+
+    Raises:
+        SpecError: it is no length of time.
+    """
+    if found := re.fullmatch(r"(\d+)([smhd]?)", duration):
+        length = int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    elif found := re.fullmatch(r"(?:(\d+)-)?(\d{1,2}):(\d\d):(\d\d)", duration):
+        days, hours, minutes, rest = (int(part or 0) for part in found.groups())
+        length = ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    else:
+        raise SpecError(f"--time takes 30m, 12h, 2d or D-HH:MM:SS, got {duration!r}")
+    if not length:
+        raise SpecError("--time must be more than 0")
+    return length
+
+
+def token_file(path: str = TOKEN) -> Path:
+    """The file with the cluster's token, which is made with mode 600 if it is not there.
+
+    Args:
+        path: where; it must be on a file system that knows owners and modes.
+
+    Returns:
+        its absolute path.
+
+    Raises:
+        EnvironmentProblem: others can read it, it is empty, or it cannot be written.
+    """
+    file = Path(path).expanduser().absolute()
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        return _checked(file)
+    except OSError as error:
+        raise EnvironmentProblem(f"the token cannot be written to {file}: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="ascii") as out:
+        out.write(secrets.token_hex(TOKEN_BYTES))
+    return _checked(file)
+
+
+def _checked(file: Path) -> Path:
+    try:
+        about, content = file.stat(), file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise EnvironmentProblem(f"the token in {file} cannot be read: {error.strerror}") from error
+    if about.st_mode & 0o077:
+        raise EnvironmentProblem(f"others can read the token in {file}: chmod 600 {file}")
+    if not content:
+        raise EnvironmentProblem(f"the token in {file} is empty; delete the file, and another one is made")
+    return file
