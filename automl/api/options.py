@@ -130,7 +130,7 @@ class SearchOptions:
             yield Path(self.path)
             return
         if self.name and (why := why_no_name(self.name)):
-            raise SpecError(f"name: {self.name[:50]!r} {why}; it is the folder's name, and dir says where that lies")
+            raise SpecError(f"name: {self.name!r:.52} {why}; it is the folder's name, and dir says where that lies")
         folder = reserved(Path(self.dir), self.name or as_name(name))
         try:
             yield folder

@@ -97,8 +97,10 @@ def _is_device(name: str) -> bool:
     return name.split(".")[0].strip().upper() in DEVICES
 
 
-def why_no_name(text: str) -> str:
+def why_no_name(text: object) -> str:
     """Why `text` cannot be the name of a study, which is a plain name of a folder; empty where it can."""
+    if not isinstance(text, str):
+        return "is no text"
     if text in ("", ".", "..") or not text.strip():
         return "is no name"
     if any(c in text for c in "/\\:"):

@@ -102,8 +102,15 @@ class Trial:
         return self._round or self.step or self.horizon or self._assignment.horizon or 1
 
     def steps(self, n: int) -> Iterator[int]:
-        """1, 2, ... n, beginning after the loaded checkpoint's step; tells the study that `n` is the full length."""
-        self.horizon = n
+        """1, 2, ... n, beginning after the loaded checkpoint's step; tells the study that `n` is the full length.
+
+        Raises:
+            SpecError: `n` is no whole number, 0 or more (3.0 is one, and numpy's are).
+        """
+        try:
+            self.horizon = n = as_step(n)
+        except SpecError:
+            raise SpecError(f"trial.steps takes a whole number of steps, 0 or more; got {n!r:.60}") from None
         for step in range(self.step + 1, n + 1):
             self._round = step
             self._go_on()

@@ -38,6 +38,11 @@ def test_a_path_is_no_name(tmp_path: Path, name: str) -> None:
     assert not why_no_name(as_name(name)), "what is made of it is a name"
 
 
+def test_a_number_is_no_name(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"^name: 5 is no text"):
+        automl.search(lambda trial: 0.0, space={"x": Float(0, 1)}, metric="loss", trials=1, dir=tmp_path, name=5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_names(name: str) -> None:
     assert specfile.parse(f"study: {name}\n" + SPEC).name == name

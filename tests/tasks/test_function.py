@@ -80,3 +80,14 @@ def test_a_function_that_cannot_be_sent_is_refused() -> None:
     lock = threading.Lock()
     with pytest.raises(TaskError, match=r"cannot be sent to a worker process .*inside the function"):
         FunctionTask.of(lambda trial: lock.acquire())
+
+
+@pytest.mark.parametrize("n", [3, 3.0, np.int64(3), torch.tensor(3)])
+def test_whole_numbers_of_any_type_are_numbers_of_steps(n: Any) -> None:
+    assert list(Trial(Assignment(0, {}, 1, 1), Place(), Recorder()).steps(n)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, "3", None])
+def test_other_numbers_of_steps_are_refused(n: Any) -> None:
+    with pytest.raises(SpecError, match=r"^trial\.steps takes a whole number of steps, 0 or more; got "):
+        list(Trial(Assignment(0, {}, 1, 1), Place(), Recorder()).steps(n))
