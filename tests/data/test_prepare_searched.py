@@ -75,6 +75,7 @@ def test_what_cannot_be_searched_is_reported(entry: str, message: str) -> None:
         specfile.parse(f"{head}space: {{{entry}, lr: [0.1, 0.2]}}\nbudget: {{trials: 1}}\n")
 
 
+@pytest.mark.slow
 def test_each_model_is_trained_saved_and_evaluated_on_its_own_preparation(folder: Path) -> None:
     study = automl.search(folder / "space.yaml", path=folder / "s", executor="inline", workers=1)
     assert study.counts.done == 6

@@ -129,7 +129,7 @@ def test_npy_files(tmp_path: Path):
             "r2",
             0.4,
         ),
-        (
+        pytest.param(
             "mnist/mnist.npz",
             None,
             {"rows": 2000},
@@ -137,6 +137,7 @@ def test_npy_files(tmp_path: Path):
             {"width": 4, "lr": 2e-2, "batch_size": 32},
             "accuracy",
             0.6,
+            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -92,7 +92,10 @@ CASES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = {"images, all operations"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow if c in SLOW else ()) for c in CASES])
 def test_fifty_steps_equal_the_plain_loop(case: str) -> None:
     family, inputs, kind, names, config, options = CASES[case]
     p = problem(family, inputs, kind, **options)
