@@ -58,7 +58,8 @@ class Watch:
     """The most memory of this process while it runs, in MiB above what it had before, and CPU seconds."""
 
     def __enter__(self) -> "Watch":
-        self.before, self.peak, self.resident = _status("RssAnon"), 0.0, 0.0
+        self.before = self.peak = _status("RssAnon")  # what was freed while it runs is not taken off
+        self.resident = _status("VmRSS")
         self._cpu, self._begun, self._over = _cpu(), time.perf_counter(), threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()

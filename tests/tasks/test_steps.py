@@ -127,6 +127,23 @@ def test_steps_of_batches_are_those_of_as_many_samples(folder):
     assert curves(search(folder, "same", steps={"samples": 500, "number": 2}, **few)) == curves(study)
 
 
+def test_steps_on_folds_are_measured_on_all_rows_that_are_held_out(folder):
+    """Each row is held out once, so no sample of them measures a step; a fold's order is that of its own rows."""
+    shared = {"split": {"folds": 3, "test": 0.25}, "steps": {"samples": 500, "number": 3}}
+    screen = Notes()
+    lanes = search(folder, "lanes", screen, fuse="require", **{"budget.trials": 4}, **shared)
+    assert [len(t.curve) for t in lanes.history.trials] == [3] * 4
+    assert not [note for note in screen.notes if note.startswith("each step is measured on the same")]
+    alone = search(folder, "alone", fuse="never", **{"budget.trials": 2}, **shared)
+    for one, t in zip(alone.history.trials, lanes.history.trials, strict=False):
+        assert np.array(one.curve) == pytest.approx(np.array(t.curve), rel=1e-5)
+    halving = {"name": "halving", "eta": 2, "waves": 1, "guard": False, "min_steps": 1}
+    stopped = search(folder, "stopped", fuse="require", stopper=halving, **{"budget.trials": 4}, **shared)
+    assert min(len(t.curve) for t in stopped.history.trials) < 3
+    for t in stopped.history.trials:
+        assert t.curve == lanes.history.trials[t.number].curve[: t.step]
+
+
 def test_a_study_goes_on_with_the_same_unit_only(folder):
     search(folder, "s", **{"budget.trials": 1})
     with pytest.raises(SpecError, match="begun with another step"):
