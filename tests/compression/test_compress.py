@@ -94,6 +94,7 @@ class Killed(BaseException):
     """As SIGKILL: nothing in the program handles it."""
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_where_it_was(study: Path) -> None:
     ways, limit = ["prune", "rank"], 0.05
 

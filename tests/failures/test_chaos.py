@@ -72,7 +72,10 @@ def uneven(trial: automl.Trial) -> None:
         trial.report(loss=(trial["x"] - 0.3) ** 2 + trial.seed % 89 / 89 / step)
 
 
-@pytest.mark.parametrize("stopper", [{"name": "asha", "eta": 2}, {"name": "asha", "eta": 2, "mode": "promote"}])
+PROMOTE = {"name": "asha", "eta": 2, "mode": "promote"}
+
+
+@pytest.mark.parametrize("stopper", [{"name": "asha", "eta": 2}, pytest.param(PROMOTE, marks=pytest.mark.slow)])
 def test_deterministic_with_three_workers(tmp_path: Path, stopper: dict[str, object]) -> None:
     boards = []
     for k in range(2):
