@@ -40,6 +40,7 @@ def run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_commands(folder: Path) -> None:
     lines = [line.split("#")[0].strip() for kind, code in BLOCKS if kind == "bash" for line in code.splitlines()]
     assert "make demo" in lines
@@ -51,6 +52,7 @@ def test_commands(folder: Path) -> None:
             run(words, folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [pytest.param(c, id=f"{k}") for k, (kind, c) in enumerate(BLOCKS) if kind == "python"])
 def test_python(folder: Path, code: str) -> None:
     script = folder / "example.py"
