@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from automl import errors
+from automl.cli import code_of
 from automl.cli.app import app
 
 FILE = Path(__file__).resolve().parent / "cli.md"
@@ -32,17 +34,37 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 | 143 | stopped by SIGTERM; `automl resume` goes on |
 
 With `--json` a command prints one JSON document to stdout, also where it fails:
-`{"schema": 1, "ok": false, "error": {"code": "spec_error", "message": "...", "exit_code": 2}}`. The codes are stable:
-`spec_error`, `unknown_plugin`, `data_error`, `task_error`, `no_report`, `ledger_error`, `bundle_error`,
-`search_failed`, `environment_problem`, `interrupted`, `usage` (a wrong option or argument), `unexpected` (our bug).
+`{"schema": 1, "ok": false, "error": {"code": "spec_error", "message": "...", "exit_code": 2}}`. `validate` lists all
+mistakes instead: `{"schema": 1, "ok": false, "errors": [...], "warnings": []}`. The codes are stable:
+
+CODES
+
+`automl schema COMMAND` prints the JSON Schema (draft 2020-12) of all that a command may print, errors included: `automl
+schema top`, `automl schema cluster slurm`. Names in it stay as long as `"schema"` is 1; further ones may be added.
 
 <!-- written by docs/commands.py -->
 """
 
 
+def codes() -> str:
+    """The table of error codes, from the errors themselves."""
+    rows = [("usage", 2, "A wrong option or argument of the command line.")]
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, errors.AutoMLError) and kind is not errors.AutoMLError:
+            rows.append((code_of(kind("")), kind.exit_code, (kind.__doc__ or "").partition("\n")[0]))
+    rows.append(("interrupted", 130, "Ctrl-C (130) or SIGTERM (143); `automl resume` goes on."))
+    rows.append(("unexpected", 1, "Nobody expected this error: a bug in automl."))
+    lines = [f"| `{code}` | {exit_code} | {text} |" for code, exit_code, text in rows]
+    return "\n".join(["| code | exit code | meaning |", "|---|---|---|", *lines])
+
+
 def reference() -> str:
     """The whole text."""
-    return HEAD + "\n".join(part for part in _commands(typer.main.get_command(app), "automl")).rstrip() + "\n"
+    return (
+        HEAD.replace("CODES", codes())
+        + "\n".join(part for part in _commands(typer.main.get_command(app), "automl")).rstrip()
+        + "\n"
+    )
 
 
 def _commands(command: Any, name: str) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.golden import Golden
+from tests.support.json_schemas import check_document
 
 STATE = "XDG_STATE_HOME"
 """Where the machine's key lies, see `automl.api.trust`; workers of xdist inherit it."""
@@ -47,7 +48,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
-    """Runs a command in an empty folder: (exit code, stdout, stderr)."""
+    """Runs a command in an empty folder: (exit code, stdout, stderr). What `--json` prints must fit its schema."""
     from automl.cli import main
 
     monkeypatch.chdir(tmp_path)
@@ -57,6 +58,8 @@ def run(capsys, monkeypatch, tmp_path):
         with pytest.raises(SystemExit) as ended:
             main([str(a) for a in arguments])
         out, err = capsys.readouterr()
+        if "--json" in arguments:
+            check_document(arguments, out)
         return ended.value.code or 0, out, err
 
     return call

@@ -44,8 +44,21 @@ def validate(
         raise typer.Exit(2)
 
 
-def schema() -> None:
-    """Print the JSON Schema of space.yaml, for editors."""
+def schema(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]", help="A command, e.g. top, or: cluster slurm.")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of space.yaml, or of a JSON output.
+
+    Editors complete and check a specification by it; programs check what they read. A command's schema has its errors.
+    """
     from automl import specfile
 
-    typer.echo(json_module.dumps(specfile.schema(), indent=2))
+    if command:
+        from automl.cli.outputs import schemas
+
+        made = schemas.schema(" ".join(command))
+    else:
+        made = specfile.schema()
+    typer.echo(json_module.dumps(made, indent=2))

@@ -54,7 +54,9 @@ def edit(
     view = StudyView(values.study_path(study, dir))
     done = view.edit(by=user(), **{key: value for key, value in wanted.items() if value is not None})
     view.close()
-    typer.echo(json_module.dumps({"ok": True, "done": done}, ensure_ascii=False) if json else "\n".join(done))
+    typer.echo(
+        json_module.dumps({"schema": 1, "ok": True, "done": done}, ensure_ascii=False) if json else "\n".join(done)
+    )
 
 
 def _configs(file: Path) -> Any:
