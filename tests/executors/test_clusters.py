@@ -1,45 +1,21 @@
 """`automl cluster`: the files are what sbatch, `ray up` and KubeRay take; the token is in none of them."""
 
 import json
-import os
 import shlex
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
 from automl.cli.app import app
-from automl.errors import AutoMLError, EnvironmentProblem, SpecError
-from automl.executors.clusters import nodes, plan, slurm
-from automl.study.reader import StudyView
+from automl.errors import EnvironmentProblem, SpecError
+from automl.executors.clusters import nodes, plan
 from automl.version import __version__
 
-SPEC = """\
-study: bowl
-train: bowl:train
-space: {x: {type: float, low: 0, high: 1}}
-metric: loss
-strategy: random
-budget: {trials: 6}
-finalists: none
-seed: 5
-deterministic: true
-"""
-TRAIN = """\
-import signal
-
-def train(trial):
-    for step in trial.steps(4):
-        signal.sigtimedwait([], 0.5)
-        trial.report(loss=(trial["x"] - 0.3) ** 2 + 1 / step)
-        trial.save({})
-"""
+SPEC = "study: bowl\n"
 
 
 @pytest.fixture
@@ -50,7 +26,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.chdir(folder)
     (folder / "bowl.yaml").write_text(SPEC)
-    (folder / "bowl.py").write_text(TRAIN)
     return folder
 
 
@@ -259,68 +234,3 @@ def test_a_cluster_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("text", "length"), [("90", 90), ("30m", 1800), ("2d", 172800), ("1-12:00:00", 129600)])
 def test_time_limits(text: str, length: int) -> None:
     assert plan.seconds(text) == length
-
-
-# -- a whole job, on this machine ----------------------------------------------------------------------------------
-
-SRUN = """
-others=0; code=
-while [ $# -gt 0 ]; do case "$1" in --ntasks=*) others=${1#*=};; -c) code=$2; shift;; esac; shift; done
-trap 'kill $(jobs -p)' TERM
-for _ in $(seq "$others"); do bash -c "$code" & done
-wait; wait
-"""
-SCONTROL = """
-case "$1" in show) echo "$2" >/dev/null; printf 'h1\\nh2\\nh3\\n';; requeue) echo "$2" >> requeued;; esac
-"""
-
-
-def job(home: Path, warn_after: int | None) -> int:
-    """Run the batch script as Slurm would, on three nodes; USR1 comes after so many trials. Returns its exit code."""
-    variables = {
-        **os.environ, "SLURM_JOB_ID": "4711", "SLURM_JOB_NODELIST": "h[1-3]", "SLURM_JOB_NUM_NODES": "3",
-        "PYTHONPATH": str(home), "PATH": f"{home / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }  # fmt: skip
-    variables.pop("RAY_ADDRESS", None)
-    with (home / "log").open("a") as log:
-        shell = subprocess.Popen(["bash", "bowl.sbatch"], env=variables, cwd=home, stdout=log, stderr=log)
-    try:
-        for _ in range(1500):
-            if shell.poll() is not None:
-                break
-            if warn_after is not None and _ended(home) >= warn_after:
-                shell.send_signal(signal.SIGUSR1)
-                warn_after = None
-            signal.sigtimedwait([], 0.2)
-        return shell.wait(timeout=60)
-    finally:
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
-        shell.wait()
-
-
-def _ended(home: Path) -> int:
-    """Trials that have ended."""
-    try:
-        with StudyView(home / "studies" / "bowl") as study:
-            return study.counts.ended
-    except (AutoMLError, OSError):
-        return 0
-
-
-@pytest.mark.slow
-def test_a_job_that_is_warned_saves_goes_back_into_the_queue_and_ends_as_a_search_here_does(home: Path) -> None:
-    pytest.importorskip("ray")
-    program(home / "bin", "srun", SRUN)
-    program(home / "bin", "scontrol", SCONTROL)
-    about = plan.Plan("bowl", 3, 1, 0, str(home / "bowl.yaml"), str(home))
-    (home / "bowl.sbatch").write_text(slurm.script(about, slurm.Slurm(), plan.token_file()))
-    assert job(home, 2) == slurm.ENDED_BY_SIGNAL, (home / "log").read_text()
-    assert (home / "requeued").read_text() == "4711\n"
-    assert job(home, None) == 0, (home / "log").read_text()
-    with StudyView(home / "studies" / "bowl") as study:
-        cluster = [(t.number, t.state, t.config, t.curve) for t in study.history.trials]
-    words = [sys.executable, "-m", "automl", "search", "bowl.yaml", "--dir", "alone", "--workers", "3", "--quiet"]
-    subprocess.run(words, cwd=home, check=True, env={**os.environ, "PYTHONPATH": str(home)}, capture_output=True)
-    with StudyView(home / "alone" / "bowl") as study:
-        assert cluster == [(t.number, t.state, t.config, t.curve) for t in study.history.trials]

@@ -15,7 +15,7 @@ from automl.executors.clusters.plan import Plan, seconds
 
 WARNING_S = 120
 ENDED_BY_SIGNAL = 143  # what a search ends with that was told to save
-
+TOO_EARLY = 138  # what a search ends with that was told so before it had begun to listen
 SCRIPT = """\
 # Ray asks for the token in this file. It is never an argument, nor in this script.
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={token} RAY_USAGE_STATS_ENABLED=0
@@ -23,7 +23,9 @@ umask 077
 {setup}
 set -u
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-ip=$(hostname --ip-address | tr ' ' '\\n' | grep -v '^127\\.' | head -n 1) # the batch shell runs on the first node
+# The batch shell runs on the first node. Some sites name a host by a loopback address, which no other node reaches.
+ip=$({{ hostname --ip-address; hostname -I; }} 2>/dev/null | tr ' ' '\\n')
+ip=$(grep -v -e '^127\\.' -e : -e '^$' <<<"$ip" | head -n 1)
 ip=${{ip:-127.0.0.1}}
 port=$((20000 + SLURM_JOB_ID % 20000))
 export RAY_ADDRESS="$ip:$port"
@@ -72,10 +74,12 @@ warn() {{
   warned=1
   if [ -n "$search" ]; then kill -USR1 "$search" 2>/dev/null || true; fi
 }}
-trap warn USR1 TERM
+trap warn USR1
+trap 'if [ -n "$search" ]; then kill -TERM "$search" 2>/dev/null || true; fi' TERM
 
 {search}
 search=$!
+if [ -n "$warned" ]; then warn; fi
 status=0
 while kill -0 "$search" 2>/dev/null; do
   status=0
@@ -83,7 +87,7 @@ while kill -0 "$search" 2>/dev/null; do
 done
 trap '' USR1 TERM
 kill $workers "$ray" 2>/dev/null || true
-if [ -n "$warned" ] && [ "$status" -eq {ended} ]; then
+if [ -n "$warned" ] && {{ [ "$status" -eq {ended} ] || [ "$status" -eq {early} ]; }}; then
   echo "saved before the limit; back into the queue"
   scontrol requeue "$SLURM_JOB_ID"
 fi
@@ -144,7 +148,7 @@ def script(plan: Plan, slurm: Slurm, token: Path) -> str:
         )
     body = SCRIPT.format(
         token=shlex.quote(str(token)), setup="\n".join(plan.setup), resources=plan.resources(), warning=WARNING_S,
-        search=search, ended=ENDED_BY_SIGNAL,
+        search=search, ended=ENDED_BY_SIGNAL, early=TOO_EARLY,
     )  # fmt: skip
     return "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in head) + body
 
