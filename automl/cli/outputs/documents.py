@@ -1,4 +1,7 @@
-"""The documents of `--json` about searches and studies, as types. Names are promised; further ones may be added without another schema number."""
+"""The documents of `--json` about searches and studies, as types.
+
+Names are promised; further ones may be added without another schema number.
+"""
 
 from typing import Any, Literal, NotRequired
 
