@@ -61,15 +61,20 @@ def _target(read: "Spec") -> None:
     if not small:
         return
     frame = columns.plain(readers.read_table(path, read.prepare))
-    target = str(read.target)
-    if target not in frame.columns or read.prepare.get("text"):
+    names = read.target if isinstance(read.target, list) else [str(read.target)]
+    target = names[0]
+    if not set(names) <= set(frame.columns) or read.prepare.get("text"):
         return
     if read.prepare.get("window"):
         if not frame[target].astype(str).str.contains(r"\d").any():
             raise DataError(f"target {target!r}: no row has a number; a series predicts numbers")
         return
     rules = readings.rules_of(dict(read.prepare), frame)
-    found = targets.read(frame[target], target, read.prepare.get("task"), rules)
+    task = read.prepare.get("task")
+    if len(names) > 1:
+        found = targets.read_columns({name: frame[name] for name in names}, task, rules)
+    else:
+        found = targets.read(frame[target], target, task, rules)
     kind = found.kind
     measured = ["train_loss", *(f"val_{name}" for name in metrics.names(kind))]
     if read.metric.name not in measured:
@@ -108,7 +113,8 @@ def _rows(read: "Spec", frame: "pd.DataFrame", rules: "Rules") -> None:
     if rows < SMALLEST:
         raise DataError(f"{rows} rows are too few: at least {SMALLEST} are needed for three parts")
     group, time, weight = read.split.get("group"), read.split.get("time"), read.prepare.get("weight")
-    left = set(frame.columns) - {read.target, group, time, weight, *dropped(read.prepare)}
+    targets = read.target if isinstance(read.target, list) else [read.target]
+    left = set(frame.columns) - {*targets, group, time, weight, *dropped(read.prepare)}
     if not left:
         raise DataError("prepare.drop: no column is left to learn from")
     if group in frame.columns and (groups := frame[group].nunique()) < 3:

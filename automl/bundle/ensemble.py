@@ -38,7 +38,7 @@ class Ensemble:
 
     def __init__(self, models: Sequence[Model], weights: Sequence[int]) -> None:
         self.models, self.weights = list(models), list(weights)
-        self.kind, self.classes = models[0].kind, models[0].classes
+        self.kind, self.classes, self.targets = models[0].kind, models[0].classes, models[0].targets
         preparations: list[dict[str, Any]] = []
         self._slots: list[int] = []  # which of the different preparations each member has; most often there is one
         for model in models:

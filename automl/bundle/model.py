@@ -56,6 +56,11 @@ class Model:
         self.classes: list[Any] = manifest["classes"]
         self.metrics: dict[str, float] = manifest["metrics"]
 
+    @property
+    def targets(self) -> list[str]:
+        """The names of the columns that `predict` returns, where the model predicts several targets; else empty."""
+        return [str(name) for name in self.preparation["target"].get("columns", ())]
+
     def __repr__(self) -> str:
         return f"Model({self.manifest['model']}, {self.kind}, config={self.config})"
 
@@ -67,8 +72,8 @@ class Model:
                 or the path of a file; texts for a language model.
 
         Returns:
-            [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted); or, for a language
-            model, the likeliest token after each token, [N, window].
+            [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted, see `targets`); or,
+            for a language model, the likeliest token after each token, [N, window].
         """
         return self.decoded(self._told(rows))
 

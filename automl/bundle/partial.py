@@ -44,6 +44,8 @@ def partial_fit(model: Learner, rows: Any, how: str, old: Any, remembered: Part 
         raise SpecError(f"how: {how!r}{did_you_mean(how, WAYS)}; one of {', '.join(WAYS)}")
     if model.kind == "next_token":
         raise DataError("a language model learns from whole texts; it cannot be updated with rows")
+    if model.preparation["target"].get("columns"):
+        raise DataError("a model of several targets does not learn further; search again on all rows")
     if is_grown(model.manifest["model"], model.manifest["config"]):
         raise DataError("trees do not learn further; `automl update --how retrain` grows them anew")
     spec = model.manifest.get("spec")

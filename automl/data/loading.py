@@ -1,6 +1,6 @@
 """`load`: reads, splits and prepares the data of a search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,16 @@ from automl.data.rows import columns_kept_out, select
 from automl.data.streaming import memory, streaming
 from automl.data.streaming.request import Request
 from automl.data.summary.columns import ROWS as LOOK
+from automl.data.summary.facts import TARGET
 from automl.data.summary.find import Source, roles_of, summary_of
+from automl.data.targets import names_of, with_others
 from automl.errors import DataError
 
 
 def load(
     source: Any,
     *,
-    target: str | None = None,
+    target: str | Sequence[str] | None = None,
     split: Mapping[str, Any] | None = None,
     seed: int = 0,
     prepare: Mapping[str, Any] | None = None,
@@ -41,7 +43,8 @@ def load(
         source: a built-in name ("digits"), a path relative to `base` (of a file, of a folder of tables, or a pattern
             such as "parts/*.parquet"), an address ("s3://bucket/folder"), a function as `package.module:function`, or
             the data itself: `(x, y)`, a DataFrame, a dict of arrays or of the parts `train`, `val`, `test`.
-        target: the column to predict; several kinds of sources need none.
+        target: the column to predict, or several columns of numbers, of which a row may lack some; several kinds of
+            sources need none.
         split: shares of the rows, `{"train": 0.5, "val": 0.25, "test": 0.25}`; also `group: column` (no group in two
             parts) or `time: column` (validation after training, test after validation); `folds: K` in the place of
             train and val, see `automl.data.folds`. `val` and `test` may be files with these rows.
@@ -59,11 +62,17 @@ def load(
         >>> data.train.x.shape, data.summary
     """
     settings, rules, base = dict(prepare or {}), dict(split or {}), Path(base)
+    others: list[str] = []
+    if target is not None and not isinstance(target, str):
+        target, *others = names_of(target)
     options.check(settings)
     found = sources.files_of(source, base)
     reason = memory.reason_to_stream(found, settings) if found else ""
     sentences = settings.get("form") == "sentences" or settings.get("text")
     sequence = (settings.get("window") and not sentences) or sources.is_long_text(source, settings, base)
+    if others and (reason or sequence or sentences):
+        kind = "a table that is streamed from disk" if reason else "a series or a text"
+        raise DataError(f"target: {kind} has one target, not {1 + len(others)}; search for each alone")
     if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
@@ -78,22 +87,26 @@ def load(
         return _summed_up(streamed, beginning, look)
     if sequence:
         return _load_sequence(source, target, rules, settings, base, look)
-    return _load_rows(source, target, rules, settings, seed, base, look)
+    return _load_rows(source, target, others, rules, settings, seed, base, look)
 
 
 def _load_rows(
-    source: Any, target: str | None, rules: dict[str, Any], settings: dict[str, Any], seed: int, base: Path,
-    look: int | None,
+    source: Any, target: str | None, others: Sequence[str], rules: dict[str, Any], settings: dict[str, Any], seed: int,
+    base: Path, look: int | None,
 ) -> Prepared:  # fmt: skip
     """Load samples that are independent of each other: a table, arrays, images or sentences."""
-    kept_out = columns_kept_out(settings, rules)
+    kept_out = with_others(columns_kept_out(settings, rules), others, settings)
     raw = sources.read(source, target, base, kept_out, settings, rules)
+    if others and not isinstance(raw.x, pd.DataFrame):
+        raise DataError("target: several targets are columns of a table; of arrays give y [rows, targets]")
     rules = separate.shares_of(rules)
     if isinstance(raw.x, pd.DataFrame):
         raw.x = dropping.without(shared(raw.x), settings, raw.target, kept_out)
     elif settings.get("drop") is not None and not settings.get("text"):
         raise DataError("prepare.drop: only tables have columns with names")
-    selection = select(raw, rules, settings, seed)
+    if others:
+        raw.extra[raw.target] = np.asarray(raw.y)
+    selection = select(raw, rules, settings, seed, others)
     train = selection.parts == 0
     if raw.form == "sentences":
         preparation = text.fit_sentences(raw.x[train], settings, raw.notes, raw.column)
@@ -110,7 +123,8 @@ def _load_rows(
         columns, preparation, fingerprint(list(parts)), raw.notes, sample_rows(shown),
     )  # fmt: skip
     frame, keep = raw.x if isinstance(raw.x, pd.DataFrame) else None, selection.target.keep
-    known = Source(frame, False, raw.extra, roles_of(settings, rules), len(keep), int((~keep).sum()))
+    roles = {**roles_of(settings, rules), **dict.fromkeys([raw.target, *others] if others else (), TARGET)}
+    known = Source(frame, False, raw.extra, roles, len(keep), int((~keep).sum()))
     return _summed_up(prepared, known, look)
 
 

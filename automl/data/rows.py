@@ -1,6 +1,6 @@
 """Which rows are used, and their targets, parts and weights: all that is decided before inputs are prepared."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,7 +74,9 @@ class Selection:
         return Part(transform.transform(preparation, self.raw.x[rows]), torch.from_numpy(self.model_y[rows]), weight)
 
 
-def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed: int) -> Selection:
+def select(
+    raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed: int, others: Sequence[str] = ()
+) -> Selection:
     """Read the target, drop rows without one, and split the others.
 
     Args:
@@ -82,12 +84,17 @@ def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed:
         split: the rules of `split:`.
         options: those of `prepare:`.
         seed: of the split.
+        others: further targets, which are among `raw.extra`.
 
     Raises:
         DataError: the target cannot be learned, or the rows cannot be split or weighted as asked for.
     """
     rules = readings.rules_of(options, raw.y if isinstance(raw.y, pd.Series) else None)
-    target = targets.read(raw.y, raw.target, options.get("task"), rules)
+    if others:
+        several = {raw.target: raw.y, **{name: raw.extra[name] for name in others}}
+        target = targets.read_columns(several, options.get("task"), rules)
+    else:
+        target = targets.read(raw.y, raw.target, options.get("task"), rules)
     classes = target.kind == "classification"
     raw.notes += target.notes
     y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")
@@ -109,18 +116,22 @@ def select(raw: Raw, split: Mapping[str, Any], options: Mapping[str, Any], seed:
             _check_folds(y[parts == 0], folded, target, raw)
     train = parts == 0
     units = len(target.classes) if classes else y.shape[1]
-    entry = _target_entry(raw.target, target, y[train])
-    outputs = Outputs(units, "classes") if classes else Outputs(units, "values", _curve(raw, entry, y[train], options))
+    entry = _target_entry([raw.target, *others], target, y[train])
+    outputs = Outputs(units, "classes") if classes else Outputs(units, "values", _curve(raw, entry, y, train, options))
     if classes and options.get("target_scale", "standard") != "standard":
         raise DataError("prepare.target_scale: it is for values, and this target has classes")
     return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules), folded)
 
 
-def _curve(raw: Raw, entry: Mapping[str, Any], y: NDArray[Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The curve on which values are learned, fitted on those of the training rows [N, D]."""
+def _curve(
+    raw: Raw, entry: Mapping[str, Any], y: NDArray[Any], train: NDArray[np.bool_], options: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """The curve on which values [N, D] are learned, fitted on those of the training rows."""
     how = str(options.get("target_scale", "standard"))
+    if how != "standard" and np.isnan(y).any():
+        raise DataError("prepare.target_scale: it needs every target in every row, and some are missing: leave it out")
     center, scale = np.asarray(entry["center"]), np.asarray(entry["scale"])
-    curve = curves.fit(how, (y - center) / scale, center, scale)
+    curve = curves.fit(how, (y[train] - center) / scale, center, scale)
     if curve is not None:
         what = {"log": "logarithm", "quantile": "normal quantile"}[how]
         raw.notes.append(f"target {raw.target!r}: models learn its {what}; scores are those of its values")
@@ -219,15 +230,20 @@ def _check_folds(y: NDArray[Any], folded: Folds, target: targets.Target, raw: Ra
     raw.notes += [f"{count} of {folded.count} folds {text}" for text, count in list(lacking.items())[:5]]
 
 
-def _target_entry(name: str, target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
-    """What `preparation["target"]` holds. `y`: that of the training rows."""
+def _target_entry(names: Sequence[str], target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
+    """What `preparation["target"]` holds. `names`: of the columns; `y`: that of the training rows."""
+    name, more = ", ".join(names), {"columns": list(names)} if len(names) > 1 else {}
     reading = {"reading": target.reading} if target.reading else {}
     if target.kind == "classification":
         return {"name": name, "kind": target.kind, "classes": target.classes, **reading}
-    center, scale = y.mean(axis=0), y.std(axis=0)
-    if not (scale > 0).all():
-        raise DataError(f"target {name!r} has a single value in the training part: there is nothing to learn")
-    return {"name": name, "kind": target.kind, "center": center.tolist(), "scale": scale.tolist(), **reading}
+    lacking = np.isnan(y)
+    for k in np.flatnonzero(lacking.all(axis=0)).tolist():
+        raise DataError(f"target {names[k]!r} has no value in the training part: there is nothing to learn")
+    center, scale = (np.nanmean(y, 0), np.nanstd(y, 0)) if lacking.any() else (y.mean(axis=0), y.std(axis=0))
+    for k in np.flatnonzero(~(scale > 0)).tolist():
+        which = names[k] if more else name
+        raise DataError(f"target {which!r} has a single value in the training part: there is nothing to learn")
+    return {"name": name, "kind": target.kind, **more, "center": center.tolist(), "scale": scale.tolist(), **reading}
 
 
 def _weights(

@@ -1,5 +1,6 @@
 """The target: whether it is classes or values, and its codes or numbers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -10,10 +11,14 @@ from numpy.typing import NDArray
 from automl.data.cells.readings import Rules
 from automl.data.cells.targets import from_text, is_text
 from automl.data.preparing.columns import LARGEST
+from automl.data.preparing.options import dropped
 from automl.errors import DataError
 
+FEW_VALUES = 10
+"""One of several targets with at most so many different values may be meant as classes, and is told."""
 MOST_CLASSES = 30
 """Whole numbers with more distinct values than this are read as quantities, not as classes."""
+SET = "as set in `prepare`"
 NO_RULES = Rules()
 
 
@@ -68,13 +73,83 @@ def read(values: Any, name: str, task: str | None, rules: Rules = NO_RULES) -> T
     if not keep.all():
         notes.insert(0, f"{(~keep).sum()} rows without a finite target {name!r} left out")
     present = column[keep]
-    kind, reason = (task, "as set in `prepare`") if task else _guess_kind(present)
+    kind, reason = (task, SET) if task else _guess_kind(present)
     if int(present.nunique()) < 2:
         left_out = f" ({notes[0]})" if notes else ""
         only = label_of(present.iloc[0])
         raise DataError(f"target {name!r} has a single value, {only!r}: there is nothing to learn{left_out}")
     read_kind = _read_numbers if kind == "regression" else _read_classes
     return replace(read_kind(column, keep, name, reason, notes), reading=reading)
+
+
+def names_of(target: Sequence[str]) -> list[str]:
+    """The names of targets.
+
+    Raises:
+        DataError: there is none, or one is named twice.
+    """
+    names = [str(name) for name in target]
+    if not names:
+        raise DataError("target: name at least one column")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise DataError(f"target: {twice!r} is named twice")
+    return names
+
+
+def with_others(kept_out: Sequence[str], others: Sequence[str], options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns that are no inputs, the further targets among them.
+
+    Raises:
+        DataError: a further target is dropped, or is the weight, group or time of rows.
+    """
+    for name in others:
+        if name in dropped(options):
+            raise DataError(f"prepare.drop: {name!r} is a target")
+        if name in kept_out:
+            raise DataError(f"target: {name!r} is the weight, group or time of a row")
+    return (*kept_out, *others)
+
+
+def read_columns(columns: Mapping[str, Any], task: str | None, rules: Rules = NO_RULES) -> Target:
+    """Several targets that are columns of a table: numbers, of which a row may lack some.
+
+    Args:
+        columns: the name of each target -> its values [rows].
+        task: None or "regression".
+        rules: how cells are read where they are text.
+
+    Returns:
+        The targets, `y` NaN where a value is missing; `keep` has the rows with at least one; `reading` is that of each
+        column whose cells came as text, by its name.
+
+    Raises:
+        DataError: one of them is not numeric, or has a single value.
+    """
+    if task not in (None, "regression"):
+        raise DataError(f"several targets are values; prepare.task cannot be {task}: search for one target of classes")
+    found = {}
+    for name, values in columns.items():
+        column = pd.Series(values)
+        try:
+            found[name] = read(column, name, "regression", rules)
+        except DataError as error:
+            why = "; several targets must be numbers: search for classes alone" if is_text(column) else ""
+            raise DataError(f"{error}{why}") from error
+    y = np.column_stack([one.y for one in found.values()])
+    keep = np.asarray(np.isfinite(y).any(axis=1))
+    notes = [note for one in found.values() for note in one.notes if not note.endswith((f"({SET})", "left out"))]
+    notes.append(f"targets {', '.join(map(repr, found))}: regression, a model predicts all {len(found)}")
+    if not keep.all():
+        notes.append(f"{(~keep).sum()} rows without a value of any target left out")
+    for name, one in found.items():
+        if lacking := int((keep & ~one.keep).sum()):
+            notes.append(
+                f"target {name!r}: no value in {lacking} of {int(keep.sum())} rows, which count for the others"
+            )
+        if (few := len(np.unique(one.y[one.keep]))) <= FEW_VALUES:
+            notes.append(f"target {name!r}: {few} different values, predicted as a quantity")
+    reading = {name: one.reading for name, one in found.items() if one.reading}
+    return Target("regression", y, [], keep, notes, reading)
 
 
 def _guess_kind(present: "pd.Series[Any]") -> tuple[Literal["classification", "regression"], str]:

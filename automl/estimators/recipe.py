@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 Kind = Literal["classification", "regression"]
 METRICS: Mapping[str, str] = {"classification": "val_accuracy", "regression": "val_rmse"}
+SEVERAL = "val_r2"
+"""The metric of several targets, whose units differ: the mean of their R2."""
 LARGE = 50_000
 """Rows from which on training is shorter, and numbers have no embeddings, which take several times the CPU time."""
 SMALL, BYTES = 5_000, 2**26
@@ -24,18 +26,18 @@ TRIALS = 10_000
 
 
 def recipe(
-    table: str, target: str, kind: Kind, rows: int, *, name: str, metric: str | None, time_s: float | None,
+    table: str, target: str | list[str], kind: Kind, rows: int, *, name: str, metric: str | None, time_s: float | None,
     trials: int | None, epochs: int | None, seed: int, prepare: Mapping[str, Any] | None = None, size: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
     """The entries of a space.yaml for a table.
 
     Args:
         table: path of the table, absolute or relative to the specification.
-        target: the column to predict.
+        target: the column to predict, or several columns of numbers.
         kind: of the target.
         rows: of the table, roughly.
         name: of the study.
-        metric: that trials are ranked on; None: accuracy, or the root mean squared error.
+        metric: that trials are ranked on; None: accuracy, or the root mean squared error, or of several targets R2.
         time_s: budget in seconds of wall time, the choice of the ensemble included.
         trials: budget of trials.
         epochs: of a full trial; None: by the number of rows.
@@ -55,7 +57,7 @@ def recipe(
         "target": target,
         "prepare": {"task": kind, **(prepare or {})},
         "split": split(rows, size, time_s),
-        "metric": metric or METRICS[kind],
+        "metric": metric or (METRICS[kind] if isinstance(target, str) else SEVERAL),
         "epochs": full,
         "patience": max(8, full // 6),
         "space": space(rows),

@@ -45,9 +45,9 @@ class Done:
 
 
 def search_table(
-    table: Path, target: str, kind: Kind, *, dir: Path, name: str, here: bool = False, metric: str | None = None,
-    time_s: float | None = None, trials: int | None = None, epochs: int | None = None, seed: int = 0,
-    workers: int | None = None, prepare: Mapping[str, Any] | None = None, screen: "Screen | None" = None,
+    table: Path, target: str | list[str], kind: Kind, *, dir: Path, name: str, here: bool = False,
+    metric: str | None = None, time_s: float | None = None, trials: int | None = None, epochs: int | None = None,
+    seed: int = 0, workers: int | None = None, prepare: Mapping[str, Any] | None = None, screen: "Screen | None" = None,
     begun_s: float | None = None,
 ) -> Done:  # fmt: skip
     """Search for the best model of a table.
@@ -56,7 +56,7 @@ def search_table(
 
     Args:
         table: the file it lies in.
-        target: the column to predict.
+        target: the column to predict, or several columns of numbers.
         kind: of the target.
         dir, name: the study's folder is `dir/name`.
         here: train in this process alone.

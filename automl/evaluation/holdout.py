@@ -12,6 +12,7 @@ from automl import metrics
 from automl.data.preparing import options
 from automl.metrics import defined
 from automl.metrics import rows as samples
+from automl.metrics.by_target import by_target
 
 if TYPE_CHECKING:
     import torch
@@ -143,6 +144,8 @@ class Holdout:
             part, outputs = self._part(split), self.outputs(bundle, split)
             values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
             values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
+            names = self.prepared.preparation["target"].get("columns", ())
+            values |= by_target(names, outputs, part.y, part.weight, self._scale)
         return {f"{split}_{name}": value for name, value in values.items() if math.isfinite(value)}
 
     def outputs(self, bundle: Path, split: Split) -> "Tensor":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
 from automl.metrics.runs import Runs
 
@@ -82,11 +83,19 @@ class Meter:
         self._sum("right", (out.argmax(-1) == y).to(F64).mean(2).sum(1))
 
     def _values(self, out: Tensor, y: Tensor, w: Tensor) -> None:
-        residual = out - y
-        self._sum("squares", torch.einsum("kbd,b->kd", residual.square(), w))
-        self._sum("moves", torch.einsum("kbd,b->kd", residual.abs(), w))
-        self._sum("y", w @ y)
-        self._sum("yy", w @ y.square())
+        residual, share = missing.gaps(out, y), missing.shares(y)
+        square = residual.square()
+        if share is None:
+            own, cell = w[:, None].expand(y.shape), w[:, None].expand(y.shape)
+        else:
+            own, cell = w[:, None] * (share > 0), w[:, None] * share * y.shape[1]
+            y = y.nan_to_num(0.0)
+        self._sum("squares", torch.einsum("kbd,bd->kd", square, cell))
+        self._sum("moves", torch.einsum("kbd,bd->kd", residual.abs(), cell))
+        self._sum("own", torch.einsum("kbd,bd->kd", square, own))
+        self._sum("rows", own.sum(0))
+        self._sum("y", (own * y).sum(0))
+        self._sum("yy", (own * y.square()).sum(0))
 
     @torch.no_grad()
     def result(self) -> dict[str, Tensor]:
@@ -114,14 +123,14 @@ class Meter:
         s, total = self.sums, self.sums["weight"]
         unit = torch.ones_like(s["y"]) if self.scale is None else self.scale.to(s["y"])
         squares = s["squares"] / total
-        power = s["yy"] / total
-        spread = power - (s["y"] / total).square()
+        power = s["yy"] / s["rows"]
+        spread = power - (s["y"] / s["rows"]).square()
         spread = torch.where(spread > CONSTANT * power, spread, torch.nan)
         return {
             "loss": squares.mean(1),
             "rmse": (squares * unit.square()).mean(1).sqrt(),
             "mae": (s["moves"] / total * unit).mean(1),
-            "r2": (1 - squares / spread).mean(1),
+            "r2": (1 - s["own"] / s["rows"] / spread).mean(1),
         }
 
     def _auroc(self) -> Tensor:

@@ -29,6 +29,8 @@ def undefined(name: str, kind: str, y: "Tensor") -> str:
         return f"all {n} rows are of one class" if n > 1 else "there is a single row"
     if name == "r2" and kind == "regression":
         mean = _mean(y, lambda values: values)
+        if bool(mean.isnan().any()):
+            return f"none of {n} rows has a value of one of the targets"
         squares, spread = _mean(y, torch.Tensor.square), _mean(y, lambda values: (values - mean).square())
         if bool((spread <= CONSTANT * squares).any()):
             return f"all {n} rows have the same target" if n > 1 else "there is a single row"
@@ -43,8 +45,9 @@ def _same(y: "Tensor") -> bool:
 
 
 def _mean(y: "Tensor", of: "Callable[[Tensor], Tensor]") -> "Tensor":
-    """[D] the mean over rows of a function of the values, in float64, some rows at a time."""
+    """[D] the mean over rows with a value of a function of it, in float64, some rows at a time."""
     import torch
 
-    sums = [of(some.double().reshape(len(some), -1)).sum(0) for some in torch.split(y, AT_ONCE)]
-    return torch.stack(sums).sum(0) / len(y)
+    pieces = [some.double().reshape(len(some), -1) for some in torch.split(y, AT_ONCE)]
+    sums, there = [of(some).nansum(0) for some in pieces], [(~some.isnan()).sum(0) for some in pieces]
+    return torch.stack(sums).sum(0) / torch.stack(there).sum(0)

@@ -142,20 +142,24 @@ def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Ten
     import torch
     import torch.nn.functional as F
 
+    from automl.metrics import missing
+
     outputs, n = outputs.detach().double().cpu(), len(targets)
     targets = targets.cpu()
     if kind == "regression":
-        gap = outputs - targets.double()
+        targets = targets.double()
+        gap = missing.gaps(outputs, targets)
         if name == "loss":
-            return _array(gap.square().mean(1, keepdim=True))
+            return _array(missing.mean(gap.square(), targets)[:, None])
         unit = torch.ones(1) if scale is None else scale.double().cpu()
         gap = gap * unit
         if name == "mae":
-            return _array(gap.abs().mean(1, keepdim=True))
+            return _array(missing.mean(gap.abs(), targets)[:, None])
         if name == "rmse":
-            return _array(gap.square().mean(1, keepdim=True))
-        y = targets.double() * unit  # in standard units: near 0, so that the variance below is exact enough
-        return _array(torch.cat([gap.square(), y, y.square()], 1))
+            return _array(missing.mean(gap.square(), targets)[:, None])
+        there = ~targets.isnan()
+        y = targets.nan_to_num(0.0) * unit  # in standard units: near 0, so that the variance below is exact enough
+        return _array(torch.cat([gap.square(), y, y.square(), there.double()], 1))
     if outputs.ndim == 3:
         each = F.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(n, -1)
         found = (outputs.argmax(-1) == targets).double() if name == "accuracy" else each
@@ -195,9 +199,10 @@ def _f1(means: Floats) -> Floats:
 
 
 def _r2(means: Floats) -> Floats:
-    square, y, y_square = np.split(means[..., :-1] / means[..., -1:], 3, axis=-1)
-    spread = y_square - y**2
+    square, y, y_square, there = np.split(means[..., :-1] / means[..., -1:], 4, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
+        square, y, y_square = square / there, y / there, y_square / there
+        spread = y_square - y**2
         return np.asarray((1 - square / np.where(spread > CONSTANT * y_square, spread, np.nan)).mean(-1))
 
 

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
 
 
@@ -80,9 +81,11 @@ def _values(values: Tensor, targets: Tensor, w: Tensor, scale: Tensor | None) ->
     targets = targets.to(values.dtype)
     unit = torch.ones(values.shape[1], dtype=values.dtype, device=values.device)
     unit = unit if scale is None else scale.to(unit)
-    error, w = (values - targets) * unit, w[:, None]
-    square = (w * error**2).sum(0)
-    center = (w * targets).sum(0)
-    spread = (w * (targets - center) ** 2).sum(0)
-    spread = torch.where(spread > CONSTANT * (w * targets**2).sum(0), spread * unit**2, torch.nan)
-    return {"rmse": square.mean().sqrt(), "mae": (w * error.abs()).sum(0).mean(), "r2": (1 - square / spread).mean()}
+    error = missing.gaps(values, targets) * unit
+    square, moves = (w @ missing.mean(each, targets) for each in (error**2, error.abs()))
+    own = w[:, None] * ~targets.isnan()
+    own, targets = own / own.sum(0), targets.nan_to_num(0.0)
+    center = (own * targets).sum(0)
+    spread = (own * (targets - center) ** 2).sum(0)
+    spread = torch.where(spread > CONSTANT * (own * targets**2).sum(0), spread * unit**2, torch.nan)
+    return {"rmse": square.sqrt(), "mae": moves, "r2": (1 - (own * error**2).sum(0) / spread).mean()}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from automl.core.files import why_no_name
 from automl.data.splits import FEWEST_FOLDS, MOST_FOLDS
-from automl.specfile.entries.basics import Item, Strict, Word, wrong
+from automl.specfile.entries.basics import Item, Strict, Word, Words, wrong
 from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
 from automl.specfile.entries.steps import Steps
 from automl.specfile.entries.warm import Warm, short
@@ -225,7 +225,7 @@ class SpecModel(Strict):
         WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
     ] = Field(None, description="built-in family, a list of families to search over, or package.module:build")
     data: Word | None = Field(None, description="built-in name, a file, or package.module:load")
-    target: Word | None = Field(None, description="the column to predict, for tables")
+    target: Words | None = Field(None, description="the column to predict, for tables; or several, of numbers")
     split: Split | None = Field(None, description="shares of training, validation and test rows")
     prepare: dict[str, Any] | None = Field(None, description="preparation of the data, see below")
     augment: dict[str, Any] | None = Field(None, description="augmentation of training batches, see below")

@@ -28,7 +28,7 @@ class Spec:
     text: str = ""  # the file as written, with comments and without overrides
     model: str | None = None
     data: str | None = None
-    target: str | None = None
+    target: str | list[str] | None = None
     split: Mapping[str, Any] = field(default_factory=dict)  # only the given keys
     prepare: Mapping[str, Any] = field(default_factory=dict)  # with `weight` (sample_weight) and `class_weight`
     augment: Mapping[str, Any] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class Recipe:
     data: str
     epochs: int
     metric: Metric
-    target: str | None = None
+    target: str | list[str] | None = None
     split: Mapping[str, Any] | None = None
     prepare: Mapping[str, Any] | None = None
     folder: Path = Path()

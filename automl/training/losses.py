@@ -12,6 +12,7 @@ from torch import Tensor
 
 from automl.core.user_code import import_object
 from automl.errors import SpecError
+from automl.metrics import missing
 from automl.training.hyperparameters import LOSSES, Hyperparameters
 
 Each = Callable[[Tensor, Tensor], Tensor]
@@ -24,12 +25,18 @@ def _focal(outputs: Tensor, targets: Tensor) -> Tensor:
     return (-(-each).expm1()).square() * each
 
 
+def _huber(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Huber 1964, with delta = 1."""
+    gap = missing.gaps(outputs, targets)
+    return missing.mean(F.huber_loss(gap, gap.new_zeros(()).expand_as(gap), reduction="none"), targets)
+
+
 FORMULAS: Mapping[str, Each] = {
     "cross_entropy": lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="none"),
     "focal": _focal,  # Lin et al. 2017, eq. 4, with gamma = 2
-    "squared": lambda outputs, targets: (outputs - targets).square().mean(1),
-    "huber": lambda outputs, targets: F.huber_loss(outputs, targets, reduction="none").mean(1),  # Huber 1964, delta = 1
-    "absolute": lambda outputs, targets: (outputs - targets).abs().mean(1),
+    "squared": lambda outputs, targets: missing.mean(missing.gaps(outputs, targets).square(), targets),
+    "huber": _huber,
+    "absolute": lambda outputs, targets: missing.mean(missing.gaps(outputs, targets).abs(), targets),
 }
 """Loss -> its formula; values of a regression are in standard units."""
 TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy"}
@@ -65,7 +72,7 @@ def loss(
 
     Args:
         kind: "classification" (cross-entropy), "next_token" (cross-entropy, mean over positions) or "regression"
-            (squared error, mean over values).
+            (squared error, mean over the values that a row has; NaN: missing).
         outputs: classification `[B, C]` logits; next_token `[B, T, V]` logits; regression `[B, D]`. With an axis more,
             `[B, M, C]` or `[B, M, D]`, they are those of M members, whose losses are averaged.
         targets: classification `[B]` int64 or `[B, C]` probabilities; next_token `[B, T]` int64; regression `[B, D]`.

@@ -164,6 +164,8 @@ def _asked_in(spec: str, sets: Mapping[str, str]) -> tuple[dict[str, Any], Path,
 
     task = task_of(read)
     assert isinstance(task, BuiltinTask)
+    if isinstance(task.target, list):
+        raise SpecError(f"{spec}: --plan is for tables that are streamed, which have one target")
     entries = {"split": task.split, "prepare": task.prepare, "seed": task.seed}
     return entries, task.folder, task.data, task.target
 

@@ -11,7 +11,7 @@ from automl.cli import options, progress, values
 Table = Annotated[
     Path, typer.Argument(metavar="TABLE", exists=True, dir_okay=False, help="A CSV, TSV or Parquet file with a header.")
 ]
-Target = Annotated[str, options.option("--target", help="The column to predict.")]
+Target = Annotated[list[str], options.option("--target", help="The column to predict; again for further ones.")]
 MetricName = Annotated[
     str | None,
     options.option("--metric", help="That trials are ranked on (default: val_accuracy, val_rmse)."),

@@ -125,7 +125,7 @@ def predict(
             raise DataError(f"--proba: probabilities are for classes; this model's task is {model.kind}")
         shares = model.probabilities(outputs)
         columns |= {f"p({name})": shares[:, k] for k, name in enumerate(model.classes)}
-    answers = len(columns["prediction"])
+    answers = len(outputs)
     if keep and answers != len(rows):
         some = f"predicts {answers}, not one for each of the {len(rows)} rows"
         raise DataError(f"--keep: a model of a series predicts what follows the last rows ({some}); leave --keep out")
@@ -152,7 +152,8 @@ def _predictions(model: "Model | Ensemble", rows: "pd.DataFrame", outputs: "Tens
     if predicted.dtype.kind in "OU":  # labels, which a stranger may have chosen
         predicted = np.asarray([harmless(v) if isinstance(v, str) else v for v in predicted.tolist()], dtype=object)
     several = predicted.T if predicted.ndim == 2 else [predicted]
-    columns: dict[str, Any] = {f"prediction {k}" if k > 1 else "prediction": v for k, v in enumerate(several, 1)}
+    titles = [f"prediction of {harmless(name)}" for name in model.targets] if model.targets else _numbered(len(several))
+    columns: dict[str, Any] = dict(zip(titles, several, strict=True))
     names, times = model.last_rows(rows)
     if names:
         after = {"after": [harmless(time) for time in times]} if times else {}
@@ -161,6 +162,10 @@ def _predictions(model: "Model | Ensemble", rows: "pd.DataFrame", outputs: "Tens
         steps = "step" if len(several) == 1 else f"{len(several)} steps"
         typer.echo(f"automl: predicts the {steps} after {harmless(times[0])}", err=True)
     return columns
+
+
+def _numbered(count: int) -> list[str]:
+    return ["prediction", *(f"prediction {k}" for k in range(2, count + 1))]
 
 
 def _beside(rows: "pd.DataFrame", columns: dict[str, Any]) -> "pd.DataFrame":

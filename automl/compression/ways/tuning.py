@@ -108,5 +108,8 @@ def _taught(subject: Subject) -> Prepared:
     prepared = subject.prepared
     train, units = prepared.train, int(prepared.outputs)
     theirs = compute(subject.module, train.x, torch.device("cpu")).float()
-    own = F.one_hot(train.y, units).float() if prepared.kind == "classification" else train.y.float()
+    if prepared.kind == "classification":
+        own = F.one_hot(train.y, units).float()
+    else:
+        own = torch.where(train.y.isnan(), theirs, train.y.float())
     return replace(prepared, train=replace(train, y=torch.cat([theirs, own], 1)))

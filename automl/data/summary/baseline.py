@@ -8,6 +8,7 @@ from torch import Tensor
 from automl import metrics
 from automl.data.prepared import Part, Prepared
 from automl.data.streaming.shards import Streamed
+from automl.metrics import missing
 from automl.metrics.defined import undefined
 
 MOST_CELLS = 2_000_000
@@ -78,10 +79,11 @@ def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     """The training mean or median, or for a series the last value, whichever is better in each metric."""
     y = targets_of(prepared)
     weight = None if prepared.train.weight is None else prepared.train.weight[: len(y)]
-    mean = y.double().mean(0) if weight is None else (y.double() * weight[:, None]).sum(0) / weight.double().sum()
+    there = (~y.isnan()).double() if weight is None else (~y.isnan()).double() * weight[:, None]
+    mean = (y.double().nan_to_num(0.0) * there).sum(0) / there.sum(0)
     guesses: dict[str, Tensor] = {
         "the training mean": mean.float().expand_as(val.y),
-        "the training median": y.median(0).values.expand_as(val.y),
+        "the training median": y.nanmedian(0).values.expand_as(val.y),
     }
     if prepared.inputs.continues and val.x.ndim == 3:
         guesses["the last value"] = val.x[:, -1, list(prepared.inputs.continues)].reshape(val.y.shape)
@@ -98,7 +100,7 @@ def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
 
 def _squared(outputs: Tensor, val: Part) -> float:
     """The loss of a regression: the mean squared error in standard units."""
-    errors = (outputs - val.y).double().square().mean(1)
+    errors = missing.mean(missing.gaps(outputs, val.y).double().square(), val.y)
     if val.weight is None:
         return float(errors.mean())
     return float((errors * val.weight).sum() / val.weight.double().sum())

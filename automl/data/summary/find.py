@@ -122,7 +122,8 @@ def _with_others(
         else one
         for one in others
     ]
-    first = [columns.of_target(target, source.without_target)] if not any(c.role == TARGET for c in found) else []
+    known = any(column.role == TARGET for column in (*found, *others))
+    first = [] if known else [columns.of_target(target, source.without_target)]
     return [*first, *found, *others]
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from automl.errors import TaskError
+from automl.metrics import missing
 from automl.training.losses import Each
 
 KINDS = ("classification", "next_token", "regression")
@@ -163,12 +164,15 @@ class Targets:
 
 
 def _squared(out: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    residual = out - y.to(out.dtype).view(out.shape)
-    rows = residual.flatten(2)
+    y = y.to(out.dtype).view(out.shape)
+    rows = missing.gaps(out, y).flatten(2)
     if weight is None:
         share = torch.full((1, 1), 1.0 / rows.shape[1], device=out.device, dtype=out.dtype)
     else:
         share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-12)).to(out.dtype)
-    share = share / rows.shape[2]
-    total = (rows.square().sum(2) * share).sum(1)
-    return total, (rows * (2.0 * share.unsqueeze(-1))).view(out.shape)
+    own = missing.shares(y)
+    if own is None:
+        share = share / rows.shape[2]
+        return (rows.square().sum(2) * share).sum(1), (rows * (2.0 * share.unsqueeze(-1))).view(out.shape)
+    parts = share.unsqueeze(-1) * own.view(rows.shape)
+    return (rows.square() * parts).sum((1, 2)), (rows * (2.0 * parts)).view(out.shape)

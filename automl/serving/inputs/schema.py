@@ -86,7 +86,7 @@ class InputSchema:
 def schema_of(preparation: Mapping[str, Any], sample: Any) -> InputSchema:
     """The schema of a saved model's preparation. `sample`: its sample rows."""
     form = preparation["form"]
-    target = preparation.get("target", {}).get("name")
+    target = preparation.get("target", {})
     rows = tuple(sample or ())
     if form == "array":
         shape = tuple(int(n) for n in preparation["shape"])
@@ -98,7 +98,7 @@ def schema_of(preparation: Mapping[str, Any], sample: Any) -> InputSchema:
     fields = tuple(_field(name, used.get(name)) for name in table["expects"])
     ranges = [(c.get("seen", {}).get("least", np.nan), c.get("seen", {}).get("most", np.nan)) for c in table["columns"]]
     least, most = np.array(ranges, dtype=np.float64).reshape(-1, 2).T
-    ignored = frozenset() if target is None else frozenset({str(target)})
+    ignored = frozenset(map(str, target.get("columns") or filter(None, [target.get("name")])))
     return InputSchema(form, fields, ignored, sample=_plain(rows, form), least=least, most=most)
 
 

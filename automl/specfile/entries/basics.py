@@ -32,11 +32,30 @@ def _word(value: Any) -> Any:
     return value
 
 
+def _words(value: Any) -> Any:
+    """A text, or a list of different ones; a list of one is that text."""
+    if not isinstance(value, list):
+        return _word(value)
+    for name in value:
+        if not isinstance(name, str) or not name.strip():
+            raise wrong(f"needs texts, got {name!r}")
+        if value.count(name) > 1:
+            raise wrong(f"{name!r} is named twice")
+    if not value:
+        raise wrong("needs at least one name, got an empty list")
+    return value[0] if len(value) == 1 else value
+
+
 Scalar = Annotated[Any, BeforeValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 Item = Annotated[
     Any, BeforeValidator(_item), WithJsonSchema({"type": ["string", "number", "boolean", "null", "array"]})
 ]
 Word = Annotated[str, BeforeValidator(_word)]
+Words = Annotated[
+    str | list[str],
+    BeforeValidator(_words),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 
 
 class Strict(BaseModel):

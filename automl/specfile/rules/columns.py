@@ -34,7 +34,7 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
         for path, name in _named(tree, prepare):
             if isinstance(name, str) and name not in names:
                 places.complain(path, f"the table has no column {name!r}", _near(name, names))
-            elif path[:2] == ("prepare", "drop") and name == tree.get("target"):
+            elif path[:2] == ("prepare", "drop") and name in _targets(tree):
                 places.complain(path, f"{name!r} is the target, which is learned from")
     fitting.check(tree, fitting.kind_of(tree, table=names is not None), names, places)
 
@@ -110,11 +110,19 @@ def _text(path: File, prepare: Mapping[str, Any]) -> list[str]:
 
 
 def _target(tree: Mapping[str, Any], prepare: Mapping[str, Any], names: list[str], places: Places) -> None:
-    target = tree.get("target")
-    if isinstance(target, str) and target not in names:
-        places.complain(("target",), f"the table has no column {target!r}", _near(target, names))
-    if target is None and not prepare.get("window") and prepare.get("form") != "sentences":
+    for target in _targets(tree):
+        if target not in names:
+            places.complain(("target",), f"the table has no column {target!r}", _near(target, names))
+    if len(_targets(tree)) > 1 and prepare.get("task") == "classification":
+        places.complain(("prepare", "task"), "several targets are values; search for one target of classes alone")
+    if tree.get("target") is None and not prepare.get("window") and prepare.get("form") != "sentences":
         places.complain(("data",), "a table needs a target", f"; add target: one of {_some(names)}")
+
+
+def _targets(tree: Mapping[str, Any]) -> list[str]:
+    """The names of the targets."""
+    target = tree.get("target")
+    return [name for name in (target if isinstance(target, list) else [target]) if isinstance(name, str)]
 
 
 def _named(tree: Mapping[str, Any], prepare: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:

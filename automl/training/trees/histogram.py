@@ -32,7 +32,8 @@ class HistogramGrower:
             for k, model in enumerate(self.models):
                 model.set_params(max_iter=rounds)
                 y = self.rows.y if self.rows.classes else self.rows.y[:, k]
-                model.fit(self.rows.x, y, self.rows.weight)
+                there = np.isfinite(y)
+                model.fit(self.rows.x[there], y[there], None if self.rows.weight is None else self.rows.weight[there])
         self._read_base()
         return [self._trees(number) for number in range(before, rounds)]
 

@@ -31,7 +31,7 @@ class LightGBMGrower:
         if rows.classes:
             self.base[~np.isin(np.arange(rows.outputs), self.present)] = ABSENT
         self.boosters = [
-            lightgbm.Booster(self._parameters(), lightgbm.Dataset(rows.x, y, **self._described()))
+            lightgbm.Booster(self._parameters(), self._dataset(y))
             for y in ([np.searchsorted(self.present, rows.y)] if rows.classes else list(rows.y.T))
         ]
 
@@ -67,9 +67,17 @@ class LightGBMGrower:
             "seed": s.seed % 2**31,
         }  # fmt: skip
 
-    def _described(self) -> dict[str, Any]:
+    def _dataset(self, y: NDArray[Any]) -> Any:
+        """The rows that have this target. `y`: [rows]."""
+        import lightgbm
+
+        there, weight = np.isfinite(y), self.rows.weight
+        described = self._described(None if weight is None else weight[there])
+        return lightgbm.Dataset(self.rows.x[there], y[there], **described)
+
+    def _described(self, weight: NDArray[np.float64] | None) -> dict[str, Any]:
         return {
-            "weight": self.rows.weight, "categorical_feature": sorted(self.rows.categories),
+            "weight": weight, "categorical_feature": sorted(self.rows.categories),
             "params": {"max_bin": self.settings.bins, "verbosity": -1, "min_data_in_leaf": self.settings.min_leaf},
         }  # fmt: skip
 

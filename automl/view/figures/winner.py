@@ -65,7 +65,8 @@ def errors(study: Readable) -> Figure:
     target = model.preparation["target"]
     scale, center = np.asarray(target["scale"]), np.asarray(target["center"])
     predicted, true = (v.double().numpy() * scale + center for v in (outputs, truth))
-    return _residuals(predicted[:, 0], true[:, 0])
+    there = np.isfinite(true[:, 0])
+    return _residuals(predicted[there, 0], true[there, 0])
 
 
 def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":
