@@ -83,7 +83,8 @@ def as_step(value: object) -> int:
     """
     number = as_number(value)
     if number is None or not 0 <= number <= 2**53 or number != int(number):
-        raise SpecError(f"a step must be a whole number, 0 or more; got {value!r} ({type(value).__name__})")
+        limits = "from 0 to 2**53" if number is not None and number > 2**53 else "0 or more"
+        raise SpecError(f"a step must be a whole number, {limits}; got {value!r:.60} ({type(value).__name__})")
     return int(number)
 
 

@@ -56,7 +56,7 @@ class Trial:
     """
 
     def __init__(self, assignment: Assignment, place: Place, link: Link) -> None:
-        self.config: Mapping[str, Value] = assignment.config
+        self.config: Mapping[str, Value] = dict(assignment.config)  # a copy: what is done to it changes no history
         self.number, self.attempt, self.seed = assignment.number, assignment.attempt, assignment.seed
         self.devices = place.devices
         self.device = place.devices[0]
@@ -134,12 +134,15 @@ class Trial:
             metrics: numbers, numpy scalars or one-element tensors; one of them is the study's metric.
 
         Raises:
-            SpecError: `step` is no whole number.
+            SpecError: `step` is no whole number, or a metric has no name.
             TrialStopped: the trial is not worth going on; let it pass through (`finally` blocks run).
             TrialPaused: the same, but it may go on later from what `save` keeps now.
         """
         if isinstance(step, Mapping):
             step, values = None, step
+        if step is not None and values is not None and not isinstance(values, Mapping):
+            example = call_of(self.metric, f"{values!r:.40}")
+            raise SpecError(f"metrics are given by name: trial.report({step!r:.20}, {example})")
         if values is not None and not isinstance(values, Mapping):
             metrics, values = {"values": values, **metrics}, None  # a metric of that name
         named = {**(values or {}), **metrics}

@@ -188,9 +188,9 @@ def ending_of(trial: Trial) -> Iterator[Ending]:
         ending.outcome = Outcome.PAUSED
     except TrialStopped:
         ending.outcome = Outcome.STOPPED
-    except (KeyboardInterrupt, GeneratorExit):
+    except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit too: a training function must not end its worker
+    except BaseException as error:  # SystemExit and GeneratorExit too: a training function must not end its worker
         ending.outcome, ending.failure = Outcome.FAILED, failure_of(error, trial)
 
 

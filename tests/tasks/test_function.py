@@ -16,6 +16,7 @@ from automl.errors import SpecError, TaskError
 from automl.tasks.function import FunctionTask
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
+from automl.worker.worker import ending_of
 
 
 def run(task: FunctionTask, seed: int) -> None:
@@ -91,3 +92,30 @@ def test_whole_numbers_of_any_type_are_numbers_of_steps(n: Any) -> None:
 def test_other_numbers_of_steps_are_refused(n: Any) -> None:
     with pytest.raises(SpecError, match=r"^trial\.steps takes a whole number of steps, 0 or more; got "):
         list(Trial(Assignment(0, {}, 1, 1), Place(), Recorder()).steps(n))
+
+
+def _trial() -> Trial:
+    return Trial(Assignment(0, {"x": 1.0}, 1, 1, metric="loss"), Place(), Recorder())
+
+
+def test_a_metric_without_a_name_and_a_step_out_of_range_are_refused_with_a_remedy() -> None:
+    with pytest.raises(SpecError, match=r"^metrics are given by name: trial\.report\(1, loss=0\.5\)$"):
+        _trial().report(1, 0.5)  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match=r"^a step must be a whole number, from 0 to 2\*\*53; got"):
+        _trial().report(2**60, loss=0.5)
+
+
+def test_the_config_of_a_trial_is_a_copy() -> None:
+    assignment = Assignment(0, {"x": 1.0}, 1, 1)
+    Trial(assignment, Place(), Recorder()).config["x"] = 2.0  # type: ignore[index]
+    assert assignment.config == {"x": 1.0}
+
+
+def test_an_error_of_generators_fails_the_trial_alone() -> None:
+    def train(trial: Trial) -> None:
+        raise GeneratorExit("left")
+
+    with ending_of(_trial()) as ending:
+        train(_trial())
+    assert ending.failure is not None
+    assert "GeneratorExit" in ending.failure.message

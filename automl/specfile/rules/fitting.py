@@ -70,7 +70,10 @@ def check(tree: Mapping[str, Any], kind: Kind, names: list[str] | None, places: 
     for name in families.builtin_names(tree):
         suited, remedy = _SUITED.get(name, ((), ""))
         if suited and kind not in suited and not (pixels and name == "convnet"):
-            places.complain(("model",), f"{name} does not suit {_WORDS[kind]}", f"; {remedy}")
+            renamed = (
+                "; if the file is a table, let its name end in .csv" if kind == "text" and "target" in tree else ""
+            )
+            places.complain(("model",), f"{name} does not suit {_WORDS[kind]}", f"; {remedy}{renamed}")
     _metric(tree, kind, places)
     augment = tree.get("augment")
     for name in augment if isinstance(augment, dict) else ():
