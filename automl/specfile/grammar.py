@@ -202,7 +202,9 @@ class Pack(Strict):
     """The models of a search that are best together are its result; there are no finalists."""
 
     models: int = Field(32, ge=1, le=1000, description="largest number of models in the ensemble")
-    patience: int = Field(40, ge=1, le=10**6, description="trials without a better ensemble after which the search ends")
+    patience: int = Field(
+        40, ge=1, le=10**6, description="trials without a better ensemble after which the search ends"
+    )
 
 
 class Resources(Strict):

@@ -14,16 +14,16 @@ from automl.core.parameters.values import (
     Value,
     When,
     config_key,
+    copied,
     identity,
     is_number,
-    copied,
     plain,
     shortened,
 )
 
 __all__ = [
     "NO_DEFAULT", "Choice", "Config", "Domain", "Float", "Int", "NoDefault", "Parameter", "Scale", "Value", "When",
-    "config_key", "identity", "is_number", "copied", "plain", "shortened",
+    "config_key", "copied", "identity", "is_number", "plain", "shortened",
 ]  # fmt: skip
 
 Parameter = Float | Int | Choice

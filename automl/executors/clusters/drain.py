@@ -39,6 +39,7 @@ def _here(address: str) -> str:
 
 
 def main() -> int:
+    """Tell Ray that a node will be taken away, see `--help`. Returns the exit code."""
     parser = argparse.ArgumentParser(description="Tell Ray that this node will be taken away.")
     parser.add_argument("--address", default=os.environ.get("RAY_ADDRESS", "auto"), help="of the cluster")
     parser.add_argument("--node", default=os.environ.get("RAY_NODE_ID", ""), help="Ray's id of the node")
