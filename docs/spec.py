@@ -76,7 +76,7 @@ report if it is a JSON object with the metric in it, or fits `report`; all other
 | entry | where |
 |---|---|
 | nothing said | a worker for each GPU of this machine, else for each core; small models train many at once in each |
-| `workers: 2` | so many |
+| `workers: 2` | two |
 | `resources: {gpus: 2}` | every trial on two GPUs (torch's DistributedDataParallel); 0.5: two workers share one |
 | `resources: {devices: [cpu, cpu]}` | every trial in two processes of the CPU: to try what two GPUs will do |
 | `parallel: shard` too | each holds a share of the model (torch's FSDP2); `auto`: if 16 bytes a weight fill 80 % |

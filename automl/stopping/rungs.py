@@ -74,10 +74,13 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def compare(history: History, loss: float, cut: float) -> str:
-    """`0.31 > 0.28`, in the user's direction, for a reason on the screen; places where there are no single losses."""
+    """Why `loss` is worse than `cut`, for the screen: `0.31 > 0.28` in the user's direction; without losses, places."""
     if not history.objectives.plain:
         what = "front" if history.objectives.several else "place"
         mine, limit = int(loss), int(cut)
         return f"{what} {mine} > {limit}" if mine > limit else f"{what} {mine}, but it adds less to it"
-    show = history.metric.value
-    return f"{show(loss):.4g} {'<' if history.metric.direction == 'maximize' else '>'} {show(cut):.4g}"
+    mine, limit = history.metric.value(loss), history.metric.value(cut)
+    if mine == limit:
+        return f"{mine:.4g}, a tie in which earlier trials go on"
+    digits = next((d for d in range(4, 17) if f"{mine:.{d}g}" != f"{limit:.{d}g}"), 17)
+    return f"{mine:.{digits}g} {'<' if history.metric.direction == 'maximize' else '>'} {limit:.{digits}g}"

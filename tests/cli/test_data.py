@@ -34,7 +34,7 @@ finalists: none
 
 @pytest.fixture
 def table(tmp_path):
-    """churn.csv: 400 rows, 90 % "no", with an identifier, a constant, sentences, and a column that tells the target."""
+    """churn.csv: 400 rows, 90 % "no", with an identifier, a constant, sentences, and a leaking column."""
     rng = np.random.default_rng(0)
     y = np.where(np.arange(400) % 10 == 0, "yes", "no")
     sentences = [" ".join(rng.choice(["good", "bad", "late", "fast"], 6)) + f" {k}" for k in range(400)]
@@ -58,7 +58,7 @@ def test_a_table_is_shown_column_by_column(run, table):
     assert "rows 400 (200 train, 100 val, 100 test)" in rest
     assert "no 360 90.0 % 180" in rest
     assert "baseline always 'no': val_accuracy 0.9000" in rest
-    assert "result alone tells the target" in rest
+    assert "result alone predicts the target" in rest
     assert "review holds sentences and is left out; `prepare: {text: review}`" in rest
 
 
@@ -124,7 +124,9 @@ def test_validate_refuses_columns_that_cannot_be_dropped(run, table, drop, messa
     assert message in err
 
 
-@pytest.mark.catalogue(58, "a column alone tells the target", "told before the first trial, with what leaves it out", 0)
+@pytest.mark.catalogue(
+    58, "a column alone predicts the target", "a warning before the first trial, with the entry that drops it", 0
+)
 def test_a_search_keeps_what_was_decided_and_shows_it_before_the_first_trial(run, table, tmp_path):
     code, out, err = run("search", "space.yaml", "--json", "--events", "events.jsonl")
     assert code == 0
@@ -143,7 +145,7 @@ def test_a_search_keeps_what_was_decided_and_shows_it_before_the_first_trial(run
 
     code, out, _ = run("data", "studies/churn")
     assert code == 0
-    assert "result alone tells the target" in " ".join(out.split())
+    assert "result alone predicts the target" in " ".join(out.split())
     code, out, err = run("resume", "churn", "--trials", "+1", "--json")
     assert code == 0
     assert " data " not in err  # it was shown when the study was begun

@@ -72,7 +72,7 @@ def filled(path: Path, trials: int = 60) -> list[tuple[object, ...]]:
 
 
 @pytest.mark.catalogue(
-    18, "the ledger is damaged", "told, never begun anew in silence; `automl repair` saves what can be read", 3
+    18, "the ledger is damaged", "an error, never a new ledger in silence; `automl repair` saves what can be read", 3
 )
 def test_every_damaged_page_is_told_or_harmless(tmp_path: Path) -> None:
     whole = filled(tmp_path / "s")
@@ -223,7 +223,9 @@ def test_an_edited_space_is_refused(begun: Path, edit: tuple[str, str]) -> None:
         assert automl.resume(begun / "s", accept_changes=True).counts.done == 6
 
 
-@pytest.mark.catalogue(20, "the new space has no place for known trials", "refused, with the first such trial", 2)
+@pytest.mark.catalogue(
+    20, "a config of an earlier trial is outside the new space", "refused, naming the first such trial", 2
+)
 def test_a_narrower_space_is_refused(begun: Path) -> None:
     (begun / "space.yaml").write_text(SPEC.replace("[0, 1]", "[0, 0.001]"))
     with pytest.raises(SpecError, match="trial 0 is outside of the new space"):

@@ -314,7 +314,7 @@ def test_jumps_of_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.catalogue(
-    24, "the machine sleeps, or the driver is stopped (SIGSTOP)", "nobody is taken for hanging because of it", None
+    24, "the machine sleeps, or the driver is stopped (SIGSTOP)", "no worker counts as hanging because of it", None
 )
 def test_time_in_which_the_driver_did_not_run_counts_for_nobody() -> None:
     watchdog = Watchdog()
@@ -384,7 +384,7 @@ def test_strange_paths(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("x"))
 
 
-@pytest.mark.catalogue(53, "what shows or logs the search breaks", "told once; the search goes on", 0)
+@pytest.mark.catalogue(53, "a screen or a logger fails", "the user is warned once; the search goes on", 0)
 def test_a_broken_screen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Broken(Notes):
         def ended(self, study: Study, record: object) -> None:

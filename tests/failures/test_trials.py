@@ -150,7 +150,7 @@ def test_crashes_of_the_process(tmp_path: Path) -> None:
     assert study.counts.done == 2
 
 
-@pytest.mark.catalogue(28, "one trial is far slower than the others", "it is told once; others do not wait for it", 0)
+@pytest.mark.catalogue(28, "one trial is far slower than the others", "the user is warned once; other trials do not wait for it", 0)
 def test_stragglers_are_told(tmp_path: Path) -> None:
     def train(trial: automl.Trial) -> None:
         for step in trial.steps(6):
@@ -287,7 +287,7 @@ def test_mixed_choices_keep_their_types(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.catalogue(51, "every trial fails", "the search ends after five failures, with the commonest cause", 4)
+@pytest.mark.catalogue(51, "every trial fails", "the search ends after five failures, with the most common cause", 4)
 def test_nothing_but_failures_ends_the_search(tmp_path: Path) -> None:
     def train(trial: automl.Trial) -> None:
         raise RuntimeError("no GPU driver" if trial.number else "something else")

@@ -13,7 +13,7 @@ from automl.stopping.brackets import Bracket
 from automl.stopping.halving import PILOTS, Halving
 from automl.stopping.hyperband import Hyperband
 from automl.stopping.median import Median
-from automl.stopping.rungs import geometric, rank_correlation, tapered
+from automl.stopping.rungs import compare, geometric, rank_correlation, tapered
 from automl.testing.simulate import Curve, simulate
 from automl.testing.stoppers import Draw
 
@@ -50,6 +50,18 @@ def test_the_best_trial_wins_and_the_budget_is_spent(workers: int) -> None:
     assert found.best.number == best
     bracket = PLAIN.brackets(found)[0]
     assert [sum(t.step >= rung for t in found.trials) for rung in bracket.rungs] == list(bracket.sizes)
+
+
+@pytest.mark.parametrize(
+    ("loss", "cut", "reason"),
+    [
+        (0.5, 0.25, "0.5 > 0.25"),
+        (0.123461, 0.123459, "0.123461 > 0.123459"),
+        (0.5, 0.5, "0.5, a tie in which earlier trials go on"),
+    ],
+)
+def test_the_reason_of_a_stop_is_never_a_value_worse_than_itself(loss: float, cut: float, reason: str) -> None:
+    assert compare(History(SPACE), loss, cut) == reason
 
 
 def test_the_cost_of_a_bracket_is_what_it_spends() -> None:

@@ -60,7 +60,7 @@ CHANGES = {
 @pytest.mark.catalogue(
     18,
     "a flipped bit in a number of the ledger",
-    "told, with the row; `automl repair` puts a single flipped bit right",
+    "an error that names the row; `automl repair` corrects a single flipped bit",
     3,
 )
 def test_a_changed_value_is_named_with_its_row_and_the_remedy(tmp_path: Path, statement: str) -> None:
@@ -168,7 +168,7 @@ def refused(path: Path, match: str) -> None:
     }
 
 
-@pytest.mark.catalogue(18, "the ledger was emptied", "told, never begun anew", 3)
+@pytest.mark.catalogue(18, "the ledger was emptied", "an error; no new ledger is begun", 3)
 def test_an_emptied_ledger_is_told(tmp_path: Path) -> None:
     filled(tmp_path)
     (tmp_path / LEDGER).write_bytes(b"")
@@ -183,7 +183,9 @@ def test_a_ledger_without_content_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["trials", "best", "finalists", "ensemble"])
-@pytest.mark.catalogue(18, "the ledger is missing beside trials", "told, never begun anew", 3)
+@pytest.mark.catalogue(
+    18, "the ledger is missing, but its trials' files are there", "an error; no new ledger is begun", 3
+)
 def test_a_missing_ledger_beside_what_a_study_left_is_told(tmp_path: Path, left: str) -> None:
     (tmp_path / left / "00000").mkdir(parents=True)
     with pytest.raises(LedgerError, match=rf"there is {left} of a study, but no ledger\.sqlite: put it back"):
@@ -203,7 +205,7 @@ def killed(path: Path, copy: Path) -> Path:
 
 
 @pytest.mark.catalogue(
-    18, "the ledger's write-ahead log is missing after a kill", "told; `automl repair` goes on without it", 3
+    18, "the ledger's write-ahead log is missing after a kill", "an error; `automl repair` goes on without it", 3
 )
 def test_a_lost_write_ahead_log_is_told_and_repair_goes_on_without_it(tmp_path: Path) -> None:
     study = killed(tmp_path / "a", tmp_path / "b")

@@ -185,7 +185,7 @@ def test_a_second_session_goes_on_where_the_first_one_was(tmp_path: Path) -> Non
 @pytest.mark.catalogue(
     20,
     "a study goes on with another number of epochs",
-    "all trials are compared by what they reported up to the shorter length; told",
+    "all trials are compared by what they reported up to the shorter length; the user is told",
     0,
 )
 def test_trials_of_other_lengths_are_compared_at_equal_steps(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_few_lines_name_each_warning_and_the_baseline():
     assert said["inputs"].startswith("3 of 6 columns, without customer_id: an identifier")
     assert said["inputs"].endswith("; dropped: closed")
     warnings = [text for label, text in lines if label == "warning"]
-    assert "result_code alone tells the target" in warnings[0]
+    assert "result_code alone predicts the target" in warnings[0]
     assert "`prepare: {drop: [result_code]}`" in warnings[0]
     assert "'?' (1)" in warnings[1]
     assert "`prepare: {text: review}`" in warnings[2]

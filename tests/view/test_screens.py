@@ -297,10 +297,11 @@ VERDICT = {
     "default": None, "first": {"trial": 81, "value": 0.98}, "ensemble": None,
 }  # fmt: skip
 ENSEMBLE = {"models": 3, "among": 40, "metric": "test_acc", "test": 0.975, "gain": 0.005, "sure": 0.8}
+HIGH = {"trial": 81, "found": 0.985, "mean": 0.982, "interval": [0.97, 0.99], "seeds": 3}
 EQUAL = {"trial": 81, "found": 0.98, "mean": 0.98, "interval": [0.98, 0.98], "seeds": 3}
 VERDICTS = {
     "one finalist": {},
-    "too high": {"optimism": 0.003},
+    "too high": {"finalists": [HIGH], "optimism": 0.003},
     "accurate": {"finalists": [EQUAL]},
     "seeds without effect": {"finalists": [EQUAL], "seeds_have_no_effect": True},
     "seeds without effect, an older study": {"finalists": [EQUAL], "seeds_have_no_effect": None, "deaf": True},

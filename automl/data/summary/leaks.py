@@ -1,4 +1,4 @@
-"""Columns that alone tell the target: what one column predicts of rows that it was not fitted on.
+"""Columns that alone predict the target (leaks): how well one column predicts rows that it was not fitted on.
 
 Half of a sample of the training rows is looked up in the other half, by the nearest value of one column. A column that
 is nearly always right is probably known only after the target is: a result code, a total that contains the price, the
@@ -29,7 +29,7 @@ COPY = 1e-9
 
 
 def find(prepared: Prepared, x: NDArray[Any]) -> dict[str, str]:
-    """{column: how well it tells the target}, for tables with several columns; empty where none does.
+    """{column: how well it predicts the target}, for tables with several columns; empty where none does.
 
     Args:
         prepared: the data.

@@ -67,7 +67,12 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Pa
             yield path, f"must be {words} {context[limit]:g}, got {shown(value)}", "", False
         elif kind == "literal_error":
             allowed = _literals(model, path)
-            yield path, f"{shown(value)} is not one of {', '.join(allowed)}", _near(value, allowed), False
+            yield (
+                path,
+                f"{shown(value)} is not {'one of ' * (len(allowed) > 1)}{', '.join(allowed)}",
+                _near(value, allowed),
+                False,
+            )
         elif kind in ("too_short", "too_long"):
             yield path, _length(context, value), "", False
         else:
@@ -108,6 +113,7 @@ def _names(model: type[BaseModel], path: Path) -> list[str]:
 
 
 def _literals(model: type[BaseModel], path: Path) -> list[str]:
+    path = path[:-1] if isinstance(path[-1], int) else path  # an item of a list has the words of its list
     at = _model_at(model, path[:-1])
     field = at.model_fields.get(str(path[-1])) if at else None
     return [v for v in _values(field.annotation) if isinstance(v, str)] if field else []

@@ -151,9 +151,9 @@ def _inputs(summary: Summary, most: int = 12) -> str:
 def _warnings(summary: Summary) -> list[str]:
     said = []
     if summary.leaks:
-        each = [f"{_name(name)} alone tells the target ({words.clean(how)})" for name, how in summary.leaks.items()]
+        each = [f"{_name(name)} alone predicts the target ({words.clean(how)})" for name, how in summary.leaks.items()]
         drop = ", ".join(_yaml(name) for name in list(summary.leaks)[:LIST])
-        said.append(f"{_listed(each, LIST)}; known only after the target? then `prepare: {{drop: [{drop}]}}`")
+        said.append(f"{_listed(each, LIST)}; drop what is known only after the target: `prepare: {{drop: [{drop}]}}`")
     if summary.target.rare:
         rare = [f"{_name(one.label)!r} ({one.train})" for one in summary.target.classes if one.train < FEW]
         count = words.plural(summary.target.rare, "class").replace("classs", "classes")
