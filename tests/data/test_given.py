@@ -120,7 +120,7 @@ def test_no_rows():
         ([{"a": 1.0}, [1.0]], "the rows are of several types"),
         ({"a": [1.0], "b": [1.0, 2.0], "c": ["x"]}, "the columns of the rows differ in length: 1, 2"),
         (pd.concat([FRAME, FRAME[["a"]]], axis=1), "two columns named 'a'"),
-        ([{"a": 1.0, "b": 2.0, "C": "x"}], "column 'c' is missing; the rows have a, b, C"),
+        ([{"a": 1.0, "b": 2.0, "C": "x"}], "column 'c' is missing; did you mean 'C'"),
         (FRAME.head(2).T, r"column 'a' is missing; it is a row of this table, .*: give its transpose, rows\.T"),
         (io.StringIO("a,b,c"), "an open file cannot be predicted; give its path"),
         ("a,b,c\n" * 100, r"no file 'a,b,c\\n.*\.\.\.' of rows to predict"),
