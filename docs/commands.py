@@ -24,10 +24,10 @@ the traceback of an error. `automl --version` prints the version; `automl --inst
 | exit code | meaning |
 |---|---|
 | 0 | finished, with a winner |
-| 1 | no winner, `--fail-under` missed, `mup-check` found a fault, `judge`: not better; or an error nobody expected |
+| 1 | no winner, `--fail-under` missed, `mup-check` found a fault, `judge`: not better; or an unexpected error |
 | 2 | a wrong option, specification, name or data |
 | 3 | a ledger or bundle is damaged, locked, or of another version |
-| 4 | nothing but failures: the search was ended |
+| 4 | every trial failed, so the search ended |
 | 5 | the machine lacks something: disk, permission, a device, an optional package |
 | 6 | `judge`: the seeds do not decide whether the candidate is better |
 | 130 | stopped by Ctrl-C; `automl resume` goes on |

@@ -51,7 +51,7 @@ DryRun = Annotated[bool, option("--dry-run", help="Print the plan, train one bat
 AcceptSpecChange = Annotated[
     bool, option("--accept-spec-change", help="Continue although the space, the metric or the data have changed.")
 ]
-Trust = Annotated[bool, option("--trust", help="Run the code that a study names which was not begun on this machine.")]
+Trust = Annotated[bool, option("--trust", help="Run the code of a study that was begun on another machine.")]
 Loggers = Annotated[
     list[str] | None,
     option("--logger", metavar="NAME", help="Log to this program too: tensorboard, mlflow or wandb (repeatable)."),

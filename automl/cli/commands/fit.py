@@ -14,7 +14,7 @@ Table = Annotated[
 Target = Annotated[list[str], options.option("--target", help="The column to predict; again for further ones.")]
 MetricName = Annotated[
     str | None,
-    options.option("--metric", help="That trials are ranked on (default: val_accuracy, val_rmse)."),
+    options.option("--metric", help="The metric of the ranking (default: val_accuracy, val_rmse)."),
 ]
 DEFAULT_TIME = "1m"
 

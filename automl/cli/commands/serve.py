@@ -23,27 +23,32 @@ Port = Annotated[int, option("--port", min=0, max=65535, help="The port.")]
 Workers = Annotated[int, option("--workers", min=1, help="Processes that answer.")]
 Device = Annotated[str, option("--device", help="Where models compute: cpu, cuda, cuda:1, ...")]
 Canary = Annotated[
-    list[str] | None, option("--canary", metavar="[NAME@]VERSION=SHARE", help="Let a version answer a share: v2=5%.")
+    list[str] | None,
+    option("--canary", metavar="[NAME@]VERSION=SHARE", help="Let a version answer a share of requests: v2=5%."),
 ]
 Shadow = Annotated[
-    list[str] | None, option("--shadow", metavar="[NAME@]VERSION", help="Let a version compute too, never answer.")
+    list[str] | None, option("--shadow", metavar="[NAME@]VERSION", help="Let a version compute, but never answer.")
 ]
 Need = Annotated[bool, option("--keys/--no-keys", help="Need keys; always so where others can reach the server.")]
-NewKey = Annotated[bool, option("--new-key", help="Make a key, print it and stop; a running server knows it at once.")]
-Scopes = Annotated[str, option("--scopes", help="Of the new key: predict, read, admin.")]
-Note = Annotated[str, option("--note", help="Of the new key: whose it is.")]
-Revoke = Annotated[str | None, option("--revoke", metavar="ID", help="Delete a key by the second part of it; stop.")]
+NewKey = Annotated[bool, option("--new-key", help="Make a key, print it, exit; a running server accepts it at once.")]
+Scopes = Annotated[str, option("--scopes", help="Scopes of the new key: predict, read, admin.")]
+Note = Annotated[str, option("--note", help="A note on the new key, e.g. its owner.")]
+Revoke = Annotated[str | None, option("--revoke", metavar="ID", help="Delete a key by its second part, then exit.")]
 Use = Annotated[
-    str | None, option("--use", metavar="[NAME@]VERSION", help="Let a running server use this version; stop.")
+    str | None, option("--use", metavar="[NAME@]VERSION", help="Switch a running server to this version, then exit.")
 ]
-Rollback = Annotated[str | None, option("--rollback", metavar="NAME", help="Let it go back to the former one; stop.")]
-Status = Annotated[str | None, option("--status", metavar="URL", help="Print the state of a running server; stop.")]
+Rollback = Annotated[
+    str | None, option("--rollback", metavar="NAME", help="Switch back to the previous version, then exit.")
+]
+Status = Annotated[
+    str | None, option("--status", metavar="URL", help="Print the state of a running server, then exit.")
+]
 Key = Annotated[str | None, option("--key", help="The key for --status ($AUTOML_SERVE_KEY).")]
 TlsCert = Annotated[Path | None, option("--tls-cert", help="Serve HTTPS with this certificate (PEM).")]
 TlsKey = Annotated[Path | None, option("--tls-key", help="The private key of the certificate (PEM).")]
 Hosts = Annotated[list[str] | None, option("--allowed-host", help="A name by which clients call the server.")]
-MaxBytes = Annotated[str, option("--max-bytes", help="Of one request, such as 10MB.")]
-MaxRows = Annotated[int, option("--max-rows", min=1, help="Of one request.")]
+MaxBytes = Annotated[str, option("--max-bytes", help="Maximum size of a request, such as 10MB.")]
+MaxRows = Annotated[int, option("--max-rows", min=1, help="Maximum number of rows of a request.")]
 Timeout = Annotated[float, option("--timeout", min=0.1, help="Seconds for a request's body, and for its answer.")]
 Rate = Annotated[float, option("--rate", min=0, help="Requests a second for each key or address; 0: any.")]
 Queue = Annotated[int, option("--queue", min=1, help="Rows that may wait; more are refused with 503.")]
@@ -56,7 +61,7 @@ Trust = Annotated[bool, option("--trust", help="Run the code that a bundle of on
 Ray = Annotated[bool, option("--ray", help="Serve with Ray Serve: replicas on the nodes of a Ray cluster.")]
 RayAddress = Annotated[str, option("--ray-address", help="The cluster ($RAY_ADDRESS); else one is started here.")]
 Replica = Annotated[str, option("--replicas", metavar="N|MIN-MAX", help="With --ray; a range follows the traffic.")]
-Busy = Annotated[float, option("--busy", min=1, help="With --ray: requests at once for each replica, then one more.")]
+Busy = Annotated[float, option("--busy", min=1, help="With --ray: requests per replica above which one is added.")]
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 UNITS = {"": 1, "b": 1, "kb": 2**10, "mb": 2**20, "gb": 2**30}

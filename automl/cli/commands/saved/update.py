@@ -17,21 +17,21 @@ option = options.option
 Bundle = Annotated[str, typer.Argument(metavar="STUDY|BUNDLE", help="A study (its winner), or a saved model's folder.")]
 Data = Annotated[Path | None, option("--data", metavar="FILE", help="New rows with their true answers.")]
 How = Annotated[str, option("--how", help="auto, head, finetune, retrain or search.")]
-Lose = Annotated[float, option("--lose", help="What may be lost on held-out rows: of accuracy 0.01 is a point.")]
+Lose = Annotated[float, option("--lose", help="Allowed loss of score on held-out rows; 0.01 is 1 % accuracy.")]
 HoldOut = Annotated[float, option("--hold-out", help="The share of the new rows that is held out, the latest ones.")]
-Old = Annotated[Path | None, option("--old", metavar="FILE", help="Old rows, where those of the search are not there.")]
-KeepRows = Annotated[int, option("--keep-rows", min=100, help="So many rows are kept to learn from again.")]
-Trials = Annotated[int, option("--trials", min=1, help="Of --how search.")]
+Old = Annotated[Path | None, option("--old", metavar="FILE", help="Old rows, if those of the search are gone.")]
+KeepRows = Annotated[int, option("--keep-rows", min=100, help="The number of rows kept to learn from again.")]
+Trials = Annotated[int, option("--trials", min=1, help="Budget of trials for --how search.")]
 Feedback = Annotated[
-    Path | None, option("--feedback", metavar="DIR", help="Rows that a server (its --state) has got true answers for.")
+    Path | None, option("--feedback", metavar="DIR", help="A server's --state: use its rows that have true answers.")
 ]
 Follow = Annotated[
     Path | None, option("--follow", metavar="DIR", help="Update with each new file there, or with a server's feedback.")
 ]
-AtLeast = Annotated[int, option("--at-least", help="With --follow on a server: new answers that make an update.")]
+AtLeast = Annotated[int, option("--at-least", help="With --follow on a server: new answers before an update.")]
 Model = Annotated[str | None, option("--model", metavar="NAME", help="The model's name at the server, if not clear.")]
-Every = Annotated[float, option("--every", min=0.1, help="Seconds between two looks at the folder.")]
-Once = Annotated[bool, option("--once", help="With --follow: use what is there, and stop.")]
+Every = Annotated[float, option("--every", min=0.1, help="Seconds between two checks of the folder.")]
+Once = Annotated[bool, option("--once", help="With --follow: use what is there, then exit.")]
 Device = Annotated[str, option("--device", help="Where to train: cpu, cuda, cuda:1, ...")]
 Trust = Annotated[bool, option("--trust", help="Run the code that the model or its data name.")]
 Rollback = Annotated[int | None, option("--rollback", metavar="N", help="Let version N answer from now on.")]

@@ -15,9 +15,10 @@ Add = Annotated[
 ]
 Stop = Annotated[list[int] | None, options.option("--stop", metavar="TRIAL", help="End this trial (repeatable).")]
 Pin = Annotated[
-    list[int] | None, options.option("--pin", metavar="TRIAL", help="No stopper ends this trial (repeatable).")
+    list[int] | None,
+    options.option("--pin", metavar="TRIAL", help="Protect this trial from early stopping (repeatable)."),
 ]
-Pause = Annotated[bool, options.option("--pause", help="Begin nothing new; trials that run go on.")]
+Pause = Annotated[bool, options.option("--pause", help="Start no new trials; running trials go on.")]
 Resume = Annotated[bool, options.option("--resume", help="Go on after a pause.")]
 Budget = Annotated[
     str | None,
