@@ -8,9 +8,9 @@ import html
 import tempfile
 import textwrap
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import automl
 from automl.core.history import History
@@ -150,8 +150,50 @@ def train(trial: automl.Trial) -> None:
         trial.report(loss=trial["x"])
 
 
+LANES = """
+model: mlp
+data: digits
+metric: val_loss
+epochs: 1
+space: {width: 8, lr: {float: [1e-3, 1e-2], log: true}, batch_size: 256}
+stopper: none
+strategy: random
+budget: {trials: 2}
+finalists: none
+fuse: require
+"""
+
+
+def to_a_step() -> list[str]:
+    """Our frames between `automl.search` and an optimizer step of trials that train together."""
+    from automl.fused.optim import update
+
+    seen: list[list[str]] = []
+    parts: list[Any] = [update.RowKernel, update.RowRule, update.LeafKernel]
+    calls = [part.__call__ for part in parts]
+
+    def watched(call: Callable[[Any, int], None]) -> Callable[[Any, int], None]:
+        def step(self: Any, s: int) -> None:
+            if not seen:
+                seen.append([f for f in own_frames() if f.startswith("automl/")])
+            call(self, s)
+
+        return step
+
+    try:
+        for part, call in zip(parts, calls, strict=True):
+            part.__call__ = watched(call)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "space.yaml").write_text(LANES)
+            automl.search(Path(folder) / "space.yaml", path=Path(folder) / "s", executor="inline", workers=1)
+    finally:
+        for part, call in zip(parts, calls, strict=True):
+            part.__call__ = call
+    return [*seen[0], "automl/fused/optim/update.py: __call__"]
+
+
 def ways() -> dict[str, list[str]]:
-    """Our frames between `automl.search` and the training function, and between `trial.report` and the stopper."""
+    """Our frames from `automl.search` to the training function, from a report to the stopper, and to a step."""
     with tempfile.TemporaryDirectory() as folder:
         study = Path(folder) / "study"
         automl.search(
@@ -162,6 +204,7 @@ def ways() -> dict[str, list[str]]:
     return {
         "from `automl.search` to your training function": stack,
         "from `trial.report` to the stopper's verdict": Watching.stack,
+        "from `automl.search` to an optimizer step of a described model": to_a_step(),
     }
 
 
