@@ -35,7 +35,7 @@ def compress(
             counts as losing no more only if the 95 % interval of the difference says so.
         ways: of "prune", "rank", "student", "onnx" and "int8"; None: all.
         epochs: of training after a layer was cut; None: a quarter of the winner's, at least 2.
-        trust: run the code that the study's specification names, although it was not begun on this machine.
+        trust: run the code that the specification names, also of a study begun on another machine.
         say: is called with lines about what happens.
 
     Returns:

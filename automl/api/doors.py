@@ -141,7 +141,7 @@ def resume(
         workers: how many trials at once; 0: as before.
         screen, loggers: as in `search`.
         accept_changes: go on although the space, the objective or the data are others now.
-        trust: run the code that the study's specification names, although it was not begun on this machine.
+        trust: run the code that the specification names, also of a study begun on another machine.
 
     Raises:
         SpecError: it was started from a Python function, which only the program that has it can do again; spec or

@@ -32,7 +32,7 @@ class Holdout:
     """The validation and test rows of a task, and one metric; outputs and scores are kept, so each is computed once.
 
     Args:
-        prepared: the data, as they are prepared for a config that has no say in it.
+        prepared: the data as prepared for a config without data hyperparameters.
         build: builds the models.
         name: the metric without `val_`, as `metrics.rows.rows` takes it.
         load: gives the data as a config wants them prepared; None where all configs share `prepared`.

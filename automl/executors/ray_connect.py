@@ -75,7 +75,7 @@ def disconnect(ray: Any) -> None:
 
 
 def draining(ray: Any) -> frozenset[str]:
-    """Ids of the nodes that were told that they will be taken away (`ray drain-node`, or a cloud's warning).
+    """Ids of the nodes that are announced to be taken away (`ray drain-node`, or a cloud's warning).
 
     Ray has no public function for that; through `ray://`, and where its own one is missing, there are none.
     """

@@ -1,4 +1,4 @@
-"""Campaigns: judgements that belong together, counted, so that nobody forgets how often they have looked.
+"""Campaigns: judgements that belong together are counted, for the correction for multiple comparisons.
 
     studies/judgements/CAMPAIGN/0001/judgement.json     one judgement, with the ledgers of its runs beside it
 

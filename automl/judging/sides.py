@@ -70,7 +70,7 @@ def side(judged: Any, *, dir: Path = Path("studies"), trust: bool = False) -> Si
         judged: a specification's file (its default config), a study's name or folder (its winner), a tuple of a study
             and a trial's number, a list of words (a program), or a function `train(trial)`.
         dir: the folder that holds the studies.
-        trust: run the code that a study names which was not begun on this machine.
+        trust: run the code of a study that was begun on another machine.
 
     Raises:
         SpecError: there is no such thing, or it does not say which config is meant.

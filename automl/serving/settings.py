@@ -1,4 +1,4 @@
-"""What a server is told on the command line, as one value that its worker processes get too."""
+"""The options of a server, as one value that its worker processes get too."""
 
 import json
 from dataclasses import asdict, dataclass

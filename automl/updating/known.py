@@ -39,16 +39,16 @@ OLD = "search"
 
 @dataclass(frozen=True)
 class Known:
-    """A model and where it comes from.
+    """The model that is updated (the champion), its specification and where its versions are.
 
     Attributes:
-        place: of its versions.
+        place: the folder of its versions.
         model: the champion.
         spec: the specification of its search, JSON-able; {} where it is not known.
         base: the folder that paths of the specification start from.
         build: builds the network, where it is not of a built-in family.
         until: the epoch that a training from scratch ends with; None: the last one.
-        pack: the ensemble that has won the search, and answers in the place of its best model; None: there is none.
+        pack: the winning ensemble, which answers instead of its best model; None: there is none.
     """
 
     place: Place
