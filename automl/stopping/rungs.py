@@ -77,8 +77,8 @@ def compare(history: History, loss: float, cut: float) -> str:
     """Why `loss` is worse than `cut`, for the screen: `0.31 > 0.28` in the user's direction; without losses, places."""
     if not history.objectives.plain:
         what = "front" if history.objectives.several else "place"
-        mine, limit = int(loss), int(cut)
-        return f"{what} {mine} > {limit}" if mine > limit else f"{what} {mine}, but it adds less to it"
+        place, last = int(loss), int(cut)
+        return f"{what} {place} > {last}" if place > last else f"{what} {place}, but it adds less to it"
     mine, limit = history.metric.value(loss), history.metric.value(cut)
     if mine == limit:
         return f"{mine:.4g}, a tie in which earlier trials go on"

@@ -150,7 +150,9 @@ def test_crashes_of_the_process(tmp_path: Path) -> None:
     assert study.counts.done == 2
 
 
-@pytest.mark.catalogue(28, "one trial is far slower than the others", "the user is warned once; other trials do not wait for it", 0)
+@pytest.mark.catalogue(
+    28, "one trial is far slower than the others", "the user is warned once; other trials do not wait for it", 0
+)
 def test_stragglers_are_told(tmp_path: Path) -> None:
     def train(trial: automl.Trial) -> None:
         for step in trial.steps(6):

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from automl.errors import TaskError
-from automl.metrics import missing
 from automl.training.losses import Each
 
 KINDS = ("classification", "next_token", "regression")
@@ -165,14 +164,28 @@ class Targets:
 
 def _squared(out: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     y = y.to(out.dtype).view(out.shape)
-    rows = missing.gaps(out, y).flatten(2)
+    rows = (out - y).flatten(2)
+    if rows.shape[2] > 1:
+        return _squared_of_several(rows, y, weight)
     if weight is None:
         share = torch.full((1, 1), 1.0 / rows.shape[1], device=out.device, dtype=out.dtype)
     else:
         share = (weight / weight.sum(1, keepdim=True).clamp_min(1e-12)).to(out.dtype)
-    own = missing.shares(y)
-    if own is None:
-        share = share / rows.shape[2]
-        return (rows.square().sum(2) * share).sum(1), (rows * (2.0 * share.unsqueeze(-1))).view(out.shape)
-    parts = share.unsqueeze(-1) * own.view(rows.shape)
-    return (rows.square() * parts).sum((1, 2)), (rows * (2.0 * parts)).view(out.shape)
+    return (rows.square().sum(2) * share).sum(1), (rows * (2.0 * share.unsqueeze(-1))).view(out.shape)
+
+
+def _squared_of_several(rows: Tensor, y: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Losses and gradient of `rows` `[K, B, D]` = outputs - `y`, of which those of missing targets (see
+    `metrics.missing`) are set to 0. As few operations as without missing ones: a step's launches are counted."""
+    absent = (y != y).flatten(2)
+    rows.masked_fill_(absent, 0.0)
+    count, half = absent.sum(2, dtype=rows.dtype), rows.shape[1] / 2.0
+    if weight is None:  # 2 / B / targets of the row
+        scale = torch.rsub(count, rows.shape[2] * half, alpha=half).clamp_min_(half).reciprocal_()
+    else:
+        share = weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
+        scale = (2.0 * share).to(rows.dtype) / (rows.shape[2] - count).clamp_min(1.0)
+    g = rows * scale.unsqueeze(-1)
+    total = torch.baddbmm(rows.new_zeros(1, 1, 1), g.flatten(1).unsqueeze(1), rows.flatten(1).unsqueeze(2), beta=0.0,
+                          alpha=0.5)  # fmt: skip
+    return total.view(-1), g.view(y.shape)
