@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from automl.cli.app import app
 from automl.errors import EnvironmentProblem, SpecError
 from automl.executors.clusters import nodes, plan
+from automl.study.paths import LEDGER
 from automl.version import __version__
 
 SPEC = "study: bowl\n"
@@ -91,6 +92,8 @@ class TestSlurm:
         wanted = {"time": "26:00:00", "signal": "B:USR1@120", "partition": "gpu", "gpus-per-node": "2", "requeue": ""}
         assert options.items() >= (wanted | {"constraint": "a100"}).items()
         assert f"automl search {shlex.quote(str(home / 'bowl.yaml'))} --name bowl" in text
+        ledger = shlex.quote(str(home / "studies" / "bowl" / LEDGER))
+        assert f"if [ -e {ledger} ]; then\n  automl resume bowl " in text
 
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -190,6 +193,7 @@ class TestKubernetes:
         bash, option, command = shlex.split(job["spec"]["entrypoint"])
         assert (bash, option) == ("bash", "-c")
         subprocess.run(["bash", "-n"], input=command, text=True, check=True)
+        assert f"if [ -e /shared/studies/my-spec/{LEDGER} ]; then automl resume my-spec " in command
 
     def test_the_token_goes_to_kubectl_as_a_file(self, monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.importorskip("ray")

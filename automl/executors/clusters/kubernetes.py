@@ -88,8 +88,7 @@ def manifest(plan: Plan, kubernetes: Kubernetes) -> dict[str, Any]:
 
 def _search(plan: Plan) -> str:
     """The search, or its continuation where an earlier head has begun it."""
-    ledger = shlex.quote(f"{plan.studies}/{plan.name}/ledger.db")
-    studies, spec = shlex.quote(plan.studies), shlex.quote(plan.spec)
+    ledger, studies, spec = shlex.quote(plan.ledger), shlex.quote(plan.studies), shlex.quote(plan.spec)
     resume = f"automl resume {plan.name} --dir {studies} --trust"
     search = f"automl search {spec} --name {plan.name} --dir {studies} --set executor.name=ray"
     commands = " && ".join((*plan.setup, f"if [ -e {ledger} ]; then {resume}; else {search}; fi"))

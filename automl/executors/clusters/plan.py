@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from automl.errors import EnvironmentProblem, SpecError
+from automl.study.paths import LEDGER
 
 TOKEN = "~/.ray/auth_token"  # where Ray looks for a token by itself
 TOKEN_BYTES = 32
@@ -56,6 +57,11 @@ class Plan:
     def studies(self) -> str:
         """The folder of studies."""
         return f"{self.shared.rstrip('/')}/studies" if self.shared else "studies"
+
+    @property
+    def ledger(self) -> str:
+        """The file that is there once the search has begun."""
+        return f"{self.studies}/{self.name}/{LEDGER}"
 
     def resources(self) -> str:
         """The options of `ray start` that say what a node has."""

@@ -22,6 +22,19 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH={token} RAY_USAGE_STATS_ENABLED=0
 umask 077
 {setup}
 set -u
+search=
+warned=
+# A process that bash has just begun drops a signal until it runs its program: hence the second.
+warn() {{
+  warned=1
+  if [ -n "$search" ]; then sleep 1; kill -USR1 "$search" 2>/dev/null || true; fi
+}}
+end() {{
+  if [ -z "$search" ]; then exit {ended}; fi
+  kill -TERM "$search" 2>/dev/null || true
+}}
+trap warn USR1
+trap end TERM
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 # The batch shell runs on the first node. Some sites name a host by a loopback address, which no other node reaches.
 ip=$({{ hostname --ip-address; hostname -I; }} 2>/dev/null | tr ' ' '\\n')
@@ -37,13 +50,8 @@ drain() {{
   python -m automl.executors.clusters.drain --seconds {warning} || true
 }}
 trap drain USR1
-trap 'kill "$ray"' TERM
+trap 'if [ -n "$ray" ]; then kill "$ray"; else exit 0; fi' TERM
 ray=
-tries=0
-until ray health-check --address "$RAY_ADDRESS" >/dev/null 2>&1 || [ "$tries" -ge 60 ]; do
-  tries=$((tries + 1))
-  sleep 1
-done
 ray start --address="$RAY_ADDRESS" {resources} --disable-usage-stats --block &
 ray=$!
 while kill -0 "$ray" 2>/dev/null; do wait "$ray" || true; done
@@ -67,15 +75,6 @@ if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
 else
   workers=
 fi
-
-search=
-warned=
-warn() {{
-  warned=1
-  if [ -n "$search" ]; then kill -USR1 "$search" 2>/dev/null || true; fi
-}}
-trap warn USR1
-trap 'if [ -n "$search" ]; then kill -TERM "$search" 2>/dev/null || true; fi' TERM
 
 {search}
 search=$!
@@ -140,11 +139,13 @@ def script(plan: Plan, slurm: Slurm, token: Path) -> str:
     }  # fmt: skip
     head = [f"--{name}={_quoted(name, value)}" for name, value in lines.items() if value != ""]
     head += ["--requeue", "--no-kill", *(_line(extra) for extra in slurm.extra)]
-    ledger = f"{plan.studies}/{plan.name}/ledger.db"
     search = ONLY
     if plan.spec:
         search = SEARCH.format(
-            ledger=shlex.quote(ledger), name=plan.name, studies=shlex.quote(plan.studies), spec=shlex.quote(plan.spec)
+            ledger=shlex.quote(plan.ledger),
+            name=plan.name,
+            studies=shlex.quote(plan.studies),
+            spec=shlex.quote(plan.spec),
         )
     body = SCRIPT.format(
         token=shlex.quote(str(token)), setup="\n".join(plan.setup), resources=plan.resources(), warning=WARNING_S,
