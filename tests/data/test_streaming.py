@@ -18,7 +18,7 @@ from automl.data.streaming import cache as caching
 from automl.data.streaming import streaming
 from automl.data.streaming.request import Request, Sizes
 from automl.data.streaming.shards import Streamed
-from automl.errors import AutoMLError, DataError
+from automl.errors import AutoMLError, DataError, EnvironmentProblem
 from automl.models import build
 from automl.tasks.builtin import BuiltinTask
 from automl.training import Trainer
@@ -118,6 +118,20 @@ def test_training_rows_can_be_joined_with_validation_rows(tmp_path):
     assert sum(len(b) for b in batches_of(joined, CPU, 0).epoch(0, 64)) == len(joined)
     with pytest.raises(ValueError, match="in one file"):
         data.val + data.train
+
+
+def test_single_rows_are_read_into_memory_of_their_own(tmp_path):
+    file = tmp_path / "t.csv"
+    table().to_csv(file, index=False)
+    part = both(file, weight="w")[1].val
+    rows = torch.tensor([0, 3, len(part) - 1])
+    found = part.at(rows)
+    assert torch.equal(found.x, part.x[rows])
+    assert torch.equal(found.y, part.y[rows])
+    assert torch.equal(found.weight, part.weight[rows])
+    os.truncate(part.file, part.file.stat().st_size // 4)
+    with pytest.raises(EnvironmentProblem, match="is damaged"):
+        part.at(rows)
 
 
 def test_it_is_prepared_once_and_again_when_the_file_changes(tmp_path, cache):

@@ -91,6 +91,18 @@ class Streamed(Part):
             weight = self._own(self.file.with_name("weight.bin"), first, count, weight)
         return Part(self._own(self.file, first, count, self.x), y, weight)
 
+    def at(self, rows: Tensor) -> Part:
+        """The rows of these numbers (int64 `[M]`) in memory of their own, each read for itself.
+
+        Raises:
+            EnvironmentProblem: a file is shorter than it was.
+        """
+        y = self._single(self.file.with_name("y.bin"), rows, self.y)
+        weight = self.weight
+        if weight is not None:
+            weight = self._single(self.file.with_name("weight.bin"), rows, weight)
+        return Part(self._single(self.file, rows, self.x), y, weight)
+
     def _own(self, file: Path, first: int, count: int, like: Tensor) -> Tensor:
         """Rows of a file; `like`: all rows of this part in it, mapped."""
         rows = torch.empty((count, *like.shape[1:]), dtype=like.dtype)
@@ -100,8 +112,22 @@ class Streamed(Part):
             while at < len(whole) and (read := opened.readinto(whole[at:])):
                 at += read
         if at < len(whole):
-            raise _damaged(file, int(np.searchsorted(self.edges, first, side="right")) - 1)
+            raise self._short(file, first)
         return rows
+
+    def _single(self, file: Path, rows: Tensor, like: Tensor) -> Tensor:
+        """Single rows of a file; `like`: all rows of this part in it, mapped."""
+        found = torch.empty((len(rows), *like.shape[1:]), dtype=like.dtype)
+        whole, each = _bytes_of(found), like[:1].numel() * like.element_size()
+        with file.open("rb", buffering=0) as opened:
+            for place, row in enumerate(rows.tolist()):
+                opened.seek((self.first + row) * each)
+                if opened.readinto(whole[place * each : (place + 1) * each]) != each:
+                    raise self._short(file, row)
+        return found
+
+    def _short(self, file: Path, row: int) -> EnvironmentProblem:
+        return _damaged(file, int(np.searchsorted(self.edges, row, side="right")) - 1)
 
 
 def _bytes_of(rows: Tensor) -> memoryview:

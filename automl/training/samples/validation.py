@@ -51,5 +51,4 @@ def sample(part: Part, rows: int, seed: int) -> Part | None:
         at = torch.tensor(sorted(chosen))
     else:
         at = torch.randperm(len(part), generator=generator)[:rows].sort().values
-    at = at.to(part.y.device)
-    return Part(part.x[at.to(part.x.device)], part.y[at], None if part.weight is None else part.weight[at])
+    return part.at(at.to(part.y.device))
