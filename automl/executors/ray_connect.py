@@ -20,6 +20,7 @@ from automl.executors import devices
 
 INSTALL = "pip install 'automl-search[ray]'"
 PROBE_S = 60.0
+TOKEN_HINT = "it asks for a token: RAY_AUTH_MODE=token, and the token in ~/.ray/auth_token or at RAY_AUTH_TOKEN_PATH"
 
 
 def load() -> Any:
@@ -51,7 +52,8 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
     if ray.is_initialized():
         return False
     address = address or os.environ.get("RAY_ADDRESS", "")
-    if existing(address) and not insecure and open_to_all(address):
+    guarded = existing(address) and not insecure
+    if guarded and open_to_all(address):
         raise EnvironmentProblem(
             f"the Ray cluster at {address} lets everybody in: whoever reaches it can run programs on it. Start it with "
             "RAY_AUTH_MODE=token, or use it as it is with the option `insecure: true` of the ray executor"
@@ -64,7 +66,8 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
             ray.init(**options)
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError, ray.exceptions.RayError) as error:
         where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
-        raise EnvironmentProblem(f"cannot {where}: {error}") from error
+        hint = f" ({TOKEN_HINT})" if guarded else ""
+        raise EnvironmentProblem(f"cannot {where}: {error}{hint}") from error
     return True
 
 

@@ -177,7 +177,10 @@ def nodes_of(study: Path) -> set[str]:
 
 
 def slow_bowl(trial: Trial) -> None:
-    """Five steps with checkpoints; leaves the node's name. Late trials wait until a third node has come."""
+    """Five steps with checkpoints; leaves the node's name. Late trials wait until a third node has come.
+
+    One on the node that will be warned waits for that, and has further steps to go then.
+    """
     assert trial.folder is not None
     trial.folder.mkdir(parents=True, exist_ok=True)
     (trial.folder / f"node-{trial.attempt}").write_text(ray.get_runtime_context().get_node_id())
@@ -186,8 +189,16 @@ def slow_bowl(trial: Trial) -> None:
     while patience and len(nodes_of(trial.folder.parent.parent)) < 3:
         signal.sigtimedwait([], 0.1)
         patience -= 1
+    here = ray.get_runtime_context().get_node_id()
+    doomed, warned = (trial.folder.parents[2] / name for name in ("doomed", "warned"))
     for step in trial.steps(5):
         signal.sigtimedwait([], 0.1)
+        patience = 600 if step > 1 and doomed.exists() and doomed.read_text() == here else 0
+        while patience and not warned.exists():
+            signal.sigtimedwait([], 0.1)
+            patience -= 1
+        if patience:  # the driver looks for warnings several times a second
+            signal.sigtimedwait([], 1.0)
         trial.report(loss=(trial["x"] - 0.3) ** 2 + 1 / step)
         trial.save({})
 
@@ -195,16 +206,20 @@ def slow_bowl(trial: Trial) -> None:
 class Weather(NullScreen):
     """Removes a node once two have worked and three trials have ended, and adds one three trials later."""
 
-    def __init__(self, cluster: Any, node: Any, notes: Callable[[], set[str]], how: str) -> None:
+    def __init__(self, cluster: Any, node: Any, notes: Callable[[], set[str]], how: str, path: Path) -> None:
         self.cluster, self.node, self.notes, self.how = cluster, node, notes, how
         self.removed = self.added_at = 0
         self.added: Any = None
+        self.warned = path / "warned"
+        if how == "warned":
+            (path / "doomed").write_text(node.node_id)
 
     def ended(self, study: Study, record: TrialRecord) -> None:
         ended = study.counts.ended
         if not self.removed and ended >= 3 and len(self.notes()) == 2:
             if self.how == "warned":
                 drain(self.cluster.address, self.node.node_id, 60)
+                self.warned.touch()
             else:
                 self.cluster.remove_node(self.node, allow_graceful=self.how == "told to go")
             self.removed = ended
@@ -229,7 +244,7 @@ def test_a_node_goes_and_another_comes_while_a_search_runs(cluster: Any, tmp_pat
         return nodes_of(tmp_path / "ray")
 
     cluster.add_node(num_cpus=1)
-    weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, how)
+    weather = Weather(cluster, cluster.add_node(num_cpus=1), nodes, how, tmp_path)
     study = drive(slow_bowl, RayCluster(address=cluster.address), 0, tmp_path / "ray", trials=40, screen=weather)
     assert finished(study) == finished(drive(bowl, Inline(), 1, tmp_path / "alone", trials=40))
     assert len(nodes()) == 3, "the one that stayed, the one that went, the one that came"
