@@ -42,7 +42,8 @@ def describe_error(error: Exception) -> tuple[str, int]:
     elif isinstance(error, AutoMLError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError):
-        text, code = str(error), EnvironmentProblem.exit_code
+        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        text, code = named, EnvironmentProblem.exit_code
     else:
         text = f"unexpected {type(error).__name__}: {error}\nthis is a bug in automl; --debug shows where it happened"
         code = 1

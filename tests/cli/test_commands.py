@@ -194,7 +194,7 @@ def test_debug_shows_the_traceback(study, monkeypatch, tmp_path):
         (SpecError("space.yaml:7:14: lr: bad"), "space.yaml:7:14: lr: bad", 2),
         (LedgerError("locked"), "automl: locked", 3),
         (SearchFailed("x\x1b[2J"), "automl: x[2J", 4),
-        (PermissionError(13, "Permission denied", "studies"), "automl: [Errno 13] Permission denied: 'studies'", 5),
+        (PermissionError(13, "Permission denied", "studies"), "automl: studies: Permission denied", 5),
     ],
 )
 def test_what_the_user_reads_of_an_error(error, message, code):
