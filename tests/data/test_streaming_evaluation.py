@@ -1,8 +1,5 @@
 """Measuring a model on streamed rows: the values of all rows at once, in memory that does not grow with them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +19,13 @@ from automl.models import build
 from automl.training import Trainer
 from automl.training.loop import evaluator
 from automl.training.samples import row_stream
+from tests.support import peak_memory
 
 CONFIG = {"width": 8, "depth": 1, "batch_size": 256, "lr": 3e-3}
 MOST_GROWTH = 24
 """MiB by which ten times as many rows may need more."""
 PEAK = """
-import sys, threading, time
+import sys
 from dataclasses import replace
 from pathlib import Path
 import torch
@@ -42,16 +40,7 @@ from automl.training import Trainer
 from automl.training.loop import evaluator
 from automl.training.samples import row_stream
 from tests.data.test_streaming_evaluation import CONFIG, kept, loaded, trained
-
-def anonymous():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) / 1024
-
-peak = 0.0
-def watch():
-    global peak
-    while True:
-        peak = max(peak, anonymous())
-        time.sleep(0.002)
+from tests.support.peak_memory import Peak
 
 torch.set_num_threads(1)
 batched.HELD, samples.LARGE, samples.SHOWN, row_stream.AT_ONCE = 2**16, 2**13, 2**12, 2**16
@@ -70,10 +59,9 @@ def measure(prepared):
     scored = Holdout(prepared, build("mlp"), "auroc")
     scored.sample(bundle, "val"), scored.metrics(bundle, "val"), scored.undefined("val")
 measure(few)  # everything is imported
-before = anonymous()
-threading.Thread(target=watch, daemon=True).start()
+peak = Peak()
 measure(prepared)
-print(len(prepared.val), peak - before)
+print(len(prepared.val), peak.growth())
 """
 
 
@@ -168,18 +156,14 @@ def test_a_saved_model_is_scored_in_pieces(tmp_path, small_limits, monkeypatch, 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux")
+@pytest.mark.skipif(not peak_memory.STATUS.is_file(), reason="needs Linux")
 def test_memory_does_not_grow_with_the_rows_that_are_measured(tmp_path):
     measured = []
     for rows in (30_000, 300_000):
         folder = tmp_path / str(rows)
         folder.mkdir()
         write(folder, rows)
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", PEAK, str(folder)]
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
-        measured.append(tuple(map(float, done.stdout.split())))
+        measured.append(peak_memory.printed(PEAK, (folder,), folder))
     (few, little), (many, much) = measured
     assert many == pytest.approx(10 * few, rel=0.01)
     assert much - little < MOST_GROWTH, measured

@@ -1,18 +1,17 @@
 """Memory does not grow with a table: anonymous memory of a process that prepares it and trains on it, at two sizes."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support import peak_memory
+
 MOST_GROWTH = 24
 """MiB by which a table ten times as large may need more: less than a tenth of what its rows take."""
 PEAK = """
-import sys, threading, time
+import sys
 from pathlib import Path
 import torch
 from automl.data import load
@@ -20,28 +19,18 @@ from automl.data.streaming import streaming
 from automl.data.streaming.request import Request, Sizes
 from automl.models import build
 from automl.training import Trainer
-
-def anonymous():
-    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) / 1024
-
-peak = 0.0
-def watch():
-    global peak
-    while True:
-        peak = max(peak, anonymous())
-        time.sleep(0.002)
+from tests.support.peak_memory import Peak
 
 torch.set_num_threads(1)
 Trainer(build("mlp"), load("diabetes"), {"width": 8}, 1, seed=0).epoch()  # everything is imported
-before = anonymous()
-threading.Thread(target=watch, daemon=True).start()
+peak = Peak()
 sizes = Sizes(shard=2**20, chunk=2**20, fit=2**21, known=2_500)
 rules = {"train": 0.8, "val": 0.1, "test": 0.1}
 data = streaming.load(Request.of(sys.argv[1], "y", rules, {"weight": "w"}, 0, sizes=sizes), cache=Path(sys.argv[2]))
 trainer = Trainer(build("mlp"), data, {"width": 16, "batch_size": 512, "lr": 3e-3}, 1, seed=0)
 values = sum(part.x.numel() for part in (data.train, data.val, data.test))
 trainer.epoch()
-print(values * 4 / 2**20, peak - before)
+print(values * 4 / 2**20, peak.growth())
 """
 
 
@@ -64,20 +53,15 @@ def write(folder: Path, kind: str, times: int) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="needs Linux")
+@pytest.mark.skipif(not peak_memory.STATUS.is_file(), reason="needs Linux")
 @pytest.mark.parametrize("kind", ["parquet", "csv", "many"])
 def test_memory_does_not_grow_with_the_table(tmp_path, kind):
     measured = []
     for times in (1, 10):
         folder = tmp_path / str(times)
         folder.mkdir()
-        variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-c", PEAK, write(folder, kind, times), str(folder / "cache")]
-        done = subprocess.run(
-            command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        measured.append(tuple(map(float, done.stdout.split())))
+        arguments = (write(folder, kind, times), folder / "cache")
+        measured.append(peak_memory.printed(PEAK, arguments, folder))
     (small, little), (large, much) = measured
     assert large == pytest.approx(10 * small, rel=0.01)
     assert large - small > 25
