@@ -84,15 +84,18 @@ class Meter:
 
     def _values(self, out: Tensor, y: Tensor, w: Tensor) -> None:
         residual, share = missing.gaps(out, y), missing.shares(y)
-        square = residual.square()
+        squares, moves = residual.square(), residual.abs()
         if share is None:
-            own, cell = w[:, None].expand(y.shape), w[:, None].expand(y.shape)
-        else:
-            own, cell = w[:, None] * (share > 0), w[:, None] * share * y.shape[1]
-            y = y.nan_to_num(0.0)
-        self._sum("squares", torch.einsum("kbd,bd->kd", square, cell))
-        self._sum("moves", torch.einsum("kbd,bd->kd", residual.abs(), cell))
-        self._sum("own", torch.einsum("kbd,bd->kd", square, own))
+            self._sum("squares", torch.einsum("kbd,b->kd", squares, w))
+            self._sum("moves", torch.einsum("kbd,b->kd", moves, w))
+            self._sum("y", w @ y)
+            self._sum("yy", w @ y.square())
+            return
+        own, cell = w[:, None] * (share > 0), w[:, None] * share * y.shape[1]
+        y = y.nan_to_num(0.0)
+        self._sum("squares", torch.einsum("kbd,bd->kd", squares, cell))
+        self._sum("moves", torch.einsum("kbd,bd->kd", moves, cell))
+        self._sum("own", torch.einsum("kbd,bd->kd", squares, own))
         self._sum("rows", own.sum(0))
         self._sum("y", (own * y).sum(0))
         self._sum("yy", (own * y.square()).sum(0))
@@ -123,14 +126,15 @@ class Meter:
         s, total = self.sums, self.sums["weight"]
         unit = torch.ones_like(s["y"]) if self.scale is None else self.scale.to(s["y"])
         squares = s["squares"] / total
-        power = s["yy"] / s["rows"]
-        spread = power - (s["y"] / s["rows"]).square()
+        rows = s.get("rows", total)  # of each target
+        power = s["yy"] / rows
+        spread = power - (s["y"] / rows).square()
         spread = torch.where(spread > CONSTANT * power, spread, torch.nan)
         return {
             "loss": squares.mean(1),
             "rmse": (squares * unit.square()).mean(1).sqrt(),
             "mae": (s["moves"] / total * unit).mean(1),
-            "r2": (1 - s["own"] / s["rows"] / spread).mean(1),
+            "r2": (1 - s.get("own", s["squares"]) / rows / spread).mean(1),
         }
 
     def _auroc(self) -> Tensor:

@@ -61,6 +61,14 @@ class Rows:
         """Whether the target is classes."""
         return self.y.ndim == 1
 
+    def with_target(self, unit: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
+        """(x, y, weight) of the rows that have a value of one unit of a regression; the very arrays if all have one."""
+        y = self.y[:, unit]
+        there = np.isfinite(y)
+        if there.all():
+            return self.x, y, self.weight
+        return self.x[there], y[there], None if self.weight is None else self.weight[there]
+
 
 @dataclass(frozen=True)
 class Settings:

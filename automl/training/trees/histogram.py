@@ -31,9 +31,8 @@ class HistogramGrower:
             warnings.simplefilter("ignore")
             for k, model in enumerate(self.models):
                 model.set_params(max_iter=rounds)
-                y = self.rows.y if self.rows.classes else self.rows.y[:, k]
-                there = np.isfinite(y)
-                model.fit(self.rows.x[there], y[there], None if self.rows.weight is None else self.rows.weight[there])
+                rows = self.rows
+                model.fit(*((rows.x, rows.y, rows.weight) if rows.classes else rows.with_target(k)))
         self._read_base()
         return [self._trees(number) for number in range(before, rounds)]
 

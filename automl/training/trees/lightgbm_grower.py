@@ -30,9 +30,14 @@ class LightGBMGrower:
         self.present = np.unique(rows.y) if rows.classes else np.arange(rows.outputs)
         if rows.classes:
             self.base[~np.isin(np.arange(rows.outputs), self.present)] = ABSENT
+        tables = (
+            [(rows.x, np.searchsorted(self.present, rows.y), rows.weight)]
+            if rows.classes
+            else [rows.with_target(unit) for unit in range(rows.outputs)]
+        )
         self.boosters = [
-            lightgbm.Booster(self._parameters(), self._dataset(y))
-            for y in ([np.searchsorted(self.present, rows.y)] if rows.classes else list(rows.y.T))
+            lightgbm.Booster(self._parameters(), lightgbm.Dataset(x, y, **self._described(weight)))
+            for x, y, weight in tables
         ]
 
     def grow(self, rounds: int) -> list[list[Tree]]:
@@ -66,14 +71,6 @@ class LightGBMGrower:
             "max_bin": s.bins, "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1,
             "seed": s.seed % 2**31,
         }  # fmt: skip
-
-    def _dataset(self, y: NDArray[Any]) -> Any:
-        """The rows that have this target. `y`: [rows]."""
-        import lightgbm
-
-        there, weight = np.isfinite(y), self.rows.weight
-        described = self._described(None if weight is None else weight[there])
-        return lightgbm.Dataset(self.rows.x[there], y[there], **described)
 
     def _described(self, weight: NDArray[np.float64] | None) -> dict[str, Any]:
         return {
