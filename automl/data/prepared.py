@@ -51,6 +51,11 @@ class Part:
         """The first `count` samples (views)."""
         return Part(self.x[:count], self.y[:count], None if self.weight is None else self.weight[:count])
 
+    def rows(self, first: int, count: int) -> "Part":
+        """`count` samples from number `first` on, or as many as there are (views)."""
+        some = slice(first, first + count)
+        return Part(self.x[some], self.y[some], None if self.weight is None else self.weight[some])
+
     def at(self, rows: Tensor) -> "Part":
         """The samples with these indices [n]."""
         return Part(self.x[rows], self.y[rows], None if self.weight is None else self.weight[rows])

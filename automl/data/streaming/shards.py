@@ -7,6 +7,7 @@ from all rows; `automl.training.samples.row_stream` reads them so.
 
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,11 +86,7 @@ class Streamed(Part):
         Raises:
             EnvironmentProblem: the file is shorter than it was.
         """
-        y = self._own(self.file.with_name("y.bin"), first, count, self.y)
-        weight = self.weight
-        if weight is not None:
-            weight = self._own(self.file.with_name("weight.bin"), first, count, weight)
-        return Part(self._own(self.file, first, count, self.x), y, weight)
+        return self._read_by(lambda file, like: self._own(file, first, count, like))
 
     def at(self, rows: Tensor) -> Part:
         """The rows of these numbers (int64 `[M]`) in memory of their own, each read for itself.
@@ -97,11 +94,12 @@ class Streamed(Part):
         Raises:
             EnvironmentProblem: a file is shorter than it was.
         """
-        y = self._single(self.file.with_name("y.bin"), rows, self.y)
-        weight = self.weight
-        if weight is not None:
-            weight = self._single(self.file.with_name("weight.bin"), rows, weight)
-        return Part(self._single(self.file, rows, self.x), y, weight)
+        return self._read_by(lambda file, like: self._single(file, rows, like))
+
+    def _read_by(self, rows_of: Callable[[Path, Tensor], Tensor]) -> Part:
+        """Rows of all files. `rows_of(file, like)`: those of one; `like`: all rows of this part in it, mapped."""
+        weight = None if self.weight is None else rows_of(self.file.with_name("weight.bin"), self.weight)
+        return Part(rows_of(self.file, self.x), rows_of(self.file.with_name("y.bin"), self.y), weight)
 
     def _own(self, file: Path, first: int, count: int, like: Tensor) -> Tensor:
         """Rows of a file; `like`: all rows of this part in it, mapped."""

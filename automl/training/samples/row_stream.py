@@ -73,7 +73,7 @@ class RowStream:
             number = int(np.searchsorted(ends, place, side="right"))
             begin = int(ends[number - 1]) if number else 0
             rows = min(count, int(ends[number]) - place)
-            piece = cut(self._shard(epoch, number), place - begin, rows)
+            piece = self._shard(epoch, number).rows(place - begin, rows)
             found = piece if found is None else found + piece
             first, count = first + rows, count - rows
         assert found is not None
@@ -115,12 +115,6 @@ class RowStream:
         return torch.Generator().manual_seed(seeds.derive(self.part.seed, *what))
 
 
-def cut(part: Part, first: int, count: int) -> Part:
-    """`count` rows of `part` from `first` on, or as many as there are (views)."""
-    rows = slice(first, first + count)
-    return Part(part.x[rows], part.y[rows], None if part.weight is None else part.weight[rows])
-
-
 def pieces(part: Part, rows: int) -> Iterator[Part]:
     """`part` from its first row to its last, `rows` rows at a time; a streamed one is read some rows at a time.
 
@@ -128,9 +122,7 @@ def pieces(part: Part, rows: int) -> Iterator[Part]:
         >>> [len(piece) for piece in pieces(data.val, 400)]
         [400, 400, 200]
     """
-    each = len(part) or 1
-    if isinstance(part, Streamed):
-        each = rows * max(1, AT_ONCE // max(1, rows * part.x[:1].numel()))
+    each = rows * max(1, AT_ONCE // max(1, rows * part.x[:1].numel()))
     for first in range(0, len(part), each):
-        some = part.rows(first, min(each, len(part) - first)) if isinstance(part, Streamed) else part
-        yield from (cut(some, begin, rows) for begin in range(0, len(some), rows))
+        some = part.rows(first, min(each, len(part) - first))
+        yield from (some.rows(begin, rows) for begin in range(0, len(some), rows))
