@@ -127,8 +127,15 @@ def open_to_all(address: str, timeout_s: float = PROBE_S) -> bool:
     said = done.stdout + done.stderr
     if any(word in said for word in ("InvalidAuthToken", "Unauthenticated", "UNAUTHENTICATED")):
         return False
-    last = (done.stderr.strip() or done.stdout.strip() or "no answer").splitlines()[-1]
-    raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: {last}")
+    raise EnvironmentProblem(f"cannot reach the Ray cluster at {address}: {last_line(done)}")
+
+
+def last_line(done: "subprocess.CompletedProcess[str]", nothing: str = "no answer") -> str:
+    """The last line that a program has written, of its errors if there are any; `nothing`: if it has written nothing.
+
+    That is where Ray, Slurm and kubectl say why they failed.
+    """
+    return (done.stderr.strip() or done.stdout.strip() or nothing).splitlines()[-1].strip()
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 from automl.errors import EnvironmentProblem
+from automl.executors.ray_connect import last_line
 
 
 def drain(address: str, node: str, seconds: int) -> None:
@@ -23,8 +24,7 @@ def drain(address: str, node: str, seconds: int) -> None:
     command += ["--deadline-remaining-seconds", str(seconds), "--node-id", node or _here(address)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        last = (done.stderr.strip() or done.stdout.strip() or "no answer").splitlines()[-1]
-        raise EnvironmentProblem(f"the node cannot be drained: {last}")
+        raise EnvironmentProblem(f"the node cannot be drained: {last_line(done)}")
 
 
 def _here(address: str) -> str:

@@ -88,10 +88,8 @@ def manifest(plan: Plan, kubernetes: Kubernetes) -> dict[str, Any]:
 
 def _search(plan: Plan) -> str:
     """The search, or its continuation where an earlier head has begun it."""
-    ledger, studies, spec = shlex.quote(plan.ledger), shlex.quote(plan.studies), shlex.quote(plan.spec)
-    resume = f"automl resume {plan.name} --dir {studies} --trust"
-    search = f"automl search {spec} --name {plan.name} --dir {studies} --set executor.name=ray"
-    commands = " && ".join((*plan.setup, f"if [ -e {ledger} ]; then {resume}; else {search}; fi"))
+    either = f"if [ -e {shlex.quote(plan.ledger)} ]; then {plan.resume} --trust; else {plan.search}; fi"
+    commands = " && ".join((*plan.setup, either))
     return f"bash -c {shlex.quote(commands)}"
 
 

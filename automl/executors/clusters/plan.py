@@ -3,16 +3,17 @@
 import os
 import re
 import secrets
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from automl.errors import EnvironmentProblem, SpecError
+from automl.specfile import grammar
 from automl.study.paths import LEDGER
 
 TOKEN = "~/.ray/auth_token"  # where Ray looks for a token by itself
 TOKEN_BYTES = 32
 NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,48}[a-z0-9])?")
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -63,27 +64,37 @@ class Plan:
         """The file that is there once the search has begun."""
         return f"{self.studies}/{self.name}/{LEDGER}"
 
+    @property
+    def resume(self) -> str:
+        """The shell command that goes on with the search, where its ledger is there."""
+        return f"automl resume {self.name} --dir {shlex.quote(self.studies)}"
+
+    @property
+    def search(self) -> str:
+        """The shell command that begins the search."""
+        return (
+            f"automl search {shlex.quote(self.spec)} --name {self.name} --dir {shlex.quote(self.studies)} "
+            "--set executor.name=ray"
+        )
+
     def resources(self) -> str:
         """The options of `ray start` that say what a node has."""
         return f"--num-cpus={self.cpus} --num-gpus={self.gpus}"
 
 
 def seconds(duration: str) -> int:
-    """Seconds of a time limit such as 90, 30m, 12h, 2d or Slurm's own 1-12:00:00.
+    """Seconds of a time limit: as everywhere (90, 30m, 12h, 2d), or Slurm's own 1-12:00:00.
 
     Raises:
         SpecError: it is no length of time.
     """
-    if found := re.fullmatch(r"(\d+)([smhd]?)", duration):
-        length = int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-    elif found := re.fullmatch(r"(?:(\d+)-)?(\d{1,2}):(\d\d):(\d\d)", duration):
+    if found := re.fullmatch(r"(?:(\d+)-)?(\d{1,2}):(\d\d):(\d\d)", duration):
         days, hours, minutes, rest = (int(part or 0) for part in found.groups())
-        length = ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    else:
-        raise SpecError(f"--time takes 30m, 12h, 2d or D-HH:MM:SS, got {duration!r}")
-    if not length:
-        raise SpecError("--time must be more than 0")
-    return length
+        return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    try:
+        return int(grammar.seconds(float(duration) if duration.isdecimal() else duration))
+    except ValueError:
+        raise SpecError(f"--time takes 30m, 12h, 2d or D-HH:MM:SS, more than 0; got {duration!r}") from None
 
 
 def token_file(path: str = TOKEN) -> Path:

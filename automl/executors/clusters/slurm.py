@@ -95,9 +95,9 @@ exit "$status"
 
 SEARCH = """\
 if [ -e {ledger} ]; then
-  automl resume {name} --dir {studies} &
+  {resume} &
 else
-  automl search {spec} --name {name} --dir {studies} --set executor.name=ray &
+  {search} &
 fi"""
 
 ONLY = 'tail --pid="$ray" -f /dev/null &'
@@ -141,12 +141,7 @@ def script(plan: Plan, slurm: Slurm, token: Path) -> str:
     head += ["--requeue", "--no-kill", *(_line(extra) for extra in slurm.extra)]
     search = ONLY
     if plan.spec:
-        search = SEARCH.format(
-            ledger=shlex.quote(plan.ledger),
-            name=plan.name,
-            studies=shlex.quote(plan.studies),
-            spec=shlex.quote(plan.spec),
-        )
+        search = SEARCH.format(ledger=shlex.quote(plan.ledger), resume=plan.resume, search=plan.search)
     body = SCRIPT.format(
         token=shlex.quote(str(token)), setup="\n".join(plan.setup), resources=plan.resources(), warning=WARNING_S,
         search=search, ended=ENDED_BY_SIGNAL, early=TOO_EARLY,

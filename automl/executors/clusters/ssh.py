@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import SpecError
-from automl.executors.clusters.plan import Plan
+from automl.executors.clusters.plan import TOKEN, Plan
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:_-]*[A-Za-z0-9])?")
-REMOTE_TOKEN = "~/.ray/auth_token"  # where Ray looks for it
 
 
 def cluster(plan: Plan, hosts: Sequence[str], user: str, key: str, token: Path) -> dict[str, Any]:
@@ -42,9 +41,9 @@ def cluster(plan: Plan, hosts: Sequence[str], user: str, key: str, token: Path) 
         "max_workers": len(hosts) - 1,
         "provider": {"type": "local", "head_ip": hosts[0], "worker_ips": list(hosts[1:])},
         "auth": auth,
-        "file_mounts": {REMOTE_TOKEN: str(token)},
+        "file_mounts": {TOKEN: str(token)},
         "initialization_commands": [],
-        "setup_commands": [f"chmod 600 {REMOTE_TOKEN}"],
+        "setup_commands": [f"chmod 600 {TOKEN}"],
         "head_start_ray_commands": [
             f"{prefix}ray stop",
             f"{prefix}{start} --head --port={plan.port} --include-dashboard=false "

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from automl.errors import EnvironmentProblem, SpecError
+from automl.executors.clusters.kubernetes import SECRET_KEY
 from automl.executors.clusters.plan import Plan
+from automl.executors.ray_connect import last_line
 
 
 def write(file: Path, text: str, *, force: bool, executable: bool = False) -> None:
@@ -51,8 +53,8 @@ def kubernetes(file: Path, token: Path, secret: str, namespace: str) -> str:
     """Make the Secret if it is not there, and apply the manifest; returns what kubectl says."""
     where = ["--namespace", namespace] if namespace else []
     found = _run(["kubectl", "get", "secret", secret, *where, "--ignore-not-found", "--output", "json"])
-    if not found or "auth_token" not in json.loads(found).get("data", {}):
-        _run(["kubectl", "create", "secret", "generic", secret, *where, f"--from-file=auth_token={token}"])
+    if not found or SECRET_KEY not in json.loads(found).get("data", {}):
+        _run(["kubectl", "create", "secret", "generic", secret, *where, f"--from-file={SECRET_KEY}={token}"])
     return _run(["kubectl", "apply", *where, "--filename", str(file)])
 
 
@@ -71,8 +73,7 @@ def _run(command: Sequence[str], variables: Mapping[str, str] | None = None) -> 
     except FileNotFoundError as error:
         raise EnvironmentProblem(f"{name} is not on this machine; run --start where it is") from error
     if done.returncode:
-        said = [line for line in (done.stderr or done.stdout).strip().splitlines() if line.strip()]
-        raise EnvironmentProblem(f"{name} failed: {said[-1].strip() if said else f'exit code {done.returncode}'}")
+        raise EnvironmentProblem(f"{name} failed: {last_line(done, f'exit code {done.returncode}')}")
     return done.stdout.strip()
 
 

@@ -47,7 +47,7 @@ def slow_bowl(trial: Trial) -> None:
     bowl(trial, 0.2)
 
 
-class Weather(threading.Thread):
+class NodeFailures(threading.Thread):
     """Takes nodes away and lets others join, at times that the seed decides."""
 
     def __init__(self, cluster: Any, events: int, seed: int) -> None:
@@ -94,17 +94,17 @@ def stress(folder: Path, trials: int, events: int, seed: int) -> list[str]:
     head = {"num_cpus": 0, "include_dashboard": False}
     cluster: Any = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     try:
-        weather = Weather(cluster, events, seed)
+        failures = NodeFailures(cluster, events, seed)
         with ray_connect.quiet(ray):
             ray.init(address=cluster.address, log_to_driver=False)
-            weather.start()
+            failures.start()
             began, cpu = time.monotonic(), time.process_time()
             study = searched(
                 FunctionTask.of(slow_bowl), RayCluster(address=cluster.address), NODES, folder / "ray", trials
             )
             wall, cpu = time.monotonic() - began, time.process_time() - cpu
-            weather.over.set()
-            weather.join()
+            failures.over.set()
+            failures.join()
             ray.shutdown()
     finally:
         cluster.shutdown()
@@ -113,7 +113,7 @@ def stress(folder: Path, trials: int, events: int, seed: int) -> list[str]:
     outcomes = [a["outcome"] for t in study.history.trials for a in ledger.attempts(t.number)]
     counted = {name: outcomes.count(name) for name in sorted(set(outcomes))}
     sys.stdout.write(
-        f"{trials} trials, {weather.warned} nodes warned, {weather.killed} killed, attempts {counted}, {wall:.0f} s; "
+        f"{trials} trials, {failures.warned} nodes warned, {failures.killed} killed, attempts {counted}, {wall:.0f} s; "
         f"driver {cpu:.1f} s of CPU, {100 * cpu / wall:.1f} % of a core\n"
     )
     return list(_differences(study, alone))

@@ -109,7 +109,10 @@ def k8s(
     secret, named = plans.token_file(str(token or plans.TOKEN)), kubernetes.secret_name(plan)
     starts.write(file, text, force=force)
     where = f" --namespace {namespace}" if namespace else ""
-    by_hand = f"kubectl create secret generic {named}{where} --from-file=auth_token={secret} && kubectl apply -f {file}"
+    by_hand = (
+        f"kubectl create secret generic {named}{where} --from-file={kubernetes.SECRET_KEY}={secret} && "
+        f"kubectl apply -f {file}"
+    )
     _done(file, secret, start, json, lambda: starts.kubernetes(file, secret, named, namespace), by_hand)
 
 
