@@ -16,7 +16,7 @@ POSITION = re.compile(r"^[^\n]*?:\d+:\d+: ")
 
 def error_document(error: Exception, exit_code: int) -> dict[str, Any]:
     """What `--json` prints of an error."""
-    message = _printable(errors.text_of(error))
+    message = _printable(_message(error))
     return {"schema": 1, "ok": False, "error": {"code": code_of(error), "message": message, "exit_code": exit_code}}
 
 
@@ -42,13 +42,19 @@ def describe_error(error: Exception) -> tuple[str, int]:
     elif isinstance(error, AutoMLError):
         text, code = str(error), error.exit_code
     elif isinstance(error, OSError):
-        named = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
-        text, code = named, EnvironmentProblem.exit_code
+        text, code = _message(error), EnvironmentProblem.exit_code
     else:
         text = f"unexpected {type(error).__name__}: {error}\nthis is a bug in automl; --debug shows where it happened"
         code = 1
     text = _printable(text)
     return text if POSITION.match(text) else f"automl: {text}", code
+
+
+def _message(error: Exception) -> str:
+    """The message of an error; of one of a file its name and what is wrong with it, without the error's number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return errors.text_of(error)
 
 
 def _printable(text: str) -> str:

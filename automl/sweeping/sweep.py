@@ -84,7 +84,7 @@ def run(
         space=swept.space, metric=objectives, path=study, finalists=None, screen=choose.screen(block=False),
         **_search_options(options, swept),
     ), begun_s)  # fmt: skip
-    _told(config, study)
+    _announce(config, study)
     found = search.run()
     _write(found, swept, folder / RESULTS)
     return found
@@ -140,7 +140,7 @@ def _search_options(options: Mapping[str, Any], swept: Swept) -> dict[str, Any]:
     return {**given, "executor": options.get("executor"), "loggers": options.get("loggers") or ()}
 
 
-def _told(config: "DictConfig", study: Path) -> None:
+def _announce(config: "DictConfig", study: Path) -> None:
     launcher = str(config.hydra.launcher.get("_target_", ""))
     if launcher and not launcher.endswith("BasicLauncher"):
         log.warning("hydra/launcher is not used: automl's executor starts the jobs (hydra.sweeper.executor, .workers)")

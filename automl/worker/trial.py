@@ -140,10 +140,10 @@ class Trial:
         """
         if isinstance(step, Mapping):
             step, values = None, step
-        if step is not None and values is not None and not isinstance(values, Mapping):
-            example = call_of(self.metric, f"{values!r:.40}")
-            raise SpecError(f"metrics are given by name: trial.report({step!r:.20}, {example})")
         if values is not None and not isinstance(values, Mapping):
+            if step is not None:
+                example = call_of(self.metric, f"{values!r:.40}")
+                raise SpecError(f"metrics are given by name: trial.report({step!r:.20}, {example})")
             metrics, values = {"values": values, **metrics}, None  # a metric of that name
         named = {**(values or {}), **metrics}
         if step is None and "step" in named:

@@ -44,9 +44,9 @@ _DAYS = (
     "lundi mardi mercredi jeudi vendredi samedi dimanche",
     "lunes martes miercoles jueves viernes sabado domingo",
     "lunedi martedi mercoledi giovedi venerdi sabato domenica",
-    "segunda terca quarta quinta",
-    "sexta maandag dinsdag woensdag donderdag vrijdag zaterdag",
-    "zondag mandag tirsdag onsdag torsdag fredag lordag",
+    "segunda terca quarta quinta sexta",
+    "maandag dinsdag woensdag donderdag vrijdag zaterdag zondag",
+    "mandag tirsdag onsdag torsdag fredag lordag",
     "poniedzialek wtorek sroda czwartek piatek sobota niedziela",
 )
 """English, German, French, Spanish, Italian, Portuguese, Dutch, Danish and its neighbours, Polish."""

@@ -23,7 +23,7 @@ MOSTLY = 0.95
 """The share of a column's cells that must be of a kind for the column to be of it."""
 _DIGITS = {zero + digit: str(digit) for zero in (0x660, 0x6F0, 0x966, 0xFF10) for digit in range(10)}
 """Arabic, Persian, Devanagari and wide digits."""
-_MINUS = str.maketrans(
+_PLAIN_SIGNS = str.maketrans(
     {"\u2212": "-", "\u2013": "-", "\u2014": "-", "\ufe63": "-", "\uff0d": "-", "\u2019": "'", "\u066b": ".",
      "\u066c": "'", "\uff0e": ".", "\uff0c": ","} | {chr(code): digit for code, digit in _DIGITS.items()}
 )  # fmt: skip
@@ -50,7 +50,7 @@ def split(cell: str) -> tuple[str, str, str] | None:
     A minus sign may follow the digits; a currency before them may have a multiple behind them ($1.5M). Dashes may
     stand for no cents (5.- and 5,--).
     """
-    text = cell.translate(_MINUS) if not cell.isascii() else cell
+    text = cell.translate(_PLAIN_SIGNS) if not cell.isascii() else cell
     if ".-" in text or ",-" in text:
         text = _NO_CENTS.sub("", text)
     inside = text.startswith("(") and text.endswith(")")

@@ -67,12 +67,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Pa
             yield path, f"must be {words} {context[limit]:g}, got {shown(value)}", "", False
         elif kind == "literal_error":
             allowed = _literals(model, path)
-            yield (
-                path,
-                f"{shown(value)} is not {'one of ' * (len(allowed) > 1)}{', '.join(allowed)}",
-                _near(value, allowed),
-                False,
-            )
+            one_of = "one of " if len(allowed) > 1 else ""
+            yield path, f"{shown(value)} is not {one_of}{', '.join(allowed)}", _near(value, allowed), False
         elif kind in ("too_short", "too_long"):
             yield path, _length(context, value), "", False
         else:

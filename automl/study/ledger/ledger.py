@@ -29,7 +29,7 @@ from automl.study.ledger import kinds, vectors
 from automl.study.ledger.checksums import CHECKSUM, verify
 from automl.study.ledger.lock import DriverLock
 from automl.study.ledger.replay import Replay
-from automl.study.ledger.schema import FACTS, REPAIR, SINCE, Fact, ours, tables, translated
+from automl.study.ledger.schema import CLOSED, FACTS, REPAIR, SINCE, Fact, ours, tables, translated
 
 FLUSH_S, BATCH_S = 0.1, 1.0
 INSERT = {
@@ -105,7 +105,7 @@ class Ledger:
         except sqlite3.Error:
             self._db.close()
         finally:
-            self._broken = self._broken or LedgerError("the study is closed; begin it again with its path")
+            self._broken = self._broken or LedgerError(CLOSED)
             if self._lock is not None:
                 self._lock.release()
 

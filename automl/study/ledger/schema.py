@@ -10,6 +10,7 @@ from automl.errors import AutoMLError, EnvironmentProblem, LedgerError
 from automl.study.ledger.checksums import COVERED
 
 REPAIR = "`automl repair` saves what can be read"
+CLOSED = "the study is closed; begin it again with its path"
 
 
 def _create(db: sqlite3.Connection) -> None:
@@ -91,7 +92,7 @@ def ours(error: Exception, file: Path | None = None, *, reading: bool = False) -
     where = f"{file}: " if file else ""
     text = "".join(c if c.isprintable() else "?" for c in str(error)[:200])  # SQLite quotes the file's content
     if isinstance(error, sqlite3.ProgrammingError):  # the file was not touched
-        return LedgerError(f"{where}the study is closed; open it again with its path")
+        return LedgerError(f"{where}{CLOSED}")
     if not isinstance(error, sqlite3.OperationalError):
         return LedgerError(f"{where}the ledger is damaged ({text or 'a row of impossible length'}); {REPAIR}")
     if not reading and any(word in text for word in ("full", "readonly", "unable to open", "disk I/O error")):
