@@ -49,9 +49,10 @@ def shared_data() -> Path:
 @pytest.fixture
 def run(capsys, monkeypatch, tmp_path):
     """Runs a command in an empty folder: (exit code, stdout, stderr). What `--json` prints must fit its schema."""
-    from automl.cli import main
+    from automl.cli import main, progress
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "LATE_S", 60.0)  # what is printed does not depend on how fast the machine is
     monkeypatch.setenv("COLUMNS", "100")
 
     def call(*arguments):
