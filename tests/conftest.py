@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -21,7 +22,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Recording rewrites files that several tests share, so it runs in one process. No test writes into the home."""
+    """Recording rewrites files that several tests share, so it runs in one process. No test writes into the home.
+
+    A shell has the programs that it starts in the background ignore Ctrl-C, and so what they start: tests send it.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not os.environ.get(STATE):
         folder = tempfile.mkdtemp(prefix="automl-tests-")
         os.environ[STATE] = folder

@@ -62,13 +62,16 @@ def test_the_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
     begun(tmp_path / "s").close()
     command = [Path(sys.executable).with_name("automl"), "watch", tmp_path / "s", "--web", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
-        assert served.stdout is not None
-        told = json.loads(served.stdout.readline())
-        address, _, token = told["address"].partition("#")
-        asked = urllib.request.Request(f"{address}api/state", headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(asked, timeout=20) as answer:
-            assert json.load(answer)["about"]["study"] == "s"
-        os.kill(served.pid, signal.SIGINT)
-        assert served.wait(30) == 0
-        assert served.stderr is not None
-        assert "Ctrl-C ends the page" in served.stderr.read()
+        try:
+            assert served.stdout is not None
+            told = json.loads(served.stdout.readline())
+            address, _, token = told["address"].partition("#")
+            asked = urllib.request.Request(f"{address}api/state", headers={"Authorization": f"Bearer {token}"})
+            with urllib.request.urlopen(asked, timeout=20) as answer:
+                assert json.load(answer)["about"]["study"] == "s"
+            os.kill(served.pid, signal.SIGINT)
+            assert served.wait(30) == 0
+            assert served.stderr is not None
+            assert "Ctrl-C ends the page" in served.stderr.read()
+        finally:
+            served.kill()  # or a failure above would wait for it without end
