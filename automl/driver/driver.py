@@ -308,7 +308,7 @@ class Driver:
         state.stale = self.fresh
         for assignment in asked:
             device = self.executor.device(worker)
-            self.study.ledger.attempt(assignment.number, assignment.attempt, device, self.study.elapsed_s)
+            self.study.ledger.attempt_assigned(assignment.number, assignment.attempt, device)
         self.executor.send(worker, Assign(tuple(asked)) if asked or not stopping else Shutdown())
 
     def _give_to_waiting(self) -> None:

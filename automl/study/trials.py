@@ -111,7 +111,7 @@ class Trials(Readable):
         return self._assignment(self.history.again(number, self.history.trials[number].attempt + 1))
 
     def _assignment(self, record: TrialRecord) -> Assignment:
-        self.ledger.attempt(record.number, record.attempt, "", self.elapsed_s)
+        self.ledger.attempt(record.number, record.attempt, self.elapsed_s)
         alone = self._retries.lost.get(record.number, 0) > 0
         config = copy.deepcopy(record.config)  # the caller's own: the study keeps what was suggested
         seed = self.seed_of(record)

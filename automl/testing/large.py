@@ -29,7 +29,7 @@ def large(path: Path, trials: int, steps: int = 5, *, running: int = 0) -> Study
         lr = 10 ** rng.uniform(-4, 0)
         config: Config = {"lr": lr, "width": rng.randint(8, 512), "optimizer": "sgd" if sgd else "adam"}
         ledger.begin(number, {**config, **({"momentum": 0.9} if sgd else {})}, "", at_s)
-        ledger.attempt(number, 1, "w0", at_s)
+        ledger.attempt(number, 1, at_s)
         kind, last = number % 60, steps if number % 6 == 0 else rng.randint(1, steps - 1)
         for step in range(1, last + 1):
             at_s += 0.01

@@ -77,7 +77,8 @@ def test_a_single_flipped_bit_anywhere_is_told_or_harmless_and_put_right(tmp_pat
     rng = random.Random(0)
     told = right = 0
     used = [at for at in range(len(content)) if content[at]]
-    for at in rng.sample(used, 60):
+    heads = [at for at in range(len(content)) if at % 4096 < 48]  # of pages: what is in them, and where
+    for at in {*rng.sample(used, 60), *rng.sample(heads, 60)}:
         copy = tmp_path / f"at{at}"
         copy.mkdir()
         flipped = bytearray(content)
@@ -96,7 +97,24 @@ def test_a_single_flipped_bit_anywhere_is_told_or_harmless_and_put_right(tmp_pat
             for one in saved:
                 assert one == whole[one[0]] or one[2] == "running", f"a flipped bit at {at} is repaired wrongly"
     assert told > 30
-    assert right > 0.5 * told
+    assert right > 0.4 * told
+
+
+@pytest.mark.parametrize("table", ["reports", "ends", "attempts"])
+def test_rows_that_a_page_does_not_count_are_missed(tmp_path: Path, table: str) -> None:
+    whole = filled(tmp_path / "s")
+    file = tmp_path / "s" / LEDGER
+    with closing(sqlite3.connect(file)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
+    content = bytearray(file.read_bytes())
+    content[(page - 1) * 4096 + 4] -= 2  # the number of rows
+    file.write_bytes(content)
+    with pytest.raises(LedgerError, match=r"the ledger is damaged .*; `automl repair`"):
+        Study.open(tmp_path / "s")
+    repair(tmp_path / "s")
+    for row in board(tmp_path / "s"):
+        assert row == whole[row[0]] or (row[2] == "running" and row[3] in ((), whole[row[0]][3]))
+    assert filled(tmp_path / "s") == whole
 
 
 @pytest.mark.parametrize(

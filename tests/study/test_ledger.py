@@ -22,7 +22,7 @@ def filled(folder: Path) -> None:
     ledger.describe(name="s", seed=7)
     for number in range(3):
         ledger.begin(number, {"x": number / 10}, "", at_s=number)
-        ledger.attempt(number, 1, "cpu0", number)
+        ledger.attempt(number, 1, number)
         ledger.report(number, 1, 1, 0.5, {"loss": 0.5, "acc": 0.1}, number)
     ledger.end(2, State.DONE, "", None, 5.0)
     ledger.end(0, State.FAILED, "", Failure("nan", "loss is nan", 4, "t"), 6.0)
@@ -54,7 +54,19 @@ def test_order_of_facts_is_kept_over_all_tables(tmp_path: Path) -> None:
     db = sqlite3.connect(tmp_path / paths.LEDGER)
     seqs = [s for t in ("trials", "attempts", "reports", "ends") for (s,) in db.execute(f"SELECT seq FROM {t}")]
     db.close()
-    assert len(set(seqs)) == len(seqs) == 11
+    assert sorted(seqs) == list(range(1, 12))
+
+
+def test_the_numbers_of_facts_have_no_gap_whatever_is_written_twice(tmp_path: Path) -> None:
+    filled(tmp_path)
+    with closing(Ledger.open(tmp_path)) as ledger:
+        ledger.attempt_assigned(1, 1, "cpu0")
+        ledger.report(1, 1, 1, 0.7, {"loss": 0.7}, 7)
+        ledger.report(1, 2, 1, 0.4, {"loss": 0.4}, 8)
+        ledger.end(1, State.DONE, "", None, 9.0)
+        assert ledger.reports(1) == [(1, {"loss": 0.5, "acc": 0.1}), (2, {"loss": 0.4})]
+        assert ledger.attempts(1)[0]["worker"] == "cpu0"
+        assert ledger.db.execute("SELECT MAX(seq) FROM ends").fetchone() == (13,)
 
 
 def test_a_trial_cannot_end_twice(tmp_path: Path) -> None:

@@ -29,18 +29,9 @@ from automl.study.ledger import kinds, vectors
 from automl.study.ledger.checksums import CHECKSUM, verify
 from automl.study.ledger.lock import DriverLock
 from automl.study.ledger.replay import Replay
-from automl.study.ledger.schema import CLOSED, FACTS, REPAIR, SINCE, Fact, ours, tables, translated
+from automl.study.ledger.schema import CLOSED, FACTS, INSERT, REPAIR, SINCE, Fact, ours, structure, tables, translated
 
 FLUSH_S, BATCH_S = 0.1, 1.0
-INSERT = {
-    "study": "INSERT OR REPLACE INTO study VALUES (?, ?, ?)",
-    "trials": "INSERT INTO trials VALUES (?, ?, ?, ?, ?, ?, ?)",
-    "reports": "INSERT OR IGNORE INTO reports VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    "pauses": "INSERT INTO pauses VALUES (?, ?, ?, ?, ?, ?)",
-    "ends": "INSERT INTO ends VALUES (?, ?, ?, ?, ?, ?, ?)",
-    "edits": "INSERT INTO edits VALUES (?, ?, ?, ?, ?, ?)",
-}
-"""A row of each table to which facts are only added, with its checksum."""
 
 
 class Ledger:
@@ -133,14 +124,14 @@ class Ledger:
         """
         self._add("trials", number, self._next(), at_s, json.dumps(config), origin, asked)
 
-    def attempt(self, trial: int, attempt: int, worker: str, at_s: float) -> None:
-        """An attempt was handed out; to be called again once its worker is known."""
+    def attempt(self, trial: int, attempt: int, at_s: float) -> None:
+        """An attempt was handed out."""
         row = (trial, attempt, self._next(), at_s)
-        self._write(
-            "INSERT INTO attempts VALUES (?, ?, ?, ?, ?, NULL, NULL, ?) "
-            "ON CONFLICT DO UPDATE SET worker = excluded.worker",
-            *(*row, worker, CHECKSUM["attempts"](*row)),
-        )
+        self._write("INSERT INTO attempts VALUES (?, ?, ?, ?, '', NULL, NULL, ?)", *row, CHECKSUM["attempts"](*row))
+
+    def attempt_assigned(self, trial: int, attempt: int, worker: str) -> None:
+        """The worker of an attempt is known."""
+        self._write("UPDATE attempts SET worker = ? WHERE trial = ? AND attempt = ?", worker, trial, attempt)
 
     def attempt_ended(self, trial: int, attempt: int, outcome: str, details: Mapping[str, object]) -> None:
         """How an attempt ended; attempts with the outcome "lost" count as retries."""
@@ -168,7 +159,9 @@ class Ledger:
             at_s: when.
             horizon: the last step of the trial, where known.
         """
-        self._add("reports", trial, step, self._next(), at_s, attempt, value, json.dumps(dict(metrics)), horizon)
+        text = json.dumps(dict(metrics))
+        if not self._add("reports", trial, step, self._next(), at_s, attempt, value, text, horizon):
+            self._seq -= 1  # the step was known
 
     def pause(self, trial: int, step: int, reason: str, at_s: float) -> None:
         """Record, and commit at once, that a trial was paused after `step`; `at_s`: seconds since the study began."""
@@ -217,16 +210,16 @@ class Ledger:
         self._seq += 1
         return self._seq
 
-    def _add(self, table: str, *row: object) -> None:
-        """Write a row, with its checksum behind it."""
-        self._write(INSERT[table], *row, CHECKSUM[table](*row))
+    def _add(self, table: str, *row: object) -> int:
+        """Write a row, with its checksum behind it; returns how many were written."""
+        return self._write(INSERT[table], *row, CHECKSUM[table](*row))
 
-    def _write(self, statement: str, *values: object) -> None:
+    def _write(self, statement: str, *values: object) -> int:
         self._refuse_if_broken()
         try:
             if not self._db.in_transaction:
                 self._begin(full=time.monotonic() - self._flushed > FLUSH_S)
-            self._db.execute(statement, values)
+            return self._db.execute(statement, values).rowcount
         except (sqlite3.Error, MemoryError) as error:
             raise self._break(error) from error
 
@@ -308,6 +301,8 @@ class Ledger:
 
     def _replay(self, history: History) -> None:
         with translated(None, reading=True):
+            if problem := structure(self._db):
+                raise LedgerError(f"the ledger is damaged ({problem}); {REPAIR}")
             if self._version() > 2:
                 verify(self._db, REPAIR)
             kinds.check_columns(self._db, REPAIR)
