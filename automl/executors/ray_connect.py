@@ -6,18 +6,24 @@ it turns a caller without a token away: it is asked, whatever the environment of
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
 
 from automl.errors import EnvironmentProblem
 from automl.executors import devices
 
+T = TypeVar("T")
 INSTALL = "pip install 'automl-search[ray]'"
 PROBE_S = 60.0
 TOKEN_HINT = "it asks for a token: RAY_AUTH_MODE=token, and the token in ~/.ray/auth_token or at RAY_AUTH_TOKEN_PATH"
@@ -63,12 +69,33 @@ def connect(ray: Any, address: str, *, insecure: bool, cpus: float) -> bool:
         options |= {"num_cpus": max(devices.cores(), -(-cpus // 1)), "include_dashboard": False}
     try:
         with signals_kept():
-            ray.init(**options)
+            patiently(lambda: ray.init(**options))
     except (ConnectionError, RuntimeError, ValueError, ImportError, OSError, ray.exceptions.RayError) as error:
         where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
         hint = f" ({TOKEN_HINT})" if guarded else ""
         raise EnvironmentProblem(f"cannot {where}: {error}{hint}") from error
     return True
+
+
+def patiently(start: Callable[[], T]) -> T:
+    """Start Ray on this machine; once more where it gave up after 30 s, which a busy machine may need."""
+    try:
+        return start()
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+    program = str(Path(sys.modules["ray"].__file__ or "").parent)
+    left = []  # the processes of the node that was given up
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if any(program in argument for argument in child.cmdline()):
+                child.kill()
+                left.append(child)
+    psutil.wait_procs(left, timeout=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of the node's pipes
+        gc.collect()
+    return start()
 
 
 def disconnect(ray: Any) -> None:

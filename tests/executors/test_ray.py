@@ -1,17 +1,13 @@
 """The Ray executor keeps the executors' contract; a search outlives a node that goes and uses one that comes."""
 
-import gc
 import os
 import signal
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from automl.core.space import Float
@@ -42,34 +38,13 @@ def python(code: str, **variables: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
-def start_patiently(start: Callable[[], object]) -> None:
-    """Start Ray. A node gives up after 30 s, which a busy machine may need: then it is started once more."""
-    before = {child.pid for child in psutil.Process().children(recursive=True)}
-    try:
-        start()
-    except Exception as error:
-        if "timed out during startup" not in str(error):
-            raise
-    else:
-        return
-    left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
-    for child in left:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()
-    psutil.wait_procs(left, timeout=10)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # of the node that was given up
-        gc.collect()
-    start()
-
-
 @pytest.fixture(scope="class")
 def alone() -> Iterator[None]:
     """A Ray of this machine that believes in two GPUs, started once for the tests that use it."""
     ray_connect.load()
     with ray_connect.quiet(ray):
         options = {"num_cpus": 4, "num_gpus": 2, "include_dashboard": False, "log_to_driver": False}
-        start_patiently(lambda: ray.init(address="local", **options))
+        ray_connect.patiently(lambda: ray.init(address="local", **options))
         yield
         ray.shutdown()
 
@@ -80,10 +55,8 @@ def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     assert not ray.is_initialized()
-    begun: list[Any] = []
     head = {"num_cpus": 0, "include_dashboard": False}
-    start_patiently(lambda: begun.append(Cluster(initialize_head=True, head_node_args=head)))
-    (made,) = begun
+    made = ray_connect.patiently(lambda: Cluster(initialize_head=True, head_node_args=head))
     with ray_connect.quiet(ray):
         ray.init(address=made.address, log_to_driver=False)
         yield made
