@@ -36,6 +36,7 @@ def test_the_second_start_counts_and_what_the_first_left_is_gone(ray: Path) -> N
     try:
         assert ray_connect.patiently(start) == "started"
         assert not psutil.pid_exists(left[0].pid)
+        left[0].wait()
         assert other.poll() is None
     finally:
         other.kill()
