@@ -31,7 +31,7 @@ def search(
     space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
     trials: int | None = None, time_s: float | None = None, epochs: int | None = None, horizon: int | None = None,
     strategy: "Described | None" = None, stopper: "Described | None" = None, seed: int | None = None,
-    value: str | None = None, first: "list[Config] | None" = None, warm: "Sequence[Given]" = (),
+    value: str | None = None, first: "list[Config] | None" = None, warm: "Given | Sequence[Given]" = (),
     workers: int | None = None,
     executor: "Described | None" = None, dir: str | Path = "studies", name: str | None = None,
     path: str | Path | None = None, screen: "Screen | None" = None, overrides: Mapping[str, Any] | None = None,
@@ -45,7 +45,7 @@ def search(  # type: ignore[misc]  # the first overload leaves the names of its 
     space: "Space | Mapping[str, Any] | None" = None, metric: "MetricSpec | None" = None,
     trials: int | None = None, time_s: float | None = None, epochs: int | None = None, horizon: int | None = None,
     strategy: "Described | None" = None, stopper: "Described | None" = None, seed: int | None = None,
-    value: str | None = None, first: "list[Config] | None" = None, warm: "Sequence[Given]" = (),
+    value: str | None = None, first: "list[Config] | None" = None, warm: "Given | Sequence[Given]" = (),
     workers: int | None = None,
     executor: "Described | None" = None, dir: str | Path = "studies", name: str | None = None,
     path: str | Path | None = None, screen: "Screen | None" = None, overrides: Mapping[str, Any] | None = None,
@@ -66,7 +66,8 @@ def search(  # type: ignore[misc]  # the first overload leaves the names of its 
         horizon: epochs of a full trial, where a function's `trial.steps(n)` does not say it first.
         strategy, stopper, executor: a plugin's name, `{"name": ..., option: value}`, or the object.
         value, first: which of a trial's reports counts, "last" or "best"; configs to be tried first of all.
-        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`, whose best configs are tried next.
+        warm: folders of earlier studies, or `{"study": folder, "seeds": 3}`, whose best configs are tried next;
+            `{"weights": folder}`, for described models: every trial begins with the weights of that study's winner.
         workers: how many trials at once; the default is one for each GPU, or each core.
         dir, name: the study's folder is `dir/name`; one that exists gets a number behind its name.
         path: the study's folder itself; a study that is there already goes on.

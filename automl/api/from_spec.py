@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.api import provenance, trust
+from automl.api.begun_from import begun_from
 from automl.api.options import SearchOptions
 from automl.api.prepared import Search, screen_for
 from automl.core import plugins
@@ -88,12 +89,14 @@ def prepare(
         notes.append(unused)
     kept = provenance.recorded_spec(read, folder)
     facts = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
+    begun = begun_from(read, task_of(read), folder)
+    facts |= begun.facts
     facts["step"] = {name: value for name, value in read.steps.items() if name != "number"} or {"epochs": 1}
     study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
-    study.notes[:0] = notes
+    study.notes[:0] = [*notes, *begun.notes]
     return Search(
         study,
-        task_of(read),
+        begun.task,
         executor,
         read.workers or 0,
         screen,

@@ -39,7 +39,7 @@ class SearchOptions:
     seed: int | None = None
     value: str | None = None
     first: "list[Config] | None" = None
-    warm: "Sequence[Given]" = ()
+    warm: "Given | Sequence[Given]" = ()
     workers: int | None = None
     dir: str | Path = "studies"
     name: str | None = None
@@ -96,10 +96,16 @@ class SearchOptions:
     @property
     def _warm(self) -> list[dict[str, Any]]:
         """The earlier studies as a spec has them, with paths from the root: a spec's own are relative to its file."""
-        from automl.study.live.warm import Source
+        from automl.study.live.warm import Source, given
 
-        sources = [Source.of(one) for one in self.warm]
-        return [{"study": str(one.path.absolute()), "seeds": one.seeds} for one in sources]
+        found = []
+        for one in given(self.warm):
+            if isinstance(one, Mapping) and "weights" in one:
+                found.append({**one, "weights": str(Path(one["weights"]).absolute())})
+            else:
+                source = Source.of(one)
+                found.append({"study": str(source.path.absolute()), "seeds": source.seeds})
+        return found
 
     @property
     def finalist_counts(self) -> dict[str, int] | None:

@@ -42,7 +42,7 @@ def load(
         >>> automl.load("studies/flowers").predict(rows)
         >>> automl.load("studies/flowers", trial=17).predict(rows)
     """
-    folder = files.find(Path(folder)) if trial is None else _of_trial(Path(folder), trial)
+    folder = files.find(Path(folder)) if trial is None else of_trial(Path(folder), trial)
     manifest = files.read_json(folder / files.MANIFEST)
     if not isinstance(manifest, dict):
         raise BundleError(f"{folder / files.MANIFEST}: not the manifest of a saved model")
@@ -51,7 +51,7 @@ def load(
     return load_model(folder, manifest, build=build, trust=trust, device=device)
 
 
-def _of_trial(study: Path, trial: int) -> Path:
+def of_trial(study: Path, trial: int) -> Path:
     """The bundle of one trial.
 
     Raises:

@@ -14,7 +14,7 @@ from automl.data.prepared import Prepared, fingerprint, sample_rows
 from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
 from automl.data.reading import separate, sources
 from automl.data.reading.many.table import Table
-from automl.data.rows import columns_kept_out, select
+from automl.data.rows import Selection, columns_kept_out, select
 from automl.data.streaming import memory, streaming
 from automl.data.streaming.request import Request
 from automl.data.summary.columns import ROWS as LOOK
@@ -95,18 +95,8 @@ def _load_rows(
     base: Path, look: int | None,
 ) -> Prepared:  # fmt: skip
     """Load samples that are independent of each other: a table, arrays, images or sentences."""
-    kept_out = with_others(columns_kept_out(settings, rules), others, settings)
-    raw = sources.read(source, target, base, kept_out, settings, rules)
-    if others and not isinstance(raw.x, pd.DataFrame):
-        raise DataError("target: several targets are columns of a table; of arrays give y [rows, targets]")
-    rules = separate.shares_of(rules)
-    if isinstance(raw.x, pd.DataFrame):
-        raw.x = dropping.without(shared(raw.x), settings, raw.target, kept_out)
-    elif settings.get("drop") is not None and not settings.get("text"):
-        raise DataError("prepare.drop: only tables have columns with names")
-    if others:
-        raw.extra[raw.target] = np.asarray(raw.y)
-    selection = select(raw, rules, settings, seed, others)
+    selection = selected(source, target, others, rules, settings, seed, base)
+    raw, rules = selection.raw, separate.shares_of(rules)
     train = selection.parts == 0
     if raw.form == "sentences":
         preparation = text.fit_sentences(raw.x[train], settings, raw.notes, raw.column)
@@ -126,6 +116,28 @@ def _load_rows(
     roles = {**roles_of(settings, rules), **dict.fromkeys([raw.target, *others] if others else (), TARGET)}
     known = Source(frame, False, raw.extra, roles, len(keep), int((~keep).sum()))
     return _summed_up(prepared, known, look)
+
+
+def selected(
+    source: Any, target: str | None, others: Sequence[str], rules: dict[str, Any], settings: dict[str, Any], seed: int,
+    base: Path,
+) -> Selection:  # fmt: skip
+    """Read samples that are independent of each other, and split them; for the arguments see `load`.
+
+    `others`: further targets. The columns that are no inputs are left out.
+    """
+    kept_out = with_others(columns_kept_out(settings, rules), others, settings)
+    raw = sources.read(source, target, base, kept_out, settings, rules)
+    if others and not isinstance(raw.x, pd.DataFrame):
+        raise DataError("target: several targets are columns of a table; of arrays give y [rows, targets]")
+    rules = separate.shares_of(rules)
+    if isinstance(raw.x, pd.DataFrame):
+        raw.x = dropping.without(shared(raw.x), settings, raw.target, kept_out)
+    elif settings.get("drop") is not None and not settings.get("text"):
+        raise DataError("prepare.drop: only tables have columns with names")
+    if others:
+        raw.extra[raw.target] = np.asarray(raw.y)
+    return select(raw, rules, settings, seed, others)
 
 
 def _load_sequence(

@@ -189,7 +189,10 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
         "stopper": _stopper(model, space),
         "executor": model.executor.model_dump() if model.executor else None,
         "first": tuple(space.completed(config) for config in model.first or ()),
-        "warm": tuple(source.model_dump() for source in model.warm or ()),
+        "warm": tuple({"study": one.study, "seeds": one.seeds} for one in model.warm or () if one.study),
+        "weights": next(
+            (one.model_dump(include={"weights", "trial"}) for one in model.warm or () if one.weights), None
+        ),
         "constraints": tuple(model.constraints or ()),
         "fidelity": {name: (low, high) for name, (low, high) in (model.fidelity or {}).items()},
         "resources": model.resources.model_dump(exclude_none=True) if model.resources else {},

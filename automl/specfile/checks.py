@@ -48,8 +48,28 @@ def check(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
     _adjust(tree, places)
     _pack(tree, places)
     steps.check(tree, places)
+    _weights(tree, places)
     if tree.get("patience") and tree.get("value") == "last":
         places.complain(("value",), "patience keeps the best epoch, so value must be best, got last")
+
+
+def _weights(tree: Mapping[str, Any], places: Places) -> None:
+    """Weights to begin with are for a model that this package builds, and whose first weights are used as they are."""
+    given = tree.get("warm")
+    if not any(isinstance(one, dict) and "weights" in one for one in (given if isinstance(given, list) else [given])):
+        return
+    model = tree.get("model")
+    if model is None:
+        why = "is for model; a program of your own loads weights itself, with automl.load or torch.load"
+    elif isinstance(model, list) and len(model) > 1:
+        why = "needs one model family: those of others have other weights"
+    elif tree.get("parametrization") == "mup":
+        why = "does not go with parametrization: mup, which scales the first weights"
+    elif isinstance(tree.get("split"), dict) and tree["split"].get("folds"):
+        why = "does not go with folds: the earlier model may have learned from what a fold holds out"
+    else:
+        return
+    places.complain(("warm",), f"weights {why}")
 
 
 def misspelt(tree: Mapping[str, Any], key: str) -> bool:

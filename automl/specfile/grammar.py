@@ -15,7 +15,8 @@ from automl.data.splits import FEWEST_FOLDS, MOST_FOLDS
 from automl.specfile.entries.basics import Item, Strict, Word, Words, wrong
 from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
 from automl.specfile.entries.steps import Steps
-from automl.specfile.entries.warm import Warm, short
+from automl.specfile.entries.warm import Warm
+from automl.specfile.entries.warm import listed as listed_warm
 
 _PARTS = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
 _REFERENCE = re.compile(r"[^:\s]+:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -269,8 +270,8 @@ class SpecModel(Strict):
     )
     space: dict[str, Any] = Field(description="the parameters, in groups or not")
     first: list[dict[str, Item]] | None = Field(None, max_length=1000, description="configs to try first")
-    warm: list[Annotated[Warm, BeforeValidator(short)]] | None = Field(
-        None, max_length=20, description="earlier studies to start from: [studies/last_week]"
+    warm: Annotated[list[Warm], BeforeValidator(listed_warm)] | None = Field(
+        None, max_length=20, description="earlier studies to start from: [studies/last_week], {weights: studies/old}"
     )
     constraints: list[str] | None = Field(
         None, max_length=100, description='conditions that every config fulfils, e.g. "width % heads == 0"'

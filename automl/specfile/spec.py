@@ -46,6 +46,7 @@ class Spec:
     value: Literal["last", "best"] = "last"
     first: tuple[Config, ...] = ()
     warm: tuple[Mapping[str, Any], ...] = ()  # {"study": ..., "seeds": 3} of earlier studies
+    weights: Mapping[str, Any] | None = None  # {"weights": folder, "trial": 17}: with which every trial begins
     constraints: tuple[str, ...] = ()
     fidelity: Mapping[str, tuple[float, float]] = field(
         default_factory=dict

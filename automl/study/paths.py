@@ -6,6 +6,7 @@ studies/NAME/  ledger.sqlite, driver.lock    all that the study knows, and the l
                ensemble/                     the models of an ensemble
                finalists/, refit/00012/      studies of their own, which are trained after the search
                compressed/                   smaller models made of the winner: variants/NAME/, and the chosen best/
+               warm/                         the saved model whose weights all trials begin with
                logs/                         what the trials print
                inbox/                        requests to change the search while it runs, and the answers
 """
@@ -24,6 +25,7 @@ FINALISTS = "finalists"
 REFIT = "refit"
 COMPRESSED = "compressed"
 LOGS = "logs"
+WARM = "warm"
 INBOX = "inbox"
 LANES = "lanes.json"
 """How many trials run well side by side, measured once."""

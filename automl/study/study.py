@@ -87,7 +87,7 @@ class Study(Edited):
         path: str | Path | None = None,
         name: str | None = None,
         first: list[Config] | None = None,
-        warm: Sequence[Given] = (),
+        warm: Given | Sequence[Given] = (),
         retries: int = 1,
         deterministic: bool = False,
         accept_changes: bool = False,

@@ -6,6 +6,7 @@ from automl.tasks.builtin import BuiltinTask
 from automl.tasks.command import CommandTask
 from automl.tasks.function import ReferencedTask
 from automl.tasks.fusing import mixes
+from automl.tasks.warm.weights import Weights
 from automl.training.samples.units import Unit
 from automl.worker.worker import Task
 
@@ -40,6 +41,7 @@ def task_of(spec: "Spec") -> Task:
         outputs=bool(spec.pack or (spec.ensemble and spec.finalists)),
         patience=spec.patience or 0,
         unit=Unit.of(spec.steps),
+        weights=_weights(spec),
         val_rows=spec.steps.get("val_rows") if spec.steps else 0,
         adjust=spec.adjust,
         fuse=spec.fuse,
@@ -52,3 +54,11 @@ def task_of(spec: "Spec") -> Task:
             "augment": dict(spec.augment),
         },
     )
+
+
+def _weights(spec: "Spec") -> Weights | None:
+    """The weights with which the trials of a specification begin; None: with random ones."""
+    if spec.weights is None:
+        return None
+    written = str(spec.weights["weights"])
+    return Weights(spec.folder / written, written, spec.space, spec.weights.get("trial"))

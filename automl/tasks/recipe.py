@@ -13,10 +13,12 @@ from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.metrics.defined import undefined
 from automl.metrics.intervals import wilson
+from automl.tasks.warm.weights import Weights
 from automl.training.samples.units import EPOCH, Unit
 
 if TYPE_CHECKING:
     from automl.data.prepared import Prepared
+    from automl.data.shapes import Inputs, Outputs
     from automl.models import Build
     from automl.training.samples.validation import Validation
 
@@ -51,6 +53,7 @@ class Recipe:
         settings: of `training.Settings`: precision, compile, ...
         checkpoint_s: seconds of training between two checkpoints of a trial, at least.
         sent: the data themselves, for workers on machines that do not have the files.
+        weights: with which every trial begins; None: with random ones.
     """
 
     model: str
@@ -77,6 +80,7 @@ class Recipe:
     sent: "Prepared | None" = None
     unit: Unit = EPOCH
     val_rows: int | None = 0
+    weights: Weights | None = None
 
     @property
     def runs_user_code(self) -> bool:
@@ -89,7 +93,11 @@ class Recipe:
         return ":" in self.model
 
     def builder(self) -> "Build":
-        """The function `build(config, inputs, outputs)` that makes the model."""
+        """The function `build(config, inputs, outputs)` that makes the model, with its first weights."""
+        return self._builder if self.weights is None else self.weights.begun(self._builder)
+
+    @property
+    def _builder(self) -> "Build":
         from automl import models
 
         if ":" in self.model:
@@ -176,6 +184,21 @@ class Recipe:
             raise SpecError(f"steps: tokens are for language models; this task is {prepared.kind}: give samples")
         if self.metric.name.startswith("val_"):
             self._check_defined(prepared)
+        if self.weights is not None:
+            self._check_weights(self.weights, prepared)
+
+    def _check_weights(self, weights: Weights, prepared: "Prepared") -> None:
+        """Check that the weights with which trials begin fit their models, and that nothing they know is held out."""
+        if prepared.folds is not None:
+            raise SpecError(
+                "warm.weights: has no folds: a model that has learned from all folds would be tested on them"
+            )
+
+        def units(config: Mapping[str, Any]) -> tuple["Inputs", "Outputs"]:
+            data = self.load(config) if options.chosen(config) else prepared
+            return data.inputs, data.outputs
+
+        weights.check(self._builder, units)
 
     def _check_defined(self, prepared: "Prepared") -> None:
         """Check that the study's metric has a value on the validation rows, and on those that measure a report."""

@@ -12,6 +12,9 @@ from typing import Any
 from automl.errors import did_you_mean
 from automl.specfile.yaml.places import Places
 
+_MODELS = ("manifest.json", "best/manifest.json", "ensemble/manifest.json")
+"""Where a saved model, or a study that has one, has a file."""
+
 
 def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
     """Complain about modules, functions, programs and earlier studies that do not exist.
@@ -27,15 +30,26 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
             message, hint = _problem(reference, folder)
             if message:
                 places.complain((key,), message, hint)
-    for k, source in enumerate(tree["warm"] if isinstance(tree.get("warm"), list) else ()):
-        study = source.get("study") if isinstance(source, dict) else source
-        if isinstance(study, str) and not (folder / study / "ledger.sqlite").is_file():
-            known = [path.parent.name for path in (folder / study).parent.glob("*/ledger.sqlite")]
-            near = did_you_mean(File(study).name, known)
-            places.complain(("warm", k), f"{study} is no study: it has no ledger.sqlite", near)
+    _warm(tree, folder, places)
     command = tree.get("command")
     if isinstance(command, list) and command:
         _command([str(word) for word in command], folder, places)
+
+
+def _warm(tree: Mapping[str, Any], folder: File, places: Places) -> None:
+    given = tree.get("warm")
+    for k, source in enumerate(given if isinstance(given, list) else [given]):
+        at = ("warm", k) if isinstance(given, list) else ("warm",)
+        study = source.get("study") if isinstance(source, dict) else source
+        if isinstance(study, str) and not (folder / study / "ledger.sqlite").is_file():
+            places.complain(at, f"{study} is no study: it has no ledger.sqlite", _near(folder / study))
+        weights = source.get("weights") if isinstance(source, dict) and source.get("trial") is None else None
+        if isinstance(weights, str) and not any((folder / weights / name).is_file() for name in _MODELS):
+            places.complain(at, f"{weights} has no saved model", _near(folder / weights))
+
+
+def _near(study: File) -> str:
+    return did_you_mean(study.name, [path.parent.name for path in study.parent.glob("*/ledger.sqlite")])
 
 
 def _problem(reference: str, folder: File) -> tuple[str, str]:

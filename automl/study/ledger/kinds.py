@@ -59,6 +59,7 @@ SHAPES: dict[str, Shape] = {
     "data": {"*": TEXT},
     "test_looks": [{"model": TEXT, "*": ANY}],
     "objectives": ("or null", {"metrics": [_OBJECTIVE, "at least one"], "limits": [_LIMIT]}),
+    "weights": {"from": TEXT, "trial": ("or null", WHOLE), "sha256": TEXT, "learned": TEXT},
     "choose": {"at_most?": {"*": NUMBER}, "at_least?": {"*": NUMBER}},
     "finalists": ("or null", _VERDICT),
     "compression": _COMPRESSION,

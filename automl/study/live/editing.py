@@ -100,7 +100,7 @@ class Edited(Trials):
         if any(self.facts["plan"][limit] != value for limit, value in limits.items()):
             self.keep_facts({"plan": {**self.facts["plan"], **limits}})
 
-    def _warm_up(self, earlier: Sequence[Given]) -> None:
+    def _warm_up(self, earlier: Given | Sequence[Given]) -> None:
         """Copy the rows of earlier studies that were not copied before; their best configs are tried first.
 
         Raises:

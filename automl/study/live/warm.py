@@ -24,6 +24,11 @@ OPTIONS = ("study", "seeds", "written")
 Given = str | Path | Mapping[str, Any]
 
 
+def given(warm: Given | Sequence[Given]) -> Sequence[Given]:
+    """One earlier study, or several, as a list."""
+    return [warm] if isinstance(warm, str | Path | Mapping) else warm
+
+
 @dataclass(frozen=True)
 class Source:
     """An earlier study.
@@ -47,6 +52,11 @@ class Source:
         """
         if isinstance(given, str | Path):
             given = {"study": given}
+        if isinstance(given, Mapping) and "weights" in given:
+            raise SpecError(
+                "warm: weights are for described models (model:); a program of its own loads weights itself, with "
+                "automl.load or torch.load"
+            )
         if not isinstance(given, Mapping) or not isinstance(given.get("study"), str | Path):
             raise SpecError(f"warm: needs the folder of a study, or {{study: ..., seeds: 3}}, got {given!r:.100}")
         for name in given:
@@ -180,12 +190,12 @@ def differ(space: Space, a: Config, b: Config) -> bool:
 
 
 def edits(
-    given: Sequence[Given], history: History, others: Sequence[Config]
+    earlier: Given | Sequence[Given], history: History, others: Sequence[Config]
 ) -> tuple[list[tuple[str, Edit]], list[str]]:
     """What is copied from earlier studies that were not copied before.
 
     Args:
-        given: the earlier studies.
+        earlier: the earlier studies.
         history: of the present study.
         others: configs that are tried before theirs.
 
@@ -195,7 +205,7 @@ def edits(
     Raises:
         SpecError: a study is not there, or none of its trials fits.
     """
-    sources = [Source.of(one) for one in given]
+    sources = [Source.of(one) for one in given(earlier)]
     missing = {source.id: source for source in sources if source.id not in history.live.requests}
     rows = [read(source, history.space) for source in missing.values()]
     first = seeds(rows, history.space, others)

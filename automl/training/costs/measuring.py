@@ -47,7 +47,7 @@ def measure(
     wanted = list(names)
     found: dict[str, float] = {}
     if {"parameters", "bytes"} & set(wanted):
-        model = _weightless(build, config, inputs, outputs)
+        model = weightless(build, config, inputs, outputs)
         parts = [*model.parameters(), *model.buffers()]
         found["parameters"] = float(sum(p.numel() for p in model.parameters() if p.requires_grad))
         found["bytes"] = float(sum(p.numel() * p.element_size() for p in parts))
@@ -86,7 +86,7 @@ def _wait(device: str) -> None:
         torch.cuda.synchronize(device)
 
 
-def _weightless(build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Any, outputs: Any) -> nn.Module:
+def weightless(build: Callable[..., nn.Module], config: Mapping[str, Any], inputs: Any, outputs: Any) -> nn.Module:
     """The model without memory for its weights, where it can be built so."""
     try:
         with torch.device("meta"):
