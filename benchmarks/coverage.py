@@ -149,7 +149,7 @@ def score(case: Case, model: object, rest: pd.DataFrame) -> float:
     return metrics.compute(case.task, outputs[torch.from_numpy(known)], targets)[case.metric]
 
 
-def told(case: Case, results: list[Result]) -> str:
+def table_row(case: Case, results: list[Result]) -> str:
     sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
     seeds = sum(r.seeds[0] <= r.mean_truth <= r.seeds[1] for r in results)
     n = len(results)
@@ -211,7 +211,7 @@ def main() -> None:
     print("|" + "---|" * 12, flush=True)
     for case in CASES:
         if options.only in (None, case.table):
-            print(told(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
+            print(table_row(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
 
 
 if __name__ == "__main__":

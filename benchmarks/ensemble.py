@@ -56,7 +56,7 @@ def search(case: Case, frame: pd.DataFrame, number: int, rows: int, trials: int,
     return Result(truths[0], told["gain"], told["sure"], truths[1], truths[2], told["models"], seconds)
 
 
-def told(case: Case, results: list[Result]) -> str:
+def table_row(case: Case, results: list[Result]) -> str:
     sign = -1.0 if metrics.direction(case.metric) == "minimize" else 1.0
     true = sign * np.array([r.together - r.winner for r in results])
     sure = np.array([r.sure > 0.95 for r in results])
@@ -79,7 +79,7 @@ def main() -> None:
           "| a search |")  # fmt: skip
     print("|" + "---|" * 10, flush=True)
     for case in CASES:
-        print(told(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
+        print(table_row(case, [Result(**found) for found in searches(case, options, search)]), flush=True)
 
 
 if __name__ == "__main__":

@@ -275,7 +275,7 @@ def in_process(place: Path, rows: list[dict[str, Any]]) -> dict[str, float]:
     }
 
 
-def told(made: dict[str, Any]) -> str:
+def line_of(made: dict[str, Any]) -> str:
     """A measurement in words."""
     times = ", ".join(f"{name} {made[f'{name}_ms']:.1f}" for name in ("best", "p50", "p99"))
     return f"{made['per_s']:.0f} requests/s, {times} ms, {made['cpu_ms']:.2f} ms CPU each"
@@ -297,7 +297,7 @@ def main(arguments: argparse.Namespace) -> None:
                 for count, connections in ((1, arguments.connections), (1, 1), (1000, 1)):
                     made = load(port, request(rows[:count]), connections, arguments.seconds, process.pid)
                     result["servers"][f"{name}, {count} rows, {connections} connections"] = made
-                    print(f"{name}, {count} rows, {connections} connections: {told(made)}", flush=True)
+                    print(f"{name}, {count} rows, {connections} connections: {line_of(made)}", flush=True)
             finally:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait(30)

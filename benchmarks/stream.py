@@ -75,7 +75,7 @@ class Watch:
         self._thread.join()
         self.cpu, self.wall = _cpu() - self._cpu, time.perf_counter() - self._begun
 
-    def told(self, rows: int, **more: float) -> dict[str, float]:
+    def figures(self, rows: int, **more: float) -> dict[str, float]:
         return {"rows": rows, "cpu": self.cpu, "wall": self.wall, "anonymous": self.peak - self.before,
                 "all_anonymous": self.peak, "resident": self.resident, **more}  # fmt: skip
 
@@ -101,7 +101,7 @@ def read(folder: Path) -> dict[str, float]:
             with parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**16) as opened:
                 for batch in opened.iter_batches(2**16, use_threads=False):
                     rows += len(batch)
-    return watch.told(rows)
+    return watch.figures(rows)
 
 
 def prepare(folder: Path) -> dict[str, float]:
@@ -110,7 +110,7 @@ def prepare(folder: Path) -> dict[str, float]:
 
     with Watch() as watch:
         data = streaming.load(_request(folder))
-    return watch.told(sum(map(len, (data.train, data.val, data.test))), megabytes=sum(
+    return watch.figures(sum(map(len, (data.train, data.val, data.test))), megabytes=sum(
         part.x.numel() * 4 for part in (data.train, data.val, data.test)) / 1e6)  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def first_step(folder: Path) -> dict[str, float]:
             build("mlp"), loaded, {"width": WIDTH, "depth": 2, "batch_size": BATCH, "lr": 1e-3}, 1, seed=0
         )
         next(batches_of(loaded.train, trainer.device, 0).epoch(0, BATCH))
-    return watch.told(BATCH)
+    return watch.figures(BATCH)
 
 
 def train(folder: Path) -> dict[str, float]:
@@ -140,7 +140,7 @@ def train(folder: Path) -> dict[str, float]:
     trainer = Trainer(build("mlp"), data, CONFIG, 1, seed=0)
     with Watch() as watch:
         measured = trainer.epoch()
-    return watch.told(len(data.train) + len(data.val), accuracy=float(measured["val_accuracy"]))
+    return watch.figures(len(data.train) + len(data.val), accuracy=float(measured["val_accuracy"]))
 
 
 def _loop(batches: Iterator[tuple[Any, Any]], columns: int) -> int:
@@ -181,7 +181,7 @@ def plain(folder: Path) -> dict[str, float]:
 
     with Watch() as watch:
         rows = _loop(batches(), columns)
-    return watch.told(rows)
+    return watch.figures(rows)
 
 
 def loader(folder: Path) -> dict[str, float]:
@@ -208,7 +208,7 @@ def loader(folder: Path) -> dict[str, float]:
 
     with Watch() as watch:
         rows = _loop(batches(), int(part.x.shape[1]))
-    return watch.told(rows)
+    return watch.figures(rows)
 
 
 def warm() -> None:

@@ -33,7 +33,7 @@ def run(
         CommandFailed: it ended with an error.
     """
     argv = [sys.executable, "-c", "from automl.cli import main; main()", command, *_flags(options or {}), "--json"]
-    out, told, code = _ended([*argv, "--", *words], cwd, limit_s)
+    out, errors, code = _ended([*argv, "--", *words], cwd, limit_s)
     try:
         document = json.loads(out)
     except ValueError:
@@ -42,7 +42,7 @@ def run(
         document = {"schema": 1, command: document}
     if code not in ok:
         if "error" not in document and "errors" not in document:
-            message = told.strip()[-2000:] or f"exit code {code}"
+            message = errors.strip()[-2000:] or f"exit code {code}"
             document = {"schema": 1, "ok": False, "error": {"code": "unexpected", "message": message}}
         raise CommandFailed(json.dumps(document, ensure_ascii=False))
     return document
@@ -55,15 +55,15 @@ def _ended(argv: Sequence[str], cwd: Path, limit_s: float) -> tuple[str, str, in
         errors="replace",
     )  # fmt: skip
     try:
-        out, told = process.communicate(timeout=limit_s)
+        out, errors = process.communicate(timeout=limit_s)
     except subprocess.TimeoutExpired:
         process.terminate()
         try:
-            out, told = process.communicate(timeout=GRACE_S)
+            out, errors = process.communicate(timeout=GRACE_S)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, told = process.communicate()
-    return out, told, process.returncode
+            out, errors = process.communicate()
+    return out, errors, process.returncode
 
 
 def _flags(options: Mapping[str, object]) -> list[str]:

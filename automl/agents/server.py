@@ -55,7 +55,7 @@ class Tools:
         return self._run("strategies")
 
     def validate(self, spec: str, set: list[str] | None = None) -> dict[str, Any]:
-        """Check a space.yaml. Every mistake is told with line and column. `set`: changes, KEY=VALUE each."""
+        """Check a space.yaml. Every mistake is reported with line and column. `set`: changes, KEY=VALUE each."""
         return self._run("validate", self._inside(spec), set=set)
 
     def plan(self, spec: str, set: list[str] | None = None) -> dict[str, Any]:
@@ -239,8 +239,8 @@ def _in_thread(tool: Callable[..., Mapping[str, Any]]) -> Callable[..., Any]:
         except CommandFailed as error:
             made = json.loads(str(error))
         except AutoMLError as error:
-            told = {"code": "refused", "message": str(error), "exit_code": error.exit_code}
-            made = {"schema": 1, "ok": False, "error": told}
+            refusal = {"code": "refused", "message": str(error), "exit_code": error.exit_code}
+            made = {"schema": 1, "ok": False, "error": refusal}
         text = json.dumps(made, ensure_ascii=False)
         failed = "error" in made or made.get("ok") is False
         return CallToolResult(content=[TextContent(type="text", text=text)], is_error=failed)

@@ -113,12 +113,12 @@ class Copy:
         self.began = datetime.now() - timedelta(seconds=self.study.elapsed_s)
         self.storage, self.id = target._storage, target._study_id
         self.ids: list[int] = []  # of Optuna's trials, by number
-        self.told: list[tuple[str, int]] = []  # their states, and the last steps of their curves
+        self.written: list[tuple[str, int]] = []  # their states, and the last steps of their curves
         for theirs in sorted(self.storage.get_all_trials(self.id, deepcopy=False), key=lambda one: one.number):
             if theirs.number != len(self.ids) or theirs.user_attrs.get(NUMBER) != theirs.number:
                 raise SpecError(f"{target.study_name}: trial {theirs.number} in the storage is none of this study's")
             self.ids.append(theirs._trial_id)
-            self.told.append((theirs.state.name, max(theirs.intermediate_values, default=-1)))
+            self.written.append((theirs.state.name, max(theirs.intermediate_values, default=-1)))
         self._whole = True
 
     def bring_up_to_date(self) -> int:
@@ -143,13 +143,13 @@ class Copy:
         made.user_attrs = {**kept, NUMBER: record.number}
         made._validate()
         self.ids.append(self.storage.create_new_trial(self.id, template_trial=made))
-        self.told.append((made.state.name, record.step if record.curve else -1))
+        self.written.append((made.state.name, record.step if record.curve else -1))
 
     def _update(self, record: TrialRecord) -> bool:
         """Bring a trial up to date that is there; one that has ended there stays as it is."""
         import optuna
 
-        state, step = self.told[record.number]
+        state, step = self.written[record.number]
         id, made = self.ids[record.number], frozen(self.study, record, self.began)
         if optuna.trial.TrialState[state].is_finished() or (made.state.name, record.step) == (state, max(step, 0)):
             return False
@@ -161,7 +161,7 @@ class Copy:
                 self.storage.set_trial_user_attr(id, name, value)
         if made.state.name != state:
             self.storage.set_trial_state_values(id, made.state, made.values)
-        self.told[record.number] = (made.state.name, record.step if record.curve else -1)
+        self.written[record.number] = (made.state.name, record.step if record.curve else -1)
         return True
 
 

@@ -204,7 +204,7 @@ def _judgement(
     look: Look | None, values: list[list[float]], reason: str, pair: Sequence[Runs], test: PairedTest, folder: Path
 ) -> Judgement:
     metric = pair[0].metric
-    told: list[dict[str, Any]] = [
+    sides: list[dict[str, Any]] = [
         {"name": one.side.name, "mean": float(np.mean(v)) if v else None, "values": v}
         for one, v in zip(pair, values, strict=True)
     ]
@@ -218,7 +218,7 @@ def _judgement(
         reason = _reason(better, look, values, metric, delta)
     return Judgement(
         better, p, delta, interval, min(len(v) for v in values), reason, metric.name, metric.direction,
-        told[0], told[1], test.level, {}, folder,
+        sides[0], sides[1], test.level, {}, folder,
     )  # fmt: skip
 
 

@@ -96,20 +96,20 @@ def application(settings: str, version: str) -> Any:
 
     from automl.serving.app import Service
 
-    told = Settings.from_json(settings)
+    ours = Settings.from_json(settings)
     if version != __version__:
         raise EnvironmentProblem(f"this node has automl {__version__}, the server was started by {version}")
-    if not (told.folder / "control.json").is_file():
+    if not (ours.folder / "control.json").is_file():
         raise EnvironmentProblem(
-            f"this node does not see {told.state}: --state has to be on a disk that all nodes share"
+            f"this node does not see {ours.state}: --state has to be on a disk that all nodes share"
         )
-    torch.set_num_threads(told.threads)
-    return Service(told).gate
+    torch.set_num_threads(ours.threads)
+    return Service(ours).gate
 
 
 def deployment(serve: Any, settings: Settings, replicas: Replicas) -> Any:
     """What Ray Serve is to run."""
-    told = replace(
+    shared = replace(
         settings, state=str(settings.folder.absolute()), workers=replicas.most, threads=settings.threads or 1,
         shared=True, drain_s=0.0,
     ).to_json()  # fmt: skip
@@ -118,7 +118,7 @@ def deployment(serve: Any, settings: Settings, replicas: Replicas) -> Any:
     def made() -> Any:
         from automl.serving.on_ray import application
 
-        return application(told, version)
+        return application(shared, version)
 
     needs = {"num_cpus": settings.threads or 1, **({"num_gpus": 1} if settings.device.startswith("cuda") else {})}
     return serve.deployment(

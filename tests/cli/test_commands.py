@@ -382,7 +382,7 @@ LIGHT = (["--help"], ["search", "--help"], ["top", "farm"], ["validate", "space.
 
 def test_light_commands_import_nothing_heavy(study, spec, tmp_path):
     program = (
-        "import sys\nfrom automl.cli import main\n"
+        "import sys\nfrom automl.cli import main, progress\nprogress.LATE_S = 60.0\n"
         f"for arguments in {LIGHT}:\n"
         "    try:\n        main(arguments)\n    except SystemExit as ended:\n        assert not ended.code, arguments\n"
         f"    print(arguments, [m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"

@@ -121,7 +121,7 @@ def test_a_wrong_choice_is_told(choose: Any) -> None:
         Objectives.of(ACCURACY, choose=choose)
 
 
-def told(metric: Any, *vectors: tuple[float, ...], plan: Plan | None = None) -> History:
+def reported(metric: Any, *vectors: tuple[float, ...], plan: Plan | None = None) -> History:
     """A history of trials that each reported once and ran their full length."""
     history = History(Space.of({"x": Float(0, 1)}), metric=Objectives.of(metric), plan=plan)
     for vector in vectors:
@@ -132,7 +132,7 @@ def told(metric: Any, *vectors: tuple[float, ...], plan: Plan | None = None) -> 
 
 
 def test_the_order_of_a_history_is_the_best_one_then_by_front() -> None:
-    history = told(TWO, (3, 3), (1, 2), (2, 1), (0, 9), (9, 0))
+    history = reported(TWO, (3, 3), (1, 2), (2, 1), (0, 9), (9, 0))
     assert [t.number for t in history.front()] == [3, 1, 2, 4]
     assert history.best is not None
     assert history.best.number == 1
@@ -142,7 +142,7 @@ def test_the_order_of_a_history_is_the_best_one_then_by_front() -> None:
 
 
 def test_a_trial_that_was_stopped_is_on_no_front() -> None:
-    history = told(TWO, (1, 2))
+    history = reported(TWO, (1, 2))
     number = history.begin({"x": 0.1}).number
     history.point(number, 1, 0.0, (0.0, 0.0))
     history.end(number, State.STOPPED)
@@ -151,7 +151,7 @@ def test_a_trial_that_was_stopped_is_on_no_front() -> None:
 
 
 def test_places_at_a_step_stand_for_losses() -> None:
-    history = told(TWO, (3, 3), (1, 2), (2, 1))
+    history = reported(TWO, (3, 3), (1, 2), (2, 1))
     at = history.losses_at(1)
     assert at[0] == 2.0
     assert {int(at[1]), int(at[2])} == {1}

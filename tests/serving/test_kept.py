@@ -119,11 +119,11 @@ def filled(file: Path, most: int, *counts: int) -> Feedback:
     """Feedback with a request of so many texts each, named r0, r1, ..."""
     feedback = Feedback(file, remember=1000, keep_rows=most)
     for k, count in enumerate(counts):
-        told(feedback, f"r{k}", count)
+        add_rows(feedback, f"r{k}", count)
     return feedback
 
 
-def told(feedback: Feedback, name: str, count: int) -> None:
+def add_rows(feedback: Feedback, name: str, count: int) -> None:
     feedback.kept.add(name, "m", "v1", TEXT, [f"{name} {k}" for k in range(count)], None, count)
     feedback.predicted(name, "local", "m", "v1", "classification", [0] * count)
     feedback.flush()
@@ -141,11 +141,11 @@ def test_of_waiting_and_of_answered_rows_the_oldest_go_first(tmp_path: Path) -> 
     feedback.kept.delete_oldest()
     assert 38 <= len(labelled(file)) <= 40
     for k in range(100, 200):  # further questions take no room from answers
-        told(feedback, f"r{k}", 1)
+        add_rows(feedback, f"r{k}", 1)
     assert 38 <= len(labelled(file)) <= 40
     feedback.answered("r120", "local", [1])  # known still, but its row has gone
     assert ["r120 0"] not in [rows for rows, _ in labelled(file)]
-    told(feedback, "large", 41)
+    add_rows(feedback, "large", 41)
     feedback.answered("large", "local", [1] * 41)
     assert all(len(rows) == 1 for rows, _ in labelled(file))
     feedback.close()
@@ -168,10 +168,10 @@ def test_a_request_id_that_is_used_again_never_joins_rows_with_answers_of_others
     file = tmp_path / "f.sqlite"
     feedback = filled(file, 100, 2)
     feedback.answered("r0", "local", [1, 2])
-    told(feedback, "r0", 1)
+    add_rows(feedback, "r0", 1)
     feedback.answered("r0", "local", [3])
     assert labelled(file) == [(["r0 0", "r0 1"], [1, 2]), (["r0 0"], [3])]
-    told(feedback, "r0", 500)  # too many to be kept
+    add_rows(feedback, "r0", 500)  # too many to be kept
     feedback.answered("r0", "local", [4] * 500)
     assert [answers for _, answers in labelled(file)] == [[1, 2], [3]]
     feedback.close()

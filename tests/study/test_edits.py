@@ -33,7 +33,7 @@ def begun(path: Path | None, **options: Any) -> automl.Study:
     return automl.Study(SPACE, **{**given, **options})
 
 
-def told(study: automl.Study, n: int) -> list[Config]:
+def trained(study: automl.Study, n: int) -> list[Config]:
     configs = []
     for _ in range(n):
         trial = study.ask()
@@ -49,9 +49,9 @@ def told(study: automl.Study, n: int) -> list[Config]:
 
 def test_a_config_that_was_added_is_tried_next_and_completed() -> None:
     study = begun(None)
-    told(study, 3)
+    trained(study, 3)
     study.edit(add=[{"lr": 0.02}, {"optimizer": "sgd", "momentum": 0.3}], by="ada")
-    a, b = told(study, 2)
+    a, b = trained(study, 2)
     assert a["lr"] == 0.02
     assert set(a) >= {"optimizer", "layers"}
     assert (b["optimizer"], b["momentum"], b["lr"]) == ("sgd", 0.3, 0.1)
@@ -80,7 +80,7 @@ def test_a_pinned_trial_is_ended_by_no_stopper() -> None:
 
 def test_nothing_begins_in_a_pause() -> None:
     study = begun(None)
-    told(study, 2)
+    trained(study, 2)
     study.edit(pause=True)
     assert study.ask() is None
     assert study.ask(3) == []
@@ -91,9 +91,9 @@ def test_nothing_begins_in_a_pause() -> None:
 @pytest.mark.parametrize(("budget", "begins"), [("+3", 15), (20, 20), ("7 trials", 7)])
 def test_the_budget_of_trials_changes(budget: object, begins: int) -> None:
     study = begun(None)
-    told(study, 5)
+    trained(study, 5)
     study.edit(budget=budget)
-    told(study, 99)
+    trained(study, 99)
     assert len(study.history) == begins
     assert study.facts["plan"]["trials"] == begins
 
@@ -107,9 +107,9 @@ def test_budgets_of_time_and_epochs() -> None:
 
 def test_the_strategy_keeps_to_a_narrowed_space() -> None:
     study = begun(None, trials=60)
-    told(study, 20)
+    trained(study, 20)
     study.edit(narrow={"lr": [1e-3, 0.02], "optimizer": ["adam"], "layers": [2, 6]})
-    for config in told(study, 40):
+    for config in trained(study, 40):
         assert 1e-3 <= config["lr"] <= 0.02
         assert config["layers"] in (3, 5)
         assert config["optimizer"] == "adam"
@@ -121,7 +121,7 @@ def test_the_strategy_keeps_to_a_narrowed_space() -> None:
 
 def test_a_later_session_and_a_replay_know_all_edits(tmp_path: Path) -> None:
     with begun(tmp_path) as study:
-        told(study, 4)
+        trained(study, 4)
         study.edit(add={"lr": 0.5}, budget="+6", narrow={"lr": [1e-3, 1.0]})
         study.edit(add={"lr": 0.3})
         running = study.ask()
@@ -136,7 +136,7 @@ def test_a_later_session_and_a_replay_know_all_edits(tmp_path: Path) -> None:
         assert list(study.history.live.queue) == queue
         assert study.history.live.pinned == {running.number}
         assert study.notes == ["the search was paused, and goes on"]
-        told(study, 99)
+        trained(study, 99)
         assert study.counts.done == 18
     assert list(replay.problems(tmp_path)) == []
     with begun(tmp_path, trials=20) as study:  # a budget that the user has given anew
@@ -155,7 +155,7 @@ def test_a_request_is_carried_out_once(tmp_path: Path) -> None:
 
 def test_views_show_the_space_as_declared(tmp_path: Path) -> None:
     with begun(tmp_path, trials=30) as study:
-        told(study, 25)
+        trained(study, 25)
         study.edit(narrow={"optimizer": ["sgd"], "lr": [0.9, 1.0]})
     view = StudyView(tmp_path)
     assert view.space.params["optimizer"].choices == ("adam", "sgd")  # type: ignore[union-attr]
@@ -193,7 +193,7 @@ REFUSED = {
 def test_a_wrong_request_changes_nothing_and_is_told_where_it_is_wrong(name: str) -> None:
     request, message = REFUSED[name]
     study = begun(None)
-    told(study, 4)
+    trained(study, 4)
     study.ask()
     with pytest.raises(SpecError) as caught:
         study.carry_out(Request.of({"add": {"lr": 0.5}, **request} if "by" not in request else request))

@@ -22,7 +22,7 @@ def values(x: float, y: float) -> dict[str, float]:
     return {"a": x + y, "b": 1 - x**0.5 + y, "c": x + 2 * y}
 
 
-def told(**options: Any) -> automl.Study:
+def two_objectives(**options: Any) -> automl.Study:
     study = automl.Study(SPACE, metric=LIMITED, **{"strategy": "tpe", "trials": 25, **options})
     while (trial := study.ask()) is not None:
         study.tell(trial, **values(trial["x"], trial["y"]))
@@ -30,7 +30,7 @@ def told(**options: Any) -> automl.Study:
 
 
 def test_ask_and_tell_with_two_values(tmp_path: Path) -> None:
-    study = told(path=tmp_path / "s")
+    study = two_objectives(path=tmp_path / "s")
     front = study.history.front()
     assert len(front) > 2
     assert all(t.vector[2] <= 1.2 for t in front)
@@ -63,7 +63,7 @@ def test_a_metric_that_is_missing_is_told() -> None:
 
 
 def test_other_objectives_are_refused_and_another_choice_is_not(tmp_path: Path) -> None:
-    told(path=tmp_path / "s").close()
+    two_objectives(path=tmp_path / "s").close()
     for metric in (TWO, "a", [*TWO, {"name": "c", "at_most": 2}]):
         metric = [{"name": "a", "direction": "minimize"}] if metric == "a" else metric
         with pytest.raises(SpecError, match="another objectives"):
@@ -148,7 +148,7 @@ def test_a_search_that_is_interrupted_and_resumed_ends_with_the_same_front(stopp
 
 @pytest.mark.parametrize("strategy", ["tpe", "genetic", "aging", "forest", "gp", "quick_gp", "auto"])
 def test_strategies_get_closer_to_the_front_than_random(strategy: str) -> None:
-    guided, blind = told(strategy=strategy, trials=40), told(strategy="random", trials=40)
+    guided, blind = two_objectives(strategy=strategy, trials=40), two_objectives(strategy="random", trials=40)
     late = [sum(t.config["y"] for t in study.history.trials[20:]) for study in (guided, blind)]  # type: ignore[misc]
     assert late[0] < 0.7 * late[1]
 

@@ -34,7 +34,7 @@ def options(home: Path) -> Options:
     return Options(how="head", old=home / "old.csv", lose=0.02)
 
 
-async def told(talking: httpx.AsyncClient, frame: pd.DataFrame, each: int = 50) -> None:
+async def send_rows(talking: httpx.AsyncClient, frame: pd.DataFrame, each: int = 50) -> None:
     """Ask for predictions of some rows at a time, and tell their true answers."""
     for begin in range(0, len(frame), each):
         some = frame.iloc[begin : begin + each]
@@ -51,7 +51,7 @@ def served(model: Path, state_: Path, *frames: pd.DataFrame) -> Server:
     async def talk() -> None:
         async with client(made) as talking:
             for frame in frames:
-                await told(talking, frame)
+                await send_rows(talking, frame)
 
     asyncio.run(talk())
     return made
@@ -71,7 +71,7 @@ def test_from_questions_and_answers_to_the_next_version_in_the_running_server(mo
 
     async def talk() -> None:
         async with client(made) as talking:
-            await told(talking, flowers(400, 2, bent=0.5))
+            await send_rows(talking, flowers(400, 2, bent=0.5))
             version, before = await right(talking)
             assert version == "v1"
             (done,) = feedback.follow(model, tmp_path / "serving", options(tmp_path), once=True)

@@ -115,7 +115,7 @@ def _of_file(source: str, target: str | None, sets: Mapping[str, str]) -> "Summa
 
 
 def _last_column(source: str) -> str | None:
-    """The target of a table that is not told: its last column."""
+    """The target of a table where none is named: its last column."""
     from automl.data.reading.many import files
     from automl.data.reading.many.table import Table
 
@@ -149,7 +149,7 @@ def _tell_plan(source: str, target: str | None, sets: Mapping[str, str], json: b
     if json:
         typer.echo(json_module.dumps({"schema": 1, "source": source, "done": done, **asdict(estimate)}))
     else:
-        typer.echo("\n".join(streaming.told(estimate, done)))
+        typer.echo("\n".join(streaming.summary(estimate, done)))
 
 
 def _asked_in(spec: str, sets: Mapping[str, str]) -> tuple[dict[str, Any], Path, str, str | None]:

@@ -60,40 +60,40 @@ def export(
     if all(one is None for one in (optuna, csv, onnx, pt2, docker)):
         raise typer.BadParameter("name at least one: --optuna, --csv, --onnx or --pt2 FILE, or --docker DIR")
     path = values.study_path(study, dir)
-    opened, told = Study.open(path), list[tuple[Path, str]]()
+    opened, written = Study.open(path), list[tuple[Path, str]]()
     if csv is not None:
         from automl.leaderboard.board import Leaderboard
 
         csv.write_text(Leaderboard.of(opened.history).csv(), encoding="utf-8")
-        told.append((csv, f"{len(opened.history)} trials"))
+        written.append((csv, f"{len(opened.history)} trials"))
     if optuna is not None:
         from automl.integrations.optuna_journal import export as journal
 
-        told.append((optuna, f"{journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}"))
+        written.append((optuna, f"{journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}"))
     if onnx is not None or pt2 is not None:
-        _networks((paths.compressed(path) if compressed else path) / paths.BEST, onnx, pt2, told)
+        _networks((paths.compressed(path) if compressed else path) / paths.BEST, onnx, pt2, written)
     if docker is not None:
         from automl.serving import image
 
         packages = image.write(paths.compressed(path) / paths.BEST if compressed else path, docker, path.name)
-        told.append(
+        written.append(
             (docker, f"an image with {len(packages)} packages; to build it: docker build -t {path.name} {docker}")
         )
     if json:
-        files = [{"file": str(file), "told": text} for file, text in told]
+        files = [{"file": str(file), "note": text} for file, text in written]
         return typer.echo(json_module.dumps({"schema": 1, "files": files}, ensure_ascii=False))
-    return typer.echo("\n".join(f"{file}: {text}" for file, text in told))
+    return typer.echo("\n".join(f"{file}: {text}" for file, text in written))
 
 
-def _networks(best: Path, onnx: Path | None, pt2: Path | None, told: list[tuple[Path, str]]) -> None:
-    """Write the winner's network in the formats for which there is a file, and add what is told about it."""
+def _networks(best: Path, onnx: Path | None, pt2: Path | None, written: list[tuple[Path, str]]) -> None:
+    """Write the winner's network in the formats for which there is a file; add each to `written`, with a note."""
     from automl.bundle import export
     from automl.bundle.io import load_model
 
     model = load_model(best)
     for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
         if file is not None:
-            told.append((file, f"outputs differ by at most {write(model, file):.1g} on the sample rows"))
+            written.append((file, f"outputs differ by at most {write(model, file):.1g} on the sample rows"))
 
 
 def predict(

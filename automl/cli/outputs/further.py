@@ -29,10 +29,10 @@ class Compress(TypedDict):
 
 
 class Exported(TypedDict):
-    """One file of `export`, and what is told about it."""
+    """One file of `export`, and a note on it."""
 
     file: str
-    told: str
+    note: str
 
 
 class Export(TypedDict):

@@ -203,8 +203,8 @@ class _Column:
     def _category(self) -> Reading:
         """A column of text; `units`: those of its numbers, where they are several."""
         used = [unit for unit in numbers.units_of(self.cells, self.counts) if unit]
-        told = 1 < len(used) <= MOST_UNITS and numbers.has_fractions(self.cells)  # 12A and 12B are codes
-        return {"kind": "category", "units": used[:3]} if told else {"kind": "category"}
+        kept = 1 < len(used) <= MOST_UNITS and numbers.has_fractions(self.cells)  # 12A and 12B are codes
+        return {"kind": "category", "units": used[:3]} if kept else {"kind": "category"}
 
     def _date(self, dayfirst: bool) -> tuple[Reading, int]:
         ambiguous = False

@@ -57,7 +57,7 @@ def estimate(request: Request, *, cache: Path | None = None) -> tuple[Estimate, 
     return planning.timed(planning.on_disk(found, home.parent), request, scan, head), (home / "meta.json").is_file()
 
 
-def told(found: Estimate, done: bool) -> list[str]:
+def summary(found: Estimate, done: bool) -> list[str]:
     """What preparing takes, a line each, for people."""
     source = f", {_bytes(found.size)}" if found.size >= 0 else ""
     rows = f"{found.rows:,} rows ({'counted' if found.counted else 'estimated'}), {found.width} values each"

@@ -14,7 +14,7 @@ DIFFERENT = 0.5
 """Where fewer of the training rows differ than this share, equal rows are no surprise: they have few columns."""
 
 
-def told(prepared: Prepared) -> list[str]:
+def notes(prepared: Prepared) -> list[str]:
     """A sentence where rows are in several parts, else nothing; for tables that are prepared in memory."""
     parts = prepared.apart
     small = sum(part.x.numel() for part in parts if not isinstance(part, Streamed)) <= LARGEST

@@ -86,7 +86,7 @@ def summary_of(prepared: Prepared, source: Source, look: int | None = columns.RO
         guesses=guesses,
         leaks=leaks.find(prepared, _rows_of(prepared.train)),
         text=columns.sentences(found),
-        doubts=(*duplicates.told(prepared), *(n for n in prepared.notes if any(words in n for words in GUESSES))),
+        doubts=(*duplicates.notes(prepared), *(n for n in prepared.notes if any(words in n for words in GUESSES))),
         notes=tuple(prepared.notes),
     )
 

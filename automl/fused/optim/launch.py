@@ -51,8 +51,8 @@ class Launcher:
             self.refused[kernel] = str(error)
         except Exception as error:  # a compiler may fail in any way: say so once, and go on without it
             self.refused[kernel] = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
-            told = f"the Triton kernel {kernel!r} is not used here, torch's operations are: {self.refused[kernel]}"
-            warnings.warn(told, stacklevel=2)
+            message = f"the Triton kernel {kernel!r} is not used here, torch's operations are: {self.refused[kernel]}"
+            warnings.warn(message, stacklevel=2)
         return kernel not in self.refused
 
     def _prove(self, kernel: str, run: kernel_checks.Kernel, out: Tensor) -> None:

@@ -192,13 +192,13 @@ class Gate:
         """The rest of the application; its body is read here, its answers get the headers of all answers."""
         body = await self._body(visit, receive) if visit.scope["method"] not in ("GET", "HEAD") else b""
         visit.body = body
-        told = False
+        given = False
 
         async def receive_body() -> Message:
-            nonlocal told
-            if told:
+            nonlocal given
+            if given:
                 return {"type": "http.disconnect"}
-            told = True
+            given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send_dressed(message: Message) -> None:

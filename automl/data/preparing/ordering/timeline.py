@@ -68,14 +68,14 @@ def decide(
     missing = readings.rules_of(options, frame).missing_words
     known = frame.attrs[readings.ATTRIBUTE]["readings"]
     how: dict[str, Any] = {**timecolumns.telling(series), "gaps": str(options.get("gaps") or "split")}
-    told: list[str] = []
-    how |= timecolumns.find(frame, known, series, target, split, missing, told)
+    found: list[str] = []
+    how |= timecolumns.find(frame, known, series, target, split, missing, found)
     ties = timecolumns.share_of_ties(frame, how, missing) if how["time"] else 0.0
     if ties > timecolumns.MANY:
-        how |= timecolumns.other_series(frame, known, how, target, missing, named=bool(split.get("time")), notes=told)
+        how |= timecolumns.other_series(frame, known, how, target, missing, named=bool(split.get("time")), notes=found)
     elif ties >= timecolumns.FEW and not how["series"]:
-        how |= timecolumns.uneven_series(frame, known, how, target, missing, told)
-    notes += told if how["time"] else told[-1:]
+        how |= timecolumns.uneven_series(frame, known, how, target, missing, found)
+    notes += found if how["time"] else found[-1:]
     ordered = _ordered(frame, how, missing, [])
     how["zone"] = bool(how["time"]) and timecolumns.has_zone(frame[how["time"]])
     how |= steps.decide(ordered.times, ordered.series, how["kind"]) if how["time"] else steps.NONE

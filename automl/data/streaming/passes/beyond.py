@@ -78,9 +78,9 @@ def _target(over: Rows, name: str, rules: readings.Rules) -> tuple[targets.Targe
         rare = pd.Series(seen.difference(pd.Index(looked.unique()), sort=False), dtype=looked.dtype)
         shown = pd.concat([looked, rare], ignore_index=True)
     target = targets.read(shown, name, over.scan.request.options.get("task"), rules)
-    told = [note if "rows" not in note else f"{note} (of {len(looked):,} that were looked at)"
+    notes = [note if "rows" not in note else f"{note} (of {len(looked):,} that were looked at)"
             for note in target.notes if "left out" not in note]  # fmt: skip
-    target = replace(target, notes=told)
+    target = replace(target, notes=notes)
     if target.kind == "classification":
         if not few:
             raise DataError(f"target {name!r} has more than {LABELS:,} classes: is it an identifier?")
