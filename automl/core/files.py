@@ -47,7 +47,7 @@ def delete(path: Path) -> None:
 
 
 def empty(folder: Path) -> Path:
-    """Make `folder` anew, without content; what had its name is deleted."""
+    """Make `folder` new and empty; what had its name is deleted."""
     delete(folder)
     folder.mkdir(parents=True)
     return folder

@@ -127,7 +127,7 @@ class History:
         """The best trial of those that were stopped or paused, where no trial has run its full length yet."""
         if self._best is not None:
             return None
-        if self._partial is None or self.trials[self._partial].state is State.RUNNING:  # it goes on: look anew
+        if self._partial is None or self.trials[self._partial].state is State.RUNNING:  # it goes on: look again
             left = (t for t in self.of(State.STOPPED, State.PAUSED) if t.loss is not None)
             first = min(left, key=self.rank_key, default=None)
             self._partial = None if first is None else first.number

@@ -69,7 +69,7 @@ def check_files(folder: Path) -> None:
         raise LedgerError(f"{ledger} is no file")
     if ledger.stat().st_size == 0 and not _has_log(folder):
         raise LedgerError(
-            f"{ledger} is empty: put a copy of it back; to begin the study anew, delete its folder or choose another"
+            f"{ledger} is empty: put a copy of it back; to begin a new study, delete its folder or choose another"
         )
     # The log is looked for twice, because a driver may have begun or ended between.
     if not _has_log(folder) and _unfinished(folder) and not _has_log(folder):

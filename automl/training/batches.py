@@ -25,7 +25,7 @@ class Batches(Protocol):
         ...
 
     def epoch(self, number: int, size: int) -> Iterator[Part]:
-        """All samples once, `size` at a time (the last batch may be smaller), on the device; each epoch anew."""
+        """All samples once, `size` at a time on the device (the last batch may be smaller); each epoch reordered."""
         ...
 
     def stretch(self, first: int, count: int, size: int) -> Iterator[Part]:

@@ -1,6 +1,6 @@
 """How a file of separated cells is written: its encoding, compression, separator and comment lines.
 
-Found for each file anew from its first bytes and its header line; a file of new rows is written as its sender likes,
+Found for each file from its first bytes and its header line; a file of new rows is written as its sender likes,
 whatever the training file looked like. Which rows are in the file makes no difference.
 """
 
@@ -24,7 +24,7 @@ SEPARATORS = ("\t", ";", "|", ",")
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 """Separators that have a name."""
 FOUND = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1")
-"""Encodings that are found in each file anew, without being named."""
+"""Encodings that are found in each file by itself, without being named."""
 HEAD = 2**16
 """So many characters are looked at to find the separator of a training file."""
 _BOMS = (

@@ -133,7 +133,7 @@ def _bytes_of(rows: Tensor) -> memoryview:
 
 
 def _damaged(file: Path, shard: int) -> EnvironmentProblem:
-    return EnvironmentProblem(f"{file}: shard {shard} is damaged; delete the folder, and it is prepared anew")
+    return EnvironmentProblem(f"{file}: shard {shard} is damaged; delete the folder, and it is prepared again")
 
 
 def _moved(part: Part, device: torch.device) -> Part:

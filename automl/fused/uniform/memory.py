@@ -46,7 +46,7 @@ def train_within_memory(cohort: UniformCohort, new_epoch: Callable[[], Epoch]) -
         except Exception as error:
             if size == 1 or not out_of_memory(error):
                 raise
-        del made  # what it made is let go of before anything is made anew
+        del made  # what it made is released before anything is made again
         _start_again(cohort, rows, steps, size // 2)
 
 

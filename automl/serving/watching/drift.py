@@ -123,7 +123,7 @@ def distance(counts: Counts, reference: Reference) -> float | None:
 def psi_limit(reference: Reference, rows: int, level: float) -> float:
     """What the PSI of `rows` rows like the training part exceeds with probability `level`.
 
-    Both samples are drawn anew a few thousand times; the tail is that of the gamma distribution with the same mean and
+    Both samples are redrawn a few thousand times; the tail is that of the gamma distribution with the same mean and
     variance, as PSI times a constant is nearly chi-square (Yurdakul and Naranjo, 2020).
     """
     from scipy.stats import gamma

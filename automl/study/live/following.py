@@ -19,7 +19,7 @@ from automl.study.reader import StudyView
 from automl.study.safety import LOG
 
 BASIS = ("space", "metric", "objectives", "choose", "seed")
-"""Facts with which a history begins: where one changes, all is read anew."""
+"""Facts with which a history begins: where one changes, all is read again."""
 SETTLED_S = 0.1
 """A file that was changed so shortly before a look may change once more without a later time of change."""
 
@@ -30,7 +30,7 @@ class Followed(StudyView):
     It may be used in several threads, one after the other.
 
     Attributes:
-        generation: grows when all was read anew, because the ledger is another one or its basis was changed.
+        generation: grows when all was read again, because the ledger is another one or its basis was changed.
         edits: the requests that were carried out, and what they have changed: facts, the newest last.
 
     Raises:
@@ -82,7 +82,7 @@ class Followed(StudyView):
         """Read what is new.
 
         Returns:
-            the trials that have changed, by number; all, where all was read anew (see `generation`).
+            the trials that have changed, by number; all, where all was read again (see `generation`).
 
         Raises:
             LedgerError: the ledger is gone or damaged; what was known stays, and the next look tries again.

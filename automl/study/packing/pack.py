@@ -299,7 +299,7 @@ def _refusal(value: Any, at: str) -> TaskError:
     if hasattr(value, "state_dict"):
         remedy = f"save {at}.state_dict()"
     elif callable(value):
-        remedy = "functions and classes are made anew by the training function"
+        remedy = "functions and classes are built by the training function"
     elif isinstance(value, dict):
         remedy = f"save dict({at})"
     else:

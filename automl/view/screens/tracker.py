@@ -111,7 +111,7 @@ class Tracker:
         return self.horizon or self._longest or None
 
     def shares(self) -> dict[str, float]:
-        """The importance of each hyperparameter; computed anew only after a tenth more trials."""
+        """The importance of each hyperparameter; computed again only after a tenth more trials."""
         enough = max(ENOUGH, self._shares_at + max(self._shares_at // 10, 5))
         if len(self._losses) + len(self._fresh) >= enough:
             for record in self._fresh:

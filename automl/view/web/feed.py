@@ -23,7 +23,7 @@ from automl.view.web import head, logs
 LEAST_S = 0.25
 """However many pages ask, the ledger is looked at no more often."""
 SHARE = 0.05
-"""What is costly is computed anew so rarely that it takes no more than this share of the time."""
+"""What is costly is computed again so rarely that it takes no more than this share of the time."""
 MOST_ROWS = 2000
 """Of one answer; the page asks again at once for the others."""
 MOST_CURVES = 200
@@ -49,7 +49,7 @@ class Feed:
         self.study = Followed(path)
         self._clock = clock
         self._lock = threading.Lock()
-        self._life = secrets.token_hex(4)  # pages that are open ask anew after a restart
+        self._life = secrets.token_hex(4)  # pages that are open load everything again after a restart
         self._looked_s = -math.inf
         self._problem = ""
         self._begin()
@@ -95,7 +95,7 @@ class Feed:
             self._tracker.add(record)
 
     def _head(self) -> dict[str, Any]:
-        """What the page shows above the rows; computed anew where something has changed, but not too often."""
+        """What the page shows above the rows; computed again where something has changed, but not too often."""
         driven = is_driven(self.path / paths.LOCK)
         of = (self.study.history.version, len(self.study.edits), driven, self.study.verdict is None, self._problem)
         now_s = self._clock()
@@ -128,7 +128,7 @@ class Feed:
 
         Returns:
             `generation` and `since` for the next question, `more` (whether to ask at once), `rows`, `head`; and
-            `about`, where the page has to begin anew.
+            `about`, where the page has to load everything again.
         """
         with self._lock:
             self._look()
