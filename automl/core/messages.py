@@ -7,9 +7,10 @@ The worker asks: it sends `Ready(lanes=k)` and gets one `Assign` with up to k tr
 points of all its trials at once and gets one `Verdicts`; it sends `Ended` for each trial that is over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, KeysView, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from automl.core.space import Config
 from automl.core.stopper import Kind
@@ -18,6 +19,30 @@ from automl.errors import SpecError
 
 Metrics = Mapping[str, float]
 ALIKE = "/"  # `Ready.fits` of an idle worker whose lanes must share the whole signature, not only its first part
+
+
+class WithConfig:
+    """Gives a trial the ways in which a dict is read, for its config: `trial["lr"]`, `"lr" in trial`, `dict(trial)`."""
+
+    __slots__ = ()
+    config: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.config[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.config
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.config)
+
+    def keys(self) -> KeysView[str]:
+        """The names of the hyperparameters; with it `dict(trial)` and `make(**trial)` work."""
+        return self.config.keys()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The hyperparameter, or `default` if the config does not have it (an inactive one)."""
+        return self.config.get(name, default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +56,7 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(WithConfig):
     """One attempt of one trial, as `Study.ask` returns it. `assignment["lr"]` is the value of a hyperparameter."""
 
     number: int  # of the trial
@@ -43,9 +68,6 @@ class Assignment:
     horizon: int | None = None  # the last step of a full trial, where the study was told
     metric: str = ""  # the name of the study's metric
     parent: Parent | None = None  # with whose state an heir begins
-
-    def __getitem__(self, name: str) -> object:
-        return self.config[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +108,20 @@ def as_step(value: object) -> int:
         limits = "from 0 to 2**53" if number is not None and number > 2**53 else "0 or more"
         raise SpecError(f"a step must be a whole number, {limits}; got {value!r:.60} ({type(value).__name__})")
     return int(number)
+
+
+Step = int | Mapping[str, object]
+"""The step of a report; or in its place the metrics, which may hold the step (else it is the one after the last)."""
+
+
+def with_step(last: int, step: Step, metrics: Mapping[str, object]) -> tuple[int, dict[str, object]]:
+    """(step, metrics) of a report after step `last`.
+
+    Raises:
+        SpecError: the step is no whole number.
+    """
+    named = {**step, **metrics} if isinstance(step, Mapping) else dict(metrics)
+    return as_step(named.pop("step", last + 1) if isinstance(step, Mapping) else step), named
 
 
 @dataclass(frozen=True, slots=True)

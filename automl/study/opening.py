@@ -16,6 +16,11 @@ MOST_BYTES = 2**28
 Opened = tuple[sqlite3.Connection, int]
 """A ledger, and the number of its last fact."""
 
+FORKED = (
+    "the study belongs to process {}, from which this one was forked: ask and tell there, and give other processes "
+    "only the configs"
+)
+
 
 def for_writing(folder: Path) -> Opened:
     """The ledger of `folder`, brought up to date; a new one where there is none.

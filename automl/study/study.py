@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, overload
 
 from automl.core import plugins, seeds
 from automl.core.history import History
-from automl.core.messages import Assignment, Measured, as_step
+from automl.core.messages import Assignment, Measured, Step, with_step
 from automl.core.objectives.goals import MetricSpec, Objectives, example_of
 from automl.core.plugins import Described
 from automl.core.space import Config, Space
@@ -210,7 +210,7 @@ class Study(Edited):
     def report(
         self,
         trial: int | Assignment,
-        step: int,
+        step: Step,
         metrics: Mapping[str, object] | None = None,
         *,
         attempt: int | None = None,
@@ -224,6 +224,7 @@ class Study(Edited):
             step: 1, 2, ...; 0 is for a value before any training, which is kept but never judged. A step that is
                 known already changes nothing: a trial that continues after a crash repeats some.
             metrics, values: {name: number}; the study's metric must be among them and finite, or the trial has failed.
+                In the place of the step they may hold it.
             attempt: of the trial; reports of an earlier one are dropped. None: the current one.
             horizon: the trial's last step, where known.
 
@@ -234,9 +235,9 @@ class Study(Edited):
             SpecError: there is no such trial; `step` is no whole number; or the metric is missing, and no trial has
                 ever reported it: its name must be wrong.
         """
-        point = Measured(
-            self.record_of(trial).number, attempt or 0, as_step(step), {**(metrics or {}), **values}, horizon
-        )
+        record = self.record_of(trial)
+        at, named = with_step(record.step, step, {**(metrics or {}), **values})
+        point = Measured(record.number, attempt or 0, at, named, horizon)
         return self.report_all([point])[point.trial]
 
     def report_all(self, points: Sequence[Measured]) -> dict[int, Verdict]:
@@ -271,12 +272,12 @@ class Study(Edited):
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
-    def tell(self, trial: int | Assignment, step: int | None = None, **metrics: object) -> TrialRecord:
+    def tell(self, trial: int | Assignment, step: Step | None = None, **metrics: object) -> TrialRecord:
         """A trial is done with these metrics: for programs that run the trials themselves, after `ask`.
 
         Args:
             trial: the trial, or its number.
-            step: its last step; None: one more than it has reported.
+            step: its last step; None: one more than it has reported. A mapping here is taken as `metrics`.
             metrics: name=number; the study's metric must be among them, unless the trial has reported it before.
 
         Returns:
@@ -293,13 +294,13 @@ class Study(Edited):
             record = self.record_of(trial)
             if record.state in (State.DONE, State.FAILED):
                 raise SpecError(f"trial {record.number} has ended already ({record.state}): tell each trial once")
-            if record.state is State.STOPPED or (not metrics and record.loss is not None):
-                return self.finish(record.number)
             example = f"write tell(trial, {example_of(self.history.objectives)})"
             try:
-                at = (record.step + 1) if step is None else as_step(step)
+                at, metrics = with_step(record.step, record.step + 1 if step is None else step, metrics)
             except SpecError as error:
                 raise SpecError(f"{error}; metrics are given by name: {example}") from None
+            if record.state is State.STOPPED or (not metrics and record.loss is not None):
+                return self.finish(record.number)
             _, failure = checked(self.history.objectives, metrics, at)
             if failure and failure.kind == "metric":
                 raise SpecError(f"{failure.message}; {example}")

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NoReturn
 
 from automl.core.history import rank_key
 from automl.core.messages import Assignment, Measured, Odd, Parent, as_number
@@ -188,6 +188,9 @@ class Trials(Readable):
         if not 0 <= number < known:
             raise SpecError(f"no trial {number}: " + (f"trials are 0 to {known - 1}" if known else "none has begun"))
         return self.history.trials[number]
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a study stays in its process: give other processes trial.config, and tell their results here")
 
     def runs(self, trial: int, attempt: int | None = None) -> bool:
         """Whether that attempt (None: any) is the current one of a running trial."""

@@ -17,6 +17,8 @@ from typing import Any
 STEPS = ("step", "epoch")  # names of the step in a report
 MOST_LINES, LONGEST = 200, 100_000  # of an object on several lines; characters of a line that is looked at
 _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_WRAPPED = re.compile(r"\b(?:(?:np|numpy)\.\w+|tensor|array)\(([^(),]*)(?:, \w+=[^(),]*)*\)")
+_NOT_FINITE = re.compile(r"(?<=[:\s])(-?(?:nan|inf))(?=[,}\s])")
 KEPT = 10  # last lines for the message about a program that never reports
 
 
@@ -112,13 +114,25 @@ class CommandOutput:
 
 def _parsed(text: str) -> Mapping[str, Any] | None:
     """The object in a text: JSON, or a printed Python dict; None for anything else."""
-    for read in (json.loads, ast.literal_eval):
+    for read in (json.loads, _printed):
         try:
             value = read(text.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             continue
         return value if isinstance(value, dict) and value else None
     return None
+
+
+def _printed(text: str) -> Any:
+    """The value of a printed Python object; numbers may be `nan`, `inf`, `np.float64(0.5)` or `tensor(0.5)`.
+
+    Raises:
+        ValueError, SyntaxError: it is none.
+    """
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return ast.literal_eval(_NOT_FINITE.sub(r"'\1'", _WRAPPED.sub(r"\1", text)))
 
 
 def _number(value: Any) -> Any:

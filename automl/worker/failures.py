@@ -32,7 +32,7 @@ def failure_of(error: BaseException, trial: Trial) -> Failure:
         except OSError:  # a full disk: the message must do
             path.unlink(missing_ok=True)
     message = str(error) if isinstance(error, NoReport) else in_words(error)
-    return Failure(kind_of(error), message[:MESSAGE_CHARS], trial.step, file)
+    return Failure(kind_of(error), message[:MESSAGE_CHARS].replace("\0", "\ufffd"), trial.step, file)
 
 
 def shortened(text: str, most: int = TRACEBACK_CHARS) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from automl.core import seeds
-from automl.core.messages import Assignment, Measured, Odd, Parent, Reported, Verdicts, as_step
+from automl.core.messages import Assignment, Measured, Odd, Parent, Reported, Verdicts, WithConfig, as_step
 from automl.core.space import Value
 from automl.core.stopper import Kind
 from automl.errors import SpecError, TaskError
@@ -28,7 +28,7 @@ class TrialPaused(TrialStopped):
     """The same, for a trial that may go on later."""
 
 
-class Trial:
+class Trial(WithConfig):
     """One attempt of one trial, as the training function sees it.
 
         def train(trial):
@@ -84,13 +84,6 @@ class Trial:
         warnings.warn("trial.leads is called trial.model_wanted now", DeprecationWarning, stacklevel=2)
         return self.model_wanted
 
-    def __getitem__(self, name: str) -> Any:
-        return self.config[name]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The hyperparameter, or `default` if the config does not have it (an inactive one)."""
-        return self.config.get(name, default)
-
     @property
     def reported(self) -> bool:
         """Whether this attempt or an earlier one has reported."""
@@ -122,16 +115,17 @@ class Trial:
         self,
         step: int | Mapping[str, object] | None = None,
         values: Mapping[str, object] | None = None,
+        /,
         **metrics: object,
     ) -> None:
-        """Report how good the trial is.
+        """Report how good the trial is: `report(loss=0.3)`, `report(3, loss=0.3)`, `report({"loss": 0.3}, step=3)`.
 
         Args:
             step: the step (epoch) it has reached, a whole number; None: the one after the last report's. One that is
                 beyond the full length (a count of batches where epochs were promised) is replaced by the number of
                 the step of `steps`, or of the report; the user is told once. A mapping here is taken as `values`.
             values: metrics as a mapping, also with the step under the name "step".
-            metrics: numbers, numpy scalars or one-element tensors; one of them is the study's metric.
+            metrics: `step`; numbers, numpy scalars or one-element tensors; one of them is the study's metric.
 
         Raises:
             SpecError: `step` is no whole number, or a metric has no name.
@@ -141,10 +135,8 @@ class Trial:
         if isinstance(step, Mapping):
             step, values = None, step
         if values is not None and not isinstance(values, Mapping):
-            if step is not None:
-                example = call_of(self.metric, f"{values!r:.40}")
-                raise SpecError(f"metrics are given by name: trial.report({step!r:.20}, {example})")
-            metrics, values = {"values": values, **metrics}, None  # a metric of that name
+            example = call_of(self.metric, f"{values!r:.40}")
+            raise SpecError(f"metrics are given by name: trial.report({step!r:.20}, {example})")
         named = {**(values or {}), **metrics}
         if step is None and "step" in named:
             step = named.pop("step")  # type: ignore[assignment]
@@ -218,7 +210,7 @@ class Trial:
         """The state last saved by an earlier attempt, or None; `steps` and `report` count on from its step.
 
         The first attempt of an heir (`core.strategy.Heir`) gets the state of its parent, with which it goes on by its
-        own config: learning rates and the like that the state holds are to be set anew.
+        own config: learning rates and the like that the state holds have to be set again.
 
         The reports up to there are sent again, so that the curve has no hole even if the driver lost some. Random
         numbers go on from where they were when the state was saved, at once and again when `steps` begins.

@@ -194,6 +194,28 @@ def test_a_metric_that_is_no_number(tmp_path: Path, value: object) -> None:
     assert (failure.kind, failure.message) == ("metric", f"loss must be a number, got {type(value).__name__}")
 
 
+@pytest.mark.catalogue(
+    1, "an error's message holds any characters, also the character zero", "it is kept; the study can be read", 0
+)
+def test_a_message_of_any_characters(tmp_path: Path) -> None:
+    def train(trial: automl.Trial) -> None:
+        raise ValueError("zero \0, escape \x1b[2J, half a pair \ud800")
+
+    search(train, tmp_path / "s", trials=2)
+    (failure, _) = (trial.failure for trial in automl.Study.open(tmp_path / "s").history.trials)
+    assert failure is not None
+    assert failure.message == "ValueError: zero \ufffd, escape \x1b[2J, half a pair \ud800"
+
+
+def test_metrics_and_step_as_other_loggers_take_them(tmp_path: Path) -> None:
+    def train(trial: automl.Trial) -> None:
+        trial.report({"loss": trial.get("x")}, step=2)
+        trial.report({"loss": dict(trial)["x"]}, step=4)
+
+    for trial in search(train, tmp_path / "s", trials=2).history.trials:
+        assert [step for step, _ in trial.curve] == [2, 4]
+
+
 def odd(trial: automl.Trial) -> None:
     import numpy as np
 

@@ -1,6 +1,8 @@
 """The study inside somebody's own program: threads, mistakes in calls, and what the caller may do with what it gets."""
 
 import math
+import os
+import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,6 +54,61 @@ def test_the_config_of_an_assignment_is_the_callers_own() -> None:
     assert one.best.config == suggested
     one.best.config.clear()
     assert one.best.config == one.winner.config == one.history.trials[0].config == suggested
+
+
+def test_a_trial_is_read_like_a_dict() -> None:
+    trial = study(first=[{"x": 0.25, "kind": "b"}], defaults=False).ask()
+    assert dict(trial) == dict(**trial) == trial.config == {"x": 0.25, "kind": "b"}
+    assert list(trial) == ["x", "kind"]
+    assert "x" in trial
+    assert 0 not in trial
+    assert trial.get("momentum", 0.9) == 0.9
+
+
+@pytest.mark.parametrize("given", [{"loss": 0.5}, {"step": 3, "loss": 0.5}])
+def test_metrics_may_be_told_as_a_dict(given: dict) -> None:
+    one = study()
+    assert one.tell(one.ask(), given).curve == ((given.get("step", 1), 0.5),)
+    trial = one.ask()
+    one.report(trial, {"loss": 0.7})
+    one.report(trial, {"loss": 0.6})
+    assert one.tell(trial, {"loss": 0.5}).curve == ((1, 0.7), (2, 0.6), (3, 0.5))
+
+
+def test_a_forked_process_cannot_change_a_study(tmp_path: Path) -> None:
+    one = study(path=tmp_path / "s")
+    trial = one.ask()
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            one.tell(trial, loss=0.1)
+        except LedgerError as error:
+            os.write(writing, str(error).encode())
+        one.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with open(reading) as told:
+        assert told.read().startswith(f"the study belongs to process {os.getpid()}, from which this one was forked")
+    assert one.tell(trial, loss=0.5).loss == 0.5  # nothing is damaged, and the lock is still held
+    with pytest.raises(LedgerError, match="is being driven"):
+        study(path=tmp_path / "s")
+    one.close()
+
+
+def test_a_study_stays_in_its_process() -> None:
+    with pytest.raises(TypeError, match=r"a study stays in its process: give other processes trial\.config"):
+        pickle.dumps(study())
+
+
+def test_a_pair_of_name_and_direction_says_what_to_write() -> None:
+    with pytest.raises(SpecError, match=r"metric: write {\"name\": 'reward', \"direction\": 'maximize'}"):
+        automl.Study(SPACE, metric=("reward", "maximize"))
+
+
+def test_what_could_not_be_read_back_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"the study's metric\.name is not a text; no text in it may have"):
+        automl.Study(SPACE, metric={"name": "l\0", "direction": "minimize"}, path=tmp_path / "s")
 
 
 @pytest.mark.parametrize("number", [99, -1, 1])

@@ -1,6 +1,7 @@
 """Commands: how arguments are filled in, what counts as a report, how a program that fails is named."""
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -78,8 +79,12 @@ def read(text: str, pattern: str | None = None) -> list[Report | str]:
         ('{\n{"val_loss": 0.5}\n{"val_loss": 0.4}', [Report(None, {"val_loss": 0.5}), Report(None, {"val_loss": 0.4})]),
         ('{\n "step": 2,\n "metrics": {"val_loss": 0.5}\n}\n', [Report(2, {"val_loss": 0.5})]),
         ('{\n  epoch 3: {"val_loss": 0.5}\n', [Report(None, {"val_loss": 0.5})]),
+        ("{'epoch': np.int64(3), 'val_loss': np.float64(0.5)}\n", [Report(3, {"val_loss": 0.5})]),
+        ("{'step': 1, 'val_loss': tensor(0.5, grad_fn=<MseLossBackward0>)}\n", [Report(1, {"val_loss": 0.5})]),
+        ("{'step': 1, 'val_loss': inf}\n", [Report(1, {"val_loss": math.inf})]),
+        ("{'val_loss': open('x')}\n", []),
     ],
-    ids=range(21),
+    ids=range(25),
 )
 def test_a_report_is_json_with_the_metric(text: str, reports: list[Report]) -> None:
     parts = read(text)
@@ -88,8 +93,9 @@ def test_a_report_is_json_with_the_metric(text: str, reports: list[Report]) -> N
         assert "".join(part for part in parts if isinstance(part, str)) == text
 
 
-def test_not_a_number_is_a_report_which_fails_the_trial() -> None:
-    (report,) = read('{"step": 1, "val_loss": NaN}')
+@pytest.mark.parametrize("text", ['{"step": 1, "val_loss": NaN}', "{'step': 1, 'val_loss': nan}"])
+def test_not_a_number_is_a_report_which_fails_the_trial(text: str) -> None:
+    (report,) = read(text)
     assert isinstance(report, Report)
     assert str(report.metrics["val_loss"]) == "nan"
 

@@ -86,6 +86,8 @@ class Objectives:
         if isinstance(described, Objectives):
             return described
         entries = described if isinstance(described, Sequence) and not isinstance(described, str) else [described]
+        if len(entries) == 2 and entries[1] in ("minimize", "maximize"):
+            raise SpecError(f'metric: write {{"name": {entries[0]!r}, "direction": {entries[1]!r}}}')
         optimized: list[Metric] = []
         limits: list[Limit] = []
         for entry in entries:

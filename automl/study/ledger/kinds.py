@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl.core.live.edits import LIMITS
-from automl.errors import LedgerError
+from automl.errors import LedgerError, SpecError
 from automl.study.ledger.schema import SINCE
 
 NUMBER, WHOLE, TEXT, TRUTH, ANY = "a number", "a whole number", "a text", "true or false", "anything"
+WORDS = "a text of any characters"
 VALUE = "a number, also an infinite or missing one"
 CHOICE = "a text, a finite number, true, false, null, or a list of these"
 WAYS, COUNTED = frozenset({"minimize", "maximize"}), frozenset({"last", "best"})
@@ -70,7 +71,7 @@ REQUIRED = ("name", "space", "metric", "seed", "plan")
 DETAILS = {"samples_per_s?": NUMBER, "tflops?": NUMBER, "peak_share?": NUMBER, "*": ANY}
 """What the details of an attempt look like."""
 METRICS = {"*": VALUE}
-FAILURE = {"kind": TEXT, "message": TEXT, "step?": WHOLE, "traceback?": TEXT}
+FAILURE = {"kind": TEXT, "message": WORDS, "step?": WHOLE, "traceback?": TEXT}
 CONFIG = {"*": CHOICE}
 _TRIAL: Shape = {"kind": TEXT, "trial": WHOLE}
 EDITS: dict[str, Shape] = {
@@ -145,6 +146,18 @@ def check(facts: Mapping[str, Any], remedy: str) -> None:
     for name, shape in SHAPES.items():
         if name in facts and (problem := misfit(facts[name], shape)):
             raise LedgerError(f"the ledger's content is damaged: the study's {name}{problem}; {remedy}")
+
+
+def refuse_unreadable(facts: Mapping[str, Any]) -> None:
+    """Refuse to write facts that `check` would call damaged.
+
+    Raises:
+        SpecError: one is such; says which.
+    """
+    for name in SHAPES.keys() & facts.keys():
+        if problem := misfit(facts[name], SHAPES[name]):
+            zero = "; no text in it may have the character zero" if problem.endswith(TEXT) else ""
+            raise SpecError(f"the study's {name}{problem}{zero}")
 
 
 def content(text: Any, shape: Shape, remedy: str) -> Any:
@@ -223,7 +236,9 @@ def _is(value: Any, kind: str) -> bool:
             return isinstance(value, float) or _is_usual(value)
         whole = isinstance(value, int)
         return (kind in (NUMBER, NUMBER_OR_NONE) or (whole and kind == WHOLE)) and _is_usual(value)
-    return kind == ANY or (isinstance(value, str) and kind in (TEXT, TEXT_OR_NONE) and "\0" not in value)
+    if isinstance(value, str) and kind in (TEXT, TEXT_OR_NONE):
+        return "\0" not in value  # it may be the name of a file
+    return kind == ANY or (kind == WORDS and isinstance(value, str))
 
 
 def _is_usual(value: float) -> bool:

@@ -13,6 +13,7 @@ costs little. Reports are committed with the next change of state, or after `BAT
 """
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
@@ -46,6 +47,7 @@ class Ledger:
         self._noted = False  # whether the lock's file says that there is a write-ahead log
         self._full, self._unflushed = True, False  # synchronous is FULL; a commit has not been flushed to the disk yet
         self._broken: AutoMLError | None = None  # why nothing can be written any more
+        self._process = os.getpid()
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -87,6 +89,8 @@ class Ledger:
     def close(self) -> None:
         """Commit and flush what is pending, and give the lock back. After a failed write the rest is rolled back."""
         self.closed = True
+        if self._process != os.getpid():  # connection and lock are the other process's
+            return
         try:
             if self._db.in_transaction:
                 self._db.rollback() if self._broken else self._db.commit()
@@ -109,6 +113,7 @@ class Ledger:
 
     def describe(self, **facts: Any) -> None:
         """Write facts about the study as a whole (plain values); a fact replaces an earlier one of the same name."""
+        kinds.refuse_unreadable(facts)
         for key, value in facts.items():
             self._add("study", key, json.dumps(value))
         self.commit()
@@ -156,7 +161,6 @@ class Ledger:
             trial, step, attempt: where.
             value: the study's metric, with the sign that the user knows.
             metrics: all metrics, by name.
-            at_s: when.
             horizon: the last step of the trial, where known.
         """
         text = json.dumps(dict(metrics))
@@ -181,7 +185,6 @@ class Ledger:
             what: the edit.
             request: the id of the request that it belongs to; empty where it came from none.
             source: who asked for it.
-            at_s: when.
         """
         self._add("edits", self._next(), at_s, request, source, json.dumps(what))
 
@@ -231,7 +234,9 @@ class Ledger:
             raise self._break(error) from error
 
     def _refuse_if_broken(self) -> None:
-        """After a failed write, refuse all others: the study in memory is ahead of the file."""
+        """After a failed write, refuse all others: the study in memory is ahead of the file. So in a forked process."""
+        if self._process != os.getpid():
+            raise LedgerError(opening.FORKED.format(self._process))
         if self._broken:
             raise self._broken
 
