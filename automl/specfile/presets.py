@@ -48,7 +48,7 @@ def part(name: str) -> dict[str, Any]:
     return dict(document.value)
 
 
-def whole(name: str) -> File | None:
+def complete(name: str) -> File | None:
     """The file of the complete preset `name` (one that can be searched as it is); None: no such preset."""
     return None if "/" in name else all_presets().get(name)
 

@@ -45,7 +45,7 @@ def read(
     path = Path(path_or_preset)
     preset = None
     if not _is_file(path) and path.suffix not in (".yaml", ".yml"):
-        preset = presets.whole(str(path_or_preset))
+        preset = presets.complete(str(path_or_preset))
         if preset is None:
             raise SpecError(_not_found(str(path_or_preset)))
     file = preset or path
@@ -127,8 +127,8 @@ def _not_found(name: str) -> str:
     from automl.specfile import presets
 
     known = presets.all_presets()
-    wholes = [n for n in known if "/" not in n]
+    complete = [n for n in known if "/" not in n]
     if name in known:
-        return f"preset {name!r} is only a part of a space; complete presets: {', '.join(wholes)}"
-    near = did_you_mean(name, [*wholes, *(p.name for p in Path(".").glob("*.y*ml"))])
-    return f"there is no file and no preset {name!r}{near} (presets: {', '.join(wholes) or 'none is installed'})"
+        return f"preset {name!r} is only a part of a space; complete presets: {', '.join(complete)}"
+    near = did_you_mean(name, [*complete, *(p.name for p in Path(".").glob("*.y*ml"))])
+    return f"there is no file and no preset {name!r}{near} (presets: {', '.join(complete) or 'none is installed'})"

@@ -74,9 +74,9 @@ def _study(source: str, dir: Path) -> Path | None:
 
 
 def _is_preset(name: str) -> bool:
-    from automl.specfile.presets import whole
+    from automl.specfile.presets import complete
 
-    return whole(name) is not None
+    return complete(name) is not None
 
 
 def _kept(path: Path) -> tuple["Summary", str]:

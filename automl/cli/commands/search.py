@@ -98,9 +98,9 @@ def _is_spec(spec: str) -> bool:
     """Whether there is such a file or preset; where there is not, one message says so."""
     if Path(spec).is_file():
         return True
-    from automl.specfile.presets import whole
+    from automl.specfile.presets import complete
 
-    return whole(spec) is not None
+    return complete(spec) is not None
 
 
 def _changes(

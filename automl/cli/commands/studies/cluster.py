@@ -127,11 +127,11 @@ def _found(spec: str) -> str:
     Raises:
         SpecError: there is none.
     """
-    from automl.specfile.presets import whole
+    from automl.specfile.presets import complete
 
     if not spec or Path(spec).is_file():
         return str(Path(spec).absolute()) if spec else ""
-    if whole(spec) is None:
+    if complete(spec) is None:
         raise SpecError(f"{spec}: there is no such file, nor a preset of that name (see `automl spaces`)")
     return spec
 
