@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from automl.data.cells import words
-from automl.data.reading import dialects, former, readers
+from automl.data.reading import dialects, encodings, former, readers
 from automl.errors import DataError
 
 FORMS = "a DataFrame (pandas, polars or Arrow), an array, one row or a list of rows as dicts or lists, or a file's path"
@@ -79,8 +79,8 @@ def read_file(preparation: Mapping[str, Any], path: Path) -> pd.DataFrame:
     if table["form"] == "table" and not how and not readers.is_parquet(path):
         return former.read_separated(path)
     options = {}
-    if how.get("encoding", "utf-8") not in dialects.FOUND:
-        options["encoding"] = how["encoding"]
+    if named := encodings.to_name(how.get("encoding", "utf-8")):
+        options["encoding"] = named
     if how.get("separator", ",") not in dialects.SEPARATORS:
         options["separator"] = how["separator"]
     return readers.read_table(path, options, table.get("expects", ()))

@@ -1,18 +1,17 @@
-"""How a file of separated cells is written: its encoding, compression, separator and comment lines.
+"""How a file of separated cells is written: its compression, separator and comment lines.
 
 Found for each file from its first bytes and its header line; a file of new rows is written as its sender likes,
 whatever the training file looked like. Which rows are in the file makes no difference.
 """
 
 import bz2
-import codecs
 import csv
 import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,14 +22,8 @@ SEPARATORS = ("\t", ";", "|", ",")
 """Where two fit equally well, the first is taken: decimal commas are in more files than other marks in numbers."""
 NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "space": " "}
 """Separators that have a name."""
-FOUND = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1")
-"""Encodings that are found in each file by itself, without being named."""
 HEAD = 2**16
 """So many characters are looked at to find the separator of a training file."""
-_BOMS = (
-    (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"), (b"\xef\xbb\xbf", "utf-8-sig"),
-    (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
-)  # fmt: skip
 
 
 def read_bytes(path: Path) -> bytes:
@@ -56,25 +49,6 @@ def read_bytes(path: Path) -> bytes:
     return foreign.checked(raw, path)
 
 
-def decode(raw: bytes, name: str, options: Mapping[str, Any]) -> tuple[str, str]:
-    """(the text, its encoding): as its byte-order mark says, else UTF-8, else `prepare.encoding`, else Windows-1252.
-
-    Raises:
-        DataError: `prepare.encoding` is not known, or does not fit.
-    """
-    given = options.get("encoding")
-    for encoding in _candidates(raw, str(given) if given else None):
-        try:
-            return raw.decode(encoding).lstrip("\ufeff"), encoding
-        except LookupError as error:
-            raise DataError(f"prepare.encoding: Python knows no encoding {given!r}") from error
-        except UnicodeError:
-            continue
-    if given:
-        raise DataError(f"prepare.encoding: {name} is not written in {given}")
-    return raw.decode("latin-1"), "latin-1"
-
-
 @contextmanager
 def unpacked(opened: IO[bytes]) -> Iterator[IO[bytes]]:
     """The bytes of an open file, unpacked where its first bytes say that it is compressed; it is closed at the end."""
@@ -94,47 +68,6 @@ def unpacked(opened: IO[bytes]) -> Iterator[IO[bytes]]:
             stream = io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(opened), "zstd"))
         with stream:
             yield stream
-
-
-def encoding_of(
-    opening: Callable[[], AbstractContextManager[IO[bytes]]], options: Mapping[str, Any], whole: bool = True
-) -> str:
-    """The encoding in which a file can be read, found as `decode` does, block by block.
-
-    Args:
-        opening: opens the file, as `unpacked` does.
-        options: those of `prepare:`.
-        whole: look at all of it, not only at its first MiB.
-    """
-    with opening() as file:
-        first = file.read(2**20)
-    for encoding in _candidates(first, str(options["encoding"]) if options.get("encoding") else None):
-        try:
-            decoder = codecs.getincrementaldecoder(encoding)()
-            with opening() as file:
-                while block := file.read(2**20):
-                    decoder.decode(block)
-                    if not whole:
-                        break
-            return encoding
-        except LookupError as error:
-            raise DataError(f"prepare.encoding: Python knows no encoding {options['encoding']!r}") from error
-        except UnicodeError:
-            continue
-    return "latin-1"
-
-
-def _candidates(raw: bytes, given: str | None) -> list[str]:
-    marked = [encoding for mark, encoding in _BOMS if raw.startswith(mark)][:1]
-    if marked:
-        return marked
-    head = raw[:200]
-    if len(head) >= 8 and len(raw) % 2 == 0 and given is None:  # UTF-16 without a mark: every other byte is 0
-        if head[1::2].count(0) > 0.8 * len(head[1::2]) and not head[0::2].count(0):
-            return ["utf-16-le"]
-        if head[0::2].count(0) > 0.8 * len(head[0::2]) and not head[1::2].count(0):
-            return ["utf-16-be"]
-    return ["utf-8", given] if given else ["utf-8", "cp1252"]
 
 
 def without_comments(
@@ -262,6 +195,20 @@ def _blank_comments(lines: list[str], first: int, separator: str | None) -> int:
     return count
 
 
+def separator_option(options: Mapping[str, Any]) -> str | None:
+    """The separator that the user named.
+
+    Raises:
+        DataError: it is not one character.
+    """
+    given = options.get("separator")
+    mark = None if given is None else NAMES.get(str(given), str(given))
+    if mark is not None and (len(mark) != 1 or mark in '"\r\n'):
+        hint = did_you_mean(str(given), NAMES)
+        raise DataError(f"prepare.separator: expected one character, such as ; or tab, got {given!r}{hint}")
+    return mark
+
+
 def find(text: str, name: str, options: Mapping[str, Any], expects: Iterable[str] = ()) -> tuple[str, tuple[str, ...]]:
     """(the separator, the names in the header).
 
@@ -271,15 +218,10 @@ def find(text: str, name: str, options: Mapping[str, Any], expects: Iterable[str
         options: those of `prepare:`; `separator` is used.
         expects: columns of the training table: the separator under which most of them are found is taken.
     """
-    given = options.get("separator")
+    mark = separator_option(options)
     head = text[:HEAD].lstrip("\r\n")
-    if given is not None:
-        mark = NAMES.get(str(given), str(given))
-        if len(mark) != 1 or mark in '"\r\n':
-            hint = did_you_mean(str(given), NAMES)
-            raise DataError(f"prepare.separator: expected one character, such as ; or tab, got {given!r}{hint}")
-        if not expects or mark in head.partition("\n")[0]:
-            return mark, _header(head, mark)
+    if mark is not None and (not expects or mark in head.partition("\n")[0]):
+        return mark, _header(head, mark)
     wanted = set(expects)
     if wanted:
         best = max(SEPARATORS, key=lambda mark: len(wanted & set(_header(head, mark))))
@@ -321,7 +263,7 @@ def notes_of(encoding: str, separator: str, comments: int, name: str) -> tuple[s
     said = []
     if encoding not in ("utf-8", "utf-8-sig"):
         odd = " (if letters are wrong: `prepare: {encoding: cp850}`, or mac_roman)" if encoding == "latin-1" else ""
-        said.append(f"read as {encoding}{odd}")
+        said.append(f"read as {encoding}{', each line as what it is' if ' and ' in encoding else odd}")
     if separator != ("\t" if ".tsv" in name.lower() else ","):
         said.append(f"cells separated by {separator!r}")
     if comments:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from automl.data.cells.readings import ATTRIBUTE
-from automl.data.reading import dialects, foreign, regular
+from automl.data.reading import dialects, encodings, foreign, regular
 from automl.errors import DataError
 
 TABLES = (".csv", ".tsv", ".tab", ".parquet", ".pq")
@@ -60,7 +60,7 @@ def _read_arrays(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """A text file, also gzipped, in UTF-8 or else Latin-1.
+    """A text file, also gzipped, see `encodings`.
 
     Raises:
         DataError: the file cannot be read.
@@ -69,10 +69,7 @@ def read_text(path: Path) -> str:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError) as error:
         raise DataError(f"data: {path.name} cannot be read: {error}") from error
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return encodings.decode(raw, path.name, {})[0]
 
 
 def read_labelled_lines(path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -104,9 +101,9 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
         if is_parquet(path):
             return _checked(pd.read_parquet(path))
         options = options or {}
-        text, encoding = dialects.decode(dialects.read_bytes(path), path.name, options)
+        text, encoding = encodings.decode(dialects.read_bytes(path), path.name, options)
         expects = tuple(expects)
-        text, named, comments = dialects.without_comments(text, separator_option(options), expects)
+        text, named, comments = dialects.without_comments(text, dialects.separator_option(options), expects)
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
         frame = regular.read(text, separator, header)
@@ -131,12 +128,6 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     for name in frame.columns[[isinstance(dtype, pd.StringDtype | pd.ArrowDtype) for dtype in frame.dtypes]].unique():
         pa.array(frame[name].array).validate(full=True)
     return frame
-
-
-def separator_option(options: Mapping[str, Any]) -> str | None:
-    """The separator that the user named."""
-    given = options.get("separator")
-    return None if given is None else dialects.NAMES.get(str(given), str(given))
 
 
 def parse(stream: Any, separator: str, head: str, **more: Any) -> Any:
@@ -178,6 +169,7 @@ def file_attributes(
     name: str, separator: str, encoding: str, comments: int, names: list[str], header: tuple[str, ...]
 ) -> dict[str, Any]:
     """What `attrs` says of the file: how it is written, notes for people, and its header where names differ from it."""
+    encoding = encodings.described(encoding)
     notes = list(dialects.notes_of(encoding, separator, comments, name))
     twice = [read for read, own in zip(names, header, strict=False) if own and read != own.strip()]
     if twice:

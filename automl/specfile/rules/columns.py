@@ -95,16 +95,16 @@ def _parquet(path: File) -> list[str]:
 
 
 def _text(path: File, prepare: Mapping[str, Any]) -> list[str]:
-    from automl.data.reading import dialects
+    from automl.data.reading import dialects, encodings
 
     def opened() -> AbstractContextManager[IO[bytes]]:
         return dialects.unpacked(path.open("rb"))
 
-    encoding = dialects.encoding_of(opened, prepare, whole=False)
+    encoding = encodings.encoding_of(opened, prepare, whole=False)
     with opened() as file:
         head = file.read(4 * dialects.HEAD).decode(encoding, errors="ignore").lstrip("\ufeff")[: dialects.HEAD]
-    given = prepare.get("separator")
-    text, named, _ = dialects.without_comments(head, dialects.NAMES.get(str(given), given))
+    given = dialects.separator_option(prepare)
+    text, named, _ = dialects.without_comments(head, given)
     _, names = dialects.find(text, path.name, {**prepare, "separator": given or named})
     return [name.strip() for name in names]
 

@@ -8,11 +8,11 @@ from typing import IO, Any
 import pyarrow as pa
 from pyarrow import csv
 
-from automl.data.reading import regular
+from automl.data.reading import encodings, regular
 
 LONGEST = 2**26
 """Bytes that a row may have."""
-BYTEWISE = ("utf-8", "utf-8-sig", "cp1252", "latin-1", "ascii")
+BYTEWISE = ("utf-8", "utf-8-sig", encodings.LINES)
 """Encodings in which a line end is a byte of its own."""
 
 

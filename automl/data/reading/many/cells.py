@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 
 from automl.data.cells.readings import ATTRIBUTE
-from automl.data.reading import dialects
+from automl.data.reading import dialects, encodings
 from automl.data.reading.many import blocks
 from automl.data.reading.many.blocks import Layout
 from automl.data.reading.many.files import File
-from automl.data.reading.readers import as_data_error, column_names, file_attributes, parse, separator_option
+from automl.data.reading.readers import as_data_error, column_names, file_attributes, parse
 
 
 class Cells:
@@ -43,7 +43,7 @@ class Cells:
             return dialects.unpacked(file.open())
 
         layout, head = self.layout(file), self._text(file)
-        encoding = dialects.encoding_of(opening, self.options)
+        encoding = encodings.encoding_of(opening, self.options)
         names, text = column_names(layout.header, layout.header), self._cleared(head)[0]
         with opening() as raw, blocks.stream_of(raw, encoding) as stream:
             for _ in range(_empty_lines(text)):
@@ -64,7 +64,7 @@ class Cells:
         text, named = self._cleared(self._text(file))
         asked = {**self.options, "separator": self.options.get("separator") or named}
         separator, header = dialects.find(text, file.name, asked)
-        encoding = dialects.encoding_of(lambda: dialects.unpacked(file.open()), self.options, whole=False)
+        encoding = encodings.encoding_of(lambda: dialects.unpacked(file.open()), self.options, whole=False)
         begins = -1
         if encoding in blocks.BYTEWISE and len(header) > 1 and separator.isascii():
             with dialects.unpacked(file.open()) as stream:
@@ -73,12 +73,12 @@ class Cells:
 
     def _text(self, file: File) -> str:
         """The beginning of a file."""
-        encoding = dialects.encoding_of(lambda: dialects.unpacked(file.open()), self.options, whole=False)
+        encoding = encodings.encoding_of(lambda: dialects.unpacked(file.open()), self.options, whole=False)
         with dialects.unpacked(file.open()) as raw, blocks.stream_of(raw, encoding) as stream:
             return stream.read(dialects.HEAD).lstrip("\ufeff")
 
     def _cleared(self, head: str) -> tuple[str, str | None]:
-        text, named, _ = dialects.without_comments(head, separator_option(self.options))
+        text, named, _ = dialects.without_comments(head, dialects.separator_option(self.options))
         return text, named
 
     def attributes(self, file: File, first: bool) -> dict[str, Any]:
