@@ -23,7 +23,7 @@ def compress(
     """Make the winner of a study smaller and faster, and measure what that costs.
 
     Variants are made of the winner's weights (units cut off, low rank, narrower students, ONNX networks in float32 and
-    with whole numbers of 8 bits), each measured on this machine and compared with the winner on the same validation
+    with whole numbers of 8 bits; of an ensemble fewer members, of trees fewer trees), each measured on this machine and compared with the winner on the same validation
     rows. One is chosen, evaluated once on the test set, saved in `STUDY/compressed/best`. Each finished variant is in
     the study's ledger: a run that was interrupted goes on, and another choice costs no new training.
 
@@ -33,7 +33,7 @@ def compress(
             and latency64_ms (64 rows).
         lose: how much of the score may be lost, in the metric's unit (0.005), or as a share of it ("1%"). A variant
             counts as losing no more only if the 95 % interval of the difference says so.
-        ways: of "prune", "rank", "student", "onnx" and "int8"; None: all.
+        ways: of "fewer", "prune", "rank", "student", "onnx" and "int8"; None: all that the winner allows.
         epochs: of training after a layer was cut; None: a quarter of the winner's, at least 2.
         trust: run the code that the specification names, also of a study begun on another machine.
         say: is called with lines about what happens.

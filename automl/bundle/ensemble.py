@@ -34,10 +34,13 @@ class Ensemble:
         models: the members.
         weights: how often each one counts.
         kind, classes: as of a `Model`.
+        metrics: scores of all together, by names such as `test_accuracy`; empty where they are not saved.
+        manifest: all that the saved ensemble says of itself.
     """
 
-    def __init__(self, models: Sequence[Model], weights: Sequence[int]) -> None:
-        self.models, self.weights = list(models), list(weights)
+    def __init__(self, models: Sequence[Model], weights: Sequence[int], manifest: Mapping[str, Any] | None = None):
+        self.models, self.weights, self.manifest = list(models), list(weights), manifest or {}
+        self.metrics: dict[str, float] = dict(self.manifest.get("metrics", {}))
         self.kind, self.classes, self.targets = models[0].kind, models[0].classes, models[0].targets
         preparations: list[dict[str, Any]] = []
         self._slots: list[int] = []  # which of the different preparations each member has; most often there is one
@@ -119,27 +122,38 @@ def from_average(averaged: Tensor, *, classes: bool) -> Tensor:
     return averaged.clamp_min(1e-12).log() if classes else averaged
 
 
-def write(folder: Path, bundles: Mapping[str, Path], weights: Mapping[str, int]) -> None:
+def write(
+    folder: Path, bundles: Mapping[str, Path], weights: Mapping[str, int], folds: Mapping[str, int] | None = None
+) -> None:
     """Copy the members' bundles into `folder` with a manifest; the folder appears complete or not at all.
 
     Args:
         folder: of the ensemble; one that is there is replaced.
         bundles: the members' bundles by name; these are the names of their copies.
         weights: how often each member counts.
+        folds: the fold of those members that have learned from all other folds: of the rows that are trained on they
+            may be scored on those of this fold alone.
     """
-    work, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    plain.delete(old)
-    plain.empty(work)
-    members = []
+    work = plain.empty(folder.with_name(f".{folder.name}.part"))
+    members: list[dict[str, Any]] = []
     for name, bundle in bundles.items():
         plain.copy(bundle, work / name)
         digest = files.sha256(work / name / files.MANIFEST)
         members.append({"folder": name, "weight": weights[name], "manifest": digest})
+        if folds and name in folds:
+            members[-1]["fold"] = folds[name]
     manifest = {"format": FORMAT, "version": VERSION, "members": members}
     (work / files.MANIFEST).write_text(json.dumps(manifest, indent=1))
+    replace(work, folder)
+
+
+def replace(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`, either of which may be an ensemble; what had that name is deleted afterwards."""
+    old = folder.with_name(f".{folder.name}.old")
+    plain.delete(old)
     if folder.exists() or folder.is_symlink():
         os.replace(folder, old)
-    os.replace(work, folder)
+    os.replace(new, folder)
     plain.delete(old)
 
 
@@ -156,6 +170,8 @@ def read(
     members = manifest["members"]
     if not isinstance(members, list) or not all(map(_is_member, members)):
         raise BundleError(f"{folder / files.MANIFEST}: a member is a folder's name, its weight (1, 2, ...) and a hash")
+    if not isinstance(manifest.get("metrics", {}), dict):
+        raise BundleError(f"{folder / files.MANIFEST}: metrics are names with their values")
     models = []
     for member in members:
         path = folder / member["folder"]
@@ -165,7 +181,7 @@ def read(
         models.append(load_model(path, build=build, trust=trust, device=device))
     if len({(model.kind, tuple(model.classes or ())) for model in models}) > 1:
         raise BundleError(f"{folder}: its members answer different questions, so they cannot be averaged")
-    return Ensemble(models, [member["weight"] for member in members])
+    return Ensemble(models, [member["weight"] for member in members], manifest)
 
 
 def _is_member(entry: Any) -> bool:

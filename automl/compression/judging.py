@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from automl.bundle import ensemble
 from automl.bundle.compressed import writing
-from automl.bundle.files import replace_folder
 from automl.compression.record import CompressionRecord
-from automl.compression.subject import Subject
+from automl.compression.subject import Original
 from automl.core import files as plain
 from automl.driver.screen import Screen
 from automl.evaluation import verdict
@@ -15,12 +15,12 @@ from automl.study.study import Study
 
 
 def judge(
-    subject: Subject, study: Study, record: CompressionRecord, name: str, screen: Screen
+    original: Original, study: Study, record: CompressionRecord, name: str, screen: Screen
 ) -> dict[str, Any] | None:
     """Evaluate a variant on the test set, once: if it was evaluated before, return that result.
 
     Args:
-        subject: the original.
+        original: what the variant was made of.
         study: open; its ledger counts the models that were evaluated on the test set.
         record: where the result goes.
         name: of the variant.
@@ -31,7 +31,7 @@ def judge(
         paired bootstrap; `rows`; `looks`, how many models have been evaluated on the test set so far. None where there
         is no test set, or the metric has no value on it.
     """
-    holdout, before = subject.holdout, record.test(name)
+    holdout, before = original.holdout, record.test(name)
     if before is not None or not holdout.test_rows or holdout.undefined("test"):
         return before
     assert study.path is not None
@@ -39,8 +39,8 @@ def judge(
         verdict.record_test_evaluation(study, "best", screen)
     bundle = record.bundle(name)
     looks = verdict.record_test_evaluation(study, str(bundle.relative_to(study.path)), screen)
-    ours, theirs = holdout.sample(bundle, "test"), holdout.sample(subject.bundle, "test")
-    gain, between = intervals.difference(ours, theirs, sign=subject.sign)
+    ours, theirs = holdout.sample(bundle, "test"), holdout.sample(original.bundle, "test")
+    gain, between = intervals.difference(ours, theirs, sign=original.sign)
     found = {
         "metric": f"test_{holdout.name}", "value": ours.value,
         "interval": list(intervals.interval(ours, like=holdout.sample(bundle, "val"))),
@@ -58,12 +58,12 @@ def publish(record: CompressionRecord, name: str, test: dict[str, Any] | None) -
     plain.copy(record.bundle(name), new)
     if test is not None:
         low, high = test["gain_interval"]
-        writing.add_test(new, test["metrics"] | {test["metric"]: test["value"]}, {test["metric"]: test["interval"]}, [
+        writing.add_scores(new, test["metrics"] | {test["metric"]: test["value"]}, {test["metric"]: test["interval"]}, [
             "", "## How good it is", "",
             f"- {test['metric']} {test['value']:.6g}, 95 % interval {test['interval'][0]:.6g} to"
             f" {test['interval'][1]:.6g}, on {test['rows']} test rows.",
             f"- The original has {test['original']:.6g} on the same rows: change {test['gain']:+.4g}, 95 % interval"
             f" {low:+.4g} to {high:+.4g} (above 0 is better).",
         ])  # fmt: skip
-    replace_folder(new, best)
+    ensemble.replace(new, best)
     return best

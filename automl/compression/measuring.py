@@ -1,6 +1,7 @@
 """What is measured of a variant: bytes, parameters, latency, and its score beside the original's on the same rows."""
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from automl.bundle import files
-from automl.compression.subject import Subject
+from automl.bundle.ensemble import Ensemble, average
+from automl.bundle.model import Model
+from automl.compression.subject import Original
 from automl.metrics import intervals
+from automl.models.tables.trees import Trees
 
 ROWS = (1, 64)
 """The batch sizes (rows) at which latency is measured."""
@@ -68,54 +72,82 @@ class Variant:
 
 
 def measured(
-    subject: Subject, bundle: Path, name: str, way: str, base: str = "", parameters: int = 0, alone: bool = True,
+    original: Original, bundle: Path, name: str, way: str, base: str = "", parameters: int = 0, alone: bool = True,
     note: str = "",
 ) -> Variant:  # fmt: skip
     """Measure the model in a bundle.
 
     Args:
-        subject: the original.
-        bundle: of the variant, or of the original itself.
+        original: what the variant was made of.
+        bundle: of the variant, or of the original itself; an ensemble's too.
         name, way, base, alone, note: see `Variant`.
         parameters: of the network before it was quantized; 0: they are counted.
     """
-    from automl.bundle.io import load_model
+    from automl.bundle.loading import load
 
-    model = load_model(bundle, build=subject.build)
-    ours, theirs = subject.holdout.sample(bundle, "val"), subject.holdout.sample(subject.bundle, "val")
-    gain, (low, high) = intervals.difference(ours, theirs, sign=subject.sign)
-    file = bundle / files.NETWORK
-    file = file if file.is_file() else bundle / files.WEIGHTS
-    x = subject.prepared.val.x
-    one, many = (latency_ms(model.module, x[:rows]) for rows in ROWS)
+    model, holdout = load(bundle, build=original.build), original.holdout
+    ours, theirs = holdout.sample(bundle, "val"), holdout.sample(original.bundle, "val")
+    gain, (low, high) = intervals.difference(ours, theirs, sign=original.sign)
+    members = model.models if isinstance(model, Ensemble) else [model]
+    one, many = (latency_ms(_called(original, model, rows)) for rows in ROWS)
     return Variant(
-        name=name, way=way, base=base, bytes=file.stat().st_size, parameters=parameters or count(model.module),
+        name=name, way=way, base=base, bytes=_bytes(bundle),
+        parameters=parameters or sum(count(member.module) for member in members),
         latency_ms=one, latency64_ms=many, score=ours.value, gain=gain, low=low, high=high, alone=alone,
         note=note,
     )  # fmt: skip
 
 
-def latency_ms(module: nn.Module, x: Tensor) -> float:
-    """Milliseconds of one call with `x` [rows, ...]: the least of the means over `BLOCKS` blocks of calls.
+def in_words(variant: Variant) -> str:
+    """What was measured, in one line."""
+    return (
+        f"{variant.bytes:,} bytes, {variant.latency_ms:.3g} ms for one row, {variant.latency64_ms:.3g} ms for 64,"
+        f" score {variant.score:.5g}"
+    )
+
+
+def _bytes(bundle: Path) -> int:
+    """The size of the networks in a bundle, or in all bundles of an ensemble."""
+    found = [file for name in (files.NETWORK, files.WEIGHTS) for file in bundle.rglob(name)]
+    return sum(file.stat().st_size for file in found)
+
+
+def _called(original: Original, model: Model | Ensemble, rows: int) -> Callable[[], object]:
+    """A function that computes the outputs for so many prepared rows."""
+    if not isinstance(model, Ensemble):
+        module, x = model.module, original.data.of(model.config).val.x[:rows].contiguous()
+        return lambda: module(x)
+    inputs = [original.data.of(member.config).val.x[:rows].contiguous() for member in model.models]
+    modules = [member.module for member in model.models]
+
+    def call() -> Tensor:
+        outputs = (module(x) for module, x in zip(modules, inputs, strict=True))
+        return average(outputs, model.weights, model.kind)
+
+    return call
+
+
+def latency_ms(call: Callable[[], object]) -> float:
+    """Milliseconds of one call: the least of the means over `BLOCKS` blocks of calls.
 
     Measured is the CPU time of this thread, in which all is computed: how long a call takes on a core that has nothing
     else to do. Other programs only ever make a block slower, so the least one is nearest to that.
     """
-    x = x.contiguous()
     with torch.no_grad():
         begun, calls = time.thread_time(), 0
         while calls < 3 or time.thread_time() - begun < BLOCK_S:
-            module(x)
+            call()
             calls += 1
         means = []
         for _ in range(BLOCKS):
             begun = time.thread_time()
             for _ in range(calls):
-                module(x)
+                call()
             means.append((time.thread_time() - begun) / calls)
     return 1000 * min(means)
 
 
 def count(module: nn.Module) -> int:
-    """The number of parameters, tied ones once."""
-    return sum(p.numel() for p in module.parameters())
+    """The number of parameters, tied ones once; of trees the number of nodes: a threshold each, or a leaf's value."""
+    nodes = sum(len(trees.value) for trees in module.modules() if isinstance(trees, Trees))
+    return nodes + sum(p.numel() for p in module.parameters())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from automl import metrics
 from automl.errors import SpecError, did_you_mean
 
-WAYS = ("prune", "rank", "student", "onnx", "int8")
+WAYS = ("fewer", "prune", "rank", "student", "onnx", "int8")
 """The ways, in the order in which they are tried."""
 LIMITS = ("bytes", "parameters", "latency_ms", "latency64_ms")
 """What may be limited: bytes and parameters of the network, and milliseconds for 1 and for 64 rows."""

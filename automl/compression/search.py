@@ -17,7 +17,7 @@ from automl.bundle.compressed import writing
 from automl.bundle.compressed.layers import described
 from automl.bundle.compressed.writing import Network
 from automl.compression.choosing import ORIGINAL
-from automl.compression.measuring import Variant, count, measured
+from automl.compression.measuring import Variant, count, in_words, measured
 from automl.compression.options import CompressOptions
 from automl.compression.record import CompressionRecord
 from automl.compression.subject import Subject
@@ -58,7 +58,7 @@ class CompressionSearch:
         """Make and measure the variants that do not exist yet; returns all variants, the original model first."""
         original = self.record.variant(ORIGINAL)
         if original is None:
-            original = measured(self.subject, self.subject.bundle, ORIGINAL, "")
+            original = measured(self.subject.original, self.subject.bundle, ORIGINAL, "")
             self._add(original)
         for way in CUTS:
             if way in self.options.ways:
@@ -172,8 +172,7 @@ class CompressionSearch:
         self, name: str, way: str, mode: quantizing.Mode, base: str, ready: Path, config: "dict[str, object]"
     ) -> None:
         known = self.record.variant(base or ORIGINAL)
-        seven = way == "int8" and not quantizing.has_vnni()
-        note = "weights of 7 bits, as this processor has no VNNI instructions" if seven else ""
+        note = quantizing.note_on(way)
         try:
             content = quantizing.network(ready, mode, self.subject.prepared.train.x)
             network = Network(config, onnx=content, int8=way == "int8")
@@ -195,7 +194,7 @@ class CompressionSearch:
         bundle.parent.mkdir(parents=True, exist_ok=True)
         writing.write(bundle, subject.bundle, network, subject.build, what, {})
         alone = what.get("mode") != "dynamic"
-        variant = measured(subject, bundle, name, way, base, parameters, alone, note)
+        variant = measured(subject.original, bundle, name, way, base, parameters, alone, note)
         what |= {key: getattr(variant, key) for key in ("bytes", "parameters", "latency_ms", "latency64_ms")}
         metrics = subject.holdout.metrics(bundle, "val")
         writing.write(bundle, subject.bundle, network, subject.build, what, metrics)
@@ -206,18 +205,11 @@ class CompressionSearch:
 
     def _add(self, variant: Variant) -> Variant:
         self.record.add(variant)
-        self.say(f"{variant.name}: {variant.failed or _in_words(variant)}")
+        self.say(f"{variant.name}: {variant.failed or in_words(variant)}")
         return variant
 
 
 _ONNX: dict[quantizing.Mode, str] = {"float32": "onnx", "static": "int8-static", "dynamic": "int8-dynamic"}
-
-
-def _in_words(variant: Variant) -> str:
-    return (
-        f"{variant.bytes:,} bytes, {variant.latency_ms:.3g} ms for one row, {variant.latency64_ms:.3g} ms for 64,"
-        f" score {variant.score:.5g}"
-    )
 
 
 def _defaults(family: str) -> "dict[str, object]":

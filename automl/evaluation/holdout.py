@@ -1,7 +1,7 @@
 """Saved models scored on validation and test rows. No other file of this project scores a model on the test rows."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -163,18 +163,42 @@ class Holdout:
         """The outputs of the model in `bundle`, some rows at a time, on the CPU."""
         import torch
 
+        from automl.bundle import ensemble, files
         from automl.bundle.io import load_model
         from automl.bundle.outputs import of_validation
+        from automl.models.combined.bagged import FOLDS
         from automl.training.samples.row_stream import pieces
 
-        model = load_model(bundle, build=self.build, device=device)
+        manifest = files.read_json(bundle / files.MANIFEST)
+        if manifest.get("format") == ensemble.FORMAT:
+            yield from self._cut(self._together(bundle, manifest["members"], split))
+            return
+        model = load_model(bundle, manifest, build=self.build, device=device)
         prepared = self._prepared(model.config)
-        if split == "val" and prepared.folds is not None:  # no row is scored by a model that has seen it
+        if split == "val" and FOLDS in model.config:  # no row is scored by a model that has seen it
             yield from torch.split(of_validation(model.module, prepared, device), self._rows)
             return
         with torch.no_grad():
             for piece in pieces(self._part(split, model.config), self._rows):
                 yield model.module(piece.x.to(device)).cpu()
+
+    def _together(self, folder: Path, members: "Sequence[Mapping[str, Any]]", split: Split) -> "Tensor":
+        """[N, units] outputs of an ensemble; on validation rows a member of one fold has a say in those of its fold."""
+        import torch
+
+        from automl.bundle.ensemble import from_average, to_average
+
+        classes, folds = self.kind == "classification", self.prepared.folds
+        total = share = torch.zeros((), dtype=torch.float64)
+        for member in members:
+            says = torch.full((len(self._part(split)), 1), float(member["weight"]), dtype=torch.float64)
+            if split == "val" and folds is not None and "fold" in member:
+                held = torch.zeros_like(says)
+                held[folds.held_rows(member["fold"])] = 1.0
+                says = says * held
+            outputs = to_average(self.outputs(folder / member["folder"], split), classes=classes)
+            total, share = total + says * outputs, share + says
+        return from_average(total / share, classes=classes).float()
 
     def _part(self, split: Split, config: Mapping[str, Any] | None = None) -> "Part":
         """The rows; as `config` wants them prepared, where it has a say in that."""

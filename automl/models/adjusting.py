@@ -100,6 +100,18 @@ def without(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: value for name, value in weights.items() if name not in (SCALE, SHIFT)}
 
 
+def with_those_of(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights `own` of a network, with what is among `weights` to adjust its logits."""
+    return {**own, **{name: weights[name] for name in (SCALE, SHIFT) if name in weights}}
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """The weights of a network, with what adjusts its logits, as they are saved: the opposite of `adjusted`."""
+    if not isinstance(module, Adjusted):
+        return dict(module.state_dict())
+    return {**module.inner.state_dict(), SCALE: module.scale, SHIFT: module.shift}
+
+
 def adjusted(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
     """The network with what is among its saved weights to adjust its logits; the network itself where nothing is."""
     if SCALE not in weights or SHIFT not in weights:

@@ -155,16 +155,6 @@ def test_what_cannot_be_compressed_is_told(tmp_path: Path) -> None:
         automl.compress(tmp_path / "own")
 
 
-def test_trees_have_nothing_that_could_be_cut(tmp_path: Path) -> None:
-    (tmp_path / "trees.yaml").write_text(
-        "model: trees\ndata: iris\nmetric: val_accuracy\nepochs: 2\nbudget: {trials: 1}\n"
-        "space: {leaves: [4, 8]}\nfinalists: none\n"
-    )
-    automl.search(tmp_path / "trees.yaml", path=tmp_path / "study", seed=1, executor="inline")
-    with pytest.raises(BundleError, match="'trees' has no weights that could be cut or rounded"):
-        automl.compress(tmp_path / "study")
-
-
 @pytest.mark.slow
 def test_convnet_with_every_way_and_transformer_with_those_of_torch(tmp_path: Path) -> None:
     for model, ways in (("convnet", WAYS), ("transformer", ("prune", "rank", "student"))):

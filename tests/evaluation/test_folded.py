@@ -13,8 +13,7 @@ from automl import specfile
 from automl.bundle.ensemble import Ensemble
 from automl.bundle.io import load_model
 from automl.bundle.outputs import stored
-from automl.compression.subject import Subject
-from automl.errors import BundleError, SpecError
+from automl.errors import SpecError
 from automl.evaluation import pack as packs
 from automl.evaluation.finalists import holdout_of
 from automl.models.combined.bagged import FOLDS, Bagged
@@ -124,15 +123,6 @@ def test_finalists_are_folded_too_and_a_refit_is_one_model(folder: Path) -> None
     best = load_model(study.path / paths.BEST)
     assert FOLDS not in best.config
     assert study.verdict["test"]["value"] is not None
-
-
-def test_a_smaller_model_of_one_is_refused_in_a_sentence(folder: Path) -> None:
-    study = search(folder, PACK)
-    task = task_of(specfile.read(folder / "space.yaml"))
-    assert isinstance(task, BuiltinTask)
-    assert study.path is not None
-    with pytest.raises(BundleError, match=r"3 models of as many folds.*compress the winner of a search without"):
-        Subject.of(task, study.path / paths.BEST, 0)
 
 
 @pytest.mark.parametrize(

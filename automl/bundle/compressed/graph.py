@@ -8,6 +8,7 @@ from the sizes of inputs and weights before anything is run.
 from collections.abc import Iterator
 from typing import Any
 
+from automl.bundle.compressed import tree_graph
 from automl.data.shapes import Inputs
 from automl.errors import BundleError
 
@@ -50,7 +51,11 @@ def check(content: bytes, inputs: Inputs) -> None:
     if len(nodes) > MOST_NODES or model.functions or model.training_info:
         raise BundleError(f"model.onnx: it has functions, training information, or more than {MOST_NODES} operators")
     for node in nodes:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
+        if (node.domain, node.op_type) == (tree_graph.DOMAIN, tree_graph.OPERATOR):
+            if list(node.input) != [model.graph.input[0].name] or len(inputs.shape) != 1:
+                raise BundleError("model.onnx: trees take the samples themselves, as rows of numbers")
+            tree_graph.check(node, int(inputs))
+        elif node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
             raise BundleError(f"model.onnx: the operator {node.domain or 'ai.onnx'}.{node.op_type} is not allowed")
     if any(tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data for tensor in _tensors(model)):
         raise BundleError("model.onnx: it names another file for its weights")

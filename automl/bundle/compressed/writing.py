@@ -1,6 +1,6 @@
 """Writes the bundle of a compressed model: as any other bundle, with changed layers or an ONNX network in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,22 +103,24 @@ def write(
     return folder
 
 
-def add_test(
-    folder: Path, metrics: Mapping[str, float], intervals: Mapping[str, list[float]], lines: list[str]
+def add_scores(
+    folder: Path, metrics: Mapping[str, float], intervals: Mapping[str, list[float]], lines: Sequence[str]
 ) -> None:
-    """Add the scores on the test rows to the manifest and the card of a bundle that nobody reads yet.
+    """Add scores to the manifest and the card of a bundle or an ensemble that nobody reads yet.
 
     Args:
-        folder: the bundle.
+        folder: of it.
         metrics: by names such as `test_accuracy`.
         intervals: 95 % intervals, by the same names.
         lines: of the card, Markdown.
     """
     manifest, readme = files.read_json(folder / files.MANIFEST), folder / "README.md"
-    manifest["metrics"] |= metrics
+    manifest["metrics"] = manifest.get("metrics", {}) | metrics
     manifest["intervals"] = dict(intervals)
-    plain.write(readme, (readme.read_text(encoding="utf-8") + "\n".join([*lines, ""])).encode())
-    manifest["files"][readme.name] = files.sha256(readme)
+    before = readme.read_text(encoding="utf-8") if readme.is_file() else "\n".join(LOADING)
+    plain.write(readme, (before + "\n".join([*lines, ""])).encode())
+    if "files" in manifest:  # an ensemble has hashes of its members alone
+        manifest["files"][readme.name] = files.sha256(readme)
     files.write_json(folder / files.MANIFEST, manifest)
 
 

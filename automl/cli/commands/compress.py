@@ -24,7 +24,7 @@ Lose = Annotated[
 ]
 Ways = Annotated[
     list[str] | None,
-    options.option("--way", metavar="WAY", help="Try only: prune, rank, student, onnx, int8 (repeatable)."),
+    options.option("--way", metavar="WAY", help="Try only: fewer, prune, rank, student, onnx, int8 (repeatable)."),
 ]
 Epochs = Annotated[int | None, options.option("--epochs", min=1, help="Epochs of training after layers were cut.")]
 

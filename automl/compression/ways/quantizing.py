@@ -28,6 +28,8 @@ from automl.bundle.model import Model
 from automl.errors import EnvironmentProblem
 
 Mode = Literal["float32", "static", "dynamic"]
+FLOAT32 = "float32.onnx"
+"""The file that `float32` writes."""
 CALIBRATION_ROWS = 512
 """So many training rows fix the scales of activations."""
 CALIBRATION_VALUES = 2**22
@@ -43,7 +45,7 @@ def float32(model: Model, folder: Path) -> Path:
         EnvironmentProblem: onnx, onnxscript or onnxruntime is not installed.
         BundleError: the network cannot be written as ONNX.
     """
-    file, ready = folder / "exported.onnx", folder / "float32.onnx"
+    file, ready = folder / "exported.onnx", folder / FLOAT32
     export.to_onnx(model, file)
     try:
         from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -100,6 +102,12 @@ def has_vnni() -> bool:
     except OSError:
         return False  # not known: 7 bits are right on every processor
     return "avx512_vnni" in flags or "avx_vnni" in flags
+
+
+def note_on(way: str) -> str:
+    """What is to be said of a variant that was made in this way, on this processor; mostly nothing."""
+    seven = way == "int8" and not has_vnni()
+    return "weights of 7 bits, as this processor has no VNNI instructions" if seven else ""
 
 
 def _without_weights(ready: Path) -> list[str]:

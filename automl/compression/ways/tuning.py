@@ -92,7 +92,7 @@ def _trained(
     if prepared.kind in LOSSES and not mixed:
         prepared = _taught(subject)
         config |= {"loss": LOSSES[prepared.kind], "label_smoothing": 0.0}
-    seed = seeds.derive(subject.seed, "compress")
+    seed = seeds.derive(subject.original.seed, "compress")
     unit = subject.recipe.unit_for(prepared)
     trainer, name = Trainer(build, prepared, config, epochs, seed, settings=options, unit=unit), unit.step
     for epoch in range(epochs):

@@ -64,13 +64,21 @@ class Trees(nn.Module):
         self.categories = False
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.sums(x).to(x.dtype)
+
+    def sums(self, x: Tensor) -> Tensor:
+        """The same in float64. [N, outputs]"""
         values = self.leaves(x)
         units = torch.nn.functional.one_hot(self.unit, self.outputs).to(values.dtype)
-        out: Tensor = (self.base + values @ units).to(x.dtype)
+        out: Tensor = self.base + values @ units
         return out
 
     def leaves(self, x: Tensor) -> Tensor:
         """The value of the leaf that each row reaches in each tree. [N, T] float64"""
+        return self.value[self.ends(x)]
+
+    def ends(self, x: Tensor) -> Tensor:
+        """The leaf that each row reaches in each tree. [N, T] int64"""
         x = x.flatten(1).to(self.threshold.dtype)
         at = self.root.unsqueeze(0).expand(x.shape[0], -1)
         for _ in range(self.depth):
@@ -84,7 +92,7 @@ class Trees(nn.Module):
             missing = value.isnan()  # no `where`: ONNX runtimes have none for truth values
             goes_low = (missing & self.missing_low[at]) | (~missing & goes_low)
             at = torch.where(goes_low, self.low[at], self.high[at])
-        return self.value[at]
+        return at
 
     def set(self, arrays: Mapping[str, Tensor]) -> None:
         """Take over the arrays of `FIELDS`.

@@ -1,6 +1,7 @@
 """One version of a model, loaded: rows in, answers out."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,21 +159,26 @@ class Served:
 
     def card(self) -> dict[str, Any]:
         """What the model is, for programs: data, metrics with intervals, limits of use."""
-        manifest = self.members[0].manifest
+        manifest, together = self.members[0].manifest, self._together
         notes = [str(note) for note in manifest.get("notes", ())]
         return {
             "name": self.name, "version": self.version, "digest": self.digest, "task": self.kind,
             "architecture": [str(member.manifest["model"]) for member in self.members],
-            "classes": self.classes, "metrics": manifest.get("metrics", {}),
-            "intervals": manifest.get("intervals", {}), "data": manifest.get("data"), "notes": notes,
+            "classes": self.classes, "metrics": together.get("metrics", {}),
+            "intervals": together.get("intervals", {}), "data": manifest.get("data"), "notes": notes,
             "limits": self._limits(), "made_with": manifest.get("versions", {}), "input": self.schema.to_json(),
         }  # fmt: skip
+
+    @property
+    def _together(self) -> Mapping[str, Any]:
+        """The manifest that has the scores of what answers: an ensemble's own."""
+        return self.model.manifest
 
     def _limits(self) -> list[str]:
         """What the model should not be used for, as far as its data say."""
         said = ["Answers are for rows like those of the training data; values outside of its ranges are guesses."]
         if self.kind == "classification":
             said.append("Probabilities are those of the network; they are not calibrated.")
-        if not any(self.members[0].manifest.get("intervals", {})):
+        if not any(self._together.get("intervals", {})):
             said.append("No score on test rows with an interval is known for this model.")
         return said
