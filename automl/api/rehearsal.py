@@ -8,8 +8,9 @@ import numpy as np
 from automl import metrics
 from automl.api.from_spec import study_of
 from automl.errors import DataError, SpecError, did_you_mean
+from automl.metrics.kinds.kind import Kind
 from automl.specfile import options
-from automl.training.hyperparameters import LOSSES
+from automl.training.hyperparameters import check_loss
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ def _target(read: "Spec") -> None:
     from automl.data import targets
     from automl.data.cells import readings
     from automl.data.preparing import columns
+    from automl.data.preparing.options import values_or_classes, variant
     from automl.data.reading import readers
 
     path = read.folder / str(read.data)
@@ -70,31 +72,24 @@ def _target(read: "Spec") -> None:
             raise DataError(f"target {target!r}: no row has a number; a series predicts numbers")
         return
     rules = readings.rules_of(dict(read.prepare), frame)
-    task = read.prepare.get("task")
+    task = values_or_classes(read.prepare)
     if len(names) > 1:
         found = targets.read_columns({name: frame[name] for name in names}, task, rules)
     else:
         found = targets.read(frame[target], target, task, rules)
-    kind = found.kind
-    measured = ["train_loss", *(f"val_{name}" for name in metrics.names(kind))]
+    kind = Kind.of_target(found.kind, variant(read.prepare))
+    measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(kind))]
     if read.metric.name not in measured:
         near = did_you_mean(read.metric.name, measured)
-        reason = f"metric: {read.metric.name!r} is not measured for {kind}{near}"
+        reason = f"metric: {read.metric.name!r} is not measured for {kind.variant or kind}{near}"
         raise SpecError(f"{reason} (measured: {', '.join(measured)})")
     if kind == "regression" and read.prepare.get("class_weight") == "balanced":
         raise DataError("class_weight: only classes can be balanced, the target is a value")
     if kind != "classification" and read.adjust != "none":
         raise SpecError(f"adjust: {read.adjust} is for classes; this task is {kind}: leave it out")
-    _loss(read, kind)
+    if (loss := read.space.constants.get("loss")) is not None:
+        check_loss(str(loss), kind.variant or str(kind))
     _rows(read, frame[found.keep], rules)
-
-
-def _loss(read: "Spec", kind: str) -> None:
-    """Check that the loss of all trials is for such a target."""
-    name = read.space.constants.get("loss")
-    if LOSSES.get(str(name), kind) != kind:
-        known = ", ".join(one for one, task in LOSSES.items() if task == kind)
-        raise SpecError(f"loss: {name} is not for {kind}; one of {known}")
 
 
 def _rows(read: "Spec", frame: "pd.DataFrame", rules: "Rules") -> None:

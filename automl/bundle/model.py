@@ -16,6 +16,7 @@ from automl.data.direct import rows as direct
 from automl.data.direct.encoder import Encoder
 from automl.data.preparing import given, series, text, transform
 from automl.errors import DataError
+from automl.metrics.kinds.kind import Kind
 
 if TYPE_CHECKING:
     from automl.data.prepared import Part
@@ -52,14 +53,19 @@ class Model:
         self._encoder = Encoder.of(preparation)
         self._remembered: Part | None = None
         self.config: dict[str, Any] = manifest["config"]
-        self.kind: str = manifest["kind"]
+        self.kind = Kind.of_target(manifest["kind"], preparation.get("target", {}))
         self.classes: list[Any] = manifest["classes"]
         self.metrics: dict[str, float] = manifest["metrics"]
 
     @property
     def targets(self) -> list[str]:
-        """The names of the columns that `predict` returns, where the model predicts several targets; else empty."""
-        return [str(name) for name in self.preparation["target"].get("columns", ())]
+        """The names of the columns that `predict` returns, where the model predicts several targets or quantiles
+        ("0.1 of price"); else empty."""
+        entry = self.preparation["target"]
+        names = [str(name) for name in entry.get("columns", ())]
+        if not self.kind.levels or len(entry["scale"]) > max(1, len(names)):  # a forecast of several steps
+            return names
+        return [f"{level:g} of {name}" for name in names or [entry["name"]] for level in self.kind.levels]
 
     def __repr__(self) -> str:
         return f"Model({self.manifest['model']}, {self.kind}, config={self.config})"
@@ -72,7 +78,8 @@ class Model:
                 or the path of a file; texts for a language model.
 
         Returns:
-            [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted, see `targets`); or,
+            [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted, [N, D * Q] where Q
+            quantiles of each, see `targets`); or,
             for a language model, the likeliest token after each token, [N, window].
         """
         return self.decoded(self._told(rows))
@@ -126,7 +133,9 @@ class Model:
         """Outputs [N, units] as labels, or as values in the data's own unit."""
         if self.kind == "regression":
             target = self.preparation["target"]
-            values = outputs.double().numpy() * np.asarray(target["scale"]) + np.asarray(target["center"])
+            each = max(1, len(self.kind.levels))
+            scale, center = (np.repeat(np.asarray(target[name]), each) for name in ("scale", "center"))
+            values = outputs.double().numpy() * scale + center
             return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
         return np.asarray(np.asarray(self.classes)[outputs.argmax(-1).numpy()])
 
@@ -143,7 +152,7 @@ class Model:
         Args:
             rows: a table with the true answers in their column, or a file of one; `(x, y)` for a model of arrays. They
                 may have new classes.
-            how: "head": the last layer learns anew, in closed form; "finetune": all weights learn, at a low rate.
+            how: "head": the last layer is fitted again, in closed form; "finetune": all weights learn, at a low rate.
             old: rows from before, in the same form.
 
         Returns:

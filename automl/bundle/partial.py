@@ -11,6 +11,7 @@ from automl.adapting import heads, learning
 from automl.data import further
 from automl.data.prepared import Part
 from automl.errors import DataError, SpecError, did_you_mean
+from automl.metrics.kinds.kind import Kind
 from automl.models import adjusting, is_grown
 
 WAYS = ("head", "finetune")
@@ -26,7 +27,7 @@ class Learner(Protocol):
     module: nn.Module
     manifest: Mapping[str, Any]
     preparation: dict[str, Any]
-    kind: str
+    kind: Kind
     classes: list[Any]
     device: torch.device
 
@@ -44,10 +45,11 @@ def partial_fit(model: Learner, rows: Any, how: str, old: Any, remembered: Part 
         raise SpecError(f"how: {how!r}{did_you_mean(how, WAYS)}; one of {', '.join(WAYS)}")
     if model.kind == "next_token":
         raise DataError("a language model learns from whole texts; it cannot be updated with rows")
-    if model.preparation["target"].get("columns"):
-        raise DataError("a model of several targets does not learn further; search again on all rows")
+    if model.preparation["target"].get("columns") or model.kind.variant:
+        of = model.kind.variant or "several targets"
+        raise DataError(f"a model of {of} does not learn further; search again on all rows")
     if is_grown(model.manifest["model"], model.manifest["config"]):
-        raise DataError("trees do not learn further; `automl update --how retrain` grows them anew")
+        raise DataError("trees do not learn further; `automl update --how retrain` grows new ones")
     spec = model.manifest.get("spec")
     spec = spec if isinstance(spec, Mapping) else {}
     found = further.read(rows, model.preparation, spec)

@@ -12,6 +12,7 @@ from automl.data import splits
 from automl.data.attributes import shared
 from automl.data.prepared import Prepared, fingerprint, sample_rows
 from automl.data.preparing import arrays, dropping, options, series, tables, text, transform
+from automl.data.preparing.options import variant
 from automl.data.reading import separate, sources
 from automl.data.reading.many.table import Table
 from automl.data.rows import Selection, columns_kept_out, select
@@ -76,6 +77,9 @@ def load(
     if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
+    if (special := variant(settings)) and (reason or sequence or sentences):
+        kind = "a table that is streamed from disk" if reason else "a series or a text"
+        raise DataError(f"prepare: {special['variant']} are for tables in memory and arrays, and this is {kind}")
     if separate.files_of(rules) and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a long text"
         raise DataError(f"split: {kind} has no files of their own for validation and test rows; give shares")
@@ -109,7 +113,7 @@ def _load_rows(
     parts = selection.split(preparation)
     shown = raw.x[selection.parts == (1 if selection.folds is None else 0)]
     prepared = Prepared(
-        inputs, selection.outputs, selection.target.kind, *parts, selection.target.classes,
+        inputs, selection.outputs, selection.kind, *parts, selection.target.classes,
         columns, preparation, fingerprint(list(parts)), raw.notes, sample_rows(shown),
     )  # fmt: skip
     frame, keep = raw.x if isinstance(raw.x, pd.DataFrame) else None, selection.target.keep

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,6 @@ from automl.data.summary.facts import Summary
 
 SAMPLE_ROWS = 4
 """Rows kept with a saved model to check it by."""
-TaskKind = Literal["classification", "regression", "next_token"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Prepared:
     Attributes:
         inputs: layout of one sample.
         outputs: what a model for this target returns.
-        kind: of the task.
+        kind: of the task, see `automl.metrics.kinds`.
         train, val, test: the parts. With folds (`split: {folds: K}`) `val` are the training rows that are held out by
             one of them, see `folds`.
         classes: the label of each output unit (classification).
@@ -92,7 +91,7 @@ class Prepared:
 
     inputs: Inputs
     outputs: Outputs
-    kind: TaskKind
+    kind: str
     train: Part
     val: Part
     test: Part
@@ -129,13 +128,18 @@ class Prepared:
 
     @property
     def target_center(self) -> Tensor:
-        """[outputs] float32: what was subtracted from a regression target; [0] for other tasks."""
+        """[targets] float32: what was subtracted from a regression target; [0] for other tasks."""
         return torch.tensor(self.preparation["target"].get("center", [0.0]), dtype=torch.float32)
 
     @property
     def target_scale(self) -> Tensor:
-        """[outputs] float32: the unit of a regression target: value = y * scale + center; [1] for other tasks."""
+        """[targets] float32: the unit of a regression target: value = y * scale + center; [1] for other tasks."""
         return torch.tensor(self.preparation["target"].get("scale", [1.0]), dtype=torch.float32)
+
+    @property
+    def unit(self) -> Tensor | None:
+        """`target_scale`, in which metrics are told; None for tasks whose targets have no unit."""
+        return self.target_scale if self.kind == "regression" else None
 
 
 def as_learned(part: Part, prepared: Prepared) -> Part:

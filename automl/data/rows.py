@@ -15,11 +15,14 @@ from automl.data import curves, splits, targets
 from automl.data.cells import deciding, readings
 from automl.data.folds import Folds
 from automl.data.folds import assign as assign_folds
+from automl.data.outputs import outputs_of
 from automl.data.prepared import Part
 from automl.data.preparing import transform
+from automl.data.preparing.options import values_or_classes
 from automl.data.reading.raw import Raw
 from automl.data.shapes import Outputs
 from automl.errors import DataError
+from automl.metrics.kinds.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Selection:
     target_entry: dict[str, Any]
     weight: Tensor | None
     folds: Folds | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Of the task."""
+        return Kind.of_target(self.target.kind, self.target_entry)
 
     @property
     def model_y(self) -> NDArray[Any]:
@@ -92,9 +100,9 @@ def select(
     rules = readings.rules_of(options, raw.y if isinstance(raw.y, pd.Series) else None)
     if others:
         several = {raw.target: raw.y, **{name: raw.extra[name] for name in others}}
-        target = targets.read_columns(several, options.get("task"), rules)
+        target = targets.read_columns(several, values_or_classes(options), rules)
     else:
-        target = targets.read(raw.y, raw.target, options.get("task"), rules)
+        target = targets.read(raw.y, raw.target, values_or_classes(options), rules)
     classes = target.kind == "classification"
     raw.notes += target.notes
     y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")
@@ -115,27 +123,12 @@ def select(
         if folded is not None:
             _check_folds(y[parts == 0], folded, target, raw)
     train = parts == 0
-    units = len(target.classes) if classes else y.shape[1]
-    entry = _target_entry([raw.target, *others], target, y[train])
-    outputs = Outputs(units, "classes") if classes else Outputs(units, "values", _curve(raw, entry, y, train, options))
+    entry = outputs_of.entry([raw.target, *others], target, y[train], options)
+    outputs = Outputs(len(target.classes), "classes") if classes else outputs_of.values(raw, entry, y, train, options)
     if classes and options.get("target_scale", "standard") != "standard":
         raise DataError("prepare.target_scale: it is for values, and this target has classes")
-    return Selection(raw, target, y, parts, outputs, entry, _weights(raw, y, train, units, options, rules), folded)
-
-
-def _curve(
-    raw: Raw, entry: Mapping[str, Any], y: NDArray[Any], train: NDArray[np.bool_], options: Mapping[str, Any]
-) -> dict[str, Any] | None:
-    """The curve on which values [N, D] are learned, fitted on those of the training rows."""
-    how = str(options.get("target_scale", "standard"))
-    if how != "standard" and np.isnan(y).any():
-        raise DataError("prepare.target_scale: it needs every target in every row, and some are missing: leave it out")
-    center, scale = np.asarray(entry["center"]), np.asarray(entry["scale"])
-    curve = curves.fit(how, (y[train] - center) / scale, center, scale)
-    if curve is not None:
-        what = {"log": "logarithm", "quantile": "normal quantile"}[how]
-        raw.notes.append(f"target {raw.target!r}: models learn its {what}; scores are those of its values")
-    return curve
+    weight = _weights(raw, y, train, len(target.classes), options, rules)
+    return Selection(raw, target, y, parts, outputs, entry, weight, folded)
 
 
 def columns_kept_out(options: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:
@@ -228,22 +221,6 @@ def _check_folds(y: NDArray[Any], folded: Folds, target: targets.Target, raw: Ra
                 text = f"{where} no row of class {target.classes[k]}"
                 lacking[text] = lacking.get(text, 0) + 1
     raw.notes += [f"{count} of {folded.count} folds {text}" for text, count in list(lacking.items())[:5]]
-
-
-def _target_entry(names: Sequence[str], target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
-    """What `preparation["target"]` holds. `names`: of the columns; `y`: that of the training rows."""
-    name, more = ", ".join(names), {"columns": list(names)} if len(names) > 1 else {}
-    reading = {"reading": target.reading} if target.reading else {}
-    if target.kind == "classification":
-        return {"name": name, "kind": target.kind, "classes": target.classes, **reading}
-    lacking = np.isnan(y)
-    for k in np.flatnonzero(lacking.all(axis=0)).tolist():
-        raise DataError(f"target {names[k]!r} has no value in the training part: there is nothing to learn")
-    center, scale = (np.nanmean(y, 0), np.nanstd(y, 0)) if lacking.any() else (y.mean(axis=0), y.std(axis=0))
-    for k in np.flatnonzero(~(scale > 0)).tolist():
-        which = names[k] if more else name
-        raise DataError(f"target {which!r} has a single value in the training part: there is nothing to learn")
-    return {"name": name, "kind": target.kind, **more, "center": center.tolist(), "scale": scale.tolist(), **reading}
 
 
 def _weights(

@@ -74,27 +74,37 @@ class Outputs(int):
     Attributes:
         kind: "classes" (logits), "values", or "tokens" (logits for each position).
         curve: of values that a model learns on a curve (see `automl.data.curves`); None: as they are.
+        link: what is made of a network's outputs before they are its answer, see `automl.models.answers.links`; None:
+            nothing.
     """
 
     kind: OutputKind
     curve: dict[str, Any] | None
+    link: dict[str, Any] | None
 
-    def __new__(cls, units: int, kind: OutputKind = "classes", curve: dict[str, Any] | None = None) -> Self:
+    def __new__(
+        cls,
+        units: int,
+        kind: OutputKind = "classes",
+        curve: dict[str, Any] | None = None,
+        link: dict[str, Any] | None = None,
+    ) -> Self:
         self = super().__new__(cls, units)
-        self.kind, self.curve = kind, curve
+        self.kind, self.curve, self.link = kind, curve, link
         return self
 
     def __repr__(self) -> str:
         return f"Outputs({int(self)}, {self.kind!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Outputs, (int(self), self.kind, self.curve)
+        return Outputs, (int(self), self.kind, self.curve, self.link)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON-able values; `from_json` reads them."""
-        return {"units": int(self), "kind": self.kind, **({"curve": self.curve} if self.curve else {})}
+        more = {name: value for name, value in (("curve", self.curve), ("link", self.link)) if value}
+        return {"units": int(self), "kind": self.kind, **more}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """What `to_json` wrote."""
-        return cls(data["units"], data["kind"], data.get("curve"))
+        return cls(data["units"], data["kind"], data.get("curve"), data.get("link"))

@@ -151,8 +151,13 @@ def validation_outputs(bundle: Path, holdout: Holdout) -> "Tensor":
 
 
 def scored(holdout: Holdout, bundles: Mapping[str, Path], weights: Mapping[str, int], split: Split) -> "Sample":
-    """The metric of an ensemble, row by row; `bundles` and `weights` of its members, by name."""
+    """The metric of an ensemble, row by row; arguments as for `outputs_of`."""
+    return holdout.sample_of(outputs_of(holdout, bundles, weights, split), split)
+
+
+def outputs_of(holdout: Holdout, bundles: Mapping[str, Path], weights: Mapping[str, int], split: Split) -> "Tensor":
+    """The outputs [N, units] of an ensemble; `bundles` and `weights` of its members, by name."""
     from automl.bundle.ensemble import average
 
     outputs = (holdout.outputs(bundle, split) for bundle in bundles.values())
-    return holdout.sample_of(average(outputs, list(weights.values()), holdout.kind), split)
+    return average(outputs, list(weights.values()), holdout.kind)

@@ -48,7 +48,7 @@ class Holdout:
 
     @property
     def kind(self) -> str:
-        """ "classification", "regression" or "next_token"."""
+        """That of the task, see `metrics.kinds`."""
         return self.prepared.kind
 
     @property
@@ -75,7 +75,7 @@ class Holdout:
             for outputs, y in zip(self._pieces(bundle, split), self._cut(part.y), strict=True)
         ]
         weight = np.ones(len(part)) if part.weight is None else part.weight.double().numpy()
-        return samples.of_rows(self.name, np.concatenate(scores), weight, plain=self._plain(split))
+        return samples.of_rows(self.name, np.concatenate(scores), weight, plain=self._plain(split), kind=self.kind)
 
     def _large(self, split: Split) -> bool:
         return len(self._part(split)) > samples.LARGE and self.kind != "next_token"
@@ -110,7 +110,7 @@ class Holdout:
         weights = np.ones(len(kept)) if weight is None else weight[kept].double().numpy()
         whole = samples.Whole(len(part), values[self.name])
         table = np.concatenate(scores)
-        return samples.of_rows(self.name, table, weights, plain=self._plain(split), whole=whole), values
+        return samples.of_rows(self.name, table, weights, plain=self._plain(split), whole=whole, kind=self.kind), values
 
     def sample_of(self, outputs: "Tensor", split: Split) -> samples.Sample:
         """The metric, row by row, of outputs [N, units] that are computed already (an ensemble's)."""
@@ -141,11 +141,16 @@ class Holdout:
             self.sample(bundle, split)
             values = self._metrics[bundle, split]
         else:
-            part, outputs = self._part(split), self.outputs(bundle, split)
-            values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
-            values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
-            names = self.prepared.preparation["target"].get("columns", ())
-            values |= by_target(names, outputs, part.y, part.weight, self._scale)
+            return self.metrics_of(self.outputs(bundle, split), split)
+        return {f"{split}_{name}": value for name, value in values.items() if math.isfinite(value)}
+
+    def metrics_of(self, outputs: "Tensor", split: Split) -> dict[str, float]:
+        """As `metrics`, of outputs [N, units] that are computed already."""
+        part = self._part(split)
+        values = metrics.compute(self.kind, outputs, part.y, part.weight, scale=self._scale)
+        values["loss"] = samples.sample("loss", self.kind, outputs, part.y, part.weight).value
+        names = self.prepared.preparation["target"].get("columns", ())
+        values |= by_target(self.kind, names, outputs, part.y, part.weight, self._scale)
         return {f"{split}_{name}": value for name, value in values.items() if math.isfinite(value)}
 
     def outputs(self, bundle: Path, split: Split) -> "Tensor":
@@ -211,7 +216,7 @@ class Holdout:
 
     @property
     def _scale(self) -> "Tensor | None":
-        return self.prepared.target_scale if self.kind == "regression" else None
+        return self.prepared.unit
 
     def _cut(self, rows: "Tensor") -> "tuple[Tensor, ...]":
         import torch

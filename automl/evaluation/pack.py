@@ -217,13 +217,14 @@ class Pack:
         if holdout.test_rows:
             digest = hashlib.sha256(json.dumps(weights, sort_keys=True).encode()).hexdigest()[:8]
             result["looks"] = verdict.record_test_evaluation(study, f"{paths.ENSEMBLE}-{digest}", self.screen)
-            reason, value, interval = holdout.undefined("test"), None, None
+            reason, value, interval, told = holdout.undefined("test"), None, None, dict[str, float]()
             if not reason:
-                test = ensemble_selection.scored(holdout, members, weights, "test")
+                outputs = ensemble_selection.outputs_of(holdout, members, weights, "test")
+                test, told = holdout.sample_of(outputs, "test"), holdout.metrics_of(outputs, "test")
                 value, interval = test.value, list(intervals.interval(test, like=val))
             result["test"] = {
                 "metric": f"test_{holdout.name}", "value": value, "interval": interval, "undefined": reason,
-                "rows": holdout.test_rows, "metrics": {} if value is None else {f"test_{holdout.name}": value},
+                "rows": holdout.test_rows, "metrics": told,
             }  # fmt: skip
             result["ensemble"]["test"] = value
         verdict.record(study, result)

@@ -3,6 +3,6 @@
 Imports only `errors`; torch is imported when a value is computed.
 """
 
-from automl.metrics.registry import COSTS, bounds, compute, direction, names
+from automl.metrics.registry import COSTS, TOLD, bounds, compute, direction, known, names, ranking
 
-__all__ = ["COSTS", "bounds", "compute", "direction", "names"]
+__all__ = ["COSTS", "TOLD", "bounds", "compute", "direction", "known", "names", "ranking"]

@@ -5,6 +5,7 @@ Sums are kept in float64, so that a metric does not depend on how the samples we
 Shape letters: K lanes, B samples of a chunk, N samples in all, C classes, D values of a target.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
+from automl.metrics.kinds.kind import kind_of
+from automl.metrics.kinds.measure import Measure, measures
 from automl.metrics.runs import Runs
 
 F64 = torch.float64
@@ -37,6 +40,10 @@ class Meter:
     truth: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     _held: int = 0
     _runs: Runs | None = None
+    _special: Mapping[str, Measure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._special = measures(self.kind)
 
     @torch.no_grad()
     def add(self, out: Tensor, y: Tensor, weight: Tensor | None) -> None:
@@ -47,11 +54,16 @@ class Meter:
             w = weight.to(F64)
         self._sum("weight", w.sum())
         if self.kind == "regression":
-            self._values(out.flatten(2).to(F64), y.to(F64).reshape(len(y), -1), w)
+            out, y = out.flatten(2).to(F64), y.to(F64).reshape(len(y), -1)
+            if kind_of(self.kind).variant != "quantiles":
+                self._values(out, y, w)
         elif self.kind == "next_token":
             self._tokens(out, y)
         else:
             self._classes(out, y, w)
+        unit = torch.ones(1, dtype=F64, device=out.device) if self.scale is None else self.scale.to(out.device, F64)
+        for name, measure in self._special.items():
+            self._sum(f"of {name}", torch.einsum("kbj,b->kj", measure.each(out, y, unit).to(F64), w))
 
     def _sum(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -104,8 +116,9 @@ class Meter:
     def result(self) -> dict[str, Tensor]:
         """Metrics by name, each float64 `[K]`, the loss first."""
         s, total = self.sums, self.sums["weight"]
+        special = {name: one.of(s[f"of {name}"] / total) for name, one in self._special.items()}
         if self.kind == "regression":
-            return self._regression()
+            return special if kind_of(self.kind).variant == "quantiles" else self._regression() | special
         loss = s["loss"] / total
         if self.kind == "next_token":
             return {"loss": loss, "perplexity": loss.clamp_max(700.0).exp(), "accuracy": s["right"] / total}
@@ -120,6 +133,7 @@ class Meter:
             "f1_macro": (f1 * either).sum(1) / either.sum(1),
             "auroc": self._auroc(),
             "log_loss": loss,
+            **special,
         }
 
     def _regression(self) -> dict[str, Tensor]:

@@ -10,27 +10,29 @@ if TYPE_CHECKING:
 
 
 def by_target(
-    names: Sequence[str], outputs: "Tensor", y: "Tensor", weight: "Tensor | None", scale: "Tensor | None"
+    kind: str, names: Sequence[str], outputs: "Tensor", y: "Tensor", weight: "Tensor | None", scale: "Tensor | None"
 ) -> dict[str, float]:
     """`rmse of NAME` and so on for each target, over the rows that have it; in the unit of the data.
 
     Args:
+        kind: of the task.
         names: [D] of the targets.
-        outputs: [N, D], as y in standard units.
+        outputs: [N, D], as y in standard units; or the same number of units for each target.
         y: [N, D], NaN where a value is missing.
         weight: [N] or None.
         scale: [D] the units of the targets, or None.
 
     Example:
-        >>> by_target(["height"], torch.zeros(3, 1), torch.ones(3, 1), None, None)["rmse of height"]
+        >>> by_target("regression", ["height"], torch.zeros(3, 1), torch.ones(3, 1), None, None)["rmse of height"]
         1.0
     """
     found: dict[str, float] = {}
     for k, name in enumerate(names):
-        there = ~y[:, k].isnan()
+        there, units = ~y[:, k].isnan(), outputs.shape[1] // len(names)
         if bool(there.any()):
             own = None if weight is None else weight[there]
             unit = None if scale is None else scale[[k]]
-            values = registry.compute("regression", outputs[there][:, [k]], y[there][:, [k]], own, scale=unit)
+            mine = outputs[there][:, k * units : (k + 1) * units]
+            values = registry.compute(kind, mine, y[there][:, [k]], own, scale=unit)
             found |= {f"{metric} of {name}": value for metric, value in values.items()}
     return found

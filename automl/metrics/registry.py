@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from automl.errors import SpecError, did_you_mean
+from automl.metrics.kinds.kind import kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,10 +20,12 @@ Direction = Literal["minimize", "maximize"]
 
 @dataclass(frozen=True)
 class Metric:
-    """`kind`: the task it belongs to; "any" for the loss."""
+    """`kind`: the task, or the variant of one (see `Kind`), that it belongs to; "any" for the loss. `told`: it is
+    reported, and trials are not ranked by it, as its best value lies between its ends."""
 
     direction: Direction
-    kind: Literal["classification", "regression", "next_token", "any"]
+    kind: Literal["classification", "regression", "quantiles", "counts", "next_token", "any"]
+    told: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -35,8 +38,13 @@ METRICS: dict[str, Metric] = {
     "rmse": Metric("minimize", "regression"),
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),
+    "pinball": Metric("minimize", "quantiles"),
+    "coverage": Metric("maximize", "quantiles", told=True),
+    "poisson_deviance": Metric("minimize", "counts"),
     "perplexity": Metric("minimize", "next_token"),
 }
+TOLD = frozenset(name for name, metric in METRICS.items() if metric.told)
+"""Metrics that are reported, and that trials cannot be ranked by."""
 COSTS = {
     "parameters": "numbers that a model learns",
     "flops": "operations of a prediction for one sample",
@@ -55,8 +63,18 @@ _HIGHER = frozenset(
 
 def names(kind: str) -> list[str]:
     """The metrics a task of that kind reports (each as `val_NAME`), the loss first."""
-    found = [name for name, metric in METRICS.items() if metric.kind in (kind, "any")]
+    found = [name for name, metric in METRICS.items() if metric.kind in (*kind_of(kind).reported, "any")]
     return [*found, "accuracy"] if kind == "next_token" else found
+
+
+def known() -> list[str]:
+    """The metrics by which trials of some kind of task can be ranked."""
+    return [name for name in METRICS if name not in TOLD]
+
+
+def ranking(kind: str) -> list[str]:
+    """Those of `names` by which trials can be ranked."""
+    return [name for name in names(kind) if name not in TOLD]
 
 
 def direction(name: str) -> Direction:
@@ -86,7 +104,7 @@ def bounds(name: str) -> tuple[float, float]:
         return -math.inf, math.inf
     if known.direction == "minimize":
         return 0.0, math.inf
-    return (0.0 if known.kind == "classification" else -math.inf), 1.0
+    return (0.0 if known.kind in ("classification", "quantiles") else -math.inf), 1.0
 
 
 def compute(
@@ -100,11 +118,11 @@ def compute(
 ) -> dict[str, float]:
     """Every metric of the kind except `loss` (or those in `only`), as floats.
 
-    `outputs`: logits [N, C], values [N, D] or logits [N, T, V]; `targets`: [N] int64, [N, D] or [N, T] int64;
-    `weight`: [N]; `scale`: [D], the unit of a regression target, so that rmse and mae come out in the data's own unit.
-    An undefined metric (auroc with one class present) is nan.
+    `outputs`: logits [N, C], values [N, D] (quantiles [N, D * Q]) or logits [N, T, V]; `targets`: [N] int64, [N, D] or
+    [N, T] int64; `weight`: [N]; `scale`: [D], the unit of a regression target, so that rmse and mae come out in the
+    data's own unit. An undefined metric (auroc with one class present) is nan.
     """
     from automl.metrics import scores
 
     wanted = [name for name in names(kind) if name != "loss" and (only is None or name in only)]
-    return scores.compute(wanted, outputs, targets, weight, scale)
+    return scores.compute(kind, wanted, outputs, targets, weight, scale)

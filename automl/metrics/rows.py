@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
-ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae")
+ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae", "pinball", "poisson_deviance")
 LARGE, SHOWN = 1 << 18, 1 << 17
 """Of more rows than LARGE, that many are kept one by one; the others are in the score alone."""
 
@@ -120,15 +120,29 @@ def sample(
     """The sample of metric `name` (without `val_`), arguments as for `metrics.compute`; `loss` is known too."""
     contribution = rows(name, kind, outputs, targets, scale)
     w = np.ones(len(targets)) if weight is None else weight.double().cpu().numpy()
-    return of_rows(name, contribution, w, plain=weight is None and kind == "classification")
+    return of_rows(name, contribution, w, plain=weight is None and kind == "classification", kind=kind)
 
 
-def of_rows(name: str, contribution: Floats, weight: Floats, *, plain: bool, whole: Whole | None = None) -> Sample:
+def of_rows(
+    name: str, contribution: Floats, weight: Floats, *, plain: bool, whole: Whole | None = None, kind: str = ""
+) -> Sample:
     """From what `rows` gave (perhaps in pieces, one after the other); `whole`: what it was given were some of these."""
     if name == "auroc":
         return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0], whole=whole)
     table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
-    return Sample(table, _FUNCTIONS[name], hits=plain and name == "accuracy", error=name in ERRORS, whole=whole)
+    function = _special(name, kind) or _FUNCTIONS[name]
+    return Sample(table, function, hits=plain and name == "accuracy", error=name in ERRORS, whole=whole)
+
+
+def _special(name: str, kind: str) -> Callable[[Floats], Floats] | None:
+    """The metric of a variant as a function of means whose last one is the weight; None: it has none of that name."""
+    import torch
+
+    from automl.metrics.kinds.measure import measures
+
+    if (measure := measures(kind).get(name)) is None:
+        return None
+    return lambda means: measure.of(torch.from_numpy(means[..., :-1] / means[..., -1:])).numpy()
 
 
 def shown(rows: int, seed: int = 0) -> NDArray[np.int64]:
@@ -143,9 +157,13 @@ def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Ten
     import torch.nn.functional as F
 
     from automl.metrics import missing
+    from automl.metrics.kinds.measure import measures
 
     outputs, n = outputs.detach().double().cpu(), len(targets)
     targets = targets.cpu()
+    if (measure := measures(kind).get(name)) is not None:
+        unit = torch.ones(1).double() if scale is None else scale.double().cpu()
+        return _array(measure.each(outputs, targets if targets.dtype == torch.int64 else targets.double(), unit))
     if kind == "regression":
         targets = targets.double()
         gap = missing.gaps(outputs, targets)

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
+from automl.metrics.kinds.measure import measures
 
 
 def compute(
-    wanted: Sequence[str], outputs: Tensor, targets: Tensor, weight: Tensor | None, scale: Tensor | None
+    kind: str, wanted: Sequence[str], outputs: Tensor, targets: Tensor, weight: Tensor | None, scale: Tensor | None
 ) -> dict[str, float]:
-    """See `metrics.compute`; `wanted` are names of one kind."""
+    """See `metrics.compute`; `wanted` are names of this kind."""
     if not wanted:
         return {}
     with torch.no_grad():
@@ -30,11 +31,13 @@ def compute(
             else weight.to(outputs.dtype)
         )
         w = w / w.sum()
-        table = (
-            _classes(wanted, outputs, targets, w)
-            if targets.dtype == torch.int64
-            else _values(outputs, targets, w, scale)
-        )
+        special = {name: measure for name, measure in measures(kind).items() if name in wanted}
+        table: dict[str, Tensor] = {}
+        if len(special) < len(wanted):
+            classes = targets.dtype == torch.int64
+            table = _classes(wanted, outputs, targets, w) if classes else _values(outputs, targets, w, scale)
+        for name, measure in special.items():
+            table[name] = measure.of(w @ measure.each(outputs, *_in_units(outputs, targets, scale)))
         values = torch.stack([table[name] for name in wanted]).tolist()
     return dict(zip(wanted, values, strict=True))
 
@@ -57,6 +60,12 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
     if "auroc" in wanted:
         made["auroc"] = auroc(logits.softmax(1), targets, w)
     return made
+
+
+def _in_units(outputs: Tensor, targets: Tensor, scale: Tensor | None) -> tuple[Tensor, Tensor]:
+    """(targets, their unit) in the type of the outputs; classes as they are."""
+    unit = torch.ones(1, dtype=outputs.dtype, device=outputs.device) if scale is None else scale.to(outputs)
+    return (targets if targets.dtype == torch.int64 else targets.to(outputs.dtype)), unit
 
 
 def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:

@@ -170,12 +170,10 @@ def build(name: str) -> Build:
     """
     inner = family(name).build
 
-    def curved(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> "nn.Module":
-        module = inner(config, inputs, outputs)
-        if getattr(outputs, "curve", None) is None:
-            return module
-        from automl.models.curved import Curved
+    def answering(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> "nn.Module":
+        from automl.models.answers.curved import curved
+        from automl.models.answers.links import linked
 
-        return Curved(module, outputs.curve or {})
+        return linked(curved(inner(config, inputs, outputs), outputs), outputs)
 
-    return curved
+    return answering

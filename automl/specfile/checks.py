@@ -124,8 +124,7 @@ def _metric(tree: Mapping[str, Any], places: Places) -> None:
 
 def _not_measured(name: str) -> list[str]:
     """All metrics that the built-in training measures, if `name` is not among them; else nothing."""
-    kinds = ("classification", "regression", "next_token")
-    known = ["train_loss", *dict.fromkeys(f"val_{one}" for kind in kinds for one in metrics.names(kind))]
+    known = ["train_loss", *(f"val_{one}" for one in metrics.known())]
     return [] if name in known else known
 
 

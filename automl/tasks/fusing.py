@@ -42,7 +42,7 @@ def group(recipe: Recipe) -> Callable[[Mapping[str, Any]], str] | None:
 def mixes_of(recipe: Recipe, config: Mapping[str, Any]) -> tuple[str, ...]:
     """Which hyperparameters may differ among models that train together with one of this config."""
     chosen = {**(recipe.prepare or {}), **options.chosen(config)}
-    plain = config.get("embed_numbers", "none") == "none" and chosen.get("target_scale", "standard") == "standard"
+    plain = config.get("embed_numbers", "none") == "none" and not options.answers_differ(chosen)
     return recipe.mixes if not config or (recipe.family(config) in signature.MIXES and plain) else ()
 
 

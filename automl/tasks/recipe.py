@@ -13,6 +13,7 @@ from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
 from automl.metrics.defined import undefined
 from automl.metrics.intervals import wilson
+from automl.metrics.kinds.kind import kind_of
 from automl.tasks.warm.weights import Weights
 from automl.training.samples.units import EPOCH, Unit
 
@@ -174,11 +175,17 @@ class Recipe:
             raise SpecError(
                 "prepare.target_scale: it is for built-in families; a model of your own has curves of its own"
             )
-        measured = ["train_loss", *(f"val_{name}" for name in metrics.names(prepared.kind))]
+        if prepared.outputs.link is not None and self.own_factory:
+            raise SpecError(
+                f"prepare: {prepared.outputs.link['kind']} are for built-in families; for a model of your own leave that "
+                "out and write a loss of your own (loss: module:name)"
+            )
+        measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(prepared.kind))]
         for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):
             if wanted not in measured:
                 near = did_you_mean(wanted, measured)
-                reason = f"metric: {wanted!r} is not measured for {prepared.kind}{near}"
+                task = kind_of(prepared.kind).variant or prepared.kind
+                reason = f"metric: {wanted!r} is not measured for {task}{near}"
                 raise SpecError(f"{reason} (measured: {', '.join(measured)})")
         if self.unit.name == "tokens" and prepared.kind != "next_token":
             raise SpecError(f"steps: tokens are for language models; this task is {prepared.kind}: give samples")

@@ -11,8 +11,16 @@ SCHEDULES = ("constant", "cosine", "linear", "step", "wsd")
 LOSSES = {
     "cross_entropy": "classification", "focal": "classification",
     "squared": "regression", "huber": "regression", "absolute": "regression",
+    "quantile": "quantiles", "poisson": "counts",
 }  # fmt: skip
-"""Loss -> the kind of task that it is for; the formulas are in `losses`."""
+"""Loss -> the kind of task, or the variant of one, that it is for; the formulas are in `losses`."""
+
+
+NEEDS = {
+    "quantile": "; name the quantiles: prepare: {quantiles: [0.1, 0.5, 0.9]}",
+    "poisson": "; say that values are counts: prepare: {task: counts}",
+}
+"""Loss -> what a specification that names it lacks."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,23 @@ def read(config: Mapping[str, Any]) -> Hyperparameters:
         if not (value >= low and (high is None or value < high)):
             raise SpecError(f"{key} must be at least {low}{f' and below {high}' if high else ''}, got {value!r}")
     return options
+
+
+def check_loss(name: str, task: str) -> None:
+    """Check that a loss is for a task.
+
+    Args:
+        name: of the loss; a user's own (`module:name`) is for any.
+        task: the kind of the task, or its variant.
+
+    Raises:
+        SpecError: it is for another one.
+    """
+    if LOSSES.get(name, task) == task and (task != "next_token" or name == "cross_entropy"):
+        return
+    known = [one for one, of in LOSSES.items() if of == task] or ["cross_entropy"]
+    hint = NEEDS.get(name, "")
+    raise SpecError(f"loss: {name} is not for {task}; one of {', '.join(known)}{hint}")
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from automl.core.user_code import import_object
-from automl.errors import SpecError
 from automl.metrics import missing
-from automl.training.hyperparameters import LOSSES, Hyperparameters
+from automl.metrics.kinds import counts, quantiles
+from automl.metrics.kinds.kind import kind_of
+from automl.metrics.kinds.measure import measures
+from automl.training.hyperparameters import Hyperparameters, check_loss
 
 Each = Callable[[Tensor, Tensor], Tensor]
 """(outputs `[B, C]` or `[B, D]`, targets `[B]` int64 or `[B, D]`) -> the loss of each sample `[B]`."""
@@ -37,10 +39,18 @@ FORMULAS: Mapping[str, Each] = {
     "squared": lambda outputs, targets: missing.mean(missing.gaps(outputs, targets).square(), targets),
     "huber": _huber,
     "absolute": lambda outputs, targets: missing.mean(missing.gaps(outputs, targets).abs(), targets),
+    "poisson": counts.poisson,
 }
-"""Loss -> its formula; values of a regression are in standard units."""
-TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy"}
-"""Kind of task -> its own loss."""
+"""Loss -> its formula; values of a regression are in standard units. That of quantiles depends on their levels, see
+`formula`."""
+TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy",
+         "quantiles": "quantile", "counts": "poisson"}  # fmt: skip
+"""Kind of task, or variant of one -> its own loss."""
+
+
+def name_of(options: Hyperparameters, kind: str) -> str:
+    """The name of the loss that a trial has."""
+    return options.loss or TASKS[kind_of(kind).variant or kind]
 
 
 def own(options: Hyperparameters, kind: str) -> Each | None:
@@ -50,14 +60,32 @@ def own(options: Hyperparameters, kind: str) -> Each | None:
         SpecError: it is for tasks of another kind.
         TaskError: a user's loss cannot be imported.
     """
-    name = options.loss
-    if not name or name == TASKS[kind]:
+    name, task = name_of(options, kind), kind_of(kind).variant or str(kind)
+    if name == TASKS[task]:
         return None
-    if kind == "next_token" or LOSSES.get(name, kind) != kind:
-        known = [one for one, of in LOSSES.items() if of == kind] or [TASKS[kind]]
-        raise SpecError(f"loss: {name} is not for {kind}; one of {', '.join(known)}")
+    check_loss(name, task)
     each: Each = import_object(name) if ":" in name else FORMULAS[name]
     return each
+
+
+def formula(kind: str) -> Each | None:
+    """The task's own loss of what a network gives in training, for the variants of tasks; None for other tasks."""
+    match kind_of(kind).variant:
+        case "quantiles":
+            levels = kind_of(kind).levels
+            return lambda outputs, targets: quantiles.pinball(outputs, targets, levels)
+        case "counts":
+            return counts.poisson
+    return None
+
+
+def of_answers(kind: str, outputs: Tensor, targets: Tensor, weight: Tensor | None = None) -> Tensor:
+    """The mean loss by which answers are compared, a scalar: `val_loss`. Arguments as for `loss`."""
+    own = measures(kind).get("loss")
+    if own is None:
+        return loss(kind, outputs, targets, weight)
+    each = own.each(outputs, targets, outputs.new_ones(1))[..., 0]
+    return each.mean() if weight is None else (each * weight).sum() / weight.sum().clamp_min(1e-12)
 
 
 def loss(
@@ -72,9 +100,10 @@ def loss(
 
     Args:
         kind: "classification" (cross-entropy), "next_token" (cross-entropy, mean over positions) or "regression"
-            (squared error, mean over the values that a row has; NaN: missing).
-        outputs: classification `[B, C]` logits; next_token `[B, T, V]` logits; regression `[B, D]`. With an axis more,
-            `[B, M, C]` or `[B, M, D]`, they are those of M members, whose losses are averaged.
+            (squared error, mean over the values that a row has; NaN: missing); or a variant of these, see `formula`.
+        outputs: what the network gives in training: classification `[B, C]` logits; next_token `[B, T, V]` logits;
+            regression `[B, D]` (quantiles `[B, D * Q]`). With an axis more, `[B, M, C]` or `[B, M, D]`, they are those
+            of M members, whose losses are averaged.
         targets: classification `[B]` int64 or `[B, C]` probabilities; next_token `[B, T]` int64; regression `[B, D]`.
         weight: `[B]` sample weights w, for sum(w * loss) / sum(w); None: all equal.
         smoothing: label smoothing of the cross-entropy, 0..1 (Szegedy et al. 2016, sec. 7).
@@ -84,7 +113,7 @@ def loss(
         members = outputs.shape[1]
         outputs, targets = outputs.flatten(0, 1), targets.repeat_interleave(members, 0)
         weight = None if weight is None else weight.repeat_interleave(members, 0)
-    if each_of is not None:
+    if (each_of := each_of or formula(kind)) is not None:
         each = each_of(outputs, targets)
     elif kind == "regression":
         each = FORMULAS["squared"](outputs, targets)

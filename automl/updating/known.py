@@ -116,8 +116,9 @@ def open_known(place: Place, *, trust: bool = False, base: Path | None = None) -
     model = load_model(place.bundle, build=build)
     if model.kind == "next_token":
         raise BundleError(f"{place.bundle}: a language model learns from whole texts; it cannot be updated with rows")
-    if model.targets:
-        raise BundleError(f"{place.bundle}: a model of several targets cannot be updated with rows; search again")
+    if model.targets or model.kind.variant:
+        of = model.kind.variant or "several targets"
+        raise BundleError(f"{place.bundle}: a model of {of} cannot be updated with rows; search again")
     spec = model.manifest.get("spec")
     pack = None
     if place.study is not None and bundle_files.find(place.study) != place.bundle:

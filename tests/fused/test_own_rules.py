@@ -16,9 +16,10 @@ from automl.errors import AutoMLError, SpecError, TaskError
 from automl.fused.engine import Engine
 from automl.fused.problem import Entry, Options, Problem
 from automl.fused.tensors import losses, rng
+from automl.metrics.kinds.kind import Kind
 from automl.models.mlp import build
 from automl.training.hyperparameters import LOSSES, read
-from automl.training.losses import FORMULAS, own
+from automl.training.losses import FORMULAS, formula, own
 from automl.training.optimizers import RuleOptimizer, make
 from automl.training.rules import rule
 from tests.support.paths import ROOT
@@ -26,6 +27,7 @@ from tests.support.plain_training import assert_same
 
 EXAMPLES = ROOT / "docs" / "examples"
 INPUTS, OUTPUTS, F64 = Inputs((6,)), Outputs(3), torch.float64
+QUANTILES = Kind("regression", "quantiles", (0.1, 0.5, 0.8))
 CONFIG = {"width": 8, "depth": 1, "batch_size": 20, "lr": 3e-3}
 
 
@@ -119,9 +121,14 @@ def test_every_loss_is_that_of_its_formula_weighted_and_mixed(name: str) -> None
     out = torch.randn(2, 6, 3, generator=generator, dtype=F64, requires_grad=True)
     labels = torch.randint(0, 3, (2, 6), generator=generator)
     y = labels if LOSSES[name] == "classification" else torch.randn(2, 6, 3, generator=generator, dtype=F64)
+    y = {"quantile": y[..., :1], "poisson": y.square()}.get(name, y)
     weight, share = torch.rand(2, 6, generator=generator).double(), torch.rand(2, 6, generator=generator).double()
-    loss, gradient = losses.gradient_of(FORMULAS[name], out, y, weight, share)
+    loss, gradient = losses.gradient_of(
+        formula(QUANTILES) if name == "quantile" else FORMULAS[name], out, y, weight, share
+    )
     p = out.softmax(2)
+
+    levels = torch.tensor(QUANTILES.levels, dtype=F64)
 
     def huber(e: torch.Tensor) -> torch.Tensor:
         return torch.where(e < 1, e**2 / 2, e - 0.5)
@@ -132,6 +139,8 @@ def test_every_loss_is_that_of_its_formula_weighted_and_mixed(name: str) -> None
         "squared": lambda k, y: ((out[k] - y) ** 2).mean(1),
         "huber": lambda k, y: huber((out[k] - y).abs()).mean(1),
         "absolute": lambda k, y: (out[k] - y).abs().mean(1),
+        "quantile": lambda k, y: torch.maximum((y - out[k]) * levels, (out[k] - y) * (1 - levels)).mean(1),
+        "poisson": lambda k, y: F.poisson_nll_loss(out[k], y, reduction="none").mean(1),
     }[name]  # fmt: skip
     for k in range(2):
         each = share[k] * right(k, y[k]) + (1 - share[k]) * right(k, y[k].flip(0))

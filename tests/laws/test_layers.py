@@ -36,7 +36,8 @@ STRATEGIES_MAY_IMPORT = {"errors", "core", "automl_strategies"}
 TORCH_FOLDERS = (
     *("automl/fused", "automl/models", "automl/training", "automl/bundle", "automl/data", "automl/compression"),
     *("automl/adapting", "automl/updating/challengers"),
-    *("automl/metrics/batched.py", "automl/metrics/scores.py", "automl/serving/models", "automl/serving/traffic"),
+    *("automl/metrics/batched.py", "automl/metrics/scores.py", "automl/metrics/kinds"),
+    *("automl/serving/models", "automl/serving/traffic"),
 )
 AT_HOME = {
     "torch": TORCH_FOLDERS,

@@ -92,7 +92,7 @@ def test_other_losses_leave_missing_targets_out(name):
 
 def test_each_target_has_metrics_of_its_own():
     out, y, w = made(5)
-    found = by_target(["a", "b", "c"], out, y, w, SCALE)
+    found = by_target("regression", ["a", "b", "c"], out, y, w, SCALE)
     there = ~y[:, 1].isnan()
     expected = sk.root_mean_squared_error(y[there, 1] * 30, out[there, 1] * 30, sample_weight=w[there])
     assert found["rmse of b"] == pytest.approx(expected)

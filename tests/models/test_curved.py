@@ -16,7 +16,7 @@ from automl.errors import DataError
 from automl.fused.engine import Engine
 from automl.fused.problem import Entry, Options, Problem
 from automl.models import build
-from automl.models.curved import Curved
+from automl.models.answers.curved import Curved
 
 SPEC = """
 model: [mlp, trees]

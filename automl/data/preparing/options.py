@@ -5,6 +5,7 @@ can be compared. They are parameters called `prepare_scale`, `prepare_pca` and s
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from automl.errors import DataError, did_you_mean
@@ -20,8 +21,11 @@ SEARCHABLE: dict[str, tuple[Any, ...]] = {
     "pca": (), "crosses": (), "target_scale": TARGET_SCALES,
 }  # fmt: skip
 """Option that a search may choose -> its values; empty where it is a number."""
+TASKS = ("classification", "regression", "counts")
 OPTIONS = {
-    "task": "classification or regression (default: from the target's values)",
+    "task": "classification, regression, or counts: values of 0 and above, learned by the Poisson loss (default: from "
+    "the target's values)",
+    "quantiles": "predict these quantiles of values in the place of means, e.g. [0.1, 0.5, 0.9]",
     "impute": "value that replaces a missing number: median, mean, zero, most_frequent; none: it stays missing (trees)",
     "indicators": "whether a column with missing numbers gets a second one that marks them",
     "scale": "standard, robust, robust_clip (large values are bent towards a limit), quantile (normal), "
@@ -84,6 +88,7 @@ def check(options: Mapping[str, Any]) -> None:
                     f"prepare.{name}: it needs a number in every cell, but impute is none; set impute: median"
                 )
     _check_drop(options.get("drop"))
+    _check_target(options)
     for name in ("series", "gaps"):
         if options.get(name) is not None and not options.get("window"):
             raise DataError(
@@ -103,6 +108,48 @@ def _check_drop(drop: Any) -> None:
     several = isinstance(drop, list | tuple) and all(isinstance(name, str | int | float) for name in drop)
     if drop is not None and not isinstance(drop, str | int | float) and not several:
         raise DataError(f"prepare.drop: expected a column or a list of columns, such as [result, total], got {drop!r}")
+
+
+def _check_target(options: Mapping[str, Any]) -> None:
+    """Check what is said of the target, as far as it can be told without its values."""
+    task = options.get("task")
+    if task not in (None, *TASKS):
+        raise DataError(f"prepare.task: expected {', '.join(TASKS)}, got {task!r}{did_you_mean(str(task), TASKS)}")
+    if options.get("quantiles") is not None:
+        if problem := of_quantiles(options["quantiles"]):
+            raise DataError(f"prepare.quantiles: {problem}, got {options['quantiles']!r}")
+        if task not in (None, "regression"):
+            raise DataError(f"prepare.quantiles: they are of values, and task is {task}; take out one of the two")
+    if task == "counts" and options.get("target_scale", "standard") != "standard":
+        raise DataError("prepare.target_scale: counts are learned as logarithms of rates already; leave it out")
+
+
+def of_quantiles(levels: Any) -> str:
+    """What quantiles have to be, where these are not that; else empty."""
+    ok = isinstance(levels, list | tuple) and len(levels) > 0
+    ok = ok and all(isinstance(one, int | float) and not isinstance(one, bool) and 0 < one < 1 for one in levels)
+    if ok and all(low < high for low, high in pairwise(levels)):
+        return ""
+    return "needs rising numbers between 0 and 1, such as [0.1, 0.5, 0.9]"
+
+
+def values_or_classes(options: Mapping[str, Any]) -> str | None:
+    """What the options say that a target is: "classification" or "regression"; None where they leave it open."""
+    return "regression" if variant(options) else options.get("task")
+
+
+def variant(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options add to the entry of a target in the preparation, see `automl.metrics.kinds.kind`."""
+    levels = options.get("quantiles")
+    if levels is not None and not of_quantiles(levels):
+        return {"variant": "quantiles", "quantiles": [float(level) for level in levels]}
+    return {"variant": "counts"} if options.get("task") == "counts" else {}
+
+
+def answers_differ(options: Mapping[str, Any]) -> bool:
+    """Whether the answers of networks are made of their outputs, see `automl.models.answers.curved` and `links`."""
+    standard = options.get("target_scale", "standard") == "standard"
+    return not standard or bool(variant(options))
 
 
 def series_columns(options: Mapping[str, Any], split: Mapping[str, Any]) -> list[str]:

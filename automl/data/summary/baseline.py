@@ -8,8 +8,9 @@ from torch import Tensor
 from automl import metrics
 from automl.data.prepared import Part, Prepared
 from automl.data.streaming.shards import Streamed
-from automl.metrics import missing
+from automl.metrics import rows
 from automl.metrics.defined import undefined
+from automl.metrics.kinds.kind import kind_of
 
 MOST_CELLS = 2_000_000
 """Validation rows times outputs; of more rows than that, evenly spaced ones are looked at."""
@@ -58,12 +59,12 @@ def targets_of(prepared: Prepared) -> Tensor:
 def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     """The commonest class as the answer, the shares of the training part as its probabilities."""
     train, units = prepared.train, len(prepared.classes)
-    rows = rows_of_classes(train, units).tolist()
+    counted = rows_of_classes(train, units).tolist()
     few = slice(MOST_CELLS if isinstance(train, Streamed) else None)
-    counts = torch.tensor(rows, dtype=torch.float64)
+    counts = torch.tensor(counted, dtype=torch.float64)
     if train.weight is not None:
         counts = torch.bincount(train.y[few], train.weight[few], minlength=units).double()
-    commonest = max(range(units), key=lambda k: (round(float(counts[k]), 3), rows[k]))
+    commonest = max(range(units), key=lambda k: (round(float(counts[k]), 3), counted[k]))
     shares = (counts + 1e-3) / (counts.sum() + 1e-3 * units)
     shares[commonest] += 1e-4  # weights may make classes equally common
     logits = shares.log().float().expand(len(val), -1)
@@ -76,7 +77,10 @@ def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
 
 
 def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
-    """The training mean or median, or for a series the last value, whichever is better in each metric."""
+    """The training mean or median, or for a series the last value, whichever is better in each metric.
+
+    Of quantiles those of the training targets.
+    """
     y = targets_of(prepared)
     weight = None if prepared.train.weight is None else prepared.train.weight[: len(y)]
     there = (~y.isnan()).double() if weight is None else (~y.isnan()).double() * weight[:, None]
@@ -87,23 +91,18 @@ def _values(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     }
     if prepared.inputs.continues and val.x.ndim == 3:
         guesses["the last value"] = val.x[:, -1, list(prepared.inputs.continues)].reshape(val.y.shape)
+    if levels := kind_of(prepared.kind).levels:
+        at = torch.tensor(levels, dtype=torch.float64)
+        guesses = {"the quantiles of the training rows": y.double().nanquantile(at, 0).T.flatten().expand(len(val), -1)}
     best: dict[str, tuple[float, str]] = {}
     for words, outputs in guesses.items():
-        found = metrics.compute("regression", outputs, val.y, val.weight, scale=prepared.target_scale)
-        found["loss"] = _squared(outputs, val)
+        found = metrics.compute(prepared.kind, outputs, val.y, val.weight, scale=prepared.target_scale)
+        found["loss"] = rows.sample("loss", prepared.kind, outputs, val.y, val.weight).value
         for name, value in found.items():
             sign = 1 if metrics.direction(name) == "minimize" else -1
             if math.isfinite(value) and (name not in best or sign * value < sign * best[name][0]):
                 best[name] = value, words
     return best
-
-
-def _squared(outputs: Tensor, val: Part) -> float:
-    """The loss of a regression: the mean squared error in standard units."""
-    errors = missing.mean(missing.gaps(outputs, val.y).double().square(), val.y)
-    if val.weight is None:
-        return float(errors.mean())
-    return float((errors * val.weight).sum() / val.weight.double().sum())
 
 
 def _tokens(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:

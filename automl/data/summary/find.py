@@ -157,7 +157,7 @@ def _target(prepared: Prepared) -> TargetFacts:
         order = sorted(range(units), key=lambda k: (-rows[k], k))
         classes = tuple(ClassFacts(str(prepared.classes[k]), rows[k], train[k]) for k in order)
         return TargetFacts(name, kind, classes, units, sum(n < FEW for n in train))
-    if kind == "regression" and int(prepared.outputs) == 1 and len(prepared.train):
+    if kind == "regression" and prepared.target_scale.numel() == 1 and len(prepared.train):
         entry, y = prepared.preparation["target"], baseline.targets_of(prepared)
         scale, center = float(entry["scale"][0]), float(entry["center"][0])
         least, median, most = (float(n) * scale + center for n in (y.min(), y.median(), y.max()))

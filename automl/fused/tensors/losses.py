@@ -2,7 +2,8 @@
 
 `gradient` gives each lane's mean loss and d(loss)/d(output), so that the step calls `output.backward(gradient)` and no
 autograd graph is built for the loss. Kinds: "classification" (cross-entropy with label smoothing per lane),
-"next_token" (the same per position), "regression" (mean squared error).
+"next_token" (the same per position), "regression" (mean squared error). Those of variants have no gradient by hand:
+autograd derives it from the one formula (`training.losses.formula`).
 
 Shape letters: K lanes, M rows (batch, or batch times positions), B batch, C classes, O values.
 """
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from automl.errors import TaskError
-from automl.training.losses import Each
+from automl.training.losses import Each, formula
 
 KINDS = ("classification", "next_token", "regression")
 FEW = 32
@@ -34,6 +35,8 @@ def gradient(
         y, weight, own = y.repeat_interleave(members, 1), of_members(weight, members), of_members(own, members)
         losses, g = gradient(kind, out.flatten(1, 2), y, weight, smoothing, own)
         return losses, g.reshape(out.shape)
+    if (special := formula(kind)) is not None:
+        return gradient_of(special, out, y, weight, own)
     if kind == "regression":
         return _squared(out, y if own is None else mixed(y.to(out.dtype), own), weight)
     share = _shares(y, weight, out.dtype)
@@ -60,7 +63,7 @@ def gradient_of(
         return found.view(out.shape[:2])
 
     with torch.enable_grad():
-        y = y if y.dim() == 2 else y.to(out.dtype).view(out.shape)
+        y = y if y.dim() == 2 else y.to(out.dtype).flatten(2)
         values = each(y) if own is None else each(y) * own + each(y.flip(1)) * (1 - own)
         share = 1.0 / out.shape[1] if weight is None else weight / weight.sum(1, keepdim=True).clamp_min(1e-12)
         total = (values * share).sum(1)

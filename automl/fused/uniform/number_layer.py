@@ -7,12 +7,12 @@ Shape letters: K lanes, B batch, D numeric columns, C further columns, F feature
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from automl.fused.modules.context import Draw
-from automl.models.curved import Curved
 from automl.models.numbers import NumberEmbedding
 
 TURN = 2 * math.pi
@@ -85,19 +85,23 @@ class NumberLayer:
         self.g["frequencies"].copy_((turned * self.numbers).sum(2))
 
 
-class CurveLayer:
-    """Outputs [K, B, D] on a curve in training; in evaluation taken back from it, see `automl.models.curved`."""
+class AnswerLayer:
+    """Outputs [K, B, D] as they are in training; in evaluation the answer made of them, see `automl.models.answers`.
 
-    def __init__(self, module: Curved) -> None:
-        self.module = module
+    Args:
+        answer: makes it.
+    """
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        self.answer = answer
 
     def forward(self, context: Draw, x: Tensor) -> Tensor:
         """Training output: unchanged."""
         return x
 
     def predict(self, x: Tensor) -> Tensor:
-        """Evaluation output, in standard units."""
-        return self.module.values(x)
+        """The answer."""
+        return self.answer(x)
 
     def backward(self, g: Tensor, wanted: bool) -> Tensor:
         """Unchanged."""

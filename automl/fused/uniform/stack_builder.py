@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from automl.fused.modules import swap
 from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.plain import can_be_rewritten, only_flattens
-from automl.fused.uniform.number_layer import CurveLayer, NumberLayer
+from automl.fused.uniform.number_layer import AnswerLayer, NumberLayer
 from automl.fused.uniform.stack import (
     BatchNormLayer,
     FlattenLayer,
@@ -20,7 +20,8 @@ from automl.fused.uniform.stack import (
     SmoothLayer,
     Stack,
 )
-from automl.models.curved import Curved
+from automl.models.answers.curved import Curved
+from automl.models.answers.links import Linked
 from automl.models.mlp import Residual
 from automl.models.numbers import NumberEmbedding
 
@@ -102,8 +103,8 @@ class _Builder:
             return []
         if only_flattens(module):
             return [FlattenLayer()]
-        if type(module) is Curved:
-            return [*self.layers(module.inner, f"{prefix}inner"), CurveLayer(module)]
+        if isinstance(module, Curved | Linked):
+            return [*self.layers(module.inner, f"{prefix}inner"), AnswerLayer(module.answer)]
         if isinstance(module, Residual) and type(module) is Residual:
             inner = self.layers(module.inner, f"{prefix}inner")
             if any(isinstance(layer, FlattenLayer) for layer in inner):

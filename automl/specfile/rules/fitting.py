@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from automl import metrics
+from automl.data.preparing.options import variant
 from automl.errors import did_you_mean
+from automl.metrics.kinds.kind import Kind as Task
 from automl.specfile.rules import families
 from automl.specfile.yaml.explain import shown
 from automl.specfile.yaml.places import Places
@@ -94,13 +96,15 @@ _WORDS: dict[Kind, str] = {
 def _metric(tree: Mapping[str, Any], kind: Kind, places: Places) -> None:
     """Complain about a metric that is not measured on this kind of data, where the kind alone decides that."""
     prepare, metric = tree.get("prepare") or {}, tree.get("metric")
-    task = _MEASURED.get(kind) or prepare.get("task")
+    more = variant(prepare)
+    task = _MEASURED.get(kind) or ("regression" if more else prepare.get("task"))
     name = metric.get("name") if isinstance(metric, dict) else metric
     if task not in ("classification", "regression", "next_token") or not isinstance(name, str):
         return
     if kind == "sentences" and prepare.get("task") not in (None, "classification"):
         return
-    measured = ["train_loss", *(f"val_{one}" for one in metrics.names(task))]
+    measured = ["train_loss", *(f"val_{one}" for one in metrics.ranking(Task.of_target(task, more)))]
     if name not in measured:
         near = did_you_mean(name, measured) or f"; measured are {', '.join(measured)}"
-        places.complain(("metric",), f"{name!r} is not measured for {task.replace('_', ' ')}", near)
+        of = str(more.get("variant", task)).replace("_", " ")
+        places.complain(("metric",), f"{name!r} is not measured for {of}", near)

@@ -70,8 +70,7 @@ def _known(tree: Mapping[str, Any], path: Path, one: Mapping[str, Any], places: 
     """The metric is measured, printed, and better in a direction that is known."""
     name = one["name"]
     if isinstance(tree.get("model"), str | list):
-        kinds = ("classification", "regression", "next_token")
-        measured = ["train_loss", *dict.fromkeys(f"val_{n}" for kind in kinds for n in metrics.names(kind))]
+        measured = ["train_loss", *(f"val_{one}" for one in metrics.known())]
         if name not in (*measured, *metrics.COSTS):
             all_names = [*measured, *metrics.COSTS]
             near = did_you_mean(name, all_names) or f"; measured are {', '.join(all_names)}"

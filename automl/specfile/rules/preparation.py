@@ -12,7 +12,7 @@ from automl.specfile.yaml.places import Places
 from automl.training import strengths
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "task": ("classification", "regression"),
+    "task": options.TASKS,
     "impute": options.IMPUTES,
     "scale": options.SCALES,
     "categorical": options.ENCODINGS,
@@ -116,7 +116,7 @@ def _missing(value: Any) -> str:
 
 _RULES: dict[str, Callable[[Any], str]] = {
     "pca": _pca, "separator": _separator, "encoding": _encoding, "memory": _memory, "types": _types,
-    "categories": _names, "missing": _missing, "series": _series,
+    "categories": _names, "missing": _missing, "series": _series, "quantiles": options.of_quantiles,
 }  # fmt: skip
 """Option -> what it needs, if the value is not that."""
 

@@ -68,11 +68,10 @@ class Engines:
 
 def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any], folder: Path | None) -> TrialEngine:
     recipe = session.recipe
-    scale = data.target_scale if data.kind == "regression" else None
     what = (session.build, data.inputs, data.outputs, data.kind)
     augment = recipe.settings.get("augment", {})
     validation = session.validation(config)
-    problem = Problem(*what, data.train, data.val, scale, mixes_of(recipe, config), recipe.own_factory, augment,
+    problem = Problem(*what, data.train, data.val, data.unit, mixes_of(recipe, config), recipe.own_factory, augment,
                       recipe.unit_for(data), validation.sample, validation.at_end)  # fmt: skip
     how = Options(
         fuse=recipe.fuse,

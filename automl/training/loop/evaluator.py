@@ -52,8 +52,7 @@ class Evaluator:
     def _metrics(self, part: Part) -> dict[str, float]:
         """Every metric, summed over pieces: nothing is kept of a piece but scores for auroc (see `Meter`)."""
         kind, device = self.prepared.kind, self.runner.device
-        scale = self.prepared.target_scale.to(device) if kind == "regression" else None
-        meter = Meter(kind, 1, device, scale, torch.zeros(1, dtype=torch.int64, device=device))
+        meter = Meter(kind, 1, device, self.prepared.unit, torch.zeros(1, dtype=torch.int64, device=device))
         for piece in row_stream.pieces(part, self._rows):
             own = piece.to(device)
             meter.add(self._call(own.x).double().unsqueeze(0), own.y, own.weight)

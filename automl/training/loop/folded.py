@@ -44,9 +44,9 @@ class FoldedTrainer:
         kind, val = self.prepared.kind, self.prepared.val.to("cpu")
         outputs = self.folds.joined([member.predict(member.prepared.val.x) for member in self.members])
         weight = None if val.weight is None else val.weight / val.weight.mean()
-        scale = self.prepared.target_scale if kind == "regression" else None
-        found = metrics.compute(kind, outputs, val.y, val.weight, scale=scale)
-        return {"train_loss": sum(trained) / len(trained), "val_loss": float(losses.loss(kind, outputs, val.y, weight)),
+        found = metrics.compute(kind, outputs, val.y, val.weight, scale=self.prepared.unit)
+        loss = float(losses.of_answers(kind, outputs, val.y, weight))
+        return {"train_loss": sum(trained) / len(trained), "val_loss": loss,
                 **{f"val_{name}": value for name, value in found.items()}}  # fmt: skip
 
     def weights(self) -> dict[str, Tensor]:

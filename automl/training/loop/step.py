@@ -43,10 +43,11 @@ class TrainingStep:
 
     def __post_init__(self) -> None:
         self.each_of = losses.own(self.options, self.prepared.kind)
-        if self.each_of is not None and ("mixup" in self.strengths or "cutmix" in self.strengths):
+        alone = self.each_of is not None or losses.formula(self.prepared.kind) is not None
+        if alone and ("mixup" in self.strengths or "cutmix" in self.strengths):
             raise SpecError(
-                f"loss: {self.options.loss} with mixup or cutmix is for trials that train as lanes; leave out compile,"
-                " precision: fp16, or several devices for a trial"
+                f"loss: {losses.name_of(self.options, self.prepared.kind)} with mixup or cutmix is for trials that"
+                " train as lanes; leave out compile, precision: fp16, or several devices for a trial"
             )
 
     def __call__(self, batch: Part, step: int) -> Tensor:

@@ -12,8 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.metrics.kinds.kind import Kind
 from automl.models.tables.trees import NODES
 
+VALUES = Kind("regression")
 ABSENT = -30.0
 """The logit of a class that has no training row."""
 
@@ -48,6 +50,7 @@ class Rows:
         weight: [N] float64, or None.
         categories: {feature: number of its codes} of those that are categories.
         outputs: units of the model.
+        kind: of the task.
     """
 
     x: NDArray[np.float64]
@@ -55,6 +58,7 @@ class Rows:
     weight: NDArray[np.float64] | None
     categories: dict[int, int]
     outputs: int
+    kind: Kind = VALUES
 
     @property
     def classes(self) -> bool:
@@ -63,11 +67,16 @@ class Rows:
 
     def with_target(self, unit: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """(x, y, weight) of the rows that have a value of one unit of a regression; the very arrays if all have one."""
-        y = self.y[:, unit]
+        y = self.y[:, unit // max(1, len(self.kind.levels))]
         there = np.isfinite(y)
         if there.all():
             return self.x, y, self.weight
         return self.x[there], y[there], None if self.weight is None else self.weight[there]
+
+    def level(self, unit: int) -> float | None:
+        """The quantile that one unit of a regression predicts; None: it predicts means."""
+        levels = self.kind.levels
+        return levels[unit % len(levels)] if levels else None
 
 
 @dataclass(frozen=True)

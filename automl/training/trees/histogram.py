@@ -19,7 +19,7 @@ class HistogramGrower:
 
     def __init__(self, rows: Rows, settings: Settings) -> None:
         self.rows, self.settings, self.rounds = rows, settings, 0
-        self.models = [self._model() for _ in range(1 if rows.classes else rows.outputs)]
+        self.models = [self._model(unit) for unit in range(1 if rows.classes else rows.outputs)]
         self.base: NDArray[np.float64] = np.zeros(rows.outputs)
 
     def grow(self, rounds: int) -> list[list[Tree]]:
@@ -36,7 +36,7 @@ class HistogramGrower:
         self._read_base()
         return [self._trees(number) for number in range(before, rounds)]
 
-    def _model(self) -> Any:
+    def _model(self, unit: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         s, rows = self.settings, self.rows
@@ -46,8 +46,14 @@ class HistogramGrower:
             learning_rate=s.shrinkage, max_iter=1, max_leaf_nodes=s.leaves, max_depth=s.max_depth or None,
             min_samples_leaf=s.min_leaf, l2_regularization=s.l2, max_features=s.feature_share, max_bins=s.bins,
             categorical_features=mask if any(mask) else None, warm_start=True, early_stopping=False,
-            random_state=s.seed % 2**32,
+            random_state=s.seed % 2**32, **self._loss(unit),
         )  # fmt: skip
+
+    def _loss(self, unit: int) -> dict[str, Any]:
+        """The loss of one value of a regression, where it is not the usual one."""
+        if (level := self.rows.level(unit)) is not None:
+            return {"loss": "quantile", "quantile": level}
+        return {"loss": "poisson"} if self.rows.kind.variant == "counts" else {}
 
     def _units(self, model: int) -> list[int]:
         """The output unit of each tree of a round of one model."""

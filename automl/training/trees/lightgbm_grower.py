@@ -36,8 +36,8 @@ class LightGBMGrower:
             else [rows.with_target(unit) for unit in range(rows.outputs)]
         )
         self.boosters = [
-            lightgbm.Booster(self._parameters(), lightgbm.Dataset(x, y, **self._described(weight)))
-            for x, y, weight in tables
+            lightgbm.Booster(self._parameters(unit), lightgbm.Dataset(x, y, **self._described(weight)))
+            for unit, (x, y, weight) in enumerate(tables)
         ]
 
     def grow(self, rounds: int) -> list[list[Tree]]:
@@ -61,11 +61,19 @@ class LightGBMGrower:
         self.rounds = rounds
         return grown
 
-    def _parameters(self) -> dict[str, Any]:
-        s, many = self.settings, len(self.present)
-        kind = "regression" if not self.rows.classes else "binary" if many == 2 else "multiclass"
+    def _objective(self, unit: int) -> dict[str, Any]:
+        """What a booster learns; `unit`: of a regression."""
+        many = len(self.present)
+        if self.rows.classes:
+            return {"objective": "binary"} if many == 2 else {"objective": "multiclass", "num_class": many}
+        if (level := self.rows.level(unit)) is not None:
+            return {"objective": "quantile", "alpha": level}
+        return {"objective": "poisson" if self.rows.kind.variant == "counts" else "regression"}
+
+    def _parameters(self, unit: int) -> dict[str, Any]:
+        s = self.settings
         return {
-            "objective": kind, **({"num_class": many} if kind == "multiclass" else {}),
+            **self._objective(unit),
             "learning_rate": s.shrinkage, "num_leaves": s.leaves, "max_depth": s.max_depth or -1,
             "min_data_in_leaf": s.min_leaf, "lambda_l2": s.l2, "feature_fraction_bynode": s.feature_share,
             "max_bin": s.bins, "num_threads": 1, "deterministic": True, "force_row_wise": True, "verbosity": -1,

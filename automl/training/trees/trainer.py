@@ -4,7 +4,7 @@ All follows from the data, the config and the seed, so that a trial which goes o
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +17,11 @@ from automl.core import seeds
 from automl.data.prepared import Part, Prepared
 from automl.data.streaming.shards import Streamed
 from automl.errors import DataError
+from automl.metrics.kinds.kind import kind_of
 from automl.models import parts
+from automl.models.answers.curved import curved
+from automl.models.answers.links import linked
 from automl.models.combined import bagged
-from automl.models.curved import Curved
 from automl.models.tables.trees import Trees
 from automl.training import losses
 from automl.training.trees.growing import Grower, Rows, Settings, Tree, packed
@@ -32,9 +34,11 @@ GROWERS: dict[str, type[HistogramGrower] | type[LightGBMGrower]] = {
 }
 """`library` -> what grows trees with it."""
 AHEAD = 1.5
-"""Rounds are grown in pieces, each ending at so many times those that there were: `warm_start` reads all rows anew."""
+"""Rounds are grown in pieces, each ending at so many times those that there were: `warm_start` reads all rows again."""
 MOST_VALUES = 2**24
 """So many outputs are kept of rounds that are grown at once: rows times units times rounds."""
+Loss = Callable[[str, Tensor, Tensor, Tensor | None], Tensor]
+"""(kind, outputs, targets, weight) -> the mean loss."""
 SEEN_ROWS = 2000
 """So many training rows the training loss is measured on."""
 
@@ -94,8 +98,7 @@ class TreeTrainer:
         ]  # fmt: skip
         self._losses: list[float] = []  # on the validation rows, after each round
         self._ahead: dict[int, Outputs] = {}  # by round
-        curve = prepared.outputs.curve
-        self._curve = None if curve is None else Curved(nn.Identity(), curve).eval()
+        self._answer = linked(curved(nn.Identity(), prepared.outputs), prepared.outputs).eval()
 
     def epoch(self) -> dict[str, float]:
         """Grow one epoch's rounds and evaluate.
@@ -112,7 +115,8 @@ class TreeTrainer:
         early = self._options["early_stop"]
         self.finished = at >= rounds or bool(early and at - best >= early)
         part = self._members[0].data.train.head(SEEN_ROWS)
-        return {"train_loss": self._loss(seen, part), "val_loss": self._loss(outputs, self.prepared.val),
+        return {"train_loss": self._loss(seen, part, losses.loss),
+                "val_loss": self._loss(outputs, self.prepared.val, losses.of_answers),
                 **{f"val_{k}": v for k, v in self._metrics(outputs).items()}}  # fmt: skip
 
     def weights(self) -> dict[str, Tensor]:
@@ -124,7 +128,8 @@ class TreeTrainer:
     def _arrays(self, member: Member, rounds: int) -> dict[str, Tensor]:
         assert member.grower is not None
         arrays = packed([tree for trees in member.trees[:rounds] for tree in trees], member.grower.base)
-        return arrays if self._curve is None else {f"inner.{name}": value for name, value in arrays.items()}
+        inside = next(name for name, part in self._answer.named_modules() if type(part) is nn.Identity)
+        return {f"{inside}.{name}" if inside else name: value for name, value in arrays.items()}
 
     def state(self) -> dict[str, Any]:
         """What `load` needs to go on."""
@@ -189,7 +194,7 @@ class TreeTrainer:
         for k in range(len(new[0])):
             val = [old + rounds[k] for old, rounds in zip(before.val, of_val, strict=True)]
             self._ahead[have + k + 1] = before = Outputs(before.seen + of_seen[k], val)
-            self._losses.append(self._loss(self._values(self._joined(val)), self.prepared.val))
+            self._losses.append(self._loss(self._values(self._joined(val)), self.prepared.val, losses.of_answers))
 
     def _joined(self, val: list[Tensor]) -> Tensor:
         """The models' outputs for the rows that each is compared on, as those of all validation rows."""
@@ -214,16 +219,18 @@ class TreeTrainer:
 
     def _values(self, outputs: Tensor) -> Tensor:
         """Sums of leaves as outputs of the saved model."""
-        return outputs if self._curve is None else self._curve(outputs.float()).double()
+        if type(self._answer) is nn.Identity:
+            return outputs
+        answers: Tensor = self._answer(outputs.float())
+        return answers.double()
 
-    def _loss(self, outputs: Tensor, part: Part) -> float:
+    def _loss(self, outputs: Tensor, part: Part, loss: Loss) -> float:
         weight = None if part.weight is None else part.weight / part.weight.mean()
-        return float(losses.loss(self.prepared.kind, outputs.float(), part.y, weight))
+        return float(loss(self.prepared.kind, outputs.float(), part.y, weight))
 
     def _metrics(self, outputs: Tensor) -> dict[str, float]:
         kind, val = self.prepared.kind, self.prepared.val
-        scale = self.prepared.target_scale if kind == "regression" else None
-        return dict(metrics.compute(kind, outputs.float(), val.y, val.weight, scale=scale))
+        return dict(metrics.compute(kind, outputs.float(), val.y, val.weight, scale=self.prepared.unit))
 
     def _settings(self, seed: int) -> Settings:
         names = ("rounds", "shrinkage", "leaves", "max_depth", "min_leaf", "l2", "feature_share", "bins")
@@ -251,4 +258,5 @@ def _rows(data: Prepared) -> Rows:
     categories = {first + k: count for k, count in enumerate(inputs.cardinalities)}
     weight = None if train.weight is None else train.weight.double().numpy()
     y = train.y.numpy() if data.kind == "classification" else train.y.double().numpy()
-    return Rows(train.x.flatten(1).double().numpy(), y, weight, categories, int(data.outputs))
+    kind = kind_of(data.kind)
+    return Rows(train.x.flatten(1).double().numpy(), y, weight, categories, int(data.outputs), kind)

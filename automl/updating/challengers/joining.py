@@ -1,7 +1,7 @@
-"""Batches of rows joined for training: as tensors under the champion's preparation, or prepared anew."""
+"""Batches of rows joined for training: as tensors under the champion's preparation, or prepared again."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from automl.data import further, load
 from automl.data.cells import words
 from automl.data.cells.readings import ATTRIBUTE
 from automl.data.further import Labelled
-from automl.data.prepared import Part, Prepared, TaskKind, fingerprint, sample_rows
+from automl.data.prepared import Part, Prepared, fingerprint, sample_rows
 from automl.data.shapes import Inputs, Outputs
 from automl.updating.known import Known
 
@@ -30,11 +30,6 @@ def units(model: "Model", classes: int | None) -> tuple[Inputs, Outputs]:
     outputs = Outputs.from_json(dict(model.manifest["outputs"]))
     inputs = Inputs.from_json(dict(model.manifest["inputs"]))
     return inputs, outputs if classes is None else Outputs(classes, outputs.kind)
-
-
-def kind_of(model: "Model") -> TaskKind:
-    """The kind of the model's task."""
-    return cast(TaskKind, model.kind)
 
 
 def part(batches: Sequence[Labelled], preparation: dict[str, Any], classes: list[Any]) -> Part:
@@ -89,7 +84,7 @@ def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def prepared_anew(known: Known, train: Sequence[Labelled], held: Sequence[Labelled], classes: list[Any]) -> Prepared:
-    """All rows as data to train on: a table is read and prepared anew, windows of a series keep their preparation."""
+    """All rows as data to train on: a table is read and prepared again, windows of a series keep their preparation."""
     model = known.model
     if model.preparation["form"] != "table":
         return _kept(known, train, held, classes)
@@ -150,7 +145,7 @@ def _kept(known: Known, train: Sequence[Labelled], held: Sequence[Labelled], cla
     learned, _ = weighted(part(train, preparation, classes), None, balance=balance)
     compared = part(held, preparation, classes)
     return Prepared(
-        inputs, outputs, kind_of(model), learned, Part(compared.x, compared.y), learned.head(0), classes,
+        inputs, outputs, model.kind, learned, Part(compared.x, compared.y), learned.head(0), classes,
         list(model.manifest.get("columns", [])), preparation, fingerprint([learned]),
         list(model.manifest.get("notes", [])), sample_of(model, held),
     )  # fmt: skip

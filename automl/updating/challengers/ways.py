@@ -2,7 +2,7 @@
 
 head       the body stays, its last layer learns in closed form
 finetune   all weights learn, at a low rate, with old rows among the new ones
-retrain    the same config is trained anew on all rows that are known
+retrain    the same config is trained from scratch on all rows that are known
 search     a small search that begins with the same config (see `automl.updating.challengers.searching`)
 """
 
@@ -101,7 +101,7 @@ Way = Callable[[Lesson, Path], Path]
 
 
 def head(lesson: Lesson, folder: Path) -> Path:
-    """The body stays; its last layer learns anew from new rows and a sample of old ones.
+    """The body stays; its last layer is fitted again to new rows and a sample of old ones.
 
     Raises:
         DataError: the network has no last linear layer.
@@ -144,7 +144,7 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
     """The champion's network, with a unit for each new class, after it has learned; its preparation stays."""
     model, network = lesson.known.model, lesson.known.network
     if models.is_grown(model.manifest["model"], model.config):
-        raise DataError("trees do not learn further; --how retrain grows them anew")
+        raise DataError("trees do not learn further; --how retrain grows new ones")
     more = len(lesson.classes) - len(model.classes or [])
     inputs, outputs = joining.units(model, len(lesson.classes) if model.kind == "classification" else None)
     weights = {name: value.detach().cpu() for name, value in network.state_dict().items()}
@@ -164,7 +164,7 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
         for member in module.members if isinstance(module, Bagged) else [module]:
             learn(member, rows)
     prepared = Prepared(
-        inputs, outputs, joining.kind_of(model), new if old is None else new + old,
+        inputs, outputs, model.kind, new if old is None else new + old,
         joining.counted(lesson.held), new.head(0), lesson.classes,
         list(model.manifest.get("columns", [])), preparation, fingerprint([new]),
         list(model.manifest.get("notes", [])), joining.sample_of(model, lesson.held),
@@ -204,7 +204,7 @@ def _length(spec: Mapping[str, Any], usual: int) -> tuple[int, Unit]:
 
 
 def retrain(lesson: Lesson, folder: Path) -> Path:
-    """The same config trained anew, on all rows that are known; a table is prepared anew, with its new categories.
+    """The same config, trained from scratch on all known rows; a table is prepared again, with its new categories.
 
     Where the champion is a model for each of several folds, it becomes one model.
     """

@@ -64,9 +64,10 @@ def errors(study: Readable) -> Figure:
         return _confusion(outputs.argmax(-1).numpy(), truth.numpy(), [words.short(c) for c in model.classes])
     target = model.preparation["target"]
     scale, center = np.asarray(target["scale"]), np.asarray(target["center"])
-    predicted, true = (v.double().numpy() * scale + center for v in (outputs, truth))
+    true = truth.double().numpy() * scale + center
+    predicted = model.decoded(outputs).reshape(len(true), -1)[:, len(model.kind.levels) // 2]  # the middle quantile
     there = np.isfinite(true[:, 0])
-    return _residuals(predicted[there, 0], true[there, 0])
+    return _residuals(predicted[there], true[there, 0])
 
 
 def _predicted(study: Readable) -> "tuple[torch.Tensor, torch.Tensor, Any]":

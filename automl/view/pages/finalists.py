@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from automl import metrics
 from automl.leaderboard import words
 from automl.study.reader import Readable
 
@@ -38,10 +39,11 @@ def sentences(study: Readable) -> list[tuple[str, str]]:
     verdict = study.verdict
     if verdict is None:
         return []
+    tested = [("test", _test(verdict)), *([("beside", beside)] if (beside := _beside(verdict)) else [])]
     if verdict.get("pack"):
-        return [("test", _test(verdict))]
+        return tested
     front = front_of(study)
-    lines = [("retrained", _retrained(verdict)), *([("front", front)] if front else []), ("test", _test(verdict))]
+    lines = [("retrained", _retrained(verdict)), *([("front", front)] if front else []), *tested]
     optional = {"tied": _tied(verdict), "baselines": _baselines(verdict), "ensemble": _ensemble(verdict)}
     return [*lines, *((label, text) for label, text in optional.items() if text)]
 
@@ -121,6 +123,14 @@ def _test(verdict: Verdict) -> str:
     if evaluations > 1:
         often = f"evaluation number {evaluations}: each further one makes the score less trustworthy"
     return f"{score}, {test['rows']} rows, {often}"
+
+
+def _beside(verdict: Verdict) -> str:
+    """What else is told of the winner on the test rows: metrics that nothing is ranked by, and each target's own."""
+    test = verdict["test"] or {}
+    name, values = test.get("metric", ""), test.get("metrics", {})
+    told = [one for one in values if one.removeprefix("test_") in metrics.TOLD or one.startswith(f"{name} of ")]
+    return ", ".join(f"{words.clean(one)} {words.number(values[one])}" for one in told)
 
 
 def _tied(verdict: Verdict) -> str:

@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from automl.data import load
 from automl.errors import DataError, EnvironmentProblem
+from automl.metrics.kinds.kind import Kind
 from automl.models.tables.trees import Trees
-from automl.training.trees.growing import ABSENT, Rows, Settings, packed
+from automl.training.trees.growing import ABSENT, VALUES, Rows, Settings, packed
 from automl.training.trees.histogram import HistogramGrower
 from automl.training.trees.lightgbm_grower import LightGBMGrower
 from automl.training.trees.trainer import TreeTrainer
 
 SETTINGS = Settings(12, 0.2, 15, 0, 5, 0.1, 0.7, 255, 3)
-KINDS = ("two classes", "three of four classes", "two values")
+UNITS = {"two classes": [1], "three of four classes": [1, 2, 3], "two values": [0, 1], "quantiles": [0, 1, 2, 3],
+         "counts": [0]}  # fmt: skip
+"""Kind of target -> the units that trees add to."""
+VARIANTS = {"quantiles": Kind("regression", "quantiles", (0.1, 0.9)), "counts": Kind("regression", "counts")}
 
 
 def rows(kind: str, weighted: bool = True) -> tuple[Rows, NDArray[np.float64]]:
@@ -31,12 +35,14 @@ def rows(kind: str, weighted: bool = True) -> tuple[Rows, NDArray[np.float64]]:
         "two classes": (signal > 1).astype(np.int64),
         "three of four classes": np.digitize(signal, [0, 2]) + 1,
         "two values": np.column_stack([signal, -(signal**2)]),
+        "quantiles": np.column_stack([signal, -(signal**2)]),
+        "counts": rng.poisson(np.exp(signal / 4))[:, None].astype(np.float64),
     }[kind]
     other = x[:60].copy()
     other[:10, 4], other[10:20, 5], other[20:30, 2] = 0, 5, np.nan
-    units = {"two classes": 2, "three of four classes": 4, "two values": 2}[kind]
+    units = UNITS[kind][-1] + 1
     weight = rng.uniform(0.5, 2, 400) if weighted else None
-    return Rows(x, y, weight, {4: 10, 5: 7}, units), other
+    return Rows(x, y, weight, {4: 10, 5: 7}, units, VARIANTS.get(kind, VALUES)), other
 
 
 def outputs(grower: HistogramGrower | LightGBMGrower, x: NDArray[np.float64], steps: list[int]) -> NDArray[np.float64]:
@@ -47,26 +53,26 @@ def outputs(grower: HistogramGrower | LightGBMGrower, x: NDArray[np.float64], st
     return np.asarray(module(torch.from_numpy(x)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", UNITS)
 def test_histogram_trees_answer_as_scikit_learn(kind: str) -> None:
     training, other = rows(kind)
     grower = HistogramGrower(training, SETTINGS)
     ours = outputs(grower, other, [12])
     raw = np.column_stack([model._raw_predict(other) for model in grower.models])
-    units = {"two classes": [1], "three of four classes": [1, 2, 3], "two values": [0, 1]}[kind]
+    units = UNITS[kind]
     np.testing.assert_allclose(ours[:, units], raw, atol=1e-12)
     rest = sorted({*range(ours.shape[1])} - {*units})
     assert (ours[:, rest] == (ABSENT if kind == "three of four classes" else 0)).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", UNITS)
 def test_lightgbm_trees_answer_as_lightgbm(kind: str) -> None:
     pytest.importorskip("lightgbm", reason="the extra `trees` is not installed")
     training, other = rows(kind)
     grower = LightGBMGrower(training, SETTINGS)
     ours = outputs(grower, other, [12])
     raw = np.column_stack([booster.predict(other, raw_score=True) for booster in grower.boosters])
-    units = {"two classes": [1], "three of four classes": [1, 2, 3], "two values": [0, 1]}[kind]
+    units = UNITS[kind]
     np.testing.assert_allclose(ours[:, units], raw, atol=1e-12)
 
 

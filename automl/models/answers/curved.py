@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from automl.data.preparing.scaling import scores
+from automl.data.shapes import Outputs
 
 
 class Curved(nn.Module):
@@ -41,9 +42,9 @@ class Curved(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.inner(x)
-        return out if self.training else self.values(out)
+        return out if self.training else self.answer(out)
 
-    def values(self, out: Tensor) -> Tensor:
+    def answer(self, out: Tensor) -> Tensor:
         """[..., D] outputs on the curve in standard units."""
         if self.kind == "log":
             z = torch.clamp(out * self.scale + self.center, self.least, self.most)
@@ -53,3 +54,9 @@ class Curved(nn.Module):
         share = torch.clamp((out.unsqueeze(-1) - low) / width, 0.0, 1.0)
         steps: Tensor = self.knots[:, 1:] - self.knots[:, :-1]
         return self.knots[:, 0] + (share * steps).sum(-1)
+
+
+def curved(module: nn.Module, outputs: Outputs) -> nn.Module:
+    """The network with the curve of its target; the network itself where there is none."""
+    curve = getattr(outputs, "curve", None)
+    return module if curve is None else Curved(module, curve)

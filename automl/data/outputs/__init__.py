@@ -1,0 +1,1 @@
+"""What models of a target learn and answer."""

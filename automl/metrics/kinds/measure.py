@@ -1,0 +1,43 @@
+"""Metrics that are functions of means over rows, each written once: for one model, for many at once, and row by row.
+
+Shape letters: ... lanes, N rows, U units of outputs, D values of a target, k numbers of a row.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from automl.metrics.kinds import counts, quantiles
+from automl.metrics.kinds.kind import kind_of
+
+Each = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(outputs [..., N, U], y [N, D], unit [D] of the target) -> what each row contributes [..., N, k]."""
+Of = Callable[[Tensor], Tensor]
+"""The weighted means of these numbers over rows [..., k] -> the metric [...]."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric: what each row contributes, and the metric as a function of the means of that."""
+
+    each: Each
+    of: Of = lambda means: means[..., 0]
+
+
+def measures(kind: str) -> Mapping[str, Measure]:
+    """The metrics that a variant of a task has beside those of its kind (or in their place, as `loss`), by name."""
+    own = kind_of(kind)
+    if own.variant == "quantiles":
+        levels = own.levels
+        return {
+            "loss": Measure(lambda out, y, unit: quantiles.pinball(out, y, levels).unsqueeze(-1)),
+            "pinball": Measure(lambda out, y, unit: quantiles.pinball(out, y, levels, unit).unsqueeze(-1)),
+            "coverage": Measure(lambda out, y, unit: quantiles.within(out, y, levels).unsqueeze(-1)),
+        }
+    if own.variant == "counts":
+        return {
+            "loss": Measure(lambda out, y, unit: counts.deviance(out, y).unsqueeze(-1)),
+            "poisson_deviance": Measure(lambda out, y, unit: counts.deviance(out, y, unit).unsqueeze(-1)),
+        }
+    return {}

@@ -1,0 +1,55 @@
+"""Targets of which quantiles, or the rates of counts, are predicted: what is read, and what is told of a wrong one."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from automl.data import load
+from automl.data.shapes import Outputs
+from automl.errors import DataError
+
+
+def frame(n: int = 120) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(n, 2)), columns=["a", "b"])
+    return table.assign(y=rng.normal(size=n) + table.a, n=rng.poisson(2, n), word=["x", "y"] * (n // 2))
+
+
+def test_quantiles_are_outputs_for_one_target() -> None:
+    data = load(frame(), target="y", prepare={"quantiles": [0.1, 0.9], "target_scale": "log"})
+    assert (int(data.outputs), data.kind.levels, data.train.y.shape[1]) == (2, (0.1, 0.9), 1)  # type: ignore[attr-defined]
+    assert Outputs.from_json(data.outputs.to_json()).link == data.outputs.link == {"kind": "quantiles", "each": 2}
+    assert data.summary is not None
+    low = np.quantile(data.train_y.numpy(), [0.1, 0.9])
+    e = data.val.y.numpy() - low
+    best = np.maximum(e * [0.1, 0.9], e * [-0.9, -0.1]).mean() * data.target_scale.item()
+    assert data.summary.baselines["val_pinball"] == pytest.approx(best, rel=1e-4)
+
+
+def test_few_whole_numbers_are_counts_where_that_is_said() -> None:
+    data = load(frame(), target="n", prepare={"task": "counts"})
+    assert data.kind == "regression"
+    assert float(data.train.y.mean()) == pytest.approx(1)
+    assert torch.equal(data.target_center, torch.zeros(1))
+    assert data.summary is not None
+    assert data.summary.baselines["val_poisson_deviance"] > 0
+
+
+@pytest.mark.parametrize(
+    ("target", "options", "says"),
+    [
+        ("y", {"quantiles": [0.9, 0.1]}, "needs rising numbers between 0 and 1"),
+        ("y", {"quantiles": [0.5], "task": "classification"}, "they are of values, and task is classification"),
+        ("word", {"quantiles": [0.5]}, "has no value in any row"),
+        ("y", {"task": "counts"}, "values below 0, which are no counts"),
+        ("n", {"task": "counts", "target_scale": "log"}, "learned as logarithms of rates already"),
+        ("n", {"task": "counting"}, "did you mean 'counts'"),
+        ("y", {"quantiles": [0.5], "window": 4}, "quantiles are for tables in memory"),
+    ],
+)
+def test_what_does_not_fit_is_told(target: str, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        load(frame(), target=target, prepare=options)

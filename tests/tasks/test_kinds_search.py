@@ -1,0 +1,68 @@
+"""Whole searches for quantiles and counts from a file: search, resume, predict, export, one by one and as lanes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import automl
+from automl.cli.app import app
+from automl.errors import AutoMLError
+from automl.view.pages import finalists
+
+ASKED: dict[str, tuple[str, dict[str, Any]]] = {
+    "val_pinball": ("y", {"quantiles": [0.1, 0.5, 0.9], "drop": "n"}),
+    "val_poisson_deviance": ("n", {"task": "counts", "drop": "y"}),
+}
+
+
+def frame(n: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(n, 3)), columns=list("abc"))
+    return table.assign(
+        y=10 + 3 * table.a + table.b.abs() * rng.normal(size=n), n=rng.poisson(np.exp(1 + 0.7 * table.a))
+    )
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ASKED)
+def test_a_search_of_networks_and_trees_predicts_and_is_exported(metric: str, tmp_path: Path) -> None:
+    frame().to_csv(tmp_path / "t.csv", index=False)
+    target, prepare = ASKED[metric]
+    spec = {
+        "data": "t.csv", "target": target, "prepare": prepare, "model": ["mlp", "trees"], "metric": metric,
+        "epochs": 4, "strategy": "grid", "stopper": "none", "budget": {"trials": 2},
+        "finalists": {"top": 2, "seeds": 2}, "executor": "inline",
+        "space": {"width": 16, "depth": 1, "lr": 0.02, "rounds": 20, "min_leaf": 5},
+    }  # fmt: skip
+    (tmp_path / "space.yaml").write_text(json.dumps(spec))
+    study = automl.search(tmp_path / "space.yaml", path=tmp_path / "s", workers=1)
+    assert {t.config["model"] for t in study.history.done} == {"mlp", "trees"}
+    assert study.verdict is not None
+    told = study.verdict["test"]["metrics"]
+    before = automl.data.load(tmp_path / "t.csv", target=target, prepare=prepare).summary.baselines[metric]
+    assert all(t.loss < before for t in study.history.done)
+    folder = str(tmp_path / "s")
+    run("predict", folder, str(tmp_path / "t.csv"), "--out", str(tmp_path / "p.csv"))
+    made = pd.read_csv(tmp_path / "p.csv")
+    if metric == "val_pinball":
+        assert list(made) == [f"prediction of {level} of y" for level in (0.1, 0.5, 0.9)]
+        assert (np.diff(made.to_numpy(), axis=1) >= 0).all()
+        assert 0 < told["test_coverage"] <= 1
+        assert "test_coverage" in dict(finalists.sentences(study))["beside"]
+    else:
+        assert (made["prediction"] > 0).all()
+    pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")
+    assert "outputs differ by at most" in run("export", folder, "--onnx", str(tmp_path / "m.onnx"))
+    with pytest.raises(AutoMLError, match="does not learn further"):
+        automl.load(folder).partial_fit(frame())  # type: ignore[union-attr]
