@@ -112,7 +112,7 @@ def _options(
         )
     codes = {name: "category" for name, r in decided.items() if r.get("codes")}
     if codes:
-        found["types"] = (codes, "codes with leading zeros, not quantities")
+        found["types"] = (codes, "codes, not quantities")
     return found
 
 

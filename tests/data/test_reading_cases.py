@@ -95,6 +95,65 @@ def test_written_numbers_are_numbers(tmp_path, how):
     assert np.allclose(read, sign * values, atol=0.6)
 
 
+def read_numbers(folder: Path, cells: list[str]) -> tuple[np.ndarray, list[str]]:
+    """(the numbers of a column, the notes about it)."""
+    path = table(folder, {"v": cells, "y": LABELS})
+    data = load(str(path), target="y", prepare={"scale": "none"})
+    assert column(data, "v")["role"] == "number"
+    return transform(data.preparation, path).numpy()[:, 0], [note for note in data.notes if "'v'" in note]
+
+
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_percents_beside_shares_of_one(tmp_path, decimal):
+    cells = [f"{k % 30}.5%" if k % 3 else f"0.{k % 30:02d}5" for k in range(N)]
+    read, notes = read_numbers(tmp_path, [cell.replace(".", decimal) for cell in cells])
+    assert np.allclose(read, [(k % 30 + 0.5) / 100 for k in range(N)])
+    assert any("percent signs beside shares of 1" in note for note in notes)
+
+
+@pytest.mark.parametrize(("cells", "value"), [(["0.1%", "0.3", "0.2%"], 0.3), (["10%", "30", "20%"], 30)])
+def test_percents_with_some_signs_missing(tmp_path, cells, value):
+    read, _ = read_numbers(tmp_path, [cells[k % 3] for k in range(N)])
+    assert np.isclose(read[1], value)
+
+
+@pytest.mark.parametrize("codes", [["1E2", "2E3", "10E1", "5E0"], ["01E2", "07E1", "10E1"]])
+def test_digits_with_an_e_between_them_are_codes(tmp_path, codes):
+    cells = [codes[k % len(codes)] for k in range(N)]
+    data = load(str(table(tmp_path, {"well": cells, "y": LABELS})), target="y")
+    assert column(data, "well")["values"] == sorted(codes)
+    assert any("codes such as 1E2" in note and "types: {well: number}" in note for note in data.notes)
+    given = {"types": {"well": "number"}}
+    assert column(load(str(tmp_path / "t.csv"), target="y", prepare=given), "well")["role"] == "number"
+    labels = load(str(table(tmp_path, {"x": [str(x) for x in X], "y": cells})), target="y")
+    assert labels.classes == sorted(codes)
+
+
+@pytest.mark.parametrize(
+    "cells", [[f"{k}.5E-0{k % 9}" for k in range(N)], [f"{k}e3" if k % 3 else f"{k}" for k in range(N)]]
+)
+def test_numbers_with_an_exponent_stay_numbers(tmp_path, cells):
+    assert np.allclose(read_numbers(tmp_path, cells)[0], [float(cell) for cell in cells])
+
+
+def test_two_numbers_in_a_cell_are_told_with_what_to_do(tmp_path):
+    pressure = [f"{110 + k % 40}/{60 + k % 30}" for k in range(N)]
+    data = load(str(table(tmp_path, {"x": [str(x) for x in X], "pressure": pressure, "y": LABELS})), target="y")
+    assert any("'pressure' left out: two numbers in a cell, such as '" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_rows_with_names_as_r_writes_them(tmp_path, separator):
+    path = table(tmp_path, {"x": [str(x) for x in X], "y": LABELS}, separator=separator)
+    header, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(f'"{k + 1}"{separator}{line}' for k, line in enumerate(lines))]))
+    data = load(str(path), target="y", prepare={"scale": "none"})
+    assert data.columns == ["x"]
+    assert np.allclose(transform(data.preparation, path).numpy()[:, 0], X)
+    path.write_text("\n".join([header, *(f"{line}{separator}" for line in lines)]))  # a separator ends each line
+    assert np.allclose(transform(data.preparation, path).numpy()[:, 0], X)
+
+
 TITLES = "Quarterly report,,\nprinted 03/01/2022,,\n,,\n"
 FILES = {
     "titles": {"before": TITLES}, "titles of one cell": {"before": "Quarterly report\n\n"},

@@ -17,6 +17,7 @@ DAY = 86_400_000_000
 """Microseconds of a day."""
 NO_TIME = np.iinfo(np.int64).min
 """What `microseconds` gives where there is no date."""
+_CODED = r"^[0-9]+E[0-9]+$"
 _PADDED = "^[+-]?0[0-9]+$"
 _PLAIN = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _ISO = "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-5][0-9]:[0-5][0-9])?$"
@@ -71,6 +72,11 @@ def plain_numbers(array: Any) -> NDArray[np.float64] | None:
 def any_padded(array: Any) -> bool:
     """Whether a cell is a whole number with a leading zero, such as 007."""
     return bool(pc.any(pc.match_substring_regex(array, _PADDED)).as_py())
+
+
+def any_coded(array: Any) -> bool:
+    """Whether a cell is digits with an E between them, such as 1E2."""
+    return any_with(array, "E") and bool(pc.any(pc.match_substring_regex(array, _CODED)).as_py())
 
 
 def any_with(array: Any, part: str) -> bool:

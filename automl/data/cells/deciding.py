@@ -71,7 +71,7 @@ class _Column:
         self.evidence: Counter[str] = Counter()
         self.orders: Counter[str] = Counter()
         self.typed = typed_kind(values)
-        self._values, self._padded, self.plain, self.total = values, True, True, 0
+        self._values, self._padded, self._exponents, self.plain, self.total = values, True, True, True, 0
         self.values: NDArray[np.float64] | None = None
         if self.typed and rules.types.get(name) in (None, self.typed):
             return
@@ -80,7 +80,7 @@ class _Column:
         self.values = None if present is None else arrow.plain_numbers(present)
         if present is not None and self.values is not None:
             self.total = len(present) - present.null_count
-            self._padded = arrow.any_padded(present)
+            self._padded, self._exponents = arrow.any_padded(present), arrow.any_coded(present)
             self.evidence = Counter(self._plain_evidence(present))
             return
         self.total = int(self.counts.sum())
@@ -154,13 +154,15 @@ class _Column:
             style, doubt = numbers.PLAIN, False
         else:
             style, doubt = numbers.style_of(self.cells, self.counts, self.rules.decimal, mark, self.rules.comma)
-        if self._padded and self.rules.types.get(self.name) != "number" and self._are_codes():
-            return {"kind": "category", "codes": True}, self.total
+        padded = self._padded and numbers.padded(self.cells, self.counts) > 0
+        exponents = self._exponents and numbers.coded(self.cells, self.counts)
+        if (padded or exponents) and self.rules.types.get(self.name) != "number" and self._few:
+            return {"kind": "category", "codes": True, **({"exponents": True} if exponents else {})}, self.total
         reading: Reading = {"kind": "number", "style": style}
         if doubt:
             reading["doubt"] = True
-        if self._padded and numbers.padded(self.cells, self.counts):
-            reading["padded"] = True
+        if padded or exponents:
+            reading["exponents" if exponents else "padded"] = True
         if self.plain and style == numbers.PLAIN:
             return reading, self.total
         return reading, self._readable(lambda cell: numbers.read(cell, style, self.rules.comma))
@@ -186,10 +188,10 @@ class _Column:
         reading: Reading = {"kind": "number", "style": style, "unreadable": self.total - readable}
         return {**reading, "doubt": True} if doubt else reading
 
-    def _are_codes(self) -> bool:
-        """Whether these are codes with leading zeros, few of them or ones that repeat."""
-        few = len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.total
-        return few and numbers.padded(self.cells, self.counts) > 0
+    @property
+    def _few(self) -> bool:
+        """Whether codes are few, or repeat."""
+        return len(self.cells) <= MOST_CODES or len(self.cells) <= 0.5 * self.total
 
     def _compact(self) -> tuple[Reading, int]:
         """Dates of digits alone, such as 20210625: several, and nearly all cells."""

@@ -41,6 +41,7 @@ _GROUPS = {
     mark: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{2,3}})*{re.escape(mark)}\d{{3}}") for mark in ".,' "
 }
 _PADDED = re.compile(r"[+-]?0\d+")
+_CODED = re.compile(r"\d+E\d+")
 _INFINITE = {"inf": math.inf, "+inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
@@ -168,6 +169,12 @@ def padded(cells: list[str], counts: NDArray[np.int64]) -> float:
     return share / total if whole >= MOSTLY * total and (share >= 0.01 * total or len(lengths) == 1) else 0.0
 
 
+def coded(cells: list[str], counts: NDArray[np.int64]) -> bool:
+    """Whether half of the cells are digits with an E between them, such as 1E2, as few programs write numbers."""
+    such = sum(int(n) for cell, n in zip(cells, counts, strict=True) if "E" in cell and _CODED.fullmatch(cell))
+    return 2 * such >= int(counts.sum()) > 0
+
+
 def mostly(cells: list[str], counts: NDArray[np.int64], read: Callable[[str], Any]) -> list[tuple[str, Any, int]]:
     """(cell, what `read` makes of it, how often it occurs); empty where more than a few cells are None or NaN.
 
@@ -231,6 +238,9 @@ def style_of(
     other = "," if mark == "." else "."
     grouped = bool(seen[f"{other}groups"] or seen[f"{other}either"] or (seen[f"{mark}decimal"] and _both(cells, other)))
     style: Style = {"decimal": mark, "thousands": other if grouped else "", "unit": unit}
+    if unit == "%" and set(used) == {"", "%"}:
+        plain, percents = ([cell for cell in cells if ("%" in cell) is signed] for signed in (False, True))
+        factors = units.of_shares(read_all(plain, style, comma), read_all(percents, style, comma))
     if factors:
         style |= {"unit": units.base(factors), "units": factors}
     return style, doubt and decimal is None
@@ -283,6 +293,8 @@ def described(style: Style) -> str:
         said.append(f"{style['thousands']!r} between thousands")
     if "units" in style and units.signs(style["units"]):
         said.append(units.signs(style["units"]))
+    elif "%" in style.get("units", ()):
+        said.append("percent signs beside shares of 1, which are read as such: 3% is 0.03")
     elif "units" in style:
         said.append(f"several units, read in {style['unit']!r}" if style["unit"] else "multiples such as K and M")
     elif style["unit"]:

@@ -6,6 +6,9 @@ The factors that a column was read with are kept in its style, so that they neve
 import re
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 _MULTIPLES = {
     "": 1.0, "k": 1e3, "tsd": 1e3, "thousand": 1e3, "m": 1e6, "mm": 1e6, "mn": 1e6, "mio": 1e6, "mln": 1e6, "mill": 1e6,
     "million": 1e6, "b": 1e9, "bn": 1e9, "mrd": 1e9, "mia": 1e9, "billion": 1e9, "t": 1e12, "tn": 1e12,
@@ -75,6 +78,16 @@ def _sides(named: list[str]) -> dict[str, float]:
             other = -1.0 if named == [credit] else 1.0
             return {credit.casefold(): other, debit.casefold(): -1.0, "": 1.0}
     return {}
+
+
+def of_shares(plain: NDArray[np.float64], percents: NDArray[np.float64]) -> dict[str, float]:
+    """The factors of 3% beside 0.02, as where some cells of a spreadsheet are formatted; empty: 0.02 is 0.02%.
+
+    Args:
+        plain, percents: the numbers without and with a sign behind them. Shares are at most 1, percents go beyond it.
+    """
+    shares = np.nanmax(np.abs(plain), initial=0.0) <= 1 < np.nanmax(np.abs(percents), initial=0.0)
+    return {"%": 0.01, "": 1.0} if shares else {}
 
 
 def signs(factors: dict[str, float]) -> str:

@@ -5,6 +5,7 @@ Roles: `number` (impute, scale), `category` (one-hot or codes), `date` (elapsed 
 decided on all rows, and kept in the column's entry.
 """
 
+import re
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from automl.errors import DataError, did_you_mean
 
 Column = dict[str, Any]
 _SIMPLE = ("string", "boolean", "integer", "floating", "empty", "mixed-integer-float")
+_PAIR = re.compile(r"\d+(?:[.,]\d+)?\s*[/:;x×+-]\s*\d+(?:[.,]\d+)?(?:\s*[^\W\d]{1,6})?")
 LARGEST = 1e100
 """Larger numbers are cut to this size, so that their squares are finite."""
 MISSING = "\x00missing"
@@ -143,13 +145,15 @@ def _tell(reading: Reading, name: str, notes: list[str]) -> None:
     elif reading.get("doubt"):
         notes.append(f'column {name!r}: a point read as decimal mark (set `prepare: {{decimal: ","}}` if it is none)')
     if reading.get("codes"):
+        codes = "codes such as 1E2" if reading.get("exponents") else "codes with leading zeros"
         notes.append(
-            f"column {name!r}: codes with leading zeros, read as categories (`prepare: {{types: {{{name}: number}}}}`"
+            f"column {name!r}: {codes}, read as categories (`prepare: {{types: {{{name}: number}}}}`"
             " reads them as numbers)"
         )
-    if reading.get("padded"):
+    elif reading.get("padded") or reading.get("exponents"):
+        how = "such as 1E2" if reading.get("exponents") else "with leading zeros"
         remedy = f"`prepare: {{types: {{{name}: category}}}}` if they are codes"
-        notes.append(f"column {name!r}: numbers with leading zeros ({remedy})")
+        notes.append(f"column {name!r}: numbers {how} ({remedy})")
     if reading.get("units"):
         some = ", ".join(map(repr, reading["units"]))
         notes.append(f"column {name!r}: numbers in units that cannot be converted ({some}) stay text")
@@ -232,16 +236,25 @@ def _category(texts: NDArray[Any], name: str, options: dict[str, Any], notes: li
     if len(counts) == 1:
         return _drop(name, "constant", notes)
     if len(counts) == len(texts) and len(texts) > 20:
-        return _drop(name, "text that differs in every row", notes)
+        return _drop(name, _pairs(texts) or "text that differs in every row", notes)
     most = int(options.get("max_categories", 64))
     if len(counts) > 0.5 * len(texts) and len(counts) > most:
-        return _drop(name, f"free text ({len(counts)} different values in {len(texts)} rows)", notes)
+        free = f"free text ({len(counts)} different values in {len(texts)} rows)"
+        return _drop(name, _pairs(texts) or free, notes)
     if len(counts) > most:
         notes.append(
             f"column {name!r}: the {most} commonest of {len(counts)} values kept, the others treated as unseen"
         )
         counts = counts.iloc[:most]
     return {"name": name, "role": "category", "values": sorted(str(value) for value in counts.index)}
+
+
+def _pairs(texts: NDArray[Any]) -> str:
+    """What to do with cells that hold two numbers each, such as 135/85; empty: they do not."""
+    some = texts[:100]
+    if sum(_PAIR.fullmatch(str(text)) is not None for text in some) < styles.MOSTLY * len(some):
+        return ""
+    return f"two numbers in a cell, such as {str(some[0])!r}: give each a column of its own to learn from them"
 
 
 def _date(days: NDArray[np.float64], name: str, notes: list[str]) -> Column | None:

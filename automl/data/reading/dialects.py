@@ -241,6 +241,28 @@ def _header(head: str, mark: str) -> tuple[str, ...]:
     return tuple(name.strip().strip("\ufeff\u00a0") for name in first)
 
 
+def with_row_names(text: str, separator: str, header: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """(the text, its header) of a table whose first column has no name and no place in the header, as R writes them.
+
+    The names of rows differ, and are quoted, no numbers, or 1, 2, 3 and so on: 1,5 is no name with a value behind it.
+    """
+    begins = len(text) - len(text.lstrip("\r\n"))
+    head = text[begins : begins + HEAD]
+    try:
+        lines = csv.reader(io.StringIO(head, newline=""), delimiter=separator)
+        rows = [row for _, row in zip(range(20), lines, strict=False) if row][1:]
+    except csv.Error:
+        return text, header
+    rows = rows[:-1] if len(text) > begins + HEAD else rows  # the last one may be cut
+    names = [row[0] for row in rows]
+    quoted = head.count('\n"') >= len(rows)
+    as_names = quoted or not any(map(_is_number, names)) or names == [str(k + 1) for k in range(len(rows))]
+    wider = all(len(row) == len(header) + 1 and row[0] for row in rows) and any(row[-1] for row in rows)
+    if not wider or not as_names or len(set(names)) < len(names):
+        return text, header
+    return f"{text[:begins]}{separator}{text[begins:]}", ("", *header)
+
+
 def _regularity(head: str, mark: str) -> tuple[float, int]:
     """(the share of lines with as many cells as the header, the number of cells of the header)."""
     try:

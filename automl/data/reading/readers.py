@@ -106,6 +106,7 @@ def read_table(path: Path, options: Mapping[str, Any] | None = None, expects: It
         text, named, comments = dialects.without_comments(text, dialects.separator_option(options), expects)
         asked = {**options, "separator": options.get("separator") or named}
         separator, header = dialects.find(text, path.name, asked, expects)
+        text, header = dialects.with_row_names(text, separator, header)
         frame = regular.read(text, separator, header)
         if frame is None:
             if len(header) == 1:  # an empty line is a row whose only cell is empty

@@ -105,7 +105,7 @@ def _how(column: Mapping[str, Any], reading: Mapping[str, Any], notes: Sequence[
     if column["role"] == "number" and (style := numbers.described(column.get("style", numbers.PLAIN))):
         return f"numbers with {style}"
     if column["role"] == "category" and reading.get("codes"):
-        return "codes with leading zeros"
+        return "codes such as 1E2" if reading.get("exponents") else "codes with leading zeros"
     start = f"column {column['name']!r}: the "
     kept = next((note for note in notes if note.startswith(start) and "commonest of" in note), "")
     return kept.removeprefix(f"column {column['name']!r}: ")

@@ -131,6 +131,15 @@ def _mixed(rng: random.Random, rows: int) -> Cells:
     return [rng.choice(pieces) for _ in range(rows)]
 
 
+def _percents(rng: random.Random, rows: int) -> Cells:
+    values = [rng.uniform(0, 1) for _ in range(rows)]
+    return [f"{100 * value:.1f}%" if rng.random() < 0.7 else f"{value:.3f}" for value in values]
+
+
+def _exponents(rng: random.Random, rows: int) -> Cells:
+    return [f"{rng.randrange(9)}E{rng.randrange(5)}" for _ in range(rows)]
+
+
 KINDS: dict[str, Make] = {
     "plain": _numbers(lambda v: f"{v:.5g}"), "whole": lambda rng, rows: [str(rng.randrange(40)) for _ in range(rows)],
     "large": _numbers(lambda v: f"{v:e}", 1e30), "counter": lambda rng, rows: [str(k) for k in range(rows)],
@@ -139,6 +148,7 @@ KINDS: dict[str, Make] = {
     "spaced": _spaced, "minus": _minus, "dates": _dates, "clocks": _clocks, "fractions": _fractions, "codes": _codes,
     "several units": _several_units, "durations": _durations, "days of digits": _days_of_digits,
     "words": _words, "nearly constant": _nearly_constant, "mixed": _mixed,
+    "percents": _percents, "exponents": _exponents,
     "points": _numbers(lambda v: f"{abs(v) + 1:.3f}", 9.0),
     "brackets": _numbers(lambda v: f"({-v:.2f})" if v < 0 else f"{v:.2f}"),
 }  # fmt: skip
@@ -164,6 +174,12 @@ def _csv(frame: pd.DataFrame, separator: str, encoding: str) -> bytes:
     return frame.to_csv(index=False, sep=separator).encode(encoding)
 
 
+def _in_turn(*files: bytes) -> bytes:
+    """The header of the first of two files, and their further lines in turn."""
+    lines = zip(*(file.split(b"\n") for file in files), strict=True)
+    return b"\n".join(pair[k % 2] for k, pair in enumerate(lines))
+
+
 def _parquet(frame: pd.DataFrame) -> bytes:
     stream = io.BytesIO()
     frame.to_parquet(stream, index=False)
@@ -174,6 +190,7 @@ FILES: dict[str, Callable[[pd.DataFrame], bytes]] = {
     "plain.csv": lambda f: _csv(f, ",", "utf-8"), "semicolon.csv": lambda f: _csv(f, ";", "utf-8"),
     "tab.tsv": lambda f: _csv(f, "\t", "utf-8"), "bar.csv": lambda f: _csv(f, "|", "utf-8"),
     "mark.CSV": lambda f: _csv(f, ",", "utf-8-sig"), "utf16.csv": lambda f: _csv(f, ",", "utf-16"),
+    "lines.csv": lambda f: _in_turn(_csv(f, ",", "utf-8"), _csv(f, ",", "cp1252")),
     "windows.csv": lambda f: _csv(f, ";", "cp1252"), "latin.csv": lambda f: _csv(f, ",", "latin-1"),
     "packed.csv.gz": lambda f: gzip.compress(_csv(f, ",", "utf-8")),
     "bz2.csv": lambda f: bz2.compress(_csv(f, ",", "utf-8")),
