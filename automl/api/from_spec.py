@@ -88,9 +88,9 @@ def prepare(
     if unused:
         notes.append(unused)
     kept = provenance.recorded_spec(read, folder)
-    facts = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
+    facts: dict[str, Any] = {"spec": kept, **digests, trust.FACT: trust.origin(earlier.origin, kept["tree"])}
     begun = begun_from(read, task_of(read), folder)
-    facts |= begun.facts
+    facts |= {**begun.facts, "price": read.price}
     facts["step"] = {name: value for name, value in read.steps.items() if name != "number"} or {"epochs": 1}
     study = study_of(read, folder, objects, facts, deterministic=deterministic, accept_changes=earlier.accept_changes)
     study.notes[:0] = [*notes, *begun.notes]

@@ -18,7 +18,7 @@ SAMPLES, SAMPLE = 64, 64 * 2**10  # how many samples of how many bytes
 
 # What may change between two sessions of a study without making its trials incomparable.
 ANY_TIME = {"study", "budget", "workers", "executor", "resources", "parallel", "isolation", "retries", "trial_timeout"}
-ANY_TIME |= {"warm", "fuse", "compile", "finalists", "refit", "ensemble", "pack"}
+ANY_TIME |= {"price", "warm", "fuse", "compile", "finalists", "refit", "ensemble", "pack"}
 
 
 def code(read: "Spec") -> dict[str, str]:

@@ -13,7 +13,7 @@ from automl.core.live.state import QUEUED, SEED, Live
 from automl.core.objectives.goals import Objectives
 from automl.core.objectives.standings import Standings
 from automl.core.space import Config, Space
-from automl.core.trial import Failure, Metric, Plan, Point, State, TrialRecord, Vector, parent_of
+from automl.core.trial import Cost, Failure, Metric, Plan, Point, State, TrialRecord, Vector, parent_of
 
 
 def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
@@ -29,8 +29,8 @@ def rank_key(record: TrialRecord) -> tuple[float, bool, int]:
 class History:
     """All trials of a study, in the order of their numbers.
 
-    Strategies and stoppers only read it. The methods that change it (`begin`, `again`, `point`, `pause`, `end`) are
-    called by the study, and in tests that need a history to try a plugin on.
+    Strategies and stoppers only read it. The methods that change it (`begin`, `again`, `point`, `pay`, `pause`, `end`)
+    are called by the study, and in tests that need a history to try a plugin on.
 
     Args:
         space: the search space.
@@ -69,6 +69,9 @@ class History:
         self._sorted: dict[int, list[float]] = {}
         self._best: int | None = None
         self._partial: int | None = None  # the best of those stopped or paused, unless it runs again
+        self.paid: list[
+            tuple[int, Cost]
+        ] = []  # (trial, cost) of attempts that have ended, in the order they became known
         self.standings = Standings(self.objectives)  # the order by several objectives and limits
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -278,6 +281,11 @@ class History:
         if self.plan.compared_at is None:
             return points
         return tuple(point for k, point in enumerate(points) if k == 0 or point[0] <= self.plan.compared_at)
+
+    def pay(self, trial: int, cost: Cost) -> TrialRecord:
+        """Add what an attempt has taken. It may become known after the trial has ended."""
+        self.paid.append((trial, cost))
+        return self._put(replace(self.trials[trial], cost=cost.plus(self.trials[trial].cost)))
 
     def pause(self, trial: int, reason: str = "") -> TrialRecord:
         """Mark a running trial as paused."""

@@ -95,6 +95,36 @@ class Failure:
     traceback: str = ""  # the file that holds it, relative to the study's folder
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What training has taken, as far as it was measured.
+
+    Args:
+        seconds: of training; of a trial that trained together with others, its share.
+        steps: trained in these seconds; 0: not counted.
+        peak_gib: memory of the device at its peak; None: not measured.
+        joules: energy of the device; None: not measured.
+    """
+
+    seconds: float
+    steps: int = 0
+    peak_gib: float | None = None
+    joules: float | None = None
+
+    def plus(self, other: "Cost | None") -> "Cost":
+        """The cost of both, one after the other."""
+        if other is None:
+            return self
+        peaks = [peak for peak in (self.peak_gib, other.peak_gib) if peak is not None]
+        joules = [some for some in (self.joules, other.joules) if some is not None]
+        return Cost(
+            self.seconds + other.seconds,
+            self.steps + other.steps,
+            max(peaks, default=None),
+            sum(joules) if joules else None,
+        )
+
+
 Point = tuple[int, float]  # (step, loss), lower is better
 Vector = tuple[float, ...]
 """The losses of all objectives, then the values of all limited metrics, each with the sign that makes lower better."""
@@ -120,6 +150,7 @@ class TrialRecord:
     counted: int | None = None  # the step of the last report that counts for `loss`, if that is not its last one
     vectors: tuple[Vector, ...] = ()  # one for each point of `curve`, with several objectives or limits; else empty
     vector: Vector = ()  # that of the report that `loss` is of
+    cost: Cost | None = None  # of all its attempts so far that have ended; None: not measured
     parent: tuple[int, int] | None = None  # (trial, step) with whose state it began, see `core.strategy.Heir`
 
     @property

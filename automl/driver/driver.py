@@ -267,7 +267,7 @@ class Driver:
         self._answer(event, kinds)
 
     def _attempt_ended(self, event: Ended) -> None:
-        self.study.ledger.attempt_ended(event.trial, event.attempt, event.outcome.value, event.details)
+        self.study.attempt_over(event.trial, event.attempt, event.outcome.value, event.details)
         if event.outcome is Outcome.FINISHED:
             self.study.finish(event.trial)
         elif event.outcome is Outcome.FAILED and event.failure:

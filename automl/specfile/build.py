@@ -164,7 +164,7 @@ def _fields(model: SpecModel, space: Space, tree: dict[str, Any], places: Places
     given = model.prepare or {}
     weights = {"weight": model.sample_weight, "class_weight": model.class_weight}
     same = ("model", "data", "target", "train", "report", "epochs", "patience", "seed", "workers", "parametrization",
-            "isolation", "retries", "fuse", "compile", "precision", "oom", "parallel", "refit", "adjust",
+            "isolation", "retries", "price", "fuse", "compile", "precision", "oom", "parallel", "refit", "adjust",
             "ensemble")  # fmt: skip
     return {
         **{key: getattr(model, key) for key in same},

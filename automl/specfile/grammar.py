@@ -296,6 +296,9 @@ class SpecModel(Strict):
     workers: int | None = Field(
         None, ge=1, le=100_000, description="worker processes (default: one per GPU, or one per core)"
     )
+    price: float | None = Field(
+        None, ge=0, description="of an hour of one worker; screens then say what a search has cost"
+    )
     resources: Resources | None = Field(None, description="what one trial needs")
     isolation: Literal["warm", "process"] = Field("warm", description="process: a new process for every trial")
     retries: int = Field(1, ge=0, le=100, description="further attempts after a worker was lost")

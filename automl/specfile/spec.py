@@ -52,6 +52,7 @@ class Spec:
         default_factory=dict
     )  # {name: (value in the search, value for the finalists)}
     parametrization: Literal["standard", "mup"] = "standard"
+    price: float | None = None  # of an hour of one worker
     resources: Mapping[str, Any] = field(default_factory=dict)
     isolation: Literal["warm", "process"] = "warm"
     retries: int = 1

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from automl.core.history import rank_key
+from automl.core.live import edits
 from automl.core.messages import Assignment, Measured, Odd, Parent, as_number
 from automl.core.objectives.goals import Objectives
 from automl.core.option_types import check_number
@@ -146,6 +147,15 @@ class Trials(Readable):
         self.ledger.report(record.number, point.step, record.attempt, value, values, self.elapsed_s, horizon)
         self.history.point(record.number, point.step, self.metric.loss(value), objectives.vector(values))
         return None
+
+    def attempt_over(self, trial: int, attempt: int, outcome: str, details: Mapping[str, Any]) -> None:
+        """Write down how an attempt ended, and what it has cost, where that was measured (see `core.trial.Cost`)."""
+        self.ledger.attempt_ended(trial, attempt, outcome, details)
+        known = {name: details[name] for name in edits.COSTS if isinstance(details.get(name), int | float)}
+        if "seconds" in known and 0 <= trial < len(self.history):
+            fact = {"kind": "cost", "trial": trial, "attempt": attempt, "steps": 0, **known}
+            self.ledger.edit(fact, "", "", self.elapsed_s)
+            edits.apply(self.history, fact)
 
     def finish(self, trial: int | Assignment) -> TrialRecord:
         """A trial has run its full length. If it never reported, it has failed."""

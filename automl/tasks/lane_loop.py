@@ -6,13 +6,13 @@ which stop, pause or go on. With `fuse: never` it is the same loop with one lane
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 from automl.core.messages import Assignment, Broken, Outcome
 from automl.core.stopper import Kind
-from automl.core.trial import Failure
+from automl.core.trial import Cost, Failure
 from automl.errors import AutoMLError
 from automl.fused.lane import LaneState
 from automl.fused.problem import Entry
@@ -25,6 +25,7 @@ from automl.tasks.trial_queue import Admission, Running, TrialQueue
 from automl.training import gpu
 from automl.training.loop.best_epoch import BestEpoch
 from automl.worker.failures import failure_of, kind_of, spoiled_by
+from automl.worker.meter import Meter
 from automl.worker.trial import Trial
 from automl.worker.worker import Worker, ending_of
 
@@ -50,8 +51,7 @@ class TrialLane:
         best: keeps the weights that count.
         signature: of the trials that it can train with.
         cohort: the number of its cohort, counted in this worker.
-        epochs: done in this attempt.
-        seconds: its share of the training time so far.
+        cost: of the epochs that were done in this attempt: its share of what the cohort took.
         most: the most lanes that its cohort has had.
     """
 
@@ -59,8 +59,7 @@ class TrialLane:
     best: BestEpoch
     signature: str
     cohort: int
-    epochs: int = 0
-    seconds: float = 0.0
+    cost: Cost = field(default_factory=lambda: Cost(0.0))
     most: int = 1
 
 
@@ -79,6 +78,7 @@ class LaneLoop:
         every_s: training time between two checkpoints.
         once_more: trials that have begun again alone after memory ran out, with their attempts.
         parking: the states of trials that were paused here.
+        meter: measures what an epoch takes.
     """
 
     session: TrainingSession
@@ -91,9 +91,11 @@ class LaneLoop:
     every_s: float = 0.0
     once_more: set[tuple[int, int]] = field(default_factory=set)
     parking: Parking = field(default_factory=Parking)
+    meter: Meter = field(default_factory=lambda: Meter(()))
 
     def serve(self) -> None:
         """Returns when the driver has no more trials."""
+        self.meter = self.worker.meter()
         self.every_s = self.session.recipe.checkpoint_s
         saved_at = time.monotonic()
         try:
@@ -197,7 +199,7 @@ class LaneLoop:
 
     def _epoch(self, *, save: bool) -> None:
         """Train all lanes for one epoch, and do what the driver answers; `save`: write checkpoints."""
-        begun = time.perf_counter()
+        self.meter.restart()
         alone = next(iter(self.lanes)) if len(self.lanes) == 1 else None
         try:
             with self.worker.capture(alone):
@@ -206,11 +208,11 @@ class LaneLoop:
         except Exception as error:  # user code, or the device
             self._failed(error)
             return
-        seconds = time.perf_counter() - begun
+        spent, count = self.meter.read(), len(result.trials)
+        seconds, share = spent["seconds"], Cost(**{name: value / count for name, value in spent.items()}, steps=1)
         for number in result.trials:
             lane = self.lanes[number]
-            lane.epochs += 1
-            lane.seconds += seconds / len(result.trials)
+            lane.cost = lane.cost.plus(share)
             lane.most = max(lane.most, self.engine.num_lanes(number))
         answers = self._report(result, seconds)
         for number, status in zip(result.trials, result.status, strict=True):
@@ -268,9 +270,10 @@ class LaneLoop:
         slot = self.engine.slot(lane.trial.number)
         self.engine.release([lane.trial.number])
         del self.lanes[lane.trial.number]
-        speed = self.session.rates(lane.trial.config, lane.epochs, lane.seconds)
+        speed = self.session.rates(lane.trial.config, lane.cost.steps, lane.cost.seconds)
+        spent = {name: round(value, 4) for name, value in asdict(lane.cost).items() if value is not None}
         lane.trial.details = {"cohort": lane.cohort, "lanes": lane.most, "lane": slot, "signature": lane.signature,
-                              "seconds": round(lane.seconds, 4), **speed}  # fmt: skip
+                              **spent, **speed}  # fmt: skip
         self.worker.end(lane.trial, outcome, failure)
 
     def _save_partial(self, lane: TrialLane) -> None:

@@ -15,7 +15,7 @@ from automl.core.history import History
 from automl.core.space import Config, Space
 from automl.core.stopper import Kind, Stopper
 from automl.core.strategy import Strategy
-from automl.core.trial import Failure, Metric, Plan, State, TrialRecord
+from automl.core.trial import Cost, Failure, Metric, Plan, State, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,9 @@ class _Run:
         return wanted if history.plan.trials is None else min(wanted, history.plan.trials - len(history))
 
     def spent(self) -> bool:
-        steps = self.out.history.plan.steps
-        return steps is not None and self.begun >= steps
+        plan = self.out.history.plan
+        late = plan.time_s is not None and self.clock >= plan.time_s
+        return late or (plan.steps is not None and self.begun >= plan.steps)
 
     def step(self, number: int) -> None:
         """Begin the next step of a trial."""
@@ -156,6 +157,7 @@ class _Run:
             history.end(number, State.FAILED, failure=failure, at_s=self.clock)
             return
         history.point(number, step, loss)
+        history.pay(number, Cost(self.curves[number].step_s, 1))
         self.out.events.append((self.clock, self.begun, number, step))
         if step >= min(history.plan.horizon or len(losses), len(losses)):
             history.end(number, State.DONE, at_s=self.clock)

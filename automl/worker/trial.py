@@ -45,6 +45,7 @@ class Trial(WithConfig):
         device, devices: where to train, as torch names it ("cpu", "cuda:0").
         folder: a folder of this trial's own for files, or None if the study keeps nothing on disk.
         step: the last step reported (or resumed from).
+        begun_at: the step that this attempt began with.
         horizon: the step at which the trial will have run its full length; None: not known.
         details: what is kept with the attempt in the study: speed, cohort, ...
         model_wanted: whether it is worth saving the model if the trial ends with the last report.
@@ -62,7 +63,7 @@ class Trial(WithConfig):
         self.device = place.devices[0]
         self.folder = paths.trial(place.folder, self.number) if place.folder else None
         self.model_wanted = self.paused = False
-        self.step = 0
+        self.step = self.begun_at = 0
         self.horizon: int | None = None
         self.details: dict[str, object] = {}
         self.known: Mapping[str, float] = {}
@@ -230,6 +231,7 @@ class Trial(WithConfig):
         for step, metrics in saved.curve:
             self.report(step, metrics)
         self.step, self.horizon = saved.step, horizon
+        self.begun_at = saved.step
         if saved.random and not self._saved:
             randomness.restore(saved.random)
             self._random = saved.random
@@ -292,6 +294,7 @@ class Trial(WithConfig):
                 "not there: keep it with trial.save"
             )
         self.step, self.inherited = saved.step, True
+        self.begun_at = saved.step
         return saved.state
 
     def _go_on(self) -> None:

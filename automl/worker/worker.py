@@ -26,6 +26,7 @@ from automl.core.trial import Failure
 from automl.worker.failures import failure_of, sendable
 from automl.worker.gpu_memory import cap_memory
 from automl.worker.link import Link, Place, exchange
+from automl.worker.meter import Meter
 from automl.worker.trial import Trial, TrialPaused, TrialStopped
 
 
@@ -143,11 +144,17 @@ class Worker:
     @contextmanager
     def attempt(self, assignment: Assignment) -> Iterator[Trial]:
         """One attempt of one trial, which the `with` block trains; the driver is told how it ended."""
-        trial = Trial(assignment, self.place, self.link)
+        trial, meter = Trial(assignment, self.place, self.link), self.meter()
         with self.capture(trial.number), ending_of(trial) as ending:
             cap_memory(self.place)
             yield trial
+        spent = {name: round(value, 4) for name, value in meter.read().items()}
+        trial.details = {**trial.details, **spent, "steps": max(trial.step - trial.begun_at, 0)}
         self.end(trial, ending.outcome, ending.failure)
+
+    def meter(self) -> Meter:
+        """Measures from now on what the worker's device spends."""
+        return Meter(self.place.devices, self.place.gpu_share)
 
     def report(self, points: Sequence[Measured], note: str = "", advice: Sequence[str] = ()) -> Verdicts:
         """Report the newest points of many trials at once; see `Reported` for `note` and `advice`."""

@@ -72,7 +72,8 @@ class Auto(Strategy):
         space = history.space
         what = f"{space.dim} parameters" + (", conditional" if space.conditional else "")
         names = "gp, every fourth from tpe" if _learnable(history, GP_DIMENSIONS) else "tpe"
-        return f"auto: {what}: quasi-random first, then {names}; under early stopping a quarter stays random"
+        stopped = "under early stopping a quarter stays random"
+        return f"auto: {what}: quasi-random first, then {names}; {stopped}{_hurried(history)}"
 
     def _models(self, history: History) -> "tuple[Strategy | None, ...]":
         """The strategies that make the next suggestions in turn; None stands for quasi-random."""
@@ -87,6 +88,13 @@ class Auto(Strategy):
             return (_tpe(),)
         gp = _gp() if _affordable(history) else _quick_gp()
         return (gp, gp, gp, _tpe())
+
+
+def _hurried(history: History) -> str:
+    """What is said where time is all that limits the search."""
+    plan = history.plan
+    only = plan.time_s is not None and plan.trials is None and plan.steps is None
+    return "; time is the budget, so configs that train fast come first" if only else ""
 
 
 def _small(history: History) -> Grid | None:
@@ -104,7 +112,7 @@ def _enough(history: History) -> bool:
     """Whether a model can begin before `STARTUP` trials have a loss, because others fail by their configs."""
     if not history.count(State.FAILED):
         return False
-    from automl_strategies.surrogates.failures import enough
+    from automl_strategies.surrogates.drawbacks.failures import enough
     from automl_strategies.surrogates.observations import observations
 
     return enough(observations(history), STARTUP)

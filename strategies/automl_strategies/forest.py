@@ -8,7 +8,8 @@ from scipy.special import log_ndtr, ndtr
 
 from automl.errors import SpecError
 from automl_strategies.surrogates.batch_plan import BatchPlanner
-from automl_strategies.surrogates.failures import FailureModel
+from automl_strategies.surrogates.drawbacks.failures import FailureModel
+from automl_strategies.surrogates.drawbacks.pace import cheapness
 from automl_strategies.surrogates.observations import Floats, Observations, training_rows
 from automl_strategies.surrogates.transforms import targets
 from automl_strategies.surrogates.trees import Trees
@@ -57,6 +58,7 @@ class Forest(BatchPlanner):
         score = self._gain(data, _inputs(points, active), rng, avoidable=failures is not None)
         if failures is not None:
             score += failures.discouragement(np.where(active, points, np.nan))
+        score += cheapness(data, points, active)
         score += _discouraged(vectors, np.nan_to_num(data.pending, nan=0.5))
         for _ in range(len(points)):
             best = int(score.argmax())

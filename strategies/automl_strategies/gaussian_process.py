@@ -10,7 +10,7 @@ from automl.errors import SpecError
 from automl_strategies.pareto.proposals import proposals
 from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
-from automl_strategies.surrogates.failures import enough
+from automl_strategies.surrogates.drawbacks.failures import enough
 from automl_strategies.surrogates.initial_design import sobol
 from automl_strategies.surrogates.observations import observations
 

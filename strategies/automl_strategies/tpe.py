@@ -19,7 +19,7 @@ from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.errors import SpecError
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
-from automl_strategies.surrogates.failures import FailureModel, enough
+from automl_strategies.surrogates.drawbacks.failures import FailureModel, enough
 from automl_strategies.surrogates.observations import Observations, observations
 from automl_strategies.surrogates.unit_cube import (
     MOST_ONE_HOT,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from automl_strategies.surrogates.failures import FailureModel
+from automl_strategies.surrogates.drawbacks.failures import FailureModel
 from automl_strategies.surrogates.observations import observations
 
 from automl.core import plugins

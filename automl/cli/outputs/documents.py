@@ -30,6 +30,16 @@ class Error(TypedDict):
     error: Told
 
 
+class Cost(TypedDict):
+    """What training has taken; `money`: by the price of the specification. null: not known."""
+
+    seconds: float
+    steps: int
+    peak_gib: float | None
+    joules: float | None
+    money: float | None
+
+
 class Best(TypedDict):
     """The winner."""
 
@@ -86,6 +96,7 @@ class Result(TypedDict):
     epochs: int
     seconds: float
     data: dict[str, Any] | None
+    cost: Cost | None
     baseline: dict[str, Any] | None
     finalists: list[Finalist] | None
     test: Test | None
@@ -183,6 +194,7 @@ class Show(Row):
     failure: dict[str, Any] | None
     reports: list[dict[str, Any]]
     attempts: list[dict[str, Any]]
+    cost: Cost | None
     schedule: NotRequired[list[dict[str, Any]]]
 
 

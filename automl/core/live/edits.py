@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from automl.core.history import History
 from automl.core.live.narrowing import narrowed
 from automl.core.live.state import QUEUED, SEED, Earlier
+from automl.core.trial import Cost
 from automl.errors import SpecError
 
+COSTS = tuple(field.name for field in fields(Cost))
+"""What is known of the cost of an attempt."""
 LIMITS = ("trials", "steps", "time_s")
 """The limits of a budget, which requests may change."""
 
@@ -40,6 +43,8 @@ def apply(history: History, edit: Mapping[str, Any], by: str = "") -> None:
             with suppress(SpecError):  # in a later session the space may be another one
                 history.space = narrowed(history.space, edit["name"], edit["to"])
             live.queue = type(live.queue)(entry for entry in live.queue if history.space.contains(entry[1]))
+        case "cost":
+            history.pay(edit["trial"], Cost(**{name: edit[name] for name in COSTS if name in edit}))
         case "warm":
             restored = history.space.restored
             live.queue.extend((SEED, restored(config)) for config in edit["seeds"])

@@ -60,6 +60,7 @@ SHAPES: dict[str, Shape] = {
     "data": {"*": TEXT},
     "test_looks": [{"model": TEXT, "*": ANY}],
     "objectives": ("or null", {"metrics": [_OBJECTIVE, "at least one"], "limits": [_LIMIT]}),
+    "price": NUMBER_OR_NONE,
     "weights": {"from": TEXT, "trial": ("or null", WHOLE), "sha256": TEXT, "learned": TEXT},
     "choose": {"at_most?": {"*": NUMBER}, "at_least?": {"*": NUMBER}},
     "finalists": ("or null", _VERDICT),
@@ -82,6 +83,8 @@ EDITS: dict[str, Shape] = {
     "resume": {"kind": TEXT},
     "budget": {"kind": TEXT, "limit": frozenset(LIMITS), "was": NUMBER_OR_NONE, "to": NUMBER_OR_NONE},
     "narrow": {"kind": TEXT, "name": TEXT, "to": [CHOICE]},
+    "cost": {"kind": TEXT, "trial": WHOLE, "attempt": WHOLE, "seconds": NUMBER, "steps": WHOLE, "peak_gib?": NUMBER,
+             "joules?": NUMBER},
     "warm": {"kind": TEXT, "name": TEXT, "seeds": [CONFIG], "configs": [CONFIG], "losses": [NUMBER], "full": WHOLE},
 }  # fmt: skip
 """{kind of an edit: what it looks like}."""

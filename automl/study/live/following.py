@@ -1,6 +1,7 @@
 """A study that another process drives, read on while it grows: each look reads only what is new."""
 
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,7 @@ class Followed(StudyView):
         super()._read(path)
         self._seq = since.last(self.ledger.db)
         self._version = check_version(self.ledger.db, path / paths.LEDGER)
-        self.edits = list(self.ledger.in_order("edit")) if self._version >= SINCE["edits"] else []
+        self.edits = _asked(self.ledger.in_order("edit")) if self._version >= SINCE["edits"] else []
         self._replay = Replay(self.history, {}, {})
 
     @staticmethod
@@ -136,10 +137,15 @@ class Followed(StudyView):
             raise LedgerError(f"the ledger's content is damaged ({error!r}); {REPAIR}") from error
         self._seq = new[-1][0] if new else known
         edits = [fact for fact in new if fact[1] == "edit"]
-        self.edits += edits
+        self.edits += _asked(edits)
         if facts["plan"] != self.facts["plan"]:
             history.plan = replace(history.plan, **{name: facts["plan"][name] for name in LIMITS})
         self.facts = facts
         self._elapsed_s = max([self._elapsed_s, *(fact[5] for fact in new)])
         named = [kinds.edit(fact[3], REPAIR).get("trial", -1) for fact in edits]
         return [history.trials[n] for n in sorted({*(fact[2] for fact in new), *named} - {-1})]
+
+
+def _asked(edits: Iterable[Fact]) -> list[Fact]:
+    """Those that somebody has asked for: what attempts have cost has no source."""
+    return [fact for fact in edits if fact[4]]

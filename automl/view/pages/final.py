@@ -11,6 +11,7 @@ from automl.core.trial import State, TrialRecord
 from automl.data.summary.facts import of_study
 from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, full_length, saved_share
+from automl.study import spent
 from automl.study.reader import Readable
 from automl.view.pages import data, finalists
 
@@ -34,6 +35,7 @@ def final(study: Readable, outcome: str = "", width: int = WIDTH) -> str:
     """
     lines = [*_folded(_headline(study, outcome), "", width), *winner(study, width), *failures(study, width)]
     lines += _saved(study)
+    lines += _folded(taken, "cost", width) if (taken := spent.of_search(study)) else []
     if study.path is not None:
         lines += _files(study, outcome)
     return "\n".join(lines)
@@ -65,6 +67,7 @@ def document(study: Readable) -> dict[str, Any]:
         },
         "epochs": study.history.steps_spent,
         "seconds": round(study.elapsed_s, 3),
+        "cost": spent.document(spent.total(study), spent.price_of(study)),
         "data": data.document(of_study(study.facts), whole=False),
         "baseline": data.compared(study),
         **finalists.fields(study),

@@ -10,6 +10,7 @@ from automl.core.trial import State, TrialRecord
 from automl.leaderboard import words
 from automl.leaderboard.rows import SCHEMA, placed
 from automl.leaderboard.sparkline import BLOCKS, Range
+from automl.study import spent
 from automl.study.reader import Readable
 from automl.view.pages import lineage
 
@@ -34,6 +35,7 @@ def document(study: Readable, number: int) -> dict[str, Any]:
     reports = [{"step": step, **values} for step, values in study.reports(number)]
     extra = {"attempt": record.attempt, "origin": record.origin, "failure": failure, "reports": reports}
     extra["attempts"] = study.attempts(number)
+    extra["cost"] = spent.document(record.cost, spent.price_of(study))
     extra |= {"schedule": parts} if (parts := lineage.document(study.history, record)) else {}
     found = {"schema": SCHEMA, "study": study.name, "metric": study.metric.name, **summary, **extra}
     return {name: _finite(value) for name, value in found.items()}
@@ -62,6 +64,7 @@ def text(study: Readable, number: int, width: int, *, unicode: bool = True) -> s
         lines.append(
             f"  ran for {words.duration(record.ended_s - record.started_s)}, started {began} after the search began"
         )
+    lines += [f"  {taken}"] if (taken := spent.line(study, record.cost)) else []
     lines += _speed(study, number)
     if record.attempt > 1:
         lines.append(f"  attempt {record.attempt}: {_attempts(record)}")

@@ -14,7 +14,8 @@ import numpy as np
 from automl.core.history import History
 from automl.core.space import Config
 from automl_strategies.surrogates.deduplication import SeenConfigs
-from automl_strategies.surrogates.failures import FailureModel
+from automl_strategies.surrogates.drawbacks.failures import FailureModel
+from automl_strategies.surrogates.drawbacks.pace import PaceModel
 from automl_strategies.surrogates.gp import (
     Features,
     GaussianProcess,
@@ -56,7 +57,7 @@ class Acquisition:
         x, y = self.features.of(data.points), targets(data) if values is None else values
         some, kept = training_rows(len(data), min(fitted, most)), training_rows(len(data), most)
         self.failed = self.features.of(data.failed[-most:])
-        self.failures = FailureModel.of(data)
+        self.failures, self.pace = FailureModel.of(data), PaceModel.of(data)
         model = GaussianProcess.fit(*self._with_failures(x[some], y[some]), self.features.owner, self.cube.dim)
         if len(some) < len(kept):
             model = model.of(*self._with_failures(x[kept], y[kept]))
@@ -116,9 +117,11 @@ class Acquisition:
         return probability
 
     def discouragement(self, points: Points, active: Mask) -> Floats:
-        """What is added to `value` where `points` [M, d] are likely to fail: 0 or less. [M]"""
-        known = np.where(active, points, np.nan)
-        return np.zeros(len(points)) if self.failures is None else self.failures.discouragement(known)
+        """What is added to `value` at `points` [M, d]: less where they are likely to fail, or take long. [M]"""
+        known, added = np.where(active, points, np.nan), np.zeros(len(points))
+        if self.failures is not None:
+            added = added + self.failures.discouragement(known)
+        return added if self.pace is None else added + self.pace.cheapness(known)
 
     def _feasible_slope(self, features: Floats) -> Floats:
         """The gradient of the log of `feasible`. [M, F]"""

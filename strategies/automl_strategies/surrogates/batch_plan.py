@@ -18,9 +18,9 @@ from automl.core.space import Config
 from automl.core.strategy import Strategy
 from automl.core.trial import State
 from automl_strategies.surrogates.deduplication import SeenConfigs, new_configs
-from automl_strategies.surrogates.failures import enough
+from automl_strategies.surrogates.drawbacks.failures import enough
 from automl_strategies.surrogates.initial_design import sobol
-from automl_strategies.surrogates.observations import Observations, observations
+from automl_strategies.surrogates.observations import Observations, haste, observations
 from automl_strategies.surrogates.unit_cube import Mask, Points, UnitCube
 
 
@@ -78,18 +78,19 @@ class BatchPlanner(Strategy):
         """
         ended = history.count(State.DONE) + history.count(State.STOPPED) + history.count(State.FAILED)
         before, endings = _rounded(history.next_number), _rounded(ended)
+        paid = _rounded(len(history.paid)) if haste(history, before) else None
         paused = history.version if history.count(State.PAUSED) else 0  # paused trials may get farther at any time
-        state: tuple[object, ...] = (self, history.seed, before, endings, paused)
+        state: tuple[object, ...] = (self, history.seed, before, endings, paused, paid)
         plans = _plans.setdefault(history, {})
         known = plans.get(self)
         if known is None or known.state != state:
-            data = observations(history, before, endings)
+            data = observations(history, before, endings, paid)
             if not enough(data, self.startup):
                 before, data, state = history.next_number, observations(history), ()
             if not enough(data, self.startup):
                 return None
-            arrays = (data.points, data.losses, data.failed, data.pending)
-            key = (self, before, history.seed, *(array.tobytes() for array in arrays))
+            arrays = (data.points, data.losses, data.failed, data.pending, data.paces)
+            key = (self, before, history.seed, data.haste, *(array.tobytes() for array in arrays))
             if known is None or known.key != key:
                 known = self._new(history.seed, data, before, key)
             known = plans[self] = replace(known, state=state)

@@ -1,5 +1,6 @@
 """What a model learns from: the points of all trials, ranked, and those that are pending or failed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,8 @@ class Observations:
     full: NDArray[np.bool_]  # [n] whether it ran its full length
     pending: Points  # [p, d] trials whose outcome is not known
     failed: Points  # [f, d]
+    paces: Floats  # [n] the log of the seconds that a step takes; NaN where that is not known, or counts for nothing
+    haste: float  # how much time counts, from 1 at the start to 0; always 0 unless time is the only budget
     vectors: Floats  # [n, q] of several objectives and limits (`Objectives.vector`); q = 0 where one loss says all
 
     def __len__(self) -> int:
@@ -56,7 +59,9 @@ class Observations:
         return scores
 
 
-def observations(history: History, before: int | None = None, endings: int | None = None) -> Observations:
+def observations(
+    history: History, before: int | None = None, endings: int | None = None, paid: int | None = None
+) -> Observations:
     """The observations in `history`.
 
     A failed trial says that its config cannot be trained, and nothing about its loss.
@@ -65,6 +70,7 @@ def observations(history: History, before: int | None = None, endings: int | Non
         history: all trials.
         before: leave out trials with this number and later ones.
         endings: take as pending what ended after so many trials had ended.
+        paid: leave out costs that became known after so many.
     """
     cube, rows = encoded_trials(history)
     end, last = (len(history) if limit is None else limit for limit in (before, endings))
@@ -84,8 +90,33 @@ def observations(history: History, before: int | None = None, endings: int | Non
         np.array([t.state is State.DONE for t in ranked], dtype=np.bool_),
         rows[pending],
         rows[[t.number for t in failed]],
+        _paces(history, numbers, paid) if haste(history, end) else np.full(len(numbers), np.nan),
+        haste(history, end),
         np.array([t.vector for t in ranked], dtype=np.float64).reshape(len(ranked), -1 if ranked else 0),
     )
+
+
+def haste(history: History, before: int) -> float:
+    """How much the time of a trial counts: 1 for the first one, 0 for one that begins at the end of the time budget.
+
+    As in Lee et al., "Cost-aware Bayesian optimization" (2020), whose cost cooling this is. Where trials or steps are
+    limited too, time counts for nothing: then the number of trials is what is scarce.
+    """
+    plan = history.plan
+    if not plan.time_s or plan.trials is not None or plan.steps is not None or not before:
+        return 0.0
+    return max(0.0, 1.0 - history.trials[before - 1].started_s / plan.time_s)
+
+
+def _paces(history: History, trials: Sequence[int], paid: int | None) -> Floats:
+    """The log of the seconds a step of these trials took, by the first `paid` costs that became known. [n]"""
+    seconds, steps = np.zeros(len(history)), np.zeros(len(history))
+    for number, cost in history.paid[:paid]:
+        seconds[number] += cost.seconds
+        steps[number] += cost.steps
+    with np.errstate(divide="ignore", invalid="ignore"):
+        paces: Floats = np.log(seconds / steps)[list(trials)]
+    return np.where(np.isfinite(paces), paces, np.nan)
 
 
 def training_rows(count: int, most: int) -> NDArray[np.int64]:

@@ -40,20 +40,20 @@ class FailureModel:
         good, bad = data.points[:LATEST], data.failed[-LATEST:]
         if not len(good) or not len(bad):
             return None
-        x = np.concatenate([_inputs(data.cube, good), _inputs(data.cube, bad)])
+        x = np.concatenate([inputs(data.cube, good), inputs(data.cube, bad)])
         failed = np.repeat([0.0, 1.0], [len(good), len(bad)])
         share = (failed.sum() - failed) / (len(failed) - 1)
-        ridge, near = _by_ridge(x, failed), _by_distance(x, failed, x, share, own=False)
-        errors = [float(((failed - guess) ** 2).sum()) for guess in (ridge, near, share)]
+        by_ridge, near = left_out(x, failed), _by_distance(x, failed, x, share, own=False)
+        errors = [float(((failed - guess) ** 2).sum()) for guess in (by_ridge, near, share)]
         if min(errors[:2]) > (1.0 - SKILL - 1.0 / len(x)) * errors[2]:
             return None
-        return cls(data.cube, x, failed, _ridge(x)[1] @ failed if errors[0] < errors[1] else None)
+        return cls(data.cube, x, failed, ridge(x)[1] @ failed if errors[0] < errors[1] else None)
 
     def discouragement(self, points: Points) -> Floats:
         """The log probability that `points` [M, d] (NaN where inactive) do not fail, 0 up to `PARDONED` risk. [M]"""
-        x = _inputs(self.cube, points)
+        x = inputs(self.cube, points)
         if self.weights is not None:
-            risk = _design(x) @ self.weights
+            risk = design(x) @ self.weights
         else:
             risk = _by_distance(self.x, self.failed, x, np.full(len(x), self.failed.mean()), own=True)
         beyond = np.maximum(risk - PARDONED, 0.0) / (1.0 - PARDONED)
@@ -72,22 +72,22 @@ def enough(data: Observations, startup: int) -> bool:
     return several and FailureModel.of(data) is not None
 
 
-def _design(x: Floats) -> Floats:
+def design(x: Floats) -> Floats:
     """Inputs of the ridge regression. [n, 1 + F]"""
     return np.concatenate([np.ones((len(x), 1)), x - 0.5], axis=1)
 
 
-def _ridge(x: Floats) -> tuple[Floats, Floats]:
+def ridge(x: Floats, penalty: float = 1.0) -> tuple[Floats, Floats]:
     """The design matrix [n, 1 + F] and the matrix that makes weights of values at its rows [1 + F, n]."""
-    design = _design(x)
-    penalty = np.diag(np.r_[1e-9, np.ones(x.shape[1])])
-    return design, np.linalg.solve(design.T @ design + penalty, design.T)
+    matrix = design(x)
+    shrinks = np.diag(np.r_[1e-9, np.full(x.shape[1], penalty)])
+    return matrix, np.linalg.solve(matrix.T @ matrix + shrinks, matrix.T)
 
 
-def _by_ridge(x: Floats, y: Floats) -> Floats:
+def left_out(x: Floats, y: Floats, penalty: float = 1.0) -> Floats:
     """Predictions of `y` [n] from `x` [n, F], each without its own row (Hastie et al. 2009, section 7.10). [n]"""
-    design, solved = _ridge(x)
-    hat = design @ solved
+    matrix, solved = ridge(x, penalty)
+    hat = matrix @ solved
     own = np.minimum(np.diag(hat), 1 - 1e-9)
     guess: Floats = (hat @ y - own * y) / (1 - own)
     return guess
@@ -106,7 +106,7 @@ def _by_distance(x: Floats, y: Floats, at: Floats, prior: Floats, *, own: bool) 
     return guess
 
 
-def _inputs(cube: UnitCube, points: Points) -> Floats:
+def inputs(cube: UnitCube, points: Points) -> Floats:
     """Coordinates of numbers (0.5 where inactive), choices as one-hot rows of 0.4 (zeros where inactive). [n, F]"""
     known = ~np.isnan(points)
     filled = np.where(known, points, 0.5)
