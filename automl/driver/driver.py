@@ -239,8 +239,9 @@ class Driver:
         if isinstance(event, Ended):
             state.stale = state.stale or bool(event.lasting)
             return state.ended(event.trial) is not None and not too_late
+        starting = state.starting
         seconds = state.reported(event, self.study.clock())
-        self.watchdog.step(seconds)
+        self.watchdog.step(seconds, starting=starting)
         self.study.endgame.measured([point for point in event.points if point.trial in state.trials], seconds)
         self.workers.device_losses.pop(event.worker, None)
         for advice in event.advice:

@@ -119,13 +119,13 @@ class Recovery:
             silent_s = now_s - state.heard_s
             if late:
                 yield from self._end_late(worker, late)
-            elif self.watchdog.hangs(silent_s):
+            elif self.watchdog.hangs(silent_s, starting=state.starting):
                 self.executor.dump(worker)
                 lost = Lost(worker, f"no report for {silent_s:.0f} s", "timeout")
                 yield from self.worker_lost(lost)
                 if not self.stopping:
                     self.executor.restart(worker)
-            elif self.watchdog.is_slow(silent_s):
+            elif self.watchdog.is_slow(silent_s, starting=state.starting):
                 self._note_slow(state)
 
     def _note_slow(self, state: WorkerState) -> None:

@@ -20,6 +20,11 @@ class WorkerState:
     given_up: bool = False  # gets no more trials
     slow_noted: bool = False  # the user knows that its trials are slow
 
+    @property
+    def starting(self) -> bool:
+        """Whether nothing that it trains has reported since its attempt began."""
+        return self.silent.issuperset(self.trials)
+
     def assign(self, assignments: Iterable[Assignment], now_s: float) -> None:
         """It is given these trials."""
         self.waiting, self.heard_s = None, now_s

@@ -41,6 +41,20 @@ def test_a_step_is_slow_beyond_four_times_the_median_and_a_second() -> None:
     assert seasoned(2.0).is_slow(8.1)
 
 
+def test_what_passes_until_the_first_report_is_compared_with_other_starts() -> None:
+    watchdog = seasoned(0.01)
+    assert not watchdog.hangs(1e9, starting=True), "nothing is known of how long it takes to start"
+    watchdog.step(75.0, starting=True)
+    assert watchdog.median_s() == 0.01, "a start is no step"
+    assert not watchdog.hangs(750.0, starting=True)
+    assert watchdog.hangs(750.1, starting=True)
+    assert not watchdog.is_slow(1e9, starting=True)
+    assert seasoned(20.0).hangs(201.0), "steps that follow are compared with steps"
+    slow = seasoned(20.0)
+    slow.step(1.0, starting=True)
+    assert not slow.hangs(200.0, starting=True), "a first step is a step, too"
+
+
 def test_the_median_follows_new_steps() -> None:
     watchdog = seasoned(1.0)
     for _ in range(2 * STEPS_NEEDED):

@@ -20,6 +20,19 @@ def test_a_trial_begins_when_its_worker_reports_without_it() -> None:
     assert state.begun_s == {0: 10.0, 1: 15.0}
 
 
+def test_a_worker_starts_until_one_of_its_trials_has_reported() -> None:
+    state = WorkerState()
+    state.assign([Assignment(0, {}), Assignment(1, {})], 10.0)
+    assert state.starting
+    state.reported(report(1), 15.0)
+    assert not state.starting
+    state.assign([Assignment(2, {})], 16.0)
+    assert not state.starting, "a lane beside others that train"
+    state.ended(0)
+    state.ended(1)
+    assert state.starting
+
+
 def test_a_trial_ends_once() -> None:
     state = WorkerState()
     state.assign([Assignment(4, {})], 0.0)

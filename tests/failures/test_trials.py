@@ -95,8 +95,9 @@ def hangs_once(trial: automl.Trial) -> None:
 
 
 @pytest.mark.catalogue(
-    5, "a trial hangs", "no report for 60 s and ten times the median step: its stacks go to its log, its worker is "
-    "killed, it is retried; then it has failed (timeout)", 0,
+    5, "a trial hangs", "no report for 60 s and ten times the median step (before its first report: ten times what "
+    "others needed for that): its stacks go to its log, its worker is killed, it is retried; then it has failed "
+    "(timeout)", 0,
 )  # fmt: skip
 def test_a_hang_is_noticed_and_retried(tmp_path: Path) -> None:
     run = driver(hangs_once, tmp_path / "s", Local())
