@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.errors import SpecError
-from automl_strategies.surrogates.acquisition import Acquisition
 from automl_strategies.surrogates.batch_plan import BatchPlanner
 from automl_strategies.surrogates.observations import Observations
 from automl_strategies.surrogates.unit_cube import Mask, Points
@@ -46,6 +45,8 @@ class QuickGp(BatchPlanner):
 
         Believing changes no mean; the new variances of all points follow from one more row of the whitened matrix.
         """
+        from automl_strategies.surrogates.acquisition import Acquisition  # loads much of scipy: only when it is needed
+
         model = Acquisition(data, fitted=self.fitted)
         features, process = model.features.of(points, active), model.model
         white = process.whiten(features)  # [n + chosen points, M]

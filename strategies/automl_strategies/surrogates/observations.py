@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from automl.core.history import History
 from automl.core.trial import State
@@ -50,6 +49,8 @@ class Observations:
         Blom's formula (1958): the normal quantile of (k - 3/8) / (n + 1/4). Ranks have no outliers, and are defined
         for trials of any length.
         """
+        from scipy.special import ndtri
+
         n = len(self)
         rank = np.arange(1, n + 1, dtype=np.float64)
         same = (self.losses[1:] == self.losses[:-1]) & (self.steps[1:] == self.steps[:-1])
