@@ -1,10 +1,11 @@
 """A search in the background: begin, look, stop, and mistakes that are told at once."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.support.patience import wait_until
 
 SPEC = """study: steady
 command: [sh, -c, 'for k in 1 2 3 4 5 6 7 8 9; do echo "{{\\"step\\": $k, \\"loss\\": {x}}}"; sleep 0.3; done']
@@ -31,11 +32,12 @@ def test_a_search_goes_on_without_its_terminal_until_it_is_stopped(run, tmp_path
     code, out, err = run("start", "space.yaml", "--workers", "1", "--json")
     assert code == 0, err
     begun = json.loads(out)
-    for _ in range(200):
-        state = json.loads(run("status", "steady", "--json")[1])
-        if state["counts"]["begun"]:
-            break
-        time.sleep(0.1)
+
+    def status():
+        return json.loads(run("status", "steady", "--json")[1])
+
+    wait_until(lambda: status()["counts"]["begun"] > 0, "no trial begins", every_s=0.1)
+    state = status()
     assert (state["state"], state["pid"], state["budget"]["trials"]) == ("running", begun["pid"], 40)
     stopped = json.loads(run("stop", "steady", "--json")[1])
     assert (stopped["stopped"], stopped["pid"]) == (True, begun["pid"])

@@ -15,6 +15,7 @@ from automl.cli import progress
 from automl.data.summary.facts import FACT, of_study
 from automl.study.study import Study
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 
 SPEC = """\
 study: churn
@@ -201,7 +202,7 @@ def test_something_is_on_the_screen_before_torch_is_imported(table, tmp_path, ar
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path / "slow"), str(ROOT)])}
     program = [sys.executable, "-c", "from automl.cli import main; main()", *arguments]
     done = subprocess.run(program, cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=120, check=False)  # fmt: skip
+                          text=True, timeout=PATIENCE_S, check=False)  # fmt: skip
     lines = done.stderr.splitlines()
     assert first in lines[0]
     assert "TORCH IS IMPORTED" in lines[1:]
@@ -214,7 +215,7 @@ def test_a_quick_command_says_what_it_does_only_when_it_is_late(monkeypatch, cap
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(progress, "LATE_S", 0.0)
     with progress.saying_if_late("checking space.yaml"):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while "checking" not in capsys.readouterr().err and time.monotonic() < deadline:
             time.sleep(0.01)
         assert time.monotonic() < deadline

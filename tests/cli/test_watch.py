@@ -14,6 +14,7 @@ import pytest
 
 import automl
 from automl.core.trial import Failure
+from tests.support.patience import PATIENCE_S
 
 
 def begun(path: Path, trials: int = 5) -> automl.Study:
@@ -67,10 +68,10 @@ def test_the_page_is_served_until_ctrl_c(tmp_path: Path) -> None:
             told = json.loads(served.stdout.readline())
             address, _, token = told["address"].partition("#")
             asked = urllib.request.Request(f"{address}api/state", headers={"Authorization": f"Bearer {token}"})
-            with urllib.request.urlopen(asked, timeout=20) as answer:
+            with urllib.request.urlopen(asked, timeout=PATIENCE_S) as answer:
                 assert json.load(answer)["about"]["study"] == "s"
             os.kill(served.pid, signal.SIGINT)
-            assert served.wait(30) == 0
+            assert served.wait(PATIENCE_S) == 0
             assert served.stderr is not None
             assert "Ctrl-C ends the page" in served.stderr.read()
         finally:

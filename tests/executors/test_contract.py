@@ -23,6 +23,7 @@ from automl.executors.local import Local
 from automl.tasks.function import FunctionTask
 from automl.testing.executors import ExecutorContract
 from tests.failures.kit import Notes
+from tests.support.patience import PATIENCE_S, wait_until
 
 
 class TestInline(ExecutorContract):
@@ -77,17 +78,15 @@ def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_pat
     script.write_text(SCRIPT)
     driver = subprocess.Popen([sys.executable, str(script), str(tmp_path / "s"), how], stdout=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (workers := children(driver.pid)) or not list((tmp_path / "s").glob("logs/t*")):
             assert time.monotonic() < deadline, "no worker appeared"
             assert driver.poll() is None, "the script ended"
             time.sleep(0.05)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
-        deadline = time.monotonic() + 15  # the fork server goes when its last child has gone
-        while any(alive(pid) for pid in workers):
-            assert time.monotonic() < deadline, "a worker outlived its driver"
-            time.sleep(0.05)
+        # the fork server goes when its last child has gone
+        wait_until(lambda: not any(alive(pid) for pid in workers), "a worker outlived its driver")
     finally:
         driver.kill()
         driver.communicate()

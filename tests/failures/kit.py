@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.tasks.function import FunctionTask
 from tests.support.paths import ROOT
+from tests.support.patience import wait_until
 from tests.support.screens import Notes
 
 SPACE = {"x": automl.Float(0, 1)}
@@ -63,13 +63,6 @@ def python(code: str, folder: Path, **options: Any) -> "subprocess.Popen[str]":
 def wait_for_reports(path: Path, count: int) -> None:
     """Until the search at `path` has that many reports in its ledger."""
     wait_until(lambda: _reports(path) >= count, f"the search at {path} does not come on")
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def _reports(path: Path) -> int:

@@ -19,6 +19,7 @@ from automl.errors import SearchFailed, SpecError, TaskError
 from automl.executors.capture import LIMIT_BYTES
 from automl.executors.local import Local
 from tests.failures.kit import driver, search
+from tests.support.patience import wait_until
 from tests.support.screens import Notes
 
 
@@ -155,10 +156,21 @@ def test_crashes_of_the_process(tmp_path: Path) -> None:
     28, "one trial is far slower than the others", "the user is warned once; other trials do not wait for it", 0
 )
 def test_stragglers_are_told(tmp_path: Path) -> None:
+    folder = tmp_path / "seen"
+    folder.mkdir()
+
     def train(trial: automl.Trial) -> None:
+        if trial.number == 0:
+            wait_until((folder / "1").exists, "the other worker does not begin")
         for step in trial.steps(6):
-            time.sleep(1.6 if trial.number == 1 and step == 3 else 0.01)
+            if trial.number == 1 and step == 3:
+                (folder / "1").touch()
+                time.sleep(1.6)
+                wait_until(lambda: len(list(folder.iterdir())) == 6, "the others do not end")
+            time.sleep(0.01)
             trial.report(loss=1.0)
+        time.sleep(0.5 if trial.number == 1 else 0)
+        (folder / f"{trial.number}").touch()
 
     screen = Notes()
     run = driver(train, tmp_path / "s", Local(), workers=2, screen=screen)

@@ -12,6 +12,7 @@ import automl
 from automl.core.trial import TrialRecord
 from automl.errors import UnknownPlugin
 from automl.study.study import Study
+from tests.support.patience import PATIENCE_S
 
 SPACE = {"x": automl.Float(0, 1), "kind": automl.Choice(["a", "b"])}
 OFF = pytest.mark.filterwarnings("ignore")  # other people's packages
@@ -113,7 +114,7 @@ def served(folder: Path) -> dict[str, object]:
     board = program.TensorBoard()
     board.configure(argv=[None, "--logdir", str(folder), "--port", "0", "--host", "127.0.0.1"])
     url = board.launch()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with urllib.request.urlopen(f"{url}data/plugin/scalars/tags", timeout=30) as answer:
             tags: dict[str, object] = json.load(answer)

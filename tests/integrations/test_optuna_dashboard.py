@@ -16,15 +16,9 @@ import pytest
 from automl import Choice, Float, Study
 from automl.integrations.optuna_journal import export
 from automl.integrations.optuna_mirror import OptunaMirror
+from tests.support.patience import PATIENCE_S, free_port, wait_until
 
 pytest.importorskip("optuna_dashboard", reason="optuna-dashboard is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -35,7 +29,7 @@ def dashboard(journal: Path) -> Iterator[str]:
     command = [program, str(journal), "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -118,7 +112,4 @@ def test_the_dashboard_shows_a_search_while_it_runs(tmp_path: Path) -> None:
 
 def seen(condition: Callable[[], bool]) -> None:
     """Wait until it is true."""
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.2)
+    wait_until(condition, "the dashboard does not show it", every_s=0.2)

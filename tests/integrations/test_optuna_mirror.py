@@ -19,6 +19,7 @@ from automl.integrations import optuna_mirror
 from automl.integrations.optuna_journal import frozen
 from automl.integrations.optuna_mirror import Copy, OptunaMirror
 from automl.study.study import Study
+from tests.support.patience import PATIENCE_S
 
 optuna = pytest.importorskip("optuna")
 
@@ -197,8 +198,8 @@ OPTIONS: dict[str, Any] = {"space": {"x": automl.Float(0, 1)}, "metric": "val_lo
 
 def test_it_is_written_while_the_search_runs_and_goes_on_with_it() -> None:
     mirror = OptunaMirror("journal.log", every_s=0.02)
-    running = automl.search(train, trials=300, block=False, path="s", loggers=[mirror], **OPTIONS)
-    until, seen = time.monotonic() + 30, 0
+    running = automl.search(train, trials=100_000, block=False, path="s", loggers=[mirror], **OPTIONS)
+    until, seen = time.monotonic() + PATIENCE_S, 0
     while seen < 3:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -208,7 +209,7 @@ def test_it_is_written_while_the_search_runs_and_goes_on_with_it() -> None:
             continue
     running.stop()
     with pytest.raises(Interrupted):
-        running.result(60)
+        running.result(PATIENCE_S)
     first = len(read("journal.log").trials)
     study = automl.search(
         train, trials=first + 5, path="s", loggers=[{"name": "optuna", "storage": "journal.log"}], **OPTIONS

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 
 from tests.support.browser import Browser, browser, program
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import flowers, saved, service
 
 SIZES = {"wide": (1440, 900), "middle": (820, 1100), "narrow": (375, 812)}
@@ -41,7 +42,7 @@ def listening(state: Path, **bundles: Path) -> Iterator[str]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        until = time.monotonic() + 60
+        until = time.monotonic() + PATIENCE_S
         while not server.started:
             assert thread.is_alive()
             assert time.monotonic() < until

@@ -15,6 +15,7 @@ from automl.study.study import Study
 from automl.study.winner import keep_best
 from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
+from tests.support.patience import PATIENCE_S
 
 
 def saving(folder: Path, keep_files: Callable[[Study, TrialRecord], None] = keep_best) -> Study:
@@ -34,7 +35,7 @@ def killed(folder: Path, reached: Callable[[], bool], later_s: float = 0.0) -> b
     """Begin or resume `saving` in a process and kill it `later_s` seconds after `reached()`; False: it ended before."""
     with subprocess.Popen([sys.executable, __file__, str(folder)]) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE_S
             while not reached() and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.02)
             time.sleep(later_s)

@@ -13,6 +13,7 @@ import yaml
 
 from automl.study.study import Study
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 
 pytest.importorskip("hydra", reason="needs the extra hydra: pip install 'automl-search[hydra]'")
 
@@ -197,7 +198,7 @@ def test_a_killed_sweep_goes_on_to_the_leaderboard_of_an_undisturbed_one(project
 
 
 def _wait_for_a_trial(study: Path, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         assert process.poll() is None, "it ended before it was killed"
         if (study / "ledger.sqlite").exists() and len(list(study.glob("logs/t*.log"))) >= 2:

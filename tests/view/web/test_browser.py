@@ -11,6 +11,7 @@ from automl.driver.signals import Interrupted
 from automl.study import paths
 from automl.testing.large import large
 from tests.support.browser import Browser, browser, program
+from tests.support.patience import PATIENCE_S
 from tests.support.web import Client, serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -39,7 +40,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Cl
     space = {"lr": automl.Float(1e-4, 1, log=True), EVIL: automl.Choice(["a", EVIL]), "__proto__": automl.Int(1, 9)}
     options = {"metric": "val_loss", "strategy": "random", "executor": "inline", "finalists": None, "trials": 60}
     running = automl.search(train, space=space, block=False, path=path, **options)
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while not ((path / paths.LEDGER).exists() and automl.Study.open(path).counts.begun > QUICK):
         assert time.monotonic() < until
         time.sleep(0.1)
@@ -50,7 +51,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, Cl
         yield shown, client
     running.stop()
     with pytest.raises(Interrupted):
-        running.result(60)
+        running.result(PATIENCE_S)
 
 
 def text(shown: Browser, id: str) -> str:

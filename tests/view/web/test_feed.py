@@ -18,6 +18,7 @@ from automl.study.study import Study
 from automl.testing.large import large
 from automl.view.web import logs
 from automl.view.web.feed import Feed
+from tests.support.patience import PATIENCE_S
 from tests.support.web import Client
 
 EVIL = '</script><img src=x onerror="alert(1)">\u202e\x1b[31m'
@@ -243,7 +244,7 @@ def test_buttons_change_a_search_that_runs(tmp_path: Path, serve: Serve) -> None
     path = tmp_path / "s"
     options = {"space": {"x": automl.Float(0, 1)}, "metric": "val_loss", "executor": "inline", "finalists": None}
     running = automl.search(steps, trials=3, block=False, path=path, **options)
-    until = time.monotonic() + 30
+    until = time.monotonic() + PATIENCE_S
     while not ((path / paths.LEDGER).exists() and automl.Study.open(path).counts.running):
         assert time.monotonic() < until
         time.sleep(0.02)
