@@ -219,7 +219,7 @@ def graphs(at: Setting) -> list[Row]:
     """Of each family, with many lanes: is it fused and recorded, and what does a step take, on the GPU and the host?"""
     rows = []
     lanes = 4 if at.tiny else 64 if at.size == "gpu" else 8
-    for case in [replace(one, samples=64 if at.tiny else 2048) for one in family_cases(replace(at, size="tiny"))]:
+    for case in [replace(one, samples=16 if at.tiny else 2048) for one in family_cases(replace(at, size="tiny"))]:
         if case.family == "sparse_mlp":  # its layout is drawn by the host
             continue
         config = {**case.config, **OWN, "batch_size": 32 if not at.tiny else 8}
@@ -423,8 +423,8 @@ def _side_by_side(device: str, size: str, steps: int, start: Any, done: Any) -> 
 def processes(at: Setting) -> list[Row]:
     """Trial-steps per second of several plain loops on the one device."""
     rows: list[Row] = []
-    made = multiprocessing.get_context("spawn")
-    for number in (1, 2, 4, 8) if at.size == "gpu" else (1, 2):
+    made = multiprocessing.get_context("forkserver")  # torch is imported once; CUDA is not touched there
+    for number in {"tiny": (2,), "cpu": (1, 2), "gpu": (1, 2, 4, 8)}[at.size]:
         start, done = made.Barrier(number), made.Queue()
         given = (str(at.device), at.size, 10 * at.steps, start, done)
         running = [made.Process(target=_side_by_side, args=given, daemon=True) for _ in range(number)]

@@ -1,23 +1,29 @@
 """The GPU benchmark runs to its end on a CPU with tiny sizes; nothing in it fails there."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
 from automl.training.rules import RULES
 from tests.support.paths import ROOT
 
+COMMAND = ROOT / "benchmarks" / "gpu.py"
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(COMMAND.parent))
+    return importlib.import_module(COMMAND.stem)
+
 
 @pytest.mark.slow
-def test_every_part_runs_on_a_cpu(tmp_path):
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--tiny", "--json", str(tmp_path / "told.json")]
-    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run(command, check=True, capture_output=True, timeout=600, env=one_thread, cwd=ROOT)
-    told = json.loads((tmp_path / "told.json").read_text())
-    parts = {name: rows for name, rows in told.items() if isinstance(rows, list)}
+def test_every_part_runs_on_a_cpu(gpu: ModuleType) -> None:
+    parts = {name: json.loads(json.dumps(part(gpu.setting(tiny=True)))) for name, part in gpu.PARTS.items()}
     assert set(parts) == {
         "graphs", "rounds", "oom", "start", "throughput", "kernels", "bits", "matrix", "families", "processes",
     }  # fmt: skip
@@ -33,3 +39,18 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     assert all(row["TFLOP/s"] > 0 for row in parts["families"])
     assert all(row["samples/s"] > 0 and row["peak MiB"] > 50 for row in parts["families"])
     assert all(0 < row["share of peak"] < 1.5 for row in parts["families"])
+    assert parts["processes"][-1]["processes"] == 2
+    assert all(row["trial-steps/s in all"] > 0 for row in parts["processes"])
+
+
+@pytest.mark.slow
+def test_each_part_has_a_process_and_what_goes_wrong_there_is_told(gpu: ModuleType, tmp_path) -> None:
+    told = tmp_path / "told.json"
+    command = [sys.executable, str(COMMAND), "--tiny", "--parts", "matrix", "--json", str(told)]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600, env=one_thread)
+    formats = [row["format"] for row in json.loads(told.read_text())["matrix"]]
+    assert formats == [row["format"] for row in gpu.matrix(gpu.setting(tiny=True))]
+    assert "## matrix (CPU" in done.stdout
+    assert gpu.told_by_a_process("graphs", True, 0.1) == [{"failed": "it took longer than 0 s"}]
+    assert "invalid choice" in gpu.told_by_a_process("unknown", True, 600)[0]["failed"]
