@@ -34,7 +34,12 @@ from automl.serving.watching.kept_rows import FILE
 from automl.version import __version__
 
 TICK_S = 0.5
-ASSETS = {"/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript")}
+ICON = ("icon.svg", "image/svg+xml")
+ASSETS = {
+    "/page.css": ("page.css", "text/css"), "/page.js": ("page.js", "text/javascript"),
+    "/icon.svg": ICON, "/favicon.ico": ICON,
+}  # fmt: skip
+"""Path -> file and type; browsers ask for the last one for any address, such as a model's card."""
 
 
 class Answers(BaseModel):
@@ -288,11 +293,14 @@ def _pages(app: FastAPI, service: Service) -> None:
         _visit(request, "read")
         return Response(openapi.shell("automl serve", _asset("page.html").decode(), "/page.js"), media_type="text/html")
 
-    @app.get("/page.css", include_in_schema=False)
-    @app.get("/page.js", include_in_schema=False)
-    async def asset(request: Request) -> Response:
-        name, kind = ASSETS[request.url.path]
-        return Response(_asset(name), media_type=kind)
+    for path in ASSETS:
+        app.get(path, include_in_schema=False)(asset)
+
+
+async def asset(request: Request) -> Response:
+    """A file of the pages."""
+    name, kind = ASSETS[request.url.path]
+    return Response(_asset(name), media_type=kind)
 
 
 def _asset(name: str) -> bytes:

@@ -188,5 +188,6 @@ def shell(title: str, content: str, script: str = "") -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="stylesheet" href="/page.css">{tail}</head><body><main>{content}</main></body></html>'
+        f'<link rel="icon" href="/icon.svg"><link rel="stylesheet" href="/page.css">{tail}</head>'
+        f"<body><main>{content}</main></body></html>"
     )

@@ -155,7 +155,7 @@ def _draining(url: str) -> bool:
     60, "a worker of `automl serve` is killed", "it is replaced; clients that ask once more lose nothing", None
 )
 @pytest.mark.slow
-def test_new_winners_rollbacks_and_killed_workers_lose_no_answer(bundles: Bundles, tmp_path: Path) -> None:
+def test_new_winners_canaries_rollbacks_and_killed_workers_lose_no_answer(bundles: Bundles, tmp_path: Path) -> None:
     study = tmp_path / "study"
     study.mkdir()
     files.copy(bundles["flowers"], study / "best")
@@ -182,6 +182,12 @@ def test_new_winners_rollbacks_and_killed_workers_lose_no_answer(bundles: Bundle
         os.kill(workers[0], signal.SIGKILL)
         since = now()
         until(lambda: all(b > a + 20 for a, b in zip(since, now(), strict=True)), 30)
+        subprocess.run([*AUTOML, "--canary", "m@v1=40%", "--state", str(state)], check=True, cwd=ROOT)
+        until(lambda: seen("v1", since), 30)
+        since = now()
+        until(lambda: all(b > a + 50 for a, b in zip(since, now(), strict=True)), 60)
+        versions = [body["version"] for one, k in zip(threads, since, strict=True) for _, body in one.answers[k:]]
+        assert 0.2 < versions.count("v1") / len(versions) < 0.6
         subprocess.run([*AUTOML, "--rollback", "m", "--state", str(state)], check=True, cwd=ROOT)
         since = now()
         until(lambda: seen("v1", since), 30)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -239,6 +240,19 @@ def test_feedback_belongs_to_the_key_that_asked_and_old_predictions_are_forgotte
     feedback.close()
 
 
+def test_an_answer_waits_for_its_prediction_while_another_thread_writes_it(tmp_path: Path) -> None:
+    feedback = Feedback(tmp_path / "f.sqlite", remember=20)
+    feedback.predicted("request-1", "", "m", "v1", "classification", ["a"])
+    with feedback._lock:
+        writer = threading.Thread(target=feedback.flush)
+        writer.start()
+        writer.join(0.02)
+        assert len(feedback._waiting) == 1  # neither taken away nor written: who looks now finds it
+    writer.join()
+    assert feedback.answered("request-1", "", ["a"])["rows"] == 1
+    feedback.close()
+
+
 def test_scores_without_answers_have_no_value() -> None:
     assert score("classification", [])["value"] is None
     assert score("classification", [("a", "a"), (1, "1"), ("a", "b"), (True, True)])["value"] == 0.75
@@ -294,16 +308,19 @@ def test_the_live_page_and_its_parts_come_from_here_alone(bundles: Bundles, tmp_
     made = service(tmp_path, ("m", bundles["flowers"]))
 
     async def talk(client: httpx.AsyncClient) -> list[httpx.Response]:
-        return [await client.get(path) for path in ("/", "/page.js", "/page.css")]
+        paths = ("/", "/page.js", "/page.css", "/icon.svg", "/favicon.ico")
+        return [await client.get(path) for path in paths]
 
-    page, script, sheet = ask(made, talk)
+    page, script, sheet, *icons = ask(made, talk)
     assert (page.headers["content-type"], script.headers["content-type"], sheet.headers["content-type"]) == (
         "text/html; charset=utf-8", "text/javascript; charset=utf-8", "text/css; charset=utf-8",
     )  # fmt: skip
     policy = page.headers["content-security-policy"]
     assert "script-src 'self'" in policy
     assert "connect-src 'self'" in policy
-    assert re.findall(r'(?:src|href)="([^"]*)"', page.text) == ["/page.css", "/page.js", "/docs", "/metrics"]
+    parts = ["/icon.svg", "/page.css", "/page.js", "/docs", "/metrics"]
+    assert re.findall(r'(?:src|href)="([^"]*)"', page.text) == parts
+    assert [(icon.status_code, icon.headers["content-type"]) for icon in icons] == [(200, "image/svg+xml")] * 2
     used = set(re.findall(r'\$\("(\w+)"\)', script.text))
     assert used <= set(re.findall(r'id="(\w+)"', page.text)), "the script asks for elements that the page has not"
     assert "innerHTML" not in script.text

@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,22 @@ def state(model: Path) -> dict[str, Any]:
     }
 
 
-def killed(model: Path, folder: Path, options: Options, kills: int, seed: int) -> int:
-    """Follow the folder until all files are used, and before that be killed so often; returns how often that was."""
+def killed(attempt: Callable[[], object], kills: int, seed: int) -> int:
+    """Attempt something again and again in other processes, which are killed so often before one may end.
+
+    Args:
+        attempt: what is attempted.
+        kills: how often one is killed.
+        seed: of the moments.
+
+    Returns:
+        How often that was.
+    """
     rng, done, longest = random.Random(seed), 0, 1.0
     while True:
         begun, child = time.monotonic(), os.fork()
         if child == 0:
-            list(follow(model, folder, options, once=True))
+            attempt()
             os._exit(0)
         if done < kills:
             limit = begun + rng.uniform(0.0, longest)
@@ -93,7 +103,8 @@ def main() -> None:
         folder = files_in(home / "in", given.files)
         options = Options(how=given.how, lose=0.3, old=home / "old.csv", keep_rows=given.keep_rows)
         list(follow(home / "calm", folder, options, once=True))
-        kills = killed(home / "disturbed", folder, options, given.kills, given.seed)
+        again = lambda: list(follow(home / "disturbed", folder, options, once=True))  # noqa: E731
+        kills = killed(again, given.kills, given.seed)
         one, other = state(home / "calm"), state(home / "disturbed")
         different = [part for part in one if one[part] != other[part]]
         print(f"{kills} kills, {len(one['versions'])} versions, {len(one['updates'])} updates: "

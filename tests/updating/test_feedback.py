@@ -1,6 +1,8 @@
 """A served model learns from what it was asked, once the true answers are there, and answers with it."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from automl.updating.journal import Journal
 from automl.updating.options import Options
 from automl.updating.place import Place
 from automl.updating.versions import roll_back
+from tests.support.paths import ROOT
 from tests.support.serving import client, service
 from tests.support.updating import flowers
 from tests.support.updating_kills import state
@@ -112,6 +115,16 @@ def test_what_cannot_be_used_is_refused_once_and_the_follower_goes_on(model: Pat
     served(model, tmp_path / "serving", flowers(200, 3, bent=0.5))
     (done,) = feedback.follow(model, tmp_path / "serving", chosen, once=True)
     assert done.entry["refused"] is None
+
+
+@pytest.mark.slow
+def test_random_kills_of_follower_and_server_lose_and_double_no_row() -> None:
+    options = ["--kills", "8", "--batches", "2", "--server-kills", "1"]
+    script = [sys.executable, str(ROOT / "tests" / "support" / "feedback_kills.py"), *options]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "follower: 8 kills" in done.stdout
+    assert "server: 1 kills, 0 answers" not in done.stdout
 
 
 @pytest.mark.parametrize("moment", ["batches.write", "Journal.commit", "versions.swap"])

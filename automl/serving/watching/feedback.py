@@ -58,11 +58,13 @@ class Feedback:
 
     def flush(self) -> None:
         """Write what was collected, and delete what is older than is to be remembered."""
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
-        rows = [(*entry[:-1], json.dumps(entry[-1])) for entry in waiting]
-        with self._lock, self._database:
+        with self._lock:  # taken first: who finds nothing to write must find all of it in the database
+            waiting, self._waiting = self._waiting, []
+            if waiting or self.kept.waits:
+                self._write([(*entry[:-1], json.dumps(entry[-1])) for entry in waiting])
+
+    def _write(self, rows: list[tuple[Any, ...]]) -> None:
+        with self._database:
             self._database.executemany("INSERT OR REPLACE INTO predictions VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
             self.kept.write()
             self._written += len(rows)

@@ -96,6 +96,11 @@ class KeptRows:
         if self.most:
             self._waiting.append((request_id, model, version, schema, rows, raw, count))
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to write."""
+        return bool(self._waiting)
+
     def write(self) -> None:
         """Write what was collected, inside the caller's transaction, and delete the oldest rows where they are many."""
         waiting, self._waiting = self._waiting, []
