@@ -9,6 +9,9 @@ from automl.core.parameters import Choice, Float, Int, Parameter, Value, is_numb
 from automl.errors import SpecError, did_you_mean
 
 KINDS = ("float", "int", "choice")
+FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
+"""Keys by which other tools describe a range; they get a hint instead of being taken for names of parameters."""
+FORMS = "write {float: [low, high]}, {int: [low, high]} or {choice: [a, b]}"
 
 
 def is_described(item: object) -> bool:

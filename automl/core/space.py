@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from automl.core.notation import describe, is_described, parameter, written
+from automl.core.notation import FOREIGN, FORMS, describe, is_described, parameter, written
 from automl.core.parameters import (
     Choice,
     Config,
@@ -283,6 +283,8 @@ def _entries(described: Mapping[str, Any], group: str) -> Iterator[tuple[str, An
         if not isinstance(name, str) or not name.strip():
             raise SpecError(f"the name of a parameter is a text, not {name!r}")
         if isinstance(item, Mapping) and not is_described(item):
+            if item and FOREIGN.issuperset(item):
+                raise SpecError(f"{name}: needs one of float, int, choice, got {next(iter(item))!r}; {FORMS}")
             if group:
                 raise SpecError(f"{group}.{name}: groups cannot hold groups; a parameter is {{float|int|choice: ...}}")
             yield from _entries(item, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from automl.core.notation import FOREIGN, FORMS
 from automl.core.space import Choice, Float, Int, Parameter, Space, Value, is_described, parameter
 from automl.data.preparing import options
 from automl.errors import SpecError, did_you_mean
@@ -16,8 +17,6 @@ from automl.specfile.yaml.explain import explain, shown
 from automl.specfile.yaml.places import Places
 
 _NAME = re.compile(r"[^\W\d][\w-]*")
-_FOREIGN = {"min", "max", "low", "high", "lower", "upper", "type", "values", "distribution", "uniform", "loguniform"}
-"""Keys by which other tools describe a range; they get a hint instead of being taken for names of parameters."""
 _OPTIONS = {"log", "step", "default", "when", "ordered", "tuples"}
 _MANY_CHOICES = 4  # more sorted numbers than that may be meant as an ordered choice
 _DECADES = 2  # a wider linear range may be meant as a logarithmic one
@@ -111,7 +110,7 @@ def _mistyped(item: Mapping[str, Any]) -> bool:
     wrong = [k for k in item if k not in _OPTIONS]
     if not wrong or any(isinstance(v, dict) for k, v in item.items() if k != "when"):
         return False
-    return all(k in _FOREIGN or did_you_mean(k, PARAMETERS) for k in wrong)
+    return all(k in FOREIGN or did_you_mean(k, PARAMETERS) for k in wrong)
 
 
 def _entries(tree: Mapping[str, Any], places: Places) -> list[tuple[Path, Any]]:
@@ -197,8 +196,8 @@ def _described(path: Path, item: dict[str, Any], places: Places) -> None:
                 (*path, kinds[1]), f"needs exactly one of float, int, choice, got {' and '.join(kinds)}", key=True
             )
         else:
-            hint = did_you_mean(wrong, PARAMETERS) if wrong and wrong not in _FOREIGN else ""
-            hint = hint or "; write {float: [low, high]}, {int: [low, high]} or {choice: [a, b]}"
+            hint = did_you_mean(wrong, PARAMETERS) if wrong and wrong not in FOREIGN else ""
+            hint = hint or f"; {FORMS}"
             got = f", got {wrong!r}" if wrong else ""
             at = (*path, wrong) if wrong else path
             places.complain(path, f"needs one of float, int, choice{got}", hint, key=True, at=at)

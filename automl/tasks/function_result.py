@@ -43,6 +43,7 @@ def report_result(result: object, trial: "Trial", name: str) -> None:
     """
     if trial.reported:
         return
+    trial.horizon = trial.last_step  # it has run its full length, whenever the time of the search is used up
     if isinstance(result, Mapping) and result:
         trial.report(trial.last_step, result)
     elif (number := as_number(result)) is not None:

@@ -238,6 +238,11 @@ def test_parameters_that_cannot_be(item: Any, message: str) -> None:
     [
         ({"g": {"a": 1}, "h": {"a": 2}}, "a: parameter names must be unique across groups"),
         ({"a": {"float": [1, 0]}}, "a: float needs low < high, got [1, 0]"),
+        (
+            {"lr": {"type": "float", "min": 0, "max": 1}},
+            "lr: needs one of float, int, choice, got 'type'; write {float: [low, high]}, {int: [low, high]} or "
+            "{choice: [a, b]}",
+        ),
         ({"a": {"b": {"c": 1}}}, "a.b: groups cannot hold groups; a parameter is {float|int|choice: ...}"),
         ({"a": [1, 2], "b": {"int": [1, 2], "when": {"c": 1}}}, "b: when names 'c', which is not a parameter"),
         ({"a": [1, 2], "b": {"int": [1, 2], "when": {"a": 3}}}, "b: when a = 3, but a can never be that"),

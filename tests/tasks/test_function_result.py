@@ -2,8 +2,10 @@
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,6 +67,19 @@ def test_a_generator_is_stopped_early(tmp_path: Path) -> None:
     study = search(numbers, tmp_path / "s", trials=9, stopper={"name": "asha", "eta": 3}, horizon=3)
     assert study.counts.stopped > 0
     assert study.counts.failed == 0
+
+
+@pytest.mark.parametrize("options", [{"trials": None, "time_s": 0.1}, {"trials": 9, "stopper": "asha"}])
+def test_what_is_returned_is_a_trial_of_full_length(options: dict[str, Any], tmp_path: Path) -> None:
+    """Not one that was stopped by a comparison, or because the time of the search was used up before it ended."""
+
+    def train(trial: Trial) -> float:
+        time.sleep(0.2 if "time_s" in options else 0)
+        return float(trial["x"])
+
+    study = search(train, tmp_path / "s", **options)
+    assert study.best is not None
+    assert {trial.state for trial in study.history.trials} == {State.DONE}
 
 
 def test_what_is_returned_after_a_report_is_no_result(tmp_path: Path) -> None:
