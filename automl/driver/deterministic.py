@@ -79,7 +79,11 @@ class VirtualTimeOrder(EventOrder):
             self._fill()
 
     def ask(self, ready: Ready) -> list[Assignment]:
-        return [self.out.popleft()] if self.out and not ready.busy else []
+        free = (one for one in self.out if not self.study.held(one.number))  # one that was paused is saved first
+        if ready.busy or (assignment := next(free, None)) is None:
+            return []
+        self.out.remove(assignment)
+        return [assignment]
 
     def lost(self, assignment: Assignment, reason: str, kind: str, log: str) -> Iterator[TrialEvent]:
         number = assignment.number

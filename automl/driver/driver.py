@@ -89,7 +89,7 @@ class Driver:
         self.deadline = Deadline(study, executor, self.workers, self.screen)
         self.inbox = Inbox(study, self.workers, self.order, study.notes.append)
         self.error: AutoMLError | None = None  # ends the search
-        study.on_end = self._trial_ended
+        study.on_end, study.held = self._trial_ended, self.workers.holds
         self._paused_all = False  # whether the signal to stop has been acted on
         self._nothing_left = False  # whether the study had no trial for the last worker that asked
         self._advised: set[str] = set()  # advice that the user has seen

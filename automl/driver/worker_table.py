@@ -76,6 +76,10 @@ class WorkerTable:
         """Whether some worker has trials."""
         return any(state.trials for state in self._states)
 
+    def holds(self, trial: int) -> bool:
+        """Whether some worker has this trial."""
+        return any(trial in state.trials for state in self._states)
+
     @property
     def any_waiting(self) -> bool:
         """Whether some worker waits for trials."""

@@ -178,17 +178,17 @@ class Study(Edited):
         assignments = self.again(n)
         leader = self.endgame.leader()
         if not self.out_of_budget and leader is not None:
-            if leader.state is State.PAUSED and n > len(assignments):
+            if leader.number in self._free([leader.number]) and n > len(assignments):
                 assignments.append(self._try_again(leader.number))
         elif not self.out_of_budget:
             n = int(min(n, len(assignments) + self.endgame.room()))
-            assignments += map(self._try_again, self._promoted()[: n - len(assignments)])
+            assignments += map(self._try_again, self._free(self._promoted())[: n - len(assignments)])
             room = self.stopper.room(self.history)
             trials = None if self.plan.trials is None else self.plan.trials - self.started
             missing = min(most for most in (n - len(assignments), room, trials) if most is not None)
             if new := self._new(missing):  # perhaps heirs, for which those that are paused have waited
                 assignments += new
-                assignments += map(self._try_again, self._promoted()[: n - len(assignments)])
+                assignments += map(self._try_again, self._free(self._promoted())[: n - len(assignments)])
         self.ledger.commit()  # before a worker can leave a checkpoint of what was handed out
         return assignments
 

@@ -112,6 +112,30 @@ def test_a_report_of_a_trial_that_the_worker_does_not_have_is_answered_with_stop
     assert study.counts.done == 1
 
 
+def test_a_trial_that_was_paused_goes_on_elsewhere_only_after_it_was_saved() -> None:
+    """Else two workers have it: the second one goes on from an older state, and both write its files."""
+    saved = Ended(1, 1, 1, Outcome.PAUSED)
+    begun: list[list[int]] = []
+
+    class Watching(Script):
+        def poll(self, handle: Handle, timeout_s: float) -> None:
+            last = self.events[0]
+            super().poll(handle, timeout_s)
+            if last in (Ready(0), saved):
+                begun.append([a.attempt for _, o in self.sent if isinstance(o, Assign) for a in o.assignments])
+
+    script = Watching([
+        Ready(0), Ready(1), report(1, 1, loss=0.1), report(0, 0, loss=0.9), Ended(0, 0, 1, Outcome.PAUSED), Ready(0),
+        saved, report(0, 1, 2, attempt=2, loss=0.1), done(0, 1, attempt=2), Ready(0), Ready(1),
+    ])  # fmt: skip
+    stopper = {"name": "asha", "eta": 2, "mode": "promote"}
+    study = Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", stopper=stopper, trials=2, horizon=2)
+    Driver(study, Nothing(), script, 2).run()
+    study.close()
+    assert begun[:3] == [[1], [1, 1], [1, 1, 2]]
+    assert study.counts.done == 1
+
+
 def test_a_lost_worker_is_replaced_and_its_trial_tried_again() -> None:
     study, script = drive(
         Ready(0), report(0, 0), Lost(0, "signal SIGKILL"), Ready(0), report(0, 0, 2), done(0, 0, 2), Ready(0),

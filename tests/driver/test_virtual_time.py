@@ -57,6 +57,18 @@ def test_a_lost_trial_begins_again_before_any_other() -> None:
     assert zero.number in order.clock
 
 
+def test_a_trial_that_another_worker_still_saves_waits() -> None:
+    """Whoever asks gets the next one; what is begun does not depend on it."""
+    order = VirtualTimeOrder(study())
+    order.begin(2)
+    held = {0}
+    order.study.held = held.__contains__
+    assert [a.number for a in order.ask(Ready(1))] == [1]
+    assert order.ask(Ready(1)) == []
+    held.clear()
+    assert [a.number for a in order.ask(Ready(1))] == [0]
+
+
 def test_a_trial_that_was_lost_too_often_fails_in_its_turn() -> None:
     order = VirtualTimeOrder(study())
     order.begin(1)

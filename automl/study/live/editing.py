@@ -1,6 +1,6 @@
 """The part of a study that is changed while it runs: what is tried next, and what requests ask for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,9 @@ class Edited(Trials):
 
     _given: list[tuple[str, Config]]  # (origin, config) of what is tried before anything else
     _exhausted: bool  # whether the strategy has nothing more to suggest
+    deterministic: bool
+    held: Callable[[int], bool] = staticmethod(lambda number: False)
+    """Whether a worker still has this trial, which may be paused already: it is being saved. The driver knows."""
 
     def edit(self, by: str = "python", **wanted: Any) -> list[str]:
         """Change the search while it runs; see `automl.study.live.requests` for what may be asked for.
@@ -142,6 +145,14 @@ class Edited(Trials):
         """Paused trials that continue, the best first; those that were pinned before all others."""
         pinned = [t.number for t in self.history.paused if t.number in self.history.live.pinned]
         return pinned + [n for n in self.stopper.promote(self.history) if n not in pinned]
+
+    def _free(self, numbers: Iterable[int]) -> list[int]:
+        """Those of these trials that are paused and that another attempt can take over: their state is saved.
+
+        In a deterministic search what is begun must not depend on that; there the order of events waits for them.
+        """
+        paused = (n for n in numbers if self.history.trials[n].state is State.PAUSED)
+        return [n for n in paused if self.deterministic or not self.held(n)]
 
     def _dropped(self) -> Mapping[int, str]:
         """{paused trial: why} of those that never continue."""
