@@ -77,9 +77,10 @@ def load(
     if settings.get("target_scale", "standard") != "standard" and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
-    if (special := variant(settings)) and (reason or sequence or sentences):
+    if (special := variant(settings)) and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
-        raise DataError(f"prepare: {special['variant']} are for tables in memory and arrays, and this is {kind}")
+        what = {"ordinal": "ordered classes"}.get(special["variant"], special["variant"])
+        raise DataError(f"prepare: {what} are for tables in memory, arrays and sentences, and this is {kind}")
     if separate.files_of(rules) and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a long text"
         raise DataError(f"split: {kind} has no files of their own for validation and test rows; give shares")

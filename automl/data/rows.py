@@ -103,6 +103,7 @@ def select(
         target = targets.read_columns(several, values_or_classes(options), rules)
     else:
         target = targets.read(raw.y, raw.target, values_or_classes(options), rules)
+        target = targets.in_order(target, raw.target, options.get("order"))
     classes = target.kind == "classification"
     raw.notes += target.notes
     y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")
@@ -124,7 +125,7 @@ def select(
             _check_folds(y[parts == 0], folded, target, raw)
     train = parts == 0
     entry = outputs_of.entry([raw.target, *others], target, y[train], options)
-    outputs = Outputs(len(target.classes), "classes") if classes else outputs_of.values(raw, entry, y, train, options)
+    outputs = outputs_of.classes(raw, entry) if classes else outputs_of.values(raw, entry, y, train, options)
     if classes and options.get("target_scale", "standard") != "standard":
         raise DataError("prepare.target_scale: it is for values, and this target has classes")
     weight = _weights(raw, y, train, len(target.classes), options, rules)

@@ -82,6 +82,24 @@ def read(values: Any, name: str, task: str | None, rules: Rules = NO_RULES) -> T
     return replace(read_kind(column, keep, name, reason, notes), reading=reading)
 
 
+def in_order(target: Target, name: str, order: Sequence[Any] | None) -> Target:
+    """A target of classes with its codes in this order of labels; unchanged where there is none.
+
+    Raises:
+        DataError: a class of the rows is not in the order.
+    """
+    if order is None:
+        return target
+    places = {str(label): k for k, label in enumerate(order)}
+    if lacking := [label for label in target.classes if str(label) not in places]:
+        some = ", ".join(map(repr, lacking[:4]))
+        raise DataError(f"prepare.order: the target {name!r} has also {some}; name every class, the lowest first")
+    codes = np.array([places[str(label)] for label in target.classes], dtype=np.int64)
+    y = np.where(target.keep, codes[target.y], -1)
+    known = {str(label): label for label in target.classes}
+    return replace(target, y=y, classes=[known.get(str(label), label_of(label)) for label in order])
+
+
 def names_of(target: Sequence[str]) -> list[str]:
     """The names of targets.
 

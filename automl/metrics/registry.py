@@ -24,7 +24,7 @@ class Metric:
     reported, and trials are not ranked by it, as its best value lies between its ends."""
 
     direction: Direction
-    kind: Literal["classification", "regression", "quantiles", "counts", "next_token", "any"]
+    kind: Literal["classification", "regression", "ordinal", "quantiles", "counts", "next_token", "any"]
     told: bool = False
 
 
@@ -35,6 +35,8 @@ METRICS: dict[str, Metric] = {
     "f1_macro": Metric("maximize", "classification"),
     "auroc": Metric("maximize", "classification"),
     "log_loss": Metric("minimize", "classification"),
+    "qwk": Metric("maximize", "ordinal"),
+    "rank_mae": Metric("minimize", "ordinal"),
     "rmse": Metric("minimize", "regression"),
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),

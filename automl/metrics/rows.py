@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Floats = NDArray[np.float64]
-ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae", "pinball", "poisson_deviance")
+ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae", "pinball", "poisson_deviance", "rank_mae")
 LARGE, SHOWN = 1 << 18, 1 << 17
 """Of more rows than LARGE, that many are kept one by one; the others are in the score alone."""
 

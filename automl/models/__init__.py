@@ -168,12 +168,14 @@ def build(name: str) -> Build:
     Example:
         >>> model = build("mlp")({"width": 64}, Inputs(16), Outputs(3))
     """
-    inner = family(name).build
+    of = family(name)
+    inner = of.build
 
     def answering(config: Mapping[str, Any], inputs: Inputs, outputs: Outputs) -> "nn.Module":
         from automl.models.answers.curved import curved
-        from automl.models.answers.links import linked
+        from automl.models.answers.links import learned, linked
 
-        return linked(curved(inner(config, inputs, outputs), outputs), outputs)
+        made = inner(config, inputs, learned(outputs, grown=of.grown))
+        return linked(curved(made, outputs), outputs, grown=of.grown)
 
     return answering

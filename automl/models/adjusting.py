@@ -38,7 +38,9 @@ class Adjusted(nn.Module):
         return out
 
 
-def fit(way: str, metric: str, logits: Tensor, y: Tensor, weight: Tensor | None) -> dict[str, Tensor]:
+def fit(
+    way: str, metric: str, logits: Tensor, y: Tensor, weight: Tensor | None, kind: str = "classification"
+) -> dict[str, Tensor]:
     """The two tensors, by name; empty for the way "none".
 
     Args:
@@ -47,12 +49,13 @@ def fit(way: str, metric: str, logits: Tensor, y: Tensor, weight: Tensor | None)
         logits: [N, C] of the validation rows.
         y: [N] int64 their classes.
         weight: [N] or None.
+        kind: of the task.
     """
     scale, shift = torch.ones(1), torch.zeros(logits.shape[1])
     if way == "calibrate":
         scale = torch.tensor([1 / temperature(logits, y, weight)])
     elif way == "thresholds":
-        shift = offsets(metric, logits, y, weight)
+        shift = offsets(metric, logits, y, weight, kind)
     else:
         return {}
     return {SCALE: scale, SHIFT: shift}
@@ -74,13 +77,13 @@ def temperature(logits: Tensor, y: Tensor, weight: Tensor | None) -> float:
     return float(torch.tensor(best).exp())
 
 
-def offsets(metric: str, logits: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
+def offsets(metric: str, logits: Tensor, y: Tensor, weight: Tensor | None, kind: str = "classification") -> Tensor:
     """[C] what is added to log-probabilities, for the highest metric; of equals, those nearest to 0."""
     logits = logits.double().log_softmax(-1)
     shift = torch.zeros(logits.shape[1], dtype=torch.float64)
 
     def value(tried: Tensor) -> float:
-        return rows.sample(metric, "classification", logits + tried, y, weight).value
+        return rows.sample(metric, kind, logits + tried, y, weight).value
 
     best = value(shift)
     steps = sorted(torch.linspace(-REACH, REACH, STEPS, dtype=torch.float64).tolist(), key=abs)

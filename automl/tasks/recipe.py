@@ -177,8 +177,8 @@ class Recipe:
             )
         if prepared.outputs.link is not None and self.own_factory:
             raise SpecError(
-                f"prepare: {prepared.outputs.link['kind']} are for built-in families; for a model of your own leave that "
-                "out and write a loss of your own (loss: module:name)"
+                f"prepare: {prepared.outputs.link['kind']} are for built-in families; for a model of your own leave "
+                "that out and write a loss of your own (loss: module:name)"
             )
         measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(prepared.kind))]
         for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):

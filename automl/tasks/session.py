@@ -299,10 +299,8 @@ class TrainingSession(Session):
         if self.recipe.adjust != "none":
             module = restore.restore(self.build, config, *units, weights)
             logits, name = outputs.of_validation(module, prepared, self.device), self.recipe.metric.name
-            y, share = prepared.val.y, prepared.val.weight
-            weights = {
-                **weights, **adjusting.fit(self.recipe.adjust, name.removeprefix("val_"), logits, y, share),
-            }  # fmt: skip
+            y, share, way = prepared.val.y, prepared.val.weight, self.recipe.adjust
+            weights |= adjusting.fit(way, name.removeprefix("val_"), logits, y, share, prepared.kind)
         if self.recipe.outputs and prepared.kind != "next_token":
             module = restore.restore(self.build, config, *units, weights)
             outputs.store(trial.folder / paths.OUTPUTS, outputs.of_validation(module, prepared, self.device))

@@ -102,6 +102,7 @@ def check_loss(name: str, task: str) -> None:
     Raises:
         SpecError: it is for another one.
     """
+    task = {"ordinal": "classification"}.get(task, task)
     if LOSSES.get(name, task) == task and (task != "next_token" or name == "cross_entropy"):
         return
     known = [one for one, of in LOSSES.items() if of == task] or ["cross_entropy"]

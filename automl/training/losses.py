@@ -44,7 +44,7 @@ FORMULAS: Mapping[str, Each] = {
 """Loss -> its formula; values of a regression are in standard units. That of quantiles depends on their levels, see
 `formula`."""
 TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy",
-         "quantiles": "quantile", "counts": "poisson"}  # fmt: skip
+         "quantiles": "quantile", "counts": "poisson", "ordinal": "cross_entropy"}  # fmt: skip
 """Kind of task, or variant of one -> its own loss."""
 
 

@@ -38,9 +38,23 @@ def test_few_whole_numbers_are_counts_where_that_is_said() -> None:
     assert data.summary.baselines["val_poisson_deviance"] > 0
 
 
+def test_classes_have_the_order_that_is_given() -> None:
+    table = frame().assign(size=["large", "small", "middle"] * 40)
+    data = load(table, target="size", prepare={"order": ["small", "middle", "large", "huge"]})
+    assert data.classes == ["small", "middle", "large", "huge"]
+    assert data.preparation["target"]["variant"] == "ordinal"
+    assert data.summary is not None
+    assert data.summary.baselines["val_rank_mae"] > 0
+    again = load(frame(), target="n", prepare={"order": list(range(12, -1, -1))})
+    assert again.classes == list(range(12, -1, -1))
+
+
 @pytest.mark.parametrize(
     ("target", "options", "says"),
     [
+        ("word", {"order": ["x", "z"]}, "has also 'y'; name every class"),
+        ("word", {"order": ["x", "x"]}, "two or more different classes"),
+        ("n", {"order": [0, 1], "task": "counts"}, "it is of classes, and values are asked for"),
         ("y", {"quantiles": [0.9, 0.1]}, "needs rising numbers between 0 and 1"),
         ("y", {"quantiles": [0.5], "task": "classification"}, "they are of values, and task is classification"),
         ("word", {"quantiles": [0.5]}, "has no value in any row"),

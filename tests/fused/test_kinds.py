@@ -23,6 +23,7 @@ CASES: dict[str, tuple[Kind, Outputs]] = {
         Kind("regression", "quantiles", LEVELS), Outputs(3, "values", None, {"kind": "quantiles", "each": 3}),
     ),
     "counts": (Kind("regression", "counts"), Outputs(1, "values", None, {"kind": "counts"})),
+    "ordinal": (Kind("classification", "ordinal"), Outputs(4, "classes", None, {"kind": "ordinal"})),
 }  # fmt: skip
 INPUTS, F64 = Inputs((4,)), torch.float64
 
@@ -31,13 +32,15 @@ def rows(case: str, n: int) -> Part:
     g = torch.Generator().manual_seed(n)
     x = torch.randn(n, 4, generator=g, dtype=F64)
     y = x[:, :1] + x[:, 1:2] * torch.randn(n, 1, generator=g, dtype=F64)
+    if case == "ordinal":
+        return Part(x, torch.bucketize(y[:, 0], torch.tensor([-1.0, 0.0, 1.5], dtype=F64)))
     return Part(x, torch.poisson(y.exp().clamp_max(8), generator=g) if case == "counts" else y)
 
 
 def trained(case: str, fuse: Any, family: str, configs: list[dict[str, Any]]) -> tuple[list[Any], Any]:
     kind, outputs = CASES[case]
-    problem = Problem(build(family), INPUTS, outputs, kind, rows(case, 60), rows(case, 30),
-                      torch.ones(1, dtype=F64), own_factory=False)  # fmt: skip
+    unit = torch.ones(1, dtype=F64) if kind == "regression" else None
+    problem = Problem(build(family), INPUTS, outputs, kind, rows(case, 60), rows(case, 30), unit, own_factory=False)
     engine = Engine(problem, Options(fuse=fuse, dtype=F64))
     engine.admit([Entry(t, config, t, 2) for t, config in enumerate(configs)])
     engine.run_epoch()
@@ -54,9 +57,12 @@ def plain(case: str, config: dict[str, Any], seed: int) -> torch.nn.Module:
         (order,) = rng.permutations([seed], [epoch], 60, "cpu")
         for some in order.split(20):
             out, y = module(part.x[some]), part.y[some]
-            e = y - out
-            pinball = torch.where(e >= 0, levels * e, (levels - 1) * e)
-            loss = pinball.mean() if case == "quantiles" else (out.exp() - y * out).mean()
+            if case == "ordinal":
+                loss = cumulative(module.get_submodule("inner")(part.x[some]), y)
+            elif case == "counts":
+                loss = (out.exp() - y * out).mean()
+            else:
+                loss = torch.where(y >= out, levels * (y - out), (levels - 1) * (y - out)).mean()
             module.zero_grad()
             loss.backward()
             with torch.no_grad():
@@ -64,6 +70,13 @@ def plain(case: str, config: dict[str, Any], seed: int) -> torch.nn.Module:
                     assert p.grad is not None
                     p -= config["lr"] * p.grad
     return module
+
+
+def cumulative(out: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The mean of -log p(y), with P(class above k) = sigmoid(z_k) and falling z: the formula without its logarithms."""
+    z = torch.cat([out[:, :1], out[:, :1] - (1 + out[:, 1:].exp()).log().cumsum(1)], 1)
+    above = torch.cat([torch.ones(len(y), 1, dtype=F64), z.sigmoid(), torch.zeros(len(y), 1, dtype=F64)], 1)
+    return -(above[:, :-1] - above[:, 1:]).gather(1, y[:, None]).log().mean()
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,6 +91,10 @@ def test_lanes_learn_by_the_formula_of_the_loss(case: str) -> None:
         if case == "counts":
             right = 2 * (torch.xlogy(val.y, val.y / answers) - val.y + answers).mean()
             assert float(found["val_poisson_deviance"][k]) == pytest.approx(float(right), rel=1e-9)
+        elif case == "ordinal":
+            torch.testing.assert_close(answers.exp().sum(1), torch.ones(30, dtype=F64))
+            gap = (answers.argmax(1) - val.y).abs().double().mean()
+            assert float(found["val_rank_mae"][k]) == pytest.approx(float(gap))
         else:
             assert (answers.diff(dim=1) >= 0).all()
             assert float(found["val_coverage"][k]) == pytest.approx(

@@ -1,5 +1,6 @@
 """Metrics of quantiles and counts: as scikit-learn has them, the same for one model, for lanes and row by row."""
 
+import math
 import pickle
 from typing import Any
 
@@ -85,6 +86,29 @@ def test_a_missing_target_counts_for_the_others_only(kind: Kind) -> None:
     assert raw.grad is not None
     assert raw.grad.isfinite().all()
     assert (raw.grad[:20, : raw.shape[1] // 2] == 0).all()
+
+
+def test_ordered_classes_are_judged_by_ranks_as_in_scikit_learn() -> None:
+    kind, g = Kind("classification", "ordinal"), torch.Generator().manual_seed(0)
+    logits, y = torch.randn(2, 50, 4, generator=g), torch.randint(0, 4, (50,), generator=g)
+    weight = torch.rand(50, generator=g) + 0.5
+    meter = Meter(kind, 2, torch.device("cpu"))
+    meter.add(logits[:, :20], y[:20], weight[:20])
+    meter.add(logits[:, 20:], y[20:], weight[20:])
+    for k, own in enumerate(logits):
+        guess = own.argmax(1)
+        right = {
+            "qwk": theirs.cohen_kappa_score(y, guess, weights="quadratic", sample_weight=weight),
+            "rank_mae": theirs.mean_absolute_error(y, guess, sample_weight=weight),
+            "accuracy": theirs.accuracy_score(y, guess, sample_weight=weight),
+        }
+        found = metrics.compute(kind, own, y, weight)
+        assert set(found) == {*metrics.names("classification"), "qwk", "rank_mae"} - {"loss"}
+        for name, value in right.items():
+            assert found[name] == pytest.approx(value)
+            assert float(meter.result()[name][k]) == pytest.approx(value)
+            assert rows.sample(name, kind, own, y, weight).value == pytest.approx(value)
+    assert math.isnan(metrics.compute(kind, logits[0] * 0, y * 0)["qwk"])
 
 
 def test_a_kind_is_text_with_details() -> None:

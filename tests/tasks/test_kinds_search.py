@@ -1,4 +1,4 @@
-"""Whole searches for quantiles and counts from a file: search, resume, predict, export, one by one and as lanes."""
+"""Whole searches for quantiles, counts and ordered classes: search, predict and export, from a file."""
 
 import json
 from pathlib import Path
@@ -15,8 +15,9 @@ from automl.errors import AutoMLError
 from automl.view.pages import finalists
 
 ASKED: dict[str, tuple[str, dict[str, Any]]] = {
-    "val_pinball": ("y", {"quantiles": [0.1, 0.5, 0.9], "drop": "n"}),
-    "val_poisson_deviance": ("n", {"task": "counts", "drop": "y"}),
+    "val_pinball": ("y", {"quantiles": [0.1, 0.5, 0.9], "drop": ["n", "size"]}),
+    "val_poisson_deviance": ("n", {"task": "counts", "drop": ["y", "size"]}),
+    "val_qwk": ("size", {"order": ["small", "middle", "large"], "drop": ["y", "n"]}),
 }
 
 
@@ -24,7 +25,9 @@ def frame(n: int = 400) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(n, 3)), columns=list("abc"))
     return table.assign(
-        y=10 + 3 * table.a + table.b.abs() * rng.normal(size=n), n=rng.poisson(np.exp(1 + 0.7 * table.a))
+        size=pd.cut(table.a, [-9, -0.5, 0.7, 9], labels=["small", "middle", "large"]).astype(str),
+        y=10 + 3 * table.a + table.b.abs() * rng.normal(size=n),
+        n=rng.poisson(np.exp(1 + 0.7 * table.a)),
     )
 
 
@@ -51,7 +54,7 @@ def test_a_search_of_networks_and_trees_predicts_and_is_exported(metric: str, tm
     assert study.verdict is not None
     told = study.verdict["test"]["metrics"]
     before = automl.data.load(tmp_path / "t.csv", target=target, prepare=prepare).summary.baselines[metric]
-    assert all(t.loss < before for t in study.history.done)
+    assert all(t.loss < (-before if metric == "val_qwk" else before) for t in study.history.done)
     folder = str(tmp_path / "s")
     run("predict", folder, str(tmp_path / "t.csv"), "--out", str(tmp_path / "p.csv"))
     made = pd.read_csv(tmp_path / "p.csv")
@@ -60,6 +63,9 @@ def test_a_search_of_networks_and_trees_predicts_and_is_exported(metric: str, tm
         assert (np.diff(made.to_numpy(), axis=1) >= 0).all()
         assert 0 < told["test_coverage"] <= 1
         assert "test_coverage" in dict(finalists.sentences(study))["beside"]
+    elif metric == "val_qwk":
+        assert set(made["prediction"]) <= {"small", "middle", "large"}
+        assert told["test_qwk"] > 0.4
     else:
         assert (made["prediction"] > 0).all()
     pytest.importorskip("onnxscript", reason="the extra `onnx` is not installed")

@@ -25,7 +25,7 @@ def entry(names: Sequence[str], target: targets.Target, y: NDArray[Any], options
     name, more = ", ".join(names), {"columns": list(names)} if len(names) > 1 else {}
     reading = {"reading": target.reading} if target.reading else {}
     if target.kind == "classification":
-        return {"name": name, "kind": target.kind, "classes": target.classes, **reading}
+        return {"name": name, "kind": target.kind, "classes": target.classes, **variant(options), **reading}
     lacking = np.isnan(y)
     for k in np.flatnonzero(lacking.all(axis=0)).tolist():
         raise DataError(f"target {names[k]!r} has no value in the training part: there is nothing to learn")
@@ -40,6 +40,15 @@ def entry(names: Sequence[str], target: targets.Target, y: NDArray[Any], options
     for k in np.flatnonzero(np.nanmin(target.y, axis=0) < 0).tolist():
         raise DataError(f"target {names[k]!r} has values below 0, which are no counts; leave `task: counts` out")
     return entry | {"center": [0.0] * len(center), "scale": center.tolist()}
+
+
+def classes(raw: Raw, entry: Mapping[str, Any]) -> Outputs:
+    """What a model of classes returns."""
+    count = len(entry["classes"])
+    if entry.get("variant") != "ordinal":
+        return Outputs(count, "classes")
+    raw.notes.append(f"target {raw.target!r}: {count} classes with an order, from {entry['classes'][0]!r} on")
+    return Outputs(count, "classes", None, {"kind": "ordinal"})
 
 
 def values(

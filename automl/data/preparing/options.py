@@ -25,6 +25,7 @@ TASKS = ("classification", "regression", "counts")
 OPTIONS = {
     "task": "classification, regression, or counts: values of 0 and above, learned by the Poisson loss (default: from "
     "the target's values)",
+    "order": "the classes of the target in their order, the lowest first, e.g. [low, middle, high]",
     "quantiles": "predict these quantiles of values in the place of means, e.g. [0.1, 0.5, 0.9]",
     "impute": "value that replaces a missing number: median, mean, zero, most_frequent; none: it stays missing (trees)",
     "indicators": "whether a column with missing numbers gets a second one that marks them",
@@ -120,6 +121,11 @@ def _check_target(options: Mapping[str, Any]) -> None:
             raise DataError(f"prepare.quantiles: {problem}, got {options['quantiles']!r}")
         if task not in (None, "regression"):
             raise DataError(f"prepare.quantiles: they are of values, and task is {task}; take out one of the two")
+    if options.get("order") is not None:
+        if problem := of_order(options["order"]):
+            raise DataError(f"prepare.order: {problem}, got {options['order']!r}")
+        if task not in (None, "classification") or options.get("quantiles") is not None:
+            raise DataError("prepare.order: it is of classes, and values are asked for; take out one of the two")
     if task == "counts" and options.get("target_scale", "standard") != "standard":
         raise DataError("prepare.target_scale: counts are learned as logarithms of rates already; leave it out")
 
@@ -133,9 +139,18 @@ def of_quantiles(levels: Any) -> str:
     return "needs rising numbers between 0 and 1, such as [0.1, 0.5, 0.9]"
 
 
+def of_order(classes: Any) -> str:
+    """What an order of classes has to be, where this is not that; else empty."""
+    ok = isinstance(classes, list | tuple) and all(isinstance(one, str | int | float) for one in classes)
+    if ok and len(classes) > 1 and len(set(map(str, classes))) == len(classes):
+        return ""
+    return "needs two or more different classes, the lowest first, such as [low, middle, high]"
+
+
 def values_or_classes(options: Mapping[str, Any]) -> str | None:
     """What the options say that a target is: "classification" or "regression"; None where they leave it open."""
-    return "regression" if variant(options) else options.get("task")
+    special = variant(options).get("variant")
+    return {"ordinal": "classification", None: options.get("task")}.get(special, "regression")
 
 
 def variant(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +158,8 @@ def variant(options: Mapping[str, Any]) -> dict[str, Any]:
     levels = options.get("quantiles")
     if levels is not None and not of_quantiles(levels):
         return {"variant": "quantiles", "quantiles": [float(level) for level in levels]}
+    if options.get("order") is not None and not of_order(options["order"]):
+        return {"variant": "ordinal"}
     return {"variant": "counts"} if options.get("task") == "counts" else {}
 
 

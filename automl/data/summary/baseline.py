@@ -68,7 +68,7 @@ def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     shares = (counts + 1e-3) / (counts.sum() + 1e-3 * units)
     shares[commonest] += 1e-4  # weights may make classes equally common
     logits = shares.log().float().expand(len(val), -1)
-    scores = metrics.compute("classification", logits, val.y, val.weight)
+    scores = metrics.compute(prepared.kind, logits, val.y, val.weight)
     scores["loss"] = scores["log_loss"]
     always = f"always {str(prepared.classes[commonest])!r}"
     shared = "the shares of the classes in the training rows"

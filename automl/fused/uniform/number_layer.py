@@ -106,3 +106,29 @@ class AnswerLayer:
     def backward(self, g: Tensor, wanted: bool) -> Tensor:
         """Unchanged."""
         return g
+
+
+class DerivedLayer:
+    """The answer made of outputs [K, B, D] in training too, its gradient by autograd.
+
+    Args:
+        answer: makes it.
+    """
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        self.answer = answer
+
+    def forward(self, context: Draw, x: Tensor) -> Tensor:
+        """The answer, with what its gradient needs."""
+        self.x = x.detach().requires_grad_()
+        with torch.enable_grad():
+            self.y = self.answer(self.x)
+        return self.y.detach()
+
+    def predict(self, x: Tensor) -> Tensor:
+        """The answer."""
+        return self.answer(x)
+
+    def backward(self, g: Tensor, wanted: bool) -> Tensor:
+        """From the gradient of the answer to that of the outputs."""
+        return torch.autograd.grad(self.y, self.x, g)[0]

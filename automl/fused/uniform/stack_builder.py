@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from automl.fused.modules import swap
 from automl.fused.modules.activations import ACTIVATIONS
 from automl.fused.modules.plain import can_be_rewritten, only_flattens
-from automl.fused.uniform.number_layer import AnswerLayer, NumberLayer
+from automl.fused.uniform.number_layer import AnswerLayer, DerivedLayer, NumberLayer
 from automl.fused.uniform.stack import (
     BatchNormLayer,
     FlattenLayer,
@@ -104,7 +104,8 @@ class _Builder:
         if only_flattens(module):
             return [FlattenLayer()]
         if isinstance(module, Curved | Linked):
-            return [*self.layers(module.inner, f"{prefix}inner"), AnswerLayer(module.answer)]
+            last = DerivedLayer if isinstance(module, Linked) and module.learned else AnswerLayer
+            return [*self.layers(module.inner, f"{prefix}inner"), last(module.answer)]
         if isinstance(module, Residual) and type(module) is Residual:
             inner = self.layers(module.inner, f"{prefix}inner")
             if any(isinstance(layer, FlattenLayer) for layer in inner):

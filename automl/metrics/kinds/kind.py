@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-Variant = Literal["", "quantiles", "counts"]
+Variant = Literal["", "quantiles", "counts", "ordinal"]
 
 
 class Kind(str):
@@ -13,7 +13,7 @@ class Kind(str):
 
     Attributes:
         variant: "quantiles": of each value several quantiles are predicted; "counts": values are counts, whose means
-            are predicted; "": classes, values or tokens as they are.
+            are predicted; "ordinal": classes have an order; "": classes, values or tokens as they are.
         levels: of the quantiles, rising, each between 0 and 1.
 
     Example:

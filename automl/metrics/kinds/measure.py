@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from automl.metrics.kinds import counts, quantiles
+from automl.metrics.kinds import counts, ordinal, quantiles
 from automl.metrics.kinds.kind import kind_of
 
 Each = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -39,5 +39,10 @@ def measures(kind: str) -> Mapping[str, Measure]:
         return {
             "loss": Measure(lambda out, y, unit: counts.deviance(out, y).unsqueeze(-1)),
             "poisson_deviance": Measure(lambda out, y, unit: counts.deviance(out, y, unit).unsqueeze(-1)),
+        }
+    if own.variant == "ordinal":
+        return {
+            "qwk": Measure(lambda out, y, unit: ordinal.agreement(out, y), ordinal.kappa),
+            "rank_mae": Measure(lambda out, y, unit: ordinal.apart(out, y)),
         }
     return {}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from automl import metrics
-from automl.data.preparing.options import variant
+from automl.data.preparing.options import values_or_classes, variant
 from automl.errors import did_you_mean
 from automl.metrics.kinds.kind import Kind as Task
 from automl.specfile.rules import families
@@ -97,7 +97,7 @@ def _metric(tree: Mapping[str, Any], kind: Kind, places: Places) -> None:
     """Complain about a metric that is not measured on this kind of data, where the kind alone decides that."""
     prepare, metric = tree.get("prepare") or {}, tree.get("metric")
     more = variant(prepare)
-    task = _MEASURED.get(kind) or ("regression" if more else prepare.get("task"))
+    task = _MEASURED.get(kind) or values_or_classes(prepare)
     name = metric.get("name") if isinstance(metric, dict) else metric
     if task not in ("classification", "regression", "next_token") or not isinstance(name, str):
         return

@@ -117,6 +117,7 @@ def _missing(value: Any) -> str:
 _RULES: dict[str, Callable[[Any], str]] = {
     "pca": _pca, "separator": _separator, "encoding": _encoding, "memory": _memory, "types": _types,
     "categories": _names, "missing": _missing, "series": _series, "quantiles": options.of_quantiles,
+    "order": options.of_order,
 }  # fmt: skip
 """Option -> what it needs, if the value is not that."""
 

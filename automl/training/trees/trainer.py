@@ -98,7 +98,7 @@ class TreeTrainer:
         ]  # fmt: skip
         self._losses: list[float] = []  # on the validation rows, after each round
         self._ahead: dict[int, Outputs] = {}  # by round
-        self._answer = linked(curved(nn.Identity(), prepared.outputs), prepared.outputs).eval()
+        self._answer = linked(curved(nn.Identity(), prepared.outputs), prepared.outputs, grown=True).eval()
 
     def epoch(self) -> dict[str, float]:
         """Grow one epoch's rounds and evaluate.
