@@ -68,6 +68,11 @@ def trials(text: str | None) -> int | str | None:
     raise typer.BadParameter(f"{text!r} is not a number of trials such as 100 or +40", param_hint="--trials")
 
 
+def targets(names: list[str] | None) -> str | list[str] | None:
+    """The columns of a repeatable `--target`, as specifications have them: one alone is no list; none is None."""
+    return names if names and len(names) > 1 else next(iter(names or ()), None)
+
+
 def trial_number(text: str) -> int:
     """`42` or `t0042` -> 42.
 

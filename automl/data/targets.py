@@ -63,13 +63,16 @@ def read(values: Any, name: str, task: str | None, rules: Rules = NO_RULES) -> T
     column = pd.Series(array) if not isinstance(values, pd.Series) else values.reset_index(drop=True)
     notes: list[str] = []
     reading: dict[str, Any] = {}
+    words = ""
     if is_text(column):
+        texts = [str(text) for text in column.dropna().unique()[:100] if str(text).strip()]
+        words = f": it has words, such as {texts[0][:40]!r}, and no number" if texts else ""
         column, reading = from_text(column, name, task, rules, notes)
     keep = column.notna().to_numpy(copy=True)
     if column.dtype.kind == "f":
         keep &= np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan))
     if not keep.any():
-        raise DataError(f"target {name!r} has no value in any row")
+        raise DataError(f"target {name!r} {f'cannot be read as values{words}' if words else 'has no value in any row'}")
     if not keep.all():
         notes.insert(0, f"{(~keep).sum()} rows without a finite target {name!r} left out")
     present = column[keep]

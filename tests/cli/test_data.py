@@ -63,6 +63,13 @@ def test_a_table_is_shown_column_by_column(run, table):
     assert "review holds sentences and is left out; `prepare: {text: review}`" in rest
 
 
+def test_several_targets_of_a_table_are_all_targets(run, table):
+    code, out, _ = run("data", "churn.csv", "--target", "age", "--target", "customer_id", "--json")
+    assert code == 0
+    roles = {column["name"]: column["role"] for column in json.loads(out)["columns"]}
+    assert [name for name, role in roles.items() if role == "target"] == ["age", "customer_id"]
+
+
 def test_a_specification_and_its_overrides_are_used(run, table):
     code, out, err = run("data", "space.yaml", "--set", "prepare.drop=[result]", "--json")
     assert code == 0
@@ -95,6 +102,8 @@ def test_options_for_a_table_are_set_like_entries_of_a_specification(run, table)
         (["churn.csv", "--set", "seed=x"], 2, "--set seed=x: expected a whole number"),
         (["churn.csv", "--set", "prepare.drop=[a"], 2, "--set prepare.drop=[a"),
         (["space.yaml", "--target", "age"], 2, "a specification has its own"),
+        (["churn.csv", "--target", "age", "--target", "age"], 2, "'age' is named twice"),
+        (["churn.csv", "--plan", "--target", "age", "--target", "result"], 2, "a streamed table has one target"),
         (["nothing.yaml"], 2, "nothing.yaml"),
         (["space.yaml", "--set", "prepare.drop=[resultt]"], 2, "prepare.drop: no column 'resultt'; did you mean"),
         (["space.yaml", "--set", "prepare.drop=churn"], 2, "prepare.drop: 'churn' is the target"),

@@ -71,6 +71,19 @@ def test_init(run, tmp_path):
     assert run("init", "new", "--force")[0] == 0
 
 
+def test_init_with_several_targets(run, tmp_path):
+    rows = "".join(f"{k % 7},{k % 5},{k % 3},{'ab'[k % 2]}\n" for k in range(40))
+    (tmp_path / "flats.csv").write_text("area,rent a,days,town\n" + rows)
+    assert run("init", "new", "--csv", "flats.csv", "--target", "rent a", "--target", "days")[0] == 0
+    text = (tmp_path / "new" / "space.yaml").read_text()
+    assert 'target: ["rent a", days]\n' in text
+    assert "metric: val_r2 " in text
+    assert run("validate", "new/space.yaml")[0] == 0
+    code, _, err = run("init", "other", "--csv", "flats.csv", "--target", "days", "--target", "days")
+    assert code == 2
+    assert "'days' is named twice" in err
+
+
 def test_doctor(run):
     code, out, _ = run("doctor", "--json")
     assert code in (0, 5)

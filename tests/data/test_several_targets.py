@@ -62,7 +62,7 @@ def test_a_file_is_read_as_the_frame_is(tmp_path: Path):
         ({}, {"target": ["a", "p"], "prepare": {"weight": "p"}}, "'p' is the weight, group or time"),
         ({"k": 1.0}, {"target": ["a", "k"]}, "'k' has a single value"),
         ({"k": np.nan}, {"target": ["a", "k"]}, "'k' has no value in any row"),
-        ({"k": "yes"}, {"target": ["a", "k"]}, "'k'.*several targets must be numbers"),
+        ({"k": "yes"}, {"target": ["a", "k"]}, "'k' cannot be read as values: it has words, such as 'yes'.*several"),
         ({"k": [None, *range(199)]}, {"target": ["a", "k"], "prepare": {"target_scale": "log"}}, "needs every target"),
     ],
 )

@@ -17,7 +17,8 @@ Source = Annotated[
     str, typer.Argument(metavar="SOURCE", help="A space.yaml, a preset, a table or other file of data, or a study.")
 ]
 Target = Annotated[
-    str | None, options.option("--target", help="The column to predict, where SOURCE is data (default: the last one).")
+    list[str] | None,
+    options.option("--target", help="The column to predict, where SOURCE is data (default: the last; repeatable)."),
 ]
 Sets = Annotated[
     list[str] | None,
@@ -43,16 +44,19 @@ def data(
     balance, and what a constant guess would score; columns that alone tell the target; guesses, with the option that
     settles them. With a study, what its search has found. Nothing is trained.
     """
+    columns = values.targets(target)
     if plan:
-        _tell_plan(source, target, values.overrides(set_), json)
+        if isinstance(columns, list):
+            raise typer.BadParameter("a streamed table has one target; give it once", param_hint="--target")
+        _tell_plan(source, columns, values.overrides(set_), json)
         return
     if (study := _study(source, dir)) is not None:
         summary, metric = _kept(study)
     elif _is_data(source):
         progress.say(f"reading {source}")
-        summary, metric = _of_file(source, target, values.overrides(set_)), ""
+        summary, metric = _of_file(source, columns, values.overrides(set_)), ""
     else:
-        if target is not None:
+        if columns is not None:
             raise typer.BadParameter("a specification has its own; --set target=... changes it", param_hint="--target")
         progress.say(f"reading the data of {source}")
         summary, metric = _of_spec(source, values.overrides(set_))
@@ -101,7 +105,7 @@ def _is_data(source: str) -> bool:
     return path.is_dir() or (path.is_file() and (path.suffix.lower() in KINDS or "ubyte" in path.name))
 
 
-def _of_file(source: str, target: str | None, sets: Mapping[str, str]) -> "Summary":
+def _of_file(source: str, target: str | list[str] | None, sets: Mapping[str, str]) -> "Summary":
     entries = _entries(sets)
     from automl.data.loading import load
 

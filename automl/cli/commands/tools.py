@@ -12,7 +12,9 @@ from automl.errors import EnvironmentProblem, SpecError
 
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder to write space.yaml into.")]
 Csv = Annotated[Path | None, options.option("--csv", help="A table to learn from, with a header line.")]
-Target = Annotated[str | None, options.option("--target", help="The column to predict (default: the last one).")]
+Target = Annotated[
+    list[str] | None, options.option("--target", help="The column to predict (default: the last one; repeatable).")
+]
 Force = Annotated[bool, options.option("--force", help="Replace existing files.")]
 Cluster = Annotated[bool, options.option("--cluster", help="Check the nodes of a Ray cluster ($RAY_ADDRESS, --ray).")]
 Studies = Annotated[list[str], typer.Argument(metavar="STUDY STUDY...", help="Two or more studies.")]
@@ -28,7 +30,7 @@ def init(folder: Folder = Path("."), csv: Csv = None, target: Target = None, for
     from automl.view.pages.starter import starter
 
     name = csv.name.partition(".")[0] if csv else "digits"
-    text = starter(csv, target, study=name, folder=folder)
+    text = starter(csv, values.targets(target), study=name, folder=folder)
     schema = json_module.dumps(specfile.schema(), indent=2) + "\n"
     files = {folder / "space.yaml": text, folder / "space.schema.json": schema}
     taken = [str(file) for file in files if file.exists()]

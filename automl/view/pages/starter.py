@@ -42,13 +42,13 @@ seed: 7
 
 
 def starter(
-    table: Path | None = None, target: str | None = None, *, study: str = "digits", folder: Path = Path(".")
+    table: Path | None = None, target: str | list[str] | None = None, *, study: str = "digits", folder: Path = Path(".")
 ) -> str:
     """The text of a space.yaml to start from.
 
     Args:
         table: a CSV, TSV or Parquet file to learn from; None: the built-in digits.
-        target: the column to predict; None: the last one.
+        target: the column to predict; None: the last one; or several columns of numbers.
         study: the study's name.
         folder: where space.yaml will be; the table's path is written relative to it.
 
@@ -58,9 +58,12 @@ def starter(
     if table is None:
         return TEMPLATE.format(study=study, data=DIGITS, metric="val_accuracy")
     from automl.data.survey import survey  # loads pandas
+    from automl.data.targets import names_of
 
-    found = survey(table, target)
-    return TEMPLATE.format(study=quoted(study), data=_table_lines(table, found, folder), metric=_metric(found))
+    names = names_of(target) if isinstance(target, list) else [target]
+    found = [survey(table, name) for name in names]
+    metric = _metric(found[0]) if len(found) == 1 else "val_r2                  # the mean of the targets' R2"
+    return TEMPLATE.format(study=quoted(study), data=_table_lines(table, found, folder), metric=metric)
 
 
 def quoted(text: str) -> str:
@@ -71,13 +74,15 @@ def quoted(text: str) -> str:
     return text if safe else json.dumps(text)  # JSON strings are valid YAML
 
 
-def _table_lines(table: Path, found: "Survey", folder: Path) -> str:
-    """The keys of a spec that name the table, its target and how it is read."""
+def _table_lines(table: Path, found: "list[Survey]", folder: Path) -> str:
+    """The keys of a spec that name the table, its targets and how it is read."""
     where = Path(os.path.relpath(table, folder)).as_posix()
-    lines = [f"data: {quoted(where)}", f"target: {quoted(found.target)}"]
-    if found.prepare:
+    names = [quoted(one.target) if len(found) == 1 else _in_braces(one.target) for one in found]
+    target = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    lines = [f"data: {quoted(where)}", f"target: {target}"]
+    if found[0].prepare:
         lines.append("prepare:                        # how the table is read, as found in its first rows")
-        for name, (value, meaning) in found.prepare.items():
+        for name, (value, meaning) in found[0].prepare.items():
             lines.append(f"{f'  {name}: {_yaml(value)}':<32}# {meaning}")
     return "\n".join(lines)
 
