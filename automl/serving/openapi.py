@@ -98,6 +98,7 @@ def _answer() -> dict[str, Any]:
         "required": [*texts, "predictions", "warnings"],
         "properties": {
             **texts,
+            "targets": {"type": "array", "description": "of a row's predictions, where there are several"},
             "predictions": {"type": "array"},
             "classes": {"type": "array"},
             "probabilities": {"type": "array", "items": {"type": "array", "items": {"type": "number"}}},

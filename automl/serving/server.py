@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Mapping, Sequence
@@ -60,6 +61,23 @@ def check(settings: Settings, certificate: Path | None = None, key: Path | None 
         raise EnvironmentProblem(
             f"automl serve needs the package {error.name}: pip install 'automl-search[serve]'"
         ) from error
+
+
+def check_port(settings: Settings) -> None:
+    """Check that the server can listen, before anything is written that belongs to another one which listens there.
+
+    Raises:
+        EnvironmentProblem: another program has the port, or the address is none of this machine's.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise EnvironmentProblem(
+                f"{settings.host} port {settings.port} cannot be used: {why}; choose another one with --port"
+            ) from error
 
 
 def adopt(settings: Settings, sources: Sequence[Source]) -> Store:
@@ -195,8 +213,8 @@ def _several(config: Any) -> None:
 
         def terminate_all(self) -> None:
             super().terminate_all()
-            for socket in self.sockets:  # nobody is to wait in a queue that is never read
-                socket.close()
+            for opened in self.sockets:  # nobody is to wait in a queue that is never read
+                opened.close()
 
     Supervisor(config, sockets=[config.bind_socket()]).run()
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import automl
+from automl.serving.inputs.answers import as_csv
 from tests.support.serving import ask, flowers, service
 
 ROW = {"size": 5.0, "age": 30, "colour": "red", "day": "2021-03-04"}
@@ -95,15 +96,15 @@ def test_arrays_values_texts_and_series_are_answered_too(bundles: Bundles, tmp_p
 
 def test_answers_come_as_csv_or_arrow_where_asked_for(bundles: Bundles, tmp_path: Path) -> None:
     arrow_type = "application/vnd.apache.arrow.stream"
-    as_csv, as_arrow = answers(
+    csv, as_arrow = answers(
         bundles, tmp_path, "flowers",
         {"json": {"rows": [ROW, ROW], "proba": True}, "headers": {"accept": "text/csv"}},
         {"json": {"rows": [ROW, ROW]}, "headers": {"accept": arrow_type}, "url": "/v1/predict?proba=true"},
     )  # fmt: skip
-    table = pd.read_csv(io.BytesIO(as_csv.content))
+    table = pd.read_csv(io.BytesIO(csv.content))
     assert list(table.columns) == ["prediction", "p(iris)", "p(rose)"]
     assert table["p(iris)"].iloc[0] + table["p(rose)"].iloc[0] == pytest.approx(1)
-    assert as_csv.headers["x-model"] == "flowers@v1"
+    assert csv.headers["x-model"] == "flowers@v1"
     read = pa.ipc.open_stream(as_arrow.content).read_all().to_pandas()
     assert np.allclose(read["p(iris)"], table["p(iris)"])
 
@@ -125,6 +126,12 @@ REFUSALS = {
     "unknown version": ({"rows": [ROW], "version": "v9"}, 404, "unknown_version", "version", "'v9'"),
     "too many rows": ({"rows": [ROW] * 11}, 413, "too_many_rows", "rows", "at most 10"),
 }  # fmt: skip
+
+
+def test_several_targets_are_named() -> None:
+    answer = {"targets": ["price", "rent"], "predictions": [[1.0, 2.0], [3.0, 4.0]]}
+    assert as_csv(answer) == b"prediction of price,prediction of rent\n1.0,2.0\n3.0,4.0\n"
+    assert as_csv({"predictions": [[1.0, 2.0]]}) == b"prediction,prediction 2\n1.0,2.0\n", "steps of a forecast"
 
 
 def test_what_does_not_fit_is_refused_with_place_value_and_rule(bundles: Bundles, tmp_path: Path) -> None:

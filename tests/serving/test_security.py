@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from automl.errors import SpecError
+from automl.errors import EnvironmentProblem, SpecError
 from automl.serving import server
 from automl.serving.problem import Refused
 from automl.serving.security.keys import Keys
@@ -38,6 +39,15 @@ def test_an_address_that_others_reach_needs_keys(tmp_path: Path) -> None:
         server.check(Settings(str(tmp_path), host=loopback))
     with pytest.raises(SpecError, match="--tls-cert and --tls-key belong together"):
         server.check(Settings(str(tmp_path)), tmp_path / "c.pem")
+
+
+def test_a_port_that_another_program_has_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(EnvironmentProblem, match=rf"127.0.0.1 port {port} cannot be used: .*--port"):
+            server.check_port(Settings(str(tmp_path / "state"), port=port))
+    server.check_port(Settings(str(tmp_path / "state"), port=port))
+    assert not (tmp_path / "state").exists()
 
 
 def test_keys_are_kept_as_hashes_readable_by_their_owner_alone(tmp_path: Path) -> None:

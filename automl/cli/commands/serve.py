@@ -103,6 +103,8 @@ def serve(
     if not sources:
         raise SpecError("name at least one study or saved model to serve")
     server.check(settings, tls_cert, tls_key)
+    if not ray:
+        server.check_port(settings)
     store = server.adopt(settings, sources)
     if traffic.wanted:
         _change(state, traffic)

@@ -45,8 +45,10 @@ def as_table(answer: Mapping[str, Any]) -> dict[str, list[Any]]:
     if "series" in answer:
         columns["series"] = answer["series"]
     if predictions and isinstance(predictions[0], list):
-        columns |= {f"prediction {k}" if k > 1 else "prediction": list(v) for k, v in
-                    enumerate(zip(*predictions, strict=True), 1)}  # fmt: skip
+        several = list(zip(*predictions, strict=True))
+        names = [f"prediction of {name}" for name in answer.get("targets", ())]
+        names = names or ["prediction", *(f"prediction {k}" for k in range(2, len(several) + 1))]
+        columns |= {name: list(values) for name, values in zip(names, several, strict=True)}
     else:
         columns["prediction"] = predictions
     shares = zip(*answer.get("probabilities", ()), strict=True)

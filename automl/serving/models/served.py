@@ -147,10 +147,13 @@ class Served:
     def answer(self, outputs: Tensor, *, proba: bool) -> dict[str, Any]:
         """The predictions, and (classification, where asked for) the probabilities in the order of `classes`.
 
+        A model of several targets names them: `targets`, in the order of the predictions of a row.
+
         Raises:
             Refused: probabilities are asked of a model that does not classify.
         """
-        answer: dict[str, Any] = {"predictions": self.model.decoded(outputs).tolist()}
+        answer: dict[str, Any] = {"targets": self.model.targets} if self.model.targets else {}
+        answer["predictions"] = self.model.decoded(outputs).tolist()
         if proba:
             if self.kind != "classification":
                 raise Refused(422, "no_probabilities", f"this model's task is {self.kind}; it has none", "proba")
