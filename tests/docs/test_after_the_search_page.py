@@ -1,10 +1,8 @@
 """The walk of docs/after_the_search.md does what it says, from an empty folder."""
 
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.commands import TYPED, run
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S, free_port
 
 BLOCKS = re.findall(
     r"^```(\w+)\n(.*?)^```", (ROOT / "docs" / "after_the_search.md").read_text(), re.MULTILINE | re.DOTALL
 )
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.slow
@@ -27,18 +26,16 @@ def test_the_walk(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the page uses curl")
     pytest.importorskip("onnxruntime")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     said: list[str] = []
     server = None
     try:
         for kind, code in BLOCKS:
             code = code.replace("localhost:8000", f"localhost:{port}").strip()
             if kind == "python":
-                subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+                run([sys.executable, "-c", code], tmp_path)
             elif kind == "serve":
-                server = subprocess.Popen([*code.split(), "--port", str(port)], cwd=tmp_path, env=ENVIRONMENT)
+                server = subprocess.Popen([*code.split(), "--port", str(port)], cwd=tmp_path, env=TYPED)
                 wait_for(port, "v1")
             else:
                 for line in code.splitlines():
@@ -49,7 +46,7 @@ def test_the_walk(tmp_path: Path) -> None:
     finally:
         if server is not None:
             server.terminate()
-            server.wait(30)
+            server.wait(PATIENCE_S)
     first, second = (json.loads(answer) for answer in said if answer.startswith("{"))
     assert (first["version"], second["version"]) == ("v1", "v2")
     assert first["predictions"] == ["yes"]
@@ -57,18 +54,11 @@ def test_the_walk(tmp_path: Path) -> None:
     assert (tmp_path / "studies" / "customers" / "compressed" / "best" / "manifest.json").is_file()
 
 
-def run(line: str, folder: Path) -> str:
-    done = subprocess.run(line, shell=True, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300,
-                          check=False)  # fmt: skip
-    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def wait_for(port: int, version: str) -> None:
     """Wait until the server answers with this version."""
-    for _ in range(600):
+    for _ in range(1500):
         try:
-            with urllib.request.urlopen(f"http://localhost:{port}/v1/models", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://localhost:{port}/v1/models", timeout=PATIENCE_S) as answer:
                 if f'"{version}"' in current(json.load(answer)):
                     return
         except OSError:

@@ -1,14 +1,12 @@
 """Every example runs as its first lines say, and stays short."""
 
 import importlib.util
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.paths import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -28,7 +26,6 @@ RUNS = {  # {folder: (command, what it prints, what must be installed)}
     "hydra_sweep": ("python train.py -m 2>&1", "best: job", "hydra"),
     "referee": (f"{JUDGE} || test $? -lt 7", "campaign", ""),
 }
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 QUICK = {"own_strategy", "referee"}
 
 
@@ -39,11 +36,7 @@ def test_the_example_runs(name: str, tmp_path: Path) -> None:
         pytest.skip(f"needs {needed}, which is not installed")
     folder = tmp_path / name
     shutil.copytree(EXAMPLES / name, folder)
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert printed in done.stdout
+    assert printed in run(command, folder)
 
 
 def test_a_client_of_the_web_service_finds_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

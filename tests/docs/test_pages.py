@@ -1,6 +1,5 @@
 """The pages for newcomers do what they say: blocks with a title are files, Python is run, commands are typed."""
 
-import os
 import re
 import shlex
 import subprocess
@@ -10,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.commands import TYPED, run
 from tests.support.paths import DOCS, ROOT
 
 BLOCK = re.compile(r"^```(\w+)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PAGES = ("tutorial.md", "coming_from.md", "howto/plugins.md", "howto/gpus.md", "howto/resume.md", "howto/report.md",
          "howto/debug.md", "howto/watch.md")  # fmt: skip
 NEW = (*PAGES, "concepts.md", "reference.md", "judge.md", "agents.md")
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.slow
@@ -34,14 +33,7 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
             run([sys.executable, "-c", code], tmp_path)
         elif not title and kind == "bash":
             for line in filter(None, (line.split("  #")[0].strip() for line in code.splitlines())):
-                run(["bash", "-c", line], tmp_path)
-
-
-def run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+                run(line, tmp_path)
 
 
 @pytest.mark.slow
@@ -95,7 +87,7 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("mkdocstrings")
     made = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")],
-        cwd=ROOT, env={**ENVIRONMENT, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env={**TYPED, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True, timeout=300,
         check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr

@@ -1,14 +1,13 @@
 """Every code block of the README does what it says: YAML is searched, Python is run, commands are typed."""
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run
 from tests.support.paths import ROOT
 
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
@@ -29,15 +28,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shortened(code: str) -> str:
     """Two minutes of search in the text are two trials in the test."""
     return code.replace("--time 2m", "--trials 2").replace("time_s=120", "time_s=None, trials=2")
-
-
-def run(command: list[str], folder: Path) -> str:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 @pytest.mark.slow

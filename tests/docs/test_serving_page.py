@@ -1,10 +1,8 @@
 """The walk of docs/serving.md does what it says, from an empty folder."""
 
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -13,41 +11,37 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import TYPED, run
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S, free_port
 
 PAGE = (ROOT / "docs" / "serving.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
 
 @pytest.mark.slow
 def test_the_walk(tmp_path: Path) -> None:
     if shutil.which("curl") is None:
         pytest.skip("the page uses curl")
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port = one.getsockname()[1]
+    port = free_port()
     said: list[str] = []
     server = None
     try:
         for kind, code in ((k, c) for k, c in BLOCKS if k != "text"):  # `text` is for clusters that are not here
             code = code.replace("localhost:8000", f"localhost:{port}").strip()
             if kind == "python":
-                subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+                run([sys.executable, "-c", code], tmp_path)
             elif kind == "serve":
-                server = subprocess.Popen([*code.split(), "--port", str(port)], cwd=tmp_path, env=ENVIRONMENT)
+                server = subprocess.Popen([*code.split(), "--port", str(port)], cwd=tmp_path, env=TYPED)
                 ready(port)
             elif kind == "bash":
-                done = subprocess.run(code, shell=True, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True,
-                                      timeout=200, check=False)  # fmt: skip
-                assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
-                said.append(done.stdout)
+                said.append(run(code, tmp_path))
             else:
                 assert shape(json.loads(code)) == shape(json.loads(said[-1]))
     finally:
         if server is not None:
             server.terminate()
-            server.wait(30)
+            server.wait(PATIENCE_S)
     assert said[2].startswith("prediction\n")
     assert "did you mean 'colour'?" in said[3]
     assert "flowers v1 (current): 401 rows" in said[4]
@@ -55,9 +49,9 @@ def test_the_walk(tmp_path: Path) -> None:
 
 
 def ready(port: int) -> None:
-    for _ in range(600):
+    for _ in range(1500):
         try:
-            urllib.request.urlopen(f"http://localhost:{port}/health/ready", timeout=5)
+            urllib.request.urlopen(f"http://localhost:{port}/health/ready", timeout=PATIENCE_S)
             return
         except OSError:
             time.sleep(0.2)
