@@ -51,21 +51,26 @@ def train(trial):
 """
 
 
-def searching(workers: int = 1, executor: str = "local") -> str:
+def searching(workers: int = 1) -> str:
     """A program that searches in `s`, eight trials of five steps."""
     return SLOW + (
         "automl.search(train, space={'x': automl.Float(0, 1)}, metric='loss', trials=8, seed=1, strategy='random', "
-        f"workers={workers}, executor='{executor}', path='s')"
+        f"workers={workers}, executor='local', path='s')"
     )
+
+
+def searched(path: Path) -> list[tuple[object, ...]]:
+    """Begin the search of `searching` at `path`, or go on with it there, in this process; what it ends with."""
+    namespace: dict[str, object] = {}
+    exec(SLOW.replace("time.sleep(0.03)", "pass"), namespace)
+    search(namespace["train"], path, trials=8)  # type: ignore[arg-type]
+    return board(path)
 
 
 @pytest.fixture
 def whole(tmp_path: Path) -> list[tuple[object, ...]]:
     """What the search of `searching` ends with when nothing happens to it."""
-    namespace: dict[str, object] = {}
-    exec(SLOW.replace("time.sleep(0.03)", "pass"), namespace)
-    search(namespace["train"], tmp_path / "whole", trials=8)  # type: ignore[arg-type]
-    return board(tmp_path / "whole")
+    return searched(tmp_path / "whole")
 
 
 def killed_for_memory(trial: automl.Trial, marker: Path) -> None:
@@ -163,9 +168,7 @@ def test_signals_save_and_end(tmp_path: Path, whole: list[object], number: int, 
     assert victim.returncode == code
     assert "everything is saved" in out
     attempts = sum(t.attempt for t in StudyView(tmp_path / "s").history.trials)
-    last = python(searching(2), tmp_path)
-    last.communicate(timeout=PATIENCE_S)
-    assert board(tmp_path / "s") == whole
+    assert searched(tmp_path / "s") == whole
     assert sum(t.attempt for t in StudyView(tmp_path / "s").history.trials) - attempts <= 9
 
 
@@ -180,8 +183,7 @@ def test_two_signals_stop_at_once(tmp_path: Path, whole: list[object]) -> None:
     out, _ = victim.communicate(timeout=PATIENCE_S)  # the third trial sleeps for twice as long
     assert victim.returncode == 130
     assert "stopped at once" in out
-    python(searching(executor="inline"), tmp_path).communicate(timeout=PATIENCE_S)
-    assert board(tmp_path / "s") == whole
+    assert searched(tmp_path / "s") == whole
 
 
 @pytest.mark.catalogue(
