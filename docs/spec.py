@@ -12,6 +12,7 @@ from automl import models
 from automl.data.preparing.options import OPTIONS, SEARCHABLE
 from automl.specfile.entries.objectives import ChooseModel, ObjectiveModel
 from automl.specfile.entries.parameters import ChoiceParameter, FloatParameter, IntParameter
+from automl.specfile.entries.resources import Resources
 from automl.specfile.entries.steps import Steps
 from automl.specfile.entries.warm import Warm
 from automl.specfile.grammar import (
@@ -19,7 +20,6 @@ from automl.specfile.grammar import (
     Finalists,
     MetricModel,
     Pack,
-    Resources,
     SpecModel,
     Split,
 )
@@ -77,6 +77,7 @@ report if it is a JSON object with the metric in it, or fits `report`; all other
 |---|---|
 | nothing said | a worker for each GPU of this machine, else for each core; small models train many at once in each |
 | `workers: 2` | two |
+| `resources: {gpus: auto}` | the same; trials that train alone share a GPU if that pays off ([GPUs](howto/gpus.md)) |
 | `resources: {gpus: 2}` | every trial on two GPUs (torch's DistributedDataParallel); 0.5: two workers share one |
 | `resources: {devices: [cpu, cpu]}` | every trial in two processes of the CPU: to try what two GPUs will do |
 | `parallel: shard` too | each holds a share of the model (torch's FSDP2); `auto`: if 16 bytes a weight fill 80 % |

@@ -29,15 +29,15 @@ from automl.core.messages import (
     Reported,
     Shutdown,
     Verdicts,
-    WorkerStatus,
 )
 from automl.core.stopper import CONTINUE, Kind
-from automl.core.trial import Failure, State, TrialRecord
+from automl.core.trial import Failure, TrialRecord
 from automl.driver.deadline import Deadline
 from automl.driver.executor import Executor
 from automl.driver.grouped import event_order
 from automl.driver.inbox import Inbox
 from automl.driver.order import TrialEvent
+from automl.driver.packing.packer import Packer
 from automl.driver.recovery import Recovery, hopeless
 from automl.driver.screen import NullScreen, Screen
 from automl.driver.signals import Interrupted, Stopping
@@ -45,7 +45,7 @@ from automl.driver.watchdog import Watchdog
 from automl.driver.worker_table import WorkerTable
 from automl.errors import AutoMLError, EnvironmentProblem
 from automl.study.study import Study
-from automl.study.winner import keep_best, keep_partial
+from automl.study.winner import keep_best, keep_partial, model_wanted
 from automl.worker.failures import spoils_process
 from automl.worker.worker import Task
 
@@ -86,6 +86,7 @@ class Driver:
         self.watchdog = Watchdog(trial_timeout_s)
         self.stopping = Stopping(study.clock)
         self.recovery = Recovery(study, executor, self.workers, self.order, self.watchdog, self.screen, self.stopping)
+        self.packer = Packer(study, executor, self.workers, self.order, self.screen, task.group)
         self.deadline = Deadline(study, executor, self.workers, self.screen)
         self.inbox = Inbox(study, self.workers, self.order, study.notes.append)
         self.error: AutoMLError | None = None  # ends the search
@@ -144,6 +145,7 @@ class Driver:
         self.inbox.begin()
         count = self.executor.start(self.task, self._workers(), self.study.path)
         self.workers.include(count - 1)
+        self.packer.begin(count, fixed=bool(self.wanted) or self.watchdog.trial_timeout_s is not None)
         self.study.work_with(count)
         if (needed := self.order.begin(count)) > count:
             raise EnvironmentProblem(f"this deterministic search was begun with {needed} workers; there are {count}")
@@ -176,13 +178,7 @@ class Driver:
         now_s = time.monotonic()  # a screen lives in the real time, whatever the study's clock
         if now_s - self._shown_s >= SHOW_S:
             self._shown_s = now_s
-            self.screen.tick(
-                self.study,
-                [
-                    WorkerStatus(worker, self.executor.device(worker), tuple(state.trials), state.note)
-                    for worker, state in enumerate(self.workers)
-                ],
-            )
+            self.screen.tick(self.study, self.workers.statuses(self.executor.device))
 
     def _check_workers(self) -> None:
         now_s = self.study.clock()
@@ -191,6 +187,8 @@ class Driver:
             for due in self.recovery.check_workers(now_s):
                 self._process(due)
             self.deadline.check()
+            if not (self.stopping or self.deadline.cut or self.error):
+                self.packer.check()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -214,9 +212,12 @@ class Driver:
         self.workers.include(event.worker)
         match event:
             case Ready():
-                self.workers.asks(event)
-                self.inbox.hold(self._tick)
-                self._give_trials(event.worker)
+                if not self.packer.holds(event):
+                    self.workers.asks(event)
+                    self.inbox.hold(self._tick)
+                    self._give_trials(event.worker)
+            case Broken() | Ended(failure=Failure(kind="oom" | "device")) if self.packer.shares(event):
+                pass
             case Ended(failure=Failure(kind="disk" | "device") as failure):
                 yield from self.recovery.machine_failed(event, failure)
             case Reported() | Ended():
@@ -227,6 +228,7 @@ class Driver:
                 yield from self.recovery.worker_lost(event)
                 if not self.stopping and not self.error:
                     self.recovery.replace_worker(event)
+                    self.packer.lost(event)
             case Opened(facts=facts):
                 self.study.keep_facts(facts)
             case Broken(error=error):
@@ -237,10 +239,13 @@ class Driver:
         state = self.workers[event.worker]
         too_late = bool(self.stopping) and self.study.deterministic  # what is processed now would depend on timing
         if isinstance(event, Ended):
+            self.packer.ended(event)
             state.stale = state.stale or bool(event.lasting)
             return state.ended(event.trial) is not None and not too_late
+        first = any(point.trial in state.silent for point in event.points)
         starting = state.starting
         seconds = state.reported(event, self.study.clock())
+        self.packer.reported(event, seconds, first=first)
         self.watchdog.step(seconds, starting=starting)
         self.study.endgame.measured([point for point in event.points if point.trial in state.trials], seconds)
         self.workers.device_losses.pop(event.worker, None)
@@ -322,24 +327,13 @@ class Driver:
     def _answer(self, event: Reported, kinds: dict[int, Kind]) -> None:
         """Answer a report, with what each of its trials is to do."""
         last = self.study.last_kept
-        wanted = frozenset(filter(partial(self._model_wanted, last=last), kinds))
+        wanted = frozenset(filter(partial(model_wanted, self.study, last=last), kinds))
         self.workers[event.worker].heard_s = self.study.clock()
         self.executor.send(event.worker, Verdicts(kinds, wanted))
 
     def _answer_all(self, event: Reported, kind: Kind) -> None:
         """Answer a report with the same for all of its trials."""
         self._answer(event, dict.fromkeys((point.trial for point in event.points), kind))
-
-    def _model_wanted(self, trial: int, last: TrialRecord | None) -> bool:
-        """Whether the trial's model would be kept if it ended now; `last`: the worst trial whose model is kept."""
-        record = self.study.history.trials[trial]
-        if record.loss is None or record.state is State.FAILED:
-            return False
-        if record.state is not State.RUNNING:  # it leaves before its full length
-            return self.study.history.partial is record or self.study.in_pool(record, last)
-        if not self.study.history.objectives.plain:
-            return self.study.history.may_lead(record)
-        return last is None or (record.loss, record.number) < (last.loss, last.number)
 
     def _pause_all(self) -> None:
         """Act on the first signal: not in its handler, which may have interrupted anything."""

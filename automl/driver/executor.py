@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from automl.core.messages import Event, Order
+from automl.errors import EnvironmentProblem
 from automl.worker.worker import Task
 
 Handle = Callable[[Event], None]
@@ -29,6 +30,22 @@ class Executor(Protocol):
     def usual(self) -> int:
         """How many workers `start` would begin if it could choose; 0: that is not known before."""
         return 0
+
+    def load(self) -> float | None:
+        """The largest share of a memory that the workers take, where `add` may start more beside them on a device.
+
+        Of what was free of it before they started: 0 to 1. None: it is not known, or the number of workers is fixed.
+        """
+        return None
+
+    def add(self, beside: int, share: float) -> int:
+        """Start a further worker on the devices of worker `beside`; returns its number. Called if `load` is a number.
+
+        Args:
+            beside: one of those that `start` has started.
+            share: of the memory of a device that the new worker may take.
+        """
+        raise EnvironmentProblem(f"{type(self).__name__} starts no further workers")
 
     def poll(self, handle: Handle, timeout_s: float) -> None:
         """Wait up to `timeout_s` for events and call `handle` with each; it may `send` in answer."""

@@ -1,9 +1,9 @@
 """What the driver knows of its workers: what each one trains, since when, and which of them wait for trials."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from automl.core.messages import Assignment, Ready, Reported
+from automl.core.messages import Assignment, Ready, Reported, WorkerStatus
 
 
 @dataclass
@@ -89,6 +89,14 @@ class WorkerTable:
     def usable(self) -> int:
         """How many workers have not been given up."""
         return sum(not state.given_up for state in self._states)
+
+    def statuses(self, device: Callable[[int], str]) -> list[WorkerStatus]:
+        """What a screen shows of the workers that have trials or may get some; `device`: of a worker, by its number."""
+        return [
+            WorkerStatus(worker, device(worker), tuple(state.trials), state.note)
+            for worker, state in enumerate(self._states)
+            if state.trials or not state.given_up
+        ]
 
     def include(self, worker: int) -> None:
         """Make room for a worker that has joined: a message of its may arrive before the driver knows it."""

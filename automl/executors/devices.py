@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl.core.machine import gpus as found
+from automl.core.machine.memory import SharedMemory
 from automl.errors import SpecError
 
 
 def gpus() -> list[str]:
     """Names of the NVIDIA GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` takes them."""
     return [gpu.name for gpu in found.visible()]
+
+
+def shared_memory() -> SharedMemory:
+    """How full the memory of these GPUs and of this machine is, compared with now."""
+    import pynvml
+
+    return SharedMemory(found.visible(pynvml), pynvml)
 
 
 def count() -> int:

@@ -17,11 +17,12 @@ from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cloudpickle
 
 from automl.core.machine.gpus import ORDER, label
+from automl.core.machine.memory import SharedMemory
 from automl.core.messages import Broken, Event, Lost, Order, Shutdown
 from automl.driver.executor import Executor, Handle
 from automl.errors import AutoMLError, EnvironmentProblem
@@ -70,7 +71,8 @@ class Local(Executor):
 
     Args:
         threads: torch threads of a worker without a GPU; 0: OMP_NUM_THREADS where it is set, else cores / workers.
-        gpus: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one.
+        gpus: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one; "auto": one, and
+            further workers beside it as long as memory allows them and they pay off (see `driver.packing`).
         devices: those of each trial where they are not GPUs: ("cpu", "cpu") trains it in two processes that average
             their gradients over gloo, so that what several GPUs will do can be tried without one.
         forked: fork workers from a process that has imported torch, if that is possible here; None: if the task
@@ -79,7 +81,7 @@ class Local(Executor):
     """
 
     threads: int = 0
-    gpus: float = 1.0
+    gpus: float | Literal["auto"] = "auto"
     devices: Sequence[str] = ()
     forked: bool | None = None
     oom_kills: Callable[[], int] = machine.oom_kills
@@ -87,6 +89,8 @@ class Local(Executor):
     _task: Task | None = field(default=None, init=False)
     _folder: Path | None = field(default=None, init=False)
     _shares: list[tuple[str, ...]] = field(default_factory=list, init=False)  # the GPUs of each worker
+    _added: dict[int, tuple[int, float]] = field(default_factory=dict, init=False)  # (beside, share) of further workers
+    _memory: SharedMemory | None = field(default=None, init=False)  # that workers share
     _mark: str = field(default="", init=False)
     _context: Any = field(default=SPAWN, init=False)  # makes processes: spawned, or forked from the fork server
     _spawned: int = field(default=0, init=False)
@@ -95,7 +99,8 @@ class Local(Executor):
 
     def start(self, task: Task, workers: int, folder: Path | None) -> int:
         self._task, self._folder = task, folder
-        self._shares = [] if self.devices else machine.shares(machine.gpus(), self.gpus)
+        self._shares = [] if self.devices else machine.shares(machine.gpus(), self._each)
+        self._memory = machine.shared_memory() if self._shares and self.gpus == "auto" else None
         forked = task.forkable if self.forked is None else self.forked
         self._context = (forkserver.context() if forked else None) or SPAWN
         self._mark, self._killed_for_memory = leftovers.mark_of(folder), self.oom_kills()
@@ -109,12 +114,27 @@ class Local(Executor):
     def usual(self) -> int:
         if self.devices:
             return max(1, machine.cores() // len(self.devices))
-        return len(machine.shares(machine.gpus(), self.gpus)) or machine.cores()
+        return len(machine.shares(machine.gpus(), self._each)) or machine.cores()
+
+    @property
+    def _each(self) -> float:
+        """GPUs of a worker."""
+        return 1.0 if self.gpus == "auto" else self.gpus
+
+    def load(self) -> float | None:
+        return None if self._memory is None else self._memory.load()
+
+    def add(self, beside: int, share: float) -> int:
+        worker = len(self._processes)
+        self._added[worker] = beside, share
+        self._processes.append(self._spawn(worker))
+        return worker
 
     def _spawn(self, worker: int) -> _Process:
-        gpus = self._shares[worker % len(self._shares)] if self._shares else ()
+        place_of, share = self._added.get(worker, (worker, min(1.0, self._each)))
+        gpus = self._shares[place_of % len(self._shares)] if self._shares else ()
         those = tuple(f"cuda:{k}" for k in range(len(gpus))) or tuple(self.devices) or ("cpu",)
-        place = Place(worker, those, self._folder, gpu_share=min(1.0, self.gpus) if gpus else 1.0)
+        place = Place(worker, those, self._folder, gpu_share=share if gpus else 1.0)
         ours, theirs = self._context.Pipe()
         self._spawned += 1
         mark = f"{self._mark}{self._spawned}/"

@@ -14,6 +14,7 @@ from automl.core.files import why_no_name
 from automl.data.splits import FEWEST_FOLDS, MOST_FOLDS
 from automl.specfile.entries.basics import Item, Strict, Word, Words, wrong
 from automl.specfile.entries.objectives import CHOOSE_SCHEMA, SCHEMA, ChooseModel, ObjectiveModel, chosen, listed
+from automl.specfile.entries.resources import Resources
 from automl.specfile.entries.steps import Steps
 from automl.specfile.entries.warm import Warm
 from automl.specfile.entries.warm import listed as listed_warm
@@ -205,16 +206,6 @@ class Pack(Strict):
     models: int = Field(32, ge=1, le=1000, description="largest number of models in the ensemble")
     patience: int = Field(
         40, ge=1, le=10**6, description="trials without a better ensemble after which the search ends"
-    )
-
-
-class Resources(Strict):
-    """The devices that one trial needs."""
-
-    gpus: float | None = Field(None, ge=0, le=1024, description="number of GPUs; 0.5: two trials share one")
-    cpus: float | None = Field(None, gt=0, le=4096, description="number of CPU cores")
-    devices: Annotated[list[Literal["cpu"]], Field(min_length=1, max_length=64)] | None = Field(
-        None, description="[cpu, cpu]: a trial on two processes of the CPU, to try what several GPUs will do"
     )
 
 

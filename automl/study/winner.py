@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.core import files
-from automl.core.trial import TrialRecord, schedule_of
+from automl.core.trial import State, TrialRecord, schedule_of
 from automl.study import checkpoint, paths
 from automl.study.study import Study
 
@@ -43,6 +43,18 @@ def keep_best(study: Study, record: TrialRecord, room: int = POOL_BYTES) -> None
         _describe(study, best, bundle)
         _replace(study.path / paths.BEST, bundle)
     _clear_ended(study, record.number, room)
+
+
+def model_wanted(study: Study, trial: int, last: TrialRecord | None) -> bool:
+    """Whether the trial's model would be kept if it ended now; `last`: the worst trial whose model is kept."""
+    record = study.history.trials[trial]
+    if record.loss is None or record.state is State.FAILED:
+        return False
+    if record.state is not State.RUNNING:  # it leaves before its full length
+        return study.history.partial is record or study.in_pool(record, last)
+    if not study.history.objectives.plain:
+        return study.history.may_lead(record)
+    return last is None or (record.loss, record.number) < (last.loss, last.number)
 
 
 def keep_partial(study: Study) -> str:
