@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 
@@ -90,13 +91,18 @@ class Finalist:
 def candidates(history: History, top: int) -> list[TrialRecord]:
     """The best `top` trials that ran their full length; of trials with the same config, the better one.
 
+    A config that was tried on several seeds counts by the mean of their losses: one seed may have been lucky.
     With several objectives, trials of the front: the best one and those that alone dominate the largest volumes.
     """
     best: dict[str, TrialRecord] = {}
+    losses: dict[str, list[float]] = {}
     done = [t for t in history.done if t.loss is not None]
     for trial in sorted(history.front() or done, key=history.rank_key):
-        best.setdefault(key(schedule_of(history.trials, trial.number)), trial)
-    return list(best.values())[:top]
+        config = key(schedule_of(history.trials, trial.number))
+        best.setdefault(config, trial)
+        losses.setdefault(config, []).append(trial.loss or 0.0)
+    order = sorted(best, key=lambda one: fmean(losses[one])) if history.objectives.plain else list(best)
+    return [best[config] for config in order[:top]]
 
 
 def ranked(runs: History, trials: Sequence[TrialRecord], history: History, options: FinalistOptions) -> list[Finalist]:

@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, object]] = {
     "first": {"strategy": "random"},
     "no_duplicates": {"strategy": "random"},
     "prior": {"strategy": "random"},
+    "replicates": {"strategy": "random", "after": 0.2},
     "constrained": {"strategy": "random"},
 }
 
@@ -41,6 +42,7 @@ def _answers_elsewhere() -> dict[str, list[list[Config]]]:
 def _contract(name: str) -> type[StrategyContract]:
     body = {
         "strategy": _strategy(name),
+        "repeats": name == "replicates",
         "resumed_trials": 12 if name in SLOW else 24,
         "answers_elsewhere": lambda self: _answers_elsewhere()[name],
     }
