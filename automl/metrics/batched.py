@@ -13,6 +13,7 @@ from torch import Tensor
 
 from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
+from automl.metrics.kinds import classes
 from automl.metrics.kinds.kind import kind_of
 from automl.metrics.kinds.measure import Measure, measures
 from automl.metrics.runs import Runs
@@ -27,7 +28,8 @@ class Meter:
     """`add` chunks, then `result()` gives name -> `[K]`, as `training.Trainer.evaluate` gives numbers.
 
     `kind`: classification, regression or next_token. `scale` `[D]`: the unit of a regression target. `ranks`: the lanes
-    for which auroc, which has to sort all scores, is wanted; it is nan for the others. Memory does not depend on N.
+    for which auroc and average precision, which have to sort all scores, and the calibration error are wanted; they are
+    nan for the others. Memory does not depend on N.
     """
 
     kind: str
@@ -63,7 +65,10 @@ class Meter:
             self._classes(out, y, w)
         unit = torch.ones(1, dtype=F64, device=out.device) if self.scale is None else self.scale.to(out.device, F64)
         for name, measure in self._special.items():
-            self._sum(f"of {name}", torch.einsum("kbj,b->kj", measure.each(out, y, unit).to(F64), w))
+            if measure.late and self.ranks is None:
+                continue
+            own = out[self.ranks].to(F64) if measure.late else out
+            self._sum(f"of {name}", torch.einsum("kbj,b->kj", measure.each(own, y, unit).to(F64), w))
 
     def _sum(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -116,7 +121,7 @@ class Meter:
     def result(self) -> dict[str, Tensor]:
         """Metrics by name, each float64 `[K]`, the loss first."""
         s, total = self.sums, self.sums["weight"]
-        special = {name: one.of(s[f"of {name}"] / total) for name, one in self._special.items()}
+        special = {name: self._measured(name, one) for name, one in self._special.items()}
         if self.kind == "regression":
             return special if kind_of(self.kind).variant == "quantiles" else self._regression() | special
         loss = s["loss"] / total
@@ -131,10 +136,20 @@ class Meter:
             "accuracy": s["hits"].sum(1) / total,
             "balanced_accuracy": (recall * there).sum(1) / there.sum(),
             "f1_macro": (f1 * either).sum(1) / either.sum(1),
-            "auroc": self._auroc(),
+            **self._curves(),
+            "mcc": classes.matthews(s["hits"] / total, actual / total, s["guessed"] / total),
             "log_loss": loss,
             **special,
         }
+
+    def _measured(self, name: str, measure: Measure) -> Tensor:
+        """[K] a measure; nan for lanes that were not measured by it."""
+        if not measure.late:
+            return measure.of(self.sums[f"of {name}"] / self.sums["weight"])
+        found = torch.full((self.lanes,), torch.nan, dtype=F64, device=self.device)
+        if self.ranks is not None:
+            found[self.ranks] = measure.of(self.sums[f"of {name}"] / self.sums["weight"])
+        return found
 
     def _regression(self) -> dict[str, Tensor]:
         s, total = self.sums, self.sums["weight"]
@@ -151,18 +166,23 @@ class Meter:
             "r2": (1 - s.get("own", s["squares"]) / rows / spread).mean(1),
         }
 
-    def _auroc(self) -> Tensor:
-        found = torch.full((self.lanes,), torch.nan, dtype=F64, device=self.device)
+    def _curves(self) -> dict[str, Tensor]:
+        """Metrics that need all scores in order, each [K]: the areas under the curves of ROC and of precision."""
+        names = ("auroc", "average_precision")
+        found = {name: torch.full((self.lanes,), torch.nan, dtype=F64, device=self.device) for name in names}
         if self.ranks is None:
             return found
         if self._runs is not None:
             self._keep_in_file()
-            areas = torch.tensor([self._runs.area(k) for k in range(self._runs.curves)], dtype=F64, device=self.device)
-            found[self.ranks] = areas.view(len(self.ranks), -1).nanmean(1)
-            return found
-        scores, columns, y, w = self._ranked()
-        areas = torch.stack([_area(scores[:, j].contiguous(), y == k, w) for j, k in enumerate(columns)])
-        found[self.ranks] = areas.nanmean(0)
+            pairs = torch.tensor([self._runs.areas(k) for k in range(self._runs.curves)], dtype=F64)
+            made = pairs.view(len(self.ranks), -1, 2).nanmean(1).T.to(self.device)
+        else:
+            scores, columns, y, w = self._ranked()
+            kept = [(scores[:, j].contiguous(), y == k) for j, k in enumerate(columns)]
+            areas = (_area, classes.average_precision)
+            made = torch.stack([torch.stack([area(*one, w) for one in kept]).nanmean(0) for area in areas])
+        for name, values in zip(names, made, strict=True):
+            found[name][self.ranks] = values
         return found
 
     def _ranked(self) -> tuple[Tensor, list[int], Tensor, Tensor]:

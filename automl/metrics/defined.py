@@ -25,7 +25,7 @@ def undefined(name: str, kind: str, y: "Tensor") -> str:
     n = len(y)
     if n == 0:
         return "there is no row"
-    if name in ("auroc", "qwk") and kind == "classification" and _same(y):
+    if name in ("auroc", "average_precision", "qwk") and kind == "classification" and _same(y):
         return f"all {n} rows are of one class" if n > 1 else "there is a single row"
     if name == "r2" and kind == "regression":
         mean = _mean(y, lambda values: values)

@@ -1,6 +1,7 @@
 """Metrics by name: which way is better (no torch needed), and their value for outputs and targets (torch).
 
-All are weighted means where weights are given. Definitions are scikit-learn's; `auroc` is one-vs-rest, macro average.
+All are weighted means where weights are given. Definitions are scikit-learn's; `auroc` and
+`average_precision` are one-vs-rest, macro average (of two classes: of the second).
 """
 
 import math
@@ -34,7 +35,10 @@ METRICS: dict[str, Metric] = {
     "balanced_accuracy": Metric("maximize", "classification"),
     "f1_macro": Metric("maximize", "classification"),
     "auroc": Metric("maximize", "classification"),
+    "average_precision": Metric("maximize", "classification"),
+    "mcc": Metric("maximize", "classification"),
     "log_loss": Metric("minimize", "classification"),
+    "ece": Metric("minimize", "classification"),
     "qwk": Metric("maximize", "ordinal"),
     "rank_mae": Metric("minimize", "ordinal"),
     "rmse": Metric("minimize", "regression"),
@@ -106,6 +110,8 @@ def bounds(name: str) -> tuple[float, float]:
         return -math.inf, math.inf
     if known.direction == "minimize":
         return 0.0, math.inf
+    if known is METRICS["mcc"]:
+        return -1.0, 1.0
     return (0.0 if known.kind in ("classification", "quantiles") else -math.inf), 1.0
 
 

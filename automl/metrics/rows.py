@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 ERRORS = ("loss", "log_loss", "perplexity", "rmse", "mae", "pinball", "poisson_deviance", "rank_mae")
+CURVES = ("auroc", "average_precision")
 LARGE, SHOWN = 1 << 18, 1 << 17
 """Of more rows than LARGE, that many are kept one by one; the others are in the score alone."""
 
@@ -78,17 +79,27 @@ class Sample:
 
 @dataclass(frozen=True)
 class Ranks(Sample):
-    """The area under the ROC curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight."""
+    """An area under a curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight.
+
+    `precision`: that of precision over recall; else that of ROC.
+    """
+
+    precision: bool = False
 
     def resampled(self, counts: Floats) -> Floats:
-        return _auroc(self.rows, counts)
+        return _areas(self.rows, counts, _precision if self.precision else _roc)
 
     @property
     def _own(self) -> float:
-        return float(_auroc(self.rows, np.ones((1, len(self))))[0])
+        return float(self.resampled(np.ones((1, len(self))))[0])
 
     def influence(self) -> Floats:
-        """From the share of rows of the other side that each row is ranked right against (DeLong et al. 1988)."""
+        """Of ROC from the share of rows of the other side that each row is ranked right against (DeLong et al. 1988);
+        of precision the derivative by the row's weight."""
+        if self.precision:
+            curves = [(self.rows[:, k], self.rows[:, -2] == k) for k in _columns(self.rows)]
+            found = [_precision_influence(*one, self.rows[:, -1]) for one in curves if one[1].any()]
+            return np.mean(found, axis=0) if found else np.zeros(len(self))
         labels, n = self.rows[:, -2], len(self)
         total, classes = np.zeros(n), 0
         for k in _columns(self.rows):
@@ -127,8 +138,9 @@ def of_rows(
     name: str, contribution: Floats, weight: Floats, *, plain: bool, whole: Whole | None = None, kind: str = ""
 ) -> Sample:
     """From what `rows` gave (perhaps in pieces, one after the other); `whole`: what it was given were some of these."""
-    if name == "auroc":
-        return Ranks(np.concatenate([contribution, weight[:, None]], 1), lambda means: means[..., 0], whole=whole)
+    if name in CURVES:
+        table = np.concatenate([contribution, weight[:, None]], 1)
+        return Ranks(table, lambda means: means[..., 0], whole=whole, precision=name == "average_precision")
     table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
     function = _special(name, kind) or _FUNCTIONS[name]
     return Sample(table, function, hits=plain and name == "accuracy", error=name in ERRORS, whole=whole)
@@ -187,7 +199,7 @@ def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Ten
         return _array((guess == targets).double()[:, None])
     if name in ("log_loss", "loss", "perplexity"):
         return _array(F.cross_entropy(outputs, targets, reduction="none")[:, None])
-    if name == "auroc":
+    if name in CURVES:
         return _array(torch.cat([outputs.softmax(1), targets.double()[:, None]], 1))
     classes = outputs.shape[1]
     actual, guessed = F.one_hot(targets, classes).double(), F.one_hot(guess, classes).double()
@@ -216,6 +228,12 @@ def _f1(means: Floats) -> Floats:
         return np.asarray(np.nanmean(np.where(either > 0, 2 * hits / either, np.nan), axis=-1))
 
 
+def _mcc(means: Floats) -> Floats:
+    from automl.metrics.kinds.classes import matthews
+
+    return np.asarray(matthews(*np.split(means[..., :-1] / means[..., -1:], 3, axis=-1)))
+
+
 def _r2(means: Floats) -> Floats:
     square, y, y_square, there = np.split(means[..., :-1] / means[..., -1:], 4, axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -231,6 +249,7 @@ _FUNCTIONS: dict[str, Callable[[Floats], Floats]] = {
     "perplexity": lambda means: np.exp(np.minimum(_mean(means), 700.0)),
     "balanced_accuracy": _balanced,
     "f1_macro": _f1,
+    "mcc": _mcc,
     "rmse": lambda means: np.sqrt(_mean(means)),
     "mae": _mean,
     "r2": _r2,
@@ -242,7 +261,11 @@ def _columns(table: Floats) -> Sequence[int]:
     return [1] if classes == 2 else range(classes)
 
 
-def _auroc(table: Floats, counts: Floats) -> Floats:
+Curve = Callable[[Floats, Floats], Floats]
+"""(weights of positives and of negatives [B, G] with each of G rising scores) -> areas [B]."""
+
+
+def _areas(table: Floats, counts: Floats, curve: Curve) -> Floats:
     """[B] areas with rows counted `counts` [B, N] times: two classes: of the second; more: mean over those present."""
     weights, labels = counts * table[:, -1], table[:, -2]
     areas = []
@@ -252,9 +275,37 @@ def _auroc(table: Floats, counts: Floats) -> Floats:
         positive = labels[order] == k
         up = np.add.reduceat(np.where(positive, weights[:, order], 0.0), starts, axis=1)
         down = np.add.reduceat(np.where(positive, 0.0, weights[:, order]), starts, axis=1)
-        below = np.cumsum(down, axis=1) - down
         with np.errstate(invalid="ignore", divide="ignore"):
-            areas.append((up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1)))
+            areas.append(curve(up, down))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a sample with one class alone has no area: nan
         return np.asarray(np.nanmean(areas, axis=0))
+
+
+def _roc(up: Floats, down: Floats) -> Floats:
+    """The share of pairs of a positive and a negative in which the positive has the higher score."""
+    below = np.cumsum(down, axis=1) - down
+    return np.asarray((up * (below + down / 2)).sum(1) / (up.sum(1) * down.sum(1)))
+
+
+def _precision(up: Floats, down: Floats) -> Floats:
+    """The mean over positives of the precision among all with at least their score."""
+    above, others = (side[:, ::-1].cumsum(axis=1)[:, ::-1] for side in (up, down))
+    return np.asarray((up * np.nan_to_num(above / (above + others))).sum(1) / up.sum(1))
+
+
+def _precision_influence(score: Floats, positive: NDArray[np.bool_], weight: Floats) -> Floats:
+    """[N] the derivative of the average precision by each row's weight, times the sum of weights.
+
+    A row counts among those above each positive of at most its score: with U and D the weights of positives and
+    negatives above, a precision U / (U + D) rises by D / (U + D)^2 with a positive one, and falls by U / (U + D)^2.
+    """
+    groups, place = np.unique(score, return_inverse=True)
+    up, down = (np.bincount(place, weight * side, len(groups)) for side in (positive, ~positive))
+    above, others = (side[::-1].cumsum()[::-1] for side in (up, down))
+    total, every = up.sum(), above + others
+    precision = above / every
+    whole = (up * precision).sum() / total
+    rise, fall = (np.cumsum(up * side / every**2)[place] / total for side in (others, above))
+    own = np.where(positive, (precision[place] - whole) / total + rise, -fall)
+    return np.asarray(own * weight.sum())

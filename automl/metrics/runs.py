@@ -52,9 +52,11 @@ class Runs:
     curves: int
     _file: IO[bytes] = field(default_factory=scratch)
     _runs: list[list[Run]] = field(default_factory=list)
+    _sides: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._runs = [[] for _ in range(self.curves)]
+        self._sides = [(0.0, 0.0) for _ in range(self.curves)]
         weakref.finalize(self, self._file.close)
 
     def add(self, curve: int, scores: Floats, positive: NDArray[np.bool_], weight: Floats) -> None:
@@ -65,6 +67,8 @@ class Runs:
         """
         distinct, place = np.unique(scores, return_inverse=True)
         up, down = (_summed(place, weight * side, len(distinct)) for side in (positive, ~positive))
+        before = self._sides[curve]
+        self._sides[curve] = before[0] + float(up.sum()), before[1] + float(down.sum())
         short = bool((up == up.astype(np.float32)).all() and (down == down.astype(np.float32)).all())
         kind = np.float32 if short else np.float64
         try:
@@ -76,13 +80,23 @@ class Runs:
                 f"scores for auroc do not fit on the disk of temporary files ({error.strerror}); TMPDIR names another"
             ) from error
 
-    def area(self, curve: int) -> float:
-        """P(score of a positive > score of a negative) + P(equal) / 2, weighted; nan where one side is empty."""
-        won = all_up = all_down = 0.0
+    def areas(self, curve: int) -> tuple[float, float]:
+        """The areas under the curves of ROC and of precision over recall, weighted; nan where a side is empty.
+
+        - P(score of a positive > score of a negative) + P(equal) / 2
+        - see `kinds.classes.average_precision`
+        """
+        won = precise = all_up = all_down = 0.0
+        whole_up, whole_down = self._sides[curve]
         for up, down in self._merged(self._runs[curve]):
             won += float(up @ (all_down + down.cumsum() - down / 2))
+            above = whole_up - all_up - up.cumsum() + up  # of positives with at least this score
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = above / (above + whole_down - all_down - down.cumsum() + down)
+            precise += float(up @ np.nan_to_num(share))
             all_up, all_down = all_up + float(up.sum()), all_down + float(down.sum())
-        return won / (all_up * all_down) if all_up and all_down else float("nan")
+        nothing = float("nan")
+        return won / (all_up * all_down) if all_up and all_down else nothing, precise / all_up if all_up else nothing
 
     def _merged(self, runs: Sequence[Run]) -> Iterator[tuple[Floats, Floats]]:
         """Weights of positives and of negatives by distinct score, in rising order, some at a time."""

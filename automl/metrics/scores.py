@@ -1,6 +1,6 @@
 """The formulas behind `automl.metrics`, on tensors, where they are (no copy to the host until the end)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
+from automl.metrics.kinds import classes
 from automl.metrics.kinds.measure import measures
 
 
@@ -34,8 +35,8 @@ def compute(
         special = {name: measure for name, measure in measures(kind).items() if name in wanted}
         table: dict[str, Tensor] = {}
         if len(special) < len(wanted):
-            classes = targets.dtype == torch.int64
-            table = _classes(wanted, outputs, targets, w) if classes else _values(outputs, targets, w, scale)
+            coded = targets.dtype == torch.int64
+            table = _classes(wanted, outputs, targets, w) if coded else _values(outputs, targets, w, scale)
         for name, measure in special.items():
             table[name] = measure.of(w @ measure.each(outputs, *_in_units(outputs, targets, scale)))
         values = torch.stack([table[name] for name in wanted]).tolist()
@@ -49,7 +50,7 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
     made["accuracy"] = right
     made["log_loss"] = (w * F.cross_entropy(logits, targets, reduction="none")).sum()
     made["perplexity"] = made["log_loss"].exp()
-    if {"balanced_accuracy", "f1_macro"} & set(wanted):
+    if {"balanced_accuracy", "f1_macro", "mcc"} & set(wanted):
         count = logits.shape[1]
         hits = torch.zeros(count, dtype=w.dtype, device=w.device).index_add_(0, targets, w * (guess == targets))
         actual = torch.zeros_like(hits).index_add_(0, targets, w)
@@ -57,8 +58,10 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
         there, either = actual > 0, actual + guessed > 0
         made["balanced_accuracy"] = (hits[there] / actual[there]).mean()
         made["f1_macro"] = (2 * hits[either] / (actual + guessed)[either]).mean()
-    if "auroc" in wanted:
-        made["auroc"] = auroc(logits.softmax(1), targets, w)
+        made["mcc"] = classes.matthews(hits, actual, guessed)
+    for name, area in (("auroc", _area), ("average_precision", _precision)):
+        if name in wanted:
+            made[name] = one_against_rest(area, logits.softmax(1), targets, w)
     return made
 
 
@@ -68,12 +71,21 @@ def _in_units(outputs: Tensor, targets: Tensor, scale: Tensor | None) -> tuple[T
     return (targets if targets.dtype == torch.int64 else targets.to(outputs.dtype)), unit
 
 
-def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
-    """Area under the ROC curve. `scores`: [N, C]; two classes: of the second; more: mean over the classes present."""
+Area = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(scores [N], which rows are positive [N], weights [N]) -> a number."""
+
+
+def one_against_rest(area: Area, scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
+    """An area under a curve. `scores`: [N, C]; two classes: of the second; more: mean over the classes present."""
     columns = [1] if scores.shape[1] == 2 else range(scores.shape[1])
-    areas = [_area(scores[:, k], targets == k, w) for k in columns]
+    areas = [area(scores[:, k], targets == k, w) for k in columns]
     found = torch.stack(areas)
     return found[~found.isnan()].mean() if bool((~found.isnan()).any()) else found[0]
+
+
+def _precision(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:
+    """See `classes.average_precision`."""
+    return classes.average_precision(score[None], positive, w)[0]
 
 
 def _area(score: Tensor, positive: Tensor, w: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def test_drawing_a_row_twice_is_having_it_twice() -> None:
     twice = torch.cat([torch.arange(40), torch.arange(5)])
     counts = np.bincount(twice.numpy(), minlength=40).astype(float)[None]
     expected = metrics.compute("classification", x[twice], y[twice])
-    for name in ("f1_macro", "balanced_accuracy", "auroc", "log_loss"):
+    for name in ("f1_macro", "balanced_accuracy", "auroc", "log_loss", "average_precision", "mcc", "ece"):
         assert samples.sample(name, "classification", x, y).resampled(counts)[0] == pytest.approx(expected[name])
 
 
@@ -54,7 +54,7 @@ def test_language_models_are_measured_by_window() -> None:
 
 def test_the_influence_of_a_row_is_what_leaving_it_out_does() -> None:
     x, y, _ = outputs("binary", 80)
-    for name in ("auroc", "f1_macro"):
+    for name in ("auroc", "f1_macro", "average_precision", "mcc"):
         sample = samples.sample(name, "classification", x, y)
         rest = np.delete(np.arange(80), 7)
         without = metrics.compute("classification", x[rest], y[rest])[name]

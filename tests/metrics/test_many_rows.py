@@ -30,12 +30,14 @@ def test_areas_from_a_file_are_those_in_memory(monkeypatch, classes, levels, wei
     meter = Meter("classification", 3, torch.device("cpu"), ranks=torch.tensor([0, 2]))
     for piece in torch.split(torch.arange(len(y)), 170):
         meter.add(out[:, piece], y[piece], weight[piece] if weighted else None)
-    found = meter.result()["auroc"]
+    found = meter.result()
     assert meter._runs is not None
-    assert found[1].isnan()
+    assert found["auroc"][1].isnan()
     for lane in (0, 2):
-        wanted = metrics.compute("classification", out[lane], y, weight if weighted else None)["auroc"]
-        assert found[lane].item() == pytest.approx(wanted, rel=1e-12)
+        wanted = metrics.compute("classification", out[lane].double(), y, weight if weighted else None)
+        assert {name: found[name][lane].item() for name in wanted} == pytest.approx(wanted, rel=1e-6)
+        for name in ("auroc", "average_precision"):
+            assert found[name][lane].item() == pytest.approx(wanted[name], rel=1e-12)
 
 
 def test_the_area_of_one_class_alone_is_undefined_from_a_file_too(monkeypatch):

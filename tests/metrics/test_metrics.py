@@ -35,13 +35,19 @@ def test_classification_metrics_are_scikit_learns(classes, weighted):
     )
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     guess, area = logits.argmax(1), logits[:, 1] - logits[:, 0] if classes == 2 else p
+    scores, columns = torch.tensor(logits).softmax(1).numpy(), [1] if classes == 2 else range(classes)
+    bins, gaps, weight = np.ceil(p.max(1) * 15), (guess == y) - p.max(1), np.ones(200) if w is None else w
     expected = {
         "accuracy": sk.accuracy_score(y, guess, sample_weight=w),
         "balanced_accuracy": sk.balanced_accuracy_score(y, guess, sample_weight=w),
         "f1_macro": sk.f1_score(y, guess, average="macro", sample_weight=w),
         "log_loss": sk.log_loss(y, p, sample_weight=w),
         "auroc": sk.roc_auc_score(y, area, multi_class="ovr", sample_weight=w),
-    }
+        "average_precision": np.mean([sk.average_precision_score(y == k, scores[:, k], sample_weight=w)
+                                      for k in columns]),
+        "mcc": sk.matthews_corrcoef(y, guess, sample_weight=w),
+        "ece": sum(abs((gaps * weight)[bins == b].sum()) for b in range(1, 16)) / weight.sum(),
+    }  # fmt: skip
     assert found == pytest.approx(expected, abs=1e-9)
 
 
@@ -73,6 +79,8 @@ def test_perplexity_of_a_uniform_guess_is_the_vocabulary():
     [
         ("val_accuracy", (0, 1)),
         ("auroc", (0, 1)),
+        ("val_mcc", (-1, 1)),
+        ("val_ece", (0, math.inf)),
         ("val_rmse", (0, math.inf)),
         ("r2", (-math.inf, 1)),
         ("mine", (-math.inf, math.inf)),

@@ -72,7 +72,7 @@ def _classes(prepared: Prepared, val: Part) -> dict[str, tuple[float, str]]:
     scores["loss"] = scores["log_loss"]
     always = f"always {str(prepared.classes[commonest])!r}"
     shared = "the shares of the classes in the training rows"
-    by_shares = ("loss", "log_loss", "auroc")
+    by_shares = ("loss", "log_loss", "auroc", "average_precision", "ece")
     return {name: (value, shared if name in by_shares else always) for name, value in scores.items()}
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from automl.metrics.kinds import counts, ordinal, quantiles
+from automl.metrics.kinds import classes, counts, ordinal, quantiles
 from automl.metrics.kinds.kind import kind_of
 
 Each = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -19,14 +19,21 @@ Of = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Measure:
-    """A metric: what each row contributes, and the metric as a function of the means of that."""
+    """A metric: what each row contributes, and the metric as a function of the means of that.
+
+    `late`: it takes long, so lanes are measured by it when auroc is, see `metrics.batched`.
+    """
 
     each: Each
     of: Of = lambda means: means[..., 0]
+    late: bool = False
+
+
+CLASSES = {"ece": Measure(lambda out, y, unit: classes.confidence_gaps(out, y), classes.calibration_error, late=True)}
 
 
 def measures(kind: str) -> Mapping[str, Measure]:
-    """The metrics that a variant of a task has beside those of its kind (or in their place, as `loss`), by name."""
+    """The metrics of a task that are written here, by name; those of its variant stand in the place of its kind's."""
     own = kind_of(kind)
     if own.variant == "quantiles":
         levels = own.levels
@@ -42,7 +49,8 @@ def measures(kind: str) -> Mapping[str, Measure]:
         }
     if own.variant == "ordinal":
         return {
+            **CLASSES,
             "qwk": Measure(lambda out, y, unit: ordinal.agreement(out, y), ordinal.kappa),
             "rank_mae": Measure(lambda out, y, unit: ordinal.apart(out, y)),
         }
-    return {}
+    return CLASSES if own == "classification" else {}

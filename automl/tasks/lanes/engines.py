@@ -78,7 +78,9 @@ def _engine(session: TrainingSession, data: Prepared, config: Mapping[str, Any],
         device=session.device,
         bf16=session.bf16,
         tf32=session.tf32,
-        auroc_every_epoch="val_auroc" in (recipe.metric.name, *recipe.further),
+        auroc_every_epoch=bool(
+            {"val_auroc", "val_average_precision", "val_ece"} & {recipe.metric.name, *recipe.further}
+        ),
         measurements=folder / paths.LANES if folder else None,
         epochs=recipe.epochs,
     )
