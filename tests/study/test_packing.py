@@ -151,7 +151,7 @@ def _local() -> object:
     [
         (torch.nn.Linear(1, 1), r"state\['a'\]\[1\] is a torch.nn.modules.linear.Linear.*save .*state_dict\(\)"),
         (torch.optim.SGD([torch.zeros(1)]), r"state_dict\(\)"),
-        (lambda: 1, "made anew by the training function"),
+        (lambda: 1, "built by the training function"),
         (Mine(a=1), r"save dict\(state\['a'\]\[1\]\)"),
         (_loop(), "contains itself"),
         (object(), "save what it consists of"),
