@@ -32,6 +32,8 @@ UNKNOWN = 255
 CUDA_TOUCHED = 77
 """The exit code of a forked worker that cannot use its GPU."""
 GONE = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+PRELOAD = ["automl.executors.forkserver_imports"]
+"""What the fork server imports before it forks."""
 
 
 def possible() -> bool:
@@ -77,7 +79,7 @@ def forget() -> None:
 
 def _context() -> BaseContext:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["automl.executors.forkserver_imports"])
+    context.set_forkserver_preload(PRELOAD)
     hashes = os.environ.get("PYTHONHASHSEED", "0")
     with environment(
         OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PYTHONHASHSEED=hashes, **{leftovers.MARK: ""}

@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from multiprocessing import forkserver as stdlib_forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -145,6 +147,18 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
     assert (tmp_path / "t00003.log").read_text() == "into the log\n"
 
 
+@pytest.fixture
+def light_fork_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fork servers that import nothing, in the place of the one that this process has, which later tests go on with."""
+    server = vars(stdlib_forkserver)["_forkserver"]
+    kept = dict(vars(server))
+    monkeypatch.setattr(forkserver, "PRELOAD", [])
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    yield
+    forkserver.forget()
+    vars(server).update(kept)
+
+
 @pytest.mark.catalogue(
     8,
     "the process that workers are forked from is killed",
@@ -152,6 +166,7 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
     0,
 )
 @pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+@pytest.mark.usefixtures("light_fork_servers")
 def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
     def train(trial: automl.Trial) -> None:
         if trial.number in (1, 3) and trial.attempt == 1:
