@@ -71,6 +71,12 @@ metric: val_acc
 `{x:json}` is written as in JSON. An argument that names an inactive parameter is left out. A line of its output is a
 report if it is a JSON object with the metric in it, or fits `report`; all others go to the trial's log.
 
+Beside the parameters there are `{config}` (all of them, as JSON), `{epochs}` (of a full trial), `{seed}`, `{device}`,
+`{trial}` (its number) and `{folder}`; in the environment the same as `AUTOML_CONFIG`, `AUTOML_SEED`, `AUTOML_DEVICE`,
+`AUTOML_TRIAL` and `AUTOML_FOLDER`. The program runs in the folder of the specification, and several run at once: so a
+model or a log of its own goes below `{folder}`, the trial's folder (`studies/NAME/trials/00007`). What it writes there
+stays, and a program that is started again after a crash finds its checkpoint there.
+
 ## Where trials run
 
 | entry | where |

@@ -66,6 +66,18 @@ class SuggestingTrial:
         """One of `choices`: text, numbers, truth values or None."""
         return self._suggest(name, Choice(tuple(choices)))
 
+    def suggest_uniform(self, name: str, low: float, high: float) -> float:
+        """`suggest_float`, by its older name."""
+        return self.suggest_float(name, low, high)
+
+    def suggest_loguniform(self, name: str, low: float, high: float) -> float:
+        """`suggest_float` with `log=True`, by its older name."""
+        return self.suggest_float(name, low, high, log=True)
+
+    def suggest_discrete_uniform(self, name: str, low: float, high: float, q: float) -> float:
+        """`suggest_float` with `step=q`, by its older name."""
+        return self.suggest_float(name, low, high, step=q)
+
     def report(self, value: float, step: int) -> None:
         """The objective's value after `step`, from which `should_prune` decides; steps rise, 0 is the first."""
         loss = self._history.metric.loss(float(value))
@@ -162,7 +174,7 @@ def _call(
     try:
         returned = objective(trial)
         several = isinstance(returned, tuple | list)
-        trace.value = None if several else float(returned)
+        trace.value = None if several else _number(returned)
     except Exception as error:
         pruned = isinstance(error, TrialPruned) or type(error).__name__ == "TrialPruned"
         trace.state = State.STOPPED if pruned and trace.curve else State.FAILED
@@ -173,6 +185,19 @@ def _call(
     if not math.isfinite(trace.value):
         trace.state, trace.reason, trace.value = State.FAILED, f"{metric.name} is {trace.value}", None
     return trace
+
+
+def _number(returned: Any) -> float:
+    """What the objective returned, as a number.
+
+    Raises:
+        TypeError: it is none.
+    """
+    try:
+        return float(returned)
+    except (TypeError, ValueError):
+        what = "nothing" if returned is None else f"a {type(returned).__name__}"
+        raise TypeError(f"the objective returned {what}; end it with `return value`, a number") from None
 
 
 def _history(known: Sequence[Trace], space: Space, plan: Plan, metric: Metric, seed: int) -> History:

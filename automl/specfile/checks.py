@@ -196,7 +196,8 @@ def _command(tree: Mapping[str, Any], known: list[str], places: Places) -> None:
         for name in names:
             if name not in known and name not in KNOWN_PLACEHOLDERS:
                 hint = did_you_mean(name, [*known, *KNOWN_PLACEHOLDERS])
-                places.complain(("command", k), f"{{{name}}} is not a parameter of the space", hint)
+                others = ", ".join(sorted(KNOWN_PLACEHOLDERS))
+                places.complain(("command", k), f"{{{name}}} is not a parameter of the space, nor {others}", hint)
 
 
 def filled_in(tree: Mapping[str, Any], space: Space, places: Places) -> None:

@@ -86,6 +86,12 @@ class Readable:
         return _copied(self.history.best)
 
     @property
+    def best_value(self) -> float | None:
+        """The metric's value of `best`, as it was reported; a trial's `loss` is always lower where it is better."""
+        best = self.history.best
+        return None if best is None or best.loss is None else self.metric.value(best.loss)
+
+    @property
     def verdict(self) -> Mapping[str, Any] | None:
         """The result of the finalists (see `automl.evaluation.verdict`), None until they have run."""
         return self.facts.get("finalists")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.core.files import as_name
 from automl.core.objectives.goals import Objectives
-from automl.errors import AutoMLError, SpecError
+from automl.errors import AutoMLError, SearchFailed, SpecError
 from automl.sweeping.groups import conditional
 from automl.sweeping.job import Job
 from automl.sweeping.overrides import Swept, read
@@ -59,7 +59,7 @@ def run(
     """The same, with errors raised; returns the study, closed.
 
     Raises:
-        AutoMLError: see `automl.search`.
+        AutoMLError: see `automl.search`; a `SearchFailed` also where every job failed.
     """
     from hydra.core.singleton import Singleton
     from hydra.core.utils import configure_log, setup_globals
@@ -87,6 +87,9 @@ def run(
     _announce(config, study)
     found = search.run()
     _write(found, swept, folder / RESULTS)
+    if found.winner is None and (failed := found.history.failed):
+        message = failed[-1].failure.message if failed[-1].failure else ""
+        raise SearchFailed(f"no job has a result, {len(failed)} failed; the last one: {message}")
     return found
 
 

@@ -65,6 +65,8 @@ class CommandTask(Session, Task):
         """
         trial.horizon = self.horizon
         output = CommandOutput(self.metric, self.report)
+        if trial.folder is not None:
+            trial.folder.mkdir(parents=True, exist_ok=True)
         try:
             process = subprocess.Popen(
                 filled(self.argv, trial, self.names),
@@ -107,6 +109,11 @@ class CommandTask(Session, Task):
     def _how_to_report(self, output: CommandOutput) -> str:
         name = self.metric
         last = "\n".join(f"    {line[:200]}" for line in output.last) or "    (nothing)"
+        if self.report:
+            return (
+                f"{' '.join(self.argv[:2])} ended without reporting {name}: no line that it printed has a number where "
+                f"report: '{self.report[:200]}' looks for it. The last lines on its standard output:\n{last}"
+            )
         return (
             f"{' '.join(self.argv[:2])} ended without reporting {name}. Print a line of JSON after each epoch, such as "
             f'{{"step": 1, "{name}": 0.5}}, or say in the spec how to find it in a line of text, such as '
@@ -134,7 +141,7 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
         "seed": trial.seed,
         "epochs": trial.horizon or "",
         "device": trial.device,
-        "folder": trial.folder or "",
+        "folder": folder_of(trial),
         "config": json.dumps(dict(trial.config)),
         **trial.config,
     }
@@ -151,6 +158,11 @@ def filled(argv: tuple[str, ...], trial: "Trial", names: Iterable[str] = ()) -> 
     return [sys.executable, *out[1:]] if out[0] == "python" else out
 
 
+def folder_of(trial: "Trial") -> str:
+    """The trial's own folder, absolute, as the program runs in another one; an empty text where it has none."""
+    return str(trial.folder.absolute()) if trial.folder is not None else ""
+
+
 def environment(trial: "Trial") -> dict[str, str]:
     """Variables that are added to the program's environment."""
     return {
@@ -158,7 +170,7 @@ def environment(trial: "Trial") -> dict[str, str]:
         "AUTOML_SEED": str(trial.seed),
         "AUTOML_CONFIG": json.dumps(dict(trial.config)),
         "AUTOML_DEVICE": trial.device,
-        "AUTOML_FOLDER": str(trial.folder or ""),
+        "AUTOML_FOLDER": folder_of(trial),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -56,6 +56,9 @@ def test_no_study_is_told(run):
     code, _, err = run("watch", "nothing", "--web", "--port", "70000")
     assert code == 2
     assert "--port" in err
+    code, _, err = run("watch", "nothing", "--port", "8321")
+    assert code == 2
+    assert "add --web" in err
 
 
 @pytest.mark.slow

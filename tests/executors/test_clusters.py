@@ -158,6 +158,15 @@ class TestSsh:
 
 @pytest.mark.usefixtures("home")
 class TestKubernetes:
+    def test_the_specification_is_neither_overwritten_nor_named_by_a_relative_path(self, home: Path) -> None:
+        pytest.importorskip("ray")
+        (home / "job.yaml").write_text("study: job\n")
+        done = run("k8s", "job.yaml", "--image", "i", "--force")
+        assert done.exit_code == 0, done.output
+        assert (home / "job.yaml").read_text() == "study: job\n"
+        job = yaml.safe_load((home / "job.k8s.yaml").read_text())
+        assert str(home / "job.yaml") in job["spec"]["entrypoint"]
+
     def test_kuberay_takes_it(self) -> None:
         pytest.importorskip("ray")
         words = (
@@ -204,7 +213,7 @@ class TestKubernetes:
         get, create, apply = Path("calls").read_text().splitlines()
         assert get.startswith("get secret automl-token")
         assert create == f"create secret generic automl-token --from-file=auth_token={plan.token_file()}"
-        assert apply == "apply --filename automl.yaml"
+        assert apply == "apply --filename automl.k8s.yaml"
 
     @pytest.mark.parametrize("words", [[], ["--image", "i", "--claim", "c"], ["--image", "i", "--shared", "/s"]])
     def test_image_and_volume_are_checked(self, words: list[str]) -> None:
@@ -235,6 +244,12 @@ def test_a_cluster_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "which cluster?" in str(error)
 
 
-@pytest.mark.parametrize(("text", "length"), [("90", 90), ("30m", 1800), ("2d", 172800), ("1-12:00:00", 129600)])
+@pytest.mark.parametrize(("text", "length"), [("90s", 90), ("30m", 1800), ("2d", 172800), ("1-12:00:00", 129600)])
 def test_time_limits(text: str, length: int) -> None:
     assert plan.seconds(text) == length
+
+
+def test_a_time_limit_without_a_unit_is_refused() -> None:
+    """Elsewhere in automl it would be seconds, for sbatch it is minutes."""
+    with pytest.raises(SpecError, match="--time needs a unit: 720m are minutes, as sbatch reads 720"):
+        plan.seconds("720")

@@ -144,6 +144,20 @@ def test_pruning_stops_the_worse_ones_and_is_in_the_study() -> None:
     assert stopped.reason
 
 
+def test_the_older_names_of_suggestions_are_understood() -> None:
+    def objective(trial: Any) -> float:
+        return float(
+            trial.suggest_uniform("a", 0, 1) + trial.suggest_loguniform("b", 0.01, 1)
+            + trial.suggest_discrete_uniform("c", 0, 1, 0.25)
+        )  # fmt: skip
+
+    study = automl.optimize(objective, trials=6)
+    kinds = {"a": automl.Float(0, 1), "b": automl.Float(0.01, 1, log=True), "c": automl.Float(0, 1, step=0.25)}
+    assert study.space.params == kinds
+    assert study.best is not None
+    assert study.best_value == study.best.loss
+
+
 def test_failures_are_kept_and_only_failures_end_it() -> None:
     def sometimes(trial: Any) -> float:
         x = trial.suggest_float("x", 0, 1)
@@ -159,6 +173,8 @@ def test_failures_are_kept_and_only_failures_end_it() -> None:
 
     with pytest.raises(SearchFailed, match="never works"):
         automl.optimize(never, trials=10)
+    with pytest.raises(SearchFailed, match="the objective returned nothing; end it with `return value`"):
+        automl.optimize(lambda trial: None, trials=10)  # type: ignore[arg-type, return-value]
     with pytest.raises(SpecError):
         automl.optimize(quadratic, trials=0)
     with pytest.raises(SpecError, match="several values"):

@@ -51,6 +51,7 @@ def test_a_maximized_metric_is_flipped_inside_and_back_outside() -> None:
         study.tell(trial, val_accuracy=value)
     assert study.best is not None
     assert study.best.loss == -0.9
+    assert study.best_value == 0.9
     assert study.reports(1) == [(1, {"val_accuracy": 0.9})]
 
 

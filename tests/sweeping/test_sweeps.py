@@ -152,6 +152,11 @@ def test_what_a_job_may_return(project, returns, sweeper, loss):
         (["model=tree,forest", "hydra.sweeper.trials=2"], 2, "Could not find 'model/forest'"),
         ([LR], 2, "so a budget is needed: hydra.sweeper.trials=50"),
         ([], 2, "nothing is swept"),
+        (
+            ["model.lr=interval(0.6,1)", "fails=true", "hydra.sweeper.trials=2"],
+            4,
+            "no job has a result, 2 failed; the last one: RuntimeError: too fast",
+        ),
         ([LR, "hydra.sweeper.trials=2", "hydra.sweeper.time=soon"], 2, "hydra.sweeper.time: needs a duration"),
     ],
 )

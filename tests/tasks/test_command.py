@@ -39,6 +39,20 @@ def test_names_stand_for_hyperparameters_and_facts_of_the_trial() -> None:
     assert filled(("python", "x.py"), trial({})) == [sys.executable, "x.py"]
 
 
+def test_the_trials_folder_is_there_wherever_the_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "spec").mkdir()
+    code = (
+        "import os, sys\nopen(sys.argv[1] + '/a', 'w')\nopen(os.environ['AUTOML_FOLDER'] + '/b', 'w')\n"
+        "print('loss 1')"
+    )
+    here = Trial(Assignment(7, {}, 1, 5), Place(folder=Path("studies/s")), Recorder())
+    CommandTask(("python", "-c", code, "{folder}"), folder=tmp_path / "spec", report=r"loss (?P<loss>\d)").run(here)
+    assert here.folder is not None
+    assert {file.name for file in here.folder.iterdir()} == {"a", "b"}
+    assert here.folder.absolute().is_relative_to(tmp_path / "studies" / "s")
+
+
 def test_an_argument_of_an_inactive_hyperparameter_is_left_out() -> None:
     argv = ("./run", "--lr={lr}", "--momentum={momentum}")
     assert filled(argv, trial({"lr": 0.1}), ["lr", "momentum"]) == ["./run", "--lr=0.1"]
@@ -114,6 +128,12 @@ def test_a_program_that_never_reports_is_told_how_to() -> None:
     assert "epoch 29" in str(caught.value)
     assert "epoch 3\n" not in str(caught.value)
     assert "report: 'val_acc=(?P<val_acc>[0-9.]+)'" in str(caught.value)
+
+
+def test_a_pattern_that_fits_nothing_is_named() -> None:
+    task = CommandTask(("python", "-c", "print('accuracy: 0.5')"), metric="acc", report="acc=(?P<acc>[0-9.]+)")
+    with pytest.raises(NoReport, match=r"(?s)no line that it printed has a number where report: 'acc=\(.*accuracy: 0"):
+        task.run(trial({}))
 
 
 @pytest.mark.parametrize(

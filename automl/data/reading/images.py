@@ -62,7 +62,9 @@ def read_folder(folder: Path, notes: list[str]) -> tuple[NDArray[np.uint8], NDAr
         raise EnvironmentProblem("image folders need Pillow: pip install pillow") from error
     files = _images_of(folder, notes)
     if not files:
-        raise DataError(f"data: {folder} has no images in folders named after their class")
+        raise DataError(
+            f"data: {folder} has neither a table (.csv, .parquet) nor images in folders named after their class"
+        )
     files, parts = _in_parts(folder, files, notes)
     images, size, mode, resized = [], None, "L", 0
     for path, _ in files:

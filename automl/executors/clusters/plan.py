@@ -83,16 +83,18 @@ class Plan:
 
 
 def seconds(duration: str) -> int:
-    """Seconds of a time limit: as everywhere (90, 30m, 12h, 2d), or Slurm's own 1-12:00:00.
+    """Seconds of a time limit: with a unit (90s, 30m, 12h, 2d), or Slurm's own 1-12:00:00.
 
     Raises:
-        SpecError: it is no length of time.
+        SpecError: it is no length of time; or a number without a unit, which sbatch reads as minutes.
     """
+    if duration.isdecimal():
+        raise SpecError(f"--time needs a unit: {duration}m are minutes, as sbatch reads {duration}; {duration}h hours")
     if found := re.fullmatch(r"(?:(\d+)-)?(\d{1,2}):(\d\d):(\d\d)", duration):
         days, hours, minutes, rest = (int(part or 0) for part in found.groups())
         return ((days * 24 + hours) * 60 + minutes) * 60 + rest
     try:
-        return int(grammar.seconds(float(duration) if duration.isdecimal() else duration))
+        return int(grammar.seconds(duration))
     except ValueError:
         raise SpecError(f"--time takes 30m, 12h, 2d or D-HH:MM:SS, more than 0; got {duration!r}") from None
 

@@ -95,16 +95,18 @@ def k8s(
 ) -> None:  # fmt: skip
     """Write a RayJob for KubeRay (no SPEC: a RayCluster).
 
-    SPEC is a path in the image or below --shared. The token is a Secret, to which the manifest only refers.
+    SPEC is a path in the image or below --shared; one that is here is written as an absolute path. The token is a
+    Secret, to which the manifest only refers.
     """
     from automl.executors import ray_connect
     from automl.executors.clusters import kubernetes
     from automl.executors.clusters import plan as plans
     from automl.executors.clusters import start as starts
 
-    plan = plans.Plan(_name(name, spec), nodes, cpus, gpus, spec, shared, tuple(setup or ()))
+    there = str(Path(spec).absolute()) if spec and Path(spec).is_file() else spec
+    plan = plans.Plan(_name(name, spec), nodes, cpus, gpus, there, shared, tuple(setup or ()))
     about = kubernetes.Kubernetes(image, ray_connect.load().__version__, claim, namespace, memory)
-    file = out or starts.default_file(plan, "yaml")
+    file = out or starts.default_file(plan, "k8s.yaml")
     text = starts.as_yaml(kubernetes.manifest(plan, about))
     secret, named = plans.token_file(str(token or plans.TOKEN)), kubernetes.secret_name(plan)
     starts.write(file, text, force=force)

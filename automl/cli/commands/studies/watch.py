@@ -31,6 +31,8 @@ def watch(
     while the search runs, on this machine only, with a secret in its address; its buttons ask for what automl edit
     asks for.
     """
+    if port and not web:
+        raise typer.BadParameter("is the port of the page; add --web", param_hint="--port")
     path = values.study_path(study, dir)
     with suppress(KeyboardInterrupt):
         return _serve(path, port, json=json) if web else _show(path, ascii=ascii)
