@@ -43,7 +43,7 @@ def judge(
     gain, between = intervals.difference(ours, theirs, sign=original.sign)
     found = {
         "metric": f"test_{holdout.name}", "value": ours.value,
-        "interval": list(intervals.interval(ours, like=holdout.sample(bundle, "val"))),
+        "interval": list(intervals.interval(ours, like=holdout.sample(record.scored(name), "val"))),
         "original": theirs.value, "gain": gain, "gain_interval": list(between), "rows": holdout.test_rows,
         "looks": looks, "metrics": holdout.metrics(bundle, "test"),
     }  # fmt: skip

@@ -73,7 +73,7 @@ class Variant:
 
 def measured(
     original: Original, bundle: Path, name: str, way: str, base: str = "", parameters: int = 0, alone: bool = True,
-    note: str = "",
+    note: str = "", scored: Path | None = None,
 ) -> Variant:  # fmt: skip
     """Measure the model in a bundle.
 
@@ -82,11 +82,12 @@ def measured(
         bundle: of the variant, or of the original itself; an ensemble's too.
         name, way, base, alone, note: see `Variant`.
         parameters: of the network before it was quantized; 0: they are counted.
+        scored: the bundle that is scored on the validation rows in its place (see `CompressionRecord.scored`).
     """
     from automl.bundle.loading import load
 
     model, holdout = load(bundle, build=original.build), original.holdout
-    ours, theirs = holdout.sample(bundle, "val"), holdout.sample(original.bundle, "val")
+    ours, theirs = holdout.sample(scored or bundle, "val"), holdout.sample(original.bundle, "val")
     gain, (low, high) = intervals.difference(ours, theirs, sign=original.sign)
     members = model.models if isinstance(model, Ensemble) else [model]
     one, many = (latency_ms(_called(original, model, rows)) for rows in ROWS)

@@ -54,6 +54,15 @@ class CompressionRecord:
         """Where the bundle of the variant `name` is, or is going to be."""
         return self.folder / "variants" / name
 
+    def scored(self, name: str) -> Path:
+        """What is scored on the validation rows in the place of a variant that has learned from them; else itself."""
+        siblings = self.siblings(name)
+        return siblings if (siblings / files.MANIFEST).is_file() else self.bundle(name)
+
+    def siblings(self, name: str) -> Path:
+        """Where the models of folds are, or are going to be, that are scored in the place of a variant."""
+        return self.folder / "siblings" / name
+
     def variant(self, name: str) -> Variant | None:
         """The variant `name`, where it was measured and its bundle is still there."""
         entry = self.fact["variants"].get(name)

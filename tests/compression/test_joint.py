@@ -32,17 +32,17 @@ target: t
 metric: val_accuracy
 epochs: 2
 split: {split}
-space:
-  rounds: 12
-  leaves: {{int: [3, 9]}}
+space: {space}
 budget: {{trials: {trials}}}
 seed: 3
 """
 PACK = "pack: {models: 6, patience: 99}\n"
+TREES = "{rounds: 12, leaves: {int: [3, 9]}}"
+NETWORKS = "{width: {int: [6, 12]}, lr: {float: [0.005, 0.05], log: true}}"
 FOLDS, ROWS = "{folds: 3, test: 0.2}", "{train: 0.6, val: 0.2, test: 0.2}"
 
 
-def searched(folder: Path, models: str, split: str, trials: int, more: str) -> Path:
+def searched(folder: Path, models: str, split: str, trials: int, more: str, space: str = TREES) -> Path:
     """The folder of a finished study of a small table."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(rng.normal(size=(300, 4)), columns=list("abcd"))
@@ -51,7 +51,7 @@ def searched(folder: Path, models: str, split: str, trials: int, more: str) -> P
     value = frame.a + frame.b.fillna(0) ** 2 + (frame.kind == "x")
     frame["t"] = np.where(value + rng.normal(size=300) / 3 > 1, "yes", "no")
     frame.to_csv(folder / "table.csv", index=False)
-    (folder / "space.yaml").write_text(SPEC.format(models=models, split=split, trials=trials) + more)
+    (folder / "space.yaml").write_text(SPEC.format(models=models, split=split, trials=trials, space=space) + more)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = automl.search(folder / "space.yaml", dir=folder / "studies", executor="inline")
@@ -170,9 +170,36 @@ def test_the_command_exports_compressed_trees_as_onnx_and_serves_what_is_togethe
     assert b"TreeEnsemble" in file.read_bytes()
 
 
+@pytest.mark.parametrize("split", [ROWS, FOLDS])
+def test_a_student_of_folds_is_scored_by_siblings_that_have_not_seen_the_rows(tmp_path: Path, split: str) -> None:
+    study = searched(tmp_path, "mlp", split, 6, PACK, NETWORKS)
+    ensemble = automl.load(study)
+    assert isinstance(ensemble, Ensemble)
+    small = automl.compress(study, ways=["student"], epochs=1, lose=0.5)
+    original, student = small.variants
+    made = automl.load(study / "compressed" / "variants" / "student")
+    assert isinstance(made, Model)
+    assert student.parameters < original.parameters
+    assert made.metrics["val_accuracy"] == student.score
+    siblings = study / "compressed" / "siblings" / "student"
+    assert siblings.exists() == ("folds" in split)
+    if siblings.exists():
+        task = task_of(specfile.read(study.parent.parent / "space.yaml"))
+        assert isinstance(task, BuiltinTask)
+        holdout, own = holdout_of(task), automl.load(siblings)
+        assert isinstance(own, Ensemble)
+        folds, x = holdout.prepared.folds, holdout.prepared.val.x
+        assert folds is not None
+        alone = folds.joined([one.module(x[folds.held_rows(k)]).detach() for k, one in enumerate(own.models)])
+        assert holdout.sample_of(alone, "val").value == student.score
+        assert "scored by 3 siblings" in small.table()
+    assert small.test is not None
+    assert np.allclose(automl.load(study / "compressed").predict_proba(table(study)), made.predict_proba(table(study)))
+
+
 @pytest.mark.slow
 def test_a_pack_of_trees_and_networks_in_int8(tmp_path: Path) -> None:
-    study = searched(tmp_path, "[trees, mlp]", ROWS, 6, PACK)
+    study = searched(tmp_path, "[trees, mlp]", ROWS, 6, PACK, TREES[:-1] + ", width: [8]}")
     small = automl.compress(study, ways=["onnx", "int8"], lose=0.3)
     by_name = {v.name: v for v in small.variants}
     assert not any(v.failed for v in small.variants)

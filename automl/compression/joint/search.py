@@ -7,7 +7,7 @@ is all that is made of it. What is finished is in the record, and is not made ag
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from automl.bundle.compressed import writing
 from automl.bundle.compressed.writing import Network
 from automl.compression.choosing import ORIGINAL
-from automl.compression.joint import pieces
+from automl.compression.joint import pieces, students
 from automl.compression.joint.pieces import OnnxNetworks, Piece
 from automl.compression.measuring import Variant, in_words, measured
 from automl.compression.options import CompressOptions
@@ -59,6 +59,8 @@ class JointSearch:
         if "prune" in self.options.ways:
             for base in ["", *self._kept(("fewer",))[:1]]:
                 self._until_too_much(self._pruned(base))
+        if "student" in self.options.ways:
+            self._student()
         with tempfile.TemporaryDirectory() as folder:
             networks = OnnxNetworks(self.original, Path(folder))
             for base in ["", *self._kept(("fewer", "prune", "student"))[:BASES]]:
@@ -127,6 +129,30 @@ class JointSearch:
 
             yield self._variant(name, "prune", base, of, made)
 
+    def _student(self) -> None:
+        """One network that has learned from all of them."""
+        winner, original, name = self._winner, self.original, "student"
+        if self.record.variant(name) is not None or len(winner) == 1:
+            return
+        group = students.best_network(original, winner, self._output)
+        if group is None:
+            self._add(Variant(name, name, failed="there is no network among the members that it could begin as"))
+            return
+        step, epochs = original.recipe.unit.step, self.options.epochs or max(2, -(-original.recipe.epochs // 2))
+        self.say(f"{name}: begins as {group}, and learns from {len(winner)} networks for {epochs} {step}s")
+        try:
+            made = students.teach(original, winner, group, epochs, lambda text: self.say(f"{name}: {text}"))
+        except ArithmeticError as error:
+            self._add(Variant(name, name, failed=str(error)))
+            return
+        alone = replace(made.begun_as, fold=None, weight=1)
+        siblings = [replace(p, weight=1) for p in winner if p.group == group and p.fold is not None]
+        note = f"scored by {len(siblings)} siblings, each on rows of a fold that it has not seen" if siblings else ""
+        self._variant(
+            name, name, "", [alone], lambda _: made.network, note, siblings=siblings,
+            sibling=lambda piece: made.siblings[piece.fold or 0],
+        )  # fmt: skip
+
     def _onnx(self, base: str, networks: OnnxNetworks) -> None:
         """ONNX networks; in int8 where there are networks that are no trees."""
         names = {way: f"{base}-{way}".removeprefix("-") for way in MODES if way in self.options.ways}
@@ -140,25 +166,37 @@ class JointSearch:
             def made(piece: Piece, mode: quantizing.Mode = MODES[way]) -> Network:
                 return networks.of(piece, mode)
 
-            parameters = known.parameters if known else 0
-            self._variant(names[way], way, base, of, made, quantizing.note_on(way), parameters)
+            parameters, scored = known.parameters if known else 0, self.record.siblings(base or ORIGINAL)
+            siblings = pieces.pieces(self.original, scored) if scored.is_dir() else []
+            self._variant(names[way], way, base, of, made, quantizing.note_on(way), parameters, siblings)
 
     # -- results -----------------------------------------------------------------------------------------------------
 
     def _variant(
         self, name: str, way: str, base: str, of: list[Piece], made: Callable[[Piece], Network], note: str = "",
-        parameters: int = 0,
+        parameters: int = 0, siblings: Sequence[Piece] = (), sibling: Callable[[Piece], Network] | None = None,
     ) -> Variant:  # fmt: skip
-        """Make a variant, measure it, and write that down, unless that was done before."""
+        """Make a variant, measure it, and write that down, unless that was done before.
+
+        Args:
+            name, way, base, note, parameters: see `measured`.
+            of: the networks that it is made of.
+            made: what becomes of each.
+            siblings: the networks that are scored in its place.
+            sibling: what becomes of each of these; None: `made`.
+        """
         if (known := self.record.variant(name)) is not None:
             return known
-        bundle = self.record.bundle(name)
+        bundle, about = self.record.bundle(name), {"name": name, "way": way, "base": base or ORIGINAL}
         try:
-            pieces.assembled(bundle, self.original, of, made, {"name": name, "way": way, "base": base or ORIGINAL})
-            variant = measured(self.original, bundle, name, way, base, parameters, note=note)
+            pieces.assembled(bundle, self.original, of, made, about)
+            if siblings:
+                pieces.assembled(self.record.siblings(name), self.original, siblings, sibling or made, about)
+            scored = self.record.scored(name)
+            variant = measured(self.original, bundle, name, way, base, parameters, note=note, scored=scored)
         except BundleError as error:
             return self._add(Variant(name, way, base, failed=str(error)))
-        writing.add_scores(bundle, self.original.holdout.metrics(bundle, "val"), {}, [])
+        writing.add_scores(bundle, self.original.holdout.metrics(scored, "val"), {}, [])
         return self._add(variant)
 
     def _add(self, variant: Variant) -> Variant:

@@ -4,6 +4,7 @@ The original teaches (distillation, Hinton et al. 2015): half of the loss is tha
 the outputs of the original. A language model is trained on its tokens alone.
 """
 
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,9 +16,9 @@ from torch import Tensor, nn
 
 from automl.bundle.compressed.writing import Network
 from automl.bundle.outputs import compute
-from automl.compression.subject import Subject
+from automl.compression.subject import Original, Subject
 from automl.core import seeds
-from automl.data.prepared import Prepared
+from automl.data.prepared import Prepared, as_learned
 from automl.training import Settings, Trainer, strengths
 
 TEMPERATURE = 2.0
@@ -56,44 +57,65 @@ def tuned(subject: Subject, network: Network, epochs: int, say: Callable[[str], 
         epochs: how long; in what the search said in their place.
         say: called with each message for the user.
     """
-
-    def build(*_: Any) -> nn.Module:
-        return subject.module_of(network)
-
-    rate = {"lr": SLOWER * _rate(subject.config), "schedule": "cosine", "warmup": 0.0}
-    return replace(network, weights=_trained(subject, build, {**subject.config, **rate}, epochs, say))
+    module = subject.module_of(network)
+    weights = taught(subject.original, subject.prepared, slower(subject.config), epochs, _teacher(subject), module, say)
+    return replace(network, weights=weights)
 
 
 def student(subject: Subject, config: Mapping[str, Any], say: Callable[[str], None]) -> Network:
     """Train a network of the same family and another config from scratch, as long as the winner was trained."""
-    weights = _trained(subject, subject.build, config, subject.recipe.epochs, say)
-    return Network(config, {}, weights)
+    epochs, teacher = subject.recipe.epochs, _teacher(subject)
+    return Network(config, {}, taught(subject.original, subject.prepared, config, epochs, teacher, None, say))
 
 
-def _rate(config: Mapping[str, Any]) -> float:
+def _teacher(subject: Subject) -> Tensor | None:
+    """What the original answers for the training rows; None where its answers are no targets."""
+    if subject.prepared.kind not in LOSSES:
+        return None
+    return compute(subject.module, subject.prepared.train.x, torch.device("cpu")).float()
+
+
+def slower(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A config for training that begins with trained weights."""
     from automl.training.hyperparameters import read
 
-    return read(config).lr
+    return {**config, "lr": SLOWER * read(config).lr, "schedule": "cosine", "warmup": 0.0}
 
 
-def _trained(
-    subject: Subject,
-    build: Callable[..., nn.Module],
+def taught(
+    original: Original,
+    prepared: Prepared,
     config: Mapping[str, Any],
     epochs: int,
+    teacher: Tensor | None,
+    begin: nn.Module | None,
     say: Callable[[str], None],
 ) -> dict[str, Tensor]:
-    """The weights after training; dropout, augmentation and all other hyperparameters are those of `config`."""
-    options = Settings(**{**subject.recipe.settings, "compile": "never"})
-    prepared, config = subject.prepared, dict(config)
-    if build is not subject.build:  # muP has scaled these weights already
+    """The weights after training; dropout, augmentation and all other hyperparameters are those of `config`.
+
+    Args:
+        original: how it was trained.
+        prepared: the rows; without folds.
+        config: of the network.
+        epochs: how long; in what the search said in their place.
+        teacher: [N, units] what the original answers for the training rows; None: the labels alone teach.
+        begin: the network with the weights to begin with; None: from scratch.
+        say: called with each message for the user.
+
+    Raises:
+        ArithmeticError: the loss is not finite.
+    """
+    recipe = original.recipe
+    options = Settings(**{**recipe.settings, "compile": "never"})
+    config = dict(config)
+    if begin is not None:  # muP has scaled these weights already
         config |= {"parametrization": "standard"}
     mixed = {"mixup", "cutmix"} & strengths.read(config, options.augment).keys()
-    if prepared.kind in LOSSES and not mixed:
-        prepared = _taught(subject)
+    if teacher is not None and prepared.kind in LOSSES and not mixed:
+        prepared = _with_teacher(prepared, teacher)
         config |= {"loss": LOSSES[prepared.kind], "label_smoothing": 0.0}
-    seed = seeds.derive(subject.original.seed, "compress")
-    unit = subject.recipe.unit_for(prepared)
+    seed, unit = seeds.derive(original.seed, "compress"), recipe.unit_for(prepared)
+    build = original.build if begin is None else lambda *_: copy.deepcopy(begin)
     trainer, name = Trainer(build, prepared, config, epochs, seed, settings=options, unit=unit), unit.step
     for epoch in range(epochs):
         loss = trainer.train_epoch()
@@ -103,13 +125,12 @@ def _trained(
     return trainer.weights()
 
 
-def _taught(subject: Subject) -> Prepared:
+def _with_teacher(prepared: Prepared, teacher: Tensor) -> Prepared:
     """The data with targets for the losses above: what the original answers beside what is true."""
-    prepared = subject.prepared
-    train, units = prepared.train, int(prepared.outputs)
-    theirs = compute(subject.module, train.x, torch.device("cpu")).float()
+    train = prepared.train
     if prepared.kind == "classification":
-        own = F.one_hot(train.y, units).float()
+        own = F.one_hot(train.y, int(prepared.outputs)).float()
     else:
-        own = torch.where(train.y.isnan(), theirs, train.y.float())
-    return replace(prepared, train=replace(train, y=torch.cat([theirs, own], 1)))
+        teacher = as_learned(replace(train, y=teacher), prepared).y
+        own = torch.where(train.y.isnan(), teacher, train.y.float())
+    return replace(prepared, train=replace(train, y=torch.cat([teacher, own], 1)))
