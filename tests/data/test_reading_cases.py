@@ -1,5 +1,6 @@
 """Ordinary tables that were once read wrongly: each is read with the right values, and what was decided is told."""
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -43,6 +44,27 @@ def test_clock_times_are_times_of_day(tmp_path):
         .numpy()
     )
     assert np.allclose(seconds, [8.25 * 3600, 20.25 * 3600], atol=0.1)
+
+
+@pytest.mark.parametrize("given", [pd.to_timedelta(["08:15:00", "23:59:00"]), [dt.time(8, 15), dt.time(23, 59)]])
+def test_times_of_day_as_databases_give_them(tmp_path, given):
+    hours = [f"{k % 24:02d}:{k * 7 % 60:02d}" for k in range(N)]
+    data = load(str(table(tmp_path, {"at": hours, "y": LABELS})), target="y")
+    text = transform(data.preparation, pd.DataFrame({"at": ["08:15", "23:59"]}))
+    assert torch.equal(transform(data.preparation, pd.DataFrame({"at": given})), text)
+    assert torch.equal(transform(data.preparation, [{"at": one} for one in given]), text)
+
+
+def test_lengths_of_time_as_databases_give_them(tmp_path):
+    lengths = [f"{k * 7 % 90}:{k * 11 % 60:02d}:30" for k in range(N)]
+    data = load(str(table(tmp_path, {"took": lengths, "y": LABELS})), target="y")
+    text = transform(data.preparation, pd.DataFrame({"took": ["8:15:00", "49:00:00"]}))
+    given = pd.to_timedelta(["8:15:00", "49:00:00"])
+    assert torch.equal(transform(data.preparation, pd.DataFrame({"took": given})), text)
+    assert torch.equal(transform(data.preparation, [{"took": one} for one in given]), text)
+    data = load(pd.DataFrame({"took": pd.to_timedelta(lengths), "y": LABELS}), target="y")
+    assert column(data, "took")["role"] == "number"
+    assert not torch.isnan(transform(data.preparation, pd.DataFrame({"took": given}))).any()
 
 
 @pytest.mark.parametrize("other", ["02", "A1"])

@@ -122,6 +122,11 @@ def seconds(cell: str) -> float:
     return math.nan if found is None else _seconds(found.groups()[:4])
 
 
+def time_of_day(cell: str) -> float:
+    """`seconds` of a cell of a column of times of day, which databases also give as the time since midnight."""
+    return seconds(cell.removeprefix("0 days "))
+
+
 def _plainly(cell: str) -> str:
     """The same with a plain zone, and with a time of day as 8:15 for 8.15 and 8h15 behind a date."""
     cell = _with_plain_zone(cell)

@@ -127,7 +127,7 @@ def as_seconds(values: "pd.Series[Any]", missing: frozenset[str]) -> "Read":
     if typed_kind(values) == "date":
         micro = arrow.microseconds(values)
         return Read(np.where(micro == arrow.NO_TIME, np.nan, micro % arrow.DAY / 1e6), 0, [])
-    return _read(values, missing, lambda cells: np.array([dates.seconds(cell) for cell in cells], dtype=float))
+    return _read(values, missing, lambda cells: np.array([dates.time_of_day(cell) for cell in cells], dtype=float))
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ class DirectCells:
                 dayfirst = bool(column.get("dayfirst"))
                 return self._each(column, values, kind, lambda cell: dates.days(cell, dayfirst), "not a date", unread)
             case "time":
-                return self._each(column, values, kind, dates.seconds, "not a time of day", unread)
+                return self._each(column, values, kind, dates.time_of_day, "not a time of day", unread)
             case _:
                 return self._categories(column, values, kind, unread)
 

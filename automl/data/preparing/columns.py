@@ -6,6 +6,7 @@ decided on all rows, and kept in the column's entry.
 """
 
 import re
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,13 @@ MISSING = "\x00missing"
 """Stands for a missing value in a category's list of values."""
 
 
-def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The table with names as text, periods as dates, durations as days, and lists, clock times etc. as text."""
+def plain(frame: pd.DataFrame, clocks: Collection[str] = ()) -> pd.DataFrame:
+    """The table with names as text, periods as dates, durations as days, and lists, clock times etc. as text.
+
+    Args:
+        frame: the table.
+        clocks: columns whose durations become text too, because training had them as text such as 8:15.
+    """
     frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     changed: dict[str, Any] = {}
     if frame.columns.has_duplicates:
@@ -42,6 +48,8 @@ def plain(frame: pd.DataFrame) -> pd.DataFrame:
         name, values = str(frame.columns[k]), frame.iloc[:, k]
         if period:
             changed[name] = values.dt.to_timestamp()
+        elif dtype.kind == "m" and name in clocks:
+            changed[name] = values.map(words.canonical)
         elif dtype.kind == "m":
             changed[name] = values.dt.total_seconds() / 86_400
         elif isinstance(dtype, np.dtype) and pd.api.types.infer_dtype(values, skipna=True) not in _SIMPLE:

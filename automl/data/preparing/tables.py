@@ -127,7 +127,8 @@ def frame_of(preparation: dict[str, Any], rows: Any) -> pd.DataFrame:
                 f"expected rows of {len(expects)} columns ({', '.join(expects[:8])}, ...), got shape {array.shape}"
             )
         return pd.DataFrame(array, columns=expects)
-    frame = cols.plain(rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows))
+    clocks = {c["name"] for c in preparation["columns"] if c["role"] == "time" or c.get("style", {}).get("clock")}
+    frame = cols.plain(rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows), clocks)
     twice = set(frame.columns[frame.columns.duplicated()])
     for column in preparation["columns"]:
         if column["name"] in twice:
