@@ -56,6 +56,12 @@ def study(tmp_path_factory):
         yield made
 
 
+@pytest.fixture(scope="module")
+def page(study):
+    """The report of the study."""
+    return report(study)
+
+
 class Tags(HTMLParser):
     """Collects tags, and text outside of scripts and styles."""
 
@@ -68,8 +74,7 @@ class Tags(HTMLParser):
         self.attributes += attrs
 
 
-def test_the_report_is_one_closed_file(study):
-    page = report(study)
+def test_the_report_is_one_closed_file(page):
     tags = Tags()
     tags.feed(page)
     assert tags.tags.count("script") == 1, "what a user wrote is text"
@@ -83,16 +88,14 @@ def test_the_report_is_one_closed_file(study):
     assert "\x1b" not in page
 
 
-def test_ids_of_the_pictures_do_not_clash(study):
-    page = report(study)
+def test_ids_of_the_pictures_do_not_clash(page):
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
     referred = set(re.findall(r'xlink:href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
     assert referred <= set(ids)
 
 
-def test_the_report_tells_winner_failures_and_spec(study):
-    page = report(study)
+def test_the_report_tells_winner_failures_and_spec(study, page):
     best = study.best
     assert f"t{best.number:04d}" in page
     assert "exception" in page
@@ -245,11 +248,11 @@ def test_quoted_text_is_read_as_that_text(text):
     assert document.value == {"key": text}
 
 
-def test_what_was_decided_about_the_data_is_a_section_and_stays_text(study):
+def test_what_was_decided_about_the_data_is_a_section_and_stays_text(study, page):
     column = ColumnFacts(EVIL, "left out", "category", 0, 3, examples=(EVIL,), note=EVIL)
     target = TargetFacts("y", "classification", (ClassFacts(EVIL, 9, 8), ClassFacts("b", 1, 1)), 2, 1)
     summary = Summary({"train": 6, "val": 2, "test": 2}, 1, target, columns=(column,), unused=1, leaks={EVIL: EVIL})
-    assert 'id="data"' not in report(study)
+    assert 'id="data"' not in page
     study.facts[FACT] = summary.to_json()
     try:
         page = report(study)
