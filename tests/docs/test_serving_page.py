@@ -66,12 +66,12 @@ def shape(tree: object) -> object:
 
 
 def test_every_path_that_is_answered_is_on_the_page(tmp_path: Path) -> None:
-    from automl.serving.app import Service
+    from automl.serving.app import ASSETS, Service
     from automl.serving.settings import Settings
 
     made = Service(Settings(str(tmp_path)))
     paths = {route.path for route in made.app.routes} | made.gate.paths  # type: ignore[attr-defined]
-    for path in paths - {"/page.css", "/page.js"}:
+    for path in paths - ASSETS.keys():
         assert path.replace("{name}", "NAME").replace("/v1/models/NAME/rollback", "/rollback") in PAGE, path
     made.feedback.close()
     assert made.gate.audit is not None
