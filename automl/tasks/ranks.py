@@ -1,11 +1,12 @@
 """One trial on several devices: the worker's process is rank 0, a `RankGroup` holds the processes of the other ranks.
 
-Rank 0 evaluates, reports and saves; the others live as long as the session and follow it from trial to trial:
+Rank 0 reports and saves; the others live as long as the session and follow it from trial to trial:
 
     rank 0     RankGroup.begin(config, ...)     RankGroup.epoch(trainer)     RankGroup.begin(next config, ...)
-    others     Trainer(config, ...)                trainer.train_epoch()        Trainer(next config, ...)
+    others     Trainer(config, ...)                trainer.epoch()              Trainer(next config, ...)
 
-Where the model is sharded, the others also take part in evaluating it and in gathering its weights and its state.
+All train and evaluate their share of the rows. Where the model is sharded, the others also take part in gathering its
+weights and its state.
 """
 
 import contextlib
@@ -80,7 +81,7 @@ class RankGroup:
         return trainer
 
     def epoch(self, trainer: "Trainer") -> dict[str, float]:
-        """Train one epoch in all ranks; returns what rank 0 measured."""
+        """Train and evaluate one epoch in all ranks; returns what they measured together."""
         self._send("epoch")
         with self._failing_together():
             return trainer.epoch()
@@ -250,10 +251,7 @@ def _take_part(trainer: "Trainer", word: str, *given: Any) -> None:
         case "load":
             trainer.load(*given)
         case "epoch":
-            if trainer.sharded:
-                trainer.epoch()
-            else:  # rank 0 evaluates by itself
-                trainer.train_epoch()
+            trainer.epoch()
         case "weights":
             trainer.weights()
         case "state":

@@ -17,7 +17,7 @@ from automl.errors import SpecError
 from automl.tasks.builtin import BuiltinTask
 from automl.tasks.ranks import RankGroup
 from automl.tasks.session import TrainingSession
-from automl.training import Trainer
+from automl.training import Settings, Trainer
 from automl.training.distributed.ddp import Rank
 from automl.worker.link import Place, Recorder
 from automl.worker.trial import Trial
@@ -49,9 +49,9 @@ def ranks(session: TrainingSession) -> RankGroup:
     return session.ranks
 
 
-def solo(config: dict[str, Any], rank: Rank | None = None) -> Trainer:
+def solo(config: dict[str, Any], rank: Rank | None = None, settings: dict[str, Any] | None = None) -> Trainer:
     session = TASK.open(("cpu",))
-    return Trainer(session.build, session.prepared, config, EPOCHS, 5, rank=rank)
+    return Trainer(session.build, session.prepared, config, EPOCHS, 5, settings=Settings(**(settings or {})), rank=rank)
 
 
 def alone(config: dict[str, Any]) -> tuple[list[dict[str, float]], Trainer]:
@@ -113,6 +113,49 @@ def test_an_error_on_another_rank_is_told_and_the_next_trial_has_new_ranks(ranks
         ranks.begin(lambda rank: solo(CONFIG, rank), wrong, EPOCHS, 5, None)
     reports, _ = together(ranks, CONFIG)
     assert len(reports) == EPOCHS
+
+
+NORM = {**CONFIG, "norm": "batch", "batch_size": 20, "ema": 0}
+"""With batch norm each rank has statistics of its own."""
+
+
+@pytest.mark.parametrize(
+    ("config", "settings"),
+    [(NORM, {}), ({**NORM, "ema": 0.9}, {}), ({**NORM, "ema": 0.9}, {"parallel": "shard"})],
+    ids=["replicated", "with an average", "sharded"],
+)
+def test_ranks_share_the_rows_of_an_evaluation(
+    ranks: RankGroup, config: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    """Rank 0 computes half of them, and the numbers are those of all rows on one device."""
+    group = ranks if not settings else RankGroup(replace(TASK, settings=settings), ("cpu", "cpu"))
+    if settings:
+        ranks.close()  # a process is in one group of ranks at a time
+    with closing(group):
+        trained = group.begin(lambda rank: solo(config, rank, settings), config, EPOCHS, 5, None)
+        computed: list[int] = []
+        trained.model.register_forward_pre_hook(
+            lambda model, inputs: None if model.training else computed.append(len(inputs[0]))
+        )
+        for _ in range(2):
+            computed.clear()
+            measured = group.epoch(trained)
+            rows = len(trained.validation.part(last=False))
+            if not config.get("ema") or settings:  # else the average calls the model's function, not the model
+                assert sum(computed) == -(-rows // 2)
+            one = solo(config)
+            one.load(group.state(trained))
+            expected = one.evaluate(one.validation.part(last=False), "val_")
+            assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize(("count", "world"), [(1, 2), (2, 2), (5, 2), (6, 4), (3, 8)])
+def test_each_row_is_evaluated_by_one_rank(count: int, world: int) -> None:
+    shares = [Rank(rank, world).rows(count) for rank in range(world)]
+    assert len({len(rows) for rows, _ in shares}) == 1, "all ranks meet in the same calls"
+    assert sorted(row for rows, own in shares for row in rows[:own].tolist()) == list(range(count))
+    whole = torch.stack([rows for rows, _ in shares], 1).flatten()[:count]
+    assert whole.tolist() == list(range(count)), "the order in which they are put together"
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 6])

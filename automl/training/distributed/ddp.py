@@ -6,6 +6,7 @@ only a rank's own rows. Weights and sample order are the same on all ranks, drop
 """
 
 import inspect
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -72,6 +73,28 @@ class Rank:
         factor = per_row[rows].double().sum() / per_row.double().sum().clamp_min(1e-12) * self.world
         rows = rows if len(rows) else torch.zeros(1, dtype=torch.long, device=batch.y.device)
         return Part(batch.x[rows], batch.y[rows], None if weight is None else weight[rows]), factor
+
+    def rows(self, count: int) -> tuple[Tensor, int]:
+        """This rank's rows of `count` that are evaluated, and how many of them are its own.
+
+        Every rank has equally many, as all of them have to meet in each call of a sharded model: at the end of some
+        stands the last row of all, once more.
+        """
+        rows = torch.arange(-(-count // self.world)) * self.world + self.rank
+        return rows.clamp_max(count - 1), int((rows < count).sum())
+
+    def gather(self, own: Tensor, count: int) -> Tensor | None:
+        """On rank 0 what all ranks have computed for their `rows(count)`, in the order of the rows; elsewhere None."""
+        own = own.contiguous()
+        parts = [torch.empty_like(own) for _ in range(self.world)] if self.rank == 0 else None
+        dist.gather(own, parts)
+        return None if parts is None else torch.stack(parts, 1).flatten(0, 1)[:count]
+
+    def take_over(self, values: Iterable[Tensor]) -> None:
+        """Give these tensors the values that they have on rank 0, but for views, which are no statistics."""
+        for value in values:
+            if value.is_contiguous():
+                dist.broadcast(value, 0)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of `value` over all ranks."""

@@ -41,8 +41,9 @@ class Trainer:
         seed: of the initial weights, the order of samples, dropout and augmentation.
         device: where to train.
         settings: how to train it; may differ from device to device.
-        rank: this process trains on its share of every batch, together with other ranks (see `distributed`). If the
-            model is `sharded` among them, all ranks call every method, and rank 0 gets `weights` and `state`.
+        rank: this process trains on its share of every batch, together with other ranks (see `distributed`). All ranks
+            train and evaluate, and rank 0 gets the metrics. If the model is `sharded` among them, all ranks call every
+            method, and rank 0 gets `weights` and `state`.
         unit: what is trained between two evaluations.
         validation: by which rows it is evaluated; None: all validation rows.
 
@@ -95,7 +96,7 @@ class Trainer:
             self.runner, list(self.model.parameters()), self.optimizers, self.options, prepared, strong,
             self.average, rank, self.batch_size,
         )  # fmt: skip
-        self.evaluator = Evaluator(self.model, self.runner, prepared, self.average)
+        self.evaluator = Evaluator(self.model, self.runner, prepared, self.average, rank)
 
     def _parametrization(self, build: Build) -> tuple[dict[str, mup.Factors] | None, frozenset[str]]:
         """Under `parametrization: mup` rescale the weights; muP's factors, and the names of hidden matrices."""
