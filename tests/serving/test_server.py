@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,18 +18,12 @@ import pytest
 import automl
 from automl.core import files
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S, free_port, wait_until
 
 ROW = {"size": 5.0, "age": 30, "colour": "red", "day": "2021-03-04"}
 Bundles = dict[str, Path]
-START_S = 90
 AUTOML = (sys.executable, "-c", "from automl.cli import main; main()", "serve")
 Server = tuple[subprocess.Popen[str], str]
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @contextlib.contextmanager
@@ -47,7 +40,7 @@ def running(
         process = subprocess.Popen(command, env=environment, stderr=errors, text=True, cwd=ROOT, **options)
     url = f"{scheme}://127.0.0.1:{port}"
     try:
-        until(lambda: _ready(url, process, state), START_S)
+        wait_until(lambda: _ready(url, process, state), "the server does not answer")
         yield process, url
     finally:
         process.terminate()
@@ -66,13 +59,6 @@ def _ready(url: str, process: subprocess.Popen[str], state: Path) -> bool:
         return False
 
 
-def until(true: Any, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
-
-
 class Load(threading.Thread):
     """Asks without a pause, and once more where a connection broke, as clients do."""
 
@@ -81,7 +67,7 @@ class Load(threading.Thread):
         self.url, self.answers, self.lost, self.ended = url, [], [], threading.Event()
 
     def run(self) -> None:
-        with httpx.Client(base_url=self.url, timeout=30) as client:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
             while not self.ended.is_set():
                 self._ask(client)
 
@@ -112,7 +98,7 @@ def load(url: str, clients: int = 4) -> Iterator[list[Load]]:
         for thread in threads:
             thread.ended.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
 
 
 def shares_of(bundle: Path) -> list[float]:
@@ -130,12 +116,12 @@ def shares_of(bundle: Path) -> list[float]:
 def test_sigterm_ends_it_with_every_request_answered(bundles: Bundles, tmp_path: Path) -> None:
     with running(tmp_path, f"flowers={bundles['flowers']}") as (process, url):
         with load(url) as threads:
-            until(lambda: all(len(one.answers) > 20 for one in threads), 30)
+            wait_until(lambda: all(len(one.answers) > 20 for one in threads), "too few answers")
             process.send_signal(signal.SIGTERM)
-            until(lambda: _draining(url), 5)
+            wait_until(lambda: _draining(url), "the server does not end")
             for thread in threads:
                 thread.ended.set()
-            process.wait(30)
+            process.wait(PATIENCE_S)
         assert process.returncode in (-signal.SIGTERM, 143)
         for thread in threads:
             assert thread.lost == []
@@ -173,25 +159,25 @@ def test_new_winners_canaries_rollbacks_and_killed_workers_lose_no_answer(bundle
         def now() -> list[int]:
             return [len(one.answers) for one in threads]
 
-        until(lambda: seen("v1", [0] * 4), 30)
+        wait_until(lambda: seen("v1", [0] * 4), "v1 does not answer")
         (study / "best").rename(study / "old")
         (tmp_path / "new").rename(study / "best")
-        until(lambda: seen("v2", [0] * 4), 30)
+        wait_until(lambda: seen("v2", [0] * 4), "v2 does not answer")
         workers = _workers(process.pid)
         assert len(workers) == 2
         os.kill(workers[0], signal.SIGKILL)
         since = now()
-        until(lambda: all(b > a + 20 for a, b in zip(since, now(), strict=True)), 30)
+        wait_until(lambda: all(b > a + 20 for a, b in zip(since, now(), strict=True)), "clients get no further answers")
         subprocess.run([*AUTOML, "--canary", "m@v1=40%", "--state", str(state)], check=True, cwd=ROOT)
-        until(lambda: seen("v1", since), 30)
+        wait_until(lambda: seen("v1", since), "v1 does not answer again")
         since = now()
-        until(lambda: all(b > a + 50 for a, b in zip(since, now(), strict=True)), 60)
+        wait_until(lambda: all(b > a + 50 for a, b in zip(since, now(), strict=True)), "clients get no further answers")
         versions = [body["version"] for one, k in zip(threads, since, strict=True) for _, body in one.answers[k:]]
         assert 0.2 < versions.count("v1") / len(versions) < 0.6
         subprocess.run([*AUTOML, "--rollback", "m", "--state", str(state)], check=True, cwd=ROOT)
         since = now()
-        until(lambda: seen("v1", since), 30)
-        until(lambda: len(_workers(process.pid)) == 2, 30)
+        wait_until(lambda: seen("v1", since), "v1 does not answer again")
+        wait_until(lambda: len(_workers(process.pid)) == 2, "the killed worker is not replaced")
     for thread in threads:
         assert thread.lost == []
         for code, body in thread.answers:
@@ -250,7 +236,10 @@ def test_workers_whose_server_was_killed_end_by_themselves(bundles: Bundles, tmp
     with running(tmp_path, f"flowers={bundles['flowers']}", "--workers", "2") as (process, _):
         workers = [psutil.Process(pid) for pid in _workers(process.pid)]
         process.kill()
-        until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in workers), 30)
+        wait_until(
+            lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in workers),
+            "a worker outlived its server",
+        )
 
 
 def test_looking_at_a_server_and_keys_load_no_torch(tmp_path: Path) -> None:
