@@ -49,10 +49,10 @@ def _strategy(read: "Spec") -> None:
 
 def _target(read: "Spec") -> None:
     """Check that the target of a table fits `prepare.task` and the metric."""
-    from automl.data import targets
     from automl.data.cells import readings
+    from automl.data.outputs import asked
     from automl.data.preparing import columns
-    from automl.data.preparing.options import values_or_classes, variant
+    from automl.data.preparing.options import variant
     from automl.data.reading import readers
 
     path = read.folder / str(read.data)
@@ -72,11 +72,7 @@ def _target(read: "Spec") -> None:
             raise DataError(f"target {target!r}: no row has a number; a series predicts numbers")
         return
     rules = readings.rules_of(dict(read.prepare), frame)
-    task = values_or_classes(read.prepare)
-    if len(names) > 1:
-        found = targets.read_columns({name: frame[name] for name in names}, task, rules)
-    else:
-        found = targets.read(frame[target], target, task, rules)
+    found = asked.read({name: frame[name] for name in names}, read.prepare, rules)
     kind = Kind.of_target(found.kind, variant(read.prepare))
     measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(kind))]
     if read.metric.name not in measured:
@@ -85,7 +81,8 @@ def _target(read: "Spec") -> None:
         raise SpecError(f"{reason} (measured: {', '.join(measured)})")
     if kind == "regression" and read.prepare.get("class_weight") == "balanced":
         raise DataError("class_weight: only classes can be balanced, the target is a value")
-    if kind != "classification" and read.adjust != "none":
+    cut = kind.variant == "labels" and read.adjust == "thresholds"
+    if kind != "classification" and read.adjust != "none" and not cut:
         raise SpecError(f"adjust: {read.adjust} is for classes; this task is {kind}: leave it out")
     if (loss := read.space.constants.get("loss")) is not None:
         check_loss(str(loss), kind.variant or str(kind))

@@ -79,18 +79,18 @@ class Model:
 
         Returns:
             [N] labels; or [N] values in the data's own unit ([N, D] where D values are predicted, [N, D * Q] where Q
-            quantiles of each, see `targets`); or,
+            quantiles of each, 0 or 1 for D labels, see `targets`); or,
             for a language model, the likeliest token after each token, [N, window].
         """
         return self.decoded(self._told(rows))
 
     def predict_proba(self, rows: Any) -> NDArray[Any]:
-        """[N, classes] probabilities, in the order of `classes`.
+        """[N, classes] probabilities, in the order of `classes`; of several labels the probability of each.
 
         Raises:
             DataError: the model does not classify.
         """
-        if self.kind != "classification":
+        if self.kind != "classification" and self.kind.variant != "labels":
             raise DataError(f"probabilities are for classes; this model's task is {self.kind}")
         return self.probabilities(self._told(rows))
 
@@ -135,12 +135,16 @@ class Model:
             target = self.preparation["target"]
             each = max(1, len(self.kind.levels))
             scale, center = (np.repeat(np.asarray(target[name]), each) for name in ("scale", "center"))
+            if self.kind.variant == "labels":
+                return np.asarray(outputs >= 0.5).astype(np.int64)
             values = outputs.double().numpy() * scale + center
             return np.asarray(values[:, 0] if values.shape[1] == 1 else values)
         return np.asarray(np.asarray(self.classes)[outputs.argmax(-1).numpy()])
 
     def probabilities(self, outputs: Tensor) -> NDArray[Any]:
         """Outputs [N, classes] as probabilities."""
+        if self.kind.variant == "labels":
+            return outputs.double().numpy()
         return np.asarray(outputs.double().softmax(-1))
 
     def partial_fit(self, rows: Any, *, how: str = "head", old: Any = None) -> Self:

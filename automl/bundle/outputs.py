@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from automl.core import files
 from automl.data.prepared import Prepared
-from automl.models.adjusting import Adjusted
+from automl.models.adjusting import Adjusted, Cut
 from automl.models.combined.bagged import Bagged
 
 ROWS = 1024
@@ -45,9 +45,8 @@ def of_validation(module: nn.Module, prepared: Prepared, device: torch.device | 
     folds, x = prepared.folds, prepared.val.x
     if folds is None:
         return compute(module, x, device)
-    if isinstance(module, Adjusted):
-        outputs = of_validation(module.inner, prepared, device)
-        return outputs * module.scale.cpu() + module.shift.cpu()
+    if isinstance(module, Adjusted | Cut):
+        return module.adjusted(of_validation(module.inner, prepared, device))
     assert isinstance(module, Bagged)
     return folds.joined([compute(own, x[folds.held_rows(k)], device) for k, own in enumerate(module.members)])
 

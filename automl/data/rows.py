@@ -15,10 +15,9 @@ from automl.data import curves, splits, targets
 from automl.data.cells import deciding, readings
 from automl.data.folds import Folds
 from automl.data.folds import assign as assign_folds
-from automl.data.outputs import outputs_of
+from automl.data.outputs import asked, outputs_of
 from automl.data.prepared import Part
 from automl.data.preparing import transform
-from automl.data.preparing.options import values_or_classes
 from automl.data.reading.raw import Raw
 from automl.data.shapes import Outputs
 from automl.errors import DataError
@@ -98,12 +97,7 @@ def select(
         DataError: the target cannot be learned, or the rows cannot be split or weighted as asked for.
     """
     rules = readings.rules_of(options, raw.y if isinstance(raw.y, pd.Series) else None)
-    if others:
-        several = {raw.target: raw.y, **{name: raw.extra[name] for name in others}}
-        target = targets.read_columns(several, values_or_classes(options), rules)
-    else:
-        target = targets.read(raw.y, raw.target, values_or_classes(options), rules)
-        target = targets.in_order(target, raw.target, options.get("order"))
+    target = asked.read({raw.target: raw.y, **{name: raw.extra[name] for name in others}}, options, rules)
     classes = target.kind == "classification"
     raw.notes += target.notes
     y, time = _keep_rows(raw, target, options, seed), str(split.get("time") or "")

@@ -57,8 +57,11 @@ class Meter:
         self._sum("weight", w.sum())
         if self.kind == "regression":
             out, y = out.flatten(2).to(F64), y.to(F64).reshape(len(y), -1)
-            if kind_of(self.kind).variant != "quantiles":
+            variant = kind_of(self.kind).variant
+            if variant not in ("quantiles", "labels"):
                 self._values(out, y, w)
+            elif variant == "labels" and self.ranks is not None:
+                self._keep(out[self.ranks].transpose(1, 2), y.T > 0, w)
         elif self.kind == "next_token":
             self._tokens(out, y)
         else:
@@ -85,12 +88,16 @@ class Meter:
         self._sum("actual", shares.sum(0))
         self._sum("guessed", guessed.scatter_add_(1, guess, w.expand(guess.shape)))
         if self.ranks is not None:
-            shares = out[self.ranks].to(F64).softmax(2).transpose(1, 2)
-            self.scores.append(shares[:, _columns(shares.shape[1])])
-            self.truth.append((y, w))
-            self._held += self.scores[-1].numel() + 2 * len(y)
-            if self._held > (HELD_GPU if self.device.type == "cuda" else HELD):
-                self._keep_in_file()
+            shares, columns = out[self.ranks].to(F64).softmax(2).transpose(1, 2), _columns(out.shape[2])
+            self._keep(shares[:, columns], torch.stack([y == k for k in columns]), w)
+
+    def _keep(self, scores: Tensor, positive: Tensor, w: Tensor) -> None:
+        """Keep what metrics of order need: `scores` `[K, C, B]`, which rows are `positive` `[C, B]`, weights `[B]`."""
+        self.scores.append(scores)
+        self.truth.append((positive, w))
+        self._held += scores.numel() + 2 * len(w)
+        if self._held > (HELD_GPU if self.device.type == "cuda" else HELD):
+            self._keep_in_file()
 
     def _tokens(self, out: Tensor, y: Tensor) -> None:
         """`out` `[K, B, T, V]`, `y` `[B, T]`."""
@@ -123,6 +130,8 @@ class Meter:
         s, total = self.sums, self.sums["weight"]
         special = {name: self._measured(name, one) for name, one in self._special.items()}
         if self.kind == "regression":
+            if kind_of(self.kind).variant == "labels":
+                return special | {"average_precision": self._curves()["average_precision"]}
             return special if kind_of(self.kind).variant == "quantiles" else self._regression() | special
         loss = s["loss"] / total
         if self.kind == "next_token":
@@ -177,30 +186,29 @@ class Meter:
             pairs = torch.tensor([self._runs.areas(k) for k in range(self._runs.curves)], dtype=F64)
             made = pairs.view(len(self.ranks), -1, 2).nanmean(1).T.to(self.device)
         else:
-            scores, columns, y, w = self._ranked()
-            kept = [(scores[:, j].contiguous(), y == k) for j, k in enumerate(columns)]
+            scores, positive, w = self._ranked()
+            kept = [(scores[:, j].contiguous(), own) for j, own in enumerate(positive)]
             areas = (_area, classes.average_precision)
             made = torch.stack([torch.stack([area(*one, w) for one in kept]).nanmean(0) for area in areas])
         for name, values in zip(names, made, strict=True):
             found[name][self.ranks] = values
         return found
 
-    def _ranked(self) -> tuple[Tensor, list[int], Tensor, Tensor]:
-        """(scores `[K, C, N]` that are in memory, the class of each column, truth `[N]`, weights `[N]`)."""
-        y, w = (torch.cat(parts) for parts in zip(*self.truth, strict=True))
-        scores = torch.cat(self.scores, 2)
-        return scores, _columns(int(self.sums["actual"].numel())), y, w
+    def _ranked(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What `_keep` was given and is in memory: scores `[K, C, N]`, positives `[C, N]`, weights `[N]`."""
+        positives, weights = zip(*self.truth, strict=True)
+        return torch.cat(self.scores, 2), torch.cat(positives, 1), torch.cat(weights)
 
     def _keep_in_file(self) -> None:
         """Move the scores that are in memory to a file, as a run of each curve."""
         if not self.scores:
             return
-        scores, columns, y, w = self._ranked()
+        scores, positives, w = self._ranked()
         lanes, curves = scores.shape[:2]
         self._runs = self._runs or Runs(lanes * curves)
         weight = w.cpu().numpy()
-        for j, k in enumerate(columns):
-            positive = (y == k).cpu().numpy()
+        for j, own in enumerate(positives):
+            positive = own.cpu().numpy()
             for lane in range(lanes):
                 self._runs.add(lane * curves + j, scores[lane, j].cpu().numpy(), positive, weight)
         self.scores.clear()

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from automl.metrics.kinds.kind import kind_of
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,6 +29,8 @@ def undefined(name: str, kind: str, y: "Tensor") -> str:
         return "there is no row"
     if name in ("auroc", "average_precision", "qwk") and kind == "classification" and _same(y):
         return f"all {n} rows are of one class" if n > 1 else "there is a single row"
+    if name == "average_precision" and kind_of(kind).variant == "labels" and not bool((y > 0).any()):
+        return f"none of {n} rows has a label"
     if name == "r2" and kind == "regression":
         mean = _mean(y, lambda values: values)
         if bool(mean.isnan().any()):

@@ -25,7 +25,7 @@ class Metric:
     reported, and trials are not ranked by it, as its best value lies between its ends."""
 
     direction: Direction
-    kind: Literal["classification", "regression", "ordinal", "quantiles", "counts", "next_token", "any"]
+    kind: Literal["classification", "regression", "ordinal", "quantiles", "counts", "labels", "next_token", "any"]
     told: bool = False
 
 
@@ -34,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "accuracy": Metric("maximize", "classification"),
     "balanced_accuracy": Metric("maximize", "classification"),
     "f1_macro": Metric("maximize", "classification"),
+    "f1_micro": Metric("maximize", "labels"),
     "auroc": Metric("maximize", "classification"),
     "average_precision": Metric("maximize", "classification"),
     "mcc": Metric("maximize", "classification"),
@@ -49,6 +50,8 @@ METRICS: dict[str, Metric] = {
     "poisson_deviance": Metric("minimize", "counts"),
     "perplexity": Metric("minimize", "next_token"),
 }
+SHARED = {"next_token": ("accuracy",), "labels": ("f1_macro", "average_precision")}
+"""Kind of task, or variant -> metrics of other kinds that it has too."""
 TOLD = frozenset(name for name, metric in METRICS.items() if metric.told)
 """Metrics that are reported, and that trials cannot be ranked by."""
 COSTS = {
@@ -69,8 +72,9 @@ _HIGHER = frozenset(
 
 def names(kind: str) -> list[str]:
     """The metrics a task of that kind reports (each as `val_NAME`), the loss first."""
-    found = [name for name, metric in METRICS.items() if metric.kind in (*kind_of(kind).reported, "any")]
-    return [*found, "accuracy"] if kind == "next_token" else found
+    groups = kind_of(kind).reported
+    shared = [name for group in groups for name in SHARED.get(group, ())]
+    return [*(name for name, metric in METRICS.items() if metric.kind in (*groups, "any")), *shared]
 
 
 def known() -> list[str]:
@@ -112,7 +116,7 @@ def bounds(name: str) -> tuple[float, float]:
         return 0.0, math.inf
     if known is METRICS["mcc"]:
         return -1.0, 1.0
-    return (0.0 if known.kind in ("classification", "quantiles") else -math.inf), 1.0
+    return (0.0 if known.kind in ("classification", "quantiles", "labels") else -math.inf), 1.0
 
 
 def compute(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from automl.metrics.defined import CONSTANT
+from automl.metrics.kinds.kind import kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,13 +82,23 @@ class Sample:
 class Ranks(Sample):
     """An area under a curve, which is no function of means. `rows`: [N, C + 2]: scores, label, weight.
 
-    `precision`: that of precision over recall; else that of ROC.
+    `precision`: that of precision over recall; else that of ROC. `labels`: how many labels a row may have; then `rows`
+    are [N, 2 * labels + 1]: the probability of each, whether the row has it, weight.
     """
 
     precision: bool = False
+    labels: int = 0
 
     def resampled(self, counts: Floats) -> Floats:
-        return _areas(self.rows, counts, _precision if self.precision else _roc)
+        return _areas(self._curves, counts * self.rows[:, -1], _precision if self.precision else _roc)
+
+    @property
+    def _curves(self) -> list[tuple[Floats, NDArray[np.bool_]]]:
+        """The scores [N] of each curve, and which rows are positive [N]."""
+        table, many = self.rows, self.labels
+        if many:
+            return [(table[:, k], table[:, many + k] > 0) for k in range(many)]
+        return [(table[:, k], table[:, -2] == k) for k in _columns(table)]
 
     @property
     def _own(self) -> float:
@@ -97,8 +108,7 @@ class Ranks(Sample):
         """Of ROC from the share of rows of the other side that each row is ranked right against (DeLong et al. 1988);
         of precision the derivative by the row's weight."""
         if self.precision:
-            curves = [(self.rows[:, k], self.rows[:, -2] == k) for k in _columns(self.rows)]
-            found = [_precision_influence(*one, self.rows[:, -1]) for one in curves if one[1].any()]
+            found = [_precision_influence(*one, self.rows[:, -1]) for one in self._curves if one[1].any()]
             return np.mean(found, axis=0) if found else np.zeros(len(self))
         labels, n = self.rows[:, -2], len(self)
         total, classes = np.zeros(n), 0
@@ -140,7 +150,9 @@ def of_rows(
     """From what `rows` gave (perhaps in pieces, one after the other); `whole`: what it was given were some of these."""
     if name in CURVES:
         table = np.concatenate([contribution, weight[:, None]], 1)
-        return Ranks(table, lambda means: means[..., 0], whole=whole, precision=name == "average_precision")
+        many = (table.shape[1] - 1) // 2 if kind_of(kind).variant == "labels" else 0
+        precision = name == "average_precision"
+        return Ranks(table, lambda means: means[..., 0], whole=whole, precision=precision, labels=many)
     table = np.concatenate([contribution * weight[:, None], weight[:, None]], 1)
     function = _special(name, kind) or _FUNCTIONS[name]
     return Sample(table, function, hits=plain and name == "accuracy", error=name in ERRORS, whole=whole)
@@ -176,6 +188,8 @@ def rows(name: str, kind: str, outputs: "Tensor", targets: "Tensor", scale: "Ten
     if (measure := measures(kind).get(name)) is not None:
         unit = torch.ones(1).double() if scale is None else scale.double().cpu()
         return _array(measure.each(outputs, targets if targets.dtype == torch.int64 else targets.double(), unit))
+    if name == "average_precision" and kind_of(kind).variant == "labels":
+        return _array(torch.cat([outputs, targets.double()], 1))
     if kind == "regression":
         targets = targets.double()
         gap = missing.gaps(outputs, targets)
@@ -265,14 +279,16 @@ Curve = Callable[[Floats, Floats], Floats]
 """(weights of positives and of negatives [B, G] with each of G rising scores) -> areas [B]."""
 
 
-def _areas(table: Floats, counts: Floats, curve: Curve) -> Floats:
-    """[B] areas with rows counted `counts` [B, N] times: two classes: of the second; more: mean over those present."""
-    weights, labels = counts * table[:, -1], table[:, -2]
+def _areas(curves: Sequence[tuple[Floats, NDArray[np.bool_]]], weights: Floats, curve: Curve) -> Floats:
+    """[B] the mean of the areas of several curves, (scores [N], which rows are positive [N]), of those that have one.
+
+    `weights`: [B, N] of the rows in each of B samples.
+    """
     areas = []
-    for k in _columns(table):
-        order = np.argsort(table[:, k], kind="stable")
-        starts = np.flatnonzero(np.diff(table[order, k], prepend=-np.inf))  # equal scores stand together
-        positive = labels[order] == k
+    for scores, known in curves:
+        order = np.argsort(scores, kind="stable")
+        starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))  # equal scores stand together
+        positive = known[order]
         up = np.add.reduceat(np.where(positive, weights[:, order], 0.0), starts, axis=1)
         down = np.add.reduceat(np.where(positive, 0.0, weights[:, order]), starts, axis=1)
         with np.errstate(invalid="ignore", divide="ignore"):

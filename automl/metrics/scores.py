@@ -9,6 +9,7 @@ from torch import Tensor
 from automl.metrics import missing
 from automl.metrics.defined import CONSTANT
 from automl.metrics.kinds import classes
+from automl.metrics.kinds.kind import kind_of
 from automl.metrics.kinds.measure import measures
 
 
@@ -36,7 +37,10 @@ def compute(
         table: dict[str, Tensor] = {}
         if len(special) < len(wanted):
             coded = targets.dtype == torch.int64
-            table = _classes(wanted, outputs, targets, w) if coded else _values(outputs, targets, w, scale)
+            if kind_of(kind).variant == "labels":
+                table = {"average_precision": of_labels(outputs, targets, w)}
+            else:
+                table = _classes(wanted, outputs, targets, w) if coded else _values(outputs, targets, w, scale)
         for name, measure in special.items():
             table[name] = measure.of(w @ measure.each(outputs, *_in_units(outputs, targets, scale)))
         values = torch.stack([table[name] for name in wanted]).tolist()
@@ -69,6 +73,12 @@ def _in_units(outputs: Tensor, targets: Tensor, scale: Tensor | None) -> tuple[T
     """(targets, their unit) in the type of the outputs; classes as they are."""
     unit = torch.ones(1, dtype=outputs.dtype, device=outputs.device) if scale is None else scale.to(outputs)
     return (targets if targets.dtype == torch.int64 else targets.to(outputs.dtype)), unit
+
+
+def of_labels(answers: Tensor, targets: Tensor, w: Tensor) -> Tensor:
+    """The mean of the labels' average precisions. `answers` and `targets`: [N, L]."""
+    each = [_precision(answers[:, k].contiguous(), targets[:, k] > 0, w) for k in range(answers.shape[1])]
+    return torch.stack(each).nanmean()
 
 
 Area = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -21,7 +21,7 @@ from automl.specfile.yaml.places import Places
 TASKS = ("model", "train", "command")
 KNOWN_PLACEHOLDERS = frozenset({"trial", "seed", "epochs", "device", "folder", "config"})
 """Names that the arguments of a command may use besides parameters."""
-DECISIONS = ("accuracy", "balanced_accuracy", "f1_macro")
+DECISIONS = ("accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "mcc", "qwk")
 """Metrics of predicted classes, which thresholds can be chosen for."""
 _DATA_ONLY = (
     "data", "target", "split", "prepare", "augment", "sample_weight", "class_weight", "parametrization", "refit",

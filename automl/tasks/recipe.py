@@ -169,7 +169,8 @@ class Recipe:
         Raises:
             SpecError: it is not; the message lists those that are. Or it has no value on the validation rows.
         """
-        if self.adjust != "none" and prepared.kind != "classification":
+        cut = kind_of(prepared.kind).variant == "labels" and self.adjust == "thresholds"
+        if self.adjust != "none" and prepared.kind != "classification" and not cut:
             raise SpecError(f"adjust: {self.adjust} is for classes; this task is {prepared.kind}: leave it out")
         if prepared.outputs.curve is not None and self.own_factory:
             raise SpecError(

@@ -11,7 +11,7 @@ SCHEDULES = ("constant", "cosine", "linear", "step", "wsd")
 LOSSES = {
     "cross_entropy": "classification", "focal": "classification",
     "squared": "regression", "huber": "regression", "absolute": "regression",
-    "quantile": "quantiles", "poisson": "counts",
+    "quantile": "quantiles", "poisson": "counts", "binary": "labels",
 }  # fmt: skip
 """Loss -> the kind of task, or the variant of one, that it is for; the formulas are in `losses`."""
 
@@ -19,6 +19,7 @@ LOSSES = {
 NEEDS = {
     "quantile": "; name the quantiles: prepare: {quantiles: [0.1, 0.5, 0.9]}",
     "poisson": "; say that values are counts: prepare: {task: counts}",
+    "binary": "; say that there are several labels: prepare: {task: labels}",
 }
 """Loss -> what a specification that names it lacks."""
 

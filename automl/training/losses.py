@@ -12,7 +12,7 @@ from torch import Tensor
 
 from automl.core.user_code import import_object
 from automl.metrics import missing
-from automl.metrics.kinds import counts, quantiles
+from automl.metrics.kinds import counts, labels, quantiles
 from automl.metrics.kinds.kind import kind_of
 from automl.metrics.kinds.measure import measures
 from automl.training.hyperparameters import Hyperparameters, check_loss
@@ -40,11 +40,12 @@ FORMULAS: Mapping[str, Each] = {
     "huber": _huber,
     "absolute": lambda outputs, targets: missing.mean(missing.gaps(outputs, targets).abs(), targets),
     "poisson": counts.poisson,
+    "binary": labels.binary,
 }
 """Loss -> its formula; values of a regression are in standard units. That of quantiles depends on their levels, see
 `formula`."""
 TASKS = {"classification": "cross_entropy", "regression": "squared", "next_token": "cross_entropy",
-         "quantiles": "quantile", "counts": "poisson", "ordinal": "cross_entropy"}  # fmt: skip
+         "quantiles": "quantile", "counts": "poisson", "labels": "binary", "ordinal": "cross_entropy"}  # fmt: skip
 """Kind of task, or variant of one -> its own loss."""
 
 
@@ -76,6 +77,8 @@ def formula(kind: str) -> Each | None:
             return lambda outputs, targets: quantiles.pinball(outputs, targets, levels)
         case "counts":
             return counts.poisson
+        case "labels":
+            return labels.binary
     return None
 
 

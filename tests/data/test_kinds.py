@@ -49,15 +49,36 @@ def test_classes_have_the_order_that_is_given() -> None:
     assert again.classes == list(range(12, -1, -1))
 
 
+def test_labels_are_columns_or_the_parts_of_cells() -> None:
+    table = frame().assign(red=[0, 1] * 60, big=["yes", "no", "no"] * 40)
+    table["tags"] = ["red;big", "", "red", "round; red ", "rare;big"] + ["red", "big", "", "round", "big;round"] * 23
+    table.loc[3, "red"] = np.nan
+    data = load(table.drop(columns="tags"), target=["red", "big"], prepare={"task": "labels"})
+    assert data.preparation["target"]["columns"] == ["red", "big"]
+    assert len(data.train) + len(data.val) + len(data.test) == 119
+    assert set(data.train.y.unique().tolist()) == {0.0, 1.0}
+    cells = load(table.drop(columns=["red", "big"]), target="tags", prepare={"task": "labels"})
+    assert cells.preparation["target"]["columns"] == cells.classes == ["big", "red", "round"]
+    assert any("'rare'" in note for note in cells.notes)
+    rows = sum(len(part) for part in (cells.train, cells.val, cells.test))
+    assert rows == 120
+    both = torch.cat([cells.train.y, cells.val.y, cells.test.y])
+    assert both.sum(0).tolist() == [48.0, 26.0, 47.0]
+    assert cells.summary is not None
+    assert 0 < cells.summary.baselines["val_average_precision"] < 1
+
+
 @pytest.mark.parametrize(
     ("target", "options", "says"),
     [
+        ("y", {"task": "labels"}, "0 labels of 5 rows or more"),
+        ("y", {"label_separator": "|"}, "add task: labels"),
         ("word", {"order": ["x", "z"]}, "has also 'y'; name every class"),
         ("word", {"order": ["x", "x"]}, "two or more different classes"),
         ("n", {"order": [0, 1], "task": "counts"}, "it is of classes, and values are asked for"),
         ("y", {"quantiles": [0.9, 0.1]}, "needs rising numbers between 0 and 1"),
         ("y", {"quantiles": [0.5], "task": "classification"}, "they are of values, and task is classification"),
-        ("word", {"quantiles": [0.5]}, "has no value in any row"),
+        ("word", {"quantiles": [0.5]}, "cannot be read as values"),
         ("y", {"task": "counts"}, "values below 0, which are no counts"),
         ("n", {"task": "counts", "target_scale": "log"}, "learned as logarithms of rates already"),
         ("n", {"task": "counting"}, "did you mean 'counts'"),

@@ -23,6 +23,7 @@ CASES: dict[str, tuple[Kind, Outputs]] = {
         Kind("regression", "quantiles", LEVELS), Outputs(3, "values", None, {"kind": "quantiles", "each": 3}),
     ),
     "counts": (Kind("regression", "counts"), Outputs(1, "values", None, {"kind": "counts"})),
+    "labels": (Kind("regression", "labels"), Outputs(2, "values", None, {"kind": "labels"})),
     "ordinal": (Kind("classification", "ordinal"), Outputs(4, "classes", None, {"kind": "ordinal"})),
 }  # fmt: skip
 INPUTS, F64 = Inputs((4,)), torch.float64
@@ -32,6 +33,8 @@ def rows(case: str, n: int) -> Part:
     g = torch.Generator().manual_seed(n)
     x = torch.randn(n, 4, generator=g, dtype=F64)
     y = x[:, :1] + x[:, 1:2] * torch.randn(n, 1, generator=g, dtype=F64)
+    if case == "labels":
+        return Part(x, torch.cat([y > 0, y > 1], 1).double())
     if case == "ordinal":
         return Part(x, torch.bucketize(y[:, 0], torch.tensor([-1.0, 0.0, 1.5], dtype=F64)))
     return Part(x, torch.poisson(y.exp().clamp_max(8), generator=g) if case == "counts" else y)
@@ -59,6 +62,9 @@ def plain(case: str, config: dict[str, Any], seed: int) -> torch.nn.Module:
             out, y = module(part.x[some]), part.y[some]
             if case == "ordinal":
                 loss = cumulative(module.get_submodule("inner")(part.x[some]), y)
+            elif case == "labels":
+                p = out.sigmoid()
+                loss = -(y * p.log() + (1 - y) * (1 - p).log()).mean()
             elif case == "counts":
                 loss = (out.exp() - y * out).mean()
             else:
@@ -91,6 +97,9 @@ def test_lanes_learn_by_the_formula_of_the_loss(case: str) -> None:
         if case == "counts":
             right = 2 * (torch.xlogy(val.y, val.y / answers) - val.y + answers).mean()
             assert float(found["val_poisson_deviance"][k]) == pytest.approx(float(right), rel=1e-9)
+        elif case == "labels":
+            hits, sizes = ((answers >= 0.5) & (val.y > 0)).sum(), (answers >= 0.5).sum() + (val.y > 0).sum()
+            assert float(found["val_f1_micro"][k]) == pytest.approx(float(2 * hits / sizes))
         elif case == "ordinal":
             torch.testing.assert_close(answers.exp().sum(1), torch.ones(30, dtype=F64))
             gap = (answers.argmax(1) - val.y).abs().double().mean()

@@ -11,7 +11,7 @@ from sklearn import metrics as theirs
 from torch import Tensor
 
 from automl import metrics
-from automl.metrics import intervals, rows
+from automl.metrics import batched, intervals, rows
 from automl.metrics.batched import Meter
 from automl.metrics.kinds.kind import Kind
 from automl.training import losses
@@ -109,6 +109,37 @@ def test_ordered_classes_are_judged_by_ranks_as_in_scikit_learn() -> None:
             assert float(meter.result()[name][k]) == pytest.approx(value)
             assert rows.sample(name, kind, own, y, weight).value == pytest.approx(value)
     assert math.isnan(metrics.compute(kind, logits[0] * 0, y * 0)["qwk"])
+
+
+@pytest.mark.parametrize("held", [10, 1 << 20])
+def test_labels_are_judged_as_in_scikit_learn(monkeypatch: pytest.MonkeyPatch, held: int) -> None:
+    monkeypatch.setattr(batched, "HELD", held)
+    kind, g = Kind("regression", "labels"), torch.Generator().manual_seed(0)
+    answers = ((torch.rand(2, 60, 3, generator=g) * 20).round() / 20).double()
+    y, weight = (torch.rand(60, 3, generator=g) < 0.4).float(), torch.rand(60, generator=g) + 0.5
+    meter = Meter(kind, 2, torch.device("cpu"), torch.ones(3), torch.arange(2))
+    for some in torch.split(torch.arange(60), 25):
+        meter.add(answers[:, some], y[some], weight[some])
+    lanes = meter.result()
+    assert set(lanes) == set(metrics.names(kind)) == {"loss", "f1_macro", "f1_micro", "average_precision"}
+    for k, own in enumerate(answers):
+        guess = own >= 0.5
+        right = {
+            "f1_macro": theirs.f1_score(y, guess, average="macro", sample_weight=weight),
+            "f1_micro": theirs.f1_score(y, guess, average="micro", sample_weight=weight),
+            "average_precision": theirs.average_precision_score(y, own, average="macro", sample_weight=weight),
+        }
+        found = metrics.compute(kind, own, y, weight, scale=torch.ones(3))
+        p = own.clamp(1e-7, 1 - 1e-7).numpy()
+        each = [theirs.log_loss(y[:, j], p[:, j], sample_weight=weight) for j in range(3)]
+        loss = float(losses.of_answers(kind, own, y.double(), weight.double()))
+        assert loss == pytest.approx(float(np.mean(each)), rel=1e-6)
+        for name, value in {**right, "loss": loss}.items():
+            assert float(lanes[name][k]) == pytest.approx(value, rel=1e-6)
+            assert rows.sample(name, kind, own, y, weight).value == pytest.approx(value, rel=1e-6)
+            assert name == "loss" or found[name] == pytest.approx(value, rel=1e-6)
+    low, high = intervals.interval(rows.sample("average_precision", kind, answers[0], y))
+    assert low < rows.sample("average_precision", kind, answers[0], y).value < high
 
 
 def test_a_kind_is_text_with_details() -> None:

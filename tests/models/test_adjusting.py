@@ -11,6 +11,7 @@ from sklearn.metrics import f1_score
 import automl
 from automl import specfile
 from automl.bundle.model import Model
+from automl.metrics.kinds.kind import Kind
 from automl.models import adjusting
 from automl.specfile.yaml.complaint import InvalidSpec
 
@@ -83,3 +84,21 @@ def test_what_cannot_be_adjusted_is_told(line: str, says: str) -> None:
     text = SPEC.replace("metric: val_f1_macro", line) if line.startswith("metric") else f"{SPEC}{line}\n"
     with pytest.raises(InvalidSpec, match=says):
         specfile.parse(text)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_cuts_of_labels_have_the_highest_f1_of_the_rows(weighted: bool) -> None:
+    from sklearn.metrics import f1_score
+
+    draw = torch.Generator().manual_seed(0)
+    y = (torch.rand(80, 2, generator=draw) < torch.tensor([0.1, 0.6])).float()
+    p = ((0.5 * torch.rand(80, 2, generator=draw) + 0.3 * y) * 30).round() / 60
+    weight = torch.rand(80, generator=draw) + 0.1 if weighted else None
+    kind = Kind("regression", "labels")
+    found = adjusting.fit("thresholds", "f1_macro", p, y, weight, kind)
+    module = adjusting.adjusted(torch.nn.Identity(), found)
+    assert adjusting.without(found) == {}
+    guess = module(p) >= 0.5
+    for k in range(2):
+        best = max(f1_score(y[:, k], p[:, k] >= t, sample_weight=weight) for t in p[:, k].unique())
+        assert f1_score(y[:, k], guess[:, k], sample_weight=weight) == pytest.approx(best)

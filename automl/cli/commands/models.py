@@ -121,7 +121,7 @@ def predict(
     outputs = model.outputs(rows, unread)
     columns = _predictions(model, rows, outputs)
     if proba:
-        if model.kind != "classification":
+        if model.kind != "classification" and model.kind.variant != "labels":
             raise DataError(f"--proba: probabilities are for classes; this model's task is {model.kind}")
         shares = model.probabilities(outputs)
         columns |= {f"p({name})": shares[:, k] for k, name in enumerate(model.classes)}

@@ -26,6 +26,8 @@ def entry(names: Sequence[str], target: targets.Target, y: NDArray[Any], options
     reading = {"reading": target.reading} if target.reading else {}
     if target.kind == "classification":
         return {"name": name, "kind": target.kind, "classes": target.classes, **variant(options), **reading}
+    if variant(options).get("variant") == "labels":
+        return _labels(name, target, y)
     lacking = np.isnan(y)
     for k in np.flatnonzero(lacking.all(axis=0)).tolist():
         raise DataError(f"target {names[k]!r} has no value in the training part: there is nothing to learn")
@@ -40,6 +42,14 @@ def entry(names: Sequence[str], target: targets.Target, y: NDArray[Any], options
     for k in np.flatnonzero(np.nanmin(target.y, axis=0) < 0).tolist():
         raise DataError(f"target {names[k]!r} has values below 0, which are no counts; leave `task: counts` out")
     return entry | {"center": [0.0] * len(center), "scale": center.tolist()}
+
+
+def _labels(name: str, target: targets.Target, y: NDArray[Any]) -> dict[str, Any]:
+    for k in np.flatnonzero(y.min(axis=0) == y.max(axis=0)).tolist():
+        raise DataError(f"label {target.classes[k]!r}: no row of the training part has it, or all; split differently")
+    count = len(target.classes)
+    return {"name": name, "kind": target.kind, "variant": "labels", "columns": target.classes,
+            "center": [0.0] * count, "scale": [1.0] * count}  # fmt: skip
 
 
 def classes(raw: Raw, entry: Mapping[str, Any]) -> Outputs:
@@ -64,7 +74,7 @@ def values(
     if entry.get("variant") == "counts":
         raw.notes.append(f"target {raw.target!r}: counts, learned by the Poisson loss")
         return Outputs(count, "values", None, {"kind": "counts"})
-    return Outputs(count, "values", curve)
+    return Outputs(count, "values", curve, {"kind": "labels"} if entry.get("variant") == "labels" else None)
 
 
 def _curve(

@@ -21,10 +21,11 @@ SEARCHABLE: dict[str, tuple[Any, ...]] = {
     "pca": (), "crosses": (), "target_scale": TARGET_SCALES,
 }  # fmt: skip
 """Option that a search may choose -> its values; empty where it is a number."""
-TASKS = ("classification", "regression", "counts")
+TASKS = ("classification", "regression", "counts", "labels")
 OPTIONS = {
-    "task": "classification, regression, or counts: values of 0 and above, learned by the Poisson loss (default: from "
-    "the target's values)",
+    "task": "classification, regression, counts (values of 0 and above, learned by the Poisson loss), or labels (a row "
+    "may have several of them); default: from the target's values",
+    "label_separator": "what stands between two labels in a cell of the target (default: ;)",
     "order": "the classes of the target in their order, the lowest first, e.g. [low, middle, high]",
     "quantiles": "predict these quantiles of values in the place of means, e.g. [0.1, 0.5, 0.9]",
     "impute": "value that replaces a missing number: median, mean, zero, most_frequent; none: it stays missing (trees)",
@@ -126,8 +127,11 @@ def _check_target(options: Mapping[str, Any]) -> None:
             raise DataError(f"prepare.order: {problem}, got {options['order']!r}")
         if task not in (None, "classification") or options.get("quantiles") is not None:
             raise DataError("prepare.order: it is of classes, and values are asked for; take out one of the two")
-    if task == "counts" and options.get("target_scale", "standard") != "standard":
-        raise DataError("prepare.target_scale: counts are learned as logarithms of rates already; leave it out")
+    if task in ("counts", "labels") and options.get("target_scale", "standard") != "standard":
+        how = "counts are learned as logarithms of rates already" if task == "counts" else "labels are no values"
+        raise DataError(f"prepare.target_scale: {how}; leave it out")
+    if options.get("label_separator") is not None and task != "labels":
+        raise DataError("prepare.label_separator: it separates labels; add task: labels")
 
 
 def of_quantiles(levels: Any) -> str:
@@ -160,7 +164,7 @@ def variant(options: Mapping[str, Any]) -> dict[str, Any]:
         return {"variant": "quantiles", "quantiles": [float(level) for level in levels]}
     if options.get("order") is not None and not of_order(options["order"]):
         return {"variant": "ordinal"}
-    return {"variant": "counts"} if options.get("task") == "counts" else {}
+    return {"variant": options["task"]} if options.get("task") in ("counts", "labels") else {}
 
 
 def answers_differ(options: Mapping[str, Any]) -> bool:

@@ -47,9 +47,9 @@ def calibration_error(means: Tensor) -> Tensor:
 
 
 def average_precision(scores: Tensor, positive: Tensor, weight: Tensor) -> Tensor:
-    """[K] the sum of precisions weighted with the recall that each score adds, as scikit-learn's; nan without positives.
+    """[K] the sum of precisions weighted with the recall that each score adds, as in scikit-learn.
 
-    That is the mean over positives of the precision among all rows with at least their score.
+    That is the mean over positives of the precision among all rows with at least their score; nan without positives.
 
     Args:
         scores: [K, N].

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-Variant = Literal["", "quantiles", "counts", "ordinal"]
+Variant = Literal["", "quantiles", "counts", "ordinal", "labels"]
 
 
 class Kind(str):
@@ -13,7 +13,8 @@ class Kind(str):
 
     Attributes:
         variant: "quantiles": of each value several quantiles are predicted; "counts": values are counts, whose means
-            are predicted; "ordinal": classes have an order; "": classes, values or tokens as they are.
+            are predicted; "ordinal": classes have an order; "labels": values are 0 or 1, whether a row has each
+            of several labels, of which the probabilities are predicted; "": classes, values or tokens as they are.
         levels: of the quantiles, rising, each between 0 and 1.
 
     Example:
@@ -40,7 +41,7 @@ class Kind(str):
     @property
     def reported(self) -> tuple[str, ...]:
         """Which groups of metrics it reports, see `metrics.registry`."""
-        plain = () if self.variant == "quantiles" else (str(self),)
+        plain = () if self.variant in ("quantiles", "labels") else (str(self),)
         return (*plain, self.variant) if self.variant else plain
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from automl.metrics.kinds import classes, counts, ordinal, quantiles
+from automl.metrics.kinds import classes, counts, labels, ordinal, quantiles
 from automl.metrics.kinds.kind import kind_of
 
 Each = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -46,6 +46,12 @@ def measures(kind: str) -> Mapping[str, Measure]:
         return {
             "loss": Measure(lambda out, y, unit: counts.deviance(out, y).unsqueeze(-1)),
             "poisson_deviance": Measure(lambda out, y, unit: counts.deviance(out, y, unit).unsqueeze(-1)),
+        }
+    if own.variant == "labels":
+        return {
+            "loss": Measure(lambda out, y, unit: labels.cross_entropy(out, y).unsqueeze(-1)),
+            "f1_macro": Measure(lambda out, y, unit: labels.counted(out, y), labels.f1_macro),
+            "f1_micro": Measure(lambda out, y, unit: labels.counted(out, y), labels.f1_micro),
         }
     if own.variant == "ordinal":
         return {

@@ -1,4 +1,4 @@
-"""Networks whose answer is made of their outputs: quantiles in their order, rates of counts, classes with an order.
+"""Networks whose answer is made of their outputs: sorted quantiles, rates of counts, ordered classes, labels.
 
 Shape letters: ... lanes and rows, D values of a target, Q quantiles of each, C classes.
 """
@@ -14,7 +14,7 @@ from automl.data.shapes import Outputs
 from automl.errors import SpecError
 from automl.metrics.kinds.counts import MOST
 
-KINDS = ("quantiles", "counts", "ordinal")
+KINDS = ("quantiles", "counts", "ordinal", "labels")
 
 
 class Linked(nn.Module):
@@ -24,6 +24,7 @@ class Linked(nn.Module):
       (Chernozhukov, Fernandez-Val and Galichon 2010, "Quantile and probability curves without crossing", prop. 4).
       In training the outputs stay as they are.
     - counts: the outputs are logarithms of rates, the answers the rates. In training the outputs stay as they are.
+    - labels: the outputs are logits, the answers probabilities. In training the outputs stay as they are.
     - ordinal: C - 1 outputs make the logarithms of the probabilities of C ordered classes, see `ordered`.
 
     Args:
@@ -52,6 +53,8 @@ class Linked(nn.Module):
         """The answer of outputs [..., U]."""
         if self.kind == "counts":
             return out.clamp_max(MOST).exp()
+        if self.kind == "labels":
+            return out.sigmoid()
         if self.kind == "ordinal":
             return ordered(out)
         return out.reshape(*out.shape[:-1], -1, self.each).sort(-1).values.flatten(-2)

@@ -99,6 +99,10 @@ def _types(value: Any) -> str:
     return f"{shown(wrong)} is not one of {', '.join(_KINDS)}{did_you_mean(str(wrong), _KINDS)}" if wrong else ""
 
 
+def _between(value: Any) -> str:
+    return "" if isinstance(value, str) and value else "needs a text, such as ; or |"
+
+
 def _names(value: Any) -> str:
     ok = isinstance(value, list) and all(isinstance(one, str) for one in value)
     return "" if ok else "needs a list of columns"
@@ -117,7 +121,7 @@ def _missing(value: Any) -> str:
 _RULES: dict[str, Callable[[Any], str]] = {
     "pca": _pca, "separator": _separator, "encoding": _encoding, "memory": _memory, "types": _types,
     "categories": _names, "missing": _missing, "series": _series, "quantiles": options.of_quantiles,
-    "order": options.of_order,
+    "order": options.of_order, "label_separator": _between,
 }  # fmt: skip
 """Option -> what it needs, if the value is not that."""
 

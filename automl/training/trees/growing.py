@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from automl.errors import DataError
 from automl.metrics.kinds.kind import Kind
 from automl.models.tables.trees import NODES
 
@@ -68,6 +69,11 @@ class Rows:
     def with_target(self, unit: int) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None]:
         """(x, y, weight) of the rows that have a value of one unit of a regression; the very arrays if all have one."""
         y = self.y[:, unit // max(1, len(self.kind.levels))]
+        if self.kind.variant == "labels" and y.min() == y.max():
+            raise DataError(
+                "trees: all training rows (of a fold) agree on a label, so that it cannot be learned; take fewer "
+                "folds, or leave the label out"
+            )
         there = np.isfinite(y)
         if there.all():
             return self.x, y, self.weight

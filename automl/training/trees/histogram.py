@@ -40,7 +40,8 @@ class HistogramGrower:
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         s, rows = self.settings, self.rows
-        kind: Any = HistGradientBoostingClassifier if rows.classes else HistGradientBoostingRegressor
+        yes_or_no = rows.classes or rows.kind.variant == "labels"
+        kind: Any = HistGradientBoostingClassifier if yes_or_no else HistGradientBoostingRegressor
         mask = [f in rows.categories for f in range(rows.x.shape[1])]
         return kind(
             learning_rate=s.shrinkage, max_iter=1, max_leaf_nodes=s.leaves, max_depth=s.max_depth or None,

@@ -68,7 +68,7 @@ class LightGBMGrower:
             return {"objective": "binary"} if many == 2 else {"objective": "multiclass", "num_class": many}
         if (level := self.rows.level(unit)) is not None:
             return {"objective": "quantile", "alpha": level}
-        return {"objective": "poisson" if self.rows.kind.variant == "counts" else "regression"}
+        return {"objective": {"counts": "poisson", "labels": "binary"}.get(self.rows.kind.variant, "regression")}
 
     def _parameters(self, unit: int) -> dict[str, Any]:
         s = self.settings

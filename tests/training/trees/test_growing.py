@@ -19,9 +19,10 @@ from automl.training.trees.trainer import TreeTrainer
 
 SETTINGS = Settings(12, 0.2, 15, 0, 5, 0.1, 0.7, 255, 3)
 UNITS = {"two classes": [1], "three of four classes": [1, 2, 3], "two values": [0, 1], "quantiles": [0, 1, 2, 3],
-         "counts": [0]}  # fmt: skip
+         "counts": [0], "labels": [0, 1]}  # fmt: skip
 """Kind of target -> the units that trees add to."""
-VARIANTS = {"quantiles": Kind("regression", "quantiles", (0.1, 0.9)), "counts": Kind("regression", "counts")}
+VARIANTS = {"quantiles": Kind("regression", "quantiles", (0.1, 0.9)), "counts": Kind("regression", "counts"),
+            "labels": Kind("regression", "labels")}  # fmt: skip
 
 
 def rows(kind: str, weighted: bool = True) -> tuple[Rows, NDArray[np.float64]]:
@@ -36,6 +37,7 @@ def rows(kind: str, weighted: bool = True) -> tuple[Rows, NDArray[np.float64]]:
         "three of four classes": np.digitize(signal, [0, 2]) + 1,
         "two values": np.column_stack([signal, -(signal**2)]),
         "quantiles": np.column_stack([signal, -(signal**2)]),
+        "labels": np.column_stack([signal > 1, signal > 0]).astype(np.float64),
         "counts": rng.poisson(np.exp(signal / 4))[:, None].astype(np.float64),
     }[kind]
     other = x[:60].copy()
