@@ -109,6 +109,14 @@ def make(group: Group, described: Described) -> Any:
         raise SpecError(f"{SINGULAR[group]} {name!r}: {error}") from None
 
 
+def unfit(strategy: Strategy, stopper: Stopper) -> str:
+    """A sentence where a strategy is used without the stopper that belongs to it; else an empty text."""
+    wanted = strategy.stopper()
+    if not wanted or isinstance(stopper, type(make("stoppers", wanted))):
+        return ""
+    return f"{type(strategy).__name__} does its work with the stopper {wanted} alone: give no other one"
+
+
 def completed(group: Group, plugin: Any) -> Any:
     """The plugin itself if it has all methods of its protocol; else an object that has the protocol's defaults too.
 

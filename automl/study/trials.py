@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
+from automl.core import plugins
 from automl.core.history import rank_key
 from automl.core.live import edits
 from automl.core.messages import Assignment, Measured, Odd, Parent, as_number
@@ -75,7 +76,8 @@ class Trials(Readable):
     def work_with(self, workers: int) -> None:
         """Set the number of workers; then strategy and stopper may add notes about what they are going to do."""
         self.history.plan = replace(self.plan, workers=workers)
-        self.notes += filter(None, (self.strategy.note(self.history), self.stopper.note(self.history)))
+        notes = self.strategy.note(self.history), self.stopper.note(self.history)
+        self.notes += filter(None, (*notes, plugins.unfit(self.strategy, self.stopper)))
 
     def keep_facts(self, facts: Mapping[str, Any]) -> None:
         """Keep what became known about the study while it runs: plain values, which replace those of their name."""

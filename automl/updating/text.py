@@ -28,7 +28,7 @@ def _why(tried: Entry) -> str:
         one = tried[part]
         if not one["passed"]:
             return (
-                f"it could lose {-one['floor']:.4f} on {part} rows, where {one['limit']:.4f} is allowed "
+                f"on {part} rows it could lose more than the {one['limit']:.4f} that are allowed: {-one['floor']:.4f} "
                 f"({one['sure']:.1%} sure)"
             )
     return "it is no better on the new rows"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import automl
 from automl.core.history import History
 from automl.core.space import Config, Float, Space
 from automl.core.strategy import Heir, Strategy
@@ -82,8 +83,14 @@ def test_the_size_follows_from_the_budget() -> None:
     assert Population(size=7).members(Plan(horizon=10, steps=1)) == 7
 
 
+@pytest.mark.parametrize(("stopper", "told"), [("asha", True), ("none", True), ("population", False), (STOPPER, False)])
+def test_a_strategy_without_its_stopper_is_told(stopper: object, told: bool) -> None:
+    study = automl.Study(SPACE, metric="loss", strategy="pbt", stopper=stopper, horizon=6, trials=8)
+    study.work_with(2)
+    assert told is any("does its work with the stopper population alone" in note for note in study.notes)
+
+
 def test_a_study_hands_out_heirs_and_has_the_same_history_when_it_is_opened_again(tmp_path: Path) -> None:
-    import automl
     from automl.core.messages import Measured
 
     def study() -> automl.Study:

@@ -68,6 +68,11 @@ def test_the_whole_and_the_few_lines(golden):
     assert all(len(line) <= 79 for line in few)
 
 
+def test_with_folds_no_validation_rows_are_counted():
+    folded = replace(SUMMARY, rows={"train": 68, "val": 0, "test": 22}, left_out_rows=0)
+    assert dict(pages.brief(folded, "val_acc", "s"))["rows"] == "90 (68 train in folds, 22 test)"
+
+
 def test_few_lines_name_each_warning_and_the_baseline():
     lines = pages.brief(SUMMARY, "val_acc", "studies/churn")
     assert [label for label, _ in lines] == [

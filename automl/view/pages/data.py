@@ -113,7 +113,9 @@ def below_baseline(study: Readable) -> str:
 
 
 def _rows(summary: Summary) -> str:
-    parts = ", ".join(f"{count:,} {words.clean(name)}" for name, count in summary.rows.items())
+    folded = summary.rows.get("val") == 0  # with folds the training rows are held out in turn
+    shown = {"train in folds" if folded and name == "train" else name: count for name, count in summary.rows.items()}
+    parts = ", ".join(f"{count:,} {words.clean(name)}" for name, count in shown.items() if count or name != "val")
     out = f"; {words.plural(summary.left_out_rows, 'row')} left out" if summary.left_out_rows else ""
     return f"{sum(summary.rows.values()):,} ({parts}){out}"
 
