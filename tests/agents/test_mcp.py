@@ -12,6 +12,7 @@ from automl.agents.allowance import FILE, Allowance
 from automl.agents.commands import CommandFailed, run
 from automl.agents.server import READ, WRITE, Tools
 from automl.errors import SpecError
+from tests.support.commands import on_one_core
 
 SPEC = """study: flowers
 model: mlp
@@ -124,7 +125,7 @@ def test_a_whole_search_through_a_client(tmp_path: Path) -> None:
         begun = await call("start", spec="space.yaml", trials=4, time_s=120)
         assert begun["study"] == "flowers"
         while (state := await call("status", study="flowers"))["state"] == "running":
-            await anyio.sleep(0.3)
+            await anyio.sleep(1.0)  # each look is a process
         assert (state["state"], state["counts"]["begun"]) == ("ended", 4)
         board = await call("top", study="flowers", rows=2)
         assert len(board["rows"]) == 2
@@ -142,5 +143,6 @@ def test_a_whole_search_through_a_client(tmp_path: Path) -> None:
         assert refused.is_error
         assert "allowance is not enough" in _document(refused)["error"]["message"]
 
-    anyio.run(_session, tmp_path, False, reads)
-    anyio.run(_session, tmp_path, True, searches)
+    with on_one_core():
+        anyio.run(_session, tmp_path, False, reads)
+        anyio.run(_session, tmp_path, True, searches)

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from automl.errors import EnvironmentProblem
 from automl.serving import image
 from automl.serving.security.keys import Keys
+from tests.support.patience import PATIENCE_S, free_port
 
 LINES = re.compile(r"^(FROM|ARG|ENV|WORKDIR|COPY|RUN|USER|VOLUME|EXPOSE|HEALTHCHECK|ENTRYPOINT|CMD) (.+)$")
 
@@ -88,19 +89,20 @@ def test_its_command_serves_with_the_packages_of_the_folder_alone(folder: Path, 
     assert {"sklearn", "ray"} <= set(others)
     hidden = f"import sys; sys.modules.update(dict.fromkeys({others!r}, None)); "  # to import one of them is an error
     entry[1] = hidden + entry[1]
-    command = [sys.executable, *entry, *json.loads(found["CMD"]), "--port", "18431"]
+    port = str(free_port())
+    command = [sys.executable, *entry, *json.loads(found["CMD"]), "--port", port]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder / "package"), "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(command, cwd=folder, env=environment)
     try:
-        check = json.loads(found["HEALTHCHECK"].partition("CMD")[2])[2].replace("8000", "18431")
-        for _ in range(300):
+        check = json.loads(found["HEALTHCHECK"].partition("CMD")[2])[2].replace("8000", port)
+        for _ in range(1500):
             if subprocess.run([sys.executable, "-c", check], capture_output=True, check=False).returncode == 0:
                 break
             time.sleep(0.2)
         body = json.dumps({"rows": [{"size": 5.0, "age": 3, "colour": "red", "day": "2021-03-01", "constant": "x"}]})
-        request = urllib.request.Request("http://127.0.0.1:18431/v1/predict", body.encode(), {
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/v1/predict", body.encode(), {
             "Authorization": f"Bearer {key}", "Content-Type": "application/json"})  # fmt: skip
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             assert json.load(answer)["model"] == "flowers-2"
     finally:
         server.terminate()
