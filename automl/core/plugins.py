@@ -114,7 +114,7 @@ def unfit(strategy: Strategy, stopper: Stopper) -> str:
     wanted = strategy.stopper()
     if not wanted or isinstance(stopper, type(make("stoppers", wanted))):
         return ""
-    return f"{type(strategy).__name__} does its work with the stopper {wanted} alone: give no other one"
+    return f"{type(strategy).__name__} works only with the stopper {wanted}: leave out `stopper`"
 
 
 def completed(group: Group, plugin: Any) -> Any:

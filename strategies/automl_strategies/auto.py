@@ -70,7 +70,7 @@ class Auto(Strategy):
         if (grid := _small(history)) is not None:
             return f"auto: {grid.note(history)}"
         space = history.space
-        what = f"{space.dim} parameters" + (", conditional" if space.conditional else "")
+        what = f"{space.dim} parameter{'s' if space.dim != 1 else ''}" + (", conditional" if space.conditional else "")
         names = "gp, every fourth from tpe" if _learnable(history, GP_DIMENSIONS) else "tpe"
         stopped = "under early stopping a quarter stays random"
         return f"auto: {what}: quasi-random first, then {names}; {stopped}{_hurried(history)}"

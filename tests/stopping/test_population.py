@@ -87,7 +87,7 @@ def test_the_size_follows_from_the_budget() -> None:
 def test_a_strategy_without_its_stopper_is_told(stopper: object, told: bool) -> None:
     study = automl.Study(SPACE, metric="loss", strategy="pbt", stopper=stopper, horizon=6, trials=8)
     study.work_with(2)
-    assert told is any("does its work with the stopper population alone" in note for note in study.notes)
+    assert told is any("works only with the stopper population" in note for note in study.notes)
 
 
 def test_a_study_hands_out_heirs_and_has_the_same_history_when_it_is_opened_again(tmp_path: Path) -> None:
