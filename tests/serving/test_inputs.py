@@ -122,6 +122,16 @@ REFUSALS = {
     "unknown key": ({"row": [ROW]}, 422, "unknown_key", "row", "did you mean 'rows'?"),
     "text for truth": ({"rows": [ROW], "proba": "yes"}, 422, "wrong_type", "proba", "truth value"),
     "uneven columns": ({"columns": {"size": [1], "age": [1, 2]}}, 422, "wrong_shape", "columns", "differ in length"),
+    "no column": ({"columns": {name: [] for name in ROW}}, 422, "no_rows", "rows", "at least one row"),
+    "column with a wrong name": (
+        {"columns": {"agee": [1], **{name: [value] for name, value in ROW.items()}}}, 422, "unknown_column", "rows[0]",
+        "did you mean 'age'?",
+    ),
+    "column with a list": (
+        {"columns": {**{name: [value] * 2 for name, value in ROW.items()}, "age": [1, [2]]}}, 422, "wrong_type",
+        "rows[1].age", "a cell is a number",
+    ),
+    "too long columns": ({"columns": {name: [1] * 11 for name in ROW}}, 413, "too_many_rows", "rows", "at most 10"),
     "unknown model": ({"rows": [ROW], "model": "flower"}, 404, "unknown_model", "model", "did you mean 'flowers'?"),
     "unknown version": ({"rows": [ROW], "version": "v9"}, 404, "unknown_version", "version", "'v9'"),
     "too many rows": ({"rows": [ROW] * 11}, 413, "too_many_rows", "rows", "at most 10"),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from automl.data.preparing import given
 from automl.errors import DataError, did_you_mean
-from automl.serving.inputs.checks import Columns, columns_of, frame_checked
+from automl.serving.inputs.checks import Columns, columns_checked, columns_of, frame_checked
 from automl.serving.inputs.schema import InputSchema
 from automl.serving.problem import Refused
 
@@ -84,25 +84,37 @@ def read_json(body: bytes) -> Asked:
     for key, kind in (("model", str), ("version", str), ("proba", bool)):
         if key in data and not isinstance(data[key], kind):
             raise Refused(422, "wrong_type", f"{key}: expected a {'text' if kind is str else 'truth value'}", key)
-    content = _from_columns(data["columns"]) if "columns" in data else data["rows"]
+    content = _same_length(data["columns"]) if "columns" in data else data["rows"]
     return Asked(content, data.get("model"), data.get("version"), data.get("proba"))
 
 
-def _from_columns(columns: Any) -> list[dict[str, Any]]:
+def _same_length(columns: Any) -> dict[str, list[Any]]:
     if not isinstance(columns, dict) or not columns or not all(isinstance(v, list) for v in columns.values()):
         raise Refused(422, "wrong_type", 'expected {"name of a column": [its values], ...}', "columns")
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         raise Refused(422, "wrong_shape", "the columns differ in length", "columns")
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return columns
 
 
 def rows_of(content: Any, schema: InputSchema, max_rows: int) -> Columns | NDArray[Any] | list[str] | pd.DataFrame:
     """The rows of a JSON body in the form that the model's preparation takes.
 
+    Args:
+        content: a list of rows, or a dict of columns of the same length.
+        schema: of the model's rows.
+        max_rows: a request may have.
+
     Raises:
         Refused: with the place of the first value that does not fit.
     """
+    if isinstance(content, dict):
+        count = len(next(iter(content.values())))
+        if count and schema.form not in ("array", "text"):
+            counted(count, max_rows)
+            columns = columns_checked(content, count, schema)
+            return pd.DataFrame(columns.values) if schema.form == "series" else columns
+        content = [dict(zip(content, row, strict=True)) for row in zip(*content.values(), strict=True)]
     if not isinstance(content, list) or not content:
         raise Refused(422, "no_rows", "expected a list of at least one row", "rows")
     counted(len(content), max_rows)

@@ -47,6 +47,24 @@ def columns_of(rows: list[Any], schema: InputSchema) -> Columns:
         plain = False
     if not plain:
         _check_names(rows, schema, frozenset(needed))
+    _check_cells(values)
+    return Columns(values, len(rows))
+
+
+def columns_checked(columns: dict[str, list[Any]], rows: int, schema: InputSchema) -> Columns:
+    """The columns of a JSON body, lists of the same length, as those that the model looks at.
+
+    Raises:
+        Refused: as `columns_of`.
+    """
+    needed = [one.name for one in schema.used]
+    _check_names([columns], schema, frozenset(needed))
+    values = {name: columns[name] for name in needed}
+    _check_cells(values)
+    return Columns(values, rows)
+
+
+def _check_cells(values: dict[str, list[Any]]) -> None:
     for name, cells in values.items():
         types = set(map(type, cells))
         if not types <= SIMPLE:
@@ -54,7 +72,6 @@ def columns_of(rows: list[Any], schema: InputSchema) -> Columns:
             raise Refused(422, "wrong_type", "a cell is a number, a text, true, false or null", f"rows[{k}].{name}")
         if str in types and max(len(cell) for cell in cells if type(cell) is str) > LONGEST_CELL:
             raise Refused(422, "cell_too_long", f"a cell has at most {LONGEST_CELL} characters", name)
-    return Columns(values, len(rows))
 
 
 def _check_names(rows: list[Any], schema: InputSchema, required: frozenset[str]) -> None:
