@@ -63,7 +63,7 @@ class Auto(Strategy):
         return new_configs(history, n, proposals, seen)
 
     def prepare(self) -> None:
-        """Import what the first suggestions need; scipy takes half a second of CPU time."""
+        """Import what the first suggestions need."""
         from automl_strategies import quick_gp  # noqa: F401
 
     def note(self, history: History) -> str:
