@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -48,6 +48,21 @@ class Answers(BaseModel):
     model_config = ConfigDict(extra="forbid")
     request_id: str = Field(max_length=64)
     answers: list[str | float | int | bool | None] = Field(max_length=100_000)
+
+
+def _unknown_classes(registry: Registry, made: Mapping[str, Any], answers: Sequence[object]) -> list[str]:
+    """A sentence for true answers that are no class of the model: a new class, or a slip of the client."""
+    try:
+        served = registry.find(made["model"], made["version"], "")
+    except Refused:
+        return []  # no longer loaded
+    if served.kind != "classification":
+        return []
+    unknown = list(dict.fromkeys(one for one in answers if one is not None and one not in served.classes))
+    if not unknown:
+        return []
+    named = [", ".join(map(repr, labels[:5]))[:200] for labels in (unknown, served.classes)]
+    return [f"no class of the model: {named[0]} (it has {named[1]}{', ...' if len(served.classes) > 5 else ''})"]
 
 
 class Change(BaseModel):
@@ -257,7 +272,8 @@ def _models(app: FastAPI, service: Service) -> None:
     async def feedback(request: Request, answers: Answers) -> Response:
         visit = _visit(request, "predict")
         key = visit.identity.id
-        return _json(await asyncio.to_thread(service.feedback.answered, answers.request_id, key, answers.answers))
+        made = await asyncio.to_thread(service.feedback.answered, answers.request_id, key, answers.answers)
+        return _json({**made, "warnings": _unknown_classes(registry, made, answers.answers)})
 
 
 def _pages(app: FastAPI, service: Service) -> None:

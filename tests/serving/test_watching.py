@@ -209,10 +209,14 @@ def test_true_answers_that_come_later_make_a_score_with_an_interval(bundles: Bun
             await client.post("/v1/feedback", json={"request_id": "unknown-one", "answers": ["iris"]}),
             await client.post("/v1/feedback", json={"request": "x", "answers": ["iris"]}),
             await client.get("/v1/status"),
+            await client.post(
+                "/v1/feedback", json={"request_id": answer["request_id"], "answers": ["Iris", *truth[1:]]}
+            ),
         ]
 
-    first, again, short, unknown, wrong, state = ask(made, talk)
-    assert (first.status_code, first.json()) == (200, {"model": "m", "version": "v1", "rows": 50})
+    first, again, short, unknown, wrong, state, slip = ask(made, talk)
+    assert slip.json()["warnings"] == ["no class of the model: 'Iris' (it has 'iris', 'rose')"]
+    assert (first.status_code, first.json()) == (200, {"model": "m", "version": "v1", "rows": 50, "warnings": []})
     assert again.status_code == 200
     assert [one.status_code for one in (short, unknown, wrong)] == [422, 404, 422]
     made_score = state.json()["models"][0]["versions"][0]["feedback"]
