@@ -4,13 +4,16 @@ import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 import automl
+from automl.compression import measuring
 
 SPEC = """study: dig
 model: {model}
-data: digits
+data: {data}
 metric: val_accuracy
 epochs: {epochs}
 space:
@@ -23,10 +26,15 @@ finalists: {{top: 1, seeds: 1}}
 
 
 def searched(
-    folder: Path, model: str = "mlp", width: int = 64, depth: int = 2, epochs: int = 12, more: str = ""
+    folder: Path, model: str = "mlp", width: int = 64, depth: int = 2, epochs: int = 12, more: str = "", rows: int = 0
 ) -> Path:
-    """The folder of a finished study."""
-    text = SPEC.format(model=model, width=width, depth=depth, epochs=epochs, more=more)
+    """The folder of a finished study; with `rows`: on the first digits instead of all."""
+    data = "digits"
+    if rows:
+        x, y = load_digits(return_X_y=True)
+        np.savez(folder / "some.npz", x=x[:rows], y=y[:rows])
+        data = "some.npz"
+    text = SPEC.format(model=model, data=data, width=width, depth=depth, epochs=epochs, more=more)
     (folder / "space.yaml").write_text(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -38,6 +46,12 @@ def searched(
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return searched(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Latencies are measured a tenth as long, for tests that do not look at them."""
+    monkeypatch.setattr(measuring, "BLOCK_S", measuring.BLOCK_S / 10)
 
 
 @pytest.fixture

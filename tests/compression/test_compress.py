@@ -95,6 +95,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_a_run_that_was_killed_goes_on_where_it_was(study: Path) -> None:
     ways, limit = ["prune", "rank"], 0.05
 
@@ -156,11 +157,12 @@ def test_what_cannot_be_compressed_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_convnet_with_every_way_and_transformer_with_those_of_torch(tmp_path: Path) -> None:
     for model, ways in (("convnet", WAYS), ("transformer", ("prune", "rank", "student"))):
         folder = tmp_path / model
         folder.mkdir()
-        study = searched(folder, model, width=16, depth=1, epochs=3, more="prepare: {form: images}\n")
+        study = searched(folder, model, width=16, depth=1, epochs=3, more="prepare: {form: images}\n", rows=400)
         small = automl.compress(study, ways=ways, lose=0.2, epochs=1)
         failed = {v.name: v.failed for v in small.variants if v.failed}
         assert not failed
