@@ -102,7 +102,7 @@ def exploit(given: argparse.Namespace) -> None:
     print("|---" * 5 + "|")
     for width in (32, 256, 512):
         config = {"depth": 2, "width": width, "batch_size": 64, "lr": 1e-3, "dropout": 0.1}
-        problem = Problem(build, made.inputs, made.outputs, made.kind, made.train, made.val)
+        problem = Problem(build, made.inputs, made.outputs, made.kind, made.train, made.val, own_factory=False)
         engine = Engine(problem, Options(fuse="always"))
         lanes = 16
         engine.admit([Entry(k, {**config, "lr": 1e-3 * (k + 1)}, k, 1000) for k in range(lanes)], together=True)

@@ -48,8 +48,9 @@ class Engine:
         p = self.problem
         o = self.options
         self.blueprint = Blueprint(
-            p.build, p.inputs, p.outputs, device, o.dtype, p.augment, torch.bfloat16 if o.bf16 else None, o.tf32
-        )
+            p.build, p.inputs, p.outputs, device, o.dtype, p.augment, torch.bfloat16 if o.bf16 else None, o.tf32,
+            p.own_factory,
+        )  # fmt: skip
         self.policy = FusionPolicy(p, self.options, self.blueprint)
         self.runners: dict[str, list[GroupRunner]] = {}
 

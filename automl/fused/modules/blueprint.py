@@ -25,6 +25,7 @@ class Blueprint:
 
     `tf32`: whether products on a GPU round their factors to TF32. `autocast`: what forward passes are cast to; the
     weights, their gradients and everything after stay as they are.
+    `own_factory`: `build` is a user's, whose modules may depend on every entry of a config, also on a learning rate.
     `augment`: strengths of augmentation that all trials have, unless their configs say otherwise.
     """
 
@@ -36,6 +37,7 @@ class Blueprint:
     augment: Mapping[str, Any] = field(default_factory=dict)
     autocast: torch.dtype | None = None
     tf32: bool = False
+    own_factory: bool = True
     _roles: dict[str, dict[str, mup.Role]] = field(default_factory=dict, compare=False, repr=False)
 
     def module(self, config: Mapping[str, Any], seed: int) -> nn.Module:
@@ -46,6 +48,11 @@ class Blueprint:
         if (roles := self.roles(config)) is not None:
             mup.rescale(made, roles)
         return made if self.dtype is None else made.to(self.dtype)
+
+    def shaping(self, config: Mapping[str, Any]) -> str:
+        """The entries of a config that its module may depend on, as a text: equal for configs with equal modules."""
+        own = {k: v for k, v in config.items() if self.own_factory or k not in hyperparameters.NAMES}
+        return json.dumps(own, sort_keys=True, default=repr)
 
     def cast(self) -> AbstractContextManager[Any]:
         """Forward passes inside the block use the number format of `autocast`."""

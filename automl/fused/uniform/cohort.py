@@ -26,6 +26,10 @@ PASSING = ("grad", "scratch")
 """Rows whose values are of no use after the step that wrote them."""
 
 
+MOST_DROPS = 4096
+"""Configs whose dropout probabilities are remembered, so that a lane that goes on needs no module."""
+
+
 @dataclass
 class UniformCohort:
     """Lanes of one signature, their rows and a template module whose structure all of them share.
@@ -55,6 +59,7 @@ class UniformCohort:
         self.max_piece_rows = 1 << 30  # lowered when memory has run out (see `memory`)
         self.max_evaluated_rows = 1 << 30  # the same, of lane samples in an evaluation
         self.bucket_that_fits = 0  # the bucket that has trained an epoch without running out of memory
+        self._drops: dict[str, dict[str, float]] = {}  # by `Blueprint.shaping`: dropout layer -> probability
         self.version = 0  # changes whenever views of the rows become invalid
 
     @property
@@ -128,19 +133,30 @@ class UniformCohort:
         cohort's template, or when no slot is free.
         """
         slot = self.slots.index(None)
+        key = self.blueprint.shaping(config)
+        module = None
+        if state is None or key not in self._drops:
+            module = self._checked(trial, config, seed)
+            if len(self._drops) >= MOST_DROPS:
+                self._drops.pop(next(iter(self._drops)))
+            self._drops[key] = swap.drop_rates(module)
+        lane = self.blueprint.lane(trial, config, seed, epochs, dict(self._drops[key]))
+        if state is not None:
+            self._restore(slot, state)
+            lane.epoch, lane.step = state.epoch, state.step
+        elif module is not None:
+            self._fill(slot, module)
+        self.slots[slot] = lane
+        return slot
+
+    def _checked(self, trial: int, config: Mapping[str, Any], seed: int) -> nn.Module:
+        """The trial's module, newly initialized; see `admit` for what is raised."""
         module = swap.operate(self.blueprint.module(config, seed))
         if lay.layout(module) != self.layout:
             raise ValueError(f"trial {trial} builds other parameters than its cohort: a shape depends on a lane value")
-        lane = self.blueprint.lane(trial, config, seed, epochs, swap.drop_rates(module))
-        if lane.drops.keys() != set(self.layers):
+        if swap.drop_rates(module).keys() != set(self.layers):
             raise ValueError(f"trial {trial} builds other dropout layers than its cohort: one depends on a lane value")
-        if state is None:
-            self._fill(slot, module)
-        else:
-            self._restore(slot, state)
-            lane.epoch, lane.step = state.epoch, state.step
-        self.slots[slot] = lane
-        return slot
+        return module
 
     def _fill(self, slot: int, module: nn.Module) -> None:
         row = torch.zeros(self.layout.width, dtype=self.layout.dtype)
