@@ -1,6 +1,6 @@
 """Search without curves: regret after a number of full trials on functions, tables, surrogates and conditional spaces.
 
-    python benchmarks/blackbox.py --half report --repeats 10        # the table of docs/strategies.md
+    python benchmarks/blackbox.py --half report --repeats 10        # the table of docs/measured/strategies.md
     python benchmarks/blackbox.py --quick
     python benchmarks/blackbox.py --workers 16                      # asynchronously, 16 trials in flight
     python benchmarks/blackbox.py --methods auto 'gp, 4 climbs={"name": "gp", "climbs": 4}' --cache runs.jsonl

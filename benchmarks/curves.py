@@ -1,6 +1,6 @@
 """Search with early stopping on real learning curves: regret at a number of full-budget equivalents.
 
-    python benchmarks/curves.py --half report --repeats 20          # the table of docs/strategies.md
+    python benchmarks/curves.py --half report --repeats 20          # the table of docs/measured/strategies.md
     python benchmarks/curves.py --half late --by-task               # simulated: the best trials are slow
     python benchmarks/curves.py --quick                             # a minute
     python benchmarks/curves.py --workers 16                        # asynchronously, 16 trials in flight

@@ -2,7 +2,7 @@
 
 Karnin et al., "Almost optimal exploration in multi-armed bandits" (ICML 2013) for the elimination; the sizing, the
 waves and the guard are our own. On real learning curves it needs about half of ASHA's budget and a quarter of
-Hyperband's for the same regret (docs/strategies.md).
+Hyperband's for the same regret (docs/measured/strategies.md).
 
 A wave is one bracket. A later wave begins when the one before it has nothing more to do or leaves workers idle, so
 that a strategy can learn from whole curves in between.

@@ -35,7 +35,7 @@ class Auto(Strategy):
     """Choose among grid, Sobol, Gaussian process, forest and TPE, and say which; the default.
 
     No method is best everywhere (Benjamins et al., "CARP-S", 2025). These rules follow from the measurements in
-    docs/strategies.md:
+    docs/measured/strategies.md:
 
     - a small finite space: all of it, as a grid;
     - up to 250 trials and 31 workers: `gp`, with every fourth suggestion from `tpe`; with more of either `quick_gp`,
