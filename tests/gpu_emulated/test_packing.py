@@ -1,9 +1,11 @@
 """Workers that share a GPU, through the real driver and real processes; NVML, memory and speed are made up."""
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,18 @@ from automl import specfile
 from automl.core import plugins
 from automl.driver.driver import Driver
 from automl.errors import EnvironmentProblem, SpecError
+from automl.executors import forkserver
 from automl.executors.local import Local
 from automl.study.reader import StudyView
 from automl.study.study import Study
 from automl.tasks.function import FunctionSession, FunctionTask
-from automl.worker.worker import Task
+from automl.worker.worker import Task, Worker
 from tests.gpu_emulated import fake_sharing
 from tests.support.paths import ROOT
 from tests.support.screens import Notes
 
 STEP_S = 0.02
+pytestmark = pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
 
 
 def training(slots: int, memory: int, large: Mapping[int, int] | None = None) -> FunctionTask:
@@ -67,7 +71,7 @@ def search(task: Task, path: Path, trials: int, workers: int = 0, **options: Any
     notes = Notes()
     study = Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=trials, seed=1, path=path,
                   **options)  # fmt: skip
-    driver = Driver(study, task, Local(), workers, notes)
+    driver = Driver(study, task, Local(forked=True), workers, notes)  # a forked worker begins at once
     driver.packer.least_s = 0.3
     try:
         driver.run()
@@ -76,8 +80,13 @@ def search(task: Task, path: Path, trials: int, workers: int = 0, **options: Any
     return study, driver, notes.notes
 
 
-def losses(study: Study) -> dict[int, float | None]:
-    return {record.number: record.loss for record in study.history.trials}
+def as_by_one_worker(study: Study) -> bool:
+    """Whether the study has the configs and losses that a search with one worker would have."""
+    alone = Study(study.space, metric="loss", strategy="random", trials=len(study.history), seed=1)
+    configs = [assignment.config for assignment in alone.ask(len(study.history))]
+    assert configs == [record.config for record in study.history.trials]
+    expected = [pytest.approx((config["x"] - 0.3) ** 2 + 1 / 4) for config in configs]
+    return [record.loss for record in study.history.trials] == expected
 
 
 def told(notes: list[str]) -> list[str]:
@@ -86,17 +95,13 @@ def told(notes: list[str]) -> list[str]:
 
 def test_workers_are_added_until_one_more_does_not_pay_off(gpus: Callable[[int], None], tmp_path: Path) -> None:
     gpus(1)
-    task = training(slots=2, memory=100)
-    study, driver, notes = search(task, tmp_path / "packed", 48)
-    assert study.counts.done == 48
+    study, driver, notes = search(training(slots=2, memory=100), tmp_path / "study", 120)
+    assert study.counts.done == 120
     assert study.facts["packing"] == {"workers": 2, "settled": True, "peak": pytest.approx(0.1, abs=0.05)}
     (note,) = told(notes)
     assert note.startswith("2 workers on each GPU: one more changed trials an hour by -")
     assert [state.given_up for state in driver.workers] == [False, False, True]
-    alone, driver, notes = search(task, tmp_path / "alone", 48, workers=1)
-    assert driver.packer.rule is None
-    assert len(driver.workers) == 1
-    assert losses(alone) == losses(study), "the leaderboard is the same"
+    assert as_by_one_worker(study), "the leaderboard is the same"
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -117,6 +122,12 @@ def begun_with(workers: int, path: Path) -> None:
     study.close()
 
 
+@pytest.mark.catalogue(
+    3,
+    "out of GPU memory beside other trials",
+    "it begins again, with one worker less on the GPU, and has not failed",
+    0,
+)
 def test_a_trial_out_of_memory_fits_once_it_is_alone(gpus: Callable[[int], None], tmp_path: Path) -> None:
     gpus(1)
     begun_with(3, tmp_path / "study")
@@ -148,22 +159,77 @@ def test_a_trial_that_does_not_fit_alone_has_failed_and_the_workers_come_back(
     assert study.facts["packing"]["workers"] == 2
 
 
-class OpensOnce(FunctionTask):
+def test_a_search_that_is_nearly_over_begins_with_no_more_workers_than_trials(
+    gpus: Callable[[int], None], tmp_path: Path
+) -> None:
+    gpus(1)
+    begun_with(3, tmp_path / "study")
+    study, driver, _ = search(training(slots=3, memory=300), tmp_path / "study", 2)
+    assert study.counts.done == 2
+    assert len(driver.workers) == 2
+    assert study.facts["packing"]["workers"] == 3
+
+
+def test_a_further_worker_that_is_killed_is_replaced(gpus: Callable[[int], None], tmp_path: Path) -> None:
+    gpus(1)
+    begun_with(2, tmp_path / "study")
+
+    def train(trial: automl.Trial) -> None:
+        for step in trial.steps(4):
+            fake_sharing.work(STEP_S, 2)
+            if trial.number == 6 and trial.attempt == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            trial.report(loss=float(step))
+
+    study, driver, _ = search(FunctionTask.of(train), tmp_path / "study", 16)
+    assert study.counts.done == 16
+    assert [state.given_up for state in driver.workers] == [False, False]
+
+
+class TellsShare(FunctionSession):
+    """Writes down which share of the GPU's memory its process may take."""
+
+    def serve(self, worker: Worker) -> None:
+        Path(os.environ[fake_sharing.FOLDER], f"share-{worker.place.worker}").write_text(f"{worker.place.gpu_share:g}")
+        super().serve(worker)
+
+
+@dataclass(frozen=True)
+class TellingTask(Task):
+    """A task with that session."""
+
+    task: FunctionTask
+
+    def open(self, devices: tuple[str, ...]) -> FunctionSession:
+        return TellsShare(self.task.open(devices).function)
+
+
+def test_further_workers_may_take_the_memory_that_others_leave(gpus: Callable[[int], None], tmp_path: Path) -> None:
+    gpus(1)
+    begun_with(2, tmp_path / "study")
+    search(TellingTask(training(slots=2, memory=300)), tmp_path / "study", 4)
+    shares = [(tmp_path / "gpus" / f"share-{worker}").read_text() for worker in range(2)]
+    assert shares == ["1", "0.6"], "the first one may take all: what fits alone fits there"
+
+
+@dataclass(frozen=True)
+class OpensOnce(Task):
     """A second worker beside the first cannot open it."""
+
+    task: FunctionTask
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
         if fake_sharing.used("0"):
             raise EnvironmentProblem("the data do not fit beside it")
-        return super().open(devices)
+        return self.task.open(devices)
 
 
 def test_a_further_worker_that_cannot_begin_does_not_end_the_search(
     gpus: Callable[[int], None], tmp_path: Path
 ) -> None:
     gpus(1)
-    plain = training(slots=2, memory=300)
-    study, _, notes = search(OpensOnce(plain.pickled, plain.name), tmp_path / "study", 20)
-    assert study.counts.done == 20
+    study, _, notes = search(OpensOnce(training(slots=2, memory=300)), tmp_path / "study", 40)
+    assert study.counts.done == 40
     assert told(notes) == ["1 worker on each GPU: another one cannot begin: the data do not fit beside it"]
 
 
@@ -182,7 +248,7 @@ def changed(self, rule):
         os.kill(os.getpid(), signal.SIGKILL)
 
 Packer._changed = changed
-test_packing.search(test_packing.training(slots=10, memory=400), Path(sys.argv[1]), 40)
+test_packing.search(test_packing.training(slots=10, memory=400), Path(sys.argv[1]), 80)
 """
 
 
@@ -190,13 +256,11 @@ def test_a_killed_search_goes_on_with_the_number_it_had_found(gpus: Callable[[in
     gpus(1)
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "study")], cwd=ROOT, timeout=300)
     assert killed.returncode == -signal.SIGKILL
-    task = training(slots=10, memory=400)
-    study, driver, notes = search(task, tmp_path / "study", 40)
-    assert study.counts.done == 40
+    study, driver, notes = search(training(slots=10, memory=400), tmp_path / "study", 80)
+    assert study.counts.done == 80
     assert len(driver.workers) == 2
     assert not told(notes), "it is told once"
-    alone, _, _ = search(task, tmp_path / "alone", 40, workers=1)
-    assert losses(alone) == losses(study)
+    assert as_by_one_worker(study)
 
 
 def test_what_is_asked_for_is_not_changed(gpus: Callable[[int], None], tmp_path: Path) -> None:
@@ -222,7 +286,9 @@ def test_only_auto_shares(gpus: Callable[[int], None], gpus_of_worker: Any, know
     try:
         assert (executor.load() is not None) is known
         if known:
-            assert executor.device(executor.add(0, 0.4)) == executor.device(0) == "gpu0"
+            further = executor.add(0, 0.4)
+            executor.restart(further)
+            assert executor.device(further) == executor.device(0) == "gpu0"
     finally:
         executor.stop(0.0)
 

@@ -62,6 +62,8 @@ class Packer:
         known: dict[str, Any] = self.study.facts.get(FACT, {})
         self._first = range(count)
         workers, settled, peak = known.get("workers", 1), known.get("settled", False), known.get("peak", 0.0)
+        if (left := self.study.trials_to_run) is not None:
+            workers = max(1, min(workers, left // count))
         self.rule = Rule(count, workers, settled=settled, peak=peak, least_s=self.least_s)
         self._adjust(self.rule)
 
