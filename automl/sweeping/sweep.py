@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from automl.core.files import as_name
 from automl.core.objectives.goals import Objectives
+from automl.core.parameters import Float
+from automl.core.space import Space
 from automl.errors import AutoMLError, SearchFailed, SpecError
 from automl.sweeping.groups import conditional
 from automl.sweeping.job import Job
@@ -77,6 +79,8 @@ def run(
     swept = conditional(read(arguments, options["params"] or {}, options["space"] or {}, loader), loader, config)
     if not swept.space.params:
         raise SpecError("nothing is swept: give values such as model.lr=0.1,0.01, or hydra.sweeper.params, or .space")
+    for sentence in fractions(swept.space, config):
+        log.warning("%s", sentence)
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = folder / as_name(str(config.hydra.job.name))
     job = Job(context, task, config, Singleton.get_state(), swept, str(folder), objectives.names)
@@ -90,6 +94,18 @@ def run(
     if found.winner is None and (failed := found.history.failed):
         message = failed[-1].failure.message if failed[-1].failure else ""
         raise SearchFailed(f"no job has a result, {len(failed)} failed; the last one: {message}")
+    return found
+
+
+def fractions(space: Space, config: "DictConfig") -> list[str]:
+    """A sentence for each key that is a whole number in the config and is swept as a real one: often a slip."""
+    from omegaconf import OmegaConf
+
+    found = []
+    for name, p in space.params.items():
+        value = OmegaConf.select(config, name, throw_on_missing=False)
+        if isinstance(p, Float) and isinstance(value, int) and not isinstance(value, bool):
+            found.append(f"{name} is {value} in the config; interval() gives fractions, int(interval()) whole numbers")
     return found
 
 

@@ -8,6 +8,7 @@ from automl.errors import SpecError
 pytest.importorskip("hydra", reason="needs the extra hydra: pip install 'automl-search[hydra]'")
 
 from automl.sweeping.overrides import read, written
+from automl.sweeping.sweep import fractions
 
 
 class Loader:
@@ -91,3 +92,12 @@ def test_hydra_reads_back_each_value(value):
     assert not override.is_sweep_override()
     assert override.value() == value
     assert type(override.value()) is type(value)
+
+
+def test_a_whole_number_that_is_swept_in_fractions_is_told():
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create({"model": {"width": 16, "lr": 0.1, "amp": True}, "layers": 2})
+    ranges = ("model.width=interval(1,8)", "model.lr=interval(0,1)", "layers=int(interval(1,8))", "+more=interval(0,1)")
+    (told,) = fractions(swept(*ranges).space, config)
+    assert told.startswith("model.width is 16 in the config")
