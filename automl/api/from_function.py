@@ -6,7 +6,7 @@ from automl.api.options import SearchOptions
 from automl.api.prepared import Search, screen_for
 from automl.core import plugins
 from automl.core.space import Space
-from automl.errors import SpecError
+from automl.errors import SpecError, TaskError
 from automl.evaluation.candidates import FinalistOptions
 from automl.study.study import Study
 from automl.tasks.function import FunctionTask
@@ -31,6 +31,8 @@ def prepare(function: Callable[[Trial], object], options: SearchOptions) -> Sear
         raise SpecError("a search needs a budget: trials=..., time_s=... or epochs=...")
     screen, finalists = screen_for(options.screen, options.loggers), _finalists(options)
     task = FunctionTask.of(function)
+    if task.alone is not None and plugins.make("executors", options.executor or "local").sends():
+        raise TaskError(task.alone[1])
     with options.folder(_name(function)) as folder:
         study = Study(
             Space.of(options.space).fixed({name: low for name, (low, _) in (options.fidelity or {}).items()}),

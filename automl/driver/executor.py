@@ -27,6 +27,10 @@ class Executor(Protocol):
         """
         ...
 
+    def sends(self) -> bool:
+        """Whether the task is sent to other processes; else it need not be something that can be pickled."""
+        return True
+
     def usual(self) -> int:
         """How many workers `start` would begin if it could choose; 0: that is not known before."""
         return 0

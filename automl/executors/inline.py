@@ -25,6 +25,9 @@ class Inline(Executor):
         self._task, self._folder = task, folder
         return 1
 
+    def sends(self) -> bool:
+        return False
+
     def poll(self, handle: Handle, timeout_s: float) -> None:
         if self._task is None:
             return

@@ -85,7 +85,7 @@ def save(
     Raises:
         TaskError: something in the state cannot be saved; nothing was written.
     """
-    content = packed(state if random is None else [state, random], classes)
+    content = packed(state, classes, random)
     folder.mkdir(parents=True, exist_ok=True)
     file = f"{step:08d}.ckpt"
     write(folder / file, content)

@@ -89,10 +89,17 @@ class FunctionTask(Task):
     Attributes:
         pickled: the function; by value, where it is defined in a script or a notebook.
         name: for messages.
+        alone: the function itself and why it cannot be sent: only a worker in this process can call it.
     """
 
     pickled: bytes
     name: str
+    alone: tuple[Callable[["Trial"], object], str] | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self.alone is not None:
+            raise TaskError(self.alone[1])
+        return FunctionTask, (self.pickled, self.name)
 
     @classmethod
     def of(cls, function: Callable[["Trial"], object]) -> "FunctionTask":
@@ -100,22 +107,20 @@ class FunctionTask(Task):
 
         Raises:
             SpecError: it is no function of one argument.
-            TaskError: the function refers to something that cannot be sent to another process.
         """
         name = getattr(function, "__qualname__", repr(function))
         _check(function, name)
         try:
             return cls(cloudpickle.dumps(function), name)
         except (TypeError, pickle.PicklingError, AttributeError) as error:
-            raise TaskError(
-                f"{name} cannot be sent to a worker process ({error}); create such objects inside the function, "
-                "or use executor='inline'"
-            ) from error
+            remedy = "create such objects inside the function, or use executor='inline'"
+            return cls(b"", name, (function, f"{name} cannot be sent to a worker process ({error}); {remedy}"))
 
     def open(self, devices: tuple[str, ...]) -> FunctionSession:
         """Unpickle the function; what its modules draw at random is the same in each worker."""
         with seeded(seeds.derive("open")):
-            return FunctionSession(pickle.loads(self.pickled), self.name)
+            function = self.alone[0] if self.alone is not None else pickle.loads(self.pickled)
+            return FunctionSession(function, self.name)
 
 
 @dataclass(frozen=True)

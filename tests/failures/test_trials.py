@@ -284,7 +284,20 @@ def test_what_cannot_be_sent_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         TaskError, match=r"cannot be sent to a worker process .*create such objects inside the function"
     ):
-        search(lambda trial: lock.acquire(), tmp_path / "s")
+        search(lambda trial: lock.acquire(), tmp_path / "s", executor="local")
+    assert not (tmp_path / "s").exists()
+
+
+def test_in_this_process_a_function_need_not_be_sent(tmp_path: Path) -> None:
+    lock, seen = threading.Lock(), []
+
+    def train(trial: automl.Trial) -> None:
+        with lock:
+            seen.append(trial.number)
+        trial.report(loss=trial["x"])
+
+    assert search(train, tmp_path / "s", trials=3).counts.done == 3
+    assert seen == [0, 1, 2]
 
 
 @pytest.mark.catalogue(

@@ -234,6 +234,15 @@ def test_only_records_are_made(name: str) -> None:
         unpacked(_of({"state": {"class": name.split(":"), "fields": {}}}))
 
 
+def test_the_place_in_the_state_is_named_as_the_caller_knows_it(tmp_path: Path) -> None:
+    with pytest.raises(TaskError, match=r"trial\.save: state\['parts'\]\[1\] is a "):
+        checkpoint.save(tmp_path, 1, {"parts": [1, object()]}, [], random={"python": [1]})
+    checkpoint.save(tmp_path, 1, {"parts": (1, 2)}, [], random={"python": [1]})
+    found = checkpoint.load(tmp_path)
+    assert found is not None
+    assert (found.state, found.random) == ({"parts": (1, 2)}, {"python": [1]})
+
+
 def test_saving_at_each_step_writes_a_curve_only_once(tmp_path: Path) -> None:
     curve, sizes = checkpoint.Curve(), []
     for step in range(1, 3 * checkpoint.PIECE + 7):

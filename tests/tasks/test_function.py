@@ -1,6 +1,7 @@
 """Functions as tasks: random numbers begin at the trial's seed, and what a function changes ends with it."""
 
 import os
+import pickle
 import random
 import threading
 from functools import partial
@@ -80,7 +81,7 @@ def test_other_callables_may_be_trained(function: Any) -> None:
 def test_a_function_that_cannot_be_sent_is_refused() -> None:
     lock = threading.Lock()
     with pytest.raises(TaskError, match=r"cannot be sent to a worker process .*inside the function"):
-        FunctionTask.of(lambda trial: lock.acquire())
+        pickle.dumps(FunctionTask.of(lambda trial: lock.acquire()))
 
 
 @pytest.mark.parametrize("n", [3, 3.0, np.int64(3), torch.tensor(3)])

@@ -47,21 +47,21 @@ TEXTS: dict[type, Callable[[Any], str]] = {
 """Types whose values are written as text."""
 
 
-def packed(state: Any, classes: Classes = NO_CLASSES) -> bytes:
-    """`state` as bytes.
+def packed(state: Any, classes: Classes = NO_CLASSES, random: Any = None) -> bytes:
+    """`state`, or `[state, random]`, as bytes.
 
     Args:
         state: tensors, arrays, numbers and texts in collections; random states and generators; dataclasses, named
             tuples and enumerations.
         classes: the user's own classes that are in no module, see `known`.
+        random: states of random numbers that are kept with it.
 
     Raises:
         TaskError: something in it cannot be saved; the message names its place in the state and what to save instead.
     """
     try:
-        if is_plain(state):
-            return json.dumps(state).encode()
-        return _Packer(classes).pack(state)
+        whole = state if random is None else [state, random]
+        return json.dumps(whole).encode() if is_plain(whole) else _Packer(classes).pack(state, random)
     except RecursionError:
         raise TaskError("trial.save: the state is nested too deeply, or contains itself") from None
 
@@ -89,8 +89,9 @@ class _Packer:
         self.tensors: list[Any] = []
         self.places: dict[int, int] = {}  # by id of a tensor: its place in `tensors`
 
-    def pack(self, state: Any) -> bytes:
-        header = {"state": self.node(state, "state")}
+    def pack(self, state: Any, random: Any) -> bytes:
+        node = self.node(state, "state")
+        header = {"state": node if random is None else [node, self.node(random, "random")]}
         if self.tensors:
             import torch
 
