@@ -69,6 +69,11 @@ def test_init(run, tmp_path):
     assert code == 2
     assert "--force" in err
     assert run("init", "new", "--force")[0] == 0
+    (tmp_path / "new" / "space.yaml").unlink()  # the schema beside it is the same for every specification
+    assert run("init", "new")[0] == 0
+    (tmp_path / "new" / "space.yaml").unlink()
+    (tmp_path / "new" / "space.schema.json").write_text("my own")
+    assert run("init", "new")[0] == 2
 
 
 def test_init_with_several_targets(run, tmp_path):

@@ -33,7 +33,8 @@ def init(folder: Folder = Path("."), csv: Csv = None, target: Target = None, for
     text = starter(csv, values.targets(target), study=name, folder=folder)
     schema = json_module.dumps(specfile.schema(), indent=2) + "\n"
     files = {folder / "space.yaml": text, folder / "space.schema.json": schema}
-    taken = [str(file) for file in files if file.exists()]
+    same = [file for file in files if file.suffix == ".json" and file.exists() and file.read_bytes() == schema.encode()]
+    taken = [str(file) for file in files if file.exists() and file not in same]
     if taken and not force:
         raise SpecError(f"{', '.join(taken)} already exists; --force replaces it")
     folder.mkdir(parents=True, exist_ok=True)
