@@ -101,6 +101,15 @@ class Ensemble:
         return self.models[0].table(path)
 
 
+def members(folder: Path) -> list[str]:
+    """The names of the members of a saved ensemble; empty where there is none in the folder."""
+    if not (folder / files.MANIFEST).is_file():
+        return []
+    manifest = files.read_json(folder / files.MANIFEST)
+    together = isinstance(manifest, dict) and manifest.get("format") == FORMAT
+    return [str(member["folder"]) for member in manifest["members"]] if together else []
+
+
 def average(outputs: Iterable[Tensor], weights: Sequence[int], kind: str) -> Tensor:
     """The outputs of an ensemble: one model's [N, units] for each weight, averaged as `to_average` says."""
     classes, share = kind == "classification", sum(weights)

@@ -18,6 +18,7 @@ from automl.bundle.ensemble import Ensemble
 from automl.bundle.model import Model
 from automl.cli.app import app
 from automl.compression import measuring
+from automl.errors import BundleError
 from automl.evaluation.finalists import holdout_of
 from automl.tasks.builtin import BuiltinTask
 from automl.tasks.from_spec import task_of
@@ -162,6 +163,12 @@ def test_the_command_exports_compressed_trees_as_onnx_and_serves_what_is_togethe
     ready = served.prepare(table(study).head(3))
     answer = served.answer(served.compute(ready.inputs), proba=False)
     assert answer["predictions"] == automl.load(study).predict(table(study).head(3)).tolist()
+    export = ["export", "s", "--onnx", str(tmp_path / "x.onnx"), "--dir", str(study.parent)]
+    out = run(app, export)
+    assert "the best single model (the winner is an ensemble of" in out.output
+    out = run(app, [*export, "--compressed"])
+    assert isinstance(out.exception, BundleError)
+    assert "networks that answer together, and a file holds one" in str(out.exception)
     alone = searched(tmp_path, "trees", ROWS, 1, "finalists: none\n")
     automl.compress(alone, ways=["onnx"])
     file = tmp_path / "trees.onnx"

@@ -118,6 +118,8 @@ REFUSALS = {
     "row of wrong length": ({"rows": [[1, 2]]}, 422, "wrong_shape", "rows[0]", "5 values in this order: size, age"),
     "row that is none": ({"rows": [ROW, 3]}, 422, "wrong_type", "rows[1]", "each row is an object"),
     "no rows": ({"rows": []}, 422, "no_rows", "rows", "at least one row"),
+    "columns as rows": ({"rows": {"size": [1]}}, 422, "no_rows", "rows", "at least one row"),
+    "nothing as rows": ({"rows": {}}, 422, "no_rows", "rows", "at least one row"),
     "no list": ({"rows": "x"}, 422, "no_rows", "rows", "at least one row"),
     "unknown key": ({"row": [ROW]}, 422, "unknown_key", "row", "did you mean 'rows'?"),
     "text for truth": ({"rows": [ROW], "proba": "yes"}, 422, "wrong_type", "proba", "truth value"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automl.cli import options, values
-from automl.errors import DataError, SpecError
+from automl.errors import BundleError, DataError, SpecError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,7 @@ def export(
 
         written.append((optuna, f"{journal(opened, optuna)} trials; to see them: optuna-dashboard {optuna}"))
     if onnx is not None or pt2 is not None:
-        _networks((paths.compressed(path) if compressed else path) / paths.BEST, onnx, pt2, written)
+        _networks(paths.compressed(path) if compressed else path, onnx, pt2, written)
     if docker is not None:
         from automl.serving import image
 
@@ -85,15 +85,33 @@ def export(
     return typer.echo("\n".join(f"{file}: {text}" for file, text in written))
 
 
-def _networks(best: Path, onnx: Path | None, pt2: Path | None, written: list[tuple[Path, str]]) -> None:
-    """Write the winner's network in the formats for which there is a file; add each to `written`, with a note."""
-    from automl.bundle import export
-    from automl.bundle.io import load_model
+def _networks(folder: Path, onnx: Path | None, pt2: Path | None, written: list[tuple[Path, str]]) -> None:
+    """Write the winner's network in the formats for which there is a file; add each to `written`, with a note.
 
+    Args:
+        folder: of a study, or of its compressed models.
+        onnx, pt2: the files; None: not wanted.
+        written: gets them.
+
+    Raises:
+        BundleError: the compressed model is an ensemble.
+    """
+    from automl.bundle import ensemble, export, files
+    from automl.bundle.io import load_model
+    from automl.study import paths
+
+    best = folder / paths.BEST
+    if members := ensemble.members(best):
+        raise BundleError(
+            f"{best}: {len(members)} networks that answer together, and a file holds one; each has its bundle in this "
+            "folder. For a single network: automl compress --way student, or --way fewer with a larger --lose"
+        )
+    pack = ensemble.members(files.find(folder))
+    which = f"the best single model (the winner is an ensemble of {len(pack)}); " if pack else ""
     model = load_model(best)
     for file, write in ((onnx, export.to_onnx), (pt2, export.to_pt2)):
         if file is not None:
-            written.append((file, f"outputs differ by at most {write(model, file):.1g} on the sample rows"))
+            written.append((file, f"{which}outputs differ by at most {write(model, file):.1g} on the sample rows"))
 
 
 def predict(

@@ -84,6 +84,8 @@ def read_json(body: bytes) -> Asked:
     for key, kind in (("model", str), ("version", str), ("proba", bool)):
         if key in data and not isinstance(data[key], kind):
             raise Refused(422, "wrong_type", f"{key}: expected a {'text' if kind is str else 'truth value'}", key)
+    if not isinstance(data.get("rows", []), list):
+        raise Refused(422, "no_rows", "expected a list of at least one row", "rows")
     content = _same_length(data["columns"]) if "columns" in data else data["rows"]
     return Asked(content, data.get("model"), data.get("version"), data.get("proba"))
 
