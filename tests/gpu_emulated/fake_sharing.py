@@ -60,11 +60,12 @@ def take(memory: int) -> None:
     gpu = os.environ["CUDA_VISIBLE_DEVICES"]
     own = Path(os.environ[FOLDER], f"memory-{gpu}-{os.getpid()}")
     has = int(own.read_text()) if own.exists() else 0
-    if used(gpu) + max(memory - has, 0) > TOTAL:
-        raise OutOfMemoryError("CUDA out of memory")
+    free = TOTAL - used(gpu)
     part = own.with_name(f"part-{own.name}")
-    part.write_text(str(max(memory, has)))
+    part.write_text(str(has + max(0, min(memory - has, free))))  # as torch keeps what it had got before it failed
     part.rename(own)
+    if memory - has > free:
+        raise OutOfMemoryError("CUDA out of memory")
 
 
 @contextmanager

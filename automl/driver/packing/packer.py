@@ -89,7 +89,7 @@ class Packer:
 
     def check(self) -> None:
         """Read how full the memory is, and change the number of workers if it is time to."""
-        if (rule := self.rule) is None:
+        if (rule := self.rule) is None or any(self._is_spoiled(worker) for worker in self._live()):
             return
         load = self.executor.load()
         if load is None:  # it cannot be read any more
@@ -99,6 +99,10 @@ class Packer:
         beside = 1 + max((list(self._beside.values()).count(first) for first in self._first), default=0)
         if rule.uses(load, beside) or (self._all_alone() and rule.step(left)):
             self._changed(rule)
+
+    def _is_spoiled(self, worker: int) -> bool:
+        """Whether its process will be replaced at once: it may still have the memory of a trial that ran out of it."""
+        return self.workers[worker].stale and not self.workers[worker].trials
 
     def _all_train(self) -> bool:
         return all(self.workers[worker].trials for worker in self._live())
