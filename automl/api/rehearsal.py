@@ -81,6 +81,8 @@ def _target(read: "Spec") -> None:
         raise SpecError(f"{reason} (measured: {', '.join(measured)})")
     if kind == "regression" and read.prepare.get("class_weight") == "balanced":
         raise DataError("class_weight: only classes can be balanced, the target is a value")
+    if kind != "regression" and read.prepare.get("target_scale", "standard") != "standard":
+        raise DataError("prepare.target_scale: it is for values, and this target has classes")
     cut = kind.variant == "labels" and read.adjust == "thresholds"
     if kind != "classification" and read.adjust != "none" and not cut:
         raise SpecError(f"adjust: {read.adjust} is for classes; this task is {kind}: leave it out")

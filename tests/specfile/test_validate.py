@@ -85,6 +85,8 @@ NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"metric": "val_acc"}, "metric: 'val_acc' is not measured"),
     (TABLE, {"metric": "val_rmse"}, "metric: 'val_rmse' is not measured for classification"),
     (TABLE, {"class_weight": "balanced", "target": "a", "metric": "val_rmse"}, "only classes can be balanced"),
+    (TABLE, {"prepare": {"target_scale": "log"}}, "prepare.target_scale: it is for values"),
+    (TABLE, {"prepare": {"separator": ";;"}}, "prepare.separator: needs one character"),
     (TABLE, {"prepare": {"rows": 5}}, "5 rows are too few: at least 12"),
     (TABLE, {"prepare": {"drop": ["a", "b", "c", "d", "e"]}}, "prepare.drop: no column is left to learn from"),
     (TABLE, {"sample_weight": "b"}, "weight 'b': every row needs a finite weight of at least 0"),
