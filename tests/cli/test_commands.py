@@ -21,6 +21,7 @@ from automl.errors import LedgerError, SearchFailed, SpecError
 from automl.study.study import Study
 from tests.support.golden import Golden
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 
 SPEC = """\
 study: parabola
@@ -407,10 +408,12 @@ def test_ctrl_c_while_the_commands_are_imported_prints_no_traceback():
         "    return real(name, *rest)\n"
         "builtins.__import__ = slow\nfrom automl.cli import main\nmain(['judge', 'a.yaml', 'b.yaml'])"
     )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE_S)
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "automl: stopped\n")
 
 
 def test_python_m_automl_is_the_command():
-    ended = subprocess.run([sys.executable, "-m", "automl", "--version"], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-m", "automl", "--version"], capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert (ended.returncode, ended.stdout.count(".")) == (0, 2)

@@ -15,6 +15,7 @@ from automl.errors import SpecError
 from automl.executors import ray_connect
 from automl.executors.ray_actors import Mailbox
 from automl.executors.ray_cluster import RayCluster
+from tests.support.patience import PATIENCE_S
 
 
 def said(letters: list[Any]) -> list[Event]:
@@ -75,10 +76,10 @@ def test_a_new_life_may_speak_before_the_driver_tells_of_it() -> None:
 def test_waiting_for_letters_ends_with_the_first() -> None:
     async def play() -> None:
         box = Mailbox()
-        turn = asyncio.create_task(box.turn([], {}, 60.0))
+        turn = asyncio.create_task(box.turn([], {}, 2 * PATIENCE_S))
         await asyncio.sleep(0.01)
         await box.exchange(0, 1, [Ready(0)], False)
-        assert said(await asyncio.wait_for(turn, 5)) == [Ready(0)]
+        assert said(await asyncio.wait_for(turn, PATIENCE_S)) == [Ready(0)]
 
     asyncio.run(play())
 

@@ -14,6 +14,7 @@ from automl.executors import devices, forkserver
 from automl.executors.local import SPAWN, Local
 from automl.view.screens.hardware import Hardware
 from tests.gpu_emulated.fake_nvml import Card, FakeNvml, machine
+from tests.support.patience import PATIENCE_S
 
 SLICED = FakeNvml(
     [Card("GPU-0000aaaa-1", ["MIG-11111111-1", "MIG-22222222-1", "MIG-33333333-1"]), Card("GPU-0000bbbb-2", [])]
@@ -105,7 +106,7 @@ def test_what_the_fork_server_imports_does_not_touch_cuda() -> None:
         "import automl.executors.forkserver_imports as imports\n"
         "assert all(name in sys.modules for name in imports.MODULES)\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)
 
 
 def test_a_forked_worker_that_finds_cuda_touched_ends_and_the_next_ones_are_spawned(

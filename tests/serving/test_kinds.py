@@ -16,6 +16,7 @@ import automl
 from automl.bundle import ensemble
 from automl.bundle.loading import load
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import ask, flowers, saved, service
 
 Bundles = dict[str, Path]
@@ -97,7 +98,7 @@ def test_heads_of_requests_have_limits_of_size_and_time(
     port = server.servers[0].sockets[0].getsockname()[1]
 
     def said(content: bytes) -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as one:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as one:
             one.sendall(content)
             pieces = []
             with contextlib.suppress(ConnectionResetError):  # it was closed with bytes that nobody had read
@@ -117,4 +118,4 @@ def test_heads_of_requests_have_limits_of_size_and_time(
         assert fine.startswith(b"HTTP/1.1 200")
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE_S)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 from tests.support.serving import ask, flowers, service
 
 SCRIPT = ROOT / "automl" / "serving" / "watching" / "page" / "page.js"
@@ -36,7 +37,7 @@ def shown(bundles: Bundles, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     answers = home / "answers.json"
     answers.write_text(json.dumps(ask(made, talk)))
     command = ["node", str(Path(__file__).with_name("page_in_node.js")), str(SCRIPT), str(answers)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_S)
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 

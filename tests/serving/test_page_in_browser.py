@@ -50,7 +50,7 @@ def listening(state: Path, **bundles: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(30)
+        thread.join(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

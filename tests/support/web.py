@@ -11,6 +11,7 @@ from typing import Any
 from automl.view.web.answers import Answers
 from automl.view.web.feed import Feed
 from automl.view.web.server import HOST, Server
+from tests.support.patience import PATIENCE_S
 
 TOKEN = "t" * 43
 
@@ -30,7 +31,7 @@ class Client:
         if method == "POST":
             given = {"origin": self.own, "content-type": "application/json", **given}
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=20)
+        connection = http.client.HTTPConnection(HOST, self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, content, {k: v for k, v in given.items() if v})
             answer = connection.getresponse()

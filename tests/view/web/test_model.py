@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 
 
 def test_the_pages_rules(tmp_path: Path) -> None:
@@ -15,6 +16,6 @@ def test_the_pages_rules(tmp_path: Path) -> None:
     copy = tmp_path / "model.mjs"
     shutil.copy(ROOT / "automl" / "view" / "web" / "page" / "model.js", copy)
     command = ["node", str(Path(__file__).with_name("model_in_node.mjs")), str(copy)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("tests\n")

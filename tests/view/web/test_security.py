@@ -17,6 +17,7 @@ from automl.view.web.answers import FILES, Answers, Question
 from automl.view.web.feed import Feed
 from automl.view.web.server import HOST, Server
 from tests.support.paths import ROOT
+from tests.support.patience import PATIENCE_S
 from tests.support.web import TOKEN, Client, serving
 
 PAGE = ROOT / "automl" / "view" / "web" / "page"
@@ -124,7 +125,7 @@ def test_lengths_that_are_none_and_chunks_end_the_connection(page: Client) -> No
         "Content-Length: 99999999999999",
         "Transfer-Encoding: chunked",
     ):
-        with socket.create_connection((HOST, page.port), timeout=10) as one:
+        with socket.create_connection((HOST, page.port), timeout=PATIENCE_S) as one:
             one.sendall(f"{head}{more}\r\n\r\n5\r\nhello\r\n".encode())
             found = b""
             while part := one.recv(65536):
