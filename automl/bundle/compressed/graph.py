@@ -18,12 +18,12 @@ LARGEST_VALUE = 2**26
 """No value in the network has more numbers for one sample."""
 MOST_NODES = 50_000
 _NAMES = """
-Add And BatchNormalization Cast Ceil Clip Concat Constant Conv ConvInteger Cos DequantizeLinear Div
+Add And BatchNormalization Cast Ceil Clip Concat Constant Conv ConvInteger Cos CumSum DequantizeLinear Div
 DynamicQuantizeLinear Einsum Equal Erf Exp Expand Flatten Floor Gather GatherElements Gelu Gemm GlobalAveragePool
 Greater GreaterOrEqual GroupNormalization Identity InstanceNormalization IsNaN LSTM LayerNormalization Less
 LessOrEqual Log MatMul MatMulInteger Max Min Mul Neg Not Or Pad Pow QuantizeLinear RMSNormalization Reciprocal
-ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Sin Slice Softmax Split Sqrt Squeeze Sub Sum Swish Tanh
-Tile Transpose Trilu Unsqueeze Where
+ReduceMax ReduceMean ReduceSum Relu Reshape Shape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Sum Swish
+Tanh Tile Transpose Trilu Unsqueeze Where
 """
 OPERATORS = frozenset(_NAMES.split())
 """The operators that networks of this project's families consist of, exported and quantized."""

@@ -19,6 +19,7 @@ from automl.bundle.outputs import compute
 from automl.compression.subject import Original, Subject
 from automl.core import seeds
 from automl.data.prepared import Prepared, as_learned
+from automl.metrics.kinds.kind import kind_of
 from automl.training import Settings, Trainer, strengths
 
 TEMPERATURE = 2.0
@@ -70,9 +71,14 @@ def student(subject: Subject, config: Mapping[str, Any], say: Callable[[str], No
 
 def _teacher(subject: Subject) -> Tensor | None:
     """What the original answers for the training rows; None where its answers are no targets."""
-    if subject.prepared.kind not in LOSSES:
+    if not _teachable(subject.prepared.kind):
         return None
     return compute(subject.module, subject.prepared.train.x, torch.device("cpu")).float()
+
+
+def _teachable(kind: str) -> bool:
+    """Whether a network learns from another's answers: not where they are other numbers than the targets."""
+    return kind in LOSSES and kind_of(kind).variant in ("", "ordinal")
 
 
 def slower(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,7 +117,7 @@ def taught(
     if begin is not None:  # muP has scaled these weights already
         config |= {"parametrization": "standard"}
     mixed = {"mixup", "cutmix"} & strengths.read(config, options.augment).keys()
-    if teacher is not None and prepared.kind in LOSSES and not mixed:
+    if teacher is not None and _teachable(prepared.kind) and not mixed:
         prepared = _with_teacher(prepared, teacher)
         config |= {"loss": LOSSES[prepared.kind], "label_smoothing": 0.0}
     seed, unit = seeds.derive(original.seed, "compress"), recipe.unit_for(prepared)
