@@ -37,9 +37,9 @@ from automl.driver.executor import Executor
 from automl.driver.grouped import event_order
 from automl.driver.inbox import Inbox
 from automl.driver.order import TrialEvent
-from automl.driver.packing.packer import Packer
 from automl.driver.recovery import Recovery, hopeless
 from automl.driver.screen import NullScreen, Screen
+from automl.driver.sharing.device_sharing import DeviceSharing
 from automl.driver.signals import Interrupted, Stopping
 from automl.driver.watchdog import Watchdog
 from automl.driver.worker_table import WorkerTable
@@ -86,7 +86,7 @@ class Driver:
         self.watchdog = Watchdog(trial_timeout_s)
         self.stopping = Stopping(study.clock)
         self.recovery = Recovery(study, executor, self.workers, self.order, self.watchdog, self.screen, self.stopping)
-        self.packer = Packer(study, executor, self.workers, self.order, self.screen, task.group)
+        self.sharing = DeviceSharing(study, executor, self.workers, self.order, self.screen, task.group)
         self.deadline = Deadline(study, executor, self.workers, self.screen)
         self.inbox = Inbox(study, self.workers, self.order, study.notes.append)
         self.error: AutoMLError | None = None  # ends the search
@@ -145,7 +145,7 @@ class Driver:
         self.inbox.begin()
         count = self.executor.start(self.task, self._workers(), self.study.path)
         self.workers.include(count - 1)
-        self.packer.begin(count, fixed=bool(self.wanted) or self.watchdog.trial_timeout_s is not None)
+        self.sharing.begin(count, fixed=bool(self.wanted) or self.watchdog.trial_timeout_s is not None)
         self.study.work_with(count)
         if (needed := self.order.begin(count)) > count:
             raise EnvironmentProblem(f"this deterministic search was begun with {needed} workers; there are {count}")
@@ -188,7 +188,7 @@ class Driver:
                 self._process(due)
             self.deadline.check()
             if not (self.stopping or self.deadline.cut or self.error):
-                self.packer.check()
+                self.sharing.check()
 
     # -- events --------------------------------------------------------------------------------------------------------
 
@@ -212,11 +212,11 @@ class Driver:
         self.workers.include(event.worker)
         match event:
             case Ready():
-                if not self.packer.holds(event):
+                if not self.sharing.holds(event):
                     self.workers.asks(event)
                     self.inbox.hold(self._tick)
                     self._give_trials(event.worker)
-            case Broken() | Ended(failure=Failure(kind="oom" | "device")) if self.packer.shares(event):
+            case Broken() | Ended(failure=Failure(kind="oom" | "device")) if self.sharing.caused(event):
                 pass
             case Ended(failure=Failure(kind="disk" | "device") as failure):
                 yield from self.recovery.machine_failed(event, failure)
@@ -228,7 +228,7 @@ class Driver:
                 yield from self.recovery.worker_lost(event)
                 if not self.stopping and not self.error:
                     self.recovery.replace_worker(event)
-                    self.packer.lost(event)
+                    self.sharing.lost(event)
             case Opened(facts=facts):
                 self.study.keep_facts(facts)
             case Broken(error=error):
@@ -239,13 +239,13 @@ class Driver:
         state = self.workers[event.worker]
         too_late = bool(self.stopping) and self.study.deterministic  # what is processed now would depend on timing
         if isinstance(event, Ended):
-            self.packer.ended(event)
+            self.sharing.ended(event)
             state.stale = state.stale or bool(event.lasting)
             return state.ended(event.trial) is not None and not too_late
         first = any(point.trial in state.silent for point in event.points)
         starting = state.starting
         seconds = state.reported(event, self.study.clock())
-        self.packer.reported(event, seconds, first=first)
+        self.sharing.reported(event, seconds, first=first)
         self.watchdog.step(seconds, starting=starting)
         self.study.endgame.measured([point for point in event.points if point.trial in state.trials], seconds)
         self.workers.device_losses.pop(event.worker, None)

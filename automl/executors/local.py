@@ -72,7 +72,7 @@ class Local(Executor):
     Args:
         threads: torch threads of a worker without a GPU; 0: OMP_NUM_THREADS where it is set, else cores / workers.
         gpus: GPUs that a worker has; 2: each trial trains on two of them, 0.5: two workers share one; "auto": one, and
-            further workers beside it as long as memory allows them and they pay off (see `driver.packing`).
+            further workers beside it as long as memory allows them and they pay off (see `driver.sharing`).
         devices: those of each trial where they are not GPUs: ("cpu", "cpu") trains it in two processes that average
             their gradients over gloo, so that what several GPUs will do can be tried without one.
         forked: fork workers from a process that has imported torch, if that is possible here; None: if the task

@@ -16,7 +16,7 @@ from automl.study.reader import Readable
 COMPARED = ("space", "metric", "objectives", "seed", "step")
 """Facts that may not change without the user's consent: results would no longer be comparable."""
 
-KEPT = ("finalists", "data_summary", "pack", "packing")
+KEPT = ("finalists", "data_summary", "pack", "sharing")
 """Facts that become known while a study runs; a session that goes on begins with them."""
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from automl.driver.packing.rule import GAIN, SHARE, Rule
+from automl.driver.sharing.rule import GAIN, SHARE, Rule
 
 
 def measure(rule: Rule, seconds: float, *, peak: float = 0.1, kinds: int = 1, reports: int = 3) -> None:

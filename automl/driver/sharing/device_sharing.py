@@ -14,17 +14,17 @@ from automl.core.messages import Broken, Ended, Lost, Outcome, Ready, Reported, 
 from automl.core.space import Config
 from automl.driver.executor import Executor
 from automl.driver.order import EventOrder
-from automl.driver.packing.rule import LEAST_S, Rule
 from automl.driver.screen import Screen
+from automl.driver.sharing.rule import LEAST_S, Rule
 from automl.driver.worker_table import WorkerTable
 from automl.study.study import Study
 
-FACT = "packing"
+FACT = "sharing"
 """Under this name the study keeps the number: {"workers": 3, "settled": true, "peak": 0.2}."""
 
 
 @dataclass
-class Packer:
+class DeviceSharing:
     """The workers of a search beyond one for each device. Does nothing until `begin` finds that it may.
 
     Attributes:
@@ -152,7 +152,7 @@ class Packer:
 
     # -- when memory runs out ------------------------------------------------------------------------------------------
 
-    def shares(self, event: Ended | Broken) -> bool:
+    def caused(self, event: Ended | Broken) -> bool:
         """A trial, or the opening of a further worker, has failed; returns whether that is because it was not alone.
 
         Then the trial is back in the study, not counted as failed, and the device has one worker less. Its first worker

@@ -72,7 +72,7 @@ def search(task: Task, path: Path, trials: int, workers: int = 0, **options: Any
     study = Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=trials, seed=1, path=path,
                   **options)  # fmt: skip
     driver = Driver(study, task, Local(forked=True), workers, notes)  # a forked worker begins at once
-    driver.packer.least_s = 0.3
+    driver.sharing.least_s = 0.3
     try:
         driver.run()
     finally:
@@ -97,7 +97,7 @@ def test_workers_are_added_until_one_more_does_not_pay_off(gpus: Callable[[int],
     gpus(1)
     study, driver, notes = search(training(slots=2, memory=100), tmp_path / "study", 120)
     assert study.counts.done == 120
-    assert study.facts["packing"] == {"workers": 2, "settled": True, "peak": pytest.approx(0.1, abs=0.05)}
+    assert study.facts["sharing"] == {"workers": 2, "settled": True, "peak": pytest.approx(0.1, abs=0.05)}
     (note,) = told(notes)
     assert note.startswith("2 workers on each GPU: one more changed trials an hour by -")
     assert [state.given_up for state in driver.workers] == [False, False, True]
@@ -118,7 +118,7 @@ def test_no_worker_is_added_for_which_there_is_no_memory(
 def begun_with(workers: int, path: Path) -> None:
     """A study that has found out its number of workers, and is interrupted."""
     study = Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=1, seed=1, path=path)
-    study.keep_facts({"packing": {"workers": workers, "settled": True, "peak": 0.3}})
+    study.keep_facts({"sharing": {"workers": workers, "settled": True, "peak": 0.3}})
     study.close()
 
 
@@ -137,7 +137,7 @@ def test_a_trial_out_of_memory_fits_once_it_is_alone(gpus: Callable[[int], None]
     assert study.history.trials[5].attempt > 1, "its first attempts ran out of memory"
     assert not study.history.trials[5].failure
     assert told(notes) == [f"{n} on each GPU: memory ran out with {k}" for n, k in (("2 workers", 3), ("1 worker", 2))]
-    assert study.facts["packing"]["workers"] == 1
+    assert study.facts["sharing"]["workers"] == 1
     ends = [row["outcome"] for row in StudyView(tmp_path / "study").attempts(5)]
     assert ends == ["interrupted"] * (len(ends) - 1) + ["finished"]
 
@@ -156,7 +156,7 @@ def test_a_trial_that_does_not_fit_alone_has_failed_and_the_workers_come_back(
         "1 worker on each GPU: memory ran out with 2",
         "2 workers on each GPU: the trial does not fit alone either",
     ]
-    assert study.facts["packing"]["workers"] == 2
+    assert study.facts["sharing"]["workers"] == 2
 
 
 def test_a_search_that_is_nearly_over_begins_with_no_more_workers_than_trials(
@@ -167,7 +167,7 @@ def test_a_search_that_is_nearly_over_begins_with_no_more_workers_than_trials(
     study, driver, _ = search(training(slots=3, memory=300), tmp_path / "study", 2)
     assert study.counts.done == 2
     assert len(driver.workers) == 2
-    assert study.facts["packing"]["workers"] == 3
+    assert study.facts["sharing"]["workers"] == 3
 
 
 def test_a_further_worker_that_is_killed_is_replaced(gpus: Callable[[int], None], tmp_path: Path) -> None:
@@ -236,19 +236,19 @@ def test_a_further_worker_that_cannot_begin_does_not_end_the_search(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.gpu_emulated import fake_sharing, test_packing
-from automl.driver.packing.packer import Packer
+from tests.gpu_emulated import fake_sharing, test_sharing
+from automl.driver.sharing.device_sharing import DeviceSharing
 
 sys.modules["pynvml"] = fake_sharing.machine(1)
-kept = Packer._changed
+kept = DeviceSharing._changed
 
 def changed(self, rule):
     kept(self, rule)
     if rule.settled:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Packer._changed = changed
-test_packing.search(test_packing.training(slots=10, memory=400), Path(sys.argv[1]), 80)
+DeviceSharing._changed = changed
+test_sharing.search(test_sharing.training(slots=10, memory=400), Path(sys.argv[1]), 80)
 """
 
 
@@ -268,14 +268,14 @@ def test_what_is_asked_for_is_not_changed(gpus: Callable[[int], None], tmp_path:
     gpus(1)
     task = training(slots=10, memory=100)
     metrics: list[str | Mapping[str, str]] = ["loss", {"name": "seconds", "direction": "minimize"}]
-    assert search(task, tmp_path / "wanted", 3, workers=1)[1].packer.rule is None
-    assert search(task, tmp_path / "deterministic", 3, deterministic=True)[1].packer.rule is None
+    assert search(task, tmp_path / "wanted", 3, workers=1)[1].sharing.rule is None
+    assert search(task, tmp_path / "deterministic", 3, deterministic=True)[1].sharing.rule is None
     study = Study({"x": automl.Float(0, 1)}, metric=metrics, strategy="random", trials=3)
     driver = Driver(study, task, Local(), 0)
     driver.executor.start(task, 1, None)
-    driver.packer.begin(1, fixed=False)
+    driver.sharing.begin(1, fixed=False)
     driver.executor.stop(0.0)
-    assert driver.packer.rule is None
+    assert driver.sharing.rule is None
 
 
 @pytest.mark.parametrize(("gpus_of_worker", "known"), [("auto", True), (1.0, False), (0.5, False)])
