@@ -159,5 +159,5 @@ def outputs_of(holdout: Holdout, bundles: Mapping[str, Path], weights: Mapping[s
     """The outputs [N, units] of an ensemble; `bundles` and `weights` of its members, by name."""
     from automl.bundle.ensemble import average
 
-    outputs = (holdout.outputs(bundle, split) for bundle in bundles.values())
-    return average(outputs, list(weights.values()), holdout.kind)
+    names = sorted(weights)  # sums of one order: a resumed search has the same bits
+    return average((holdout.outputs(bundles[name], split) for name in names), [weights[n] for n in names], holdout.kind)

@@ -71,7 +71,9 @@ class Meter:
             if measure.late and self.ranks is None:
                 continue
             own = out[self.ranks].to(F64) if measure.late else out
-            self._sum(f"of {name}", torch.einsum("kbj,b->kj", measure.each(own, y, unit).to(F64), w))
+            each = measure.each(own, y, unit).to(F64)
+            sums = each.transpose(1, 2).flatten(0, 1).contiguous() @ w  # a row's bits do not depend on the other lanes
+            self._sum(f"of {name}", sums.view(len(each), -1))
 
     def _sum(self, name: str, value: Tensor) -> None:
         self.sums[name] = self.sums[name] + value if name in self.sums else value

@@ -121,7 +121,7 @@ def test_every_loss_is_that_of_its_formula_weighted_and_mixed(name: str) -> None
     out = torch.randn(2, 6, 3, generator=generator, dtype=F64, requires_grad=True)
     labels = torch.randint(0, 3, (2, 6), generator=generator)
     y = labels if LOSSES[name] == "classification" else torch.randn(2, 6, 3, generator=generator, dtype=F64)
-    y = {"quantile": y[..., :1], "poisson": y.square()}.get(name, y)
+    y = {"quantile": y[..., :1], "poisson": y.square(), "binary": y.sigmoid()}.get(name, y)
     weight, share = torch.rand(2, 6, generator=generator).double(), torch.rand(2, 6, generator=generator).double()
     loss, gradient = losses.gradient_of(
         formula(QUANTILES) if name == "quantile" else FORMULAS[name], out, y, weight, share
@@ -140,6 +140,7 @@ def test_every_loss_is_that_of_its_formula_weighted_and_mixed(name: str) -> None
         "huber": lambda k, y: huber((out[k] - y).abs()).mean(1),
         "absolute": lambda k, y: (out[k] - y).abs().mean(1),
         "quantile": lambda k, y: torch.maximum((y - out[k]) * levels, (out[k] - y) * (1 - levels)).mean(1),
+        "binary": lambda k, y: F.binary_cross_entropy(out[k].sigmoid(), y, reduction="none").mean(1),
         "poisson": lambda k, y: F.poisson_nll_loss(out[k], y, reduction="none").mean(1),
     }[name]  # fmt: skip
     for k in range(2):

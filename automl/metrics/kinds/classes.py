@@ -57,7 +57,8 @@ def average_precision(scores: Tensor, positive: Tensor, weight: Tensor) -> Tenso
     """
     ordered, order = scores.sort(1)
     up, down = ((weight * side)[order].flip(1).cumsum(1).flip(1) for side in (positive, ~positive))
-    first = torch.searchsorted(ordered, ordered, right=False)  # of equal scores the first place
+    first = torch.searchsorted(ordered, ordered, right=False)  # of equal scores the first place; of nan none
+    first = first.clamp_max(max(scores.shape[1] - 1, 0))
     up, down = up.gather(1, first), down.gather(1, first)
     own = (weight * positive)[order]
     precision = up / (up + down).clamp_min(1e-300)
