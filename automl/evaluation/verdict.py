@@ -169,9 +169,10 @@ def _clipped(metric: Metric, interval: intervals.Interval | None) -> list[float]
 
 
 def _first_suggested(history: History) -> list[TrialRecord]:
-    """Of the first `FIRST` trials that the strategy suggested, those that ran their full length."""
-    suggested = [t for t in history.trials if not t.origin][:FIRST]
-    return [t for t in suggested if t.state is State.DONE]
+    """Of the first `FIRST` trials that the strategy suggested, those that ran their full length; none where it
+    suggested no more than these: the best of all is the winner."""
+    suggested = [t for t in history.trials if not t.origin]
+    return [t for t in suggested[:FIRST] if t.state is State.DONE] if len(suggested) > FIRST else []
 
 
 def _best_value(study: Study, trials: Sequence[TrialRecord]) -> dict[str, Any] | None:
