@@ -65,18 +65,17 @@ def test_mutated_tables(tmp_path: Path) -> None:
         assert fuzz_tables.wrong(content, tmp_path) == "", content
 
 
-def uneven(trial: automl.Trial) -> None:
-    """Workers overtake each other differently each time."""
-    for step in trial.steps(6):
-        time.sleep(0.02 * ((trial.number * 7 + step * 3 + time.monotonic_ns() // 1000) % 5))
-        trial.report(loss=(trial["x"] - 0.3) ** 2 + trial.seed % 89 / 89 / step)
-
-
 PROMOTE = {"name": "asha", "eta": 2, "mode": "promote"}
 
 
 @pytest.mark.parametrize("stopper", [{"name": "asha", "eta": 2}, pytest.param(PROMOTE, marks=pytest.mark.slow)])
 def test_deterministic_with_three_workers(tmp_path: Path, stopper: dict[str, object]) -> None:
+    def uneven(trial: automl.Trial) -> None:
+        """Workers overtake each other differently each time."""
+        for step in trial.steps(6):
+            time.sleep(0.02 * ((trial.number * 7 + step * 3 + time.monotonic_ns() // 1000) % 5))
+            trial.report(loss=(trial["x"] - 0.3) ** 2 + trial.seed % 89 / 89 / step)
+
     boards = []
     for k in range(2):
         options = {"strategy": {"name": "tpe", "startup": 4}, "stopper": stopper, "workers": 3, "executor": "local"}

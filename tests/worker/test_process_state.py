@@ -4,7 +4,6 @@ import csv
 import gc
 import logging
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from matplotlib import pyplot
 from automl.worker.process_state import KeptState
 from automl.worker.trial import Trial
 from tests.failures.kit import search
+from tests.worker import importing
 
 
 def _umask() -> int:
@@ -140,15 +140,6 @@ def test_a_worker_that_cannot_be_set_back_is_replaced(tmp_path: Path) -> None:
     assert processes[0] == processes[1] != processes[2] == processes[3]
 
 
-def imports_inside(trial: Trial) -> None:
-    import numpy as np
-    import torch
-
-    for _ in trial.steps(2):
-        drawn = random.random() + float(np.random.rand()) + float(torch.rand(()))  # noqa: NPY002
-        trial.report(loss=drawn + float(torch.nn.Linear(3, 1).weight.detach().sum()))
-
-
 IN_A_THREAD = """
 import sys, threading
 from automl.worker.randomness import seeded
@@ -169,18 +160,6 @@ def test_a_library_that_a_thread_imports_begins_at_the_seed() -> None:
     subprocess.run([sys.executable, "-c", IN_A_THREAD], check=True)
 
 
-def later(trial: Trial) -> None:
-    """Imports while it trains, and goes on after a kill of its worker from what it saved."""
-    trial.load()
-    for step in trial.steps(3):
-        import numpy as np
-
-        trial.report(loss=float(np.random.rand()) + list({"a", "b", "c", "d", "e", "f"}).index("a"))  # noqa: NPY002
-        trial.save({"step": step})
-        if trial.number == trial.attempt == step == 1 and os.environ.get("KILL"):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 @pytest.mark.catalogue(
     8,
     "a worker is killed; the next attempt imports numpy or torch after it has loaded its checkpoint",
@@ -194,21 +173,24 @@ def test_numbers_go_on_in_a_library_that_is_imported_after_loading(
     curves = []
     for kill in ("", "1"):
         monkeypatch.setenv("KILL", kill)
-        study = search(later, tmp_path / f"s{kill}", executor="local", workers=1, trials=2)
+        study = search(importing.later, tmp_path / f"s{kill}", executor="local", workers=1, trials=2)
         curves.append([t.curve for t in study.history.trials])
     assert curves[0] == curves[1]
     assert study.history.trials[1].attempt == 2
 
 
-def test_the_same_seed_gives_the_same_values_everywhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "train", [importing.with_numpy, pytest.param(importing.with_torch, marks=pytest.mark.slow)], ids=["numpy", "torch"]
+)
+def test_the_same_seed_gives_the_same_values_everywhere(train: Callable[[Trial], None], tmp_path: Path) -> None:
     def curves(name: str, **options: object) -> list[object]:
-        given = {"executor": "local", "workers": 1, **options}
-        return [t.curve for t in search(imports_inside, tmp_path / name, **given).history.trials]
+        given = {"executor": "local", "workers": 1, "trials": 3, **options}
+        return [t.curve for t in search(train, tmp_path / name, **given).history.trials]
 
     first = curves("one worker")
-    assert len({str(curve) for curve in first}) == 6
+    assert len({str(curve) for curve in first}) == 3
     assert curves("fresh processes", isolation="process") == first
-    assert curves("four workers", workers=4) == first
+    assert curves("three workers", workers=3) == first
     assert curves("in this process", executor="inline") == first
-    search(imports_inside, tmp_path / "resumed", executor="local", workers=1, trials=2)
+    search(train, tmp_path / "resumed", executor="local", workers=1, trials=1)
     assert curves("resumed") == first
