@@ -72,6 +72,10 @@ def test_the_ensemble_is_the_winner_and_the_best_single_model_stays(tmp_path: Pa
     assert verdict["test"]["value"] == outputs.value
     again = ensemble_selection.scored(holdout, members, found["weights"], "val")
     assert found["val"] == pytest.approx(again.value)
+    assert winner.metrics["test_accuracy"] == outputs.value  # those of all together are in its manifest and card
+    assert winner.metrics["val_accuracy"] == found["val"]
+    assert winner.manifest["intervals"] == {"test_accuracy": verdict["test"]["interval"]}
+    assert "test rows, which were used neither" in (tmp_path / "s" / "ensemble" / "README.md").read_text()
     low, high = verdict["test"]["interval"]
     assert low < outputs.value < high
     assert (verdict["looks"], verdict["test"]["rows"]) == (1, len(outputs))
