@@ -78,6 +78,8 @@ NONSENSE: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     (TABLE, {"parametrization": "mup", "space": {"lr": [0.1]}}, "parametrization: 'mup' needs the width"),
     (TABLE, {"model": "lstm"}, "model: lstm does not suit a table"),
     (TABLE, {"model": "mine_to_validate:biuld"}, "model: .*no 'biuld'; did you mean 'build'"),
+    (TABLE, {"model": "mine_to_validate:build"}, r"model: build is called as build\(config, inputs, outputs\), which"),
+    (FUNCTION, {"train": "mine_to_validate:pair"}, r"train: pair is called as pair\(trial\), which its definition"),
     (TABLE, {"data": "tabel.csv"}, "data: there is no file 'tabel.csv' .*did you mean 'table.csv'"),
     (TABLE, {"target": "lable"}, "target: the table has no column 'lable'; did you mean 'label'"),
     (TABLE, {"split": {"group": "person"}}, "split.group: the table has no column 'person'"),
@@ -115,6 +117,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "program.py").write_text("print('{\"val_loss\": 0.5}')\n")
     (tmp_path / "mine_to_validate.py").write_text(
         "def train(trial):\n    trial.report(1, val_loss=1.0)\n\ndef build():\n    ...\n"
+        "def pair(trial, *, width):\n    ...\n"
     )
     monkeypatch.setattr(devices, "count", lambda: 0)
     monkeypatch.chdir(tmp_path)

@@ -5,7 +5,7 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as File
 from typing import Any
 
@@ -14,6 +14,8 @@ from automl.specfile.yaml.places import Places
 
 _MODELS = ("manifest.json", "best/manifest.json", "ensemble/manifest.json")
 """Where a saved model, or a study that has one, has a file."""
+_ARGUMENTS = {"train": ("trial",), "model": ("config", "inputs", "outputs"), "data": ()}
+"""Key -> what its function is called with."""
 
 
 def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
@@ -24,10 +26,10 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
         folder: that of the specification.
         places: takes complaints.
     """
-    for key in ("train", "model", "data"):
+    for key, arguments in _ARGUMENTS.items():
         reference = tree.get(key)
         if isinstance(reference, str) and reference.count(":") == 1 and not (folder / reference).exists():
-            message, hint = _problem(reference, folder)
+            message, hint = _problem(reference, folder, arguments)
             if message:
                 places.complain((key,), message, hint)
     _warm(tree, folder, places)
@@ -52,16 +54,32 @@ def _near(study: File) -> str:
     return did_you_mean(study.name, [path.parent.name for path in study.parent.glob("*/ledger.sqlite")])
 
 
-def _problem(reference: str, folder: File) -> tuple[str, str]:
-    """(message, hint) about `package.module:name`; both empty where nothing is known to be wrong."""
+def _problem(reference: str, folder: File, arguments: Sequence[str]) -> tuple[str, str]:
+    """(message, hint) about `package.module:name`, which is called with `arguments`; both empty: nothing is wrong."""
     module, _, name = reference.partition(":")
     file, known = _file_of(module, folder)
     if not known:
         return f"there is no module {module!r}", f" in {folder}, the current folder or the installed packages"
     names = _names_in(file) if file is not None else None
-    if names is None or name.split(".")[0] in names:
+    if file is None or names is None:
         return "", ""
+    if name.split(".")[0] in names:
+        return (_wrong_arguments(file, name, arguments) if names.count(name) == 1 else ""), ""
     return f"{file} has no {name!r}", did_you_mean(name, names)
+
+
+def _wrong_arguments(file: File, name: str, arguments: Sequence[str]) -> str:
+    """What a function that is defined at the top level of a file should take; empty where it can be called."""
+    functions = [line for line in ast.parse(file.read_bytes()).body if isinstance(line, ast.FunctionDef)]
+    found = next((one for one in functions if one.name == name and not one.decorator_list), None)
+    if found is None:
+        return ""
+    most = len(found.args.posonlyargs) + len(found.args.args)
+    least = most - len(found.args.defaults)
+    fits = least <= len(arguments) and (found.args.vararg is not None or len(arguments) <= most)
+    if fits and None not in found.args.kw_defaults:
+        return ""
+    return f"{name} is called as {name}({', '.join(arguments)}), which its definition in {file} does not allow"
 
 
 def _file_of(module: str, folder: File) -> tuple[File | None, bool]:
