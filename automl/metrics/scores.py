@@ -63,9 +63,10 @@ def _classes(wanted: Sequence[str], logits: Tensor, targets: Tensor, w: Tensor) 
         made["balanced_accuracy"] = (hits[there] / actual[there]).mean()
         made["f1_macro"] = (2 * hits[either] / (actual + guessed)[either]).mean()
         made["mcc"] = classes.matthews(hits, actual, guessed)
-    for name, area in (("auroc", _area), ("average_precision", _precision)):
-        if name in wanted:
-            made[name] = one_against_rest(area, logits.softmax(1), targets, w)
+    if "auroc" in wanted:
+        made["auroc"] = auroc(logits.softmax(1), targets, w)
+    if "average_precision" in wanted:
+        made["average_precision"] = one_against_rest(_precision, logits.softmax(1), targets, w)
     return made
 
 
@@ -83,6 +84,17 @@ def of_labels(answers: Tensor, targets: Tensor, w: Tensor) -> Tensor:
 
 Area = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(scores [N], which rows are positive [N], weights [N]) -> a number."""
+
+
+def auroc(scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
+    """The area under the ROC curve: one class against the rest.
+
+    Args:
+        scores: [N, C], larger for a class that is more likely.
+        targets: classes [N], integers.
+        w: weights [N].
+    """
+    return one_against_rest(_area, scores, targets, w)
 
 
 def one_against_rest(area: Area, scores: Tensor, targets: Tensor, w: Tensor) -> Tensor:
