@@ -77,7 +77,7 @@ def _target(read: "Spec") -> None:
     measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(kind))]
     if read.metric.name not in measured:
         near = did_you_mean(read.metric.name, measured)
-        reason = f"metric: {read.metric.name!r} is not measured for {kind.variant or kind}{near}"
+        reason = f"metric: {read.metric.name!r} is not measured for {kind.words}{near}"
         raise SpecError(f"{reason} (measured: {', '.join(measured)})")
     if kind == "regression" and read.prepare.get("class_weight") == "balanced":
         raise DataError("class_weight: only classes can be balanced, the target is a value")

@@ -46,7 +46,7 @@ def partial_fit(model: Learner, rows: Any, how: str, old: Any, remembered: Part 
     if model.kind == "next_token":
         raise DataError("a language model learns from whole texts; it cannot be updated with rows")
     if model.preparation["target"].get("columns") or model.kind.variant:
-        of = model.kind.variant or "several targets"
+        of = model.kind.words if model.kind.variant else "several targets"
         raise DataError(f"a model of {of} does not learn further; search again on all rows")
     if is_grown(model.manifest["model"], model.manifest["config"]):
         raise DataError("trees do not learn further; `automl update --how retrain` grows new ones")

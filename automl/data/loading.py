@@ -23,6 +23,7 @@ from automl.data.summary.facts import TARGET
 from automl.data.summary.find import Source, roles_of, summary_of
 from automl.data.targets import names_of, with_others
 from automl.errors import DataError
+from automl.metrics.kinds.kind import Kind
 
 
 def load(
@@ -79,7 +80,7 @@ def load(
         raise DataError(f"prepare.target_scale: {kind} has none; leave it out")
     if (special := variant(settings)) and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a text"
-        what = {"ordinal": "ordered classes"}.get(special["variant"], special["variant"])
+        what = Kind.of_target("", special).words
         raise DataError(f"prepare: {what} are for tables in memory, arrays and sentences, and this is {kind}")
     if separate.files_of(rules) and (reason or sequence):
         kind = "a table that is streamed from disk" if reason else "a series or a long text"

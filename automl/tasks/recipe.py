@@ -178,14 +178,14 @@ class Recipe:
             )
         if prepared.outputs.link is not None and self.own_factory:
             raise SpecError(
-                f"prepare: {prepared.outputs.link['kind']} are for built-in families; for a model of your own leave "
+                f"prepare: {kind_of(prepared.kind).words} are for built-in families; for a model of your own leave "
                 "that out and write a loss of your own (loss: module:name)"
             )
         measured = ["train_loss", *(f"val_{name}" for name in metrics.ranking(prepared.kind))]
         for wanted in (self.metric.name, *(name for name in self.further if name not in metrics.COSTS)):
             if wanted not in measured:
                 near = did_you_mean(wanted, measured)
-                task = kind_of(prepared.kind).variant or prepared.kind
+                task = kind_of(prepared.kind).words
                 reason = f"metric: {wanted!r} is not measured for {task}{near}"
                 raise SpecError(f"{reason} (measured: {', '.join(measured)})")
         if self.unit.name == "tokens" and prepared.kind != "next_token":

@@ -117,7 +117,7 @@ def open_known(place: Place, *, trust: bool = False, base: Path | None = None) -
     if model.kind == "next_token":
         raise BundleError(f"{place.bundle}: a language model learns from whole texts; it cannot be updated with rows")
     if model.targets or model.kind.variant:
-        of = model.kind.variant or "several targets"
+        of = model.kind.words if model.kind.variant else "several targets"
         raise BundleError(f"{place.bundle}: a model of {of} cannot be updated with rows; search again")
     spec = model.manifest.get("spec")
     pack = None

@@ -39,6 +39,11 @@ class Kind(str):
         return cls(kind, entry.get("variant", ""), tuple(entry.get("quantiles", ())))
 
     @property
+    def words(self) -> str:
+        """What is predicted, in words."""
+        return {"": str(self), "ordinal": "ordered classes"}.get(self.variant, self.variant)
+
+    @property
     def reported(self) -> tuple[str, ...]:
         """Which groups of metrics it reports, see `metrics.registry`."""
         plain = () if self.variant in ("quantiles", "labels") else (str(self),)
