@@ -166,6 +166,7 @@ def test_a_library_that_a_thread_imports_begins_at_the_seed() -> None:
     "random numbers go on where they were",
     0,
 )
+@pytest.mark.slow
 def test_numbers_go_on_in_a_library_that_is_imported_after_loading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
