@@ -7,6 +7,7 @@ the rows that the fold holds out, and on these the siblings are scored in the st
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -66,11 +67,12 @@ def teach(original: Original, winner: Sequence[Piece], group: str, epochs: int, 
     for piece in own:
         if (fold := piece.fold) is not None:
             of_fold = [one for one in winner if one.fold == fold]
-            said = f"fold {fold + 1} of {len(own)}"
-            siblings[fold] = _taught(
-                original, of_fold, piece, fold, epochs, lambda text, said=said: say(f"{said}: {text}")
-            )
+            siblings[fold] = _taught(original, of_fold, piece, fold, epochs, partial(_told, say, fold))
     return Student(own[0], _taught(original, winner, own[0], None, epochs, say), siblings)
+
+
+def _told(say: Callable[[str], None], fold: int, text: str) -> None:
+    say(f"fold {fold + 1}: {text}")
 
 
 def _taught(
