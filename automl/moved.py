@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 MODULES = {  # a module that is gone: where its names are now
     "automl.checkpoint": "automl.study.checkpoint",
+    "automl.data.options": "automl.data.preparing.options",
+    "automl.data.prepare": "automl.data.preparing.tables automl.data.preparing.transform",
+    "automl.data.raw": "automl.data.reading.raw",
+    "automl.data.series": "automl.data.preparing.series",
+    "automl.data.sources": "automl.data.reading.sources automl.data.reading.readers",
+    "automl.data.text": "automl.data.preparing.text",
     "automl.ensemble": "automl.bundle.ensemble automl.bundle.outputs automl.evaluation.ensemble_selection",
     "automl.finalists": "automl.evaluation.finalists automl.evaluation.candidates",
     "automl.formats": "automl.bundle.export",
