@@ -90,14 +90,18 @@ def of_command(words: str | Sequence[str], metric: Metric | None = None, report:
     """A program that reports its metric by printing it, with `{seed}` among its arguments.
 
     Raises:
-        SpecError: no argument has the seed.
+        SpecError: no argument has the seed, or there is no such program.
     """
+    from automl.specfile.rules import code
+
     argv = shlex.split(words) if isinstance(words, str) else list(words)
     shown = shlex.join(argv)
     if not argv:
         raise SpecError("--command: the program is missing, e.g. --command 'python train.py --seed {seed}'")
     if not any("{seed}" in word for word in argv):
         raise SpecError(f"--command {shown!r}: no argument has {{seed}}, so all its runs would be the same run")
+    if (lacking := code.missing(argv, Path.cwd())) is not None:
+        raise SpecError(f"--command {shown!r}: {''.join(lacking[1:])}")
     task = CommandTask(tuple(argv), (), Path.cwd(), metric=metric.name if metric else "loss", report=report)
     return Side(shown, task, Space({}), {}, metric, executor="local" if devices.count() else "inline")
 

@@ -8,6 +8,7 @@ import pytest
 
 import automl
 from automl.errors import SpecError
+from automl.judging import sides
 from automl.judging.runs import RunFailed
 from automl.study.reader import StudyView
 
@@ -74,6 +75,12 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
         automl.judge(old, new, dir=tmp_path)
     with pytest.raises(SpecError, match="no argument has"):
         automl.judge(["python", "x.py"], new, metric="loss", dir=tmp_path)
+    for lacking, says in (
+        ("nothing_here {seed}", "there is no program"),
+        ("python no.py {seed}", "there is no file 'no.py'"),
+    ):
+        with pytest.raises(SpecError, match=says):
+            sides.of_command(lacking)
     with pytest.raises(SpecError, match="from 3 to 16"):
         automl.judge(old, new, metric="loss", seeds=2, dir=tmp_path)
     with pytest.raises(SpecError, match="is a path"):

@@ -35,7 +35,9 @@ def check(tree: Mapping[str, Any], folder: File, places: Places) -> None:
     _warm(tree, folder, places)
     command = tree.get("command")
     if isinstance(command, list) and command:
-        _command([str(word) for word in command], folder, places)
+        lacking = missing([str(word) for word in command], folder)
+        if lacking is not None:
+            places.complain(("command", lacking[0]), *lacking[1:])
 
 
 def _warm(tree: Mapping[str, Any], folder: File, places: Places) -> None:
@@ -137,17 +139,23 @@ def _bound(lines: list[ast.stmt]) -> Iterator[str]:
                 yield from (alias.asname or alias.name.split(".")[0] for alias in node.names)
 
 
-def _command(command: list[str], folder: File, places: Places) -> None:
-    program = command[0]
+def missing(command: Sequence[str], folder: File) -> tuple[int, str, str] | None:
+    """What a command needs and does not have: its program, or the script of a Python program.
+
+    Returns:
+        (which of the words it is, a message, a hint); None: nothing is known to be missing.
+    """
+    program, *words = command
     if "{" in program:
-        return
+        return None
     if program != "python" and not _found(program, folder):
-        places.complain(("command", 0), f"there is no program {program!r}", f" in {folder} or on the PATH")
-    elif File(program).name.startswith("python") and len(command) > 1 and command[1].endswith(".py"):
-        script = command[1]
+        return 0, f"there is no program {program!r}", f" in {folder} or on the PATH"
+    if File(program).name.startswith("python") and words and words[0].endswith(".py"):
+        script = words[0]
         if "{" not in script and not (folder / script).is_file():
             near = did_you_mean(script, [p.name for p in folder.glob("*.py")])
-            places.complain(("command", 1), f"there is no file {script!r} in {folder}", near)
+            return 1, f"there is no file {script!r} in {folder}", near
+    return None
 
 
 def _found(program: str, folder: File) -> bool:
