@@ -23,9 +23,10 @@ def compress(
     """Make the winner of a study smaller and faster, and measure what that costs.
 
     Variants are made of the winner's weights (units cut off, low rank, narrower students, ONNX networks in float32 and
-    with whole numbers of 8 bits; of an ensemble fewer members, of trees fewer trees), each measured on this machine and compared with the winner on the same validation
-    rows. One is chosen, evaluated once on the test set, saved in `STUDY/compressed/best`. Each finished variant is in
-    the study's ledger: a run that was interrupted goes on, and another choice costs no new training.
+    with whole numbers of 8 bits; of an ensemble fewer members, of trees fewer trees), each measured on this machine and
+    compared with the winner on the same validation rows. One is chosen, evaluated once on the test set, saved in
+    `STUDY/compressed/best`. Each finished variant is in the study's ledger: a run that was interrupted goes on, and
+    another choice costs no new training.
 
     Args:
         study: the study's folder.

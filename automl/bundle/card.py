@@ -39,16 +39,8 @@ def scores(verdict: Mapping[str, Any]) -> str:
 
     `verdict`: see `automl.evaluation.verdict`.
     """
-    winner, metric, test = verdict["finalists"][0], verdict["metric"], verdict["test"]
-    lines = ["", "## How good it is", ""]
-    if test and test["value"] is None:
-        lines += [f"- {test['metric']} is not defined on the {test['rows']} test rows: {test['undefined']}."]
-    elif test:
-        low, high = test["interval"]
-        lines += [
-            f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} test"
-            " rows, which were used neither for training nor for the search."
-        ]
+    winner, metric = verdict["finalists"][0], verdict["metric"]
+    lines = ["", "## How good it is", "", *tested(verdict["test"])]
     if verdict["refit"]:
         lines += ["- This model was trained on the validation rows too; the values below are of models that were not."]
     lines += [f"- {metric} {winner['found']:.6g} in the search: the best of many trials, so partly luck."]
@@ -59,6 +51,19 @@ def scores(verdict: Mapping[str, Any]) -> str:
             f" (95 % interval of the mean {low:.6g} to {high:.6g}), on the same validation rows."
         ]
     return "\n".join([*lines, ""])
+
+
+def tested(test: Mapping[str, Any] | None) -> list[str]:
+    """The score on the test rows, as the verdict's `test` has it; empty without any."""
+    if not test:
+        return []
+    if test["value"] is None:
+        return [f"- {test['metric']} is not defined on the {test['rows']} test rows: {test['undefined']}."]
+    low, high = test["interval"]
+    return [
+        f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} test"
+        " rows, which were used neither for training nor for the search."
+    ]
 
 
 def _table(title: str, values: Mapping[str, Any]) -> list[str]:

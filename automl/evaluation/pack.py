@@ -232,19 +232,14 @@ class Pack:
 
     def _describe(self, result: dict[str, Any]) -> None:
         """Add the scores of all together to the ensemble's manifest and card."""
+        from automl.bundle import card
         from automl.bundle.compressed.writing import add_scores
 
         study, test = self.study, result["test"]
         assert study.path is not None
         val, scored = result["ensemble"]["val"], test is not None and test["value"] is not None
         lines = ["", f"{result['ensemble']['models']} models answer together.", "", "## How good it is", ""]
-        lines += [f"- {study.metric.name} {val:.6g}, by which it was chosen."]
-        if scored:
-            low, high = test["interval"]
-            lines += [
-                f"- {test['metric']} {test['value']:.6g}, 95 % interval {low:.6g} to {high:.6g}, on {test['rows']} test"
-                " rows, which were used neither for training nor for the search."
-            ]
+        lines += [f"- {study.metric.name} {val:.6g}, by which it was chosen.", *card.tested(test)]
         scores = {study.metric.name: val, **(test["metrics"] | {test["metric"]: test["value"]} if scored else {})}
         add_scores(study.path / paths.ENSEMBLE, scores, {test["metric"]: test["interval"]} if scored else {}, lines)
 

@@ -43,8 +43,7 @@ def test_the_trials_folder_is_there_wherever_the_program_runs(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     (tmp_path / "spec").mkdir()
     code = (
-        "import os, sys\nopen(sys.argv[1] + '/a', 'w')\nopen(os.environ['AUTOML_FOLDER'] + '/b', 'w')\n"
-        "print('loss 1')"
+        "import os, sys\nopen(sys.argv[1] + '/a', 'w')\nopen(os.environ['AUTOML_FOLDER'] + '/b', 'w')\nprint('loss 1')"
     )
     here = Trial(Assignment(7, {}, 1, 5), Place(folder=Path("studies/s")), Recorder())
     CommandTask(("python", "-c", code, "{folder}"), folder=tmp_path / "spec", report=r"loss (?P<loss>\d)").run(here)
