@@ -3,6 +3,6 @@
 Imports only `errors`; torch is imported when a value is computed.
 """
 
-from automl.metrics.registry import COSTS, TOLD, bounds, compute, direction, known, names, ranking
+from automl.metrics.registry import COSTS, SHOWN_ONLY, bounds, compute, direction, known, names, ranking
 
-__all__ = ["COSTS", "TOLD", "bounds", "compute", "direction", "known", "names", "ranking"]
+__all__ = ["COSTS", "SHOWN_ONLY", "bounds", "compute", "direction", "known", "names", "ranking"]

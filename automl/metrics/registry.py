@@ -21,12 +21,12 @@ Direction = Literal["minimize", "maximize"]
 
 @dataclass(frozen=True)
 class Metric:
-    """`kind`: the task, or the variant of one (see `Kind`), that it belongs to; "any" for the loss. `told`: it is
-    reported, and trials are not ranked by it, as its best value lies between its ends."""
+    """`kind`: the task, or the variant of one (see `Kind`), that it belongs to; "any" for the loss.
+    `shown_only`: trials are not ranked by it, as its best value lies between its ends."""
 
     direction: Direction
     kind: Literal["classification", "regression", "ordinal", "quantiles", "counts", "labels", "next_token", "any"]
-    told: bool = False
+    shown_only: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -46,13 +46,13 @@ METRICS: dict[str, Metric] = {
     "mae": Metric("minimize", "regression"),
     "r2": Metric("maximize", "regression"),
     "pinball": Metric("minimize", "quantiles"),
-    "coverage": Metric("maximize", "quantiles", told=True),
+    "coverage": Metric("maximize", "quantiles", shown_only=True),
     "poisson_deviance": Metric("minimize", "counts"),
     "perplexity": Metric("minimize", "next_token"),
 }
 SHARED = {"next_token": ("accuracy",), "labels": ("f1_macro", "average_precision")}
 """Kind of task, or variant -> metrics of other kinds that it has too."""
-TOLD = frozenset(name for name, metric in METRICS.items() if metric.told)
+SHOWN_ONLY = frozenset(name for name, metric in METRICS.items() if metric.shown_only)
 """Metrics that are reported, and that trials cannot be ranked by."""
 COSTS = {
     "parameters": "numbers that a model learns",
@@ -79,12 +79,12 @@ def names(kind: str) -> list[str]:
 
 def known() -> list[str]:
     """The metrics by which trials of some kind of task can be ranked."""
-    return [name for name in METRICS if name not in TOLD]
+    return [name for name in METRICS if name not in SHOWN_ONLY]
 
 
 def ranking(kind: str) -> list[str]:
     """Those of `names` by which trials can be ranked."""
-    return [name for name in names(kind) if name not in TOLD]
+    return [name for name in names(kind) if name not in SHOWN_ONLY]
 
 
 def direction(name: str) -> Direction:

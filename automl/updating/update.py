@@ -13,11 +13,11 @@ from automl.core import files
 from automl.data import further
 from automl.data.further import Labelled
 from automl.errors import AutoMLError, DataError, did_you_mean
-from automl.updating import batches, known, versions
+from automl.updating import batches, versions
 from automl.updating.batches import Batch
 from automl.updating.challengers.round import Round
+from automl.updating.champion import OLD, Champion, new_classes, old_rows, open_champion, split_new, unknown_values
 from automl.updating.journal import Entry, Journal, digest_of, locked
-from automl.updating.known import OLD, Known, new_classes, open_known, split_new, unknown_values
 from automl.updating.options import AUTO, Options
 from automl.updating.place import Place
 from automl.updating.text import described
@@ -123,7 +123,7 @@ class Update:
             if self._used(data):
                 self.journal.commit()
             return Outcome(entry, self._current, again=True)
-        champion = open_known(self.place, trust=self.options.trust, base=self.options.base)
+        champion = open_champion(self.place, trust=self.options.trust, base=self.options.base)
         self._remember_search(champion)
         left_out: list[str] = []
         if isinstance(fresh := data, Fresh):
@@ -150,11 +150,11 @@ class Update:
         assert self.journal.current is not None
         return self.journal.current
 
-    def _remember_search(self, champion: Known) -> None:
+    def _remember_search(self, champion: Champion) -> None:
         """Keep the rows of the search, once."""
         if OLD in self.journal.content["batches"]:
             return
-        found, held = known.old_rows(champion, self.options.old, trust=self.options.trust)
+        found, held = old_rows(champion, self.options.old, trust=self.options.trust)
         batch = Batch.new(OLD, found, held)
         for part in (True, False):
             if not (batch.held == part).any():
@@ -163,7 +163,7 @@ class Update:
         self.journal.content["batches"].append(OLD)
         self.journal.commit()
 
-    def _notes(self, champion: Known, found: Labelled) -> list[str]:
+    def _notes(self, champion: Champion, found: Labelled) -> list[str]:
         notes = [*found.notes, *(f"{message}: treated as unknown until `retrain`" for message in
                                  unknown_values(champion, found))]  # fmt: skip
         if champion.model.kind == "classification":
@@ -182,7 +182,7 @@ class Update:
         return [batches.joined(learned.get(b.digest), held.get(b.digest)) for b in several
                 if b.digest in learned or b.digest in held]  # fmt: skip
 
-    def _tried(self, champion: Known, new: Batch, name: str, notes: list[str]) -> Outcome:
+    def _tried(self, champion: Champion, new: Batch, name: str, notes: list[str]) -> Outcome:
         """Try the ways, compare, and write down what came of it."""
         before = [batches.read(self.place.rows(d)) for d in self.journal.content["batches"] if d != new.digest]
         ways = AUTO if self.options.how == "auto" else (self.options.how,)
@@ -204,7 +204,7 @@ class Update:
         self._commit(entry, [*before, new])
         return Outcome(entry, self._current, notes=notes)
 
-    def _add(self, champion: Known, entry: Entry, tried: Entry, bundle: Path) -> None:
+    def _add(self, champion: Champion, entry: Entry, tried: Entry, bundle: Path) -> None:
         """Bring the challenger to its place as a version; it counts once the journal is written."""
         rows = {"digest": entry["digest"], "file": entry["file"], **entry["rows"]}
         parent = self.journal.version(entry["parent"])
@@ -248,7 +248,7 @@ class Update:
         Raises:
             AutoMLError: it cannot; then no file is to blame.
         """
-        self._remember_search(open_known(self.place, trust=self.options.trust, base=self.options.base))
+        self._remember_search(open_champion(self.place, trust=self.options.trust, base=self.options.base))
 
     def refuse(self, data: Any, name: str, error: AutoMLError) -> Outcome:
         """Write down that rows cannot be used, so that they are not tried again."""

@@ -67,7 +67,7 @@ def test_a_search_of_networks_and_trees_predicts_and_is_exported(metric: str, tm
         assert list(made) == [f"prediction of {level} of y" for level in (0.1, 0.5, 0.9)]
         assert (np.diff(made.to_numpy(), axis=1) >= 0).all()
         assert 0 < told["test_coverage"] <= 1
-        assert "test_coverage" in dict(finalists.sentences(study))["beside"]
+        assert "test_coverage" in dict(finalists.sentences(study))["also"]
     elif metric == "val_f1_macro":
         assert list(made) == ["prediction of red", "prediction of blue"]
         assert set(made.to_numpy().ravel()) == {0, 1}

@@ -13,7 +13,7 @@ from automl.data.cells.readings import ATTRIBUTE
 from automl.data.further import Labelled
 from automl.data.prepared import Part, Prepared, fingerprint, sample_rows
 from automl.data.shapes import Inputs, Outputs
-from automl.updating.known import Known
+from automl.updating.champion import Champion
 
 if TYPE_CHECKING:
     from automl.bundle.model import Model
@@ -83,12 +83,14 @@ def settings(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {**given, "augment": dict(spec.get("augment") or {})}
 
 
-def prepared_anew(known: Known, train: Sequence[Labelled], held: Sequence[Labelled], classes: list[Any]) -> Prepared:
+def prepared_again(
+    champion: Champion, train: Sequence[Labelled], held: Sequence[Labelled], classes: list[Any]
+) -> Prepared:
     """All rows as data to train on: a table is read and prepared again, windows of a series keep their preparation."""
-    model = known.model
+    model = champion.model
     if model.preparation["form"] != "table":
-        return _kept(known, train, held, classes)
-    options = {k: v for k, v in known.prepare.items() if k not in READ}
+        return _kept(champion, train, held, classes)
+    options = {k: v for k, v in champion.prepare.items() if k not in READ}
     options["task"] = model.kind
     if any(one.weight is not None for one in train):
         options["weight"] = WEIGHT
@@ -134,14 +136,14 @@ def _written(value: Any) -> str:
     return str(int(number)) if isinstance(number, float) and number.is_integer() else words.canonical(number)
 
 
-def _kept(known: Known, train: Sequence[Labelled], held: Sequence[Labelled], classes: list[Any]) -> Prepared:
+def _kept(champion: Champion, train: Sequence[Labelled], held: Sequence[Labelled], classes: list[Any]) -> Prepared:
     """The rows under the champion's own preparation."""
-    model = known.model
+    model = champion.model
     preparation = {**model.preparation, "target": dict(model.preparation["target"])}
     if model.kind == "classification":
         preparation["target"]["classes"] = classes
     inputs, outputs = units(model, len(classes) if model.kind == "classification" else None)
-    balance = known.prepare.get("class_weight") == "balanced"
+    balance = champion.prepare.get("class_weight") == "balanced"
     learned, _ = weighted(part(train, preparation, classes), None, balance=balance)
     compared = part(held, preparation, classes)
     return Prepared(

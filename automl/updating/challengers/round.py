@@ -14,8 +14,8 @@ from automl.updating.challengers import searching
 from automl.updating.challengers.comparison import compare
 from automl.updating.challengers.scoring import HeldOut
 from automl.updating.challengers.ways import WAYS, Lesson, Way
+from automl.updating.champion import Champion, new_classes
 from automl.updating.journal import Entry
-from automl.updating.known import Known, new_classes
 from automl.updating.options import Options
 from automl.updating.place import Place
 
@@ -23,7 +23,7 @@ from automl.updating.place import Place
 class Round:
     """The challengers of one batch of new rows, compared with the champion on the same rows."""
 
-    def __init__(self, champion: Known, new: Batch, before: Sequence[Batch], options: Options, place: Place) -> None:
+    def __init__(self, champion: Champion, new: Batch, before: Sequence[Batch], options: Options, place: Place) -> None:
         self.champion, self.new, self.options, self.place = champion, new, options, place
         old = list(before)
         self.old_learned = [b.found for b in batches.sample(old, options.keep_rows, held=False)]

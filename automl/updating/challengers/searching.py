@@ -26,11 +26,11 @@ def way(trials: int) -> Way:
         Raises:
             SpecError: the model does not come from a search whose specification is known.
         """
-        known = lesson.known
-        if "space" not in known.spec:
+        champion = lesson.champion
+        if "space" not in champion.spec:
             raise SpecError("--how search: the model does not say how it was searched for; use --how retrain")
         learned, compared = joining.split([lesson.new, *lesson.old], lesson.seed("search"))
-        prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
+        prepared = joining.prepared_again(champion, learned, compared, lesson.classes)
         study = _run(lesson, prepared, folder.with_name(f"search-{lesson.digest}"), trials)
         return study / paths.BEST
 
@@ -40,11 +40,11 @@ def way(trials: int) -> Way:
 def _run(lesson: Lesson, prepared: Any, folder: Path, trials: int) -> Path:
     from automl import specfile
 
-    known = lesson.known
-    tree = _fixed({**known.spec, "budget": {"trials": trials}, "ensemble": 0}, known.config)
+    champion = lesson.champion
+    tree = _fixed({**champion.spec, "budget": {"trials": trials}, "ensemble": 0}, champion.config)
     tree = {key: value for key, value in tree.items() if key not in ("fidelity", "ensemble", "constraints", "executor")}
-    read = specfile.from_json(tree, name=folder.name, folder=known.base)
-    first = {name: value for name, value in known.config.items() if name in read.space.names}
+    read = specfile.from_json(tree, name=folder.name, folder=champion.base)
+    first = {name: value for name, value in champion.config.items() if name in read.space.names}
     read = replace(read, first=(first,))
     task = task_of(read)
     assert isinstance(task, BuiltinTask)

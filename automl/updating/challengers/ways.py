@@ -33,7 +33,7 @@ from automl.specfile.entries.steps import Steps
 from automl.training import hyperparameters
 from automl.training.samples.units import Unit
 from automl.updating.challengers import joining, ranges
-from automl.updating.known import Known
+from automl.updating.champion import Champion
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +53,7 @@ class Lesson:
     """What a challenger is made from.
 
     Attributes:
-        known: the champion.
+        champion: the model that is updated.
         new: the new rows to learn from.
         old: a sample of old rows to learn from.
         held: rows that are held out, old and new; of them come the few that a bundle is checked by.
@@ -62,7 +62,7 @@ class Lesson:
         device: where to train.
     """
 
-    known: Known
+    champion: Champion
     new: Labelled
     old: list[Labelled]
     held: list[Labelled]
@@ -73,27 +73,27 @@ class Lesson:
     @property
     def build(self) -> Any:
         """Builds the network."""
-        return self.known.build or builder(self.known.model.manifest["model"], trust=False)
+        return self.champion.build or builder(self.champion.model.manifest["model"], trust=False)
 
     def seed(self, purpose: str) -> int:
         """A seed for a purpose."""
-        return seeds.derive(int(self.known.spec.get("seed", 0)), self.digest, purpose)
+        return seeds.derive(int(self.champion.spec.get("seed", 0)), self.digest, purpose)
 
     def adjustment(self, module: "nn.Module", part: Part) -> dict[str, Tensor]:
         """What adjusts the logits, where the specification asks for it (`adjust`), found on rows that were learned."""
-        way = str(self.known.spec.get("adjust") or "none")
+        way = str(self.champion.spec.get("adjust") or "none")
         if way == "none":
             return {}
         logits = compute(module, part.x, "cpu")
-        return adjusting.fit(way, self.known.metric, logits, part.y, part.weight)
+        return adjusting.fit(way, self.champion.metric, logits, part.y, part.weight)
 
     def save(
         self, folder: Path, prepared: Prepared, weights: Mapping[str, Tensor], config: Mapping[str, Any] | None = None
     ) -> Path:
         """Write the challenger's bundle; `config`: where it is not the champion's."""
         return io.save(
-            folder, model=self.known.model.manifest["model"], config=config or self.known.config, prepared=prepared,
-            state_dict=weights, metrics={}, spec=self.known.spec, build=self.known.build,
+            folder, model=self.champion.model.manifest["model"], config=config or self.champion.config,
+            prepared=prepared, state_dict=weights, metrics={}, spec=self.champion.spec, build=self.champion.build,
         )  # fmt: skip
 
 
@@ -130,11 +130,11 @@ def finetune(lesson: Lesson, folder: Path) -> Path:
 
 def _rate(lesson: Lesson, rows: learning.Rows) -> learning.Rate:
     """The rate of the search, lowered; few enough epochs that it costs a small part of a training on all rows."""
-    trained = hyperparameters.read(lesson.known.config)
+    trained = hyperparameters.read(lesson.champion.config)
     lr = trained.lr if trained.optimizer in ("adam", "adamw", "nadam") else USUAL_RATE
     here = len(rows.new) + (len(rows.old) if rows.old is not None else 0)
     everything = len(lesson.new) + sum(len(one) for one in lesson.old)
-    number, unit = _length(lesson.known.spec, EPOCHS)
+    number, unit = _length(lesson.champion.spec, EPOCHS)
     full = number * unit.samples(everything, trained.batch_size) / max(1, everything)
     epochs = int(min(EPOCHS, max(1, SHARE * full * everything / here)))
     return learning.Rate(min(lr, LARGEST_RATE), epochs, max(trained.batch_size, 32), lesson.seed("finetune"))
@@ -142,7 +142,7 @@ def _rate(lesson: Lesson, rows: learning.Rows) -> learning.Rate:
 
 def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learning.Rows], None]) -> Path:
     """The champion's network, with a unit for each new class, after it has learned; its preparation stays."""
-    model, network = lesson.known.model, lesson.known.network
+    model, network = lesson.champion.model, lesson.champion.network
     if models.is_grown(model.manifest["model"], model.config):
         raise DataError("trees do not learn further; --how retrain grows new ones")
     more = len(lesson.classes) - len(model.classes or [])
@@ -155,10 +155,10 @@ def _further(lesson: Lesson, folder: Path, learn: Callable[["nn.Module", learnin
     if more > 0:
         sample = further.prepared(model.preparation, lesson.new.take(np.arange(min(8, len(lesson.new)))).rows)
         weights = _widened(network, weights, sample, more)
-    module = restore(lesson.build, lesson.known.config, inputs, outputs, weights)
+    module = restore(lesson.build, lesson.champion.config, inputs, outputs, weights)
     new = joining.part([lesson.new], preparation, lesson.classes)
     old = joining.part(replay, preparation, lesson.classes) if replay else None
-    balance = lesson.known.spec.get("prepare", {}).get("class_weight") == "balanced"
+    balance = lesson.champion.spec.get("prepare", {}).get("class_weight") == "balanced"
     rows = learning.Rows(*joining.weighted(new, old, balance=balance), model.kind)
     with one_thread(lesson.device):
         for member in module.members if isinstance(module, Bagged) else [module]:
@@ -211,12 +211,12 @@ def retrain(lesson: Lesson, folder: Path) -> Path:
     from automl.training import Settings, Trainer
     from automl.training.trees.trainer import TreeTrainer
 
-    known, rows = lesson.known, [lesson.new, *lesson.old]
-    config = {name: value for name, value in known.config.items() if name != FOLDS}
-    epochs, unit = _length(known.spec, 20)
-    grown = models.is_grown(known.model.manifest["model"], config)
+    champion, rows = lesson.champion, [lesson.new, *lesson.old]
+    config = {name: value for name, value in champion.config.items() if name != FOLDS}
+    epochs, unit = _length(champion.spec, 20)
+    grown = models.is_grown(champion.model.manifest["model"], config)
     learned, compared = joining.split(rows, lesson.seed("rounds")) if grown else (rows, lesson.held)
-    prepared = joining.prepared_anew(known, learned, compared, lesson.classes)
+    prepared = joining.prepared_again(champion, learned, compared, lesson.classes)
     with one_thread(lesson.device):
         if grown:  # how many trees are enough is found on rows that are neither learned from nor held out
             grower = TreeTrainer(prepared, config, epochs, lesson.seed("retrain"))
@@ -225,8 +225,8 @@ def retrain(lesson: Lesson, folder: Path) -> Path:
             weights = grower.weights()
         else:
             trainer = Trainer(lesson.build, prepared, config, epochs, lesson.seed("retrain"), lesson.device,
-                              Settings(**joining.settings(known.spec)), unit=unit)  # fmt: skip
-            losses = [trainer.train_epoch() for _ in range(known.until or epochs)]
+                              Settings(**joining.settings(champion.spec)), unit=unit)  # fmt: skip
+            losses = [trainer.train_epoch() for _ in range(champion.until or epochs)]
             if not np.isfinite(losses).all():
                 raise DataError("the training from scratch ended in a loss that is no number")
             weights = trainer.weights()

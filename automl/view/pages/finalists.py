@@ -39,7 +39,7 @@ def sentences(study: Readable) -> list[tuple[str, str]]:
     verdict = study.verdict
     if verdict is None:
         return []
-    tested = [("test", _test(verdict)), *([("beside", beside)] if (beside := _beside(verdict)) else [])]
+    tested = [("test", _test(verdict)), *([("also", also)] if (also := _also(verdict)) else [])]
     if verdict.get("pack"):
         return tested
     front = front_of(study)
@@ -125,12 +125,12 @@ def _test(verdict: Verdict) -> str:
     return f"{score}, {test['rows']} rows, {often}"
 
 
-def _beside(verdict: Verdict) -> str:
-    """What else is told of the winner on the test rows: metrics that nothing is ranked by, and each target's own."""
+def _also(verdict: Verdict) -> str:
+    """Further metrics of the winner on the test rows: those that nothing is ranked by, and each target's own."""
     test = verdict["test"] or {}
     name, values = test.get("metric", ""), test.get("metrics", {})
-    told = [one for one in values if one.removeprefix("test_") in metrics.TOLD or one.startswith(f"{name} of ")]
-    return ", ".join(f"{words.clean(one)} {words.number(values[one])}" for one in told)
+    shown = [one for one in values if one.removeprefix("test_") in metrics.SHOWN_ONLY or one.startswith(f"{name} of ")]
+    return ", ".join(f"{words.clean(one)} {words.number(values[one])}" for one in shown)
 
 
 def _tied(verdict: Verdict) -> str:

@@ -38,7 +38,7 @@ OLD = "search"
 
 
 @dataclass(frozen=True)
-class Known:
+class Champion:
     """The model that is updated (the champion), its specification and where its versions are.
 
     Attributes:
@@ -90,7 +90,7 @@ class Known:
         return dict(self.model.config)
 
 
-def open_known(place: Place, *, trust: bool = False, base: Path | None = None) -> Known:
+def open_champion(place: Place, *, trust: bool = False, base: Path | None = None) -> Champion:
     """The champion, ready to be updated.
 
     Args:
@@ -124,7 +124,7 @@ def open_known(place: Place, *, trust: bool = False, base: Path | None = None) -
     if place.study is not None and bundle_files.find(place.study) != place.bundle:
         answers = load(place.study, build=build)
         pack = answers if isinstance(answers, Ensemble) else None
-    return Known(place, model, dict(spec) if isinstance(spec, Mapping) else {}, folder, build, until, pack)
+    return Champion(place, model, dict(spec) if isinstance(spec, Mapping) else {}, folder, build, until, pack)
 
 
 def _of_study(study: Path) -> tuple[Path, int | None]:
@@ -141,14 +141,14 @@ def _of_study(study: Path) -> tuple[Path, int | None]:
     return folder, min(winner.curve, key=lambda point: (point[1], point[0]))[0]
 
 
-def old_rows(known: Known, old: Any = None, *, trust: bool = False) -> tuple[Labelled, NDArray[np.bool_]]:
+def old_rows(champion: Champion, old: Any = None, *, trust: bool = False) -> tuple[Labelled, NDArray[np.bool_]]:
     """The rows of the search: those it has trained on, and those it has compared by, which are held out.
 
     Rows of the test set stay unseen. Of a search on folds, which has trained on all others, the last fold's rows are
     held out.
 
     Args:
-        known: the model.
+        champion: the model.
         old: rows that take their place, as `further.read` takes them; a quarter, drawn at random, is held out.
         trust: call the function that the data come from.
 
@@ -159,29 +159,29 @@ def old_rows(known: Known, old: Any = None, *, trust: bool = False) -> tuple[Lab
         DataError: the data are not there any more.
     """
     if old is not None:
-        found = further.read(old, known.model.preparation, known.spec)
+        found = further.read(old, champion.model.preparation, champion.spec)
         drawn = np.random.default_rng(0).random(len(found)) < 0.25
         return found, drawn
-    data = known.spec.get("data")
+    data = champion.spec.get("data")
     if not data:
         raise DataError("the rows that this model was trained on are not known; give them: --old FILE")
-    if ":" in data and not (known.base / data).exists() and not trust:
+    if ":" in data and not (champion.base / data).exists() and not trust:
         raise SpecError(f"the old rows come from the function {data!r}: --trust calls it, or give rows: --old FILE")
-    if known.model.preparation["form"] == "series":
-        return _old_windows(known, data)
-    return _old_samples(known, data)
+    if champion.model.preparation["form"] == "series":
+        return _old_windows(champion, data)
+    return _old_samples(champion, data)
 
 
-def _old_samples(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
-    settings, rules = dict(known.spec.get("prepare") or {}), dict(known.spec.get("split") or {})
+def _old_samples(champion: Champion, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
+    settings, rules = dict(champion.spec.get("prepare") or {}), dict(champion.spec.get("split") or {})
     kept_out = columns_kept_out(settings, rules)
     try:
-        raw = sources.read(data, known.spec.get("target"), known.base, kept_out, settings)
+        raw = sources.read(data, champion.spec.get("target"), champion.base, kept_out, settings)
     except DataError as error:
         raise DataError(f"the rows of the search cannot be read ({error}); give them: --old FILE") from error
     if isinstance(raw.x, pd.DataFrame):
         raw.x = dropping.without(raw.x, settings, raw.target, kept_out)
-    selection = select(raw, rules, settings, int(known.spec.get("seed", 0)))
+    selection = select(raw, rules, settings, int(champion.spec.get("seed", 0)))
     use = selection.parts != 2
     y: NDArray[Any] = selection.y
     if selection.target.kind == "classification":
@@ -192,7 +192,7 @@ def _old_samples(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
     if settings.get("weight"):
         weight = pd.to_numeric(pd.Series(raw.extra[str(settings["weight"])])).to_numpy(dtype=np.float64)
     rows = selection.raw.x
-    if known.model.preparation["form"] == "text":
+    if champion.model.preparation["form"] == "text":
         rows = np.asarray(rows, dtype=object)
     held = np.asarray(selection.parts[use] == 1)
     if (folds := selection.folds) is not None:  # all rows were learned from; one fold's stand for the others
@@ -200,12 +200,12 @@ def _old_samples(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
     return Labelled(rows, y, weight).take(use), held
 
 
-def _old_windows(known: Known, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
+def _old_windows(champion: Champion, data: str) -> tuple[Labelled, NDArray[np.bool_]]:
     from automl.data import load as load_data
 
-    spec = known.spec
+    spec = champion.spec
     loaded = load_data(data, target=spec.get("target"), split=spec.get("split"), seed=int(spec.get("seed", 0)),
-                  prepare=known.prepare, base=known.base)  # fmt: skip
+                  prepare=champion.prepare, base=champion.base)  # fmt: skip
     both = loaded.train + loaded.val
     center, scale = loaded.target_center.double().numpy(), loaded.target_scale.double().numpy()
     y = both.y.double().numpy() * scale + center
@@ -233,10 +233,10 @@ def new_classes(classes: Sequence[Any], y: NDArray[Any]) -> list[Any]:
     return [label for label in dict.fromkeys(y.tolist()) if label not in set(classes)]
 
 
-def unknown_values(known: Known, found: Labelled) -> list[str]:
+def unknown_values(champion: Champion, found: Labelled) -> list[str]:
     """Sentences about cells that the model cannot read, or has not seen in training."""
     unread: list[str] = []
-    if known.model.preparation["form"] in ("table", "text"):
-        rows = list(found.rows) if known.model.preparation["form"] == "text" else found.rows
-        transform.transform(known.model.preparation, rows, unread)
+    if champion.model.preparation["form"] in ("table", "text"):
+        rows = list(found.rows) if champion.model.preparation["form"] == "text" else found.rows
+        transform.transform(champion.model.preparation, rows, unread)
     return unread
