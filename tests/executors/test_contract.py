@@ -19,11 +19,13 @@ import pytest
 import automl
 from automl.core import plugins
 from automl.driver.driver import Driver
-from automl.executors import devices, forkserver
+from automl.errors import EnvironmentProblem
+from automl.executors import devices, forkserver, local
 from automl.executors.capture import LIMIT_BYTES, StreamCapture, shorten
 from automl.executors.local import Local
-from automl.tasks.function import FunctionTask
+from automl.tasks.function import FunctionSession, FunctionTask
 from automl.testing.executors import ExecutorContract
+from automl.worker.worker import Task
 from tests.failures.kit import Notes
 from tests.support.patience import PATIENCE_S, wait_until
 
@@ -184,6 +186,53 @@ def test_a_killed_fork_server_is_replaced(tmp_path: Path) -> None:
     parents = [study.reports(n)[-1][1]["parent"] for n in range(6)]
     assert len(set(parents)) == 3
     assert os.getpid() not in parents
+
+
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+@pytest.mark.usefixtures("light_fork_servers")
+def test_workers_that_die_with_their_fork_server_are_no_crashes_of_their_own(tmp_path: Path) -> None:
+    opened, kills = tmp_path / "opened", local.CRASHES_AT_START + 1
+
+    class KillsTheServer(Task):
+        """A task whose first workers kill the process that they were forked from before they say anything."""
+
+        def open(self, devices: tuple[str, ...]) -> FunctionSession:
+            opened.mkdir(exist_ok=True)
+            (opened / str(os.getpid())).touch()
+            if len(list(opened.iterdir())) <= kills:
+                os.kill(os.getppid(), signal.SIGKILL)
+                time.sleep(600)
+            return FunctionSession(lambda trial: trial.report(loss=1.0))
+
+    study = automl.Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=1, path=tmp_path / "s")
+    try:
+        Driver(study, KillsTheServer(), Local(forked=True), 1).run()
+    finally:
+        study.close()
+    assert study.counts.done == 1
+    assert len(list(opened.iterdir())) == kills + 1
+
+
+@pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+def test_a_fork_server_that_is_killed_again_and_again_ends_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context, tries = forkserver.context(), []
+    assert context is not None
+
+    def refused(process: BaseProcess) -> None:
+        tries.append(process)
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(context.Process, "start", refused)
+    monkeypatch.setattr(local, "KILLS_AT_START", 3)
+    study = automl.Study({"x": automl.Float(0, 1)}, metric="loss", strategy="random", trials=1, path=tmp_path / "s")
+    try:
+        with pytest.raises(EnvironmentProblem, match="was killed 3 times while it started a worker"):
+            Driver(study, FunctionTask.of(lambda trial: trial.report(loss=1.0)), Local(forked=True), 1).run()
+    finally:
+        study.close()
+    assert len(tries) == 3
 
 
 @pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
