@@ -77,9 +77,9 @@ def edits_in_place(path: Path) -> list[dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     count: Counter[str] = Counter()
     with closing(Ledger.read_only(path)) as ledger:
-        for _, kind, _, what, _, _, more in ledger.in_order("begun", "report", "end", "edit"):
+        for _, kind, _, what, source, _, more in ledger.in_order("begun", "report", "end", "edit"):
             count[kind] += 1
-            if kind == "edit":
+            if kind == "edit" and source:  # what attempts have cost has none
                 after = {"trials": count["begun"], "reports": count["report"], "ended": count["end"]}
                 found.setdefault(more, {"after": after, **wanted(json.loads(what))})
     return list(found.values())
