@@ -82,8 +82,8 @@ def _context() -> BaseContext:
     context.set_forkserver_preload(PRELOAD)
     hashes = os.environ.get("PYTHONHASHSEED", "0")
     with environment(
-        OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PYTHONHASHSEED=hashes, **{leftovers.MARK: ""}
-    ):  # it is no worker
+        OMP_NUM_THREADS="1", CUDA_VISIBLE_DEVICES="", PYTHONHASHSEED=hashes, PYTHONSAFEPATH="1", **{leftovers.MARK: ""}
+    ):  # it is no worker, and imports no files of the user's folder that have the name of a library
         resource_tracker.ensure_running()  # or the fork server would start it, and let Ctrl-C through again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C is for the driver alone
         try:

@@ -96,8 +96,23 @@ def test_workers_die_with_a_killed_driver_and_scripts_need_no_main_guard(tmp_pat
         driver.communicate()
 
 
+@pytest.fixture
+def own_fork_servers() -> Iterator[None]:
+    """Fork servers of the test's own, in the place of the one that this process has, which later tests go on with."""
+    server = vars(stdlib_forkserver)["_forkserver"]
+    kept = dict(vars(server))
+    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+    yield
+    forkserver.forget()
+    vars(server).update(kept)
+
+
 @pytest.mark.skipif(not forkserver.possible(), reason="workers are not forked on this machine")
+@pytest.mark.usefixtures("own_fork_servers")
 def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "queue.py").write_text("raise ImportError('a file of the user, which has the name of a library')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
     forkserver.begin()
     monkeypatch.setenv("SET_LATER", "17")
     parents: list[int] = []
@@ -106,6 +121,7 @@ def test_forked_workers_get_the_environment_of_now(tmp_path: Path, monkeypatch: 
         parents.append(os.getppid())
         shared = gc.get_freeze_count() if gc.isenabled() else 0
         cores = int(os.environ["OMP_NUM_THREADS"])
+        assert "PYTHONSAFEPATH" not in os.environ
         trial.report(loss=float(os.environ["SET_LATER"]), parent=os.getppid(), cores=cores, shared=shared)
 
     study = automl.search(
@@ -150,15 +166,9 @@ def test_breakpoint_gets_the_terminal_back(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def light_fork_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fork servers that import nothing, in the place of the one that this process has, which later tests go on with."""
-    server = vars(stdlib_forkserver)["_forkserver"]
-    kept = dict(vars(server))
+def light_fork_servers(own_fork_servers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork servers of the test's own, which import nothing."""
     monkeypatch.setattr(forkserver, "PRELOAD", [])
-    server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
-    yield
-    forkserver.forget()
-    vars(server).update(kept)
 
 
 @pytest.mark.catalogue(
