@@ -41,8 +41,8 @@ def begun_from(read: "Spec", task: Task, folder: Path) -> Begun:
         return Begun(task, {})
     if recorded is None and trials:
         raise SpecError(f"warm.weights: the {trials} trials of this study began with random ones; begin another study")
-    same = wanted is not None and recorded is not None and recorded["from"] == wanted.name
-    if recorded is not None and not (same and wanted is not None and recorded["trial"] == wanted.trial):
+    asked = None if wanted is None else (wanted.name, wanted.trial)
+    if recorded is not None and asked != (recorded["from"], recorded["trial"]):
         raise SpecError(
             f"warm.weights: the trials of this study begin with those of {recorded['from']}, and that cannot change; "
             "begin another study"

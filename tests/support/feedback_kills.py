@@ -33,8 +33,8 @@ from automl.serving.watching.kept_rows import FILE, Reader
 from automl.updating import feedback
 from automl.updating.options import Options
 from tests.support.serving import client, service
-from tests.support.updating import SPEC, flowers, trained
-from tests.support.updating_kills import killed, state
+from tests.support.updating import flowers
+from tests.support.updating_kills import killed, state, two_alike
 
 
 async def answered(made: Service, frame: pd.DataFrame) -> None:
@@ -142,9 +142,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        flowers(1500, 1).to_csv(home / "old.csv", index=False)
-        for name in ("calm", "disturbed"):
-            trained(home / name, home / "old.csv", SPEC)
+        two_alike(home)
         wrong = servers(home, given.server_kills, given.seed) if given.server_kills else []
         wrong += followers(home, given.batches, given.kills, given.seed)
     sys.exit(bool(wrong))

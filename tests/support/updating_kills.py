@@ -86,6 +86,13 @@ def killed(attempt: Callable[[], object], kills: int, seed: int) -> int:
             return done
 
 
+def two_alike(home: Path) -> None:
+    """The same model twice, in the folders `calm` and `disturbed`, trained on `old.csv`."""
+    flowers(1500, 1).to_csv(home / "old.csv", index=False)
+    for name in ("calm", "disturbed"):
+        trained(home / name, home / "old.csv", SPEC)
+
+
 def main() -> None:
     """Compare a run that is killed often with an undisturbed one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,9 +104,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         home = Path(temporary)
-        flowers(1500, 1).to_csv(home / "old.csv", index=False)
-        for name in ("calm", "disturbed"):
-            trained(home / name, home / "old.csv", SPEC)
+        two_alike(home)
         folder = files_in(home / "in", given.files)
         options = Options(how=given.how, lose=0.3, old=home / "old.csv", keep_rows=given.keep_rows)
         list(follow(home / "calm", folder, options, once=True))

@@ -16,7 +16,7 @@ from automl.errors import DataError
 LINES = "utf_8_or_cp1252_by_line"
 """The name of the encoding of files whose lines are UTF-8 or Windows-1252."""
 FOUND = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252", "latin-1")
-"""Encodings that are found in each file anew, without being named."""
+"""Encodings that are found in each file by itself, without being named."""
 _BEGINS, _ENDS = "utf_8_or_", "_by_line"
 _BOMS = (
     (b"\xff\xfe\x00\x00", "utf-32"), (b"\x00\x00\xfe\xff", "utf-32"), (b"\xef\xbb\xbf", "utf-8-sig"),

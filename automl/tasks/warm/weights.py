@@ -54,20 +54,7 @@ class Weights:
         Raises:
             SpecError: there is none, or it is one from which nothing can begin.
         """
-        from automl.bundle import files as saved
-        from automl.bundle.loading import of_trial
-
-        try:
-            found = saved.find(self.place) if self.trial is None else of_trial(self.place, self.trial)
-            manifest = saved.read_json(found / saved.MANIFEST)
-            form = manifest.get("format") if isinstance(manifest, dict) else None
-            if form != saved.FORMAT:
-                what = "a compressed model" if form == saved.COMPRESSED else "an ensemble"
-                raise BundleError(f"{found} is {what}; name the folder of a single model, such as {self.name}/best")
-            saved.verify(found, manifest)
-        except BundleError as error:
-            raise SpecError(f"warm.weights: {error}") from error
-        return found
+        return _verified(self.place, self.name, self.trial)
 
     @property
     def digest(self) -> str:
@@ -114,9 +101,10 @@ class Weights:
         return made
 
     def _put_into(self, module: "nn.Module") -> None:
-        state, own = _read(str(self.bundle)), module.state_dict()
+        own = module.state_dict()
         if any(value.is_meta for value in own.values()):  # it has shapes only
             return
+        state = _read(self.place, self.name, self.trial)
         if found := difference(_shapes(state), _shapes(own), _tied(module)):
             raise SpecError(f"warm.weights: those of {self.name} do not fit: {found}")
         module.load_state_dict(state, strict=False)
@@ -134,7 +122,7 @@ class Weights:
             SpecError: they do not; says which entry of the space to fix, or what is different in the data.
         """
         known = self.described()["config"]
-        begun, state = self._nearest(known), _shapes(_read(str(self.bundle)))
+        begun, state = self._nearest(known), _shapes(_read(self.place, self.name, self.trial))
         first = _shapes_of(build, begun, *units(begun))
         if (found := difference(state, *first)) is not None:
             other = [
@@ -222,12 +210,33 @@ def _shapes_of(
     return _shapes(module.state_dict()), _tied(module)
 
 
+def _verified(place: Path, name: str, trial: int | None) -> Path:
+    """See `Weights.bundle`."""
+    from automl.bundle import files as saved
+    from automl.bundle.loading import of_trial
+
+    try:
+        found = saved.find(place) if trial is None else of_trial(place, trial)
+        manifest = saved.read_json(found / saved.MANIFEST)
+        form = manifest.get("format") if isinstance(manifest, dict) else None
+        if form != saved.FORMAT:
+            what = "a compressed model" if form == saved.COMPRESSED else "an ensemble"
+            raise BundleError(f"{found} is {what}; name the folder of a single model, such as {name}/best")
+        saved.verify(found, manifest)
+    except BundleError as error:
+        raise SpecError(f"warm.weights: {error}") from error
+    return found
+
+
 @lru_cache(maxsize=2)
-def _read(bundle: str) -> "dict[str, Tensor]":
-    """The weights of a saved model, without those that adjust its logits: they are of its own validation rows."""
+def _read(place: Path, name: str, trial: int | None) -> "dict[str, Tensor]":
+    """The weights of a saved model, without those that adjust its logits: they are of its own validation rows.
+
+    The model's files are hashed and read once in a process, not for each module that begins with the weights.
+    """
     from safetensors.torch import load_file
 
     from automl.bundle import files as saved
     from automl.models import adjusting
 
-    return dict(adjusting.without(load_file(Path(bundle) / saved.WEIGHTS)))
+    return dict(adjusting.without(load_file(_verified(place, name, trial) / saved.WEIGHTS)))
